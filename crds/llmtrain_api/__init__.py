@@ -1,0 +1,71 @@
+"""The contract of ``llmtrain.dev/v1alpha1``: the only definition of a field, for every other part."""
+
+from .base import ApiModel, Rule, Time, to_rfc3339
+from .errors import explain
+from .job import InvalidJob, Job, Metadata, parse_manifest, parse_spec
+from .spec import BuiltinModel, IfExists, JobSpec, ModelSpec, Precision, TrainingSpec
+from .status import (
+    Attempt,
+    Checkpoint,
+    Condition,
+    Failure,
+    FailureClass,
+    JobStatus,
+    Phase,
+    Progress,
+    Resolved,
+    Restarts,
+    Results,
+    Waiting,
+    Workers,
+)
+from .wire import (
+    JobFile,
+    JobIdentity,
+    Outcome,
+    ProgressReport,
+    Rendezvous,
+    ReportTarget,
+    Stage,
+    TerminationMessage,
+)
+
+__all__ = [
+    "ApiModel",
+    "Attempt",
+    "BuiltinModel",
+    "Checkpoint",
+    "Condition",
+    "Failure",
+    "FailureClass",
+    "IfExists",
+    "InvalidJob",
+    "Job",
+    "JobFile",
+    "JobIdentity",
+    "JobSpec",
+    "JobStatus",
+    "Metadata",
+    "ModelSpec",
+    "Outcome",
+    "Phase",
+    "Precision",
+    "Progress",
+    "ProgressReport",
+    "Rendezvous",
+    "ReportTarget",
+    "Resolved",
+    "Restarts",
+    "Results",
+    "Rule",
+    "Stage",
+    "TerminationMessage",
+    "Time",
+    "TrainingSpec",
+    "Waiting",
+    "Workers",
+    "explain",
+    "parse_manifest",
+    "parse_spec",
+    "to_rfc3339",
+]

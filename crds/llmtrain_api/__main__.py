@@ -1,0 +1,39 @@
+"""``python -m llmtrain_api``: write the CRD and the chart's copy of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from .crd import custom_resource_definition
+from .names import CRD_NAME, GROUP, PLURAL
+
+ROOT = Path(__file__).resolve().parents[2]
+HEADER = "# Generated from crds/llmtrain_api by `make generate`: change the models, not this file.\n"
+TARGETS = (
+    ROOT / "crds" / f"{GROUP}_{PLURAL}.yaml",
+    ROOT / "helm" / "llm-training-operator" / "templates" / "crd.yaml",
+)
+
+
+def render(*, for_chart: bool) -> str:
+    """The CRD as YAML; the chart's copy is kept when the release is removed and can be switched off."""
+    crd = custom_resource_definition()
+    if not for_chart:
+        return HEADER + yaml.safe_dump(crd, sort_keys=False, width=110)
+    crd["metadata"]["annotations"] = {"helm.sh/resource-policy": "keep"}
+    body = yaml.safe_dump(crd, sort_keys=False, width=110)
+    return HEADER + "{{- if .Values.crds.enabled }}\n" + body + "{{- end }}\n"
+
+
+def main() -> None:
+    """Write both files and say so."""
+    for target in TARGETS:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(render(for_chart="helm" in target.parts))
+        print(f"{CRD_NAME}: {target.relative_to(ROOT)} ({target.stat().st_size} bytes)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""What every model of the contract shares: camelCase aliases, cross-field rules, times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema, PydanticCustomError
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule over more than one field, said twice: CEL for the API server, Python for everyone else.
+
+    Attributes:
+        cel: CEL over ``self`` that is true when the rule holds.
+        field: path from the model to the field to change, such as ``.maxSteps``.
+        message: what is wrong and what would be right, without numbers (CEL cannot bound them).
+        broken: the same rule in Python: a message with the numbers, or None when it holds.
+    """
+
+    cel: str
+    field: str
+    message: str
+    broken: Callable[[Any], str | None]
+
+
+class ApiModel(BaseModel):
+    """A frozen model with camelCase names. Unknown fields are ignored unless ``extra="forbid"`` is passed
+    to ``model_validate``: an operator older than the object must not refuse it, a person's typo must be."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True, allow_inf_nan=False
+    )
+
+    rules: ClassVar[tuple[Rule, ...]] = ()
+
+    @model_validator(mode="after")
+    def _keep_rules(self) -> ApiModel:
+        for rule in type(self).rules:
+            if message := rule.broken(self):
+                raise PydanticCustomError("rule", "{message}", {"message": message, "field": rule.field})
+        return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        schema = handler(core_schema)
+        if cls.rules:
+            handler.resolve_ref_schema(schema)["x-kubernetes-validations"] = [
+                {"rule": r.cel, "message": r.message, "fieldPath": r.field, "reason": "FieldValueInvalid"}
+                for r in cls.rules
+            ]
+        return schema
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready dictionary by alias, without unset (None) fields."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def to_rfc3339(moment: datetime) -> str:
+    """``2026-01-02T03:04:05Z``: UTC, whole seconds, as Kubernetes writes times."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _whole_seconds(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError("a time needs a zone, as in 2026-01-02T03:04:05Z")
+    return moment.astimezone(UTC).replace(microsecond=0)
+
+
+Time = Annotated[
+    datetime,
+    AfterValidator(_whole_seconds),
+    PlainSerializer(to_rfc3339, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""A moment in UTC, cut to whole seconds so that writing and reading it back gives the same value."""

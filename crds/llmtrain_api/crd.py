@@ -1,0 +1,173 @@
+"""Emits the CustomResourceDefinition from the models: a structural OpenAPI 3.0 schema with CEL rules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .job import MAX_NAME, NAME_MESSAGE
+from .names import API_VERSION, CRD_NAME, GROUP, KIND, PLURAL, SHORT_NAMES, SINGULAR, VERSION
+from .spec import JobSpec
+from .status import JobStatus
+
+Schema = dict[str, Any]
+
+_DROPPED = ("title", "examples", "discriminator", "readOnly", "deprecated", "$defs")
+_VERBATIM = ("default", "enum", "x-kubernetes-validations")
+
+PRINTER_COLUMNS: tuple[tuple[str, str, str, int], ...] = (
+    ("Phase", "string", ".status.phase", 0),
+    ("Nodes", "string", ".status.workers.summary", 0),
+    ("Step", "string", ".status.progress.summary", 0),
+    ("Progress", "string", ".status.progress.percentText", 0),
+    ("Loss", "string", ".status.progress.lossText", 0),
+    ("Tokens/s", "string", ".status.progress.tokensPerSecondText", 0),
+    ("ETA", "string", ".status.progress.etaText", 0),
+    ("Restarts", "integer", ".status.restarts.total", 0),
+    ("Age", "date", ".metadata.creationTimestamp", 0),
+    ("Waiting", "string", ".status.waiting.reason", 1),
+    ("Checkpoint", "integer", ".status.checkpoint.step", 1),
+    ("Failure", "string", ".status.failure.class", 1),
+    ("Message", "string", ".status.failure.message", 1),
+)
+
+ROOT_RULES: tuple[Schema, ...] = (
+    {
+        "rule": (
+            f"self.metadata.name.size() <= {MAX_NAME} && "
+            "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')"
+        ),
+        "message": NAME_MESSAGE,
+    },
+    {
+        "rule": "!has(oldSelf.status) || !has(oldSelf.status.attempt) || self.spec == oldSelf.spec",
+        "message": "spec cannot change once an attempt has started; delete the job and apply it again "
+        "(output.ifExists: resume goes on from its checkpoint)",
+        "fieldPath": ".spec",
+        "reason": "FieldValueForbidden",
+    },
+)
+
+
+def structural(node: Any, definitions: Schema) -> Any:
+    """What the API server accepts for what pydantic wrote.
+
+    ``$ref`` is inlined, a union with null loses the null, ``const`` becomes ``enum``, ``int|str`` becomes
+    int-or-string, exclusive bounds become OpenAPI 3.0's, and keywords it forbids are dropped.
+
+    Raises:
+        ValueError: a construct with no structural equivalent (a union of other types).
+    """
+    if isinstance(node, list):
+        return [structural(item, definitions) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        target = definitions[node["$ref"].rsplit("/", 1)[1]]
+        return structural({**target, **{k: v for k, v in node.items() if k != "$ref"}}, definitions)
+    out: Schema = {}
+    for key, value in node.items():
+        out.update(_keyword(key, value, definitions))
+    return out
+
+
+def _keyword(key: str, value: Any, definitions: Schema) -> Schema:
+    """What one JSON Schema keyword becomes; nothing where the API server forbids it."""
+    if key in _DROPPED or (key == "additionalProperties" and isinstance(value, bool)):
+        return {}
+    if key == "default" and value is None:
+        return {}
+    if key == "properties":
+        return {key: {name: structural(child, definitions) for name, child in value.items()}}
+    if key == "anyOf":
+        return _union(value, definitions)
+    if key == "const":
+        return {"enum": [value]}
+    if key in ("exclusiveMinimum", "exclusiveMaximum"):
+        return {key.replace("exclusiveM", "m"): value, key: True}
+    return {key: value if key in _VERBATIM else structural(value, definitions)}
+
+
+def _union(options: list[Schema], definitions: Schema) -> Schema:
+    real = [o for o in options if o.get("type") != "null"]
+    if len(real) == 1:
+        return dict(structural(real[0], definitions))
+    if {o.get("type") for o in real} == {"integer", "string"}:
+        limits = {k: v for o in real for k, v in o.items() if k in ("pattern", "maxLength")}
+        return {
+            "x-kubernetes-int-or-string": True,
+            "anyOf": [{"type": "integer"}, {"type": "string"}],
+            **limits,
+        }
+    raise ValueError(f"no structural schema for the union {options}")
+
+
+def _with_object_defaults(schema: Schema) -> Schema:
+    """``default: {}`` on objects whose fields all have defaults, so that nested defaults are applied."""
+    for child in schema.get("properties", {}).values():
+        if child.get("type") == "object" and "properties" in child:
+            _with_object_defaults(child)
+            if not child.get("required"):
+                child["default"] = {}
+    return schema
+
+
+def schema_of(model: type[JobSpec] | type[JobStatus]) -> Schema:
+    """The structural schema of a model, without a default at its own level."""
+    raw = model.model_json_schema(by_alias=True)
+    schema: Schema = structural(raw, raw.get("$defs", {}))
+    return schema
+
+
+def _drop_defaults(node: Any) -> Any:
+    """A status is written by the operator only; defaults there would be noise."""
+    if isinstance(node, dict):
+        return {k: _drop_defaults(v) for k, v in node.items() if k != "default"}
+    return [_drop_defaults(item) for item in node] if isinstance(node, list) else node
+
+
+def custom_resource_definition() -> Schema:
+    """The CustomResourceDefinition of LLMTrainingJob."""
+    root: Schema = {
+        "type": "object",
+        "required": ["spec"],
+        "description": f"A training job ({API_VERSION}): a gang of torchrun pods, restarted from checkpoints.",
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            "spec": _with_object_defaults(schema_of(JobSpec)),
+            "status": _drop_defaults(schema_of(JobStatus)),
+        },
+        "x-kubernetes-validations": list(ROOT_RULES),
+    }
+    columns = [
+        {"name": name, "type": kind, "jsonPath": path, **({"priority": priority} if priority else {})}
+        for name, kind, path, priority in PRINTER_COLUMNS
+    ]
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": CRD_NAME},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": KIND,
+                "listKind": f"{KIND}List",
+                "plural": PLURAL,
+                "singular": SINGULAR,
+                "shortNames": list(SHORT_NAMES),
+                "categories": ["llmtrain"],
+            },
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": root},
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": columns,
+                }
+            ],
+        },
+    }

@@ -1,0 +1,52 @@
+"""Names that other parts and other people rely on: the API group, labels, paths inside a pod."""
+
+from __future__ import annotations
+
+GROUP = "llmtrain.dev"
+VERSION = "v1alpha1"
+KIND = "LLMTrainingJob"
+PLURAL = "llmtrainingjobs"
+SINGULAR = "llmtrainingjob"
+SHORT_NAMES = ("llmjob", "llmjobs")
+CRD_NAME = f"{PLURAL}.{GROUP}"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+LABEL_JOB = f"{GROUP}/job"
+LABEL_JOB_UID = f"{GROUP}/job-uid"
+LABEL_ATTEMPT = f"{GROUP}/attempt"
+LABEL_RANK = f"{GROUP}/rank"
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGER = "llm-training-operator"
+
+TOKEN_AUDIENCE = f"{GROUP}/progress"
+"""Audience of the projected ServiceAccount token that a worker shows with its reports."""
+
+REPORT_PATH = "/v1/report"
+"""Where the operator's progress server takes a `ProgressReport`."""
+
+# Inside a worker pod.
+CONFIG_DIR = "/etc/llmtrain"
+JOB_FILE = f"{CONFIG_DIR}/job.json"
+CA_FILE = f"{CONFIG_DIR}/ca.crt"
+TOKEN_DIR = "/var/run/secrets/llmtrain"
+TOKEN_FILE = f"{TOKEN_DIR}/token"
+OUTPUT_MOUNT = "/mnt/output"
+DATASET_MOUNT = "/mnt/dataset"
+SCRATCH_MOUNT = "/scratch"
+TERMINATION_LOG = "/dev/termination-log"
+MASTER_PORT = 29400
+METRICS_PORT = 9400
+
+# Environment of a worker.
+ENV_JOB_FILE = "LLMTRAIN_JOB_FILE"
+ENV_NODE_RANK = "LLMTRAIN_NODE_RANK"
+ENV_TERMINATION_LOG = "LLMTRAIN_TERMINATION_LOG"
+ENV_HOLDER = "LLMTRAIN_HOLDER"
+"""Who holds the fence of an attempt: the pod's UID, so that two pods of one name can be told apart."""
+
+EXIT_FENCED = 93
+"""Exit code of a writer that found a newer attempt in the output's FENCE."""
+EXIT_INTERRUPTED = 75
+"""Exit code after SIGTERM: the job was asked to stop and may be resumed."""
+EXIT_CONFIG = 78
+"""Exit code of a job that no retry can help: wrong configuration, output owned by another job."""

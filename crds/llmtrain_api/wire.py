@@ -1,0 +1,115 @@
+"""What operator and trainer tell each other: ``job.json``, reports, the termination message."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from .base import ApiModel
+from .names import MASTER_PORT
+from .spec import JobSpec
+from .status import FailureClass, Results
+
+TERMINATION_LIMIT = 4096
+"""Bytes of a termination message that the kubelet keeps."""
+
+
+class JobIdentity(ApiModel):
+    """Whose attempt this is."""
+
+    name: str
+    namespace: str
+    uid: str
+
+
+class Rendezvous(ApiModel):
+    """Where the ranks meet. Scoped to one attempt."""
+
+    master_address: str
+    master_port: int = MASTER_PORT
+    id: str
+
+
+class ReportTarget(ApiModel):
+    """Where progress goes."""
+
+    url: str
+    ca_file: str | None = None
+    token_file: str | None = None
+
+
+class JobFile(ApiModel):
+    """``job.json``: all that a worker is told, the same for every rank of an attempt.
+
+    ``output`` and ``dataset`` are folders as the worker sees them; ``dataset`` is None for built-in data.
+    ``scratch`` is private to the pod, writable, and gone with it.
+    """
+
+    version: Literal[1] = 1
+    job: JobIdentity
+    attempt: int = Field(ge=0)
+    spec: JobSpec
+    rendezvous: Rendezvous
+    output: str
+    dataset: str | None = None
+    scratch: str
+    report: ReportTarget | None = None
+
+
+class Stage(StrEnum):
+    """What the trainer is doing."""
+
+    PREPARE = "prepare"
+    TRAIN = "train"
+    EVALUATE = "evaluate"
+    EXPORT = "export"
+
+
+class ProgressReport(ApiModel):
+    """What rank 0 posts every few seconds: ``POST /v1/report``, answered 200 with an empty object."""
+
+    job_uid: str = Field(max_length=64)
+    attempt: int = Field(ge=0)
+    stage: Stage
+    step: int | None = Field(default=None, ge=0)
+    total_steps: int | None = Field(default=None, ge=0)
+    epoch: float | None = Field(default=None, ge=0)
+    loss: float | None = None
+    eval_loss: float | None = None
+    perplexity: float | None = None
+    learning_rate: float | None = None
+    grad_norm: float | None = None
+    tokens_per_second: float | None = Field(default=None, ge=0)
+    eta_seconds: float | None = Field(default=None, ge=0)
+    resumed_step: int | None = Field(default=None, ge=0, description="None until known; 0 = from the start.")
+    checkpoint_step: int | None = Field(default=None, ge=0, description="Newest committed step.")
+
+
+class Outcome(StrEnum):
+    """How a worker ended."""
+
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+    INTERRUPTED = "Interrupted"
+    FENCED = "Fenced"
+
+
+class TerminationMessage(ApiModel):
+    """What the launcher writes to ``/dev/termination-log`` when its pod ends, at most 4096 bytes."""
+
+    version: Literal[1] = 1
+    outcome: Outcome
+    failure_class: FailureClass | None = None
+    rank: int | None = Field(default=None, description="Global rank of the root cause, if one is known.")
+    exit_code: int | None = None
+    cascade: bool = Field(
+        default=False, description="Only the echo of another rank's end, such as 'connection closed by peer'."
+    )
+    message: Annotated[str, Field(max_length=1024)] = ""
+    hint: Annotated[str, Field(max_length=512)] | None = None
+    log_tail: Annotated[str, Field(max_length=2048)] | None = None
+    resumed_step: int | None = None
+    checkpoint_step: int | None = None
+    results: Results | None = None
