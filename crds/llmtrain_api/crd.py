@@ -130,7 +130,7 @@ def custom_resource_definition() -> Schema:
     root: Schema = {
         "type": "object",
         "required": ["spec"],
-        "description": f"A training job ({API_VERSION}): a gang of torchrun pods, restarted from checkpoints.",
+        "description": f"A training job ({API_VERSION}): a gang of torchrun pods that outlives its failures.",
         "properties": {
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},

@@ -23,7 +23,7 @@ PVC_URI = r"pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[A-Za-z0-9_][A-Za-z0-9._-]*)*/
 FILE_URI = r"file://(/[A-Za-z0-9_][A-Za-z0-9._-]*)+/?"
 
 
-def matches(field: str, path: str, pattern: str, fix: str) -> Rule:
+def matches(field: str, path: str, pattern: str, fix: str, *, or_int: bool = False) -> Rule:
     """A rule that a string has a form, with a message that says the form in words instead of a pattern.
 
     Args:
@@ -31,15 +31,18 @@ def matches(field: str, path: str, pattern: str, fix: str) -> Rule:
         path: its path in the object, such as ``.uri``.
         pattern: what the whole string must match (RE2, so no look-around).
         fix: what would be right.
+        or_int: the field may also be a positive whole number.
     """
     compiled = re.compile(pattern)
-    text = f"string(self{path})"
+    cel = f"self{path}.matches(r'^({pattern})$')"
+    if or_int:
+        cel = f"type(self{path}) == int ? self{path} > 0 : {cel}"
 
     def broken(model: ApiModel) -> str | None:
         value = str(getattr(model, field))
         return None if compiled.fullmatch(value) else f"got {value!r}; {fix}"
 
-    return Rule(f"{text}.matches(r'^({pattern})$')", path, fix, broken)
+    return Rule(cel, path, fix, broken)
 
 
 class BuiltinModel(StrEnum):
@@ -264,8 +267,10 @@ class ResourcesSpec(ApiModel):
     memory: Quantity = Field(default="4Gi", description="Memory request and limit of each node.")
 
     rules: ClassVar[tuple[Rule, ...]] = (
-        matches("cpu", ".cpu", QUANTITY, "use a Kubernetes quantity, such as 500m or 2"),
-        matches("memory", ".memory", QUANTITY, "use a Kubernetes quantity, such as 512Mi or 4Gi"),
+        matches("cpu", ".cpu", QUANTITY, "use a Kubernetes quantity, such as 500m or 2", or_int=True),
+        matches(
+            "memory", ".memory", QUANTITY, "use a Kubernetes quantity, such as 512Mi or 4Gi", or_int=True
+        ),
     )
 
 

@@ -1,0 +1,1 @@
+"""The loop around the decision: keys in, observe, plan, apply, again."""

@@ -1,0 +1,141 @@
+"""The only writer of jobs' objects: a plan's status, then its actions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+
+import orjson
+import structlog
+
+from llmtrain_api import Job, JobStatus
+from llmtrain_api.names import PLURAL
+
+from ..kube.api import ApiError, ClusterApi, Object
+from ..kube.pods import decode_pod
+from ..kube.store import PodStore
+from ..types import Action, Create, DeletePod, Refusal, RefusalKind
+from .patch import merge_patch
+
+log = structlog.get_logger()
+
+
+class Applier:
+    """Carries out plans."""
+
+    def __init__(self, api: ClusterApi, store: PodStore) -> None:
+        self._api = api
+        self._store = store
+
+    async def write_status(self, job: Job, raw_status: Object, status: JobStatus) -> bool:
+        """Patch ``/status`` if it differs. Returns whether it was written.
+
+        The patch carries the resourceVersion that the plan was made on: whoever has moved the object in the
+        meantime makes this a 409, and the job is planned again from what is there then.
+
+        Raises:
+            ApiError: 409 among them.
+        """
+        patch = merge_patch(raw_status, status.to_json())
+        if not patch:
+            return False
+        meta = job.metadata
+        body = {"metadata": {"resourceVersion": meta.resource_version}, "status": patch}
+        await self._api.patch_status(PLURAL, meta.namespace, meta.name, body)
+        return True
+
+    async def act(self, job: Job, actions: tuple[Action, ...]) -> Refusal | None:
+        """Carry out actions: children that pods need first, in order; then pods, together.
+
+        Returns:
+            The first no of the API server; the rest of the plan is left for the next one.
+
+        Raises:
+            ApiError: what is neither success nor a refusal to be told to the user.
+        """
+        pods: list[Awaitable[Refusal | None]] = []
+        for action in actions:
+            if isinstance(action, DeletePod):
+                pods.append(self._delete(job, action))
+            elif action.resource == "pods":
+                pods.append(self._create(job, action))
+            else:
+                refusal = await self._create(job, action)
+                if refusal is not None:
+                    for pending in pods:
+                        pending.close()  # type: ignore[attr-defined]
+                    return refusal
+        answers = await asyncio.gather(*pods, return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return next((a for a in answers if isinstance(a, Refusal)), None)
+
+    async def _create(self, job: Job, action: Create) -> Refusal | None:
+        name = action.manifest["metadata"]["name"]
+        try:
+            created = await self._api.create(action.resource, job.metadata.namespace, action.manifest)
+        except ApiError as error:
+            if error.status == 409 and error.reason == "AlreadyExists":
+                return await self._already_there(job, action.resource, name)
+            refusal = as_refusal(error)
+            if refusal is None:
+                raise
+            log.warning("refused", **_who(job), resource=action.resource, name=name, reason=refusal.message)
+            return refusal
+        log.info("created", **_who(job), resource=action.resource, name=name)
+        self._remember(action.resource, created)
+        return None
+
+    async def _already_there(self, job: Job, resource: str, name: str) -> Refusal | None:
+        """A name is ours only if its owner is this very job: one of the same name may just be going."""
+        try:
+            found = await self._api.get(resource, job.metadata.namespace, name)
+        except ApiError as error:
+            if error.status == 404:
+                return Refusal(RefusalKind.NAME_CONFLICT, f"{resource} {name} has just gone")
+            raise
+        owners = found["metadata"].get("ownerReferences", [])
+        if any(owner.get("uid") == job.metadata.uid for owner in owners):
+            self._remember(resource, found)
+            return None
+        owner = ", ".join(f"{o.get('kind')} {o.get('name')} ({o.get('uid')})" for o in owners) or "nobody"
+        return Refusal(
+            RefusalKind.NAME_CONFLICT,
+            f"{resource} {name} exists and belongs to {owner}; waiting until it is gone",
+        )
+
+    def _remember(self, resource: str, created: Object) -> None:
+        """Our own writes are known at once, not when the watch tells."""
+        if resource == "pods":
+            self._store.upsert(decode_pod(orjson.dumps(created)))
+
+    async def _delete(self, job: Job, action: DeletePod) -> None:
+        try:
+            await self._api.delete(
+                "pods", job.metadata.namespace, action.name, action.uid, action.grace_seconds
+            )
+            log.info("deleted", **_who(job), resource="pods", name=action.name, grace=action.grace_seconds)
+        except ApiError as error:
+            # gone already, or another pod has the name by now: either way this one is no more
+            if error.status not in (404, 409):
+                raise
+
+
+def as_refusal(error: ApiError) -> Refusal | None:
+    """A no that the user must hear of; None for trouble that passes."""
+    if error.status == 403 and "exceeded quota" in error.message:
+        return Refusal(RefusalKind.QUOTA, error.message)
+    if error.status == 403 and "is being terminated" in error.message:
+        return Refusal(RefusalKind.NAME_CONFLICT, error.message)
+    if error.status in (400, 403, 422):
+        return Refusal(RefusalKind.REJECTED, error.message)
+    return None
+
+
+def _who(job: Job) -> dict[str, object]:
+    return {
+        "job": f"{job.metadata.namespace}/{job.metadata.name}",
+        "uid": job.metadata.uid,
+        "attempt": job.status.attempt,
+    }

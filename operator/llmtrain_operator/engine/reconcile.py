@@ -1,0 +1,167 @@
+"""Observe, plan, apply, requeue: one job at a time, as often as anything changes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import structlog
+from pydantic import ValidationError
+
+from llmtrain_api import Job, JobStatus
+from llmtrain_api.names import PLURAL
+
+from ..kube.api import ApiError, ClusterApi
+from ..kube.store import PodStore
+from ..plan import plan
+from ..report.book import ReportBook
+from ..types import Create, Observed, PlanSettings, Refusal
+from .apply import Applier
+from .events import events_between, post
+from .workqueue import Key, WorkQueue
+
+log = structlog.get_logger()
+RESYNC_SECONDS = 600.0
+REFUSED_RETRY_SECONDS = 2.0
+
+
+@dataclass
+class KnownJobs:
+    """The newest status of each job that exists, by key: what /metrics tells. Goes when the job goes."""
+
+    jobs: dict[Key, Job] = field(default_factory=dict)
+
+
+class Reconciler:
+    """The engine of all jobs."""
+
+    def __init__(
+        self,
+        api: ClusterApi,
+        store: PodStore,
+        book: ReportBook,
+        queue: WorkQueue,
+        settings: PlanSettings,
+        known: KnownJobs,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._api = api
+        self._store = store
+        self._book = book
+        self._queue = queue
+        self._settings = settings
+        self._known = known
+        self._clock = clock
+        self._applier = Applier(api, store)
+        self._refusals: dict[str, Refusal] = {}
+
+    async def run(self, synced: asyncio.Event, workers: int) -> None:
+        """Work until cancelled, but plan nothing before the first full pod list."""
+        await synced.wait()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._resync())
+            for _ in range(workers):
+                group.create_task(self._work())
+
+    async def _resync(self) -> None:
+        """Ask again about every known job now and then: a lost wake-up costs minutes, not a job."""
+        while True:
+            await asyncio.sleep(RESYNC_SECONDS)
+            for key in list(self._known.jobs):
+                self._queue.add(key)
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._queue.take()
+            try:
+                await self.reconcile(key)
+            except ApiError as error:
+                if error.status == 409:
+                    self._queue.add_after(key, 0.0)
+                else:
+                    delay = self._queue.add_failed(key)
+                    log.warning(
+                        "reconcile-retry", job="/".join(key), reason=str(error), seconds=round(delay, 2)
+                    )
+            except Exception:
+                # one job's bug must not stop the others
+                delay = self._queue.add_failed(key)
+                log.exception("reconcile-failed", job="/".join(key), seconds=round(delay, 2))
+            finally:
+                self._queue.done(key)
+
+    async def reconcile(self, key: Key) -> None:
+        """One step of one job.
+
+        Raises:
+            ApiError: to be tried again.
+        """
+        try:
+            raw = await self._api.get(PLURAL, *key)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            self._forget(key)
+            return
+        try:
+            job = Job.model_validate(raw)
+        except ValidationError as error:
+            log.error("status-not-understood", job="/".join(key), reason=str(error))
+            return
+        self._known.jobs[key] = job
+        now = self._clock()
+        decision = plan(self._observe(job), now)
+        wrote = await self._applier.write_status(job, raw.get("status", {}), decision.status)
+        if wrote:
+            await self._tell(job, decision.status, now)
+            self._known.jobs[key] = job.model_copy(update={"status": decision.status})
+        refusal = await self._applier.act(job, decision.actions)
+        self._queue.forget(key)
+        if any(isinstance(action, Create) for action in decision.actions):
+            told = self._refusals.get(job.metadata.uid) == refusal
+            self._note_refusal(job, refusal)
+            # a new refusal goes on record at once; asking again about the same one can wait
+            self._queue.add_after(key, REFUSED_RETRY_SECONDS if refusal and told else 0.0)
+        elif wrote or decision.actions:
+            self._queue.add_after(key, 0.0)
+        if decision.requeue_after is not None:
+            self._queue.add_after(key, decision.requeue_after)
+
+    def _observe(self, job: Job) -> Observed:
+        uid = job.metadata.uid
+        attempt = job.status.attempt
+        return Observed(
+            job=job,
+            pods=self._store.of_job(uid),
+            report=None if attempt is None else self._book.last(uid, attempt),
+            refusal=self._refusals.get(uid),
+            settings=self._settings,
+        )
+
+    def _note_refusal(self, job: Job, refusal: Refusal | None) -> None:
+        if refusal is None:
+            self._refusals.pop(job.metadata.uid, None)
+        else:
+            self._refusals[job.metadata.uid] = refusal
+
+    async def _tell(self, job: Job, new: JobStatus, now: datetime) -> None:
+        for event in events_between(job.status, new):
+            log.info(
+                "phase",
+                job=f"{job.metadata.namespace}/{job.metadata.name}",
+                uid=job.metadata.uid,
+                attempt=new.attempt,
+                phase=new.phase,
+                reason=event.reason,
+                message=event.message,
+            )
+            await post(self._api, job, new.attempt, event, now)
+
+    def _forget(self, key: Key) -> None:
+        job = self._known.jobs.pop(key, None)
+        if job is not None:
+            self._book.forget(job.metadata.uid)
+            self._refusals.pop(job.metadata.uid, None)
+            log.info("gone", job="/".join(key), uid=job.metadata.uid)

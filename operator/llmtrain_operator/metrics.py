@@ -1,0 +1,106 @@
+"""Prometheus series: the operator's own, and one set a job, read from what is known at scrape time.
+
+A job's series go when the job goes: nothing is kept between scrapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from llmtrain_api import Job, Phase
+
+from .engine.reconcile import KnownJobs
+from .engine.workqueue import WorkQueue
+from .kube.store import PodStore
+
+LABELS = ("namespace", "name")
+GAUGES: dict[str, str] = {
+    "step": "Optimizer steps done.",
+    "total_steps": "Optimizer steps in all.",
+    "progress_ratio": "Share of the steps done, 0 to 1.",
+    "loss": "Training loss, nat a token.",
+    "eval_loss": "Held-out loss, nat a token.",
+    "perplexity": "Held-out perplexity.",
+    "tokens_per_second": "Tokens trained on a second.",
+    "eta_timestamp_seconds": "Expected end, seconds since 1970.",
+    "workers_ready": "Running pods of the current attempt.",
+    "workers_desired": "Pods of the gang.",
+    "checkpoint_step": "Newest committed checkpoint.",
+}
+
+
+class JobCollector(Collector):
+    """``llmtrain_job_*{namespace,name}``."""
+
+    def __init__(self, known: KnownJobs, queue: WorkQueue, store: PodStore) -> None:
+        self._known = known
+        self._queue = queue
+        self._store = store
+
+    def collect(self) -> Iterable[Metric]:
+        """All series of this moment."""
+        jobs = list(self._known.jobs.values())
+        yield GaugeMetricFamily(
+            "llmtrain_operator_queue_depth", "Jobs waiting to be looked at.", value=len(self._queue)
+        )
+        yield GaugeMetricFamily("llmtrain_operator_pods", "Worker pods known.", value=len(self._store))
+        phase = GaugeMetricFamily(
+            "llmtrain_job_phase", "1 for the phase the job is in.", labels=[*LABELS, "phase"]
+        )
+        restarts = CounterMetricFamily("llmtrain_job_restarts", "Restarts of the gang.", labels=LABELS)
+        gauges = {
+            n: GaugeMetricFamily(f"llmtrain_job_{n}", text, labels=LABELS) for n, text in GAUGES.items()
+        }
+        for job in jobs:
+            who = (job.metadata.namespace, job.metadata.name)
+            for name in Phase:
+                phase.add_metric((*who, name.value), float(job.status.phase is name))
+            restarts.add_metric(who, job.status.restarts.total if job.status.restarts else 0)
+            for series, value in job_values(job).items():
+                if value is not None:
+                    gauges[series].add_metric(who, value)
+        yield phase
+        yield restarts
+        yield from gauges.values()
+
+
+def job_values(job: Job) -> dict[str, float | None]:
+    """The figures of one job; None = not known."""
+    progress, workers, status = job.status.progress, job.status.workers, job.status
+    done = progress.step if progress else None
+    total = progress.total_steps if progress else None
+    return {
+        "step": done,
+        "total_steps": total,
+        "progress_ratio": done / total if done is not None and total else None,
+        "loss": progress.loss if progress else None,
+        "eval_loss": progress.eval_loss if progress else None,
+        "perplexity": progress.perplexity if progress else None,
+        "tokens_per_second": progress.tokens_per_second if progress else None,
+        "eta_timestamp_seconds": progress.eta.timestamp() if progress and progress.eta else None,
+        "workers_ready": workers.ready if workers else None,
+        "workers_desired": workers.desired if workers else None,
+        "checkpoint_step": status.checkpoint.step if status.checkpoint else None,
+    }
+
+
+class OperatorMetrics:
+    """The registry and the counters that are moved as things happen."""
+
+    def __init__(self, known: KnownJobs, queue: WorkQueue, store: PodStore) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(JobCollector(known, queue, store))
+        self._reports = Counter(
+            "llmtrain_operator_reports",
+            "Progress reports taken or refused.",
+            ["code"],
+            registry=self.registry,
+        )
+
+    def count_report(self, code: str) -> None:
+        """One more answer with that HTTP status."""
+        self._reports.labels(code).inc()

@@ -1,0 +1,44 @@
+"""The decision: ``plan(seen, now)``. Pure, total, idempotent.
+
+It may be called at any moment, any number of times, on any state that a crash left. The policies below are
+asked in order and the first that answers wins.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ..types import Observed, Plan
+from .attempt import clear_old_attempts, create_gang
+from .finish import close, succeed
+from .lifecycle import begin, leave_deleted, refuse
+from .restart import recover
+from .situation import look
+from .status import observe
+
+POLICIES = (
+    leave_deleted,  # the job is going: its children go with it
+    refuse,  # the spec cannot be run: say why, create nothing
+    begin,  # first sight: put attempt 0 on record before anything exists
+    close,  # finished: nothing may run on
+    succeed,  # rank 0 is done: write the results
+    recover,  # a rank failed: root cause, budget, next attempt on record
+    clear_old_attempts,  # no pod of a new attempt before the last of the old one is gone
+    create_gang,  # Service, ConfigMap, all pods at once
+    observe,  # it runs, or waits: say how far and why
+)
+
+
+def plan(seen: Observed, now: datetime) -> Plan:
+    """What to do for one job.
+
+    Args:
+        seen: the job as just read, its pods, the last report, the installation's settings.
+        now: the current moment, UTC.
+    """
+    situation = look(seen, now)
+    for policy in POLICIES:
+        decision = policy(situation)
+        if decision is not None:
+            return decision
+    raise AssertionError("observe() answers always")

@@ -1,0 +1,87 @@
+"""One attempt's gang: the old one is gone, the new one is created at once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from llmtrain_api import Failure, FailureClass, JobSpec
+
+from ..build.config import config_map
+from ..build.pod import pod
+from ..build.service import service
+from ..types import Action, Create, DeletePod, Plan, Pod, RefusalKind
+from .finish import fail
+from .situation import Situation
+from .status import derive
+
+KILL_GRACE_SECONDS = 1
+"""Peers of a dead rank cannot save: the rest of the old gang goes quickly."""
+MAX_BACKOFF_SECONDS = 60.0
+
+
+def clear_old_attempts(s: Situation) -> Plan | None:
+    """Delete every pod of an earlier attempt, and wait until the last is gone from the API."""
+    if not s.stale:
+        return None
+    return Plan(derive(s), tuple(deletions(s, s.stale)))
+
+
+def deletions(s: Situation, pods: tuple[Pod, ...]) -> list[Action]:
+    """Deletes for those that are not on their way out soon enough already."""
+    soon = s.now + timedelta(seconds=KILL_GRACE_SECONDS + 1)
+    return [
+        DeletePod(p.name, p.uid, KILL_GRACE_SECONDS)
+        for p in pods
+        if p.deletion_deadline is None or p.deletion_deadline > soon
+    ]
+
+
+def create_gang(s: Situation) -> Plan | None:
+    """Create what is missing of the attempt, until all its pods exist; that moment goes on record.
+
+    Before ``createdAt`` a missing pod was not created yet; after it, it is lost.
+    """
+    if s.this_attempt.created_at is not None:
+        return None
+    refusal = s.seen.refusal
+    if refusal is not None and refusal.kind is RefusalKind.REJECTED:
+        return fail(
+            s,
+            Failure(
+                failure_class=FailureClass.CONFIG_ERROR,
+                message=f"the API server refused a pod of this job: {refusal.message}"[:4096],
+                hint="change the job, the namespace's limits or its Pod Security level, then apply it again",
+            ),
+        )
+    if s.spec is None:
+        return Plan(derive(s))
+    wait = (s.this_attempt.started_at - s.now).total_seconds() + backoff(s)
+    if wait > 0:
+        return Plan(derive(s), requeue_after=wait)
+    missing = [rank for rank in range(s.nodes) if rank not in s.current]
+    if missing:
+        return Plan(derive(s), tuple(_creations(s, s.spec, missing)))
+    attempts = [*s.status.attempts[:-1], s.this_attempt.model_copy(update={"created_at": s.now})]
+    return Plan(derive(s).model_copy(update={"attempts": attempts}))
+
+
+def backoff(s: Situation) -> float:
+    """Seconds between going on record and creating: none at first, then 2, 4, 8 ... 60."""
+    total = s.status.restarts.total if s.status.restarts else 0
+    return 0.0 if total < 2 else min(2.0 ** min(total - 1, 10), MAX_BACKOFF_SECONDS)
+
+
+def _creations(s: Situation, spec: JobSpec, missing: list[int]) -> list[Action]:
+    attempt = s.this_attempt.number
+    settings = s.seen.settings
+    image = s.status.resolved.image if s.status.resolved else settings.trainer_image
+    pods: list[Action] = [
+        Create("pods", pod(s.job, spec, attempt, rank, image, settings)) for rank in missing
+    ]
+    if s.current:
+        return pods
+    return [
+        Create("services", service(s.job)),
+        Create("configmaps", config_map(s.job, spec, attempt, settings)),
+        *pods,
+    ]

@@ -1,0 +1,30 @@
+"""Conditions by the conventions of Kubernetes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from llmtrain_api import Condition, JobStatus
+
+ConditionType = Literal["Accepted", "Running", "Complete", "Failed"]
+
+
+def with_condition(
+    status: JobStatus, kind: ConditionType, value: bool, reason: str, message: str, now: datetime
+) -> JobStatus:
+    """``status`` with that condition set; its transition time moves only when its value does."""
+    said: Literal["True", "False"] = "True" if value else "False"
+    old = status.condition(kind)
+    since = old.last_transition_time if old is not None and old.status == said else now
+    new = Condition(
+        type=kind,
+        status=said,
+        reason=reason,
+        message=message[:8192],
+        last_transition_time=since,
+        observed_generation=status.observed_generation,
+    )
+    if old is None:
+        return status.model_copy(update={"conditions": [*status.conditions, new]})
+    return status.model_copy(update={"conditions": [new if c.type == kind else c for c in status.conditions]})

@@ -1,0 +1,62 @@
+"""From applied to the first attempt."""
+
+from __future__ import annotations
+
+from math import ceil
+
+from llmtrain_api import Attempt, JobSpec, JobStatus, Phase, Resolved, Restarts, Workers
+
+from ..types import Plan
+from .conditions import with_condition
+from .situation import Situation
+
+
+def leave_deleted(s: Situation) -> Plan | None:
+    """A job that is being deleted takes its children with it; every write of ours would only race that."""
+    return Plan(s.status) if s.job.metadata.deletion_timestamp is not None else None
+
+
+def refuse(s: Situation) -> Plan | None:
+    """A spec that cannot be run: the reason goes on record and nothing is created.
+
+    A job that has started is never refused: an older operator must not stop what a newer one accepted.
+    """
+    if s.attempt is not None or not s.mistakes:
+        return None
+    status = s.status.model_copy(
+        update={"phase": Phase.PENDING, "observed_generation": s.job.metadata.generation}
+    )
+    return Plan(with_condition(status, "Accepted", False, "InvalidSpec", "; ".join(s.mistakes), s.now))
+
+
+def begin(s: Situation) -> Plan | None:
+    """Put attempt 0 and all that follows from the spec on record. Pods come in a later plan."""
+    if s.attempt is not None or s.spec is None:
+        return None
+    status = JobStatus(
+        phase=Phase.STARTING,
+        attempt=0,
+        restarts=Restarts(),
+        workers=Workers(desired=s.spec.nodes, ready=0, summary=f"0/{s.spec.nodes}"),
+        attempts=[Attempt(number=0, started_at=s.now)],
+        resolved=resolve(s.spec, s.seen.settings.trainer_image),
+        conditions=s.status.conditions,
+        observed_generation=s.job.metadata.generation,
+    )
+    return Plan(with_condition(status, "Accepted", True, "Accepted", "the job will be run", s.now))
+
+
+def resolve(spec: JobSpec, image: str) -> Resolved:
+    """What defaults and arithmetic make of the spec.
+
+    accumulation = ceil(global batch / (micro-batch x data-parallel ranks)); slots left over carry no label.
+    """
+    training = spec.training
+    return Resolved(
+        image=spec.image or image,
+        world_size=spec.world_size,
+        layout=f"dp{spec.world_size} zero{training.zero_stage} {training.precision.value}",
+        micro_batch=training.micro_batch_size,
+        accumulation=ceil(training.global_batch_size / (training.micro_batch_size * spec.world_size)),
+        global_batch=training.global_batch_size,
+    )

@@ -1,0 +1,85 @@
+"""What every policy looks at: the observation, sorted once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from llmtrain_api import Attempt, InvalidJob, Job, JobSpec, JobStatus, parse_spec
+
+from ..types import Observed, Pod
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """One job at one moment.
+
+    Attributes:
+        spec: None when this operator cannot read it; then ``mistakes`` says why.
+        attempt: the attempt on record; None before the first.
+        current: pods of that attempt by rank.
+        stale: this job's pods of any other attempt.
+    """
+
+    seen: Observed
+    now: datetime
+    spec: JobSpec | None
+    mistakes: tuple[str, ...]
+    attempt: int | None
+    current: Mapping[int, Pod]
+    stale: tuple[Pod, ...]
+
+    @property
+    def job(self) -> Job:
+        """The object."""
+        return self.seen.job
+
+    @property
+    def status(self) -> JobStatus:
+        """The status on record."""
+        return self.seen.job.status
+
+    @property
+    def nodes(self) -> int:
+        """Ranks of the gang: as promised when the attempt began."""
+        workers = self.status.workers
+        if workers is not None:
+            return workers.desired
+        return self.spec.nodes if self.spec else 0
+
+    @property
+    def this_attempt(self) -> Attempt:
+        """The record of the current attempt. Only for a started job."""
+        return self.status.attempts[-1]
+
+
+def look(seen: Observed, now: datetime) -> Situation:
+    """Sort the observation."""
+    spec: JobSpec | None = None
+    mistakes: tuple[str, ...] = ()
+    try:
+        spec = parse_spec(seen.job.spec, strict=False)
+        mistakes = tuple(cluster_mistakes(spec))
+    except InvalidJob as invalid:
+        mistakes = tuple(invalid.mistakes)
+    attempt = seen.job.status.attempt
+    return Situation(
+        seen=seen,
+        now=now,
+        spec=spec,
+        mistakes=mistakes,
+        attempt=attempt,
+        current={p.rank: p for p in seen.pods if p.attempt == attempt},
+        stale=tuple(p for p in seen.pods if p.attempt != attempt),
+    )
+
+
+def cluster_mistakes(spec: JobSpec) -> list[str]:
+    """What is right on a laptop and wrong in a cluster."""
+    if spec.output.uri.startswith("pvc://"):
+        return []
+    return [
+        f"spec.output.uri: got {spec.output.uri!r}, a folder that is gone with its pod; "
+        "use pvc://CLAIM/FOLDER, such as pvc://checkpoints/my-run"
+    ]

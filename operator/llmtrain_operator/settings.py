@@ -1,0 +1,54 @@
+"""The operator's flags. Each may also come from the environment, as ``LLMTRAIN_OPERATOR_<NAME>``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+PREFIX = "LLMTRAIN_OPERATOR_"
+
+
+class Settings(BaseModel):
+    """What an installation decides."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    trainer_image: str = Field(min_length=1, description="image of worker pods when a job names none")
+    namespace: str = Field(default="llmtrain-system", description="namespace that the operator runs in")
+    watch_namespace: str = Field(default="", description="only jobs in this namespace; empty = all")
+    report_url: str = Field(
+        default="", description="where pods reach the progress server; empty = no reports"
+    )
+    report_hosts: str = Field(
+        default="localhost", description="DNS names in its certificate, comma-separated"
+    )
+    report_port: int = Field(default=8443, ge=0, le=65535, description="port of the progress server")
+    health_port: int = Field(default=8080, ge=0, le=65535, description="port of /metrics, /readyz, /healthz")
+    tls_secret: str = Field(default="llm-training-operator-tls", description="Secret that keeps the CA")
+    image_pull_policy: str = Field(default="IfNotPresent", pattern="^(Always|IfNotPresent|Never)$")
+    grace_seconds: int = Field(default=30, ge=1, le=3600, description="grace time of worker pods")
+    workers: int = Field(default=8, ge=1, le=256, description="jobs looked at at the same time")
+
+
+def parse(argv: list[str]) -> Settings:
+    """Flags, else environment, else defaults. Exits 2 with the reason on a bad value."""
+    parser = argparse.ArgumentParser(
+        prog="llmtrain-operator", description="Runs LLMTrainingJobs: gangs of torchrun pods."
+    )
+    for name, field in Settings.model_fields.items():
+        default = os.environ.get(PREFIX + name.upper(), None)
+        shown = "required" if field.is_required() else f"default: {field.default!r}"
+        parser.add_argument(
+            "--" + name.replace("_", "-"), default=default, help=f"{field.description or name} ({shown})"
+        )
+    given = {k: v for k, v in vars(parser.parse_args(argv)).items() if v is not None}
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        for detail in error.errors():
+            flag = "--" + str(detail["loc"][0]).replace("_", "-")
+            print(f"llmtrain-operator: {flag}: {detail['msg']}", file=sys.stderr)
+        raise SystemExit(2) from None

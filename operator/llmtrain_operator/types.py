@@ -1,0 +1,150 @@
+"""All that `plan` sees and may ask. Plain frozen values, no behaviour that touches the world."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from llmtrain_api import Job, JobStatus, ProgressReport
+
+Manifest = dict[str, Any]
+
+
+class PodPhase(StrEnum):
+    """``status.phase`` of a pod."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Termination:
+    """How the trainer container ended.
+
+    Attributes:
+        message: what it wrote to its termination log, or the tail of its log.
+    """
+
+    exit_code: int
+    reason: str
+    message: str
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """The few fields of a worker pod that decisions rest on.
+
+    Attributes:
+        rank: node rank, 0 to nodes - 1.
+        hold: why it does not run yet: (reason, message) of the scheduler or the kubelet.
+        disruption: message of a true DisruptionTarget condition (preempted, drained, node gone).
+        deletion_deadline: ``deletionTimestamp``: when its grace time ends; None when nobody deleted it.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: int
+    job: str
+    job_uid: str
+    attempt: int
+    rank: int
+    phase: PodPhase
+    node: str | None = None
+    reason: str = ""
+    message: str = ""
+    hold: tuple[str, str] | None = None
+    disruption: str | None = None
+    deletion_deadline: datetime | None = None
+    termination: Termination | None = None
+
+    @property
+    def terminal(self) -> bool:
+        """Whether its containers have ended for good."""
+        return self.phase in (PodPhase.SUCCEEDED, PodPhase.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class LastReport:
+    """The newest report of an attempt and when it came in."""
+
+    report: ProgressReport
+    received: datetime
+
+
+class RefusalKind(StrEnum):
+    """Why the API server did not take a write of ours."""
+
+    NAME_CONFLICT = "NameConflict"
+    QUOTA = "QuotaExceeded"
+    REJECTED = "Rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The API server's answer to the last write of this job's children, when it was a no."""
+
+    kind: RefusalKind
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSettings:
+    """What the installation says, for every job."""
+
+    trainer_image: str
+    report_url: str | None
+    ca_certificate: str
+    image_pull_policy: str = "IfNotPresent"
+    grace_seconds: int = 30
+    evidence_seconds: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One job and all that is known of it at one moment."""
+
+    job: Job
+    pods: tuple[Pod, ...]
+    report: LastReport | None
+    refusal: Refusal | None
+    settings: PlanSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Create a child. It exists already = done, if it is owned by this job."""
+
+    resource: str
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePod:
+    """Delete one pod, and only the one with this UID."""
+
+    name: str
+    uid: str
+    grace_seconds: int
+
+
+Action = Create | DeletePod
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do now.
+
+    ``status`` is written first, and ``actions`` follow only when that write was taken: so whatever must be on
+    record before the world changes is put into a plan's status, and the change into the plan after it.
+    """
+
+    status: JobStatus
+    actions: tuple[Action, ...] = ()
+    requeue_after: float | None = None
