@@ -102,12 +102,16 @@ def _union(options: list[Schema], definitions: Schema) -> Schema:
 
 
 def _with_object_defaults(schema: Schema) -> Schema:
-    """``default: {}`` on objects whose fields all have defaults, so that nested defaults are applied."""
+    """A default on objects whose fields all have one, so that leaving the object out means its defaults.
+
+    Written out in full: the API server checks CEL rules against a default as it stands.
+    """
     for child in schema.get("properties", {}).values():
         if child.get("type") == "object" and "properties" in child:
             _with_object_defaults(child)
             if not child.get("required"):
-                child["default"] = {}
+                fields = child["properties"].items()
+                child["default"] = {name: f["default"] for name, f in fields if "default" in f}
     return schema
 
 

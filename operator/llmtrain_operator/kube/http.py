@@ -74,7 +74,7 @@ async def _from_kubeconfig() -> ClusterAddress:
             tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
         if configuration.cert_file:
             tls.load_cert_chain(configuration.cert_file, configuration.key_file)
-    token = configuration.get_api_key_with_prefix("BearerToken")
+    token = await configuration.get_api_key_with_prefix("BearerToken")
     return ClusterAddress(configuration.host, tls, token=token.removeprefix("Bearer ") if token else None)
 
 

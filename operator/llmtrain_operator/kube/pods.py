@@ -11,11 +11,11 @@ from llmtrain_api.names import LABEL_ATTEMPT, LABEL_JOB, LABEL_JOB_UID, LABEL_RA
 from ..types import Pod, PodPhase, Termination
 
 
-class _Struct(msgspec.Struct, rename="camel"):
+class _Struct(msgspec.Struct, rename="camel", frozen=True):
     pass
 
 
-class _Meta(_Struct):
+class _Meta(_Struct, frozen=True):
     name: str
     namespace: str
     uid: str
@@ -24,36 +24,36 @@ class _Meta(_Struct):
     deletion_timestamp: datetime | None = None
 
 
-class _Terminated(_Struct):
+class _Terminated(_Struct, frozen=True):
     exit_code: int
     reason: str = ""
     message: str = ""
     finished_at: datetime | None = None
 
 
-class _Waiting(_Struct):
+class _Waiting(_Struct, frozen=True):
     reason: str = ""
     message: str = ""
 
 
-class _State(_Struct):
+class _State(_Struct, frozen=True):
     terminated: _Terminated | None = None
     waiting: _Waiting | None = None
 
 
-class _ContainerStatus(_Struct):
+class _ContainerStatus(_Struct, frozen=True):
     name: str = ""
     state: _State = _State()
 
 
-class _Condition(_Struct):
+class _Condition(_Struct, frozen=True):
     type: str
     status: str
     reason: str = ""
     message: str = ""
 
 
-class _Status(_Struct):
+class _Status(_Struct, frozen=True):
     phase: str = "Pending"
     reason: str = ""
     message: str = ""
@@ -61,11 +61,11 @@ class _Status(_Struct):
     container_statuses: list[_ContainerStatus] = []
 
 
-class _Spec(_Struct):
+class _Spec(_Struct, frozen=True):
     node_name: str | None = None
 
 
-class _RawPod(_Struct):
+class _RawPod(_Struct, frozen=True):
     metadata: _Meta
     spec: _Spec = _Spec()
     status: _Status = _Status()

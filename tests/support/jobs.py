@@ -1,0 +1,101 @@
+"""Values that tests start from."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from llmtrain_api import Job, JobStatus, Outcome, ProgressReport, Results, Stage, TerminationMessage
+from llmtrain_operator.types import (
+    LastReport,
+    Observed,
+    PlanSettings,
+    Pod,
+    PodPhase,
+    Refusal,
+    Termination,
+)
+
+T0 = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+SETTINGS = PlanSettings(trainer_image="trainer:1", report_url="https://op:8443", ca_certificate="CA")
+UID = "11111111-2222-3333-4444-555555555555"
+
+
+def manifest(name: str = "tiny", namespace: str = "default", **spec: Any) -> dict[str, Any]:
+    """A manifest that is right, with top-level fields of spec replaced (None removes one)."""
+    base: dict[str, Any] = {
+        "model": {"name": "builtin://tiny-llama"},
+        "dataset": {"name": "builtin://python-stdlib"},
+        "nodes": 2,
+        "training": {"maxSteps": 20},
+        "output": {"uri": f"pvc://checkpoints/{name}"},
+    }
+    for key, value in spec.items():
+        if value is None:
+            base.pop(key, None)
+        else:
+            base[key] = value
+    return {
+        "apiVersion": "llmtrain.dev/v1alpha1",
+        "kind": "LLMTrainingJob",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": deepcopy(base),
+    }
+
+
+def job(status: JobStatus | None = None, **spec: Any) -> Job:
+    """The object as the API server holds it."""
+    raw = manifest(**spec)
+    raw["metadata"] |= {"uid": UID, "resourceVersion": "7", "generation": 1}
+    if status is not None:
+        raw["status"] = status.to_json()
+    return Job.model_validate(raw)
+
+
+def seen(
+    of: Job,
+    pods: tuple[Pod, ...] = (),
+    report: LastReport | None = None,
+    refusal: Refusal | None = None,
+) -> Observed:
+    return Observed(job=of, pods=pods, report=report, refusal=refusal, settings=SETTINGS)
+
+
+def pod(attempt: int, rank: int, phase: PodPhase = PodPhase.RUNNING, **changes: Any) -> Pod:
+    fields: dict[str, Any] = {
+        "namespace": "default",
+        "name": f"tiny-{attempt}-{rank}",
+        "uid": f"uid-{attempt}-{rank}",
+        "resource_version": 1,
+        "job": "tiny",
+        "job_uid": UID,
+        "attempt": attempt,
+        "rank": rank,
+        "phase": phase,
+        "node": f"node{rank + 1}",
+    }
+    return Pod(**(fields | changes))
+
+
+def ended(message: TerminationMessage | str, code: int, at: datetime, reason: str = "Error") -> Termination:
+    text = message if isinstance(message, str) else message.model_dump_json(by_alias=True, exclude_none=True)
+    return Termination(exit_code=code, reason=reason, message=text, finished_at=at)
+
+
+def complete(steps: int = 20) -> TerminationMessage:
+    return TerminationMessage(
+        outcome=Outcome.COMPLETE,
+        exit_code=0,
+        checkpoint_step=steps,
+        results=Results(steps=steps, train_loss=2.5, eval_loss=2.6, perplexity=13.5),
+    )
+
+
+def report(attempt: int = 0, at: datetime = T0, **fields: Any) -> LastReport:
+    values: dict[str, Any] = {"stage": Stage.TRAIN, "step": 5, "total_steps": 20, "loss": 3.0}
+    return LastReport(ProgressReport(job_uid=UID, attempt=attempt, **(values | fields)), at)
+
+
+def later(seconds: float) -> datetime:
+    return T0 + timedelta(seconds=seconds)
