@@ -1,0 +1,136 @@
+"""The cluster's programs, built from Go modules and kept in the cache until their module changes.
+
+Each program has a module of its own under modules/: in one module their requirements would fight. tools.go
+names the main packages, go.mod and go.sum pin every source.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from barecluster.console import ClusterError, say, step
+from barecluster.shell import attempt, run_logged
+from barecluster.toolchain import go_command
+
+MODULES = Path(__file__).parent / "modules"
+CONTROL_PLANE = ("etcd", "kubernetes")
+NODES = ("containerd", "coredns")
+ALL = ("kubernetes", "etcd", "containerd", "coredns", "helm")
+
+_VERSION_VARIABLES = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+_SOURCES = ("go.mod", "go.sum", "tools.go")
+_ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false", "GOTOOLCHAIN": "local"}
+
+
+@dataclass(frozen=True)
+class Module:
+    """One folder under modules/."""
+
+    name: str
+    folder: Path
+
+    @property
+    def packages(self) -> list[str]:
+        """The main packages that tools.go names."""
+        return re.findall(r'^\s*_ "(\S+)"$', (self.folder / "tools.go").read_text(), re.MULTILINE)
+
+    @property
+    def programs(self) -> list[str]:
+        """The built programs' names."""
+        return [program_name(package) for package in self.packages]
+
+    @property
+    def flags(self) -> list[str]:
+        """The build's flags; without -X a Kubernetes program calls itself v0.0.0."""
+        linker = ["-s", "-w"]
+        version = re.search(r"^\s*(?:require )?k8s\.io/kubernetes (v\S+)", self._go_mod(), re.MULTILINE)
+        if version:
+            linker += [f"-X {package}.gitVersion={version[1]}" for package in _VERSION_VARIABLES]
+        return ["-trimpath", "-ldflags", " ".join(linker)]
+
+    @property
+    def key(self) -> str:
+        """The name of the folder in the cache: changes when anything that decides the programs does."""
+        digest = hashlib.sha256(" ".join(self.flags).encode())
+        for name in _SOURCES:
+            digest.update(b"\0" + (self.folder / name).read_bytes())
+        return f"{self.name}-{digest.hexdigest()[:16]}"
+
+    def _go_mod(self) -> str:
+        return (self.folder / "go.mod").read_text()
+
+
+def program_name(package: str) -> str:
+    """How `go build` names a main package's program: its last element that is not a major version."""
+    words = [word for word in package.split("/") if not re.fullmatch(r"v[0-9]+", word)]
+    return words[-1]
+
+
+def module(name: str) -> Module:
+    """The module of this name."""
+    if name not in ALL:
+        raise ClusterError(f"no module {name!r}: {', '.join(ALL)}")
+    return Module(name, MODULES / name)
+
+
+def ensure(names: Iterable[str], cache: Path) -> list[Path]:
+    """Have the named modules built; the folders with their programs."""
+    modules = [module(name) for name in names]
+    missing = [one for one in modules if not (cache / "bin" / one.key).exists()]
+    if missing:
+        go = go_command(cache)
+        # The compiler is short of cores, not of network: the next modules' sources come meanwhile.
+        with ThreadPoolExecutor(1) as background:
+            for later in missing[1:]:
+                background.submit(attempt, go, "-C", later.folder, "mod", "download", timeout=900)
+            for one in missing:
+                _build(one, go, cache)
+    return [cache / "bin" / one.key for one in modules]
+
+
+def _build(one: Module, go: Path, cache: Path) -> None:
+    target = cache / "bin" / one.key
+    partial = cache / "bin" / f"{one.key}.partial"
+    with _lock(cache / "bin" / f"{one.name}.lock"):
+        if target.exists():  # another command built it while this one waited
+            return
+        with step(f"go build {one.name} ({', '.join(one.programs)})"):
+            shutil.rmtree(partial, ignore_errors=True)
+            words = ("nice", "-n", "5", str(go), "build", *one.flags, "-o", f"{partial}/", *one.packages)
+            log = cache / "logs" / f"build-{one.name}.log"
+            run_logged(words, log, env=_ENVIRONMENT, cwd=one.folder, timeout=3000)
+        absent = [name for name in one.programs if not (partial / name).exists()]
+        if absent:
+            raise ClusterError(f"go build {one.name} left no {', '.join(absent)}")
+        partial.rename(target)
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"another command holds {path.name}; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def link(folders: Iterable[Path], into: Path) -> None:
+    """Make `into` a folder of links to the programs, under the names that people know them by."""
+    into.mkdir(parents=True, exist_ok=True)
+    for program in (program for folder in folders for program in folder.iterdir()):
+        alias = into / {"server": "etcd"}.get(program.name, program.name)
+        partial = into / f".{alias.name}.partial"
+        partial.unlink(missing_ok=True)
+        partial.symlink_to(program)
+        partial.rename(alias)

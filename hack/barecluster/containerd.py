@@ -1,0 +1,61 @@
+"""One node's containerd, asked through `ctr`."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from barecluster.console import ClusterError
+from barecluster.settings import Node, Settings
+from barecluster.shell import attempt, run
+
+
+class Containerd:
+    """The images, containers and tasks of the namespace that the kubelet uses."""
+
+    def __init__(self, settings: Settings, node: Node) -> None:
+        self._ctr = (str(settings.bin / "ctr"), "-a", str(node.socket), "-n", "k8s.io")
+
+    def answers(self) -> bool:
+        """True when the server is up."""
+        return attempt(*self._ctr, "version", timeout=5) is not None
+
+    def images(self) -> dict[str, str]:
+        """Digest of the manifest by image name."""
+        rows = [line.split() for line in run(*self._ctr, "images", "ls").splitlines()[1:]]
+        return {row[0]: next(word for word in row if word.startswith("sha256:")) for row in rows}
+
+    def blobs(self) -> set[str]:
+        """The digests of all content that is here."""
+        return set(run(*self._ctr, "content", "ls", "-q").split())
+
+    def import_archive(self, archive: Path) -> None:
+        """Take in an OCI archive."""
+        run(*self._ctr, "images", "import", "--local", archive)
+
+    def import_stream(self, write: Callable[[IO[bytes]], None]) -> None:
+        """Take in an OCI archive that `write` makes on the fly."""
+        words = (*self._ctr, "images", "import", "--local", "-")
+        child = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        assert child.stdin is not None
+        assert child.stderr is not None
+        try:
+            with child.stdin as pipe:
+                write(pipe)
+        except BrokenPipeError:
+            pass  # ctr gave up: its own words follow
+        said = child.stderr.read().decode(errors="replace")
+        child.stderr.close()
+        if child.wait(timeout=300):
+            raise ClusterError(f"containerd did not take the image: {said.strip()}")
+
+    def remove_all(self) -> None:
+        """Remove every container with its task and snapshot; images stay. The processes must be dead."""
+        if tasks := run(*self._ctr, "tasks", "ls", "-q").split():
+            attempt(*self._ctr, "tasks", "rm", "-f", *tasks, timeout=60)
+        if containers := run(*self._ctr, "containers", "ls", "-q").split():
+            attempt(*self._ctr, "containers", "rm", *containers, timeout=60)

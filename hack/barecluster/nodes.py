@@ -1,0 +1,93 @@
+"""Starting nodes: bridge, control group, containerd, pause image, kubelet; then what all nodes share."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+from barecluster import api, cgroups, components, network, node_config, pause
+from barecluster.console import step
+from barecluster.containerd import Containerd
+from barecluster.process import Processes
+from barecluster.settings import LOOPBACK, Node, Settings
+
+
+def prepare(settings: Settings, nodes: list[Node]) -> None:
+    """The machine's side: the API server needs the first bridge's address before it starts."""
+    network.save_switches(settings.state / "switches.json")
+    network.turn_on_switches()
+    for node in nodes:
+        network.create_bridge(node)
+        cgroups.create(node.cgroup)
+    network.add_rules()
+
+
+def start(settings: Settings, processes: Processes, nodes: list[Node]) -> None:
+    """Have every node Ready."""
+    archive = pause.archive(settings.cache)
+    with step(f"{len(nodes)} nodes"):
+        for node in nodes:
+            _write_config(settings, node)
+            start_containerd(settings, processes, node)
+        for node in nodes:
+            _start_kubelet(settings, processes, node, archive)
+        _start_shared(settings, processes)
+        for node in nodes:
+            what = f"{node.name} is Ready"
+            processes.wait_until(_kubelet(node), what, partial(is_ready, settings, node), 90)
+
+
+def is_ready(settings: Settings, node: Node) -> bool:
+    """What the node's Ready condition says."""
+    found = api.get(settings, "node", node.name) or {}
+    conditions = found.get("status", {}).get("conditions", [])
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+def start_containerd(settings: Settings, processes: Processes, node: Node) -> Containerd:
+    """Have the node's containerd run and answer."""
+    name = f"containerd-{node.name}"
+    argv = [str(settings.bin / "containerd"), "-c", str(node.home / "containerd.toml")]
+    path = {"PATH": f"{settings.bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+    processes.ensure(name, argv, env=path)
+    client = Containerd(settings, node)
+    processes.wait_until(name, f"the containerd of {node.name} answers", client.answers, 30)
+    return client
+
+
+def _write_config(settings: Settings, node: Node) -> None:
+    (node.home / "cni").mkdir(parents=True, exist_ok=True)
+    (node.home / "kubelet").mkdir(exist_ok=True)
+    (node.home / "resolv.conf").write_text(
+        ""
+    )  # pods ask CoreDNS alone, with no search domain of the machine's
+    (node.home / "cni" / "10-bridge.conflist").write_text(json.dumps(network.cni_config(node), indent=1))
+    (node.home / "containerd.toml").write_text(node_config.containerd_config(node))
+    (node.home / "kubelet.json").write_text(node_config.kubelet_config(settings, node))
+
+
+def _start_kubelet(settings: Settings, processes: Processes, node: Node, archive: Path) -> None:
+    client = Containerd(settings, node)
+    if node_config.PAUSE_IMAGE not in client.images():
+        client.import_archive(archive)
+    argv = node_config.kubelet(settings, node)
+    path = {"PATH": f"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:{settings.bin}"}
+    processes.ensure(_kubelet(node), argv, env=path)
+
+
+def _kubelet(node: Node) -> str:
+    return f"kubelet-{node.name}"
+
+
+def _start_shared(settings: Settings, processes: Processes) -> None:
+    config = settings.state / "kube-proxy.json"
+    config.write_text(components.proxy_config(settings))
+    proxy = [str(settings.bin / "kube-proxy"), f"--config={config}", "--v=2"]
+    processes.ensure("kube-proxy", proxy)
+    corefile = settings.state / "Corefile"
+    resolvers = components.parse_resolvers(Path("/etc/resolv.conf").read_text())
+    corefile.write_text(components.corefile(settings, resolvers))
+    processes.ensure("coredns", [str(settings.bin / "coredns"), "-conf", str(corefile)])
+    healthy = f"http://{LOOPBACK}:10256/livez"
+    processes.wait_until("kube-proxy", "kube-proxy answers", lambda: api.answers(healthy), 60)

@@ -1,0 +1,37 @@
+"""The folder where buildah keeps images: the project's own, apart from what else the machine builds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from barecluster.shell import run
+
+
+class Store:
+    """Images in the cache, by tag."""
+
+    def __init__(self, cache: Path) -> None:
+        self._root, self._run = cache / "images" / "store", Path("/run/llmtrain-images")
+
+    @property
+    def buildah(self) -> tuple[str, ...]:
+        """The command with the store's place; isolation chroot needs no bridge and no nested runtime."""
+        return (
+            "buildah",
+            "--root",
+            str(self._root),
+            "--runroot",
+            str(self._run),
+            "--storage-driver",
+            "overlay",
+        )
+
+    def reference(self, tag: str) -> str:
+        """How skopeo names an image of this store."""
+        return f"containers-storage:[overlay@{self._root}+{self._run}]{tag}"
+
+    def image_id(self, tag: str) -> str | None:
+        """The image's identity, None when there is none of this tag."""
+        listing = run(*self.buildah, "images", "--format", "{{.Name}}:{{.Tag}} {{.ID}}", "--no-trunc")
+        rows = (line.split() for line in listing.splitlines())
+        return next((row[1] for row in rows if len(row) == 2 and row[0] == tag), None)

@@ -1,0 +1,96 @@
+"""Sending images from buildah's store to the nodes: only the layers that a node lacks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Any
+
+from barecluster import oci
+from barecluster.console import ClusterError, say, step
+from barecluster.containerd import Containerd
+from barecluster.lifecycle import is_node_up
+from barecluster.settings import Settings
+from barecluster.shell import run
+from barecluster.store import Store
+
+
+def load(settings: Settings, images: Iterable[str]) -> None:
+    """Have each image on every node."""
+    nodes = [node for node in settings.known_nodes() if is_node_up(settings, node)]
+    if not nodes:
+        raise ClusterError(f"no node of {settings.name!r} is up: `hack/cluster up` first")
+    store, layout = Store(settings.cache), Layout(settings.cache / "images" / "oci")
+    for image in images:
+        with step(f"load {image}"):
+            descriptor = layout.take(store, image)
+            for node in nodes:
+                client = Containerd(settings, node)
+                if client.images().get(image) == descriptor["digest"]:
+                    say(f"  {node.name} has it")
+                    continue
+                missing = [blob for blob in layout.blobs(descriptor) if blob not in client.blobs()]
+                client.import_stream(layout.writer(image, descriptor, missing))
+                say(f"  {node.name}: {len(missing)} blobs, {layout.size(missing) / 1e6:.1f} MB sent")
+    layout.prune()
+
+
+class Layout:
+    """A folder in OCI layout between the store and the nodes: its layers keep their names."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def take(self, store: Store, image: str) -> dict[str, Any]:
+        """Copy the image here and return its manifest's descriptor; known layers are not copied again."""
+        source_id = store.image_id(image)
+        if source_id is None:
+            raise ClusterError(f"no image {image}: `hack/cluster images` builds it")
+        marker = self._folder.with_name(f"{image.replace('/', '_')}.taken")
+        if not (marker.exists() and marker.read_text() == source_id and self._find(image)):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            target = f"oci:{self._folder}:{image}"
+            words = ("skopeo", "copy", "-q", "--insecure-policy", "--dest-oci-accept-uncompressed-layers")
+            run(*words, store.reference(image), target, timeout=900)
+            marker.write_text(source_id)
+        return self._find(image) or {}
+
+    def blobs(self, descriptor: dict[str, Any]) -> list[str]:
+        """The digests of the manifest, the configuration and the layers."""
+        manifest = json.loads(self._path(descriptor["digest"]).read_text())
+        parts = [manifest["config"], *manifest["layers"]]
+        return [descriptor["digest"], *dict.fromkeys(part["digest"] for part in parts)]
+
+    def size(self, blobs: Iterable[str]) -> int:
+        """The bytes of these blobs."""
+        return sum(self._path(blob).stat().st_size for blob in blobs)
+
+    def writer(self, image: str, descriptor: dict[str, Any], blobs: Iterable[str]) -> Any:
+        """What writes an archive of the image that holds only these blobs: the taker has the others."""
+        bare = {key: value for key, value in descriptor.items() if key != "annotations"}
+        paths = [self._path(blob) for blob in blobs]
+
+        def write(stream: IO[bytes]) -> None:
+            oci.write_archive(stream, oci.index(image, bare), paths)
+
+        return write
+
+    def prune(self) -> None:
+        """Remove the layers that no image here uses any more."""
+        used = {blob for descriptor in self._index() for blob in self.blobs(descriptor)}
+        for path in (self._folder / "blobs" / "sha256").iterdir():
+            if f"sha256:{path.name}" not in used:
+                path.unlink()
+
+    def _find(self, image: str) -> dict[str, Any] | None:
+        named = (one for one in self._index() if one.get("annotations", {}).get(oci.NAME) == image)
+        return next(named, None)
+
+    def _index(self) -> list[dict[str, Any]]:
+        path = self._folder / "index.json"
+        found: list[dict[str, Any]] = json.loads(path.read_text())["manifests"] if path.exists() else []
+        return found
+
+    def _path(self, blob: str) -> Path:
+        return self._folder / "blobs" / "sha256" / blob.partition(":")[2]
