@@ -1,0 +1,92 @@
+"""``python -m llmtrain_trainer VERB``: every verb imports only what it needs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+
+from llmtrain_api.names import ENV_JOB_FILE, EXIT_CONFIG, JOB_FILE
+
+from .errors import ConfigError
+
+Verb = Callable[[argparse.Namespace], int]
+
+
+def _launch(arguments: argparse.Namespace) -> int:
+    from .launcher import launch
+
+    return launch(arguments.job)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from .worker import main as train
+
+    return train([arguments.job])
+
+
+def _stage(name: str) -> Verb:
+    def run(arguments: argparse.Namespace) -> int:
+        from . import stages
+
+        verb: Verb = getattr(stages, name)
+        return verb(arguments)
+
+    return run
+
+
+def _try(arguments: argparse.Namespace) -> int:
+    from .local import run
+
+    return run(arguments.manifest, arguments.output, arguments.processes)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="llmtrain-trainer", description=__doc__)
+    verbs = top.add_subparsers(dest="verb", required=True)
+
+    def verb(name: str, run: Verb, text: str, *, job: bool = True) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        if job:
+            default = os.environ.get(ENV_JOB_FILE, JOB_FILE)
+            sub.add_argument("job", nargs="?", default=default, help=f"job.json (default: {default})")
+        return sub
+
+    verb("launch", _launch, "Run one node of an attempt: PID 1 of a worker pod.")
+    verb("prepare", _stage("prepare"), "Make the data folder of a job.").add_argument(
+        "--into", required=True, help="folder to make"
+    )
+    verb("train", _train, "Run one rank; torchrun starts it.")
+    verb("export", _stage("export"), "Export a trained job as a Hugging Face folder, and compare it.")
+    evaluate = verb("evaluate", _stage("evaluate"), "Loss and perplexity of an exported folder.", job=False)
+    evaluate.add_argument("folder", help="Hugging Face folder")
+    evaluate.add_argument("heldout", help="data/heldout.npy: [sequences, length] token ids")
+    evaluate.add_argument("--batch", type=int, default=8, help="sequences a forward pass (default: 8)")
+    generate = verb("generate", _stage("generate"), "Text that an exported folder writes.", job=False)
+    generate.add_argument("folder", help="Hugging Face folder")
+    generate.add_argument("--prompt", default="", help="how the text begins")
+    generate.add_argument("--tokens", type=int, default=64, help="tokens to add (default: 64)")
+    generate.add_argument("--seed", type=int, default=0, help="seed of the sampling (default: 0)")
+    local = verb("try", _try, "Run a manifest on this machine, without Kubernetes.", job=False)
+    local.add_argument("manifest", help="YAML of an LLMTrainingJob")
+    local.add_argument("--output", help="output folder (default: ./runs/CLAIM/FOLDER)")
+    local.add_argument("--processes", type=int, help="ranks (default: nodes x processes, 2 at most)")
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a verb; the exit code."""
+    arguments = parser().parse_args(argv)
+    run: Verb = arguments.run
+    try:
+        return run(arguments)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_CONFIG
+
+
+if __name__ == "__main__":
+    sys.exit(main())

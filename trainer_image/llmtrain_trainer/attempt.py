@@ -1,0 +1,66 @@
+"""Node 0's word to every launcher and rank of an attempt: ``attempt-K.ready``. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from llmtrain_api import JobFile
+
+from .checkpoint.fence import Fence
+from .checkpoint.ownership import candidates
+from .files import read_json, write_json
+from .output import Output
+
+
+@dataclass(frozen=True)
+class Start:
+    """How an attempt starts, the same for all its ranks.
+
+    Attributes:
+        fence: the attempt's right to write.
+        resume: step of the checkpoint to load; None = the step-0 model.
+        fingerprints: of data, tokenizer, model and batch.
+    """
+
+    fence: Fence
+    resume: int | None
+    fingerprints: dict[str, Any]
+
+    @property
+    def output(self) -> Output:
+        """The folder that this job owns."""
+        return self.fence.output
+
+    def publish(self) -> None:
+        """Let the ranks start."""
+        write_json(
+            self.output.ready(self.fence.attempt),
+            {**self.fence.to_json(), "resume": self.resume, "fingerprints": self.fingerprints},
+        )
+
+
+def publish_failure(output: Output, job: JobFile, message: str) -> None:
+    """Tell the other nodes that node 0 gave up, so that they need not wait."""
+    write_json(output.ready(job.attempt), {"jobUid": job.job.uid, "attempt": job.attempt, "error": message})
+
+
+class NodeZeroFailed(Exception):
+    """Node 0 could not prepare the attempt; its own termination message has the cause."""
+
+
+def read_start(job: JobFile) -> Start | None:
+    """Node 0's word for this job and attempt, if it is there.
+
+    Raises:
+        NodeZeroFailed: node 0 gave up.
+    """
+    for output in candidates(job):
+        raw = read_json(output.ready(job.attempt)) or {}
+        if raw.get("jobUid") != job.job.uid or raw.get("attempt") != job.attempt:
+            continue
+        if "error" in raw:
+            raise NodeZeroFailed(raw["error"])
+        fence = Fence(output, job.job.uid, job.attempt, raw["holder"])
+        return Start(fence, raw["resume"], raw["fingerprints"])
+    return None

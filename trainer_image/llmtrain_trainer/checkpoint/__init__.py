@@ -1,0 +1,1 @@
+"""Whose the output is, who may write it, and how a step gets into it."""

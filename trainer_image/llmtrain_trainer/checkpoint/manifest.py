@@ -1,0 +1,72 @@
+"""``manifest.json`` of a checkpoint, and which one a new attempt starts from. Standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError
+from ..files import differing, read_json
+from ..output import Output
+
+MANIFEST = "manifest.json"
+
+_FIELDS = {
+    "data": "the prepared data (dataset.name, dataset.maxBytes, dataset.heldOutFraction)",
+    "tokenizer": "the tokenizer (model.vocabSize, dataset)",
+    "model": "the model's configuration (spec.model)",
+    "sequenceLength": "training.sequenceLength",
+    "globalBatchSize": "training.globalBatchSize",
+    "seed": "training.seed",
+    "precision": "training.precision",
+}
+
+
+def broken(folder: Path) -> str | None:
+    """Why a checkpoint cannot be used, or None when every file is as its manifest says."""
+    manifest = read_json(folder / MANIFEST)
+    if manifest is None:
+        return f"no readable {MANIFEST}"
+    return differing(folder, manifest.get("files", {}))
+
+
+def newest_good(output: Output, say: Callable[[int, str], None]) -> tuple[int, dict[str, Any]] | None:
+    """The newest checkpoint that is whole, with its manifest.
+
+    Args:
+        output: where to look.
+        say: told the step and the reason of each checkpoint that is passed over.
+    """
+    for step in output.committed():
+        reason = broken(output.step(step))
+        if reason is None:
+            return step, read_json(output.step(step) / MANIFEST) or {}
+        say(step, reason)
+    return None
+
+
+def require_same(manifest: dict[str, Any], fingerprints: dict[str, Any], world_size: int) -> None:
+    """Refuse to go on from a checkpoint that belongs to other data or another model.
+
+    Raises:
+        ConfigError: naming everything that differs.
+    """
+    old: dict[str, Any] = manifest.get("fingerprints", {})
+    different = [
+        f"{_FIELDS.get(key, key)}: {_short(old.get(key))} in the checkpoint, {_short(value)} in this job"
+        for key, value in fingerprints.items()
+        if old.get(key) != value
+    ]
+    where = f"checkpoint of step {manifest.get('step')} cannot be resumed"
+    if different:
+        raise ConfigError(f"{where}: {'; '.join(different)}", "undo the change, or use another output.uri")
+    if manifest.get("worldSize") != world_size:
+        raise ConfigError(
+            f"{where}: it was written by {manifest.get('worldSize')} ranks, this job has {world_size}",
+            "use the same number of nodes and processes; another world size is not supported yet",
+        )
+
+
+def _short(value: Any) -> str:
+    return str(value)[:12]

@@ -1,0 +1,91 @@
+"""Which folder belongs to a job, and what happens when another job was there first."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from llmtrain_api import IfExists, JobFile
+
+from ..errors import ConfigError, Fenced
+from ..files import fsync_folder, read_json, write_json
+from ..output import Output
+
+
+def candidates(job: JobFile) -> tuple[Output, Output]:
+    """The folder that the job names, and the one beside it for ``ifExists: new``.
+
+    The name depends on the UID only, so that every restart and every rank finds the same one.
+    """
+    base = Path(job.output)
+    return Output(base), Output(base.with_name(f"{base.name}-{job.job.uid[:8]}"))
+
+
+def owned(job: JobFile) -> Output | None:
+    """The folder whose OWNER names this job."""
+    for output in candidates(job):
+        if (read_json(output.owner) or {}).get("jobUid") == job.job.uid:
+            return output
+    return None
+
+
+def claim(job: JobFile) -> Output:
+    """Make a folder this job's own. Node 0 only.
+
+    Raises:
+        ConfigError: the folder is another job's and ``output.ifExists`` is ``fail``.
+        Fenced: another job has taken this job's folder over.
+    """
+    mine = owned(job)
+    if mine:
+        return mine
+    base, beside = candidates(job)
+    owner = _first(base, job)
+    if owner is None:
+        return base
+    if job.job.uid in owner.get("previous", []):
+        raise Fenced(f"{base.root} was taken over by job {_name(owner)}")
+    if job.spec.output.if_exists is IfExists.RESUME:
+        _take_over(base, owner, job)
+        return base
+    if job.spec.output.if_exists is IfExists.NEW:
+        _first(beside, job)
+        return beside
+    raise ConfigError(
+        f"output {job.spec.output.uri} belongs to job {_name(owner)} (uid {owner.get('jobUid')})",
+        "set output.ifExists to resume (go on from its checkpoints) or new (a folder beside it), "
+        "or choose another output.uri",
+    )
+
+
+def _identity(job: JobFile) -> dict[str, Any]:
+    return {"jobUid": job.job.uid, "name": job.job.name, "namespace": job.job.namespace}
+
+
+def _name(owner: dict[str, Any]) -> str:
+    return f"{owner.get('namespace')}/{owner.get('name')}"
+
+
+def _first(output: Output, job: JobFile) -> dict[str, Any] | None:
+    """Claim a folder that has no owner; the present owner when it has one."""
+    output.root.mkdir(parents=True, exist_ok=True)
+    temporary = output.root / f".OWNER.{job.job.uid}.{os.getpid()}.tmp"
+    write_json(temporary, _identity(job))
+    try:
+        # a link never replaces: of two jobs that arrive together exactly one wins
+        os.link(temporary, output.owner)
+    except FileExistsError:
+        return read_json(output.owner) or {}
+    finally:
+        temporary.unlink()
+    fsync_folder(output.root)
+    return None
+
+
+def _take_over(output: Output, owner: dict[str, Any], job: JobFile) -> None:
+    """``ifExists: resume``: the old job is remembered, so that a late restart of it cannot take back."""
+    previous = [*owner.get("previous", []), owner.get("jobUid", "")][-64:]
+    write_json(output.owner, {**_identity(job), "previous": previous})
+    for finished in (output.complete, output.results, output.evaluation):
+        finished.unlink(missing_ok=True)

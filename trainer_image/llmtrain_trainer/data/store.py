@@ -1,0 +1,127 @@
+"""The prepared data folder and its marker. No torch: the launcher verifies with this.
+
+``data/`` in the output folder:
+
+- ``data.json``: the marker (`Marker`): what it was made from, digests of all files, the report.
+- ``train.bin``: [sequences, sequenceLength] token ids, row by row, little-endian ``dtype`` of the marker.
+- ``heldout.npy``: the held-out sequences, the same shape rules, readable with ``numpy.load``.
+- ``tokenizer/``: a Hugging Face tokenizer. ``step-0/``: the initial model as a Hugging Face folder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from llmtrain_api import JobFile
+
+from ..errors import ConfigError
+from ..files import differing, digest_of, read_json, write_json
+
+MARKER = "data.json"
+TRAIN = "train.bin"
+HELD_OUT = "heldout.npy"
+TOKENIZER = "tokenizer"
+INITIAL = "step-0"
+
+
+@dataclass(frozen=True)
+class Marker:
+    """What lies in a data folder.
+
+    Attributes:
+        key: the fields of the job that the content depends on.
+        dtype: numpy name of the token ids.
+        sequences: training sequences.
+        held_out: held-out sequences that evaluation uses.
+        unigram_entropy: of the tokens that evaluation predicts, nat a token, under their own frequencies.
+        eos: id of the end-of-document token.
+        files: size and digest of every file.
+        report: numbers for people.
+    """
+
+    key: dict[str, Any]
+    dtype: str
+    sequences: int
+    held_out: int
+    unigram_entropy: float
+    eos: int
+    files: dict[str, dict[str, Any]]
+    report: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """One hash of all files."""
+        return digest_of(self.files)
+
+    def write(self, folder: Path) -> None:
+        """Write the marker, the last file of a folder."""
+        write_json(folder / MARKER, asdict(self))
+
+
+def read_marker(folder: Path) -> Marker | None:
+    """The marker of a data folder; None where there is no readable one."""
+    raw = read_json(folder / MARKER)
+    try:
+        return Marker(**raw) if raw else None
+    except TypeError:
+        return None
+
+
+def key_of(job: JobFile) -> dict[str, Any]:
+    """The fields of a job that decide what the data folder holds, by their path in the spec."""
+    spec = job.spec.to_json()
+    key = {f"dataset.{name}": value for name, value in spec["dataset"].items()}
+    key |= {f"model.{name}": value for name, value in spec["model"].items()}
+    key |= {
+        "training.sequenceLength": spec["training"]["sequenceLength"],
+        "training.seed": spec["training"]["seed"],
+        "evaluation.maxSequences": spec["evaluation"]["maxSequences"],
+    }
+    return key
+
+
+def reusable(folder: Path, job: JobFile, *, has_checkpoints: bool) -> tuple[Marker | None, str]:
+    """The data of an earlier attempt where it is whole and what this job asks for, else why not.
+
+    Raises:
+        ConfigError: it was made from something else, and there are checkpoints that depend on it.
+    """
+    marker = read_marker(folder)
+    if marker is None:
+        return None, "not prepared yet"
+    wanted = key_of(job)
+    different = [
+        f"{name} was {marker.key.get(name)} and is {wanted.get(name)}"
+        for name in sorted({*marker.key, *wanted})
+        if marker.key.get(name) != wanted.get(name)
+    ]
+    if different and has_checkpoints:
+        raise ConfigError(
+            f"the checkpoints in the output folder belong to other data or another model: "
+            f"{'; '.join(different)}",
+            "undo the change, or use another output.uri",
+        )
+    if different:
+        return None, "; ".join(different)
+    reason = differing(folder, marker.files)
+    return (None, reason) if reason else (marker, "")
+
+
+def fingerprints(job: JobFile, marker: Marker) -> dict[str, Any]:
+    """What a checkpoint must agree with to be resumed."""
+
+    def part(prefix: str) -> str:
+        return digest_of({name: entry for name, entry in marker.files.items() if name.startswith(prefix)})
+
+    training = job.spec.training
+    return {
+        "data": digest_of([marker.files[TRAIN], marker.files[HELD_OUT]]),
+        "tokenizer": part(TOKENIZER),
+        "model": digest_of(job.spec.model.to_json()),
+        "sequenceLength": training.sequence_length,
+        "globalBatchSize": training.global_batch_size,
+        "seed": training.seed,
+        "precision": str(training.precision),
+    }

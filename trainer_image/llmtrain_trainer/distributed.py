@@ -1,0 +1,75 @@
+"""Joining the gang and agreeing in it. The only file that knows the backend."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+
+import deepspeed
+import torch
+import torch.distributed as dist
+
+TIMEOUT = timedelta(minutes=30)
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process's place in the gang."""
+
+    rank: int
+    world: int
+    local_rank: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        """Whether this is rank 0, the only one that commits and reports."""
+        return self.rank == 0
+
+
+def join() -> Ranks:
+    """Join the process group that torchrun's environment describes."""
+    # would compile C++ at start-up, and is used by inference only
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    gpu = torch.cuda.is_available()
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    device = torch.device("cuda", local) if gpu else torch.device("cpu")
+    if gpu:
+        torch.cuda.set_device(device)
+    deepspeed.init_distributed("nccl" if gpu else "gloo", timeout=TIMEOUT, verbose=False)
+    return Ranks(dist.get_rank(), dist.get_world_size(), local, device)
+
+
+def agree(ranks: Ranks, labels: int, *, stop: bool) -> tuple[int, bool]:
+    """Labels in the global batch, and whether any rank was asked to stop: one message for both."""
+    word = torch.tensor([labels, int(stop)], dtype=torch.int64, device=ranks.device)
+    dist.all_reduce(word)
+    total, stops = word.tolist()
+    return int(total), stops > 0
+
+
+def total(ranks: Ranks, *values: float) -> list[float]:
+    """Sums over all ranks."""
+    word = torch.tensor(values, dtype=torch.float64, device=ranks.device)
+    dist.all_reduce(word)
+    return [float(v) for v in word.tolist()]
+
+
+def all_equal(ranks: Ranks, digest: str) -> bool:
+    """Whether every rank holds the same digest."""
+    low = torch.tensor([int(digest[:15], 16)], dtype=torch.int64, device=ranks.device)
+    high = low.clone()
+    dist.all_reduce(low, dist.ReduceOp.MIN)
+    dist.all_reduce(high, dist.ReduceOp.MAX)
+    return bool(low == high)
+
+
+def barrier() -> None:
+    """Wait for all ranks."""
+    dist.barrier()
+
+
+def leave() -> None:
+    """Leave the process group; never after a failure, where it could wait for the dead."""
+    dist.destroy_process_group()

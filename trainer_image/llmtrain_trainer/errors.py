@@ -1,0 +1,29 @@
+"""Endings that the trainer chooses itself; everything else is a failure of the code or of the machine."""
+
+from __future__ import annotations
+
+
+class ConfigError(Exception):
+    """Nothing that a retry could help.
+
+    Attributes:
+        message: what is wrong, with the field or folder named.
+        hint: what would be right.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(f"{message}; {hint}" if hint else message)
+        self.message = message
+        self.hint = hint
+
+
+class Fenced(Exception):
+    """A newer attempt, or another job, owns the output: this writer must stop without writing."""
+
+
+class Interrupted(Exception):
+    """SIGTERM was agreed on by all ranks, and the state is saved."""
+
+
+class DivergedError(Exception):
+    """Too many optimizer steps in a row had gradients that are not finite."""

@@ -1,0 +1,103 @@
+"""Small effects on files that must survive a crash. Standard library only: the launcher imports this."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+CHUNK = 1 << 20
+
+
+def fsync_file(path: Path) -> None:
+    """Force a file's content to the disk."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def fsync_folder(path: Path) -> None:
+    """Force a folder's entries to the disk, so that a rename inside it survives."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file that is either there in full or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w") as file:
+        json.dump(value, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    fsync_folder(path.parent)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object, or None where there is no readable one."""
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(CHUNK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def digest_of(value: Any) -> str:
+    """Hex digest of a JSON-ready value, the same for equal values."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def inventory(folder: Path, leave_out: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:
+    """Size and digest of every file below a folder, by relative path."""
+    found = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        name = str(path.relative_to(folder))
+        if name not in leave_out:
+            found[name] = {"size": path.stat().st_size, "sha256": sha256(path)}
+    return found
+
+
+def differing(folder: Path, expected: dict[str, dict[str, Any]]) -> str | None:
+    """The first file that is missing or not as listed, in words; None when all are as listed."""
+    for name, entry in expected.items():
+        path = folder / name
+        try:
+            if path.stat().st_size != entry["size"]:
+                return f"{name} has {path.stat().st_size} bytes instead of {entry['size']}"
+            if sha256(path) != entry["sha256"]:
+                return f"{name} has another sha256 than its manifest says"
+        except OSError as error:
+            return f"{name}: {error.strerror}"
+    return None
+
+
+def sync_tree(folder: Path) -> None:
+    """Force every file and folder below (and including) a folder to the disk."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            fsync_file(path)
+        elif path.is_dir():
+            fsync_folder(path)
+    fsync_folder(folder)
+
+
+def discard(path: Path) -> None:
+    """Delete a folder that nobody reads any more; what cannot be deleted now is left for the next attempt."""
+    shutil.rmtree(path, ignore_errors=True)

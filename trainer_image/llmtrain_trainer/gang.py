@@ -1,0 +1,231 @@
+"""This node's ranks: torchrun and its workers, from start to a verdict."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from llmtrain_api import FailureClass, JobFile
+from llmtrain_api.names import EXIT_CONFIG
+
+from . import log, process
+from .errors import ConfigError, Fenced, Interrupted
+from .failure import RankEnd, Verdict, classify, exit_codes, root_cause
+from .files import read_json
+from .output import Output
+
+POLL = 0.1
+TAIL = 2000
+
+
+class Failed(Exception):
+    """A stage or the ranks failed, with the root cause found."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.message)
+        self.verdict = verdict
+
+
+class Stop:
+    """SIGTERM to the launcher."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def ask(self, *_: object) -> None:
+        """Signal handler: only notes; the loop that waits passes it on."""
+        self.asked = True
+
+    def raise_if_asked(self) -> None:
+        """End here, with nothing to save.
+
+        Raises:
+            Interrupted: when asked to stop.
+        """
+        if self.asked:
+            raise Interrupted("asked to stop before training began")
+
+
+def environment() -> dict[str, str]:
+    """What our children see: no hub, no thread contention, DeepSpeed on the hardware that is there."""
+    env = dict(os.environ)
+    env.setdefault("PYTHONUNBUFFERED", "1")
+    env.setdefault("TOKENIZERS_PARALLELISM", "true")
+    env.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
+    if not list(Path("/dev").glob("nvidia[0-9]*")):
+        env["DS_ACCELERATOR"] = "cpu"
+    return env
+
+
+def run_stage(verb: str, job_path: str, more: list[str], path: Path, stop: Stop) -> None:
+    """Run a verb of this program in its own process and wait for it.
+
+    Raises:
+        ConfigError: it found a mistake in the configuration.
+        Interrupted: asked to stop meanwhile.
+        Failed: anything else.
+    """
+    command = [sys.executable, "-m", "llmtrain_trainer", verb, job_path, *more]
+    child = process.start(command, environment(), path)
+    while child.poll() is None:
+        if stop.asked:
+            process.signal_each([child.pid], signal.SIGKILL)  # it has nothing to save
+            child.wait()
+            raise Interrupted(f"asked to stop while {verb} ran")
+        time.sleep(POLL)
+    if child.returncode:
+        raise _stage_failure(verb, child.returncode, _tail(path))
+
+
+def _stage_failure(verb: str, code: int, text: str) -> Exception:
+    lines = [line for line in text.splitlines() if line.strip()]
+    last = lines[-1] if lines else ""
+    if code == EXIT_CONFIG:
+        return ConfigError(last.removeprefix("error: "))
+    if code < 0:
+        verdict = root_cause([], code)
+        message = verdict.message.replace("torchrun", verb)
+        return Failed(Verdict(FailureClass.UNKNOWN, message, exit_code=code, log_tail=text))
+    kind, _, message = last.partition(": ")
+    failure_class, hint = classify(kind.rpartition(".")[2], message)
+    return Failed(Verdict(failure_class, f"{verb}: {last}", hint, exit_code=code, log_tail=text))
+
+
+class Gang:
+    """torchrun on this node."""
+
+    def __init__(
+        self, job: JobFile, job_path: str, output: Output, node_rank: int, stop: Stop, *, human: bool
+    ) -> None:
+        self.job, self.job_path, self.output, self.stop = job, job_path, output, stop
+        self.node_rank, self.human = node_rank, human
+        local = job.spec.local_world_size
+        self.ranks = range(node_rank * local, (node_rank + 1) * local)
+        self.log = output.logs(job.attempt) / f"torchrun-{node_rank}.log"
+
+    def command(self) -> list[str]:
+        """torchrun with a static rendezvous: a restart is the operator's work, under a new attempt."""
+        meet = self.job.rendezvous
+        return [
+            *(sys.executable, "-m", "torch.distributed.run"),
+            *("--nnodes", str(self.job.spec.nodes), "--node-rank", str(self.node_rank)),
+            *("--nproc-per-node", str(self.job.spec.local_world_size)),
+            *("--master-addr", meet.master_address, "--master-port", str(meet.master_port)),
+            *("--rdzv-id", meet.id, "--max-restarts", "0", "--monitor-interval", "0.1"),
+            *("-m", "llmtrain_trainer.worker", self.job_path),
+        ]
+
+    def run(self) -> None:
+        """Start torchrun, wait, leave no process behind, judge.
+
+        Raises:
+            Interrupted: asked to stop, here or on another node; what could be saved is saved.
+            Fenced: a newer attempt writes.
+            Failed: the ranks failed.
+        """
+        env = environment()
+        cores = len(os.sched_getaffinity(0))
+        env.setdefault("OMP_NUM_THREADS", str(max(1, cores // self.job.spec.local_world_size)))
+        torchrun = process.start(self.command(), env, self.log)
+        shown = _Tail(self.output.rank_log(self.job.attempt, self.ranks[0]), human=self.human)
+        asked = False
+        try:
+            while torchrun.poll() is None:
+                if self.stop.asked and not asked:
+                    asked = True
+                    self._pass_on(torchrun)
+                time.sleep(POLL)
+        finally:
+            orphans = process.kill_orphans()
+            shown.close()
+        if orphans:
+            log.get().warning("killed processes that torchrun left behind", count=orphans)
+        self._judge(torchrun.returncode)
+
+    def _pass_on(self, torchrun: subprocess.Popen[bytes]) -> None:
+        """SIGTERM goes to the ranks, not to torchrun, which would kill them 30 s later, saved or not."""
+        workers = process.children(torchrun.pid)
+        log.get().info("asked to stop; ranks save a checkpoint", ranks=len(workers))
+        process.signal_each(workers or [torchrun.pid], signal.SIGTERM)
+
+    def _judge(self, code: int) -> None:
+        raw = {rank: read_json(self.output.rank_end(self.job.attempt, rank)) or {} for rank in self.ranks}
+        outcomes = {end.get("outcome") for end in raw.values()}
+        if "Fenced" in outcomes:
+            raise Fenced(next(e["message"] for e in raw.values() if e.get("outcome") == "Fenced"))
+        if "Interrupted" in outcomes:
+            raise Interrupted(next(e["message"] for e in raw.values() if e.get("outcome") == "Interrupted"))
+        if code == 0 and self.stop.asked:
+            raise Interrupted("asked to stop; training was finished already")
+        if code == 0:
+            return
+        codes = exit_codes(_tail(self.log, 20_000))
+        ends = [self._end(rank, raw[rank], codes.get(rank)) for rank in self.ranks]
+        verdict = root_cause([end for end, rank in ends if rank], code)
+        if not verdict.log_tail:
+            shown = verdict.rank if verdict.rank in self.ranks else self.ranks[0]
+            path = self.output.rank_log(self.job.attempt, shown)
+            verdict = verdict.with_tail(_tail(path) or _tail(self.log))
+        if self.stop.asked:
+            raise Interrupted(f"asked to stop; nothing was saved: {verdict.message}")
+        raise Failed(verdict)
+
+    def _end(self, rank: int, raw: dict[str, object], code: int | None) -> tuple[RankEnd, bool]:
+        """A rank's end, and whether it is one of those that did not succeed."""
+        moment = raw.get("time")
+        end = RankEnd(
+            rank,
+            code,
+            float(moment) if isinstance(moment, int | float) else None,
+            str(raw.get("type", "")),
+            str(raw.get("message", "")),
+            str(raw.get("hint", "")),
+            str(raw.get("traceback", "")),
+        )
+        return end, raw.get("outcome") != "Complete"
+
+
+def _tail(path: Path, size: int = TAIL) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - size))
+            return re.sub(r"\x1b\[[0-9;]*m", "", file.read().decode(errors="replace"))
+    except OSError:
+        return ""
+
+
+class _Tail:
+    """Copies a growing log to standard output, so that ``kubectl logs`` shows how training goes."""
+
+    def __init__(self, path: Path, *, human: bool) -> None:
+        self._path, self._show = path, log.relay(human=human)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="tail", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Show what is left and end."""
+        self._ended.set()
+        self._thread.join(5)
+
+    def _run(self) -> None:
+        while not self._path.exists():
+            if self._ended.wait(POLL):
+                return
+        with self._path.open(errors="replace") as file:
+            rest = ""
+            while True:
+                last = self._ended.is_set()
+                rest += file.read()
+                *lines, rest = rest.split("\n")
+                for line in lines:
+                    self._show(line)
+                if last:
+                    return
+                self._ended.wait(POLL)

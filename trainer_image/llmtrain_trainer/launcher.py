@@ -1,0 +1,246 @@
+"""PID 1 of a worker pod: claim, fence, prepare, torchrun, export. Never imports torch.
+
+Node 0 claims the output, raises the fence, prepares the data and chooses the checkpoint; every launcher
+waits for its ``attempt-K.ready`` marker, so that no rank burns the rendezvous while data are prepared.
+Whatever happens, a termination message says how it ended and no process is left behind.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+from llmtrain_api import FailureClass, JobFile, Outcome, Results, Stage, TerminationMessage
+from llmtrain_api.names import ENV_NODE_RANK, EXIT_CONFIG, EXIT_FENCED, EXIT_INTERRUPTED
+
+from . import failure, log, process
+from .attempt import NodeZeroFailed, Start, publish_failure, read_start
+from .checkpoint.fence import Fence, raise_fence
+from .checkpoint.manifest import newest_good, require_same
+from .checkpoint.ownership import claim
+from .data.store import Marker, fingerprints, read_marker, reusable
+from .errors import ConfigError, Fenced, Interrupted
+from .failure import Verdict
+from .files import read_json, write_json
+from .gang import Failed, Gang, Stop, run_stage
+from .output import Output
+from .telemetry.report import Reporter
+from .termination import write_termination
+from .worker import read_job
+
+READY_DEADLINE = 3600.0
+NAME_DEADLINE = 120.0
+EXIT_CODES = {Outcome.COMPLETE: 0, Outcome.FENCED: EXIT_FENCED, Outcome.INTERRUPTED: EXIT_INTERRUPTED}
+
+
+class Launcher:
+    """One node's part of one attempt."""
+
+    def __init__(self, job: JobFile, path: str, node_rank: int, *, human: bool = False) -> None:
+        self.job, self.path, self.node_rank, self.human = job, path, node_rank, human
+        self.stop = Stop()
+        self.output: Output | None = None
+        self.start: Start | None = None
+
+    def run(self) -> TerminationMessage:
+        """The whole attempt; every ending is a message."""
+        try:
+            return self._message(Outcome.COMPLETE, results=self._attempt())
+        except Interrupted as error:
+            return self._message(Outcome.INTERRUPTED, message=str(error))
+        except Fenced as error:
+            return self._message(Outcome.FENCED, message=str(error))
+        except Failed as error:
+            return self._failed(error.verdict)
+        except ConfigError as error:
+            verdict = Verdict(FailureClass.CONFIG_ERROR, error.message, error.hint, exit_code=EXIT_CONFIG)
+            return self._failed(verdict)
+        except NodeZeroFailed as error:
+            return self._failed(Verdict(FailureClass.UNKNOWN, f"node 0: {error}", cascade=True))
+        except Exception as error:
+            if self.stop.asked:
+                return self._message(Outcome.INTERRUPTED, message=str(error))
+            failure_class, hint = failure.classify(type(error).__name__, str(error))
+            return self._failed(Verdict(failure_class, f"{type(error).__name__}: {error}", hint))
+
+    def _attempt(self) -> Results | None:
+        if self.node_rank == 0:
+            self.output = claim(self.job)
+            done = finished(self.output, self.job)
+            if done:
+                log.get().info("this job is complete already", output=str(self.output.root))
+                return done
+            self.start = self._prepare(raise_fence(self.output, self.job))
+        else:
+            self.start = self._await_start()
+            self.output = self.start.output
+        self._await_master()
+        log.get().info("starting torchrun", node_rank=self.node_rank, nodes=self.job.spec.nodes)
+        output = self.start.output
+        Gang(self.job, self.path, output, self.node_rank, self.stop, human=self.human).run()
+        if self.node_rank:
+            return None
+        return self._export(self.start)
+
+    def _prepare(self, fence: Fence) -> Start:
+        """Node 0: everything that must be there before a rank starts."""
+        try:
+            marker = self._data(fence)
+            prints = fingerprints(self.job, marker)
+            found = newest_good(fence.output, _say_skipped)
+            if found:
+                require_same(found[1], prints, self.job.spec.world_size)
+            start = Start(fence, found[0] if found else None, prints)
+            start.publish()
+            return start
+        except (ConfigError, Failed) as error:
+            publish_failure(fence.output, self.job, str(error))
+            raise
+
+    def _data(self, fence: Fence) -> Marker:
+        """The data of an earlier attempt, or new ones: into the attempt's folder, then one rename."""
+        output = fence.output
+        marker, reason = reusable(output.data, self.job, has_checkpoints=bool(output.committed()))
+        if marker:
+            log.get().info("prepared data are reused", **marker.report)
+            return marker
+        log.get().info("preparing data", reason=reason, dataset=self.job.spec.dataset.name)
+        reporter = Reporter(self.job, Stage.PREPARE)
+        reporter.update(urgent=True)
+        folder = fence.folder / "data"
+        try:
+            self._stage("prepare", output, ["--into", str(folder)])
+        finally:
+            reporter.close()
+        if output.data.exists():
+            output.data.rename(fence.folder / "old-data")
+        fence.commit("data", output.data)
+        marker = read_marker(output.data)
+        if marker is None:
+            raise RuntimeError("the data stage left no marker")
+        log.get().info("data prepared", **marker.report)
+        return marker
+
+    def _export(self, start: Start) -> Results:
+        reporter = Reporter(self.job, Stage.EXPORT)
+        reporter.update(urgent=True, **self._steps(start.output))
+        try:
+            log.get().info("exporting")
+            self._stage("export", start.output, [])
+            start.fence.check()
+            results = Results.model_validate(read_json(start.output.results) or {})
+            write_json(start.output.complete, {**start.fence.to_json(), "results": results.to_json()})
+            reporter.update(urgent=True, eval_loss=results.eval_loss, perplexity=results.perplexity)
+            return results
+        finally:
+            reporter.close()
+
+    def _stage(self, verb: str, output: Output, more: list[str]) -> None:
+        path = output.logs(self.job.attempt) / f"{verb}.log"
+        run_stage(verb, self.path, more, path, self.stop)
+
+    def _steps(self, output: Output) -> dict[str, int]:
+        newest = output.committed()
+        if not newest:
+            return {}
+        return {"step": newest[0], "total_steps": newest[0], "checkpoint_step": newest[0]}
+
+    def _await_start(self) -> Start:
+        """Other nodes: wait for node 0's word."""
+        until, said = time.monotonic() + READY_DEADLINE, 0.0
+        while time.monotonic() < until:
+            self.stop.raise_if_asked()
+            start = read_start(self.job)
+            if start:
+                return start
+            if time.monotonic() - said > 30:
+                said = time.monotonic()
+                log.get().info("waiting for node 0 to prepare the data")
+            time.sleep(0.2)
+        raise TimeoutError(f"node 0 did not get ready within {READY_DEADLINE:.0f} s")
+
+    def _await_master(self) -> None:
+        """A new pod's name takes a while to resolve; torchrun itself would give up at once."""
+        name, until = self.job.rendezvous.master_address, time.monotonic() + NAME_DEADLINE
+        while True:
+            try:
+                socket.getaddrinfo(name, self.job.rendezvous.master_port)
+                return
+            except OSError as error:
+                if time.monotonic() > until:
+                    raise TimeoutError(f"{name} does not resolve: {error}") from None
+            self.stop.raise_if_asked()
+            time.sleep(0.5)
+
+    def _failed(self, verdict: Verdict) -> TerminationMessage:
+        return self._message(
+            Outcome.FAILED,
+            failure_class=verdict.failure_class,
+            rank=verdict.rank,
+            exit_code=verdict.exit_code,
+            cascade=verdict.cascade,
+            message=verdict.message,
+            hint=verdict.hint or None,
+            log_tail=verdict.log_tail or None,
+        )
+
+    def _message(self, outcome: Outcome, **fields: object) -> TerminationMessage:
+        committed = self.output.committed() if self.output else []
+        return TerminationMessage.model_construct(
+            outcome=outcome,
+            resumed_step=(self.start.resume or 0) if self.start else None,
+            checkpoint_step=committed[0] if committed else None,
+            **fields,
+        )
+
+
+def _say_skipped(step: int, reason: str) -> None:
+    log.get().warning("checkpoint is torn and passed over", step=step, reason=reason)
+
+
+def finished(output: Output, job: JobFile) -> Results | None:
+    """The results of this very job, when it ran to its end before."""
+    marker = read_json(output.complete) or {}
+    if marker.get("jobUid") != job.job.uid:
+        return None
+    return Results.model_validate(marker["results"])
+
+
+def launch(path: str, *, human: bool = False) -> int:
+    """Run one node of an attempt and write its termination message; the exit code."""
+    process.adopt_orphans()
+    node_rank = int(os.environ.get(ENV_NODE_RANK, "0"))
+    log.configure(human=human or None)
+    try:
+        job = read_job(path)
+    except ConfigError as error:
+        write_termination(
+            TerminationMessage.model_construct(
+                outcome=Outcome.FAILED, failure_class=FailureClass.CONFIG_ERROR, message=str(error)
+            )
+        )
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_CONFIG
+    log.configure(human=human or None, job=job.job.name, attempt=job.attempt)
+    launcher = Launcher(job, str(Path(path).resolve()), node_rank, human=human)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, launcher.stop.ask)
+    message = launcher.run()
+    process.kill_orphans()
+    write_termination(message)
+    _say(message)
+    if message.failure_class is FailureClass.CONFIG_ERROR:
+        return EXIT_CONFIG
+    return EXIT_CODES.get(message.outcome, 1)
+
+
+def _say(message: TerminationMessage) -> None:
+    fields = {k: v for k, v in message.to_json().items() if k not in ("version", "results", "outcome")}
+    if message.outcome is Outcome.FAILED:
+        log.get().error("attempt failed", **fields)
+    else:
+        log.get().info(f"attempt ended: {message.outcome}", **fields)

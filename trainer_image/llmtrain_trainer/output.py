@@ -1,0 +1,85 @@
+"""Where everything lies in the output folder."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+ENV_METRICS_PORT = "LLMTRAIN_METRICS_PORT"
+"""Port of /metrics; 0 = none."""
+STEP = re.compile(r"step-(\d+)")
+
+
+@dataclass(frozen=True)
+class Output:
+    """Paths in one job's output folder."""
+
+    root: Path
+
+    @property
+    def owner(self) -> Path:
+        """``{jobUid, name, namespace}`` of the job that may write here."""
+        return self.root / "OWNER"
+
+    @property
+    def fence(self) -> Path:
+        """``{jobUid, attempt, holder}`` of the newest writer."""
+        return self.root / "FENCE"
+
+    @property
+    def complete(self) -> Path:
+        """Written last: this job's work is done."""
+        return self.root / "COMPLETE"
+
+    @property
+    def results(self) -> Path:
+        """What the job achieved."""
+        return self.root / "results.json"
+
+    @property
+    def evaluation(self) -> Path:
+        """The trained engine's held-out loss, which the exported folder must reproduce."""
+        return self.root / "evaluation.json"
+
+    @property
+    def data(self) -> Path:
+        """Tokens, tokenizer and the step-0 model."""
+        return self.root / "data"
+
+    @property
+    def checkpoints(self) -> Path:
+        """``step-N`` folders, and the hidden folder of the newest attempt."""
+        return self.root / "checkpoints"
+
+    @property
+    def export(self) -> Path:
+        """The trained model as a Hugging Face folder."""
+        return self.root / "export"
+
+    def ready(self, attempt: int) -> Path:
+        """Node 0's word to all ranks that data and fence of this attempt are in place."""
+        return self.root / f"attempt-{attempt}.ready"
+
+    def logs(self, attempt: int) -> Path:
+        """Logs and endings of every rank of an attempt."""
+        return self.root / "logs" / f"attempt-{attempt}"
+
+    def rank_log(self, attempt: int, rank: int) -> Path:
+        """Everything that a rank printed."""
+        return self.logs(attempt) / f"rank-{rank}.log"
+
+    def rank_end(self, attempt: int, rank: int) -> Path:
+        """How a rank says it ended; missing when it was killed."""
+        return self.logs(attempt) / f"rank-{rank}.end.json"
+
+    def step(self, step: int) -> Path:
+        """A committed checkpoint."""
+        return self.checkpoints / f"step-{step}"
+
+    def committed(self) -> list[int]:
+        """Steps of all committed checkpoints, newest first, not yet verified."""
+        if not self.checkpoints.is_dir():
+            return []
+        found = (STEP.fullmatch(path.name) for path in self.checkpoints.iterdir())
+        return sorted((int(match[1]) for match in found if match), reverse=True)

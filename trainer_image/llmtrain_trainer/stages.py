@@ -1,0 +1,64 @@
+"""Verbs that are not training: one process each, from files to files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from . import log
+from .attempt import read_start
+from .errors import ConfigError
+from .worker import read_job
+
+
+def prepare(arguments: argparse.Namespace) -> int:
+    """Make the data folder of a job."""
+    from .data.prepare import prepare as make
+
+    job = read_job(arguments.job)
+    log.configure(job=job.job.name, attempt=job.attempt)
+    marker = make(job, Path(arguments.into))
+    log.get().info("data prepared", **marker.report)
+    return 0
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """Export a trained job and print its results."""
+    from .evaluate.export import export as make
+
+    job = read_job(arguments.job)
+    log.configure(job=job.job.name, attempt=job.attempt)
+    start = read_start(job)
+    if start is None:
+        raise ConfigError("no attempt-K.ready marker in the output folder", "run `launch`")
+    make(job, start)
+    return 0
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Print loss and perplexity of an exported folder on held-out sequences."""
+    import numpy as np
+    import torch
+
+    from .evaluate.generate import open_folder
+    from .evaluate.heldout import loss_sum, perplexity
+
+    model, _ = open_folder(Path(arguments.folder), torch.float32)
+    rows = np.load(arguments.heldout, mmap_mode="r")
+    losses, tokens = loss_sum(model, rows, arguments.batch, torch.device("cpu"))
+    loss = losses / tokens
+    print(json.dumps({"loss": loss, "perplexity": perplexity(loss), "tokens": tokens}))
+    return 0
+
+
+def generate(arguments: argparse.Namespace) -> int:
+    """Print text that an exported folder writes."""
+    import torch
+
+    from .evaluate.generate import generate as write
+    from .evaluate.generate import open_folder
+
+    model, tokenizer = open_folder(Path(arguments.folder), torch.float32)
+    print(write(model, tokenizer, arguments.prompt, new_tokens=arguments.tokens, seed=arguments.seed))
+    return 0

@@ -1,0 +1,1 @@
+"""Progress to the operator, metrics to Prometheus."""

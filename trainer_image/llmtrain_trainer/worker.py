@@ -1,0 +1,112 @@
+"""One rank: what torchrun starts. Sets up its log and its ending before anything heavy is imported."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from llmtrain_api import JobFile
+from llmtrain_api.names import EXIT_CONFIG, EXIT_FENCED, EXIT_INTERRUPTED
+
+from . import log
+from .attempt import Start, read_start
+from .errors import ConfigError, Fenced, Interrupted
+from .files import write_json
+from .process import die_with_parent
+
+
+def read_job(path: str) -> JobFile:
+    """Read and check ``job.json``.
+
+    Raises:
+        ConfigError: it cannot be read, or its content is not valid.
+    """
+    try:
+        return JobFile.model_validate_json(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def main(argv: list[str]) -> int:
+    """Train as one rank: ``JOB_FILE``, with torchrun's environment."""
+    die_with_parent()
+    job = read_job(argv[0])
+    rank = int(os.environ.get("RANK", "0"))
+    start = read_start(job)
+    if start is None:
+        raise SystemExit("no attempt-K.ready marker: `launch` writes it before it starts ranks")
+    _redirect(start.output.rank_log(job.attempt, rank))
+    log.configure(human=False, job=job.job.name, attempt=job.attempt, rank=rank)
+    end = start.output.rank_end(job.attempt, rank)
+    try:
+        _train(job, start)
+    except BaseException as error:  # anything at all is an ending that must be told
+        code, outcome = _classify(error)
+        if outcome == "Failed":
+            traceback.print_exc()
+        else:
+            log.get().warning("stopping", outcome=outcome, reason=str(error))
+        write_json(end, _ending(error, outcome))
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # no interpreter shutdown: a process group with a dead peer may block in it
+        os._exit(code)
+    write_json(end, {"outcome": "Complete", "time": time.time()})
+    return 0
+
+
+def _train(job: JobFile, start: Start) -> None:
+    from . import distributed
+    from .data.store import read_marker
+    from .train import StopRequest, Training
+
+    stop = StopRequest()
+    start.fence.check()
+    marker = read_marker(start.output.data)
+    if marker is None:
+        raise ConfigError(f"{start.output.data} has no readable data.json")
+    ranks = distributed.join()
+    if not distributed.all_equal(ranks, marker.digest):
+        raise RuntimeError("the ranks see different prepared data; is the output volume shared?")
+    Training(job, start, ranks, marker).run(stop)
+    distributed.leave()
+
+
+def _classify(error: BaseException) -> tuple[int, str]:
+    if isinstance(error, ConfigError):
+        return EXIT_CONFIG, "Failed"
+    if isinstance(error, Fenced):
+        return EXIT_FENCED, "Fenced"
+    if isinstance(error, Interrupted):
+        return EXIT_INTERRUPTED, "Interrupted"
+    return 1, "Failed"
+
+
+def _ending(error: BaseException, outcome: str) -> dict[str, Any]:
+    return {
+        "outcome": outcome,
+        "time": time.time(),
+        "type": type(error).__name__,
+        "message": getattr(error, "message", str(error)),
+        "hint": getattr(error, "hint", ""),
+        "traceback": "".join(traceback.format_exception(error))[-4000:],
+    }
+
+
+def _redirect(path: Path) -> None:
+    """Send this process's output, also that of native code, to the rank's log."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(fd, 1)
+    os.dup2(fd, 2)
+    os.close(fd)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    sys.stderr.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
