@@ -14,7 +14,7 @@ from pydantic import Field
 
 from .base import ApiModel, Rule
 
-Quantity = Annotated[str | int, Field(max_length=20)]
+Quantity = Annotated[str, Field(max_length=20)] | int
 """A Kubernetes quantity, such as ``500m`` or ``4Gi``."""
 QUANTITY = r"[1-9][0-9]*(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?"
 

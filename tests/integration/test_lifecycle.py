@@ -1,0 +1,225 @@
+"""Jobs from apply to the end on a real API server, with the kubelet's part played by the test."""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from integration.conftest import Operator
+from support.cluster import Namespace, wait_for
+from support.jobs import complete, manifest
+from support.kubelet import FakeKubelet
+
+COMPLETE = complete().model_dump_json(by_alias=True, exclude_none=True)
+BOOM = json.dumps({"outcome": "Failed", "failureClass": "UserError", "message": "boom", "checkpointStep": 10})
+CASCADE = json.dumps({"outcome": "Failed", "cascade": True, "message": "connection closed by peer"})
+
+
+def bring_up(namespace: Namespace, kubelet: FakeKubelet, attempt: int = 0, name: str = "tiny") -> None:
+    names = [f"{name}-{attempt}-{rank}" for rank in (0, 1)]
+    namespace.wait_pods(*names)
+    for pod in names:
+        kubelet.run(pod)
+    namespace.wait_phase(name, "Running", attempt)
+
+
+def finish(
+    namespace: Namespace, kubelet: FakeKubelet, attempt: int = 0, name: str = "tiny"
+) -> dict[str, Any]:
+    kubelet.end(f"{name}-{attempt}-1", 0, '{"outcome": "Complete"}')
+    kubelet.end(f"{name}-{attempt}-0", 0, COMPLETE)
+    return namespace.wait_phase(name, "Succeeded", attempt)
+
+
+class PodWatch:
+    """Every change of the worker pods, from a watch: what the API showed, in its order."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        self.namespace = namespace
+        self.lines: list[tuple[str, str, str]] = []
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        url = self.namespace.cluster.server + self.namespace.core("pods") + "?watch=1&timeoutSeconds=120"
+        with urllib.request.urlopen(url, context=self.namespace.cluster.tls, timeout=130) as response:
+            for line in response:
+                event = json.loads(line)
+                meta = event["object"]["metadata"]
+                rank = meta.get("labels", {}).get("llmtrain.dev/rank", "")
+                self.lines.append((event["type"], meta["name"], rank))
+
+    def check(self) -> int:
+        """No pod of a rank is added while another of that rank is there. Returns the additions seen."""
+        there: dict[str, str] = {}
+        added = 0
+        for kind, name, rank in self.lines:
+            if kind == "ADDED":
+                assert rank not in there, f"{name} was created while {there[rank]} was there"
+                there[rank] = name
+                added += 1
+            elif kind == "DELETED":
+                there.pop(rank, None)
+        return added
+
+
+def test_a_job_succeeds_and_the_object_tells_it(
+    namespace: Namespace, operator: Operator, kubelet: FakeKubelet, audit: Path
+) -> None:
+    namespace.apply(manifest())
+    bring_up(namespace, kubelet)
+    running = namespace.cluster.kubectl("get", "llmjob", "-n", namespace.name).stdout
+    assert "Running" in running
+    assert "2/2" in running
+    status = finish(namespace, kubelet)
+    assert status["results"]["perplexity"] == 13.5
+    assert status["restarts"]["total"] == 0
+    assert status["resolved"]["image"] == "trainer:test"
+    namespace.cluster.kubectl(
+        "wait", "--for=condition=Complete", "llmjob/tiny", "-n", namespace.name, "--timeout=5s"
+    )
+    assert len(namespace.pod_creates(audit)) == 2
+    told = namespace.cluster.kubectl("get", "events", "-n", namespace.name, "-o", "name").stdout
+    described = namespace.cluster.kubectl("describe", "llmjob", "tiny", "-n", namespace.name).stdout
+    assert told
+    assert "attempt 0 begins" in described
+    assert operator.stop() == 0, "SIGTERM ends it cleanly"
+
+
+def test_a_failed_rank_restarts_the_gang_once_the_old_pods_are_gone(
+    namespace: Namespace, operator: Operator, kubelet: FakeKubelet, audit: Path
+) -> None:
+    watch = PodWatch(namespace)
+    namespace.apply(manifest())
+    bring_up(namespace, kubelet)
+    kubelet.end("tiny-0-1", 1, BOOM)
+    kubelet.end("tiny-0-0", 1, CASCADE)
+    restarting = namespace.wait_phase("tiny", "Restarting", 1)
+    assert restarting["failure"]["message"] == "boom"
+    assert restarting["failure"]["rank"] == 1
+    assert restarting["checkpoint"]["step"] == 10
+    bring_up(namespace, kubelet, 1)
+    status = finish(namespace, kubelet, 1)
+    assert status["restarts"] == {"total": 1, "application": 1, "infrastructure": 0}
+    assert [a["number"] for a in status["attempts"]] == [0, 1]
+    assert watch.check() == 4
+    assert len(namespace.pod_creates(audit)) == 4
+    assert operator.process is not None
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_force_deleted_pod_restarts_the_gang(
+    namespace: Namespace, operator: Operator, kubelet: FakeKubelet, rank: int
+) -> None:
+    namespace.apply(manifest())
+    bring_up(namespace, kubelet)
+    namespace.cluster.kubectl(
+        "delete", "pod", f"tiny-0-{rank}", "-n", namespace.name, "--force", "--grace-period=0"
+    )
+    namespace.wait_phase("tiny", "Restarting", 1)
+    bring_up(namespace, kubelet, 1)
+    status = finish(namespace, kubelet, 1)
+    assert status["restarts"] == {"total": 1, "application": 0, "infrastructure": 1}
+    assert operator.process is not None
+
+
+def test_the_budget_ends_the_job_with_the_reason(
+    namespace: Namespace, operator: Operator, kubelet: FakeKubelet
+) -> None:
+    namespace.apply(manifest(recovery={"maxRestarts": 0}))
+    bring_up(namespace, kubelet)
+    kubelet.end("tiny-0-0", 1, BOOM)
+    status = namespace.wait_phase("tiny", "Failed", 0)
+    assert status["failure"]["message"] == "boom"
+    assert "recovery.maxRestarts" in status["failure"]["hint"]
+    wait_for(
+        "the other rank is taken down", lambda: set(namespace.pods()) == {"tiny-0-0"} or None
+    )  # and the root cause's pod stays
+    assert operator.process is not None
+
+
+def test_the_operator_may_die_while_a_job_starts_runs_and_restarts(
+    namespace: Namespace, operator: Operator, kubelet: FakeKubelet, audit: Path
+) -> None:
+    namespace.apply(manifest())
+    wait_for("attempt 0 on record", lambda: namespace.status("tiny").get("attempt") == 0 or None)
+    operator.kill()  # while it starts
+    operator.start()
+    bring_up(namespace, kubelet)
+    operator.kill()  # while it runs, and a rank fails unseen
+    kubelet.end("tiny-0-1", 1, BOOM)
+    kubelet.end("tiny-0-0", 1, CASCADE)
+    operator.start()
+    namespace.wait_phase("tiny", "Restarting", 1)
+    operator.kill()  # while it restarts
+    operator.start()
+    bring_up(namespace, kubelet, 1)
+    operator.kill()  # and the end is unseen
+    kubelet.end("tiny-1-1", 0, '{"outcome": "Complete"}')
+    kubelet.end("tiny-1-0", 0, COMPLETE)
+    operator.start()
+    status = namespace.wait_phase("tiny", "Succeeded", 1)
+    assert status["restarts"]["total"] == 1
+    assert len(namespace.pod_creates(audit)) == 2 * 2
+
+
+def test_deleting_the_job_removes_every_child_and_it_may_be_applied_again_at_once(
+    namespace: Namespace, operator: Operator, kubelet: FakeKubelet
+) -> None:
+    kubelet.linger = 3.0
+    first = namespace.apply(manifest())["metadata"]["uid"]
+    bring_up(namespace, kubelet)
+    namespace.cluster.call("DELETE", namespace.jobs_path("tiny"))
+    second = namespace.apply(manifest())["metadata"]["uid"]
+    waiting = wait_for("the name conflict is told", lambda: namespace.status("tiny").get("waiting"), 15)
+    assert waiting["reason"] == "NameConflict"
+    wait_for("pods of the second job", lambda: _owned_by(namespace, second) == 2 or None, 30)
+    assert _owned_by(namespace, first) == 0
+    for resource in ("pods", "services", "configmaps"):
+        path = namespace.core(resource) + f"?labelSelector=llmtrain.dev/job-uid={first}"
+        assert namespace.cluster.call("GET", path)["items"] == []
+    bring_up(namespace, kubelet)
+    assert finish(namespace, kubelet)["restarts"]["total"] == 0
+    assert operator.process is not None
+
+
+def _owned_by(namespace: Namespace, uid: str) -> int:
+    return len(namespace.pods(f"llmtrain.dev/job-uid={uid}"))
+
+
+def test_a_quota_is_waited_for_and_a_limit_range_is_not(
+    namespace: Namespace, operator: Operator, kubelet: FakeKubelet
+) -> None:
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "q"},
+        "spec": {"hard": {"pods": "0"}},
+    }
+    namespace.cluster.call("POST", namespace.core("resourcequotas"), quota)
+    path = namespace.core("resourcequotas", "q")
+    wait_for(
+        "the quota is counted", lambda: (namespace.cluster.get(path) or {}).get("status", {}).get("hard")
+    )
+    namespace.apply(manifest())
+    waiting = wait_for("the quota is told", lambda: namespace.status("tiny").get("waiting"))
+    assert waiting["reason"] == "QuotaExceeded"
+    assert "exceeded quota" in waiting["message"]
+    namespace.cluster.call("DELETE", path)
+    bring_up(namespace, kubelet)
+    limits = {
+        "apiVersion": "v1",
+        "kind": "LimitRange",
+        "metadata": {"name": "l"},
+        "spec": {"limits": [{"type": "Container", "max": {"memory": "1Gi"}}]},
+    }
+    namespace.cluster.call("POST", namespace.core("limitranges"), limits)
+    namespace.apply(manifest("big"))
+    status = namespace.wait_phase("big", "Failed")
+    assert status["failure"]["class"] == "ConfigError"
+    assert "maximum memory usage" in status["failure"]["message"]
+    assert operator.process is not None

@@ -1,0 +1,75 @@
+"""What the API server refuses, what the operator refuses, and that they and the model agree."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from integration.conftest import Operator
+from support.bad_manifests import BAD
+from support.cluster import Cluster, Namespace, Refused, wait_for
+from support.jobs import manifest
+
+from llmtrain_api import InvalidJob, parse_manifest
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_kubectl_apply_refuses_it_with_field_and_fix(namespace: Namespace, name: str) -> None:
+    bad = BAD[name]
+    document = bad.manifest | {"metadata": bad.manifest["metadata"] | {"namespace": namespace.name}}
+    done = namespace.cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(document), check=False)
+    assert done.returncode != 0, done.stdout
+    assert bad.field in done.stderr or bad.field.removeprefix("metadata.") in done.stderr
+    assert bad.said_by_server in done.stderr
+    assert namespace.cluster.call("GET", namespace.jobs_path())["items"] == []
+
+
+def test_what_only_the_operator_sees_ends_as_not_accepted_and_an_edit_recovers(
+    namespace: Namespace, operator: Operator
+) -> None:
+    namespace.apply(manifest(output={"uri": "file:///data/run"}))
+
+    def accepted(value: str) -> dict[str, str] | None:
+        conditions = namespace.status("tiny").get("conditions", [])
+        return next((c for c in conditions if c["type"] == "Accepted" and c["status"] == value), None)
+
+    condition = wait_for("Accepted=False", lambda: accepted("False"))
+    assert "spec.output.uri" in condition["message"]
+    assert "use pvc://" in condition["message"]
+    assert namespace.pods() == {}
+    namespace.cluster.merge(namespace.jobs_path("tiny"), {"spec": {"output": {"uri": "pvc://checkpoints/x"}}})
+    wait_for("Accepted=True", lambda: accepted("True"))
+    assert operator.process is not None
+
+
+def test_the_spec_is_immutable_once_an_attempt_has_started(namespace: Namespace, operator: Operator) -> None:
+    namespace.apply(manifest())
+    wait_for("attempt 0", lambda: namespace.status("tiny").get("attempt") == 0 or None)
+    with pytest.raises(Refused, match="cannot change once an attempt has started"):
+        namespace.cluster.merge(namespace.jobs_path("tiny"), {"spec": {"nodes": 3}})
+    namespace.cluster.merge(namespace.jobs_path("tiny"), {"metadata": {"labels": {"team": "nlp"}}})
+    assert operator.process is not None
+
+
+VARIANTS = [
+    {"nodes": n, "training": {"globalBatchSize": b, "microBatchSize": 1}} for n in (1, 7) for b in (1, 6, 7)
+] + [
+    {"resources": {"cpu": cpu, "memory": memory}}
+    for cpu in (1, 0, "500m", "1.5", "-1", "")
+    for memory in ("4Gi", 1024, "4 Gi")
+]
+
+
+@pytest.mark.parametrize("spec", VARIANTS, ids=str)
+def test_api_server_and_model_agree(cluster: Cluster, namespace: Namespace, spec: dict[str, object]) -> None:
+    document = manifest(namespace=namespace.name, **spec)
+    try:
+        parse_manifest(document)
+        valid = True
+    except InvalidJob:
+        valid = False
+    path = namespace.jobs_path() + "?dryRun=All&fieldValidation=Strict"
+    if valid:
+        cluster.call("POST", path, document)
+    else:
+        with pytest.raises(Refused):
+            cluster.call("POST", path, document)

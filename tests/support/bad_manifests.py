@@ -1,0 +1,64 @@
+"""Manifests that must be refused, each with the field that the message names and a piece of the fix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from support.jobs import manifest
+
+
+@dataclass(frozen=True)
+class Bad:
+    """``fix`` is in our own message; the API server's own words, where it speaks, are its own."""
+
+    manifest: dict[str, Any]
+    field: str
+    fix: str
+    server_fix: str = ""
+
+    @property
+    def said_by_server(self) -> str:
+        return self.server_fix or self.fix
+
+
+BAD: dict[str, Bad] = {
+    "unknown field": Bad(manifest(gpuCount=8), "spec.gpuCount", "remove it", "unknown field"),
+    "misspelt nested field": Bad(
+        manifest(training={"maxSteps": 5, "lr": 1.0}), "spec.training.lr", "remove it", "unknown field"
+    ),
+    "zero nodes": Bad(manifest(nodes=0), "spec.nodes", "use at least 1", "greater than or equal to 1"),
+    "unknown precision": Bad(
+        manifest(training={"precision": "fp8"}), "spec.training.precision", "'bf16'", '"bf16"'
+    ),
+    "unproven ZeRO stage": Bad(
+        manifest(training={"zeroStage": 3}), "spec.training.zeroStage", "use 1", 'supported values: "1"'
+    ),
+    "no dataset": Bad(manifest(dataset=None), "spec.dataset", "is required", "Required value"),
+    "unknown model": Bad(
+        manifest(model={"name": "Qwen/Qwen2.5-7B"}), "spec.model.name", "builtin://tiny-llama"
+    ),
+    "steps and epochs": Bad(
+        manifest(training={"maxSteps": 5, "epochs": 1}), "spec.training.maxSteps", "keep one of them"
+    ),
+    "batch below world size": Bad(
+        manifest(nodes=8, training={"globalBatchSize": 4, "microBatchSize": 1}),
+        "spec.training.globalBatchSize",
+        "at least",
+    ),
+    "heads do not divide": Bad(
+        manifest(model={"name": "builtin://tiny-llama", "hiddenSize": 100, "numHeads": 3}),
+        "spec.model.hiddenSize",
+        "multiple of numHeads",
+    ),
+    "output without a scheme": Bad(
+        manifest(output={"uri": "/tmp/x"}), "spec.output.uri", "use pvc://CLAIM/FOLDER"
+    ),
+    "output that climbs": Bad(
+        manifest(output={"uri": "pvc://checkpoints/../other"}), "spec.output.uri", "use pvc://CLAIM/FOLDER"
+    ),
+    "memory that is no quantity": Bad(
+        manifest(resources={"memory": "lots"}), "spec.resources.memory", "such as 512Mi"
+    ),
+    "name too long": Bad(manifest("a" * 53), "metadata.name", "at most 52", "at most 52"),
+}
