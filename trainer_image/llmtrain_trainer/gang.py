@@ -169,7 +169,7 @@ class Gang:
         ends = [self._end(rank, raw[rank], codes.get(rank)) for rank in self.ranks]
         verdict = root_cause([end for end, rank in ends if rank], code)
         if not verdict.log_tail:
-            shown = verdict.rank if verdict.rank in self.ranks else self.ranks[0]
+            shown = self.ranks[0] if verdict.rank is None else verdict.rank
             path = self.output.rank_log(self.job.attempt, shown)
             verdict = verdict.with_tail(_tail(path) or _tail(self.log))
         if self.stop.asked:

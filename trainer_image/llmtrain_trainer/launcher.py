@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from llmtrain_api import FailureClass, JobFile, Outcome, Results, Stage, TerminationMessage
 from llmtrain_api.names import ENV_NODE_RANK, EXIT_CONFIG, EXIT_FENCED, EXIT_INTERRUPTED
@@ -188,8 +189,9 @@ class Launcher:
             log_tail=verdict.log_tail or None,
         )
 
-    def _message(self, outcome: Outcome, **fields: object) -> TerminationMessage:
+    def _message(self, outcome: Outcome, **fields: Any) -> TerminationMessage:
         committed = self.output.committed() if self.output else []
+        # unvalidated: texts may still be too long, and are cut when written
         return TerminationMessage.model_construct(
             outcome=outcome,
             resumed_step=(self.start.resume or 0) if self.start else None,

@@ -50,7 +50,7 @@ class Progress:
         self.metrics.total_steps.set(self.length.steps)
         self._began = time.monotonic()
         self._say("resumed" if step else "started", from_step=step, total_steps=self.length.steps)
-        self._report(urgent=True, step=step, total_steps=self.length.steps, resumed_step=step)
+        self._report({"step": step, "total_steps": self.length.steps, "resumed_step": step}, urgent=True)
 
     def step(self, result: StepResult) -> None:
         """A step is done."""
@@ -71,23 +71,20 @@ class Progress:
             "tokens_per_second": result.tokens / smooth,
             "eta_seconds": (self.length.steps - result.step) * smooth,
         }
-        self._report(stage=Stage.TRAIN, **{k: v for k, v in fields.items() if _sendable(v)})
+        self._report({"stage": Stage.TRAIN, **fields})
         if now - self._logged >= LOG_INTERVAL or result.step in (1, self.length.steps) or not result.applied:
             self._logged = now
             self._say("step", **fields, **({} if result.applied else {"dropped": True}))
 
     def evaluating(self) -> None:
         """An evaluation begins."""
-        self._report(stage=Stage.EVALUATE)
+        self._report({"stage": Stage.EVALUATE}, urgent=True)
 
     def evaluated(self, step: int, loss: float) -> None:
         """An evaluation ended."""
         self.metrics.held_out_loss.set(loss)
         self._say("evaluated", step=step, held_out_loss=loss, perplexity=perplexity(loss))
-        self._report(
-            stage=Stage.TRAIN,
-            **{k: v for k, v in {"eval_loss": loss, "perplexity": perplexity(loss)}.items() if _sendable(v)},
-        )
+        self._report({"stage": Stage.TRAIN, "eval_loss": loss, "perplexity": perplexity(loss)})
         self._began = time.monotonic()
 
     def committed(self, step: int, seconds: float, *, written: bool) -> None:
@@ -98,7 +95,7 @@ class Progress:
         self._say(
             "checkpoint committed" if written else "checkpoint was there already", step=step, seconds=seconds
         )
-        self._report(urgent=True, checkpoint_step=step)
+        self._report({"checkpoint_step": step}, urgent=True)
         self._began = time.monotonic()
 
     def close(self) -> None:
@@ -121,9 +118,10 @@ class Progress:
         if self.first:
             log.get().info(event, **fields)
 
-    def _report(self, *, urgent: bool = False, **fields: Any) -> None:
+    def _report(self, fields: dict[str, Any], *, urgent: bool = False) -> None:
         if self.reporter:
-            self.reporter.update(urgent=urgent, **fields)
+            sendable = {name: value for name, value in fields.items() if _sendable(value)}
+            self.reporter.update(urgent=urgent, **sendable)
 
 
 def _sendable(value: object) -> bool:

@@ -1,0 +1,73 @@
+"""One finished job that many tests inspect."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from trainer.helpers import Launch, job
+
+
+@dataclass
+class Operator:
+    """Stands in for the operator's progress server."""
+
+    server: ThreadingHTTPServer
+    reports: list[dict[str, Any]] = field(default_factory=list)
+    tokens: set[str] = field(default_factory=set)
+
+
+@pytest.fixture(scope="session")
+def operator() -> Iterator[Operator]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.path == "/v1/report":
+                seen.reports.append(json.loads(body))
+            seen.tokens.add(self.headers.get("Authorization", ""))
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    seen = Operator(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+    thread = threading.Thread(target=seen.server.serve_forever, daemon=True)
+    thread.start()
+    yield seen
+    seen.server.shutdown()
+    seen.server.server_close()
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, operator: Operator) -> Iterator[Launch]:
+    """A job that ran to its end, undisturbed, reporting to ``operator``."""
+    work = tmp_path_factory.mktemp("finished")
+    token = work / "token"
+    token.write_text("secret-token\n")
+    port = operator.server.server_address[1]
+    asked = job(
+        work / "output",
+        training={"maxSteps": 200, "learningRate": 1e-2, "globalBatchSize": 16, "microBatchSize": 8},
+        checkpoint={"everySteps": 50},
+        evaluation={"everySteps": 100},
+    )
+    launch = Launch(work, asked, report={"url": f"http://127.0.0.1:{port}", "tokenFile": str(token)})
+    try:
+        assert launch.wait() == 0, launch.text()
+        yield launch
+    finally:
+        launch.end()
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    return tmp_path / "work"

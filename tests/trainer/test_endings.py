@@ -1,0 +1,93 @@
+"""Endings that are not success: each with its exit code and a message that says what to do."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+from pathlib import Path
+
+from trainer.helpers import Launch, alive, job
+
+from llmtrain_trainer.checkpoint.fence import raise_fence
+
+OTHER = "22222222-aaaa-4bbb-8ccc-000000000000"
+
+
+def test_an_old_writer_commits_nothing_after_a_newer_fence(work: Path) -> None:
+    old = Launch(work, job(work / "output", training={"maxSteps": 5000}, checkpoint={"everySteps": 5}))
+    try:
+        old.until(lambda: old.output.committed(), "a first checkpoint")
+        raise_fence(old.output, job(work / "output", attempt=1), "newer")
+        before = old.output.committed()
+        assert old.wait() == 93, old.text()
+        assert old.message()["outcome"] == "Fenced"
+        # a retention run may still be under way at the moment of the fence; nothing may be added
+        assert set(old.output.committed()) <= set(before)
+        assert [p.name for p in old.output.checkpoints.glob(".attempt-*")] == [".attempt-1-11111111-newer"]
+    finally:
+        old.end()
+
+
+def test_a_killed_rank_is_named_and_nothing_is_left(work: Path) -> None:
+    launch = Launch(work, job(work / "output", training={"maxSteps": 5000}))
+    try:
+        launch.until(lambda: launch.output.committed(), "a first checkpoint")
+        _, *workers = launch.descendants()
+        victim = workers[1]
+        os.kill(victim, signal.SIGKILL)
+        assert launch.wait() == 1
+        message = launch.message()
+        assert message["message"].endswith("was killed by signal 9 (out of memory or kill -9)"), message
+        assert message["exitCode"] == -9
+        assert message["checkpointStep"] >= 10
+        assert not message["cascade"]
+        assert not [pid for pid in workers if alive(pid)]
+    finally:
+        launch.end()
+
+
+def test_noise_cannot_be_learnt(work: Path) -> None:
+    """If held-out data leaked into training or labels were not shifted, this loss would fall."""
+    asked = job(
+        work / "output",
+        model={"name": "builtin://tiny-gpt2", "numKvHeads": None, "vocabSize": 300},
+        dataset={"name": "builtin://random-tokens", "maxBytes": 400_000},
+        training={"maxSteps": 80, "learningRate": 3e-3, "globalBatchSize": 7, "precision": "bf16"},
+    )
+    launch = Launch(work, asked)
+    try:
+        assert launch.wait() == 0, launch.text()
+        results = json.loads(launch.output.results.read_text())
+        assert results["evalLoss"] >= math.log(300) - 0.05
+        assert results["evalLoss"] <= math.log(300) + 0.5
+    finally:
+        launch.end()
+
+
+def test_a_wrong_job_file_ends_with_78(work: Path) -> None:
+    launch = Launch(work, job(work / "output").model_copy(update={"version": 9}))
+    assert launch.wait() == 78
+    assert launch.message()["failureClass"] == "ConfigError"
+    assert "version" in launch.message()["message"]
+
+
+def test_too_little_text_ends_with_78(work: Path) -> None:
+    text = work / "text"
+    text.mkdir(parents=True)
+    (text / "a.txt").write_text("too short")
+    launch = Launch(work, job(work / "output", dataset={"name": f"file://{text}"}))
+    assert launch.wait() == 78, launch.text()
+    message = launch.message()
+    assert message["failureClass"] == "ConfigError"
+    assert "too small" in message["message"]
+    assert not launch.output.complete.exists()
+
+
+def test_another_jobs_output_ends_with_78_and_names_the_owner(finished: Launch, work: Path) -> None:
+    launch = Launch(work, job(Path(finished.job.output), uid=OTHER, name="second"))
+    assert launch.process.wait(20) == 78, launch.text()
+    message = launch.message()
+    assert "belongs to job default/run" in message["message"]
+    assert "output.ifExists" in message["hint"]

@@ -1,0 +1,127 @@
+"""Stop, kill and go on: the weights must be those of a run that nobody disturbed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from trainer.helpers import Launch, alive, job
+
+from llmtrain_trainer.checkpoint.manifest import newest_good
+from llmtrain_trainer.output import Output
+
+STEPS = {"maxSteps": 60}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launch]:
+    work = tmp_path_factory.mktemp("undisturbed")
+    launch = Launch(work, job(work / "output", training=STEPS))
+    try:
+        assert launch.wait() == 0, launch.text()
+        yield launch
+    finally:
+        launch.end()
+
+
+@pytest.fixture(scope="module")
+def disturbed(tmp_path_factory: pytest.TempPathFactory, undisturbed: Launch) -> Iterator[list[Launch]]:
+    """The same job: SIGTERM in attempt 0, kill -9 of torchrun in 1, a torn checkpoint before 2."""
+    work = tmp_path_factory.mktemp("disturbed")
+    output = Output(work / "output")
+    shutil.copytree(undisturbed.output.data, output.data)
+    attempts: list[Launch] = []
+
+    def launch(attempt: int) -> Launch:
+        attempts.append(Launch(work, job(output.root, attempt=attempt, training=STEPS)))
+        return attempts[-1]
+
+    try:
+        first = launch(0)
+        first.until(lambda: output.step(10).exists(), "step 10")
+        first.process.send_signal(signal.SIGTERM)
+        first.wait()
+        second = launch(1)
+        after = (newest_good(output, lambda *_: None) or (0,))[0]
+        second.until(lambda: max(output.committed(), default=0) > after, "a newer checkpoint")
+        torchrun, *workers = second.descendants()
+        second.workers = workers  # type: ignore[attr-defined]
+        os.kill(torchrun, signal.SIGKILL)
+        second.wait()
+        second.left = [pid for pid in workers if alive(pid)]  # type: ignore[attr-defined]
+        second.newest = output.committed()[0]  # type: ignore[attr-defined]
+        torn = output.step(second.newest) / "state" / "zero_pp_rank_1_mp_rank_00_optim_states.pt"  # type: ignore[attr-defined]
+        torn.write_bytes(torn.read_bytes()[:-100])
+        launch(2).wait()
+        yield attempts
+    finally:
+        for one in attempts:
+            one.end()
+
+
+def test_sigterm_saves_and_says_interrupted(disturbed: list[Launch]) -> None:
+    first = disturbed[0]
+    message = first.message()
+    assert first.process.returncode == 75, first.text()
+    assert message["outcome"] == "Interrupted"
+    assert message["checkpointStep"] >= 10
+    assert f"saved at step {message['checkpointStep']}" in message["message"]
+
+
+def test_killing_torchrun_leaves_no_worker_and_a_message(disturbed: list[Launch]) -> None:
+    second = disturbed[1]
+    assert len(second.workers) == 2  # type: ignore[attr-defined]
+    assert second.left == []  # type: ignore[attr-defined]
+    message = second.message()
+    assert second.process.returncode == 1
+    assert message["outcome"] == "Failed"
+    assert "signal 9 (out of memory or kill -9)" in message["message"]
+    assert message["resumedStep"] == disturbed[0].message()["checkpointStep"]
+
+
+def test_a_torn_checkpoint_is_passed_over(disturbed: list[Launch]) -> None:
+    third, newest = disturbed[2], disturbed[1].newest  # type: ignore[attr-defined]
+    assert third.process.returncode == 0, third.text()
+    assert 0 < third.message()["resumedStep"] < newest
+    assert "checkpoint is torn and passed over" in third.text()
+
+
+def test_the_result_is_bit_equal(undisturbed: Launch, disturbed: list[Launch]) -> None:
+    assert disturbed[2].process.returncode == 0, disturbed[2].text()
+    compared = 0
+    for name in (
+        "mp_rank_00_model_states.pt",
+        "zero_pp_rank_0_mp_rank_00_optim_states.pt",
+        "zero_pp_rank_1_mp_rank_00_optim_states.pt",
+    ):
+        old, new = (
+            torch.load(x.output.step(60) / "state" / name, weights_only=False)
+            for x in (undisturbed, disturbed[2])
+        )
+        pairs = list(zip(tensors(old), tensors(new), strict=True))
+        compared += len(pairs)
+        assert all(torch.equal(a, b) for a, b in pairs), name
+    assert compared > 20
+    weights = [(x.output.export / "model.safetensors").read_bytes() for x in (undisturbed, disturbed[2])]
+    assert weights[0] == weights[1]
+
+
+def tensors(value: object) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for key in sorted(value, key=str):
+            yield from tensors(value[key])
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from tensors(item)
+
+
+def test_the_launcher_logs_lie_in_the_output(disturbed: list[Launch]) -> None:
+    root = Path(disturbed[2].job.output)
+    assert {p.name for p in (root / "logs").iterdir()} == {"attempt-0", "attempt-1", "attempt-2"}
