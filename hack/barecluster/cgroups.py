@@ -16,10 +16,14 @@ _WANTED = ("cpuset", "cpu", "io", "memory", "hugetlb", "pids")
 
 @dataclass(frozen=True)
 class Hierarchies:
-    """Where control groups are mounted: many folders with v1 (controllers beside each other), one with v2."""
+    """Where control groups are mounted: many folders with v1 (controllers beside each other), one with v2.
+
+    In the hybrid layout a v2 folder without controllers lies beside v1's, and runtimes make groups there too.
+    """
 
     unified: bool
     roots: tuple[Path, ...]
+    beside: tuple[Path, ...] = ()
 
 
 def parse_mounts(mounts: str) -> Hierarchies:
@@ -28,7 +32,7 @@ def parse_mounts(mounts: str) -> Hierarchies:
     version1 = [Path(row[1]) for row in rows if row[2] == "cgroup"]
     version2 = [Path(row[1]) for row in rows if row[2] == "cgroup2"]
     if version1:
-        return Hierarchies(False, tuple(version1))
+        return Hierarchies(False, tuple(version1), tuple(version2))
     if version2:
         return Hierarchies(True, (version2[0],))
     raise ClusterError("no control groups are mounted under /sys/fs/cgroup")
@@ -79,7 +83,8 @@ def kill(name: str, seconds: float = 10) -> None:
 
 def remove(name: str) -> None:
     """Remove the group and all below it."""
-    for root in detect().roots:
+    found = detect()
+    for root in (*found.roots, *found.beside):
         for folder, _, _ in os.walk(root / name, topdown=False):
             _remove_folder(Path(folder))
 

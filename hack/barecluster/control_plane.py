@@ -16,12 +16,11 @@ NAMES = ("etcd", "apiserver", "controller-manager", "scheduler")
 
 def start(settings: Settings, processes: Processes, *, with_nodes: bool) -> None:
     """Have the four run and answer; a program whose arguments changed is started anew."""
-    policy = settings.state / "audit-policy.json"
-    policy.write_text(json.dumps(components.audit_policy(), indent=1))
+    policy = {settings.state / "audit-policy.json": json.dumps(components.audit_policy(), indent=1)}
     with step("control plane"):
         processes.ensure("etcd", components.etcd(settings))
         wait_healthy(settings, processes, "etcd")  # an API server that misses it waits seconds to ask again
-        processes.ensure("apiserver", components.apiserver(settings, with_nodes=with_nodes))
+        processes.ensure("apiserver", components.apiserver(settings, with_nodes=with_nodes), files=policy)
         wait_healthy(settings, processes, "apiserver")
         processes.ensure("controller-manager", components.controller_manager(settings))
         processes.ensure("scheduler", components.scheduler(settings))

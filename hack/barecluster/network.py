@@ -90,12 +90,18 @@ def remove_pod_networks(node: Node) -> None:
 
     The CNI library's own records tell which are this node's, also when its containerd is gone.
     """
-    for record in sorted(_CNI_RESULTS.glob(f"{node.cgroup}-*")):
-        namespace = Path(json.loads(record.read_text())["netns"])
+    records = {path: Path(json.loads(path.read_text())["netns"]) for path in _CNI_RESULTS.glob("*")}
+    own = {namespace for path, namespace in records.items() if path.name.startswith(f"{node.cgroup}-")}
+    for namespace in own:
         if namespace.exists():
             attempt("umount", namespace)
             namespace.unlink(missing_ok=True)
-        record.unlink()
+    for path, namespace in records.items():
+        if namespace in own:  # each pod's loopback link has a record too, which does not name the node
+            path.unlink()
+    links = Path("/sys/class/net", node.bridge, "brif")
+    for link in links.iterdir() if links.exists() else ():  # the kernel would remove them too, but later
+        attempt("ip", "link", "delete", link.name)
     shutil.rmtree(node.home / "ipam", ignore_errors=True)
 
 

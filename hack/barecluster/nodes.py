@@ -28,7 +28,6 @@ def start(settings: Settings, processes: Processes, nodes: list[Node]) -> None:
     archive = pause.archive(settings.cache)
     with step(f"{len(nodes)} nodes"):
         for node in nodes:
-            _write_config(settings, node)
             start_containerd(settings, processes, node)
         for node in nodes:
             _start_kubelet(settings, processes, node, archive)
@@ -50,30 +49,26 @@ def start_containerd(settings: Settings, processes: Processes, node: Node) -> Co
     name = f"containerd-{node.name}"
     argv = [str(settings.bin / "containerd"), "-c", str(node.home / "containerd.toml")]
     path = {"PATH": f"{settings.bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
-    processes.ensure(name, argv, env=path)
+    files = {
+        node.home / "containerd.toml": node_config.containerd_config(node),
+        node.home / "cni" / "10-bridge.conflist": json.dumps(network.cni_config(node), indent=1),
+    }
+    processes.ensure(name, argv, files=files, env=path)
     client = Containerd(settings, node)
     processes.wait_until(name, f"the containerd of {node.name} answers", client.answers, 30)
     return client
-
-
-def _write_config(settings: Settings, node: Node) -> None:
-    (node.home / "cni").mkdir(parents=True, exist_ok=True)
-    (node.home / "kubelet").mkdir(exist_ok=True)
-    (node.home / "resolv.conf").write_text(
-        ""
-    )  # pods ask CoreDNS alone, with no search domain of the machine's
-    (node.home / "cni" / "10-bridge.conflist").write_text(json.dumps(network.cni_config(node), indent=1))
-    (node.home / "containerd.toml").write_text(node_config.containerd_config(node))
-    (node.home / "kubelet.json").write_text(node_config.kubelet_config(settings, node))
 
 
 def _start_kubelet(settings: Settings, processes: Processes, node: Node, archive: Path) -> None:
     client = Containerd(settings, node)
     if node_config.PAUSE_IMAGE not in client.images():
         client.import_archive(archive)
-    argv = node_config.kubelet(settings, node)
+    files = {
+        node.home / "kubelet.json": node_config.kubelet_config(settings, node),
+        node.home / "resolv.conf": "",  # pods ask CoreDNS alone, with no search domain of the machine's
+    }
     path = {"PATH": f"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:{settings.bin}"}
-    processes.ensure(_kubelet(node), argv, env=path)
+    processes.ensure(_kubelet(node), node_config.kubelet(settings, node), files=files, env=path)
 
 
 def _kubelet(node: Node) -> str:
@@ -82,12 +77,11 @@ def _kubelet(node: Node) -> str:
 
 def _start_shared(settings: Settings, processes: Processes) -> None:
     config = settings.state / "kube-proxy.json"
-    config.write_text(components.proxy_config(settings))
     proxy = [str(settings.bin / "kube-proxy"), f"--config={config}", "--v=2"]
-    processes.ensure("kube-proxy", proxy)
+    processes.ensure("kube-proxy", proxy, files={config: components.proxy_config(settings)})
     corefile = settings.state / "Corefile"
     resolvers = components.parse_resolvers(Path("/etc/resolv.conf").read_text())
-    corefile.write_text(components.corefile(settings, resolvers))
-    processes.ensure("coredns", [str(settings.bin / "coredns"), "-conf", str(corefile)])
+    dns = [str(settings.bin / "coredns"), "-conf", str(corefile)]
+    processes.ensure("coredns", dns, files={corefile: components.corefile(settings, resolvers)})
     healthy = f"http://{LOOPBACK}:10256/livez"
     processes.wait_until("kube-proxy", "kube-proxy answers", lambda: api.answers(healthy), 60)

@@ -24,7 +24,7 @@ _POLL_SECONDS = 0.1
 class _Record(TypedDict):
     pid: int
     started: str | None
-    argv: list[str]
+    wanted: list[str]
 
 
 def start_time(pid: int) -> str | None:
@@ -61,13 +61,25 @@ class Processes:
             return record["pid"]
         return None
 
-    def ensure(self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> bool:
-        """Have `name` run with exactly these arguments; True if that took a start."""
+    def ensure(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        files: Mapping[Path, str] | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> bool:
+        """Have `name` run with exactly this program and configuration; True if that took a start."""
+        files = files or {}
+        wanted = [os.path.realpath(argv[0]), *argv[1:], *files.values()]
         if self.pid(name) is not None:
             record = self._record(name)
-            if record and record["argv"] == list(argv):
+            if record and record["wanted"] == wanted:
                 return False
             self.stop([name])
+        for path, text in files.items():  # never while it runs: kube-proxy ends when its file is touched
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
         self._run.mkdir(parents=True, exist_ok=True)
         self._logs.mkdir(parents=True, exist_ok=True)
         with self.log(name).open("ab") as log:
@@ -80,7 +92,7 @@ class Processes:
                 cwd="/",
                 start_new_session=True,
             )
-        record = _Record(pid=child.pid, started=start_time(child.pid), argv=list(argv))
+        record = _Record(pid=child.pid, started=start_time(child.pid), wanted=wanted)
         partial = self._run / f"{name}.partial"
         partial.write_text(json.dumps(record))
         partial.rename(self._run / f"{name}.json")

@@ -59,7 +59,7 @@ def _take_down(settings: Settings) -> None:
         with step(f"containers of {len(running)} nodes"):
             for node in running:
                 _remove_containers(settings, processes, node)
-    processes.stop(["apiserver"])
+    processes.stop(["apiserver"], grace_seconds=3)  # it would wait for open watches
     processes.stop(["etcd"])
     for node in settings.known_nodes():
         _clean_node(node)
