@@ -6,13 +6,32 @@ export PYTHONPATH = $(CURDIR)/crds:$(CURDIR)/operator:$(CURDIR)/trainer_image:$(
 help: ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/: .*## */\t/' | expand -t 18
 
-venv: ## make (once) and print the virtual environment that everything below uses
-	@hack/venv
+demo: ## a two-node Kubernetes on this machine, the operator in it, one job from apply to a trained model
+	@hack/demo
+
+demo-down: ## end all that the demo started
+	@hack/cluster down
+
+try: ## the same manifest on this machine without Kubernetes
+	@$(VENV)/bin/python -m llmtrain_trainer try examples/tiny-llama.yaml
+
+test: ## every layer of tests (hack/test --help: some of them)
+	@hack/lint
+	@hack/test
 
 lint: ## ruff, mypy --strict, import boundaries
 	@hack/lint
 
 generate: ## write the CRD and the chart's copy from crds/llmtrain_api
-	$(VENV)/bin/python -m llmtrain_api
+	@$(VENV)/bin/python -m llmtrain_api
 
-.PHONY: help venv lint generate
+images: ## build both images
+	@hack/cluster images
+
+venv: ## make (once) and print the virtual environment that everything above uses
+	@hack/venv
+
+constraints: ## pin what a fresh environment without constraints.txt would get
+	@hack/constraints
+
+.PHONY: help demo demo-down try test lint generate images venv constraints
