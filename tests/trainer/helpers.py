@@ -67,11 +67,14 @@ def job(output: Path, *, attempt: int = 0, uid: str = UID, name: str = "run", **
 class Launch:
     """A launcher as a process of its own."""
 
-    def __init__(self, work: Path, job_file: JobFile, *, report: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, work: Path, job_file: JobFile, *, report: dict[str, str] | None = None, node: int = 0
+    ) -> None:
         work.mkdir(parents=True, exist_ok=True)
         self.job = job_file
-        self.termination = work / f"termination-{job_file.attempt}-{job_file.job.uid[:4]}"
-        path = work / f"job-{job_file.attempt}-{job_file.job.uid[:4]}.json"
+        name = f"{job_file.attempt}-{job_file.job.uid[:4]}-{node}"
+        self.termination = work / f"termination-{name}"
+        path = work / f"job-{name}.json"
         raw = job_file.to_json()
         if report:
             raw["report"] = report
@@ -82,7 +85,7 @@ class Launch:
             PYTHONPATH=f"{ROOT}/crds:{ROOT}/trainer_image",
             LLMTRAIN_TERMINATION_LOG=str(self.termination),
             LLMTRAIN_METRICS_PORT="0",
-            LLMTRAIN_NODE_RANK="0",
+            LLMTRAIN_NODE_RANK=str(node),
         )
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(

@@ -48,22 +48,30 @@ def test_a_killed_rank_is_named_and_nothing_is_left(work: Path) -> None:
         launch.end()
 
 
-def test_noise_cannot_be_learnt(work: Path) -> None:
-    """If held-out data leaked into training or labels were not shifted, this loss would fall."""
+def test_noise_cannot_be_learnt_on_two_nodes(work: Path) -> None:
+    """If held-out data leaked into training or labels were not shifted, this loss would fall.
+
+    Two launchers, of which the second starts first and has to wait for node 0's data.
+    """
     asked = job(
         work / "output",
         model={"name": "builtin://tiny-gpt2", "numKvHeads": None, "vocabSize": 300},
         dataset={"name": "builtin://random-tokens", "maxBytes": 400_000},
         training={"maxSteps": 80, "learningRate": 3e-3, "globalBatchSize": 7, "precision": "bf16"},
+        nodes=2,
+        processesPerNode=1,
     )
-    launch = Launch(work, asked)
+    nodes = [Launch(work, asked, node=node) for node in (1, 0)]
     try:
-        assert launch.wait() == 0, launch.text()
-        results = json.loads(launch.output.results.read_text())
-        assert results["evalLoss"] >= math.log(300) - 0.05
-        assert results["evalLoss"] <= math.log(300) + 0.5
+        assert [node.wait() for node in nodes] == [0, 0], [node.text() for node in nodes]
+        results = json.loads(nodes[0].output.results.read_text())
+        assert math.log(300) - 0.05 <= results["evalLoss"] <= math.log(300) + 0.5
+        assert [node.message()["outcome"] for node in nodes] == ["Complete", "Complete"]
+        assert "results" not in nodes[0].message()
+        assert nodes[1].message()["results"]["steps"] == 80
     finally:
-        launch.end()
+        for node in nodes:
+            node.end()
 
 
 def test_a_wrong_job_file_ends_with_78(work: Path) -> None:

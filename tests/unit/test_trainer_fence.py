@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from llmtrain_trainer.attempt import NodeZeroFailed, Start, publish_failure, rea
 from llmtrain_trainer.checkpoint import fence as fence_module
 from llmtrain_trainer.checkpoint.fence import Fence, raise_fence
 from llmtrain_trainer.checkpoint.manifest import MANIFEST, newest_good, require_same
-from llmtrain_trainer.checkpoint.ownership import claim, owned
+from llmtrain_trainer.checkpoint.ownership import claim, owned, uri_of
 from llmtrain_trainer.errors import ConfigError, Fenced
 from llmtrain_trainer.files import inventory, write_json
 from llmtrain_trainer.output import Output
@@ -103,14 +104,21 @@ def test_two_starts_at_once_never_leave_the_old_one_able_to_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The newer attempt starts in full at each point where the older one touches the disk."""
-    writes = ("mkdir", "write_json", "glob")
-    for number, point in enumerate(writes):
+    points = [(name, call) for name in ("mkdir", "write_json", "glob") for call in range(2)]
+    for number, (point, call) in enumerate(points):
         root = tmp_path / str(number)
         claim(job(root))
         interrupted: dict[str, Fence] = {}
 
-        def newer(root: Path = root, interrupted: dict[str, Fence] = interrupted) -> None:
-            if not interrupted:
+        calls = itertools.count()
+
+        def newer(
+            root: Path = root,
+            interrupted: dict[str, Fence] = interrupted,
+            calls: Iterator[int] = calls,
+            call: int = call,
+        ) -> None:
+            if not interrupted and next(calls) == call:
                 interrupted["newer"] = None  # type: ignore[assignment]
                 interrupted["newer"] = start(root, attempt=1, holder="pod1")
 
@@ -123,6 +131,8 @@ def test_two_starts_at_once_never_leave_the_old_one_able_to_commit(
                 old: Fence | None = start(root, attempt=0, holder="pod0")
             except Fenced:
                 old = None
+        if not interrupted:
+            continue  # there is no such call
         fence = interrupted["newer"]
         if old is not None:
             name = written(old, 5) if old.folder.exists() else "step-5"
@@ -165,6 +175,17 @@ def test_new_goes_beside_and_every_restart_finds_it(tmp_path: Path) -> None:
     assert claim(job(tmp_path, FIRST, 4, "new")).root.name == "run"
 
 
+def test_new_in_a_whole_claim_stays_in_the_volume(tmp_path: Path) -> None:
+    asked = job(tmp_path, SECOND, 0, "new")
+    output = asked.spec.output.model_copy(update={"uri": "pvc://claim"})
+    asked = asked.model_copy(update={"spec": asked.spec.model_copy(update={"output": output})})
+    claim(job(tmp_path))
+    root = claim(asked).root
+    assert root == tmp_path / "run" / "run-bbbbbbbb"
+    assert uri_of(asked, root) == "pvc://claim/run-bbbbbbbb"
+    assert uri_of(job(tmp_path), tmp_path / "run-bbbbbbbb") == "pvc://claim/run-bbbbbbbb"
+
+
 def test_resume_takes_over_and_the_old_job_cannot_take_back(tmp_path: Path) -> None:
     old = start(tmp_path)
     old.commit(written(old, 5), old.output.step(5))
@@ -177,6 +198,13 @@ def test_resume_takes_over_and_the_old_job_cannot_take_back(tmp_path: Path) -> N
         old.check()
     with pytest.raises(Fenced):
         claim(job(tmp_path, FIRST, 1, "resume"))
+
+
+def test_a_new_owner_is_enough_to_stop_the_old_writer(tmp_path: Path) -> None:
+    old = start(tmp_path)
+    claim(job(tmp_path, SECOND, 0, "resume"))
+    with pytest.raises(Fenced):
+        old.commit(written(old, 5), old.output.step(5))
 
 
 def test_two_jobs_arrive_together_and_one_wins(tmp_path: Path) -> None:

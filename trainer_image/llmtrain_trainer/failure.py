@@ -86,9 +86,9 @@ def root_cause(ends: list[RankEnd], torchrun_code: int | None = None) -> Verdict
         torchrun_code: how torchrun itself ended, for when no rank says anything.
     """
     own = [end for end in ends if not is_echo(end)]
-    # Killed ranks come first: they could not write a time, and peers that did are their echo or later.
-    killed = [end for end in own if not end.kind]
-    chosen = sorted(killed or own, key=lambda end: (end.time or 0.0, end.rank))
+    # A killed rank has no time and comes first: torchrun names only what it saw fail before it stopped the
+    # others, and whoever could still write a time felt that death or failed later.
+    chosen = sorted(own, key=lambda end: (end.time or 0.0, end.rank))
     if chosen:
         return _judge(chosen[0])
     told = sorted((end for end in ends if end.kind), key=lambda end: end.time or 0.0)

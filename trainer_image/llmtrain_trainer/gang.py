@@ -57,6 +57,8 @@ def environment() -> dict[str, str]:
     env = dict(os.environ)
     env.setdefault("PYTHONUNBUFFERED", "1")
     env.setdefault("TOKENIZERS_PARALLELISM", "true")
+    # torch warns of renamed collectives that DeepSpeed still calls: nothing a user could act on
+    env.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
     env.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
     if not list(Path("/dev").glob("nvidia[0-9]*")):
         env["DS_ACCELERATOR"] = "cpu"

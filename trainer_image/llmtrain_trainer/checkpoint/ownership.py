@@ -18,8 +18,22 @@ def candidates(job: JobFile) -> tuple[Output, Output]:
 
     The name depends on the UID only, so that every restart and every rank finds the same one.
     """
-    base = Path(job.output)
-    return Output(base), Output(base.with_name(f"{base.name}-{job.job.uid[:8]}"))
+    base, suffix = Path(job.output), job.job.uid[:8]
+    if _is_whole_claim(job.spec.output.uri):
+        return Output(base), Output(base / f"run-{suffix}")  # beside it would be outside the volume
+    return Output(base), Output(base.with_name(f"{base.name}-{suffix}"))
+
+
+def _is_whole_claim(uri: str) -> bool:
+    return uri.startswith("pvc://") and "/" not in uri.removeprefix("pvc://").rstrip("/")
+
+
+def uri_of(job: JobFile, root: Path) -> str:
+    """The URI of the folder that was really used."""
+    asked, base = job.spec.output.uri.rstrip("/"), Path(job.output)
+    if root.parent == base:
+        return f"{asked}/{root.name}"
+    return asked + root.name.removeprefix(base.name)
 
 
 def owned(job: JobFile) -> Output | None:

@@ -13,6 +13,7 @@ from llmtrain_api import JobFile, Precision, Results
 
 from .. import log
 from ..attempt import Start
+from ..checkpoint.ownership import uri_of
 from ..checkpoint.save import STATE
 from ..data.loader import open_held_out
 from ..data.sources import PYTHON_STDLIB
@@ -56,7 +57,7 @@ def export(job: JobFile, start: Start) -> Results:
         eval_loss=again,
         perplexity=perplexity(again),
         unigram_entropy=marker.unigram_entropy,
-        export_uri=f"{_uri(job, output.root)}/{NAME}",
+        export_uri=f"{uri_of(job, output.root)}/{NAME}",
         sample=sample[:4096],
     )
     write_json(output.results, results.to_json())
@@ -90,9 +91,3 @@ def _compare(job: JobFile, model: Any, rows: Any, trained: float) -> float:
             f"{perplexity(trained):.6g}"
         )
     return again
-
-
-def _uri(job: JobFile, root: Path) -> str:
-    """The URI of the folder that was really used (``ifExists: new`` may have gone beside it)."""
-    asked = job.spec.output.uri.rstrip("/")
-    return asked + root.name.removeprefix(Path(job.output).name)

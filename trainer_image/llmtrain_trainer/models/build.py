@@ -10,6 +10,8 @@ import transformers
 
 from llmtrain_api import BuiltinModel, JobSpec, Precision
 
+transformers.utils.logging.disable_progress_bar()
+
 DTYPES = {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16}
 
 
