@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import sys
 
 from barecluster import build, images, lifecycle, teardown, toolchain, transfer
@@ -77,8 +76,8 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         case "status":
             return 0 if lifecycle.status(settings) else 1
         case "env":
-            print(f"export KUBECONFIG={shlex.quote(str(settings.kubeconfig))}")
-            print(f'export PATH={shlex.quote(str(settings.bin))}:"$PATH"')
+            print(f'export KUBECONFIG="{settings.kubeconfig}"')
+            print(f'export PATH="{settings.bin}:$PATH"')
         case "logs":
             lifecycle.show_log(settings, options.process, options.lines)
         case "install":

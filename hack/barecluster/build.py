@@ -6,17 +6,16 @@ names the main packages, go.mod and go.sum pin every source.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from barecluster.console import ClusterError, say, step
+from barecluster.console import ClusterError, step
+from barecluster.locks import held
 from barecluster.shell import attempt, run_logged
 from barecluster.toolchain import go_command
 
@@ -99,7 +98,7 @@ def ensure(names: Iterable[str], cache: Path) -> list[Path]:
 def _build(one: Module, go: Path, cache: Path) -> None:
     target = cache / "bin" / one.key
     partial = cache / "bin" / f"{one.key}.partial"
-    with _lock(cache / "bin" / f"{one.name}.lock"):
+    with held(cache / "bin" / f"{one.name}.lock"):
         if target.exists():  # another command built it while this one waited
             return
         with step(f"go build {one.name} ({', '.join(one.programs)})"):
@@ -111,18 +110,6 @@ def _build(one: Module, go: Path, cache: Path) -> None:
         if absent:
             raise ClusterError(f"go build {one.name} left no {', '.join(absent)}")
         partial.rename(target)
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"another command holds {path.name}; waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def link(folders: Iterable[Path], into: Path) -> None:

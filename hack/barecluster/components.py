@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from barecluster.settings import LOOPBACK, POD_CIDR, SERVICE_CIDR, Settings
 
@@ -13,7 +14,7 @@ AUDITED = (
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 
 
-def audit_policy() -> dict[str, object]:
+def audit_policy() -> dict[str, Any]:
     """Who wrote which of the objects that tests count: metadata only, no reads, no bodies."""
     written = {
         "level": "Metadata",

@@ -22,7 +22,7 @@ NAMES = tuple(_DOCKERFILES)
 TAGS = {name: f"localhost/llmtrain-{name}:dev" for name in NAMES}
 
 _CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
-_WHEELS = Path("/mnt")  # there in every image: mounting on it leaves nothing behind
+_WHEELS = Path("/media")  # there in every image: mounting on it leaves nothing behind
 _CARRIED = ("index-url", "extra-index-url", "trusted-host", "proxy", "retries", "timeout", "default-timeout")
 _NOT_SOURCES = ("__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache")
 
@@ -35,9 +35,10 @@ def build_images(names: Iterable[str], cache: Path) -> None:
         if not (REPOSITORY / _DOCKERFILES[name]).exists():
             raise ClusterError(f"{_DOCKERFILES[name]} does not exist")
     store = Store(cache)
-    base = base_image.ensure(cache, store)
-    for name in names:
-        _build_if_changed(name, base, cache, store)
+    with store.locked():
+        base = base_image.ensure(cache, store)
+        for name in names:
+            _build_if_changed(name, base, cache, store)
 
 
 def _build_if_changed(name: str, base: str, cache: Path, store: Store) -> None:

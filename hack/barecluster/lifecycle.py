@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 
 from barecluster import api, build, control_plane, nodes, pki, toolchain, volume
 from barecluster.console import ClusterError, say, step
+from barecluster.locks import held
 from barecluster.process import Processes
 from barecluster.settings import Node, Settings, settings_for
 from barecluster.shell import tail
@@ -25,13 +25,7 @@ def locked(settings: Settings) -> Iterator[None]:
     """One command at a time changes an instance."""
     if os.geteuid() != 0:
         raise ClusterError("this needs root: it makes links, mounts and control groups")
-    settings.state.parent.mkdir(parents=True, exist_ok=True)
-    with (settings.state.parent / f".{settings.name}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another command changes this cluster; waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
+    with held(settings.state.parent / f".{settings.name}.lock"):
         yield
 
 

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from barecluster.settings import POD_CIDR, Node
 from barecluster.shell import attempt, run
@@ -66,7 +67,7 @@ def remove_bridge(node: Node) -> None:
         run("ip", "link", "delete", node.bridge)
 
 
-def cni_config(node: Node) -> dict[str, object]:
+def cni_config(node: Node) -> dict[str, Any]:
     """A bridge a node. No masquerading between nodes, or pods would see each other behind the gateway."""
     ipam = {
         "type": "host-local",

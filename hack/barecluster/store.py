@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+from barecluster.locks import held
 from barecluster.shell import run
 
 
@@ -12,6 +14,10 @@ class Store:
 
     def __init__(self, cache: Path) -> None:
         self._root, self._run = cache / "images" / "store", Path("/run/llmtrain-images")
+
+    def locked(self) -> AbstractContextManager[None]:
+        """One build or transfer at a time."""
+        return held(self._root.with_name("store.lock"))
 
     @property
     def buildah(self) -> tuple[str, ...]:

@@ -36,7 +36,6 @@ def down(settings: Settings, *, purge: bool) -> None:
             if purge:
                 _refuse_mounts(settings.state)
                 shutil.rmtree(settings.state)
-    (settings.state.parent / f".{settings.name}.lock").unlink(missing_ok=True)
     say(
         "down"
         + (

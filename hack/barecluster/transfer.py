@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
 
@@ -11,7 +12,7 @@ from barecluster import oci
 from barecluster.console import ClusterError, say, step
 from barecluster.containerd import Containerd
 from barecluster.lifecycle import is_node_up
-from barecluster.settings import Settings
+from barecluster.settings import Node, Settings
 from barecluster.shell import run
 from barecluster.store import Store
 
@@ -22,18 +23,25 @@ def load(settings: Settings, images: Iterable[str]) -> None:
     if not nodes:
         raise ClusterError(f"no node of {settings.name!r} is up: `hack/cluster up` first")
     store, layout = Store(settings.cache), Layout(settings.cache / "images" / "oci")
-    for image in images:
-        with step(f"load {image}"):
-            descriptor = layout.take(store, image)
-            for node in nodes:
-                client = Containerd(settings, node)
-                if client.images().get(image) == descriptor["digest"]:
-                    say(f"  {node.name} has it")
-                    continue
-                missing = [blob for blob in layout.blobs(descriptor) if blob not in client.blobs()]
-                client.import_stream(layout.writer(image, descriptor, missing))
-                say(f"  {node.name}: {len(missing)} blobs, {layout.size(missing) / 1e6:.1f} MB sent")
-    layout.prune()
+    with store.locked():
+        for image in images:
+            with step(f"load {image}"), ThreadPoolExecutor() as pool:
+                descriptor = layout.take(store, image)
+                sending = [pool.submit(_send, layout, image, descriptor, node, settings) for node in nodes]
+                for one in sending:
+                    one.result()
+        layout.prune()
+
+
+def _send(layout: Layout, image: str, descriptor: dict[str, Any], node: Node, settings: Settings) -> None:
+    client = Containerd(settings, node)
+    if client.images().get(image) == descriptor["digest"]:
+        say(f"  {node.name} has it")
+        return
+    here = client.blobs()
+    missing = [blob for blob in layout.blobs(descriptor) if blob not in here]
+    client.import_stream(layout.writer(image, descriptor, missing))
+    say(f"  {node.name}: {len(missing)} blobs, {layout.size(missing) / 1e6:.1f} MB sent")
 
 
 class Layout:
