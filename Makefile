@@ -19,6 +19,9 @@ test: ## every layer of tests (hack/test --help: some of them)
 	@hack/lint
 	@hack/test
 
+faults: ## kill processes, pods and the operator under one job on the demo's cluster (make demo first)
+	@LLMTRAIN_FAULTS=1 hack/test e2e -k each_fault
+
 lint: ## ruff, mypy --strict, import boundaries
 	@hack/lint
 
@@ -34,4 +37,4 @@ venv: ## make (once) and print the virtual environment that everything above use
 constraints: ## pin what a fresh environment without constraints.txt would get
 	@hack/constraints
 
-.PHONY: help demo demo-down try test lint generate images venv constraints
+.PHONY: faults help demo demo-down try test lint generate images venv constraints
