@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import sys
@@ -39,7 +40,7 @@ MOST_PROCESSES = 2
 
 
 def run(manifest: str, output: str | None, processes: int | None) -> int:
-    """Run a manifest here; the exit code."""
+    """Run a manifest here; the exit code: 2 for mistakes in it, 75 when stopped with a checkpoint."""
     try:
         metadata, spec = parse_manifest(yaml.safe_load(Path(manifest).read_text()))
     except (OSError, yaml.YAMLError) as error:
@@ -64,8 +65,8 @@ def run(manifest: str, output: str | None, processes: int | None) -> int:
     path.write_text(json.dumps(job.to_json()))
     code = _launch(path)
     shutil.rmtree(job.scratch, ignore_errors=True)
-    _say_end(code, job, manifest, time.monotonic() - began)
-    return 0 if code == EXIT_INTERRUPTED else code
+    _say_end(code, job, time.monotonic() - began)
+    return code
 
 
 def local_folder(uri: str) -> Path:
@@ -116,12 +117,12 @@ def _launch(path: Path) -> int:
     return launcher.launch(str(path), human=True)
 
 
-def _say_end(code: int, job: JobFile, manifest: str, seconds: float) -> None:
+def _say_end(code: int, job: JobFile, seconds: float) -> None:
     output = owned(job)
     if code == EXIT_INTERRUPTED:
         saved = output.committed() if output else []
         print(f"\nstopped; step {saved[0] if saved else 0} is saved. To go on, run the same command again:")
-        print(f"  python -m llmtrain_trainer try {manifest}")
+        print(f"  python -m llmtrain_trainer {shlex.join(sys.argv[1:])}")
     if code or output is None:
         return
     raw = read_json(output.results)

@@ -64,18 +64,14 @@ def prepare(job: JobFile, folder: Path) -> Marker:
     noise = job.spec.dataset.name == RANDOM_TOKENS
     vocabulary = job.spec.model.vocab_size
     fraction = job.spec.dataset.held_out_fraction
-    if noise:
-        tokenizer = numbered(vocabulary)
-    else:
-        tokenizer = train_bpe((t for t in documents(job) if not is_held_out(t, fraction)), vocabulary)
+    texts = (text for text in documents(job) if not is_held_out(text, fraction))
+    tokenizer = numbered(vocabulary) if noise else train_bpe(texts, vocabulary)
     eos = int(tokenizer.token_to_id(EOS))
     split = _noise(job) if noise else _encoded(job, tokenizer)
     train, held_out = _write_sequences(job, folder, split, eos)
     _require_enough(job, train.rows, held_out.rows)
     entropy, used = _save_held_out(job, folder, held_out)
-    transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token=EOS, bos_token=EOS, clean_up_tokenization_spaces=False
-    ).save_pretrained(folder / TOKENIZER)
+    _save_tokenizer(tokenizer, folder / TOKENIZER)
     model = write_initial(job.spec, eos, folder / INITIAL)
     report = {
         "documents": {"train": train.documents, "heldOut": held_out.documents},
@@ -100,6 +96,12 @@ def prepare(job: JobFile, folder: Path) -> Marker:
     return marker
 
 
+def _save_tokenizer(tokenizer: Any, folder: Path) -> None:
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token=EOS, bos_token=EOS, clean_up_tokenization_spaces=False
+    ).save_pretrained(folder)
+
+
 def unigram_entropy(sequences: Ids) -> float:
     """Entropy of the predicted tokens (all but each row's first) under their own frequencies, in nat: what
     a model that only counts tokens, and had seen these very tokens, would reach."""
@@ -117,7 +119,7 @@ def _write_sequences(
     held_out = SequenceWriter(folder / "heldout.bin", length, dtype, eos)
     for evaluate_only, ids in split:
         (held_out if evaluate_only else train).add(ids)
-    highest = max((int(train.close().max(initial=0)), 0))
+    highest = int(train.close().max(initial=0))
     if highest >= job.spec.model.vocab_size:
         raise ConfigError(f"token id {highest} does not fit model.vocabSize {job.spec.model.vocab_size}")
     return train, held_out

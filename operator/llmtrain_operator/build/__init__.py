@@ -1,0 +1,1 @@
+"""Manifests of a job's children, as functions of values."""

@@ -1,0 +1,51 @@
+"""The immutable ConfigMap of an attempt: ``job.json`` and the operator's CA."""
+
+from __future__ import annotations
+
+import json
+
+from llmtrain_api import Job, JobFile, JobIdentity, JobSpec, Rendezvous, ReportTarget
+from llmtrain_api.names import CA_FILE, SCRATCH_MOUNT, TOKEN_FILE
+
+from ..types import Manifest, PlanSettings
+from . import names
+from .storage import dataset_location, output_location
+
+
+def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> JobFile:
+    """All that the workers of an attempt are told."""
+    meta = job.metadata
+    dataset = dataset_location(spec.dataset.name)
+    return JobFile(
+        job=JobIdentity(name=meta.name, namespace=meta.namespace, uid=meta.uid),
+        attempt=attempt,
+        spec=spec,
+        rendezvous=Rendezvous(
+            master_address=names.master_address(meta.name, meta.namespace, attempt),
+            id=names.rendezvous_id(meta.uid, attempt),
+        ),
+        output=output_location(spec.output.uri).path,
+        dataset=dataset.path if dataset else None,
+        scratch=SCRATCH_MOUNT,
+        report=(
+            ReportTarget(url=settings.report_url, ca_file=CA_FILE, token_file=TOKEN_FILE)
+            if settings.report_url
+            else None
+        ),
+    )
+
+
+def config_map(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> Manifest:
+    """Immutable: a running attempt can never be told something else."""
+    name = names.config_name(job.metadata.name, attempt)
+    data = {
+        "job.json": json.dumps(job_file(job, spec, attempt, settings).to_json(), indent=1, sort_keys=True),
+        "ca.crt": settings.ca_certificate,
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": names.metadata(job, name, names.attempt_labels(job, attempt)),
+        "immutable": True,
+        "data": data,
+    }

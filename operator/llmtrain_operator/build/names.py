@@ -1,0 +1,79 @@
+"""Every name and label of a job's children."""
+
+from __future__ import annotations
+
+from llmtrain_api import Job
+from llmtrain_api.names import (
+    API_VERSION,
+    KIND,
+    LABEL_ATTEMPT,
+    LABEL_JOB,
+    LABEL_JOB_UID,
+    LABEL_MANAGED_BY,
+    LABEL_RANK,
+    MANAGER,
+)
+
+from ..types import Manifest
+
+
+def pod_name(job: str, attempt: int, rank: int) -> str:
+    """``{job}-{attempt}-{rank}``."""
+    return f"{job}-{attempt}-{rank}"
+
+
+def config_name(job: str, attempt: int) -> str:
+    """The ConfigMap of one attempt."""
+    return f"{job}-{attempt}"
+
+
+def service_name(job: str) -> str:
+    """The headless Service that gives rank 0 its DNS name."""
+    return f"{job}-master"
+
+
+def master_address(job: str, namespace: str, attempt: int) -> str:
+    """DNS name of the attempt's rank 0. The cluster's domain comes from the pod's search list."""
+    return f"{pod_name(job, attempt, 0)}.{service_name(job)}.{namespace}.svc"
+
+
+def rendezvous_id(uid: str, attempt: int) -> str:
+    """Ranks of different attempts never meet."""
+    return f"{uid}-{attempt}"
+
+
+def job_labels(job: Job) -> dict[str, str]:
+    """Labels of every child."""
+    return {
+        LABEL_MANAGED_BY: MANAGER,
+        LABEL_JOB: job.metadata.name,
+        LABEL_JOB_UID: job.metadata.uid,
+    }
+
+
+def attempt_labels(job: Job, attempt: int, rank: int | None = None) -> dict[str, str]:
+    """Labels of a child that belongs to one attempt, and to one rank of it."""
+    labels = {**job_labels(job), LABEL_ATTEMPT: str(attempt)}
+    return labels if rank is None else {**labels, LABEL_RANK: str(rank)}
+
+
+def metadata(job: Job, name: str, labels: dict[str, str]) -> Manifest:
+    """``metadata`` of a child: it goes when the job goes.
+
+    ``blockOwnerDeletion`` stays false: it would need the right to set finalizers on the job.
+    """
+    return {
+        "name": name,
+        "namespace": job.metadata.namespace,
+        "labels": labels,
+        "ownerReferences": [
+            {
+                "apiVersion": API_VERSION,
+                "kind": KIND,
+                "name": job.metadata.name,
+                "uid": job.metadata.uid,
+                "controller": True,
+                "blockOwnerDeletion": False,
+            }
+        ],
+    }

@@ -1,0 +1,145 @@
+"""The pod of one rank of one attempt. Passes Pod Security ``restricted``."""
+
+from __future__ import annotations
+
+from llmtrain_api import Job, JobSpec
+from llmtrain_api.names import (
+    CONFIG_DIR,
+    DATASET_MOUNT,
+    ENV_HOLDER,
+    ENV_JOB_FILE,
+    ENV_NODE_RANK,
+    JOB_FILE,
+    LABEL_JOB_UID,
+    METRICS_PORT,
+    OUTPUT_MOUNT,
+    SCRATCH_MOUNT,
+    TOKEN_AUDIENCE,
+    TOKEN_DIR,
+)
+
+from ..types import Manifest, PlanSettings
+from . import names
+from .storage import dataset_location, output_location
+
+CONTAINER = "trainer"
+USER_ID = 1000
+TOKEN_SECONDS = 3600
+
+ANNOTATIONS = {
+    # an evicted rank restarts the whole gang, and a service-mesh sidecar never ends
+    "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+    "karpenter.sh/do-not-disrupt": "true",
+    "sidecar.istio.io/inject": "false",
+}
+
+
+def pod(job: Job, spec: JobSpec, attempt: int, rank: int, image: str, settings: PlanSettings) -> Manifest:
+    """The manifest of one worker."""
+    name = names.pod_name(job.metadata.name, attempt, rank)
+    meta = names.metadata(job, name, names.attempt_labels(job, attempt, rank))
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {**meta, "annotations": ANNOTATIONS},
+        "spec": {
+            "restartPolicy": "Never",
+            "hostname": name,
+            "subdomain": names.service_name(job.metadata.name),
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "terminationGracePeriodSeconds": settings.grace_seconds,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": USER_ID,
+                "runAsGroup": USER_ID,
+                "fsGroup": USER_ID,
+                # a shared volume with many files would be walked at every start
+                "fsGroupChangePolicy": "OnRootMismatch",
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "affinity": _one_a_node(job),
+            "containers": [_container(spec, rank, image, settings)],
+            "volumes": _volumes(job, spec, attempt),
+        },
+    }
+
+
+def _container(spec: JobSpec, rank: int, image: str, settings: PlanSettings) -> Manifest:
+    memory = str(spec.resources.memory)
+    gpus = {"nvidia.com/gpu": str(spec.gpus_per_node)} if spec.gpus_per_node else {}
+    return {
+        "name": CONTAINER,
+        "image": image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "args": ["launch"],
+        "command": ["python3", "-m", "llmtrain_trainer"],
+        "env": [
+            {"name": ENV_JOB_FILE, "value": JOB_FILE},
+            {"name": ENV_NODE_RANK, "value": str(rank)},
+            {"name": ENV_HOLDER, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
+            {"name": "HOME", "value": SCRATCH_MOUNT},
+            {"name": "TMPDIR", "value": SCRATCH_MOUNT},
+        ],
+        "ports": [{"name": "metrics", "containerPort": METRICS_PORT}],
+        "resources": {
+            "requests": {"cpu": str(spec.resources.cpu), "memory": memory, **gpus},
+            "limits": {"memory": memory, **gpus},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": _mounts(spec),
+    }
+
+
+def _mounts(spec: JobSpec) -> list[Manifest]:
+    mounts: list[Manifest] = [
+        {"name": "config", "mountPath": CONFIG_DIR, "readOnly": True},
+        {"name": "token", "mountPath": TOKEN_DIR, "readOnly": True},
+        {"name": "scratch", "mountPath": SCRATCH_MOUNT},
+        {"name": "output", "mountPath": OUTPUT_MOUNT},
+    ]
+    dataset = dataset_location(spec.dataset.name)
+    if dataset and dataset.claim:
+        mounts.append({"name": "dataset", "mountPath": DATASET_MOUNT, "readOnly": True})
+    if spec.gpus_per_node:
+        mounts.append({"name": "shm", "mountPath": "/dev/shm"})
+    return mounts
+
+
+def _volumes(job: Job, spec: JobSpec, attempt: int) -> list[Manifest]:
+    token = {"audience": TOKEN_AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": "token"}
+    volumes: list[Manifest] = [
+        {"name": "config", "configMap": {"name": names.config_name(job.metadata.name, attempt)}},
+        {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}},
+        {"name": "scratch", "emptyDir": {}},
+        _claim("output", output_location(spec.output.uri).claim),
+    ]
+    dataset = dataset_location(spec.dataset.name)
+    if dataset and dataset.claim:
+        volumes.append(_claim("dataset", dataset.claim))
+    if spec.gpus_per_node:
+        # NCCL's shared-memory transport needs more than the runtime's 64 MB
+        volumes.append({"name": "shm", "emptyDir": {"medium": "Memory"}})
+    return volumes
+
+
+def _claim(name: str, claim: str | None) -> Manifest:
+    return {"name": name, "persistentVolumeClaim": {"claimName": claim}}
+
+
+def _one_a_node(job: Job) -> Manifest:
+    """Spread the gang where there is room; never keep it from starting."""
+    term = {
+        "topologyKey": "kubernetes.io/hostname",
+        "labelSelector": {"matchLabels": {LABEL_JOB_UID: job.metadata.uid}},
+    }
+    return {
+        "podAntiAffinity": {
+            "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": term}]
+        }
+    }
