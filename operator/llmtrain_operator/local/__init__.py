@@ -1,0 +1,1 @@
+"""The same core without Kubernetes: an API in memory and a runner that starts pods as processes."""

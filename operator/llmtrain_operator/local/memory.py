@@ -1,0 +1,291 @@
+"""`ClusterApi` in memory: what the engine relies on of an API server, with the same answers.
+
+Versions, conflicts, UID preconditions, graceful deletion of pods, ownership and garbage collection, watches
+with a bounded history. A real API server is held against it in ``tests/integration``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import orjson
+
+from llmtrain_api import to_rfc3339
+from llmtrain_api.names import PLURAL
+
+from ..kube.api import PREFIXES, ApiError, Listing, Object, WatchEvent
+from .admission import admit, qualified
+
+HISTORY = 10_000
+"""Changes a resource that a watch may still ask for; older ones are answered with 410."""
+Key = tuple[str, str]
+"""(namespace, name)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    version: int
+    kind: str
+    namespace: str
+    labels: dict[str, str]
+    raw: bytes
+
+
+@dataclass
+class _Shelf:
+    """All objects of one resource, their recent changes and who watches them."""
+
+    objects: dict[Key, Object] = field(default_factory=dict)
+    history: deque[_Change] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    forgotten: int = 0
+    watchers: set[asyncio.Queue[_Change]] = field(default_factory=set)
+
+
+class MemoryApi:
+    """One API server without a network. All answers are copies.
+
+    Args:
+        clock: the current moment, UTC.
+        new_uid: makes the UID of a new object.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        new_uid: Callable[[], str] = lambda: str(uuid.uuid4()),
+    ) -> None:
+        self._clock = clock
+        self._new_uid = new_uid
+        self._version = 0
+        self._shelves = {resource: _Shelf() for resource in PREFIXES}
+
+    # -- the protocol -------------------------------------------------------------------------------------
+
+    async def get(self, resource: str, namespace: str, name: str) -> Object:
+        """Read one object."""
+        return copy(self._find(resource, namespace, name))
+
+    async def create(self, resource: str, namespace: str, body: Object) -> Object:
+        """Create one object: 409 AlreadyExists, 422 Invalid."""
+        new = copy(body)
+        admit(resource, new)
+        meta = new["metadata"]
+        if (namespace, meta["name"]) in self._shelves[resource].objects:
+            raise ApiError(409, "AlreadyExists", f'{qualified(resource)} "{meta["name"]}" already exists')
+        meta |= {
+            "namespace": namespace,
+            "uid": self._new_uid(),
+            "creationTimestamp": to_rfc3339(self._clock()),
+        }
+        if resource == PLURAL:
+            # /status is a subresource: what a create says of it is dropped
+            new.pop("status", None)
+            meta["generation"] = 1
+        elif resource == "pods":
+            new["status"] = {"phase": "Pending"}
+        self._put(resource, "ADDED", new)
+        return copy(new)
+
+    async def delete(self, resource: str, namespace: str, name: str, uid: str, grace_seconds: int) -> None:
+        """Delete the object with that UID. A pod on a node gets its grace time: its kubelet ends it."""
+        found = self._find(resource, namespace, name)
+        actual = found["metadata"]["uid"]
+        if uid and uid != actual:
+            raise _conflict(
+                resource,
+                name,
+                f"Precondition failed: UID in precondition: {uid}, UID in object meta: {actual}",
+            )
+        if resource == "pods" and grace_seconds > 0 and _runs_on_a_node(found):
+            self._mark_deleted(found, grace_seconds)
+        else:
+            self._drop(resource, found)
+
+    async def patch_status(self, resource: str, namespace: str, name: str, patch: Object) -> Object:
+        """JSON merge patch of ``/status``: 409 when ``metadata.resourceVersion`` is not the current one."""
+        found = self._find(resource, namespace, name)
+        wanted = patch.get("metadata", {}).get("resourceVersion")
+        if wanted is not None and wanted != found["metadata"]["resourceVersion"]:
+            raise _conflict(
+                resource,
+                name,
+                "the object has been modified; please apply your changes to the latest version and try again",
+            )
+        return self._change(resource, found, {"status": merged(found.get("status", {}), patch.get("status"))})
+
+    async def list(self, resource: str, namespace: str, selector: str) -> Listing:
+        """All objects that match a label selector of equalities."""
+        wanted = parse_selector(selector)
+        found = [
+            orjson.dumps(o)
+            for (where, _), o in self._shelves[resource].objects.items()
+            if namespace in ("", where) and matches(o["metadata"].get("labels", {}), wanted)
+        ]
+        return Listing(found, str(self._version))
+
+    async def watch(
+        self, resource: str, namespace: str, selector: str, resource_version: str
+    ) -> AsyncIterator[WatchEvent]:
+        """Changes since a version, without end; 410 when they are no longer kept."""
+        shelf, wanted = self._shelves[resource], parse_selector(selector)
+        since = int(resource_version or self._version)
+        if since < shelf.forgotten:
+            raise ApiError(410, "Expired", f"too old resource version: {since} ({shelf.forgotten})")
+        queue: asyncio.Queue[_Change] = asyncio.Queue()
+        for change in shelf.history:
+            if change.version > since:
+                queue.put_nowait(change)
+        shelf.watchers.add(queue)
+        try:
+            while True:
+                change = await queue.get()
+                if namespace in ("", change.namespace) and matches(change.labels, wanted):
+                    yield WatchEvent(change.kind, change.raw)
+        finally:
+            shelf.watchers.discard(queue)
+
+    # -- what others than the operator do -----------------------------------------------------------------
+
+    def replace_spec(self, resource: str, namespace: str, name: str, spec: Object) -> Object:
+        """A person edits an object: a new generation."""
+        found = self._find(resource, namespace, name)
+        generation = found["metadata"].get("generation", 1) + (spec != found.get("spec"))
+        return self._change(
+            resource, found, {"spec": spec, "metadata": found["metadata"] | {"generation": generation}}
+        )
+
+    def bind(self, namespace: str, name: str, node: str) -> Object:
+        """The scheduler puts a pod on a node: 409 when it has one."""
+        found = self._find("pods", namespace, name)
+        if found["spec"].get("nodeName"):
+            raise _conflict("pods", name, f"pod {name} is already assigned to a node")
+        return self._change("pods", found, {"spec": found["spec"] | {"nodeName": node}})
+
+    def garbage(self) -> Iterator[tuple[str, Object]]:
+        """Objects none of whose owners exists any more, as (resource, object)."""
+        alive = {o["metadata"]["uid"] for shelf in self._shelves.values() for o in shelf.objects.values()}
+        for resource, shelf in self._shelves.items():
+            for found in list(shelf.objects.values()):
+                owners = found["metadata"].get("ownerReferences", [])
+                going = "deletionTimestamp" in found["metadata"]
+                if owners and not going and not any(owner["uid"] in alive for owner in owners):
+                    yield resource, copy(found)
+
+    async def collect_garbage(self) -> int:
+        """Delete what has lost its owners, as the garbage collector does. Returns how many."""
+        count = 0
+        for resource, found in self.garbage():
+            meta = found["metadata"]
+            grace = found.get("spec", {}).get("terminationGracePeriodSeconds", 30)
+            await self.delete(resource, meta["namespace"], meta["name"], meta["uid"], grace)
+            count += 1
+        return count
+
+    def compact(self, resource: str) -> None:
+        """Forget the changes kept for watches, as etcd does every few minutes."""
+        shelf = self._shelves[resource]
+        shelf.history.clear()
+        shelf.forgotten = self._version
+
+    # -- inside -------------------------------------------------------------------------------------------
+
+    def _find(self, resource: str, namespace: str, name: str) -> Object:
+        try:
+            return self._shelves[resource].objects[namespace, name]
+        except KeyError:
+            raise ApiError(404, "NotFound", f'{qualified(resource)} "{name}" not found') from None
+
+    def _change(self, resource: str, found: Object, fields: Object) -> Object:
+        new = copy({**found, **fields})
+        if new == found:
+            # the real server does not count a write that changes nothing either
+            return new
+        self._put(resource, "MODIFIED", new)
+        return copy(new)
+
+    def _mark_deleted(self, found: Object, grace_seconds: int) -> None:
+        meta = found["metadata"]
+        deadline = to_rfc3339(self._clock() + timedelta(seconds=grace_seconds))
+        if "deletionTimestamp" in meta and meta["deletionTimestamp"] <= deadline:
+            return
+        deleted = {"deletionTimestamp": deadline, "deletionGracePeriodSeconds": grace_seconds}
+        self._change("pods", found, {"metadata": {**meta, **deleted}})
+
+    def _put(self, resource: str, kind: str, new: Object) -> None:
+        shelf, meta = self._shelves[resource], new["metadata"]
+        self._version += 1
+        meta["resourceVersion"] = str(self._version)
+        shelf.objects[meta["namespace"], meta["name"]] = new
+        self._tell(shelf, kind, new)
+
+    def _drop(self, resource: str, found: Object) -> None:
+        shelf, meta = self._shelves[resource], found["metadata"]
+        self._version += 1
+        del shelf.objects[meta["namespace"], meta["name"]]
+        self._tell(shelf, "DELETED", {**found, "metadata": {**meta, "resourceVersion": str(self._version)}})
+
+    def _tell(self, shelf: _Shelf, kind: str, found: Object) -> None:
+        meta = found["metadata"]
+        change = _Change(self._version, kind, meta["namespace"], meta.get("labels", {}), orjson.dumps(found))
+        if len(shelf.history) == HISTORY:
+            shelf.forgotten = shelf.history[0].version
+        shelf.history.append(change)
+        for queue in shelf.watchers:
+            queue.put_nowait(change)
+
+
+def copy(value: Object) -> Object:
+    """A deep copy of plain JSON."""
+    found: Object = orjson.loads(orjson.dumps(value))
+    return found
+
+
+def merged(old: Object, patch: Object | None) -> Object:
+    """RFC 7386 JSON merge patch."""
+    result = dict(old)
+    for key, value in (patch or {}).items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, dict):
+            before = result.get(key)
+            result[key] = merged(before if isinstance(before, dict) else {}, value)
+        else:
+            result[key] = value
+    return result
+
+
+def parse_selector(selector: str) -> dict[str, str]:
+    """``a=b,c=d`` as a mapping.
+
+    Raises:
+        ValueError: any other kind of selector.
+    """
+    return dict(_pair(part) for part in selector.split(",") if part)
+
+
+def _pair(part: str) -> tuple[str, str]:
+    key, equals, value = part.partition("=")
+    if not equals or key.endswith("!"):
+        raise ValueError(f"only KEY=VALUE is understood in a selector, not {part!r}")
+    return key, value
+
+
+def matches(labels: dict[str, str], wanted: dict[str, str]) -> bool:
+    """Whether all wanted labels are there."""
+    return all(labels.get(key) == value for key, value in wanted.items())
+
+
+def _runs_on_a_node(pod: Object) -> bool:
+    phase = pod.get("status", {}).get("phase")
+    return bool(pod["spec"].get("nodeName")) and phase not in ("Succeeded", "Failed")
+
+
+def _conflict(resource: str, name: str, why: str) -> ApiError:
+    return ApiError(
+        409, "Conflict", f'Operation cannot be fulfilled on {qualified(resource)} "{name}": {why}'
+    )
