@@ -45,10 +45,22 @@ class ApiModel(BaseModel):
         alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True, allow_inf_nan=False
     )
 
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready dictionary by alias, without unset (None) fields."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class RuledModel(ApiModel):
+    """A model whose fields must agree with each other.
+
+    Attributes:
+        rules: kept in Python here and in CEL by the CRD.
+    """
+
     rules: ClassVar[tuple[Rule, ...]] = ()
 
     @model_validator(mode="after")
-    def _keep_rules(self) -> ApiModel:
+    def _keep_rules(self) -> RuledModel:
         for rule in type(self).rules:
             if message := rule.broken(self):
                 raise PydanticCustomError("rule", "{message}", {"message": message, "field": rule.field})
@@ -66,14 +78,10 @@ class ApiModel(BaseModel):
             ]
         return schema
 
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready dictionary by alias, without unset (None) fields."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
-
 
 def to_rfc3339(moment: datetime) -> str:
     """``2026-01-02T03:04:05Z``: UTC, whole seconds, as Kubernetes writes times."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def _whole_seconds(moment: datetime) -> datetime:

@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from .base import ApiModel, Rule
+from .base import ApiModel, Rule, RuledModel
 
 Quantity = Annotated[str, Field(max_length=20)] | int
 """A Kubernetes quantity, such as ``500m`` or ``4Gi``."""
@@ -90,7 +90,7 @@ def _gpt2_kv_heads(model: ModelSpec) -> str | None:
     return None
 
 
-class ModelSpec(ApiModel):
+class ModelSpec(RuledModel):
     """The model to train. Sizes are those of the built-in families' configuration."""
 
     name: BuiltinModel = Field(description="Model family: builtin://tiny-llama or builtin://tiny-gpt2.")
@@ -136,7 +136,7 @@ class ModelSpec(ApiModel):
     )
 
 
-class DatasetSpec(ApiModel):
+class DatasetSpec(RuledModel):
     """Where the text comes from."""
 
     name: str = Field(
@@ -178,7 +178,7 @@ def _micro_batch(training: TrainingSpec) -> str | None:
     )
 
 
-class TrainingSpec(ApiModel):
+class TrainingSpec(RuledModel):
     """How to train. Gradient accumulation follows from the batch sizes and the world size."""
 
     precision: Precision = Field(default=Precision.FP32, description="fp32 or bf16 (fp32 sums).")
@@ -238,7 +238,7 @@ class EvaluationSpec(ApiModel):
     )
 
 
-class OutputSpec(ApiModel):
+class OutputSpec(RuledModel):
     """Where checkpoints, logs and the exported model go."""
 
     uri: str = Field(
@@ -260,7 +260,7 @@ class OutputSpec(ApiModel):
     )
 
 
-class ResourcesSpec(ApiModel):
+class ResourcesSpec(RuledModel):
     """What each node of the gang gets."""
 
     cpu: Quantity = Field(default="1", description="CPU request of each node.")
@@ -310,7 +310,7 @@ def _batch_covers_world(spec: JobSpec) -> str | None:
 WORLD_CEL = "self.nodes * (self.gpusPerNode > 0 ? self.gpusPerNode : self.processesPerNode)"
 
 
-class JobSpec(ApiModel):
+class JobSpec(RuledModel):
     """``spec``: twelve lines are enough, everything else has a default."""
 
     model: ModelSpec = Field(description="What to train.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,10 +19,25 @@ def say(message: str) -> None:
     print(f"{time.monotonic() - _started:7.1f} s  {message}", flush=True)
 
 
+SIGN_OF_LIFE_SECONDS = 60.0
+
+
 @contextmanager
 def step(what: str) -> Iterator[None]:
-    """Announce `what`, run the block, and tell how long it took."""
+    """Announce `what`, run the block, and tell how long it took; once a minute, that it still runs."""
     say(f"{what} ...")
     began = time.monotonic()
-    yield
+    over = threading.Event()
+    alive = threading.Thread(target=_signs_of_life, args=(what, over), daemon=True)
+    alive.start()
+    try:
+        yield
+    finally:
+        over.set()
+        alive.join()
     say(f"{what}: done in {time.monotonic() - began:.1f} s")
+
+
+def _signs_of_life(what: str, over: threading.Event) -> None:
+    while not over.wait(SIGN_OF_LIFE_SECONDS):
+        say(f"{what} ... still at it")

@@ -108,13 +108,18 @@ class PlanSettings:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One job and all that is known of it at one moment."""
+    """One job and all that is known of it at one moment.
+
+    Attributes:
+        lost: ranks of the current attempt whose pod was seen once and is gone from the API.
+    """
 
     job: Job
     pods: tuple[Pod, ...]
     report: LastReport | None
     refusal: Refusal | None
     settings: PlanSettings
+    lost: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

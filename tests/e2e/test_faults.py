@@ -13,12 +13,10 @@ from typing import Any
 import pytest
 from support.cluster import Cluster, Namespace, wait_for
 from support.jobs import manifest
+from support.podwatch import PodWatch
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.timeout(900),
-    pytest.mark.skipif("LLMTRAIN_FAULTS" not in os.environ, reason="minutes long: `make faults` runs it"),
-]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+GRACE_SECONDS = 30
 
 KILL = """
 import os, signal, sys
@@ -113,26 +111,42 @@ FAULTS = (
 )
 
 
-def test_each_fault_costs_one_attempt_and_nothing_that_was_committed(namespace: Namespace) -> None:
-    steps = 400
-    spec = manifest(
-        "faults",
+def a_job(name: str, steps: int, **spec: Any) -> dict[str, Any]:
+    """Small enough that its time goes into starting, and with a checkpoint every 25 steps."""
+    return manifest(
+        name,
         model={"name": "builtin://tiny-llama", "hiddenSize": 32, "numLayers": 2, "vocabSize": 512},
         dataset={"name": "builtin://python-stdlib", "maxBytes": 500_000},
         training={"maxSteps": steps, "globalBatchSize": 4, "microBatchSize": 2, "sequenceLength": 32},
         checkpoint={"everySteps": 25, "keep": 1000},
         evaluation={"everySteps": 0, "maxSequences": 32},
+        **spec,
     )
-    namespace.apply(spec)
+
+
+def gone(namespace: Namespace, uid: str) -> bool:
+    """Whether nothing in the namespace carries that job's UID."""
+    selector = f"?labelSelector=llmtrain.dev/job-uid={uid}"
+    kinds = ("pods", "services", "configmaps")
+    return not any(namespace.cluster.call("GET", namespace.core(k) + selector)["items"] for k in kinds)
+
+
+def delete(namespace: Namespace, name: str) -> None:
+    """Delete a job; its children must be gone within their grace time and 10 s."""
+    uid = namespace.job(name)["metadata"]["uid"]
+    namespace.cluster.call("DELETE", namespace.jobs_path(name))
+    wait_for("every child is gone", lambda: gone(namespace, uid), GRACE_SECONDS + 10)
+
+
+def test_each_fault_costs_one_attempt_and_nothing_that_was_committed(namespace: Namespace) -> None:
+    steps = 400
+    watch = PodWatch(namespace, 900)
+    namespace.apply(a_job("faults", steps))
     kill_operator(namespace)  # while it starts
     output = volume(namespace.cluster) / namespace.name / "faults"
     for k, (name, fault) in enumerate(FAULTS):
         namespace.wait_phase("faults", "Running", k, 120)
-
-        def advanced(k: int = k) -> bool:
-            return any(m["attempt"] == k for m in committed(output))
-
-        wait_for(f"a checkpoint of attempt {k}", advanced, 120)
+        wait_for(f"a checkpoint of attempt {k}", lambda k=k: committed_by(output, k), 120)
         assert committed(output)[-1]["step"] < 0.8 * steps, f"{name}: too late to count"
         if k == 2:
             kill_operator(namespace)  # while it runs
@@ -141,29 +155,47 @@ def test_each_fault_costs_one_attempt_and_nothing_that_was_committed(namespace: 
             kill_operator(namespace)  # while it restarts
         wait_for(f"{name}: attempt {k + 1}", lambda k=k: namespace.status("faults")["attempt"] == k + 1, 60)
     status = namespace.wait_phase("faults", "Succeeded", len(FAULTS), 300)
-    assert status["restarts"]["total"] == len(FAULTS)
+    assert status["restarts"] == {"total": 5, "application": 3, "infrastructure": 2}
+    resumed_from_the_newest(output, status["attempts"])
+    audit = Path(os.environ["KUBECONFIG"]).parents[1] / "logs" / "audit.log"
+    assert len(namespace.pod_creates(audit)) == 2 * len(status["attempts"])
+    assert watch.check() == 2 * len(status["attempts"]), "the watch must have seen them all"
+    delete(namespace, "faults")
+    used_output_is_refused(namespace, steps)
+
+
+def committed_by(output: Path, attempt: int) -> bool:
+    return any(m["attempt"] == attempt for m in committed(output))
+
+
+def resumed_from_the_newest(output: Path, attempts: list[dict[str, Any]]) -> None:
+    """Every attempt went on from the newest committed step, and nobody committed behind its back."""
     found = committed(output)
-    attempts = status["attempts"]
-    for number in range(1, len(FAULTS) + 1):
+    for number, record in enumerate(attempts[1:], start=1):
         newest = max(m["step"] for m in found if m["attempt"] < number)
-        assert attempts[number]["resumedStep"] == newest, f"attempt {number}"
+        assert record["resumedStep"] == newest, f"attempt {number}"
         earlier = [m for m in found if m["attempt"] == number and m["step"] <= newest]
         assert not earlier, "an attempt went over what was committed"
-    audit = Path(os.environ["KUBECONFIG"]).parents[1] / "logs" / "audit.log"
-    assert len(namespace.pod_creates(audit)) == 2 * len(attempts)
-    assert re.search(r"resum", (output / "logs" / "attempt-1" / "rank-0.log").read_text())
+        log = (output / "logs" / f"attempt-{number}" / "rank-0.log").read_text()
+        assert re.search(rf"resum.*\b{newest}\b", log), f"attempt {number} does not log where it resumed"
 
-    uid = namespace.job("faults")["metadata"]["uid"]
-    namespace.cluster.call("DELETE", namespace.jobs_path("faults"))
 
-    def gone() -> bool:
-        selector = f"?labelSelector=llmtrain.dev/job-uid={uid}"
-        kinds = ("pods", "services", "configmaps")
-        return not any(namespace.cluster.call("GET", namespace.core(k) + selector)["items"] for k in kinds)
-
-    wait_for("every child is gone", gone, 40)
-    namespace.apply(spec)
+def used_output_is_refused(namespace: Namespace, steps: int) -> None:
+    """The same job applied again must not write over what it finds, and says so."""
+    namespace.apply(a_job("faults", steps))
     failed = namespace.wait_phase("faults", "Failed", 0, 60)["failure"]
     assert failed["class"] == "ConfigError"
     assert "output" in failed["message"]
-    assert uid in failed["message"] or "faults" in failed["message"]
+    assert "output.ifExists" in f"{failed['message']} {failed.get('hint')}"
+    delete(namespace, "faults")
+
+
+def test_a_job_deleted_while_it_trains_takes_its_children_along_and_can_come_back(
+    namespace: Namespace,
+) -> None:
+    for output in ("short-lived", "second-life"):
+        namespace.apply(a_job("again", 5000, output={"uri": f"pvc://checkpoints/{output}"}))
+        namespace.wait_phase("again", "Running", 0, 120)
+        folder = volume(namespace.cluster) / namespace.name / output
+        wait_for("a checkpoint", lambda folder=folder: committed_by(folder, 0), 120)
+        delete(namespace, "again")

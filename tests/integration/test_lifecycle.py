@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from integration.conftest import Operator
 from support.cluster import Namespace, wait_for
 from support.jobs import complete, manifest
 from support.kubelet import FakeKubelet
+from support.podwatch import PodWatch
 
 COMPLETE = complete().model_dump_json(by_alias=True, exclude_none=True)
 BOOM = json.dumps({"outcome": "Failed", "failureClass": "UserError", "message": "boom", "checkpointStep": 10})
@@ -33,38 +32,6 @@ def finish(
     kubelet.end(f"{name}-{attempt}-1", 0, '{"outcome": "Complete"}')
     kubelet.end(f"{name}-{attempt}-0", 0, COMPLETE)
     return namespace.wait_phase(name, "Succeeded", attempt)
-
-
-class PodWatch:
-    """Every change of the worker pods, from a watch: what the API showed, in its order."""
-
-    def __init__(self, namespace: Namespace) -> None:
-        self.namespace = namespace
-        self.lines: list[tuple[str, str, str]] = []
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        url = self.namespace.cluster.server + self.namespace.core("pods") + "?watch=1&timeoutSeconds=120"
-        with urllib.request.urlopen(url, context=self.namespace.cluster.tls, timeout=130) as response:
-            for line in response:
-                event = json.loads(line)
-                meta = event["object"]["metadata"]
-                rank = meta.get("labels", {}).get("llmtrain.dev/rank", "")
-                self.lines.append((event["type"], meta["name"], rank))
-
-    def check(self) -> int:
-        """No pod of a rank is added while another of that rank is there. Returns the additions seen."""
-        there: dict[str, str] = {}
-        added = 0
-        for kind, name, rank in self.lines:
-            if kind == "ADDED":
-                assert rank not in there, f"{name} was created while {there[rank]} was there"
-                there[rank] = name
-                added += 1
-            elif kind == "DELETED":
-                there.pop(rank, None)
-        return added
 
 
 def test_a_job_succeeds_and_the_object_tells_it(

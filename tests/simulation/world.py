@@ -1,156 +1,338 @@
-"""A small world for `plan`: an API that keeps what is written, a kubelet, a clock, and crashes.
-
-It checks at every write what must never happen; the state machine in `test_plan_machine` moves it about.
-"""
+"""A cluster around the operator: scheduler, kubelet, garbage collector, people, and trainers that train."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import timedelta
+import asyncio
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
 
-from support.jobs import SETTINGS, T0, complete, ended, job, pod, report
+from simulation.chaos import Chaos, FaultyApi
+from simulation.monitor import Broken, Monitor, WatchedApi
+from simulation.operator import Operator
+from simulation.story import Story
+from simulation.virtual import VirtualLoop, at_once
+from support.jobs import T0, complete, manifest
 
-from llmtrain_api import Job, Outcome, Phase, TerminationMessage
-from llmtrain_api.names import LABEL_ATTEMPT, LABEL_RANK
-from llmtrain_operator.plan import plan
-from llmtrain_operator.types import Action, Create, DeletePod, LastReport, Observed, Pod, PodPhase
+from llmtrain_api import Outcome, ProgressReport, Stage, TerminationMessage, to_rfc3339
+from llmtrain_api.names import LABEL_ATTEMPT, LABEL_RANK, PLURAL
+from llmtrain_operator.kube.api import Object
+
+NAMESPACE = "default"
+STEPS = 20
+_loop = VirtualLoop()
 
 
+@dataclass
+class Trainer:
+    """What a job's processes have reached, in the output folder that outlives pods."""
+
+    committed: int = 0
+    step: int = 0
+
+
+@dataclass
 class World:
-    """One job and everything around it."""
+    """One API, one operator at a time, and everybody else. All of it follows from the seed."""
 
-    def __init__(self, nodes: int, **spec: object) -> None:
-        self.now = T0
-        self.job: Job = job(nodes=nodes, **spec)
-        self.nodes = nodes
-        self.pods: dict[str, Pod] = {}
-        self.report: LastReport | None = None
-        self.committed = 0
-        self.writes = 0
-        self.pod_creates = 0
-        self.serial = 0
-        self.past_attempts: set[int] = set()
+    seed: int = 0
+    rng: Random = field(init=False)
+    story: Story = field(default_factory=Story)
+    operator: Operator | None = None
+    trainers: dict[str, Trainer] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.rng = Random(self.seed)
+        self.loop = _loop
+        self._began = self.loop.time()
+        self._died = False
+        self._tasks: list[asyncio.Task[None]] = []
+        uids = (f"u{n}" for n in itertools.count(1))
+        self.monitor = Monitor(self.story, self.now)
+        self.api = WatchedApi(self.clock, lambda: next(uids))
+        self.api.changed = self.monitor.changed
+        self.chaos = Chaos(self.rng, self.story, self.now, self.phase, die=self._note_death)
+
+    # -- time ---------------------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        return self.loop.time() - self._began
+
+    def clock(self) -> datetime:
+        return T0 + timedelta(seconds=self.now())
+
+    def run(self, seconds: float) -> None:
+        """Let time pass; then say what broke."""
+        self.loop.run_until_complete(_sleep(seconds))
+        if self._died:
+            self._died = False
+            self.kill_operator()
+        if self.monitor.broken:
+            raise Broken(self.monitor.broken[0])
 
     # -- the operator -------------------------------------------------------------------------------------
 
-    def reconcile(self, crash_after: int | None = None) -> bool:
-        """One step: write the status, then act. Dies after so many writes if asked to. Whether it wrote."""
-        attempt = self.job.status.attempt
-        known = self.report if self.report and self.report.report.attempt == attempt else None
-        decision = plan(Observed(self.job, tuple(self.pods.values()), known, None, SETTINGS), self.now)
-        budget = 10**9 if crash_after is None else crash_after
-        wrote = decision.status.to_json() != self.job.status.to_json()
-        if wrote:
-            if budget == 0:
-                return False
-            budget -= 1
-            self._write_status(decision.status.to_json())
-        for action in decision.actions[:budget]:
-            self._act(action)
-        return wrote or bool(decision.actions)
+    def start_operator(self) -> None:
+        if self.operator is None:
+            self.story.tell(self.now(), "operator", "starts")
+            self.operator = Operator(FaultyApi(self.api, self.chaos), self.clock, self.monitor)
+            self.operator.start(self.loop)
+            self._tasks.extend(self.operator.tasks)
+            self.monitor.knew = self.operator.store.knows
 
-    def _write_status(self, status: dict[str, object]) -> None:
-        before = self.job.status
-        raw = self.job.to_json() | {"status": status}
-        self.job = Job.model_validate(raw)
-        after = self.job.status
-        self.writes += 1
-        assert not (before.phase and before.phase.final), f"{before.phase} is final, yet it was written to"
-        if before.attempt is not None:
-            assert after.attempt is not None
-            assert after.attempt in (before.attempt, before.attempt + 1), (
-                "an attempt number was skipped or reused"
-            )
-        if after.attempt is not None:
-            assert after.restarts is not None
-            assert after.restarts.total == after.attempt, "restarts are not counted once each"
-        if before.checkpoint is not None:
-            assert after.checkpoint is not None
-            assert after.checkpoint.step >= before.checkpoint.step, "the checkpoint went back"
+    def kill_operator(self) -> None:
+        if self.operator is not None:
+            self.operator.kill()
+            self.operator = None
+            self.story.tell(self.now(), "operator", "is dead")
 
-    def _act(self, action: Action) -> None:
-        self.writes += 1
-        if isinstance(action, DeletePod):
-            self.delete(action.name, action.uid, action.grace_seconds)
-        elif action.resource == "pods":
-            self._create(action)
+    def _note_death(self) -> None:
+        self._died = True
 
-    def _create(self, action: Create) -> None:
-        meta = action.manifest["metadata"]
-        attempt, rank = int(meta["labels"][LABEL_ATTEMPT]), int(meta["labels"][LABEL_RANK])
-        assert attempt == self.job.status.attempt, "a pod of an attempt that is not on record"
-        assert meta["name"] not in self.pods, "created twice"
-        others = [p.name for p in self.pods.values() if p.rank == rank]
-        assert not others, f"rank {rank} has {others} and would get another pod"
-        self.serial += 1
-        self.pod_creates += 1
-        new = pod(attempt, rank, PodPhase.PENDING, node=None, uid=f"u{self.serial}", name=meta["name"])
-        self.pods[new.name] = new
+    def close(self) -> None:
+        """End what still runs in the loop."""
+        self.kill_operator()
+        self.loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))
 
-    # -- everybody else -----------------------------------------------------------------------------------
+    # -- looking ------------------------------------------------------------------------------------------
 
-    def tick(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
-        for p in list(self.pods.values()):
-            if p.deletion_deadline is not None and p.deletion_deadline <= self.now:
-                del self.pods[p.name]
+    def job(self, name: str = "tiny") -> Object | None:
+        return self.api.peek(PLURAL, NAMESPACE, name)
 
-    def delete(self, name: str, uid: str, grace: float) -> None:
-        p = self.pods.get(name)
-        if p is None or p.uid != uid:
+    def status(self, name: str = "tiny") -> dict[str, Any]:
+        return (self.job(name) or {}).get("status") or {}
+
+    def phase(self) -> str:
+        job = self.job()
+        if job is None:
+            return "Deleted" if self.monitor.created else "None"
+        if "deletionTimestamp" in job["metadata"]:
+            return "Deleting"
+        return str(self.status().get("phase", "New"))
+
+    def pods(self) -> list[Object]:
+        return sorted(self.monitor.pods.values(), key=lambda p: str(p["metadata"]["name"]))
+
+    def gang(self) -> list[Object]:
+        """Pods of the attempt on record, and of the job that exists."""
+        job = self.job()
+        if job is None:
+            return []
+        attempt = str(self.status().get("attempt"))
+        return [
+            p
+            for p in self.pods()
+            if owner(p) == job["metadata"]["uid"] and label(p, LABEL_ATTEMPT) == attempt
+        ]
+
+    # -- people -------------------------------------------------------------------------------------------
+
+    def apply(self, nodes: int = 2, name: str = "tiny", **spec: Any) -> None:
+        self.story.tell(self.now(), "user", f"applies {name}: {nodes} nodes {spec or ''}")
+        body = manifest(name, nodes=nodes, **spec)
+        created = at_once(self.api.create(PLURAL, NAMESPACE, body))
+        self.trainers[created["metadata"]["uid"]] = Trainer()
+
+    def delete_job(self, name: str = "tiny") -> None:
+        self.story.tell(self.now(), "user", f"deletes {name}")
+        uid = self.job(name)["metadata"]["uid"]  # type: ignore[index]
+        at_once(self.api.delete(PLURAL, NAMESPACE, name, uid, 0))
+
+    def delete_pod(self, pod: Object, grace: int, who: str = "user") -> None:
+        meta = pod["metadata"]
+        self.story.tell(self.now(), who, f"deletes {meta['name']}, grace {grace}")
+        at_once(self.api.delete("pods", NAMESPACE, meta["name"], meta["uid"], grace))
+
+    def collect_garbage(self) -> None:
+        count = at_once(self.api.collect_garbage())
+        if count:
+            self.story.tell(self.now(), "gc", f"deletes {count} orphans")
+
+    # -- scheduler and kubelet ----------------------------------------------------------------------------
+
+    def bind(self, pod: Object, node: str = "n1") -> None:
+        if not pod["spec"].get("nodeName") and not going(pod):
+            self.api.bind(NAMESPACE, pod["metadata"]["name"], node)
+
+    def hold(self, pod: Object) -> None:
+        """The scheduler finds no room."""
+        condition = {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": "no room",
+        }
+        if not pod["spec"].get("nodeName"):
+            self._pod_status(pod, {"phase": "Pending", "conditions": [condition]}, "is unschedulable")
+
+    def start(self, pod: Object) -> None:
+        self.bind(pod)
+        current = self.monitor.pods.get(pod["metadata"]["uid"])
+        if current and current["status"]["phase"] == "Pending" and not going(current):
+            self._pod_status(current, {"phase": "Running", "conditions": None}, "runs")
+
+    def end(self, pod: Object, code: int, message: TerminationMessage | str, reason: str = "") -> None:
+        if pod["status"]["phase"] != "Running":
             return
-        deadline = self.now + timedelta(seconds=grace)
-        if grace == 0 or p.node is None or p.terminal:
-            del self.pods[name]
-        elif p.deletion_deadline is None or deadline < p.deletion_deadline:
-            self.pods[name] = replace(p, deletion_deadline=deadline)
+        text = (
+            message if isinstance(message, str) else message.model_dump_json(by_alias=True, exclude_none=True)
+        )
+        ended = {
+            "exitCode": code,
+            "message": text,
+            "reason": reason or ("Error" if code else "Completed"),
+            "finishedAt": to_rfc3339(self.clock()),
+        }
+        phase = "Failed" if code else "Succeeded"
+        container = {"name": "trainer", "state": {"terminated": ended}}
+        self._pod_status(
+            pod, {"phase": phase, "containerStatuses": [container]}, f"ends with {code} {reason}"
+        )
 
-    def start(self, name: str) -> None:
-        if self.pods[name].phase is PodPhase.PENDING:
-            self.pods[name] = replace(self.pods[name], phase=PodPhase.RUNNING, node="n")
+    def evict(self, pod: Object) -> None:
+        condition = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": "EvictionByEvictionAPI",
+            "message": "drain",
+        }
+        self._pod_status(pod, {"conditions": [condition]}, "is evicted")
+        self.delete_pod(pod, 30, "drain")
 
-    def end(self, name: str, code: int, message: TerminationMessage | str) -> None:
-        p = self.pods[name]
-        if p.phase is PodPhase.RUNNING:
-            phase = PodPhase.FAILED if code else PodPhase.SUCCEEDED
-            self.pods[name] = replace(p, phase=phase, termination=ended(message, code, self.now))
+    def finish_deletions(self, late: float = 0.0) -> None:
+        """The kubelet confirms what has had its grace time."""
+        for pod in self.pods():
+            deadline = pod["metadata"].get("deletionTimestamp")
+            if deadline and to_rfc3339(self.clock() - timedelta(seconds=late)) >= deadline:
+                self.remove(pod)
+
+    def remove(self, pod: Object) -> None:
+        """Gone from the API at once."""
+        meta = pod["metadata"]
+        self.story.tell(self.now(), "kubelet", f"{meta['name']} is gone")
+        at_once(self.api.delete("pods", NAMESPACE, meta["name"], meta["uid"], 0))
+
+    def _pod_status(self, pod: Object, status: Object, what: str) -> None:
+        name = pod["metadata"]["name"]
+        self.story.tell(self.now(), "kubelet", f"{name} {what}")
+        at_once(self.api.patch_status("pods", NAMESPACE, name, {"status": status}))
+
+    # -- trainers -----------------------------------------------------------------------------------------
 
     def train(self, steps: int, commit: bool) -> None:
-        """The gang makes progress, if all of it runs."""
-        attempt = self.job.status.attempt
-        gang = [p for p in self.pods.values() if p.attempt == attempt and p.phase is PodPhase.RUNNING]
-        if attempt is None or len(gang) < self.nodes:
+        """A whole gang makes progress; its rank 0 reports to the operator, if one is there."""
+        job, gang = self.job(), self.gang()
+        if job is None or not gang or any(p["status"]["phase"] != "Running" for p in gang):
             return
-        step = min(self.committed + steps, 20)
-        self.committed = step if commit else self.committed
-        self.report = report(attempt, self.now, step=step, checkpoint_step=self.committed)
+        if len(gang) < job["spec"]["nodes"]:
+            return
+        uid, attempt = job["metadata"]["uid"], int(label(gang[0], LABEL_ATTEMPT))
+        trainer = self.trainers[uid]
+        trainer.step = min(max(trainer.step, trainer.committed) + steps, STEPS)
+        if commit:
+            trainer.committed = trainer.step
+        self.story.tell(self.now(), "trainer", f"step {trainer.step}, committed {trainer.committed}")
+        if self.operator is not None:
+            report = ProgressReport(
+                job_uid=uid,
+                attempt=attempt,
+                stage=Stage.TRAIN,
+                step=trainer.step,
+                total_steps=STEPS,
+                checkpoint_step=trainer.committed,
+                resumed_step=0,
+            )
+            if self.operator.book.take(report, self.clock()):
+                self.operator.queue.add((NAMESPACE, job["metadata"]["name"]))
 
     def finish_gang(self) -> None:
-        """All ranks end well together, if none is missing or failed: collectives hold the others back."""
-        gang = [p for p in self.pods.values() if p.attempt == self.job.status.attempt]
-        if len(gang) < self.nodes or any(p.phase is not PodPhase.RUNNING for p in gang):
+        """Every rank that still runs ends well, if none failed: rank 0 last, after its export."""
+        job, gang = self.job(), self.gang()
+        if job is None or len(gang) < job["spec"]["nodes"]:
             return
-        for p in gang:
-            last = complete() if p.rank == 0 else TerminationMessage(outcome=Outcome.COMPLETE)
-            self.end(p.name, 0, last)
+        if any(p["status"]["phase"] not in ("Running", "Succeeded") or going(p) for p in gang):
+            return
+        for pod in reversed(gang):
+            rank0 = label(pod, LABEL_RANK) == "0"
+            self.end(pod, 0, complete(STEPS) if rank0 else TerminationMessage(outcome=Outcome.COMPLETE))
 
-    def settle(self, limit: int = 400) -> None:
-        """Let everything go well until the job is over; asserts that it ends and then stays silent."""
-        for _ in range(limit):
-            self.tick(1)
-            for name in list(self.pods):
-                self.start(name)
-            while_writing = 0
-            while self.reconcile():
-                while_writing += 1
-                assert while_writing < 50, "writes for ever"
-            if self.job.status.phase is Phase.RUNNING:
-                self.train(5, commit=True)
-                self.finish_gang()
-            if self.job.status.phase is not None and self.job.status.phase.final and not self._running():
-                assert not self.reconcile(), "writes after the end"
+    # -- to the end ---------------------------------------------------------------------------------------
+
+    def all_is_well(self, fate: tuple[int, str] | None = None) -> None:
+        """No faults from here on, but the one that is still to come."""
+        self.chaos.rate, self.chaos.down_until, self.chaos.fatal = 0.0, 0.0, fate
+        self.chaos.refuse = None
+
+    def turn(self, seconds: float = 1.0) -> None:
+        """Everybody does the part that is due."""
+        self.start_operator()
+        self.run(seconds)
+        self.finish_deletions()
+        self.collect_garbage()
+        for pod in self.pods():
+            self.start(pod)
+
+    def until(self, what: str, holds: Callable[[], bool], turns: int = 200) -> None:
+        for _ in range(turns):
+            if holds():
                 return
-        raise AssertionError(f"not over after {limit} s: {self.job.status.phase}, {list(self.pods.values())}")
+            self.turn()
+        raise AssertionError(f"not within {turns} turns: {what}; {self.status()}")
 
-    def _running(self) -> list[Pod]:
-        return [p for p in self.pods.values() if not p.terminal]
+    def up(self) -> None:
+        """Until the gang runs."""
+        self.until("Running", lambda: self.phase() == "Running")
+
+    def settle(self, fate: tuple[int, str] | None = None) -> None:
+        """All goes well until the job is over; then the operator must be silent."""
+        self.all_is_well(fate)
+        for _ in range(900):
+            self.turn()
+            if self.phase() == "Running":
+                self.train(10, commit=True)
+                self.finish_gang()
+            if self.over():
+                break
+        else:
+            raise Broken(f"never over: {self.status()}")
+        self.run(120.0)
+        before = self.chaos.writes
+        self.run(1800.0)
+        if self.chaos.writes != before:
+            raise Broken("the operator writes on after the end")
+        self._nothing_left()
+
+    def over(self) -> bool:
+        phase = self.phase()
+        running = [p for p in self.pods() if p["status"]["phase"] not in ("Succeeded", "Failed")]
+        accepted = [c for c in self.status().get("conditions", []) if c["type"] == "Accepted"]
+        judged = (self.job() or {}).get("metadata", {}).get("generation") == self.status().get(
+            "observedGeneration"
+        )
+        refused = judged and bool(accepted) and accepted[0]["status"] == "False"
+        return (phase in ("Succeeded", "Failed", "Deleted", "None") and not running) or refused
+
+    def _nothing_left(self) -> None:
+        jobs = set(self.monitor.jobs)
+        orphans = [p["metadata"]["name"] for p in self.pods() if owner(p) not in jobs]
+        if orphans:
+            raise Broken(f"pods without their job: {orphans}")
+
+
+async def _sleep(seconds: float) -> None:
+    await asyncio.sleep(seconds)
+
+
+def label(pod: Object, name: str) -> str:
+    return str(pod["metadata"]["labels"][name])
+
+
+def owner(pod: Object) -> str:
+    return str(pod["metadata"]["ownerReferences"][0]["uid"])
+
+
+def going(pod: Object) -> bool:
+    return "deletionTimestamp" in pod["metadata"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import orjson
 
 from llmtrain_api import Job, JobFile, JobIdentity, JobSpec, Rendezvous, ReportTarget
 from llmtrain_api.names import CA_FILE, SCRATCH_MOUNT, TOKEN_FILE
@@ -38,8 +38,9 @@ def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> J
 def config_map(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> Manifest:
     """Immutable: a running attempt can never be told something else."""
     name = names.config_name(job.metadata.name, attempt)
+    told = job_file(job, spec, attempt, settings).to_json()
     data = {
-        "job.json": json.dumps(job_file(job, spec, attempt, settings).to_json(), indent=1, sort_keys=True),
+        "job.json": orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode(),
         "ca.crt": settings.ca_certificate,
     }
     return {

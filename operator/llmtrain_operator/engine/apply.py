@@ -117,9 +117,11 @@ class Applier:
             )
             log.info("deleted", **_who(job), resource="pods", name=action.name, grace=action.grace_seconds)
         except ApiError as error:
-            # gone already, or another pod has the name by now: either way this one is no more
+            # gone already, or another pod has the name by now: either way this one is no more, and nobody
+            # needs to wait for the watch to say so
             if error.status not in (404, 409):
                 raise
+            self._store.remove(action.uid)
 
 
 def as_refusal(error: ApiError) -> Refusal | None:

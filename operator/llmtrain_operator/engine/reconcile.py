@@ -17,14 +17,14 @@ from ..kube.api import ApiError, ClusterApi
 from ..kube.store import PodStore
 from ..plan import plan
 from ..report.book import ReportBook
-from ..types import Create, Observed, PlanSettings, Refusal
+from ..types import Create, Observed, Plan, PlanSettings, Refusal
 from .apply import Applier
 from .events import events_between, post
 from .workqueue import Key, WorkQueue
 
 log = structlog.get_logger()
 RESYNC_SECONDS = 600.0
-REFUSED_RETRY_SECONDS = 2.0
+DELETED_RETRY_SECONDS = 5.0
 
 
 @dataclass
@@ -98,34 +98,53 @@ class Reconciler:
         Raises:
             ApiError: to be tried again.
         """
+        found = await self._read(key)
+        if found is None:
+            return
+        job, raw_status = found
+        now = self._clock()
+        decision = plan(self._observe(job), now)
+        wrote = await self._applier.write_status(job, raw_status, decision.status)
+        if wrote:
+            await self._tell(job, decision.status, now)
+            self._known.jobs[key] = job.model_copy(update={"status": decision.status})
+        refusal = await self._applier.act(job, decision.actions)
+        self._again(key, job, decision, wrote, refusal)
+
+    async def _read(self, key: Key) -> tuple[Job, dict[str, object]] | None:
+        """The job as it is now and its raw status; None when there is nothing to decide on."""
         try:
             raw = await self._api.get(PLURAL, *key)
         except ApiError as error:
             if error.status != 404:
                 raise
             self._forget(key)
-            return
+            return None
         try:
             job = Job.model_validate(raw)
         except ValidationError as error:
             log.error("status-not-understood", job="/".join(key), reason=str(error))
-            return
+            return None
         self._known.jobs[key] = job
-        now = self._clock()
-        decision = plan(self._observe(job), now)
-        wrote = await self._applier.write_status(job, raw.get("status", {}), decision.status)
-        if wrote:
-            await self._tell(job, decision.status, now)
-            self._known.jobs[key] = job.model_copy(update={"status": decision.status})
-        refusal = await self._applier.act(job, decision.actions)
-        self._queue.forget(key)
+        return job, raw.get("status", {})
+
+    def _again(self, key: Key, job: Job, decision: Plan, wrote: bool, refusal: Refusal | None) -> None:
+        """When to look at the job next, if nothing wakes it earlier."""
         if any(isinstance(action, Create) for action in decision.actions):
             told = self._refusals.get(job.metadata.uid) == refusal
             self._note_refusal(job, refusal)
+            if refusal is not None and told:
+                self._queue.add_failed(key)
+                return
             # a new refusal goes on record at once; asking again about the same one can wait
-            self._queue.add_after(key, REFUSED_RETRY_SECONDS if refusal and told else 0.0)
-        elif wrote or decision.actions:
             self._queue.add_after(key, 0.0)
+        elif wrote:
+            self._queue.add_after(key, 0.0)
+        elif decision.actions:
+            # deletions: the watch tells when they are through; ask again only in case it does not
+            self._queue.add_after(key, DELETED_RETRY_SECONDS)
+        if refusal is None:
+            self._queue.forget(key)
         if decision.requeue_after is not None:
             self._queue.add_after(key, decision.requeue_after)
 
@@ -138,6 +157,7 @@ class Reconciler:
             report=None if attempt is None else self._book.last(uid, attempt),
             refusal=self._refusals.get(uid),
             settings=self._settings,
+            lost=frozenset() if attempt is None else self._store.lost(uid, attempt),
         )
 
     def _note_refusal(self, job: Job, refusal: Refusal | None) -> None:
@@ -163,5 +183,6 @@ class Reconciler:
         job = self._known.jobs.pop(key, None)
         if job is not None:
             self._book.forget(job.metadata.uid)
+            self._store.forget(job.metadata.uid)
             self._refusals.pop(job.metadata.uid, None)
             log.info("gone", job="/".join(key), uid=job.metadata.uid)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 
 Key = tuple[str, str]
 """(namespace, name) of a job."""
@@ -23,7 +22,6 @@ class WorkQueue:
         self._again: set[Key] = set()
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._failures: dict[Key, int] = {}
-        self.last_taken = time.monotonic()
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -67,7 +65,6 @@ class WorkQueue:
     async def take(self) -> Key:
         """The next key. Call `done` when through with it."""
         key = await self._ready.get()
-        self.last_taken = time.monotonic()
         self._waiting.discard(key)
         self._working.add(key)
         return key

@@ -1,7 +1,7 @@
 """Keeps the pod store true: list, then watch, for ever.
 
 A gap, an expired version or a server error ends in a new list, whose difference to the store is what was
-missed, deletions too.
+missed, deletions too. So does time: an event that was lost without a trace costs minutes, not a job.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from .store import PodStore
 
 SELECTOR = f"{LABEL_MANAGED_BY}={MANAGER}"
 MAX_BACKOFF_SECONDS = 30.0
+RELIST_SECONDS = 600.0
 log = structlog.get_logger()
 
 
@@ -44,7 +45,7 @@ class PodReflector:
 
     Attributes:
         synced: set once the first full list is in; nothing may be planned before.
-        last_heard: ``time.monotonic()`` of the last answer or event.
+        last_heard: the event loop's time of the last answer or event.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class PodReflector:
         self._changed = changed
         self._namespace = namespace
         self.synced = asyncio.Event()
+        # the loop's clock is this one, and there may be no loop yet
         self.last_heard = time.monotonic()
 
     async def run(self) -> None:
@@ -63,8 +65,8 @@ class PodReflector:
         while True:
             try:
                 version = await self._list()
-                delay = 0.5
-                while True:
+                listed, delay = _now(), 0.5
+                while _now() - listed < RELIST_SECONDS:
                     version = await self._watch(version)
             except ApiError as error:
                 log.warning("pod-watch-interrupted", status=error.status, reason=error.message)
@@ -76,20 +78,20 @@ class PodReflector:
         pods = [pod for pod in map(_decode, listing.items) if pod is not None]
         for pod in self._store.replace(pods, int(listing.resource_version or 0)):
             self._changed(pod)
-        self.last_heard = time.monotonic()
+        self.last_heard = _now()
         self.synced.set()
         return listing.resource_version
 
     async def _watch(self, version: str) -> str:
         """Follow one stream to its end. Returns the version to go on from."""
-        started, first = time.monotonic(), version
+        started, first = _now(), version
         async for event in self._api.watch("pods", self._namespace, SELECTOR, version):
-            self.last_heard = time.monotonic()
+            self.last_heard = _now()
             if event.kind == "ERROR":
                 status = msgspec.json.decode(event.object, type=_Status)
                 raise ApiError(status.code, "WatchError", status.message)
             version = self._take(event)
-        if version == first and time.monotonic() - started < 1.0:
+        if version == first and _now() - started < 1.0:
             # a server that ends each watch at once must not be asked in a tight loop
             await asyncio.sleep(0.5)
         return version
@@ -97,8 +99,7 @@ class PodReflector:
     def _take(self, event: WatchEvent) -> str:
         meta = msgspec.json.decode(event.object, type=_Version).metadata
         if event.kind == "DELETED":
-            gone = self._store.remove(meta.uid)
-            pod = gone or _decode(event.object)
+            pod = self._store.remove(meta.uid, _decode(event.object))
             if pod is not None:
                 self._changed(pod)
         elif event.kind in ("ADDED", "MODIFIED"):
@@ -106,6 +107,10 @@ class PodReflector:
             if pod is not None and self._store.upsert(pod):
                 self._changed(pod)
         return meta.resource_version
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _decode(raw: bytes) -> Pod | None:

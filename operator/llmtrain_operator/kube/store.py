@@ -22,6 +22,7 @@ class PodStore:
         self._pods: dict[str, Pod] = {}
         self._by_job: dict[str, set[str]] = {}
         self._gone: OrderedDict[str, None] = OrderedDict()
+        self._lost: dict[str, set[tuple[int, int]]] = {}
 
     def __len__(self) -> int:
         return len(self._pods)
@@ -30,10 +31,22 @@ class PodStore:
         """The pod with that UID."""
         return self._pods.get(uid)
 
+    def knows(self, uid: str) -> bool:
+        """Whether that pod is there or was."""
+        return uid in self._pods or uid in self._gone
+
     def of_job(self, job_uid: str) -> tuple[Pod, ...]:
         """A job's pods, by attempt and rank."""
         found = (self._pods[uid] for uid in self._by_job.get(job_uid, ()))
         return tuple(sorted(found, key=lambda p: (p.attempt, p.rank, p.uid)))
+
+    def lost(self, job_uid: str, attempt: int) -> frozenset[int]:
+        """Ranks of an attempt that had a pod which is gone from the API, as far as this process knows."""
+        return frozenset(rank for of, rank in self._lost.get(job_uid, ()) if of == attempt)
+
+    def forget(self, job_uid: str) -> None:
+        """The job is gone: what was lost of it matters no more."""
+        self._lost.pop(job_uid, None)
 
     def upsert(self, pod: Pod) -> bool:
         """Take what a watch, a list or a create said. Returns whether anything changed."""
@@ -46,17 +59,20 @@ class PodStore:
         self._by_job.setdefault(pod.job_uid, set()).add(pod.uid)
         return True
 
-    def remove(self, uid: str) -> Pod | None:
-        """Take a deletion. Returns what was known of the pod."""
+    def remove(self, uid: str, last: Pod | None = None) -> Pod | None:
+        """Take a deletion, with the pod as it was last, if that is told. Returns what is known of it."""
         self._gone[uid] = None
         while len(self._gone) > MAX_TOMBSTONES:
             self._gone.popitem(last=False)
-        pod = self._pods.pop(uid, None)
-        if pod is not None:
-            uids = self._by_job[pod.job_uid]
+        known = self._pods.pop(uid, None)
+        if known is not None:
+            uids = self._by_job[known.job_uid]
             uids.discard(uid)
             if not uids:
-                del self._by_job[pod.job_uid]
+                del self._by_job[known.job_uid]
+        pod = known or last
+        if pod is not None:
+            self._lost.setdefault(pod.job_uid, set()).add((pod.attempt, pod.rank))
         return pod
 
     def replace(self, pods: Iterable[Pod], version: int) -> list[Pod]:

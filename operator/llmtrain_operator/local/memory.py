@@ -43,7 +43,7 @@ class _Shelf:
     objects: dict[Key, Object] = field(default_factory=dict)
     history: deque[_Change] = field(default_factory=lambda: deque(maxlen=HISTORY))
     forgotten: int = 0
-    watchers: set[asyncio.Queue[_Change]] = field(default_factory=set)
+    watchers: set[asyncio.Queue[_Change | None]] = field(default_factory=set)
 
 
 class MemoryApi:
@@ -131,25 +131,29 @@ class MemoryApi:
     async def watch(
         self, resource: str, namespace: str, selector: str, resource_version: str
     ) -> AsyncIterator[WatchEvent]:
-        """Changes since a version, without end; 410 when they are no longer kept."""
+        """Changes since a version until `close_watches`; 410 when they are no longer kept."""
         shelf, wanted = self._shelves[resource], parse_selector(selector)
         since = int(resource_version or self._version)
         if since < shelf.forgotten:
             raise ApiError(410, "Expired", f"too old resource version: {since} ({shelf.forgotten})")
-        queue: asyncio.Queue[_Change] = asyncio.Queue()
+        queue: asyncio.Queue[_Change | None] = asyncio.Queue()
         for change in shelf.history:
             if change.version > since:
                 queue.put_nowait(change)
         shelf.watchers.add(queue)
         try:
-            while True:
-                change = await queue.get()
-                if namespace in ("", change.namespace) and matches(change.labels, wanted):
-                    yield WatchEvent(change.kind, change.raw)
+            while (told := await queue.get()) is not None:
+                if namespace in ("", told.namespace) and matches(told.labels, wanted):
+                    yield WatchEvent(told.kind, told.raw)
         finally:
             shelf.watchers.discard(queue)
 
     # -- what others than the operator do -----------------------------------------------------------------
+
+    def peek(self, resource: str, namespace: str, name: str) -> Object | None:
+        """A copy of one object, if it is there."""
+        found = self._shelves[resource].objects.get((namespace, name))
+        return None if found is None else copy(found)
 
     def replace_spec(self, resource: str, namespace: str, name: str, spec: Object) -> Object:
         """A person edits an object: a new generation."""
@@ -185,6 +189,12 @@ class MemoryApi:
             await self.delete(resource, meta["namespace"], meta["name"], meta["uid"], grace)
             count += 1
         return count
+
+    def close_watches(self) -> None:
+        """End every stream, as a server does after some minutes or when it goes down."""
+        for shelf in self._shelves.values():
+            for queue in shelf.watchers:
+                queue.put_nowait(None)
 
     def compact(self, resource: str) -> None:
         """Forget the changes kept for watches, as etcd does every few minutes."""

@@ -39,7 +39,8 @@ def deletions(s: Situation, pods: tuple[Pod, ...]) -> list[Action]:
 def create_gang(s: Situation) -> Plan | None:
     """Create what is missing of the attempt, until all its pods exist; that moment goes on record.
 
-    Before ``createdAt`` a missing pod was not created yet; after it, it is lost.
+    Before ``createdAt`` a missing pod was not created yet, unless this process saw it go; after it, it
+    is lost.
     """
     if s.this_attempt.created_at is not None:
         return None

@@ -45,7 +45,7 @@ def recover(s: Situation) -> Plan | None:
 
 
 def evidence(s: Situation) -> list[Evidence]:
-    """What each rank that is not coming back says. A rank that is missing counts only once all existed."""
+    """What each rank that is not coming back says. A rank without a pod counts once its pod has existed."""
     found: list[Evidence] = []
     for rank in range(s.nodes):
         pod = s.current.get(rank)
@@ -53,7 +53,7 @@ def evidence(s: Situation) -> list[Evidence]:
             said = of_pod(pod)
             if said is not None:
                 found.append(said)
-        elif s.this_attempt.created_at is not None:
+        elif s.this_attempt.created_at is not None or rank in s.seen.lost:
             found.append(of_missing(rank, pod_name(s.job.metadata.name, s.this_attempt.number, rank)))
     return found
 

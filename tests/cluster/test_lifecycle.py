@@ -12,7 +12,7 @@ from support.residue import added_since, residue
 
 from barecluster.settings import REPOSITORY, Settings, settings_for
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]  # a first run builds Kubernetes
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]  # a first run builds Kubernetes
 NAME = "lifecycle"
 
 

@@ -14,7 +14,7 @@ from support.residue import added_since, residue
 from barecluster.node_config import PAUSE_IMAGE
 from barecluster.settings import REPOSITORY, Settings, settings_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 NAME = "leaves-nothing"
 
 

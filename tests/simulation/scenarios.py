@@ -1,0 +1,178 @@
+"""Lives told step by step, for the sweep that strikes at every single write of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from simulation.world import World, label
+
+from llmtrain_api import FailureClass, Outcome, TerminationMessage
+from llmtrain_api.names import LABEL_RANK, PLURAL
+from llmtrain_operator.kube.api import ApiError, Object
+
+BOOM = TerminationMessage(outcome=Outcome.FAILED, failure_class=FailureClass.USER_ERROR, message="boom")
+CASCADE = TerminationMessage(outcome=Outcome.FAILED, cascade=True, message="connection closed by peer")
+CONFIG = TerminationMessage(
+    outcome=Outcome.FAILED, failure_class=FailureClass.CONFIG_ERROR, message="no such file"
+)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """How a scenario ends, however often the operator died on the way."""
+
+    phase: str
+    restarts: int = 0
+    pods: int = 2
+    refused: bool = False
+
+
+def rank(world: World, number: int) -> Object:
+    return next(p for p in world.gang() if label(p, LABEL_RANK) == str(number))
+
+
+def straight(world: World) -> None:
+    world.apply()
+
+
+def alone(world: World) -> None:
+    world.apply(nodes=1)
+
+
+def trained_and_reported(world: World) -> None:
+    world.apply()
+    world.up()
+    for _ in range(4):
+        world.train(3, commit=True)
+        world.turn(6.0)
+
+
+def rank_fails(world: World) -> None:
+    world.apply()
+    world.up()
+    world.end(rank(world, 1), 1, BOOM)
+    world.end(rank(world, 0), 1, CASCADE)
+
+
+def rank_0_force_deleted(world: World) -> None:
+    world.apply()
+    world.up()
+    world.delete_pod(rank(world, 0), 0)
+
+
+def rank_1_deleted_with_grace(world: World) -> None:
+    world.apply()
+    world.up()
+    world.delete_pod(rank(world, 1), 30)
+
+
+def drained(world: World) -> None:
+    world.apply()
+    world.up()
+    world.evict(rank(world, 0))
+
+
+def out_of_memory(world: World) -> None:
+    world.apply()
+    world.up()
+    world.end(rank(world, 0), 137, "", "OOMKilled")
+
+
+def fails_twice(world: World) -> None:
+    rank_fails(world)
+    world.until("attempt 1 runs", lambda: world.phase() == "Running" and world.status()["attempt"] == 1)
+    world.end(rank(world, 0), 137, "", "Error")
+
+
+def budget_used_up(world: World) -> None:
+    world.apply(recovery={"maxRestarts": 1})
+    for attempt in (0, 1):
+        world.until(
+            "Running", lambda a=attempt: world.phase() == "Running" and world.status()["attempt"] == a
+        )  # type: ignore[misc]
+        world.end(rank(world, 1), 1, BOOM)
+    world.until("Failed", lambda: world.phase() == "Failed")
+
+
+def configuration_wrong(world: World) -> None:
+    world.apply()
+    world.up()
+    world.end(rank(world, 0), 78, CONFIG)
+    world.until("Failed", lambda: world.phase() == "Failed")
+
+
+def refused_by_pod_security(world: World) -> None:
+    world.chaos.refuse = lambda resource, _: (
+        ApiError(403, "Forbidden", "violates PodSecurity") if resource == "pods" else None
+    )
+    world.apply()
+    world.until("Failed", lambda: world.phase() == "Failed")
+
+
+def quota_comes_free_later(world: World) -> None:
+    def refuse(resource: str, body: Object) -> ApiError | None:
+        second = resource == "pods" and body["metadata"]["name"].endswith("-1")
+        return ApiError(403, "Forbidden", "exceeded quota: pods") if second else None
+
+    world.chaos.refuse = refuse
+    world.apply()
+    for _ in range(20):
+        world.turn()
+    world.chaos.refuse = None
+
+
+def spec_wrong_then_put_right(world: World) -> None:
+    world.apply(output={"uri": "file:///tmp/x"})
+    for _ in range(5):
+        world.turn()
+    spec = dict(world.job()["spec"], output={"uri": "pvc://checkpoints/x"})  # type: ignore[index]
+    world.api.replace_spec(PLURAL, "default", "tiny", spec)
+
+
+def spec_wrong(world: World) -> None:
+    world.apply(output={"uri": "file:///tmp/x"})
+
+
+def deleted_while_it_runs(world: World) -> None:
+    world.apply()
+    world.up()
+    world.delete_job()
+
+
+def deleted_and_applied_again(world: World) -> None:
+    world.apply()
+    world.up()
+    world.delete_job()
+    world.apply()
+
+
+def unschedulable_for_long(world: World) -> None:
+    world.apply()
+    world.start_operator()
+    for _ in range(10):
+        world.run(5.0)
+        for pod in world.pods():
+            world.hold(pod)
+
+
+SCENARIOS: dict[Callable[[World], None], Expected] = {
+    straight: Expected("Succeeded"),
+    alone: Expected("Succeeded", pods=1),
+    trained_and_reported: Expected("Succeeded"),
+    rank_fails: Expected("Succeeded", 1, 4),
+    rank_0_force_deleted: Expected("Succeeded", 1, 4),
+    rank_1_deleted_with_grace: Expected("Succeeded", 1, 4),
+    drained: Expected("Succeeded", 1, 4),
+    out_of_memory: Expected("Succeeded", 1, 4),
+    fails_twice: Expected("Succeeded", 2, 6),
+    budget_used_up: Expected("Failed", 1, 4),
+    configuration_wrong: Expected("Failed"),
+    refused_by_pod_security: Expected("Failed", pods=0),
+    quota_comes_free_later: Expected("Succeeded"),
+    spec_wrong_then_put_right: Expected("Succeeded"),
+    spec_wrong: Expected("Pending", pods=0, refused=True),
+    deleted_while_it_runs: Expected("Deleted"),
+    deleted_and_applied_again: Expected("Succeeded", pods=4),
+    unschedulable_for_long: Expected("Succeeded"),
+}

@@ -1,0 +1,56 @@
+"""Thousands of random lives under faults: no invariant breaks, and each life ends as its pods justify.
+
+``LLMTRAIN_SCHEDULES`` sets how many (default 20,000; `make simulate`: 100,000).
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from itertools import product
+from statistics import median
+
+import pytest
+from simulation.chaos import CALL_FAULTS, WATCH_FAULTS
+from simulation.quiet import silence
+from simulation.schedule import live, tally
+
+pytestmark = pytest.mark.timeout(7200)
+SCHEDULES = int(os.environ.get("LLMTRAIN_SCHEDULES", "20000"))
+CHUNK = 250
+PHASES = ("New", "Pending", "Starting", "Running", "Restarting", "Succeeded", "Failed", "Deleted")
+FAULTS = (*CALL_FAULTS, *WATCH_FAULTS, "operator-death", "api-restart", "compaction", "quota", "list-old")
+
+
+def test_random_schedules() -> None:
+    chunks = [range(first, min(first + CHUNK, SCHEDULES)) for first in range(0, SCHEDULES, CHUNK)]
+    with ProcessPoolExecutor(2) as pool:
+        tallies = list(pool.map(tally, chunks))
+    events = [count for found in tallies for count in found.events]
+    struck = Counter[str]()
+    for found in tallies:
+        struck.update(found.faults)
+    reached = set().union(*(found.reached for found in tallies))
+    print(f"{len(events)} schedules, {median(events):.0f} events in the median, {sum(events)} in all")
+    print("faults:", ", ".join(f"{kind} {struck[kind]}" for kind in FAULTS))
+    missed = sorted(set(product(PHASES, FAULTS)) - reached)
+    print(f"phase x fault: {len(PHASES) * len(FAULTS) - len(missed)} reached; never: {missed}")
+    failures = [failure for found in tallies for failure in found.failures]
+    for seed, message, page in failures[:2]:
+        print(f"{page}\n\nseed {seed}: {message}\npython -m simulation.schedule {seed}\n")
+    assert not failures, f"{len(failures)} lives broke: seeds {[seed for seed, _, _ in failures]}"
+    assert median(events) >= 30
+    if SCHEDULES >= 20_000:
+        assert min(struck[kind] for kind in FAULTS) >= 1000
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> None:
+    silence()
+
+
+def test_a_seed_tells_the_same_story_each_time() -> None:
+    for seed in range(5):
+        first, again = live(seed).story, live(seed).story
+        assert [line[1:] for line in first.lines] == [line[1:] for line in again.lines]
