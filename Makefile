@@ -22,6 +22,9 @@ test: ## every layer of tests (hack/test --help: some of them)
 faults: ## only the kills on a real cluster: processes, pods and the operator under one job
 	@hack/test e2e -k each_fault
 
+simulate: ## 100,000 random lives of a job under faults (make test: 20,000)
+	@LLMTRAIN_SCHEDULES=100000 hack/test simulation -k random_schedules
+
 lint: ## ruff, mypy --strict, import boundaries
 	@hack/lint
 
@@ -37,4 +40,4 @@ venv: ## make (once) and print the virtual environment that everything above use
 constraints: ## pin what a fresh environment without constraints.txt would get
 	@hack/constraints
 
-.PHONY: faults help demo demo-down try test lint generate images venv constraints
+.PHONY: simulate faults help demo demo-down try test lint generate images venv constraints

@@ -13,8 +13,16 @@ from simulation.story import Story
 from llmtrain_operator.kube.api import ApiError, Listing, Object, WatchEvent
 from llmtrain_operator.local.memory import MemoryApi
 
-CALL_FAULTS = ("lag", "conflict", "throttled", "server-error", "answer-lost", "timeout")
-WATCH_FAULTS = ("watch-lag", "watch-loss", "watch-duplicate", "watch-stale", "watch-broken", "watch-gone")
+CALL_FAULTS = ("lag", "conflict", "conflict", "throttled", "server-error", "answer-lost", "timeout")
+WATCH_FAULTS = (
+    "watch-lag",
+    "watch-loss",
+    "watch-loss",
+    "watch-duplicate",
+    "watch-stale",
+    "watch-broken",
+    "watch-gone",
+)
 Refuse = Callable[[str, Object], ApiError | None]
 
 
@@ -23,6 +31,10 @@ class Chaos:
     """How bad it is now, and the fate of single writes.
 
     Attributes:
+        lose: how many of the next events of pods are lost without a trace.
+        replay: after so many deletions of pods an older event of that pod comes once more.
+        slow_writes: so many of the next writes are under way for 5 s.
+        most_calls: more than any life needs; then the operator asks without pause.
         rate: share of calls and events that something happens to.
         fatal: (n, "before" | "after" | a fault): the fate of the operator's n-th write, counted from 1.
         refuse: what admission says to a create.
@@ -33,14 +45,21 @@ class Chaos:
     now: Callable[[], float]
     phase: Callable[[], str]
     rate: float = 0.0
+    watch_faults: tuple[str, ...] = WATCH_FAULTS
+    lose: int = 0
+    replay: int = 0
+    slow_writes: int = 0
     down_until: float = 0.0
     fatal: tuple[int, str] | None = None
     refuse: Refuse | None = None
     writes: int = 0
+    calls: int = 0
+    most_calls: int = 20_000
+    runaway: Callable[[], None] = lambda: None
     die: Callable[[], None] = lambda: None
 
-    def strike(self, kind: str, what: str) -> None:
-        self.story.fault(self.now(), kind, self.phase(), what)
+    def strike(self, kind: str, what: str, phase: str | None = None) -> None:
+        self.story.fault(self.now(), kind, phase or self.phase(), what)
 
     def pick(self, kinds: tuple[str, ...]) -> str | None:
         """A fault for this call or event, or none."""
@@ -98,25 +117,17 @@ class FaultyApi:
 
     async def _reach(self, verb: str, what: str, fault: str | None) -> None:
         """The way to the server: late, throttled, or not at all."""
-        if self.dead:
-            await asyncio.Future()
         chaos = self._chaos
+        chaos.calls += 1
+        if chaos.calls == chaos.most_calls:
+            chaos.runaway()
+        if self.dead or chaos.calls >= chaos.most_calls:
+            await asyncio.Future()
         if chaos.now() < chaos.down_until:
             raise ApiError(0, "ConnectionLost", "connection refused")
-        if fault is None:
-            return
-        chaos.strike(fault, f"{verb} {what}")
-        if fault == "lag":
-            await asyncio.sleep(chaos.rng.uniform(0.05, 8.0))
-        elif fault == "conflict":
-            raise ApiError(409, "Conflict", "the object has been modified")
-        elif fault == "throttled":
-            raise ApiError(429, "TooManyRequests", "too many requests", 1.0)
-        elif fault == "server-error":
-            raise ApiError(500, "InternalError", "etcdserver: request timed out")
-        elif fault == "timeout":
-            await asyncio.sleep(30.0)
-            raise ApiError(0, "ConnectionLost", "TimeoutError")
+        if fault is not None:
+            chaos.strike(fault, f"{verb} {what}")
+            await _suffer(fault, chaos.rng)
         if self.dead:
             await asyncio.Future()
 
@@ -130,14 +141,18 @@ class FaultyApi:
             await self._death(f"before {verb} {what}")
         fault = fate if fate in CALL_FAULTS else chaos.pick(CALL_FAULTS)
         if fault == "conflict" and verb != "patch":
-            fault = "server-error"
+            fault = "answer-lost"
+        if chaos.slow_writes:
+            chaos.slow_writes -= 1
+            await asyncio.sleep(5.0)
         await self._reach(verb, what, None if fault == "answer-lost" else fault)
         chaos.story.tell(chaos.now(), "operator", f"{verb} {what}")
+        phase = chaos.phase()
         found = await write()
         if fate == "after":
             await self._death(f"after {verb} {what}")
         if fault == "answer-lost":
-            chaos.strike(fault, f"{verb} {what}")
+            chaos.strike(fault, f"{verb} {what}", phase)
             await asyncio.sleep(chaos.rng.uniform(0.0, 30.0))
             raise ApiError(504, "Timeout", "the answer was lost")
         return found
@@ -163,7 +178,10 @@ class FaultyApi:
         self, resource: str, event: WatchEvent, before: list[WatchEvent]
     ) -> AsyncIterator[WatchEvent]:
         chaos = self._chaos
-        fault = chaos.pick(WATCH_FAULTS)
+        fault = chaos.pick(chaos.watch_faults)
+        if resource == "pods" and chaos.lose:
+            chaos.lose -= 1
+            fault = "watch-loss"
         if fault is not None:
             chaos.strike(fault, f"{resource} {event.kind}")
         if fault == "watch-broken":
@@ -174,12 +192,30 @@ class FaultyApi:
             await asyncio.sleep(chaos.rng.uniform(0.1, 20.0))
         if fault != "watch-loss":
             yield event
+        if event.kind == "DELETED" and resource == "pods" and chaos.replay and before:
+            chaos.replay -= 1
+            chaos.strike("watch-stale", "an older event of a pod that is gone")
+            yield before[-1]
         if fault == "watch-duplicate":
             yield event
         if fault == "watch-stale" and before:
             yield chaos.rng.choice(before)
         before.append(event)
         del before[:-5]
+
+
+async def _suffer(fault: str, rng: Random) -> None:
+    if fault == "lag":
+        await asyncio.sleep(rng.uniform(0.05, 8.0))
+    elif fault == "conflict":
+        raise ApiError(409, "Conflict", "the object has been modified")
+    elif fault == "throttled":
+        raise ApiError(429, "TooManyRequests", "too many requests", 1.0)
+    elif fault == "server-error":
+        raise ApiError(500, "InternalError", "etcdserver: request timed out")
+    elif fault == "timeout":
+        await asyncio.sleep(30.0)
+        raise ApiError(0, "ConnectionLost", "TimeoutError")
 
 
 def _gist(patch: Object) -> str:

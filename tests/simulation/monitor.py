@@ -116,8 +116,9 @@ class Monitor:
             f"status written after {before.get('phase')}",
         )
         was, attempt = before.get("attempt"), after.get("attempt")
-        if was is not None:
-            self._must(attempt in (was, was + 1), f"attempt went from {was} to {attempt}")
+        self._must(
+            attempt in ((None, 0) if was is None else (was, was + 1)), f"attempt went from {was} to {attempt}"
+        )
         if attempt is not None:
             total = after["restarts"]["total"]
             self._must(total == attempt, f"{total} restarts on record in attempt {attempt}")

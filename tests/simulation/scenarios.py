@@ -156,6 +156,46 @@ def unschedulable_for_long(world: World) -> None:
             world.hold(pod)
 
 
+def starts_go_unnoticed(world: World) -> None:
+    """Events are lost without a trace, and later ones are not: the next full list makes up for them."""
+    world.apply()
+    world.start_operator()
+    world.run(1.0)
+    world.chaos.lose = 3
+    for _ in range(70):
+        world.turn(10.0)
+        world.api.close_watches()
+    assert world.phase() == "Running", f"{world.phase()} after a list"
+
+
+def deletions_go_unnoticed(world: World) -> None:
+    world.apply()
+    world.up()
+    world.end(rank(world, 1), 1, BOOM)
+    world.until("attempt 1", lambda: world.status()["attempt"] == 1)
+    world.chaos.lose = 3
+
+
+def an_old_event_follows_a_deletion(world: World) -> None:
+    world.apply()
+    world.up()
+    world.chaos.replay = 1
+    world.delete_pod(rank(world, 1), 0)
+
+
+def replaced_while_a_write_is_under_way(world: World) -> None:
+    """The status of the first job must not land on the second of the same name."""
+    world.apply()
+    world.up()
+    world.chaos.slow_writes = 1
+    world.end(rank(world, 0), 78, CONFIG)
+    world.end(rank(world, 1), 1, CASCADE)
+    world.run(2.0)
+    world.delete_job()
+    world.apply()
+    world.run(10.0)
+
+
 SCENARIOS: dict[Callable[[World], None], Expected] = {
     straight: Expected("Succeeded"),
     alone: Expected("Succeeded", pods=1),
@@ -175,4 +215,8 @@ SCENARIOS: dict[Callable[[World], None], Expected] = {
     deleted_while_it_runs: Expected("Deleted"),
     deleted_and_applied_again: Expected("Succeeded", pods=4),
     unschedulable_for_long: Expected("Succeeded"),
+    starts_go_unnoticed: Expected("Succeeded"),
+    an_old_event_follows_a_deletion: Expected("Succeeded", 1, 4),
+    replaced_while_a_write_is_under_way: Expected("Succeeded", pods=4),
+    deletions_go_unnoticed: Expected("Succeeded", 1, 4),
 }

@@ -10,13 +10,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from simulation.chaos import WATCH_FAULTS
 from simulation.justice import unjustified
 from simulation.monitor import Broken
 from simulation.quiet import silence
 from simulation.world import World, going, label
 
 from llmtrain_api import FailureClass, Outcome, TerminationMessage
-from llmtrain_api.names import LABEL_RANK
+from llmtrain_api.names import LABEL_RANK, PLURAL
 from llmtrain_operator.kube.api import ApiError, Object
 
 FAILURES: tuple[tuple[int, TerminationMessage | str, str], ...] = (
@@ -32,6 +33,9 @@ FAILURES: tuple[tuple[int, TerminationMessage | str, str], ...] = (
     (137, "", ""),
     (1, "Traceback: not JSON", ""),
 )
+CONFIG_ERROR = TerminationMessage(
+    outcome=Outcome.FAILED, failure_class=FailureClass.CONFIG_ERROR, message="no such file"
+)
 UNLIMITED = {"maxRestarts": 1000, "maxInfrastructureRestarts": 1000}
 Act = Callable[["Life"], None]
 
@@ -42,8 +46,9 @@ class Life:
 
     world: World
     rng: random.Random
-    rate: float = 0.0
     limited: bool = False
+    wrong: bool = False
+    may_fail: bool = False
 
     def pod(self) -> Object | None:
         pods = self.world.pods()
@@ -161,13 +166,30 @@ def quota_is_free(life: Life) -> None:
     life.world.chaos.refuse = None
 
 
-def user_deletes_and_applies_again(life: Life) -> None:
-    world = life.world
-    if world.job() is None or life.rng.random() < 0.6:
-        return
-    world.delete_job()
-    world.run(life.rng.choice([0.0, 0.2, 5.0]))
-    apply(life)
+def user_deletes(life: Life) -> None:
+    if life.world.job() is not None and life.rng.random() < 0.4:
+        life.world.delete_job()
+
+
+def user_applies_again(life: Life) -> None:
+    if life.world.job() is None:
+        apply(life)
+
+
+def user_puts_the_spec_right(life: Life) -> None:
+    job = life.world.job()
+    if job is not None and life.wrong and not life.world.status().get("attempt"):
+        life.wrong = False
+        spec = {**job["spec"], "output": {"uri": "pvc://checkpoints/x"}}
+        life.world.api.replace_spec(PLURAL, "default", "tiny", spec)
+
+
+def configuration_fails(life: Life) -> None:
+    """Starting again would not help: the job is over."""
+    pod = life.pod()
+    if pod is not None and life.rng.random() < 0.6:
+        life.may_fail = True
+        life.world.end(pod, 78, CONFIG_ERROR)
 
 
 def collect(life: Life) -> None:
@@ -194,16 +216,20 @@ ACTS: tuple[tuple[int, Act], ...] = (
     (1, history_is_compacted),
     (1, quota_is_used_up),
     (2, quota_is_free),
-    (1, user_deletes_and_applies_again),
+    (1, user_deletes),
+    (2, user_applies_again),
+    (2, user_puts_the_spec_right),
+    (1, configuration_fails),
     (1, collect),
 )
 
 
 def apply(life: Life) -> None:
     rng = life.rng
-    life.limited = rng.random() < 0.2
+    life.limited, life.wrong, life.may_fail = rng.random() < 0.2, rng.random() < 0.1, False
     recovery = {"maxRestarts": 1, "maxInfrastructureRestarts": 2} if life.limited else UNLIMITED
-    life.world.apply(rng.choice([1, 2, 2, 3]), recovery=recovery)
+    output = {"uri": "file:///only/on/a/laptop" if life.wrong else "pvc://checkpoints/tiny"}
+    life.world.apply(rng.choice([1, 2, 2, 3]), recovery=recovery, output=output)
 
 
 def live(seed: int) -> World:
@@ -222,7 +248,10 @@ def live(seed: int) -> World:
         world.start_operator()
         apply(life)
         world.chaos.rate = rng.choice([0.0, 0.1, 0.3])
-        for _ in range(rng.randint(5, 20)):
+        if rng.random() < 0.5:
+            # nothing is lost for good: then minutes must do to converge
+            world.chaos.watch_faults = tuple(f for f in WATCH_FAULTS if f != "watch-loss")
+        for _ in range(rng.randint(6, 20)):
             rng.choices(acts, weights)[0](life)
             if world.operator is None:
                 world.run(rng.uniform(0.0, 5.0))
@@ -246,7 +275,10 @@ def quiesce(life: Life) -> None:
     world.start_operator()
     world.run(60.0)
     world.collect_garbage()
-    world.run(650.0)
+    world.run(120.0)
+    if not world.story.faults["watch-loss"] and (reason := unjustified(world)):
+        raise Broken(f"minutes later: {reason}")
+    world.run(530.0)
     world.api.close_watches()  # as a server does every few minutes: whoever missed something lists anew
     world.run(60.0)
     reason = unjustified(world)
@@ -255,14 +287,18 @@ def quiesce(life: Life) -> None:
 
 
 def _judge_end(life: Life) -> None:
-    status = life.world.status()
-    phase = status.get("phase")
-    if phase == "Failed" and life.limited:
-        if "gave up after" not in status["failure"].get("hint", ""):
-            raise Broken(f"Failed without having used up its restarts: {status['failure']}")
-        return
-    if phase != "Succeeded":
-        raise Broken(f"ended as {phase}: {status.get('failure')}")
+    world, status = life.world, life.world.status()
+    phase = world.phase()
+    if phase == "Failed":
+        failure = status["failure"]
+        if life.limited and "gave up after" in failure.get("hint", ""):
+            return
+        if life.may_fail and failure["class"] == "ConfigError":
+            return
+        raise Broken(f"Failed without a reason: {failure}")
+    expected = "Deleted" if world.job() is None else "Pending" if life.wrong else "Succeeded"
+    if phase != expected:
+        raise Broken(f"ended as {phase}, not {expected}: {status.get('failure')}")
 
 
 @dataclass

@@ -19,8 +19,23 @@ from simulation.schedule import live, tally
 pytestmark = pytest.mark.timeout(7200)
 SCHEDULES = int(os.environ.get("LLMTRAIN_SCHEDULES", "20000"))
 CHUNK = 250
+SILENT = {
+    ("Deleted", "conflict"),
+    ("Deleted", "answer-lost"),
+    ("Succeeded", "conflict"),
+    ("Failed", "conflict"),
+}
+"""No status is written after a job's end, and nothing at all once it is gone: nothing there can fail."""
 PHASES = ("New", "Pending", "Starting", "Running", "Restarting", "Succeeded", "Failed", "Deleted")
-FAULTS = (*CALL_FAULTS, *WATCH_FAULTS, "operator-death", "api-restart", "compaction", "quota", "list-old")
+FAULTS = (
+    *dict.fromkeys(CALL_FAULTS),
+    *dict.fromkeys(WATCH_FAULTS),
+    "operator-death",
+    "api-restart",
+    "compaction",
+    "quota",
+    "list-old",
+)
 
 
 def test_random_schedules() -> None:
@@ -34,8 +49,9 @@ def test_random_schedules() -> None:
     reached = set().union(*(found.reached for found in tallies))
     print(f"{len(events)} schedules, {median(events):.0f} events in the median, {sum(events)} in all")
     print("faults:", ", ".join(f"{kind} {struck[kind]}" for kind in FAULTS))
-    missed = sorted(set(product(PHASES, FAULTS)) - reached)
-    print(f"phase x fault: {len(PHASES) * len(FAULTS) - len(missed)} reached; never: {missed}")
+    possible = set(product(PHASES, FAULTS)) - SILENT
+    missed = sorted(possible - reached)
+    print(f"phase x fault: {len(possible & reached)} of {len(possible)} reached; never: {missed}")
     failures = [failure for found in tallies for failure in found.failures]
     for seed, message, page in failures[:2]:
         print(f"{page}\n\nseed {seed}: {message}\npython -m simulation.schedule {seed}\n")
@@ -43,6 +59,7 @@ def test_random_schedules() -> None:
     assert median(events) >= 30
     if SCHEDULES >= 20_000:
         assert min(struck[kind] for kind in FAULTS) >= 1000
+        assert not missed
 
 
 @pytest.fixture(autouse=True)

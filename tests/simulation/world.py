@@ -55,6 +55,7 @@ class World:
         self.api = WatchedApi(self.clock, lambda: next(uids))
         self.api.changed = self.monitor.changed
         self.chaos = Chaos(self.rng, self.story, self.now, self.phase, die=self._note_death)
+        self.chaos.runaway = lambda: self.monitor.broken.append("the operator calls the API without end")
 
     # -- time ---------------------------------------------------------------------------------------------
 
@@ -108,7 +109,7 @@ class World:
     def phase(self) -> str:
         job = self.job()
         if job is None:
-            return "Deleted" if self.monitor.created else "None"
+            return "Deleted" if self.trainers else "None"
         if "deletionTimestamp" in job["metadata"]:
             return "Deleting"
         return str(self.status().get("phase", "New"))
@@ -289,8 +290,8 @@ class World:
     def settle(self, fate: tuple[int, str] | None = None) -> None:
         """All goes well until the job is over; then the operator must be silent."""
         self.all_is_well(fate)
-        for _ in range(900):
-            self.turn()
+        for _ in range(180):
+            self.turn(2.0)
             if self.phase() == "Running":
                 self.train(10, commit=True)
                 self.finish_gang()
@@ -300,7 +301,7 @@ class World:
             raise Broken(f"never over: {self.status()}")
         self.run(120.0)
         before = self.chaos.writes
-        self.run(1800.0)
+        self.run(700.0)  # longer than the operator's own resync
         if self.chaos.writes != before:
             raise Broken("the operator writes on after the end")
         self._nothing_left()

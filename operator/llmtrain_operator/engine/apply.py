@@ -36,6 +36,8 @@ class Applier:
         Raises:
             ApiError: 409 among them.
         """
+        if status == job.status:
+            return False
         patch = merge_patch(raw_status, status.to_json())
         if not patch:
             return False

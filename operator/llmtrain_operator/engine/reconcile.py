@@ -24,7 +24,7 @@ from .workqueue import Key, WorkQueue
 
 log = structlog.get_logger()
 RESYNC_SECONDS = 600.0
-DELETED_RETRY_SECONDS = 5.0
+DELETED_RETRY_SECONDS = 15.0
 
 
 @dataclass

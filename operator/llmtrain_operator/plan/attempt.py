@@ -16,6 +16,7 @@ from .status import derive
 
 KILL_GRACE_SECONDS = 1
 """Peers of a dead rank cannot save: the rest of the old gang goes quickly."""
+OVERDUE_SECONDS = 15.0
 MAX_BACKOFF_SECONDS = 60.0
 
 
@@ -23,16 +24,18 @@ def clear_old_attempts(s: Situation) -> Plan | None:
     """Delete every pod of an earlier attempt, and wait until the last is gone from the API."""
     if not s.stale:
         return None
-    return Plan(derive(s), tuple(deletions(s, s.stale)))
+    return Plan(derive(s), tuple(deletions(s, s.stale)), requeue_after=OVERDUE_SECONDS)
 
 
 def deletions(s: Situation, pods: tuple[Pod, ...]) -> list[Action]:
-    """Deletes for those that are not on their way out soon enough already."""
+    """Deletes for those that are not on their way out soon enough already, or should long be gone: then
+    the answer tells whether they are, in case the event that said so was lost."""
     soon = s.now + timedelta(seconds=KILL_GRACE_SECONDS + 1)
+    long_ago = s.now - timedelta(seconds=OVERDUE_SECONDS)
     return [
         DeletePod(p.name, p.uid, KILL_GRACE_SECONDS)
         for p in pods
-        if p.deletion_deadline is None or p.deletion_deadline > soon
+        if p.deletion_deadline is None or p.deletion_deadline > soon or p.deletion_deadline < long_ago
     ]
 
 

@@ -1,0 +1,1 @@
+"""Bugs planted one at a time: the suite must find every one of them."""
