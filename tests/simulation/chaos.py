@@ -32,7 +32,7 @@ class Chaos:
 
     Attributes:
         lose: how many of the next events of pods are lost without a trace.
-        replay: after so many deletions of pods an older event of that pod comes once more.
+        replay: after so many of the next events of pods the one before comes once more.
         slow_writes: so many of the next writes are under way for 5 s.
         most_calls: more than any life needs; then the operator asks without pause.
         rate: share of calls and events that something happens to.
@@ -192,9 +192,9 @@ class FaultyApi:
             await asyncio.sleep(chaos.rng.uniform(0.1, 20.0))
         if fault != "watch-loss":
             yield event
-        if event.kind == "DELETED" and resource == "pods" and chaos.replay and before:
+        if resource == "pods" and chaos.replay and before:
             chaos.replay -= 1
-            chaos.strike("watch-stale", "an older event of a pod that is gone")
+            chaos.strike("watch-stale", "the event before once more")
             yield before[-1]
         if fault == "watch-duplicate":
             yield event

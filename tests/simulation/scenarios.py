@@ -176,6 +176,16 @@ def deletions_go_unnoticed(world: World) -> None:
     world.chaos.lose = 3
 
 
+def an_old_event_follows_a_change(world: World) -> None:
+    world.apply(nodes=1)
+    world.start_operator()
+    world.run(1.0)
+    world.bind(world.pods()[0])
+    world.run(1.0)
+    world.chaos.replay = 1
+    world.turn()
+
+
 def an_old_event_follows_a_deletion(world: World) -> None:
     world.apply()
     world.up()
@@ -216,6 +226,7 @@ SCENARIOS: dict[Callable[[World], None], Expected] = {
     deleted_and_applied_again: Expected("Succeeded", pods=4),
     unschedulable_for_long: Expected("Succeeded"),
     starts_go_unnoticed: Expected("Succeeded"),
+    an_old_event_follows_a_change: Expected("Succeeded", pods=1),
     an_old_event_follows_a_deletion: Expected("Succeeded", 1, 4),
     replaced_while_a_write_is_under_way: Expected("Succeeded", pods=4),
     deletions_go_unnoticed: Expected("Succeeded", 1, 4),

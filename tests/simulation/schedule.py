@@ -274,6 +274,7 @@ def quiesce(life: Life) -> None:
     world.all_is_well()
     world.start_operator()
     world.run(60.0)
+    world.start_operator()  # a death that was on its way may have come
     world.collect_garbage()
     world.run(120.0)
     if not world.story.faults["watch-loss"] and (reason := unjustified(world)):
