@@ -33,6 +33,7 @@ class Chaos:
     Attributes:
         lose: how many of the next events of pods are lost without a trace.
         replay: after so many of the next events of pods the one before comes once more.
+        unheard: the pod whose create is carried out, while its answer and its event are lost.
         slow_writes: so many of the next writes are under way for 5 s.
         most_calls: more than any life needs; then the operator asks without pause.
         rate: share of calls and events that something happens to.
@@ -49,6 +50,7 @@ class Chaos:
     lose: int = 0
     replay: int = 0
     slow_writes: int = 0
+    unheard: str = ""
     down_until: float = 0.0
     fatal: tuple[int, str] | None = None
     refuse: Refuse | None = None
@@ -60,6 +62,14 @@ class Chaos:
 
     def strike(self, kind: str, what: str, phase: str | None = None) -> None:
         self.story.fault(self.now(), kind, phase or self.phase(), what)
+
+    def loses(self, resource: str, event: WatchEvent) -> bool:
+        """Whether this event is one that a scenario wants lost."""
+        if resource == "pods" and self.lose:
+            self.lose -= 1
+            return True
+        named = f'"name":"{self.unheard}"'.encode()
+        return bool(self.unheard) and event.kind == "ADDED" and named in event.object
 
     def pick(self, kinds: tuple[str, ...]) -> str | None:
         """A fault for this call or event, or none."""
@@ -140,6 +150,8 @@ class FaultyApi:
         if fate == "before":
             await self._death(f"before {verb} {what}")
         fault = fate if fate in CALL_FAULTS else chaos.pick(CALL_FAULTS)
+        if verb == "create" and what == f"pods {chaos.unheard}":
+            fault = "answer-lost"
         if fault == "conflict" and verb != "patch":
             fault = "answer-lost"
         if chaos.slow_writes:
@@ -178,10 +190,7 @@ class FaultyApi:
         self, resource: str, event: WatchEvent, before: list[WatchEvent]
     ) -> AsyncIterator[WatchEvent]:
         chaos = self._chaos
-        fault = chaos.pick(chaos.watch_faults)
-        if resource == "pods" and chaos.lose:
-            chaos.lose -= 1
-            fault = "watch-loss"
+        fault = "watch-loss" if chaos.loses(resource, event) else chaos.pick(chaos.watch_faults)
         if fault is not None:
             chaos.strike(fault, f"{resource} {event.kind}")
         if fault == "watch-broken":

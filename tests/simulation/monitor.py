@@ -32,7 +32,7 @@ class Monitor:
         self.jobs: dict[str, Object] = {}
         self.created: dict[Created, str] = {}
         self.created_again_blindly = 0
-        self.knew: Callable[[str], bool] = lambda _: True
+        self.saw_go: Callable[[str], bool] = lambda _: True
         self.damaged: set[tuple[str, int]] = set()
         self.broken: list[str] = []
         self.by_operator = 0
@@ -77,7 +77,7 @@ class Monitor:
             # a pod that came and went while no operator looked, before the gang was on record as created,
             # cannot be told from one that was never created
             record = (status.get("attempts") or [{}])[-1]
-            known = "createdAt" in record or self.knew(self.created[new])
+            known = "createdAt" in record or self.saw_go(self.created[new])
             self._must(not known, f"pod {name} was there before: its attempt number is used again")
             self.created_again_blindly += 1
         self.created[new] = meta["uid"]

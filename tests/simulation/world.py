@@ -67,7 +67,8 @@ class World:
 
     def run(self, seconds: float) -> None:
         """Let time pass; then say what broke."""
-        self.loop.run_until_complete(_sleep(seconds))
+        self.loop.call_later(seconds, self.loop.stop)
+        self.loop.run_forever()
         if self._died:
             self._died = False
             self.kill_operator()
@@ -82,7 +83,7 @@ class World:
             self.operator = Operator(FaultyApi(self.api, self.chaos), self.clock, self.monitor)
             self.operator.start(self.loop)
             self._tasks.extend(self.operator.tasks)
-            self.monitor.knew = self.operator.store.knows
+            self.monitor.saw_go = self.operator.store.saw_go
 
     def kill_operator(self) -> None:
         if self.operator is not None:
@@ -321,10 +322,6 @@ class World:
         orphans = [p["metadata"]["name"] for p in self.pods() if owner(p) not in jobs]
         if orphans:
             raise Broken(f"pods without their job: {orphans}")
-
-
-async def _sleep(seconds: float) -> None:
-    await asyncio.sleep(seconds)
 
 
 def label(pod: Object, name: str) -> str:

@@ -9,7 +9,7 @@ import orjson
 import structlog
 
 from llmtrain_api import Job, JobStatus
-from llmtrain_api.names import PLURAL
+from llmtrain_api.names import LABEL_ATTEMPT, LABEL_JOB_UID, LABEL_RANK, PLURAL
 
 from ..kube.api import ApiError, ClusterApi, Object
 from ..kube.pods import decode_pod
@@ -46,6 +46,20 @@ class Applier:
         await self._api.patch_status(PLURAL, meta.namespace, meta.name, body)
         return True
 
+    async def learns_of_pods(self, job: Job) -> bool:
+        """Ask the API server itself for the job's pods. Returns whether any of them is news.
+
+        A create may have been carried out though its answer was lost, and its event may be late: without
+        this, the next gang could start beside a pod that nobody knows of.
+
+        Raises:
+            ApiError: it could not be asked.
+        """
+        selector = f"{LABEL_JOB_UID}={job.metadata.uid}"
+        listing = await self._api.list("pods", job.metadata.namespace, selector)
+        news = [pod for pod in map(decode_pod, listing.items) if self._store.upsert(pod)]
+        return bool(news)
+
     async def act(self, job: Job, actions: tuple[Action, ...]) -> Refusal | None:
         """Carry out actions: children that pods need first, in order; then pods, together.
 
@@ -74,7 +88,11 @@ class Applier:
         return next((a for a in answers if isinstance(a, Refusal)), None)
 
     async def _create(self, job: Job, action: Create) -> Refusal | None:
-        name = action.manifest["metadata"]["name"]
+        meta = action.manifest["metadata"]
+        name = meta["name"]
+        if action.resource == "pods" and self._is_lost(job, meta["labels"]):
+            # it came and went since the plan was made: the next plan makes a new attempt of it
+            return None
         try:
             created = await self._api.create(action.resource, job.metadata.namespace, action.manifest)
         except ApiError as error:
@@ -88,6 +106,10 @@ class Applier:
         log.info("created", **_who(job), resource=action.resource, name=name)
         self._remember(action.resource, created)
         return None
+
+    def _is_lost(self, job: Job, labels: dict[str, str]) -> bool:
+        lost = self._store.lost(job.metadata.uid, int(labels[LABEL_ATTEMPT]))
+        return int(labels[LABEL_RANK]) in lost
 
     async def _already_there(self, job: Job, resource: str, name: str) -> Refusal | None:
         """A name is ours only if its owner is this very job: one of the same name may just be going."""

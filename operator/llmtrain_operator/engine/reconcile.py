@@ -108,6 +108,10 @@ class Reconciler:
         if wrote:
             await self._tell(job, decision.status, now)
             self._known.jobs[key] = job.model_copy(update={"status": decision.status})
+        creates_pods = any(isinstance(a, Create) and a.resource == "pods" for a in decision.actions)
+        if creates_pods and await self._applier.learns_of_pods(job):
+            self._queue.add_after(key, 0.0)
+            return
         refusal = await self._applier.act(job, decision.actions)
         self._again(key, job, decision, wrote, refusal)
 

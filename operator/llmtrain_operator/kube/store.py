@@ -31,9 +31,9 @@ class PodStore:
         """The pod with that UID."""
         return self._pods.get(uid)
 
-    def knows(self, uid: str) -> bool:
-        """Whether that pod is there or was."""
-        return uid in self._pods or uid in self._gone
+    def saw_go(self, uid: str) -> bool:
+        """Whether that pod is known to be gone."""
+        return uid in self._gone
 
     def of_job(self, job_uid: str) -> tuple[Pod, ...]:
         """A job's pods, by attempt and rank."""

@@ -173,11 +173,6 @@ def the_deleted_come_back(patch: Patch) -> None:
 
 
 @mutant
-def own_creates_wait_for_the_watch(patch: Patch) -> None:
-    patch.setattr(apply.Applier, "_remember", lambda *_: None)
-
-
-@mutant
 def deletions_between_two_lists_go_unnoticed(patch: Patch) -> None:
     def replace_all(self: store.PodStore, pods: Any, _: int) -> list[Pod]:
         return [pod for pod in pods if self.upsert(pod)]
@@ -205,6 +200,14 @@ def a_410_is_ignored(patch: Patch) -> None:
 
     patch.setattr(reflector.PodReflector, "_watch", watch)
     patch.setattr(reflector, "RELIST_SECONDS", 1e12)
+
+
+@mutant
+def a_gang_starts_without_a_fresh_look(patch: Patch) -> None:
+    async def nothing_new(*_: object) -> bool:
+        return False
+
+    patch.setattr(apply.Applier, "learns_of_pods", nothing_new)
 
 
 # -- the end, and the ways there --------------------------------------------------------------------------
