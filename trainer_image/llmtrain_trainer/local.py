@@ -28,12 +28,11 @@ from llmtrain_api import (
     Results,
     parse_manifest,
 )
-from llmtrain_api.names import ENV_HOLDER, ENV_NODE_RANK, EXIT_INTERRUPTED
+from llmtrain_api.names import ENV_HOLDER, ENV_METRICS_PORT, ENV_NODE_RANK, EXIT_INTERRUPTED
 
 from . import launcher
 from .checkpoint.ownership import owned
 from .files import read_json, write_json
-from .output import ENV_METRICS_PORT
 
 RUN = "run.json"
 MOST_PROCESSES = 2

@@ -60,7 +60,7 @@ def look(seen: Observed, now: datetime) -> Situation:
     mistakes: tuple[str, ...] = ()
     try:
         spec = parse_spec(seen.job.spec, strict=False)
-        mistakes = tuple(cluster_mistakes(spec))
+        mistakes = () if seen.settings.file_outputs else tuple(cluster_mistakes(spec))
     except InvalidJob as invalid:
         mistakes = tuple(invalid.mistakes)
     attempt = seen.job.status.attempt
