@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import shutil
 import sys
 import time
 from dataclasses import dataclass
@@ -114,31 +115,30 @@ def decide(kept: Kept | None, document: Object, runs: Path, output: Path) -> Wor
     if kept.job.status.phase is Phase.SUCCEEDED:
         once = parse_manifest(document)[1].output.if_exists is IfExists.FAIL
         return None if once and not different else new
-    if kept.job.status.phase is Phase.FAILED:
-        return Work(reopened(kept, document["spec"]), True, runs, output)
+    status = kept.job.status
+    step = f"step {status.checkpoint.step}" if status.checkpoint else "the beginning"
+    if status.phase is Phase.FAILED:
+        note = f"tries again from {step}; attempt {status.attempt} was the last that failed"
+        return Work(reopened(kept, document["spec"]), True, runs, output, note)
     if different:
         raise Refused(
             f"{kept.job.metadata.name} is under way with another spec: {'; '.join(different)}",
             "put that back to go on, or add --new for a new job (output.ifExists says what of its folder)",
         )
-    return Work(kept.raw, True, runs, output)
+    return Work(kept.raw, True, runs, output, f"goes on from {step}, where it was stopped")
 
 
 def opening(metadata: Metadata, changed: str, work: Work) -> list[str]:
     """The first lines."""
-    job = Job.model_validate(work.job)
     lines = [f"{metadata.name}: without Kubernetes; pods are processes"]
-    if changed:
-        lines.append(changed)
-    if work.goes_on and job.status.attempt is not None:
-        step = job.status.checkpoint.step if job.status.checkpoint else 0
-        since = f"step {step}" if step else "the beginning"
-        lines.append(f"goes on where it was stopped, after attempt {job.status.attempt}: from {since}")
+    lines += [line for line in (changed, work.note) if line]
     return [*lines, f"output: {work.output}   Ctrl-C saves a checkpoint and stops", ""]
 
 
 def follow(work: Work, keep: Keep, table: Table, request: Request) -> int:
     """Run the job and tell how it went."""
+    # logs of another job of this name, or pods of a runner that was killed
+    shutil.rmtree(keep.folder / "pods" if work.goes_on else keep.folder, ignore_errors=True)
     keep.folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     with keep.log.open("a", buffering=1) as log:

@@ -37,7 +37,6 @@ from .volumes import LOOPBACK
 GRACE_SECONDS = 30
 STOP_SECONDS = 600.0
 """For ranks to save when a person stops the job; a second signal does not wait."""
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Broken(Exception):
@@ -51,6 +50,7 @@ class Work:
     Attributes:
         job: the object: new, or as it was kept.
         goes_on: whether it was kept.
+        note: why it goes on, for the person who waits.
         runs: folder of claims.
         output: folder that the job writes to.
     """
@@ -59,6 +59,7 @@ class Work:
     goes_on: bool
     runs: Path
     output: Path
+    note: str = ""
 
 
 class Runner:
@@ -91,14 +92,17 @@ class Runner:
             Broken: see the log.
         """
         loop = asyncio.get_running_loop()
-        for number in SIGNALS:
+        # nohup has its way
+        heard = [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN else []
+        heard += [signal.SIGINT, signal.SIGTERM]
+        for number in heard:
             loop.add_signal_handler(number, self._ask)
         try:
             async with Servers() as servers:
                 await self._live(await self._settings(servers))
         finally:
             await self._kubelet.close()
-            for number in SIGNALS:
+            for number in heard:
                 loop.remove_signal_handler(number)
         return self._job
 
@@ -114,7 +118,7 @@ class Runner:
             ca_certificate=authority.certificate.decode(),
             grace_seconds=GRACE_SECONDS,
             file_outputs=True,
-            interrupted_attempt=self._job.status.attempt if self._work.goes_on else None,
+            interrupted_attempt=interrupted(self._job) if self._work.goes_on else None,
         )
 
     async def _live(self, settings: PlanSettings) -> None:
@@ -186,7 +190,7 @@ class Runner:
     def _reported(self, pod: Pod) -> None:
         """A report came in: it shows at once, though it is put on record more seldom."""
         self._wake(pod)
-        if not self._is_over():
+        if self._table.live and not self._is_over():
             self._table.show(self._job, self._newest())
 
     def _wake(self, pod: Pod) -> None:
@@ -197,6 +201,12 @@ class Runner:
         if self._asked.is_set():
             self._kubelet.kill()
         self._asked.set()
+
+
+def interrupted(job: Job) -> int | None:
+    """The attempt that was under way when an earlier runner ended, if its gang had been created."""
+    attempts = job.status.attempts
+    return attempts[-1].number if attempts and attempts[-1].created_at is not None else None
 
 
 async def _first(*events: asyncio.Event) -> None:

@@ -19,6 +19,9 @@ class Table:
 
     A terminal that is gone must not stop a job: what cannot be written is lost.
 
+    Attributes:
+        live: whether the row is redrawn in place; else a row is a line, and reports between are left out.
+
     Args:
         out: where to.
         live: whether the row is redrawn in place.
@@ -35,7 +38,7 @@ class Table:
         columns: Callable[[], int] = lambda: shutil.get_terminal_size().columns,
     ) -> None:
         self._out = out
-        self._live = live
+        self.live = live
         self._clock = clock
         self._columns = columns
         self._status: JobStatus | None = None
@@ -53,7 +56,7 @@ class Table:
         self._status = job.status
         row = texts.row(job, progress, now)
         stamped = [f"{now.astimezone():%H:%M:%S}  {line}" for line in told]
-        if self._live:
+        if self.live:
             self._row = row
             self._write(stamped)
             return
@@ -76,7 +79,7 @@ class Table:
 
     def _write(self, lines: list[str]) -> None:
         text = "".join(line + "\n" for line in lines)
-        if self._live:
+        if self.live:
             text = self._over(text)
         if not text:
             return
@@ -84,7 +87,7 @@ class Table:
             self._out.write(text)
             self._out.flush()
         except (OSError, ValueError):
-            self._live = False
+            self.live = False
 
     def _over(self, text: str) -> str:
         """The text in place of the row that was drawn, and the row below it."""

@@ -56,7 +56,8 @@ def news(old: JobStatus, new: JobStatus) -> list[str]:
         lines.append(f"Resumed: attempt {new.attempt} goes on from step {step}")
     if new.checkpoint and new.checkpoint != old.checkpoint:
         lines.append(f"Checkpoint: step {new.checkpoint.step} is committed")
-    if new.waiting and new.waiting != old.waiting:
+    # the old gang goes within a second here, as every restart tells
+    if new.waiting and new.waiting != old.waiting and new.waiting.reason != "OldPodsTerminating":
         lines.append(f"Waiting: {new.waiting.reason}: {new.waiting.message}")
     return lines
 

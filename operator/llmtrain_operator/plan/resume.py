@@ -17,12 +17,12 @@ STOPPED = "stopped on request"
 def go_on(s: Situation) -> Plan | None:
     """The next attempt after one that was stopped on request.
 
-    That is nobody's failure: it takes nothing from a budget and is not waited for. An attempt whose pods were
-    not all created yet has done nothing, and is created as it is.
+    That is nobody's failure: it takes nothing from a budget and is not waited for. An attempt of which
+    nothing was created yet is created as it is.
     """
     if s.attempt is None or s.attempt != s.seen.settings.interrupted_attempt:
         return None
-    if s.this_attempt.created_at is None:
+    if s.this_attempt.created_at is None and not s.current:
         return None
     found = evidence(s)
     closed = close_attempt(
