@@ -5,9 +5,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from llmtrain_api import Job, JobStatus, Phase, Restarts, parse_spec
 from llmtrain_api.names import OUTPUT_MOUNT, PLURAL
@@ -39,25 +40,25 @@ class Keep:
         self.log = runs / FOLDER / f"{key}.log"
         self._file = runs / FOLDER / f"{key}.json"
         self._lock = runs / FOLDER / f"{key}.lock"
-        self._held: IO[str] | None = None
 
-    def lock(self) -> None:
-        """Be the only one that runs this job, until this process ends.
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Be the only one that runs this job. A process that dies holds nothing.
 
         Raises:
-            Busy: somebody else does.
+            Busy: somebody else runs it.
         """
         self._lock.parent.mkdir(parents=True, exist_ok=True)
-        held = self._lock.open("a+")
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            held.seek(0)
-            raise Busy(held.read().strip()) from None
-        held.truncate(0)
-        held.write(str(os.getpid()))
-        held.flush()
-        self._held = held
+        with self._lock.open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise Busy(file.read().strip()) from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
 
     def load(self) -> Kept | None:
         """What was kept; None when there is nothing that can be read."""

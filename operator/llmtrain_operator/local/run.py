@@ -48,6 +48,22 @@ class Request:
     command: str
 
 
+@dataclass(frozen=True)
+class Manifest:
+    """A job to run.
+
+    Attributes:
+        asked: the spec as it was written.
+        document: the manifest as it is run here.
+        spec: its spec.
+    """
+
+    metadata: Metadata
+    asked: JobSpec
+    document: Object
+    spec: JobSpec
+
+
 class Refused(Exception):
     """It cannot be run as it is: one line a reason."""
 
@@ -59,30 +75,38 @@ class Refused(Exception):
 def run(request: Request, out: TextIO) -> int:
     """Run it; the exit code: 0 succeeded, 1 failed, 2 refused, 75 stopped with a checkpoint."""
     try:
-        metadata, asked, document, spec = read(request)
-        keep = Keep(request.runs, metadata.namespace, metadata.name)
-        keep.lock()
-        output = (request.output or output_folder(spec.output.uri, request.runs)).absolute()
-        kept = None if request.new else keep.load()
-        work = decide(kept, document, request.runs, output)
+        manifest = read(request)
+        keep = Keep(request.runs, manifest.metadata.namespace, manifest.metadata.name)
+        with keep.locked():
+            return run_alone(request, manifest, keep, out)
     except Refused as refused:
         for reason in refused.reasons:
             print(f"{request.manifest}: {reason}", file=sys.stderr)
-        return MISTAKE
     except Busy as busy:
-        print(f"{metadata.name} is run by another process already (pid {busy})", file=sys.stderr)
-        return MISTAKE
+        print(f"{request.manifest}: another process runs this job (pid {busy})", file=sys.stderr)
+    return MISTAKE
+
+
+def run_alone(request: Request, manifest: Manifest, keep: Keep, out: TextIO) -> int:
+    """Run it while nobody else can.
+
+    Raises:
+        Refused: it cannot be run as it is.
+    """
+    output = (request.output or output_folder(manifest.spec.output.uri, request.runs)).absolute()
+    kept = None if request.new else keep.load()
+    work = decide(kept, manifest.document, request.runs, output)
+    table = Table(out, live=out.isatty())
     if work is None:
         assert kept is not None
-        print(f"{metadata.name} is complete already (output.ifExists: new or resume trains again)", file=out)
-        return tell_end(kept.job, keep, output, request, None, Table(out, live=False))
-    table = Table(out, live=out.isatty())
-    table.say(*opening(metadata, said(asked, spec), work))
+        table.say(f"{kept.job.metadata.name} is complete already (--new, or output.ifExists, trains again)")
+        return tell_end(kept.job, keep, output, request, None, table)
+    table.say(*opening(manifest, work))
     return follow(work, keep, table, request)
 
 
-def read(request: Request) -> tuple[Metadata, JobSpec, Object, JobSpec]:
-    """The manifest as it is written, and as it is run here.
+def read(request: Request) -> Manifest:
+    """The manifest, made to fit this machine.
 
     Raises:
         Refused: with every mistake in it.
@@ -95,7 +119,7 @@ def read(request: Request) -> tuple[Metadata, JobSpec, Object, JobSpec]:
         document = yaml.safe_load(request.manifest.read_text())
         metadata, asked = parse_manifest(document)
         document = fitted(document, asked, len(gpus()), request.wishes)
-        return metadata, asked, document, parse_manifest(document)[1]
+        return Manifest(metadata, asked, document, parse_manifest(document)[1])
     except (OSError, yaml.YAMLError) as error:
         raise Refused(str(error)) from None
     except InvalidJob as invalid:
@@ -128,9 +152,10 @@ def decide(kept: Kept | None, document: Object, runs: Path, output: Path) -> Wor
     return Work(kept.raw, True, runs, output, f"goes on from {step}, where it was stopped")
 
 
-def opening(metadata: Metadata, changed: str, work: Work) -> list[str]:
+def opening(manifest: Manifest, work: Work) -> list[str]:
     """The first lines."""
-    lines = [f"{metadata.name}: without Kubernetes; pods are processes"]
+    changed = said(manifest.asked, manifest.spec)
+    lines = [f"{manifest.metadata.name}: without Kubernetes; pods are processes"]
     lines += [line for line in (changed, work.note) if line]
     return [*lines, f"output: {work.output}   Ctrl-C saves a checkpoint and stops", ""]
 
