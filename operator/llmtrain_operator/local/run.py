@@ -99,7 +99,9 @@ def run_alone(request: Request, manifest: Manifest, keep: Keep, out: TextIO) -> 
     table = Table(out, live=out.isatty())
     if work is None:
         assert kept is not None
-        table.say(f"{kept.job.metadata.name} is complete already (--new, or output.ifExists, trains again)")
+        table.say(
+            f"{kept.job.metadata.name} is complete already; output.ifExists: new or resume would train again"
+        )
         return tell_end(kept.job, keep, output, request, None, table)
     table.say(*opening(manifest, work))
     return follow(work, keep, table, request)
