@@ -19,7 +19,7 @@ from trainer.helpers import DEADLINE, ROOT, spec
 
 from llmtrain_trainer.output import Output
 
-STEPS = 150
+STEPS = 60
 pytestmark = pytest.mark.timeout(600)
 
 
@@ -109,7 +109,8 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         told.until(lambda: told.output.committed(), "a first checkpoint")
         [rank] = processes(told.folder / ".llmtrain/tiny/pods", "-u -m llmtrain_trainer.worker", "/tiny-0-1")
         os.kill(rank, signal.SIGKILL)
-        told.until(lambda: "Resumed: attempt 1" in told.text(), "attempt 1")
+        rows = told.output.logs(1) / "metrics.jsonl"
+        told.until(lambda: rows.exists() and len(rows.read_text().splitlines()) > 2, "steps of attempt 1")
         told.end(signal.SIGINT)
         told.start()
         told.until(lambda: "Resumed: attempt 2" in told.text(), "attempt 2")
@@ -143,7 +144,7 @@ def test_ctrl_c_saves_a_checkpoint_and_tells_how_to_go_on(story: Story) -> None:
     assert story.codes[0] == 75, text
     saved = re.search(r"stopped; step (\d+) is saved", text)
     assert saved, text
-    assert int(saved[1]) == story.committed[0] >= resumed(text, 1)
+    assert int(saved[1]) == story.committed[0] > resumed(text, 1)
     assert "llmtrain_operator.local run" in text[saved.end() :]
     assert story.left[0] == []
 

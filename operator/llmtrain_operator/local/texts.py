@@ -103,10 +103,8 @@ def succeeded(results: Results | None, root: Path, seconds: float | None) -> lis
         )
     if results.eval_loss is not None and results.unigram_entropy is not None:
         beyond = results.unigram_entropy - results.eval_loss
-        lines.append(
-            f"  unigram entropy   {results.unigram_entropy:.3f} nat a token, "
-            f"so {beyond:.3f} was learnt beyond counts"
-        )
+        learnt = f"so {beyond:.3f} was learnt beyond counts" if beyond > 0 else "not reached yet"
+        lines.append(f"  unigram entropy   {results.unigram_entropy:.3f} nat a token, {learnt}")
     if results.sample and results.sample.strip():
         lines += ["  sample", *(f"    {line}" for line in results.sample.strip().splitlines())]
     return [
