@@ -108,11 +108,13 @@ async def test_exit_code_termination_message_and_log(tmp_path: Path) -> None:
         await node.start("good", "echo hello; echo done > $LLMTRAIN_TERMINATION_LOG; echo kept > $OUT/file")
         await node.start("bad", "echo some words; exit 3")
         await node.start("killed", "kill -9 $$")
-        good, bad, killed = [await node.ended(name) for name in ("good", "bad", "killed")]
+        await node.start("silent", "echo to the log only")
+        good, bad, killed, silent = [await node.ended(name) for name in ("good", "bad", "killed", "silent")]
         assert (good["phase"], good["exitCode"], good["reason"]) == ("Succeeded", 0, "Completed")
         assert good["message"] == "done\n"
         assert (bad["phase"], bad["exitCode"], bad["message"]) == ("Failed", 3, "some words\n")
         assert killed["exitCode"] == 137
+        assert silent["message"] == "", "a log is no message of a success"
         assert (tmp_path / "logs" / "good.log").read_text() == "hello\n"
         assert (tmp_path / "runs" / "claim" / "file").read_text() == "kept\n"
         assert list((tmp_path / "pods").iterdir()) == [], "private folders go with their pods"

@@ -84,6 +84,7 @@ class Runner:
         self._kubelet = Kubelet(self._api, ground, self._tokens)
         self._over, self._asked = asyncio.Event(), asyncio.Event()
         self._job = Job.model_validate(work.job)
+        self._progress: Progress | None = None
 
     async def run(self) -> Job:
         """The job as it is in the end: over, or stopped.
@@ -185,7 +186,8 @@ class Runner:
         """Progress as last reported, which may be newer than what is on record."""
         attempt = self._job.status.attempt
         last = None if attempt is None else self._book.last(self._job.metadata.uid, attempt)
-        return None if last is None else progress_of(last)
+        self._progress = self._progress if last is None else progress_of(last)
+        return self._progress
 
     def _reported(self, pod: Pod) -> None:
         """A report came in: it shows at once, though it is put on record more seldom."""

@@ -64,9 +64,8 @@ class Table:
         changed = self._row is None or self._row[:-1] != row[:-1]
         first = self._row is None
         self._row = row
-        self._write(
-            [*stamped, *([texts.HEADER] if first else []), *([texts.aligned(row)] if changed else [])]
-        )
+        header, line = texts.aligned(row)
+        self._write([*stamped, *([header] if first else []), *([line] if changed else [])])
 
     def begin_at(self, status: JobStatus) -> None:
         """What is known already is no news."""
@@ -96,6 +95,6 @@ class Table:
             self._drawn = 0
             return before + text
         width = self._columns()
-        drawn = [texts.HEADER[:width], texts.aligned(self._row)[:width]]
+        drawn = [line[:width] for line in texts.aligned(self._row)]
         self._drawn = len(drawn)
         return before + text + "".join(line + "\n" for line in drawn)

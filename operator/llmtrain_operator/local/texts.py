@@ -11,7 +11,7 @@ from ..engine.events import Event, events_between
 from ..plan.status import duration_text
 
 COLUMNS = ("NAME", "PHASE", "NODES", "STEP", "PROGRESS", "LOSS", "TOKENS/S", "ETA", "RESTARTS", "AGE")
-WIDTHS = (12, 10, 5, 11, 8, 7, 8, 6, 8, 4)
+WIDTHS = (4, 10, 5, 9, 8, 6, 8, 5, 8, 5)
 TAIL_LINES = 12
 
 
@@ -40,12 +40,14 @@ def row(job: Job, progress: Progress | None, now: datetime) -> tuple[str, ...]:
     )
 
 
-def aligned(cells: tuple[str, ...]) -> str:
-    """Cells under their columns."""
-    return "   ".join(cell.ljust(width) for cell, width in zip(cells, WIDTHS, strict=True)).rstrip()
-
-
-HEADER = aligned(COLUMNS)
+def aligned(cells: tuple[str, ...]) -> tuple[str, str]:
+    """A header and the cells under it. Widths depend on the name alone, so that rows stand under one header."""
+    widths = (max(len(cells[0]), WIDTHS[0]), *WIDTHS[1:])
+    header, row = (
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in (COLUMNS, cells)
+    )
+    return header, row
 
 
 def news(old: JobStatus, new: JobStatus) -> list[str]:
