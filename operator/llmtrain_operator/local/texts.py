@@ -43,11 +43,8 @@ def row(job: Job, progress: Progress | None, now: datetime) -> tuple[str, ...]:
 def aligned(cells: tuple[str, ...]) -> tuple[str, str]:
     """A header and the cells under it. Widths depend on the name alone, so that rows stand under one header."""
     widths = (max(len(cells[0]), WIDTHS[0]), *WIDTHS[1:])
-    header, row = (
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in (COLUMNS, cells)
-    )
-    return header, row
+    header, line = ("  ".join(map(str.ljust, cells_of, widths)).rstrip() for cells_of in (COLUMNS, cells))
+    return header, line
 
 
 def news(old: JobStatus, new: JobStatus) -> list[str]:
