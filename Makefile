@@ -12,8 +12,8 @@ demo: ## a two-node Kubernetes on this machine, the operator in it, one job from
 demo-down: ## end all that the demo started
 	@hack/cluster down
 
-try: ## the same manifest on this machine without Kubernetes
-	@$(VENV)/bin/python -m llmtrain_trainer try examples/tiny-llama.yaml
+try: ## the same manifest and the same operator on this machine without Kubernetes
+	@LLMTRAIN_COMMAND="make try" $(VENV)/bin/python -m llmtrain_operator.local run examples/tiny-llama.yaml
 
 test: ## every layer of tests (hack/test --help: some of them)
 	@hack/lint

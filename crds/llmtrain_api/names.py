@@ -41,6 +41,8 @@ METRICS_PORT = 9400
 ENV_JOB_FILE = "LLMTRAIN_JOB_FILE"
 ENV_NODE_RANK = "LLMTRAIN_NODE_RANK"
 ENV_TERMINATION_LOG = "LLMTRAIN_TERMINATION_LOG"
+ENV_METRICS_PORT = "LLMTRAIN_METRICS_PORT"
+"""Port of a worker's /metrics; 0 = none."""
 ENV_HOLDER = "LLMTRAIN_HOLDER"
 """Who holds the fence of an attempt: the pod's UID, so that two pods of one name can be told apart."""
 

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
 
 import kopf
 import structlog
-from aiohttp import web
 
 from llmtrain_api.names import API_VERSION, CRD_NAME, PLURAL
 
@@ -25,6 +21,7 @@ from .report.auth import TokenAuthenticator
 from .report.book import ReportBook
 from .report.server import ReportServer
 from .report.tls import ensure_authority, server_context
+from .serve import Servers, background
 from .settings import Settings
 from .types import PlanSettings, Pod
 
@@ -50,49 +47,6 @@ async def wait_for_crd(api: HttpApi) -> None:
             log.warning("api-not-ready", reason=str(error))
         await asyncio.sleep(1)
     raise NotInstalled(f"CustomResourceDefinition {CRD_NAME} is not served; install the chart or the CRD")
-
-
-class Servers:
-    """HTTP servers that go down together."""
-
-    def __init__(self) -> None:
-        self._runners: list[web.AppRunner] = []
-
-    async def add(self, app: web.Application, port: int, tls: ssl.SSLContext | None) -> None:
-        """Serve on every address of the pod."""
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        self._runners.append(runner)
-        await web.TCPSite(runner, port=port, ssl_context=tls).start()
-
-    async def __aenter__(self) -> Servers:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for runner in self._runners:
-            await runner.cleanup()
-
-
-@asynccontextmanager
-async def background(*loops: Coroutine[object, object, None]) -> AsyncIterator[asyncio.Event]:
-    """Run loops that must never end. Yields an event that is set when one does.
-
-    Raises:
-        Exception: what the loop that ended raised, after the body is through.
-    """
-    ended = asyncio.Event()
-    tasks = [asyncio.create_task(loop) for loop in loops]
-    for task in tasks:
-        task.add_done_callback(lambda _: ended.set())
-    try:
-        yield ended
-    finally:
-        for task in tasks:
-            task.cancel()
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-    for result in results:
-        if isinstance(result, Exception):
-            raise result
 
 
 async def operate(settings: Settings) -> None:

@@ -96,7 +96,12 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class PlanSettings:
-    """What the installation says, for every job."""
+    """What the installation says, for every job.
+
+    Attributes:
+        file_outputs: whether a ``file://`` output outlives the pod that writes it, as on a laptop.
+        interrupted_attempt: the attempt that a person stopped together with everything that ran it.
+    """
 
     trainer_image: str
     report_url: str | None
@@ -104,6 +109,8 @@ class PlanSettings:
     image_pull_policy: str = "IfNotPresent"
     grace_seconds: int = 30
     evidence_seconds: float = 5.0
+    file_outputs: bool = False
+    interrupted_attempt: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,14 @@ from llmtrain_api import (
 from llmtrain_operator.plan import plan
 from llmtrain_operator.plan.restart import failures_without_advance
 from llmtrain_operator.plan.status import duration_text, progress_interval
-from llmtrain_operator.types import Create, DeletePod, Observed, PodPhase, Refusal, RefusalKind
+from llmtrain_operator.types import (
+    Create,
+    DeletePod,
+    Observed,
+    PodPhase,
+    Refusal,
+    RefusalKind,
+)
 
 
 def running(attempt: int = 0, **changes: object) -> JobStatus:

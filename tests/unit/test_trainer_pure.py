@@ -166,9 +166,7 @@ def test_a_person_reads_progress_as_a_sentence() -> None:
     assert json.dumps(event)
 
 
-@pytest.mark.parametrize(
-    "module", ["llmtrain_trainer.launcher", "llmtrain_trainer.__main__", "llmtrain_trainer.local"]
-)
+@pytest.mark.parametrize("module", ["llmtrain_trainer.launcher", "llmtrain_trainer.__main__"])
 def test_the_launcher_never_imports_torch(module: str) -> None:
     code = (
         f"import sys, {module}; print([m for m in ('torch', 'numpy', 'transformers', 'deepspeed') "

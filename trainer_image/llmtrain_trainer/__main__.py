@@ -36,12 +36,6 @@ def _stage(name: str) -> Verb:
     return run
 
 
-def _try(arguments: argparse.Namespace) -> int:
-    from .local import run
-
-    return run(arguments.manifest, arguments.output, arguments.processes)
-
-
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(prog="llmtrain-trainer", description=__doc__)
@@ -70,10 +64,6 @@ def parser() -> argparse.ArgumentParser:
     generate.add_argument("--prompt", default="", help="how the text begins")
     generate.add_argument("--tokens", type=int, default=64, help="tokens to add (default: 64)")
     generate.add_argument("--seed", type=int, default=0, help="seed of the sampling (default: 0)")
-    local = verb("try", _try, "Run a manifest on this machine, without Kubernetes.", job=False)
-    local.add_argument("manifest", help="YAML of an LLMTrainingJob")
-    local.add_argument("--output", help="output folder (default: ./runs/CLAIM/FOLDER)")
-    local.add_argument("--processes", type=int, help="ranks (default: nodes x processes, 2 at most)")
     return top
 
 

@@ -102,11 +102,9 @@ def _stage_failure(verb: str, code: int, text: str) -> Exception:
 class Gang:
     """torchrun on this node."""
 
-    def __init__(
-        self, job: JobFile, job_path: str, output: Output, node_rank: int, stop: Stop, *, human: bool
-    ) -> None:
+    def __init__(self, job: JobFile, job_path: str, output: Output, node_rank: int, stop: Stop) -> None:
         self.job, self.job_path, self.output, self.stop = job, job_path, output, stop
-        self.node_rank, self.human = node_rank, human
+        self.node_rank = node_rank
         local = job.spec.local_world_size
         self.ranks = range(node_rank * local, (node_rank + 1) * local)
         self.log = output.logs(job.attempt) / f"torchrun-{node_rank}.log"
@@ -135,7 +133,7 @@ class Gang:
         cores = len(os.sched_getaffinity(0))
         env.setdefault("OMP_NUM_THREADS", str(max(1, cores // self.job.spec.local_world_size)))
         torchrun = process.start(self.command(), env, self.log)
-        shown = _Tail(self.output.rank_log(self.job.attempt, self.ranks[0]), human=self.human)
+        shown = _Tail(self.output.rank_log(self.job.attempt, self.ranks[0]))
         asked = False
         try:
             while torchrun.poll() is None:
@@ -205,8 +203,8 @@ def _tail(path: Path, size: int = TAIL) -> str:
 class _Tail:
     """Copies a growing log to standard output, so that ``kubectl logs`` shows how training goes."""
 
-    def __init__(self, path: Path, *, human: bool) -> None:
-        self._path, self._show = path, log.relay(human=human)
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tail", daemon=True)
         self._thread.start()
@@ -227,7 +225,7 @@ class _Tail:
                 rest += file.read()
                 *lines, rest = rest.split("\n")
                 for line in lines:
-                    self._show(line)
+                    print(line, flush=True)
                 if last:
                     return
                 self._ended.wait(POLL)

@@ -41,8 +41,8 @@ EXIT_CODES = {Outcome.COMPLETE: 0, Outcome.FENCED: EXIT_FENCED, Outcome.INTERRUP
 class Launcher:
     """One node's part of one attempt."""
 
-    def __init__(self, job: JobFile, path: str, node_rank: int, *, human: bool = False) -> None:
-        self.job, self.path, self.node_rank, self.human = job, path, node_rank, human
+    def __init__(self, job: JobFile, path: str, node_rank: int) -> None:
+        self.job, self.path, self.node_rank = job, path, node_rank
         self.stop = Stop()
         self.output: Output | None = None
         self.start: Start | None = None
@@ -82,7 +82,7 @@ class Launcher:
         self._await_master()
         log.get().info("starting torchrun", node_rank=self.node_rank, nodes=self.job.spec.nodes)
         output = self.start.output
-        Gang(self.job, self.path, output, self.node_rank, self.stop, human=self.human).run()
+        Gang(self.job, self.path, output, self.node_rank, self.stop).run()
         if self.node_rank:
             return None
         return self._export(self.start)
@@ -212,11 +212,11 @@ def finished(output: Output, job: JobFile) -> Results | None:
     return Results.model_validate(marker["results"])
 
 
-def launch(path: str, *, human: bool = False) -> int:
+def launch(path: str) -> int:
     """Run one node of an attempt and write its termination message; the exit code."""
     process.adopt_orphans()
     node_rank = int(os.environ.get(ENV_NODE_RANK, "0"))
-    log.configure(human=human or None)
+    log.configure()
     try:
         job = read_job(path)
     except ConfigError as error:
@@ -227,8 +227,8 @@ def launch(path: str, *, human: bool = False) -> int:
         )
         print(f"error: {error}", file=sys.stderr)
         return EXIT_CONFIG
-    log.configure(human=human or None, job=job.job.name, attempt=job.attempt)
-    launcher = Launcher(job, str(Path(path).resolve()), node_rank, human=human)
+    log.configure(job=job.job.name, attempt=job.attempt)
+    launcher = Launcher(job, str(Path(path).resolve()), node_rank)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, launcher.stop.ask)
     message = launcher.run()

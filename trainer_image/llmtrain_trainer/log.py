@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from datetime import timedelta
 from typing import Any
 
@@ -65,15 +63,3 @@ def configure(*, human: bool | None = None, **context: Any) -> None:
 def get() -> Any:
     """The logger."""
     return structlog.get_logger()
-
-
-def relay(*, human: bool) -> Callable[[str], None]:
-    """Prints a rank's lines: as they are, or its events as sentences."""
-
-    def show(line: str) -> None:
-        if human and line.startswith("{"):
-            with contextlib.suppress(ValueError, KeyError, TypeError):
-                line = sentence(json.loads(line))
-        print(line, flush=True)
-
-    return show

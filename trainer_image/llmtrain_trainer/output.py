@@ -6,8 +6,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-ENV_METRICS_PORT = "LLMTRAIN_METRICS_PORT"
-"""Port of /metrics; 0 = none."""
 STEP = re.compile(r"step-(\d+)")
 
 

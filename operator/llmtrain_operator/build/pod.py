@@ -101,8 +101,9 @@ def _mounts(spec: JobSpec) -> list[Manifest]:
         {"name": "config", "mountPath": CONFIG_DIR, "readOnly": True},
         {"name": "token", "mountPath": TOKEN_DIR, "readOnly": True},
         {"name": "scratch", "mountPath": SCRATCH_MOUNT},
-        {"name": "output", "mountPath": OUTPUT_MOUNT},
     ]
+    if output_location(spec.output.uri).claim:
+        mounts.append({"name": "output", "mountPath": OUTPUT_MOUNT})
     dataset = dataset_location(spec.dataset.name)
     if dataset and dataset.claim:
         mounts.append({"name": "dataset", "mountPath": DATASET_MOUNT, "readOnly": True})
@@ -117,8 +118,10 @@ def _volumes(job: Job, spec: JobSpec, attempt: int) -> list[Manifest]:
         {"name": "config", "configMap": {"name": names.config_name(job.metadata.name, attempt)}},
         {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}},
         {"name": "scratch", "emptyDir": {}},
-        _claim("output", output_location(spec.output.uri).claim),
     ]
+    output = output_location(spec.output.uri)
+    if output.claim:
+        volumes.append(_claim("output", output.claim))
     dataset = dataset_location(spec.dataset.name)
     if dataset and dataset.claim:
         volumes.append(_claim("dataset", dataset.claim))
@@ -128,7 +131,7 @@ def _volumes(job: Job, spec: JobSpec, attempt: int) -> list[Manifest]:
     return volumes
 
 
-def _claim(name: str, claim: str | None) -> Manifest:
+def _claim(name: str, claim: str) -> Manifest:
     return {"name": name, "persistentVolumeClaim": {"claimName": claim}}
 
 

@@ -13,6 +13,7 @@ from .attempt import clear_old_attempts, create_gang
 from .finish import close, succeed
 from .lifecycle import begin, leave_deleted, refuse
 from .restart import recover
+from .resume import go_on
 from .situation import look
 from .status import observe
 
@@ -22,6 +23,7 @@ POLICIES = (
     begin,  # first sight: put attempt 0 on record before anything exists
     close,  # finished: nothing may run on
     succeed,  # rank 0 is done: write the results
+    go_on,  # a person stopped the attempt with all that ran it: the next one, at no cost
     recover,  # a rank failed: root cause, budget, next attempt on record
     clear_old_attempts,  # no pod of a new attempt before the last of the old one is gone
     create_gang,  # Service, ConfigMap, all pods at once

@@ -59,7 +59,7 @@ class Situation:
 
 def look(seen: Observed, now: datetime) -> Situation:
     """Sort the observation."""
-    spec, mistakes = _read(orjson.dumps(seen.job.spec, option=orjson.OPT_SORT_KEYS))
+    spec, mistakes = _read(orjson.dumps(seen.job.spec, option=orjson.OPT_SORT_KEYS), seen.settings.file_outputs)
     attempt = seen.job.status.attempt
     return Situation(
         seen=seen,
@@ -73,13 +73,13 @@ def look(seen: Observed, now: datetime) -> Situation:
 
 
 @lru_cache(maxsize=4096)
-def _read(raw: bytes) -> tuple[JobSpec | None, tuple[str, ...]]:
+def _read(raw: bytes, file_outputs: bool) -> tuple[JobSpec | None, tuple[str, ...]]:
     """A spec changes seldom and is looked at often: reading it is a quarter of a plan's time."""
     try:
         spec = parse_spec(orjson.loads(raw), strict=False)
     except InvalidJob as invalid:
         return None, tuple(invalid.mistakes)
-    return spec, tuple(cluster_mistakes(spec))
+    return spec, () if file_outputs else tuple(cluster_mistakes(spec))
 
 
 def cluster_mistakes(spec: JobSpec) -> list[str]:

@@ -23,6 +23,18 @@ class Reviewer(Protocol):
         ...
 
 
+class Authenticator(Protocol):
+    """Knows whose token it is."""
+
+    async def pod_uid(self, token: str) -> str | None:
+        """UID of the pod that the token was given to; None for a token that is not valid.
+
+        Raises:
+            ApiError: it cannot be told now.
+        """
+        ...
+
+
 class TokenAuthenticator:
     """Asks the API server who a token belongs to; remembers the answer for two minutes.
 

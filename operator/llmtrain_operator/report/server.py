@@ -15,7 +15,7 @@ from llmtrain_api.names import REPORT_PATH
 from ..kube.api import ApiError
 from ..kube.store import PodStore
 from ..types import Pod
-from .auth import TokenAuthenticator
+from .auth import Authenticator
 from .book import ReportBook
 
 MAX_BODY_BYTES = 64 * 1024
@@ -27,7 +27,7 @@ class ReportServer:
 
     def __init__(
         self,
-        authenticator: TokenAuthenticator,
+        authenticator: Authenticator,
         store: PodStore,
         book: ReportBook,
         reported: Callable[[Pod], None],

@@ -6,10 +6,9 @@ import os
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
-from llmtrain_api.names import METRICS_PORT
+from llmtrain_api.names import ENV_METRICS_PORT, METRICS_PORT
 
 from .. import log
-from ..output import ENV_METRICS_PORT
 
 
 class Metrics:

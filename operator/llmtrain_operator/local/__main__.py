@@ -1,0 +1,83 @@
+"""``llmtrain``: jobs on this machine, without Kubernetes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from .fit import Wishes
+from .run import Request, run
+
+ENV_COMMAND = "LLMTRAIN_COMMAND"
+"""What a person types to get here, where a script stands between."""
+EPILOG = """\
+The job lives as in a cluster: the same decisions, a gang of pods, attempts, restarts from the newest
+checkpoint. Pods are local processes; claims are folders, pvc://CLAIM/FOLDER is ./runs/CLAIM/FOLDER.
+
+Ctrl-C saves a checkpoint and stops; the same command goes on from there, also after kill -9. A second Ctrl-C
+does not wait for the checkpoint.
+
+exit codes: 0 succeeded, 1 failed, 2 a mistake in the manifest, 75 stopped
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="llmtrain", description=__doc__)
+    verbs = top.add_subparsers(dest="verb", required=True)
+    sub = verbs.add_parser(
+        "run",
+        help="run an LLMTrainingJob on this machine",
+        description="Run an LLMTrainingJob on this machine, without Kubernetes.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    sub.add_argument("manifest", type=Path, help="YAML of an LLMTrainingJob")
+    sub.add_argument(
+        "--output", type=Path, metavar="DIR", help="output folder (default: as the manifest says)"
+    )
+    sub.add_argument(
+        "--runs", type=Path, metavar="DIR", default=Path("runs"), help="folder of claims (default: ./runs)"
+    )
+    sub.add_argument("--nodes", type=_count, metavar="N", help="pods (default: the manifest's, 2 at most)")
+    sub.add_argument(
+        "--processes-per-node", type=_count, metavar="N", help="training processes a pod (default: what fits)"
+    )
+    sub.add_argument("--new", action="store_true", help="a new job, whatever an earlier run of it has left")
+    return top
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return value
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a verb; the exit code."""
+    words = sys.argv[1:] if argv is None else argv
+    asked = parser().parse_args(words)
+    request = Request(
+        manifest=asked.manifest,
+        runs=asked.runs.absolute(),
+        output=asked.output.absolute() if asked.output else None,
+        wishes=Wishes(asked.nodes, asked.processes_per_node),
+        new=asked.new,
+        command=os.environ.get(ENV_COMMAND) or _typed(words),
+    )
+    return run(request, sys.stdout)
+
+
+def _typed(words: list[str]) -> str:
+    """The command as a person can type it again, less ``--new``, which would not go on."""
+    program = Path(sys.argv[0])
+    name = [sys.executable, "-m", "llmtrain_operator.local"] if program.suffix == ".py" else [program.name]
+    return shlex.join([*name, *(word for word in words if word != "--new")])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""A manifest made to fit this machine. PURE."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llmtrain_api import JobSpec
+
+from ..kube.api import Object
+
+MOST_PODS = 2
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the command line says; None = what fits."""
+
+    nodes: int | None = None
+    processes: int | None = None
+
+
+def fitted(document: Object, spec: JobSpec, have: int, wishes: Wishes) -> Object:
+    """The manifest with a gang that this machine can run.
+
+    At most two training processes, unless more are asked for; one pod where there are GPUs. The global batch
+    is as it was, whatever the world size.
+
+    Args:
+        document: the manifest.
+        spec: the same, understood.
+        have: GPUs of this machine.
+        wishes: of the person who runs it.
+    """
+    gpus = spec.gpus_per_node if have else 0
+    nodes = wishes.nodes or min(spec.nodes, 1 if gpus else MOST_PODS)
+    gpus = min(gpus, have // nodes)
+    processes = wishes.processes or (1 if gpus or nodes > 1 else min(spec.local_world_size, MOST_PODS))
+    gang = {"nodes": nodes, "gpusPerNode": gpus, "processesPerNode": processes}
+    return {**document, "spec": {**document["spec"], **gang}}
+
+
+def said(spec: JobSpec, to: JobSpec) -> str:
+    """What was changed, in one line; empty when nothing was."""
+    if (spec.nodes, spec.local_world_size, spec.gpus_per_node) == (
+        to.nodes,
+        to.local_world_size,
+        to.gpus_per_node,
+    ):
+        return ""
+    return (
+        f"this machine: {_gang(to)} instead of {_gang(spec)}; "
+        f"the global batch stays {to.training.global_batch_size}"
+    )
+
+
+def _gang(spec: JobSpec) -> str:
+    unit = "GPU" if spec.gpus_per_node else "CPU process"
+    count = spec.local_world_size
+    plural = ("s" if unit == "GPU" else "es") if count > 1 else ""
+    return f"{spec.nodes} {'node' if spec.nodes == 1 else 'nodes'} x {count} {unit}{plural}"

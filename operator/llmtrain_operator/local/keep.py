@@ -1,0 +1,171 @@
+"""A job between two runs of this program: its object in a file, and who may run it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from llmtrain_api import Job, JobStatus, Phase, Restarts, parse_spec
+from llmtrain_api.names import OUTPUT_MOUNT, PLURAL
+
+from ..build.storage import output_location
+from ..kube.api import Object
+from ..plan.lifecycle import resolve
+from .memory import MemoryApi
+
+FOLDER = ".llmtrain"
+IMAGE = "local"
+
+
+class Busy(Exception):
+    """Another process runs this job."""
+
+
+class Keep:
+    """The files of one job below the runs folder.
+
+    Attributes:
+        folder: its logs and, while it runs, its pods' private folders.
+        log: what this program does, as JSON lines.
+    """
+
+    def __init__(self, runs: Path, namespace: str, name: str) -> None:
+        key = name if namespace == "default" else f"{namespace}.{name}"
+        self.folder = runs / FOLDER / key
+        self.log = runs / FOLDER / f"{key}.log"
+        self._file = runs / FOLDER / f"{key}.json"
+        self._lock = runs / FOLDER / f"{key}.lock"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Be the only one that runs this job. A process that dies holds nothing.
+
+        Raises:
+            Busy: somebody else runs it.
+        """
+        self._lock.parent.mkdir(parents=True, exist_ok=True)
+        with self._lock.open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise Busy(file.read().strip()) from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+    def load(self) -> Kept | None:
+        """What was kept; None when there is nothing that can be read."""
+        try:
+            raw = json.loads(self._file.read_text())
+            return Kept(raw["object"], Job.model_validate(raw["object"]), raw["output"])
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def save(self, found: Object, output: str) -> None:
+        """Keep the object as it is now."""
+        temporary = self._file.with_suffix(".tmp")
+        with temporary.open("w") as file:
+            json.dump({"output": output, "object": found}, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self._file)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A job of an earlier run of this program.
+
+    Attributes:
+        raw: the object.
+        job: the same, understood.
+        output: the folder that it was told to write to.
+    """
+
+    raw: Object
+    job: Job
+    output: str
+
+
+class KeptApi(MemoryApi):
+    """The API in memory, with the job's object on disk before anything is done that follows from it."""
+
+    def __init__(self, keep: Keep, output: str) -> None:
+        super().__init__()
+        self._keep = keep
+        self._output = output
+
+    async def create(self, resource: str, namespace: str, body: Object) -> Object:
+        """Create one object."""
+        return self._kept(resource, await super().create(resource, namespace, body))
+
+    async def patch_status(self, resource: str, namespace: str, name: str, patch: Object) -> Object:
+        """Merge patch of a status."""
+        return self._kept(resource, await super().patch_status(resource, namespace, name, patch))
+
+    def restore(self, body: Object) -> None:
+        """The job as it was kept: with its UID and status."""
+        self._put(PLURAL, "ADDED", body)
+
+    def _kept(self, resource: str, found: Object) -> Object:
+        if resource == PLURAL:
+            self._keep.save(found, self._output)
+        return found
+
+
+def output_folder(uri: str, runs: Path) -> Path:
+    """Where an output lies here: ``pvc://CLAIM/FOLDER`` is ``runs/CLAIM/FOLDER``."""
+    found = output_location(uri)
+    if found.claim is None:
+        return Path(found.path)
+    return runs / found.claim / found.path.removeprefix(OUTPUT_MOUNT).lstrip("/")
+
+
+def owned(output: Path, uid: str) -> Path | None:
+    """The folder that a job really writes to: its output, or with ``ifExists: new`` one beside or in it."""
+    for root in (output, output.with_name(f"{output.name}-{uid[:8]}"), output / f"run-{uid[:8]}"):
+        try:
+            if json.loads((root / "OWNER").read_text()).get("jobUid") == uid:
+                return root
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+def changes(old: Object, new: Object) -> list[str]:
+    """Fields of two specs that differ, with the earlier value."""
+    before, after = (_flat(parse_spec(spec, strict=False).to_json(), "spec") for spec in (old, new))
+    return [
+        f"{path} was {before.get(path, 'not set')}"
+        for path in sorted(before.keys() | after.keys())
+        if before.get(path) != after.get(path)
+    ]
+
+
+def _flat(value: object, path: str) -> dict[str, object]:
+    if not isinstance(value, dict):
+        return {path: value}
+    return {p: v for key, inner in value.items() for p, v in _flat(inner, f"{path}.{key}").items()}
+
+
+def reopened(kept: Kept, spec: Object) -> Object:
+    """A failed job, applied once more: its number of attempts goes on, as its output knows it, and all that
+    counted against it is forgotten."""
+    old = kept.job.status
+    status = JobStatus(
+        phase=Phase.STARTING,
+        attempt=old.attempt,
+        restarts=Restarts(),
+        checkpoint=old.checkpoint,
+        attempts=old.attempts[-1:],
+        resolved=resolve(parse_spec(spec, strict=False), IMAGE),
+        conditions=[c for c in old.conditions if c.type == "Accepted"],
+    )
+    meta = kept.raw["metadata"] | {"generation": kept.job.metadata.generation + 1}
+    return {**kept.raw, "metadata": meta, "spec": spec, "status": status.to_json()}

@@ -1,0 +1,221 @@
+"""One job on this machine: every part of the operator, with the API in memory and pods as processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import orjson
+
+from llmtrain_api import Job, Phase, Progress
+from llmtrain_api.names import PLURAL
+
+from ..build.storage import output_location
+from ..engine.reconcile import KnownJobs, Reconciler
+from ..engine.workqueue import WorkQueue
+from ..kube.api import Object
+from ..kube.pods import decode_pod
+from ..kube.reflector import PodReflector
+from ..kube.store import PodStore
+from ..plan.status import progress_of
+from ..report.book import ReportBook
+from ..report.server import ReportServer
+from ..report.tls import ensure_authority, server_context
+from ..serve import Servers, background
+from ..types import PlanSettings, Pod
+from .intake import JobIntake
+from .keep import IMAGE, Keep, KeptApi
+from .machine import gpus
+from .processes import Ground, Kubelet
+from .table import Table
+from .tokens import PodTokens
+from .volumes import LOOPBACK
+
+GRACE_SECONDS = 30
+STOP_SECONDS = 600.0
+"""For ranks to save when a person stops the job; a second signal does not wait."""
+
+
+class Broken(Exception):
+    """A loop that never ends has ended: a bug, told in the log."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What to run.
+
+    Attributes:
+        job: the object: new, or as it was kept.
+        goes_on: whether it was kept.
+        note: why it goes on, for the person who waits.
+        runs: folder of claims.
+        output: folder that the job writes to.
+    """
+
+    job: Object
+    goes_on: bool
+    runs: Path
+    output: Path
+    note: str = ""
+
+
+class Runner:
+    """Runs one job to its end, or until a person stops it."""
+
+    def __init__(self, work: Work, keep: Keep, table: Table) -> None:
+        self._work, self._table = work, table
+        meta = work.job["metadata"]
+        self._key = (str(meta.get("namespace", "default")), str(meta["name"]))
+        self._api = KeptApi(keep, str(work.output))
+        self._store, self._book, self._queue = PodStore(), ReportBook(), WorkQueue()
+        self._known, self._tokens = KnownJobs(), PodTokens()
+        place = output_location(work.job["spec"]["output"]["uri"]).path
+        ground = Ground(
+            claims=work.runs,
+            pods=keep.folder / "pods",
+            logs=keep.folder / "logs",
+            instead={place: work.output},
+            environ=os.environ,
+            gpus=gpus(),
+        )
+        self._kubelet = Kubelet(self._api, ground, self._tokens)
+        self._over, self._asked = asyncio.Event(), asyncio.Event()
+        self._job = Job.model_validate(work.job)
+        self._progress: Progress | None = None
+
+    async def run(self) -> Job:
+        """The job as it is in the end: over, or stopped.
+
+        Raises:
+            Broken: see the log.
+        """
+        loop = asyncio.get_running_loop()
+        # nohup has its way
+        heard = [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN else []
+        heard += [signal.SIGINT, signal.SIGTERM]
+        for number in heard:
+            loop.add_signal_handler(number, self._ask)
+        try:
+            async with Servers() as servers:
+                await self._live(await self._settings(servers))
+        finally:
+            await self._kubelet.close()
+            for number in heard:
+                loop.remove_signal_handler(number)
+        return self._job
+
+    async def _settings(self, servers: Servers) -> PlanSettings:
+        """Serve progress reports; what the installation says."""
+        authority = await ensure_authority(self._api, self._key[0], "llmtrain-tls")
+        server = ReportServer(self._tokens, self._store, self._book, self._reported, lambda _: None)
+        tls = server_context(authority, ["localhost"])
+        port = await servers.add(server.application(), 0, tls, host=LOOPBACK)
+        return PlanSettings(
+            trainer_image=IMAGE,
+            report_url=f"https://localhost:{port}",
+            ca_certificate=authority.certificate.decode(),
+            grace_seconds=GRACE_SECONDS,
+            file_outputs=True,
+            interrupted_attempt=interrupted(self._job) if self._work.goes_on else None,
+        )
+
+    async def _live(self, settings: PlanSettings) -> None:
+        reflector = PodReflector(self._api, self._store, self._wake)
+        reconciler = self._reconciler(settings)
+        loops = (
+            self._kubelet.run(),
+            reflector.run(),
+            JobIntake(self._api, self._queue.add).run(),
+            self._watch(),
+            reconciler.run(reflector.synced, 1),
+        )
+        async with background(*loops) as ended:
+            await self._apply()
+            await _first(self._over, self._asked, ended)
+        if self._over.is_set():
+            return
+        if not self._asked.is_set():
+            raise Broken("a part of the runner ended")
+        await self._stop(settings)
+
+    async def _apply(self) -> None:
+        if self._work.goes_on:
+            self._table.begin_at(self._job.status)
+            self._api.restore(self._work.job)
+        else:
+            await self._api.create(PLURAL, self._key[0], self._work.job)
+
+    async def _stop(self, settings: PlanSettings) -> None:
+        """Save and end: nothing is decided while pods end, then it goes on record how they did."""
+        self._table.say("stopping: every rank saves a checkpoint (once more ends them at once)")
+        await self._kubelet.stop(STOP_SECONDS)
+        listing = await self._api.list("pods", "", "")
+        self._store.replace(map(decode_pod, listing.items), int(listing.resource_version))
+        attempt = self._job.status.attempt
+        await self._reconciler(replace(settings, interrupted_attempt=attempt)).reconcile(self._key)
+        self._take(await self._api.get(PLURAL, *self._key))
+
+    def _reconciler(self, settings: PlanSettings) -> Reconciler:
+        return Reconciler(self._api, self._store, self._book, self._queue, settings, self._known)
+
+    async def _watch(self) -> None:
+        """Show what becomes of the job."""
+        listing = await self._api.list(PLURAL, "", "")
+        for raw in listing.items:
+            self._take(orjson.loads(raw))
+        async for event in self._api.watch(PLURAL, "", "", listing.resource_version):
+            self._take(orjson.loads(event.object))
+
+    def _take(self, raw: Object) -> None:
+        self._job = Job.model_validate(raw)
+        self._table.show(self._job, None if self._is_over() else self._newest())
+        if self._is_over():
+            self._over.set()
+
+    def _is_over(self) -> bool:
+        """Whether nothing more will come of it: ended, or refused."""
+        status = self._job.status
+        accepted = status.condition("Accepted")
+        refused = accepted is not None and accepted.status == "False"
+        return refused or status.phase in (Phase.SUCCEEDED, Phase.FAILED)
+
+    def _newest(self) -> Progress | None:
+        """Progress as last reported, which may be newer than what is on record."""
+        attempt = self._job.status.attempt
+        last = None if attempt is None else self._book.last(self._job.metadata.uid, attempt)
+        self._progress = self._progress if last is None else progress_of(last)
+        return self._progress
+
+    def _reported(self, pod: Pod) -> None:
+        """A report came in: it shows at once, though it is put on record more seldom."""
+        self._wake(pod)
+        if self._table.live and not self._is_over():
+            self._table.show(self._job, self._newest())
+
+    def _wake(self, pod: Pod) -> None:
+        self._queue.add((pod.namespace, pod.job))
+
+    def _ask(self) -> None:
+        """A signal came: the first asks for a checkpoint, the second does not wait for it."""
+        if self._asked.is_set():
+            self._kubelet.kill()
+        self._asked.set()
+
+
+def interrupted(job: Job) -> int | None:
+    """The attempt that was under way when an earlier runner ended, if its gang had been created."""
+    attempts = job.status.attempts
+    return attempts[-1].number if attempts and attempts[-1].created_at is not None else None
+
+
+async def _first(*events: asyncio.Event) -> None:
+    """Until one of them is set."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()

@@ -1,0 +1,116 @@
+"""What a person reads of a job. PURE."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from llmtrain_api import Failure, Job, JobStatus, Progress, Results
+
+from ..engine.events import Event, events_between
+from ..plan.status import duration_text
+
+COLUMNS = ("NAME", "PHASE", "NODES", "STEP", "PROGRESS", "LOSS", "TOKENS/S", "ETA", "RESTARTS", "AGE")
+WIDTHS = (4, 10, 5, 9, 8, 6, 8, 5, 8, 5)
+TAIL_LINES = 12
+
+
+def row(job: Job, progress: Progress | None, now: datetime) -> tuple[str, ...]:
+    """The cells that ``kubectl get llmjob`` shows.
+
+    Args:
+        job: the object.
+        progress: newer than the object's own, if there is a newer one.
+        now: the current moment.
+    """
+    status = job.status
+    shown = progress or status.progress or Progress()
+    began = job.metadata.creation_timestamp
+    return (
+        job.metadata.name,
+        status.phase.value if status.phase else "Pending",
+        status.workers.summary if status.workers else "",
+        shown.summary or "",
+        shown.percent_text or "",
+        shown.loss_text or "",
+        shown.tokens_per_second_text or "",
+        shown.eta_text or "",
+        str(status.restarts.total if status.restarts else 0),
+        duration_text((now - began).total_seconds()) if began else "",
+    )
+
+
+def aligned(cells: tuple[str, ...]) -> tuple[str, str]:
+    """A header and the cells under it. Widths depend on the name alone, so that rows stand under one header."""
+    widths = (max(len(cells[0]), WIDTHS[0]), *WIDTHS[1:])
+    header, line = ("  ".join(map(str.ljust, cells_of, widths)).rstrip() for cells_of in (COLUMNS, cells))
+    return header, line
+
+
+def news(old: JobStatus, new: JobStatus) -> list[str]:
+    """What a person wants to hear of one step from a status to the next."""
+    lines = [_event(event, new) for event in events_between(old, new) if event.reason != "Failed"]
+    step = _resumed(new)
+    if step is not None and step != _resumed(old):
+        lines.append(f"Resumed: attempt {new.attempt} goes on from step {step}")
+    if new.checkpoint and new.checkpoint != old.checkpoint:
+        lines.append(f"Checkpoint: step {new.checkpoint.step} is committed")
+    # the old gang goes within a second here, as every restart tells
+    if new.waiting and new.waiting != old.waiting and new.waiting.reason != "OldPodsTerminating":
+        lines.append(f"Waiting: {new.waiting.reason}: {new.waiting.message}")
+    return lines
+
+
+def _event(event: Event, status: JobStatus) -> str:
+    hint = status.failure.hint if status.failure and event.reason == "Restarting" else None
+    return f"{event.reason}: {event.message}" + (f" ({hint})" if hint else "")
+
+
+def _resumed(status: JobStatus) -> int | None:
+    """The step that the current attempt goes on from; None when it began at the beginning."""
+    return (status.attempts[-1].resumed_step or None) if status.attempts else None
+
+
+def failed(failure: Failure, logs: list[Path]) -> list[str]:
+    """A final failure: class, cause, what to do, the end of the log, where the rest lies."""
+    lines = [f"failed: {failure.failure_class.value}: {failure.message}"]
+    where = [f"rank {failure.rank}"] if failure.rank is not None else []
+    where += [f"exit code {failure.exit_code}"] if failure.exit_code is not None else []
+    lines += [f"  where   {', '.join(where)}"] if where else []
+    lines += [f"  hint    {failure.hint}"] if failure.hint else []
+    tail = (failure.log_tail or "").strip().splitlines()[-TAIL_LINES:]
+    lines += ["  log", *(f"    {line}" for line in tail)] if tail else []
+    return lines + [f"  more    {path}" for path in logs]
+
+
+def stopped(status: JobStatus, command: str) -> list[str]:
+    """What is saved and how to go on."""
+    step = status.checkpoint.step if status.checkpoint else 0
+    saved = f"step {step} is saved" if step else "nothing was saved yet"
+    return [f"stopped; {saved}. To go on, run the same command again:", f"  {command}"]
+
+
+def succeeded(results: Results | None, root: Path, seconds: float | None) -> list[str]:
+    """What was learnt and where everything lies."""
+    took = "done" if seconds is None else f"done in {duration_text(seconds)}"
+    if results is None:
+        return [f"{took}; everything lies in {root}"]
+    lines = [f"{took}: {results.steps} steps"]
+    if results.eval_loss is not None and results.perplexity is not None:
+        lines.append(
+            f"  held-out loss     {results.eval_loss:.3f} nat a token, perplexity {results.perplexity:.2f}"
+        )
+    if results.eval_loss is not None and results.unigram_entropy is not None:
+        beyond = results.unigram_entropy - results.eval_loss
+        learnt = f"so {beyond:.3f} was learnt beyond counts" if beyond > 0 else "not reached yet"
+        lines.append(f"  unigram entropy   {results.unigram_entropy:.3f} nat a token, {learnt}")
+    if results.sample and results.sample.strip():
+        lines += ["  sample", *(f"    {line}" for line in results.sample.strip().splitlines())]
+    return [
+        *lines,
+        "",
+        f"  {root / 'export'}  Hugging Face folder: AutoModelForCausalLM.from_pretrained(...)",
+        f"  {root / 'checkpoints'}  newest steps, each with a manifest",
+        f"  {root / 'logs'}  every rank's log and metrics.jsonl",
+        f"  {root / 'results.json'}  these numbers",
+    ]

@@ -1,0 +1,56 @@
+"""What a program of several servers and loops needs: they come up together and go down together."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+
+class Servers:
+    """HTTP servers that go down together."""
+
+    def __init__(self) -> None:
+        self._runners: list[web.AppRunner] = []
+
+    async def add(
+        self, app: web.Application, port: int, tls: ssl.SSLContext | None, host: str | None = None
+    ) -> int:
+        """Serve on every address of the pod, or on one. Returns the port, which 0 leaves to the system."""
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        self._runners.append(runner)
+        await web.TCPSite(runner, host, port=port, ssl_context=tls).start()
+        return int(runner.addresses[0][1])
+
+    async def __aenter__(self) -> Servers:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for runner in self._runners:
+            await runner.cleanup()
+
+
+@asynccontextmanager
+async def background(*loops: Coroutine[object, object, None]) -> AsyncIterator[asyncio.Event]:
+    """Run loops that must never end. Yields an event that is set when one does.
+
+    Raises:
+        Exception: what the loop that ended raised, after the body is through.
+    """
+    ended = asyncio.Event()
+    tasks = [asyncio.create_task(loop) for loop in loops]
+    for task in tasks:
+        task.add_done_callback(lambda _: ended.set())
+    try:
+        yield ended
+    finally:
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result

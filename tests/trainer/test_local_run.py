@@ -1,0 +1,196 @@
+"""``llmtrain run``: one job that loses a rank, is stopped by hand, loses its runner, and succeeds."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from trainer.helpers import DEADLINE, ROOT, spec
+
+from llmtrain_trainer.output import Output
+
+STEPS = 60
+pytestmark = pytest.mark.timeout(600)
+
+
+def processes(folder: Path, *words: str) -> list[int]:
+    """Processes that have this folder and all these words in their command."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if all(word in command for word in (str(folder), *words)):
+            found.append(int(path.name))
+    return found
+
+
+@dataclass
+class Story:
+    """One manifest, and each run of the same command."""
+
+    folder: Path
+    runs: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    codes: list[int] = field(default_factory=list)
+    left: list[list[int]] = field(default_factory=list)
+    committed: list[int] = field(default_factory=list)
+
+    @property
+    def output(self) -> Output:
+        return Output(self.folder / "checkpoints" / "tiny")
+
+    def command(self) -> list[str]:
+        module = [sys.executable, "-m", "llmtrain_operator.local"]
+        return [*module, "run", str(self.folder / "job.yaml"), "--runs", str(self.folder)]
+
+    def start(self) -> None:
+        env = os.environ | {"PYTHONPATH": f"{ROOT}/crds:{ROOT}/operator:{ROOT}/trainer_image"}
+        with self.log(len(self.runs)).open("wb") as log:
+            process = subprocess.Popen(
+                self.command(), env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        self.runs.append(process)
+
+    def log(self, number: int) -> Path:
+        return self.folder / f"run-{number}.log"
+
+    def text(self, number: int = -1) -> str:
+        return self.log(number if number >= 0 else len(self.runs) - 1).read_text()
+
+    def until(self, holds: Callable[[], object], what: str) -> None:
+        limit = time.monotonic() + DEADLINE
+        while not holds():
+            assert self.runs[-1].poll() is None, f"ended before {what}:\n{self.text()}"
+            assert time.monotonic() < limit, f"no {what} in time:\n{self.text()}"
+            time.sleep(0.005)
+
+    def end(self, number: int = 0) -> None:
+        """Send a signal, if any, and note how it ends and what it leaves."""
+        if number:
+            self.runs[-1].send_signal(number)
+        self.codes.append(self.runs[-1].wait(DEADLINE))
+        limit = time.monotonic() + 10
+        # the kernel tells the pods when the runner was killed: that takes a moment, and nobody waits for it
+        while processes(self.folder) and number == signal.SIGKILL and time.monotonic() < limit:
+            time.sleep(0.01)
+        self.left.append(processes(self.folder))
+        self.committed.append(max(self.output.committed(), default=0))
+
+    def object(self) -> dict[str, Any]:
+        kept = json.loads((self.folder / ".llmtrain" / "tiny.json").read_text())
+        found: dict[str, Any] = kept["object"]
+        return found
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    told = Story(tmp_path_factory.mktemp("laptop"))
+    asked = spec(
+        nodes=4,
+        processesPerNode=1,
+        training={"maxSteps": STEPS},
+        output={"uri": "pvc://checkpoints/tiny"},
+    )
+    head = {"apiVersion": "llmtrain.dev/v1alpha1", "kind": "LLMTrainingJob", "metadata": {"name": "tiny"}}
+    (told.folder / "job.yaml").write_text(json.dumps(head | {"spec": asked.to_json()}))
+    try:
+        told.start()
+        told.until(lambda: told.output.committed(), "a first checkpoint")
+        [rank] = processes(told.folder / ".llmtrain/tiny/pods", "-u -m llmtrain_trainer.worker", "/tiny-0-1")
+        os.kill(rank, signal.SIGKILL)
+        rows = told.output.logs(1) / "metrics.jsonl"
+        told.until(lambda: rows.exists() and len(rows.read_text().splitlines()) > 2, "steps of attempt 1")
+        told.end(signal.SIGINT)
+        told.start()
+        told.until(lambda: "Resumed: attempt 2" in told.text(), "attempt 2")
+        told.end(signal.SIGKILL)
+        told.start()
+        told.end()
+        yield told
+    finally:
+        for run in told.runs:
+            run.kill()
+            run.wait()
+
+
+def resumed(text: str, attempt: int) -> int:
+    found = re.search(rf"Resumed: attempt {attempt} goes on from step (\d+)", text)
+    assert found, text
+    return int(found[1])
+
+
+def test_a_killed_rank_is_explained_and_the_gang_goes_on_from_the_checkpoint(story: Story) -> None:
+    text = story.text(0)
+    assert "2 nodes x 1 CPU process instead of 4 nodes x 1 CPU process; the global batch stays 8" in text
+    assert "Restarting: Unknown: rank 1 was killed by signal 9" in text
+    before = text[: text.index("Restarting:")]
+    newest = max(int(step) for step in [*re.findall(r"Checkpoint: step (\d+)", before), 10])
+    assert resumed(text, 1) >= newest >= 10
+
+
+def test_ctrl_c_saves_a_checkpoint_and_tells_how_to_go_on(story: Story) -> None:
+    text = story.text(0)
+    assert story.codes[0] == 75, text
+    saved = re.search(r"stopped; step (\d+) is saved", text)
+    assert saved, text
+    assert int(saved[1]) == story.committed[0] > resumed(text, 1)
+    assert "llmtrain_operator.local run" in text[saved.end() :]
+    assert story.left[0] == []
+
+
+def test_the_same_command_goes_on_where_it_was_stopped(story: Story) -> None:
+    assert resumed(story.text(1), 2) == story.committed[0]
+
+
+def test_a_killed_runner_leaves_no_process_and_the_job_goes_on(story: Story) -> None:
+    assert story.codes[1] == -signal.SIGKILL
+    assert story.left[1] == []
+    assert resumed(story.text(2), 3) == story.committed[1]
+
+
+def test_it_succeeds_and_only_the_failure_was_counted(story: Story) -> None:
+    text = story.text(2)
+    assert story.codes[2] == 0, text
+    assert story.left[2] == []
+    found = story.object()
+    assert (found["status"]["phase"], found["status"]["attempt"]) == ("Succeeded", 3)
+    assert found["status"]["restarts"] == {"total": 1, "application": 1, "infrastructure": 0}
+    assert [a["number"] for a in found["status"]["attempts"]] == [0, 1, 2, 3]
+    assert found["status"]["results"]["steps"] == STEPS
+    assert (story.output.export / "model.safetensors").exists()
+    assert "held-out loss" in text
+    assert str(story.output.export) in text
+
+
+def test_no_log_holds_a_secret_and_no_private_folder_is_left(story: Story) -> None:
+    kept = story.folder / ".llmtrain"
+    assert not list(kept.rglob("pods/*"))
+    assert not list(kept.rglob("token"))
+    assert "PRIVATE KEY" not in "".join(p.read_text() for p in kept.rglob("*") if p.is_file())
+    first = json.loads((kept / "tiny.log").read_text().splitlines()[0])
+    assert "event" in first
+
+
+def test_run_again_it_is_complete_already(story: Story) -> None:
+    again = subprocess.run(
+        story.command(),
+        env=os.environ | {"PYTHONPATH": f"{ROOT}/crds:{ROOT}/operator:{ROOT}/trainer_image"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert again.returncode == 0, again.stderr
+    assert "is complete already" in again.stdout
+    assert story.object()["status"]["attempt"] == 3
