@@ -251,7 +251,7 @@ def live(seed: int) -> World:
         if rng.random() < 0.5:
             # nothing is lost for good: then minutes must do to converge
             world.chaos.watch_faults = tuple(f for f in WATCH_FAULTS if f != "watch-loss")
-        for _ in range(rng.randint(6, 20)):
+        for _ in range(rng.randint(7, 21)):
             rng.choices(acts, weights)[0](life)
             if world.operator is None:
                 world.run(rng.uniform(0.0, 5.0))

@@ -59,7 +59,9 @@ class Situation:
 
 def look(seen: Observed, now: datetime) -> Situation:
     """Sort the observation."""
-    spec, mistakes = _read(orjson.dumps(seen.job.spec, option=orjson.OPT_SORT_KEYS), seen.settings.file_outputs)
+    spec, mistakes = _read(
+        orjson.dumps(seen.job.spec, option=orjson.OPT_SORT_KEYS), seen.settings.file_outputs
+    )
     attempt = seen.job.status.attempt
     return Situation(
         seen=seen,
