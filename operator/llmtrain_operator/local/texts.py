@@ -41,7 +41,7 @@ def row(job: Job, progress: Progress | None, now: datetime) -> tuple[str, ...]:
 
 
 def aligned(cells: tuple[str, ...]) -> tuple[str, str]:
-    """A header and the cells under it. Widths depend on the name alone, so that rows stand under one header."""
+    """A header and the cells under it; widths depend on the name alone, so that rows line up."""
     widths = (max(len(cells[0]), WIDTHS[0]), *WIDTHS[1:])
     header, line = ("  ".join(map(str.ljust, cells_of, widths)).rstrip() for cells_of in (COLUMNS, cells))
     return header, line
