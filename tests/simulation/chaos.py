@@ -35,6 +35,7 @@ class Chaos:
         replay: after so many of the next events of pods the one before comes once more.
         unheard: the pod whose create is carried out, while its answer and its event are lost.
         slow_writes: so many of the next writes are under way for 5 s.
+        slow_lists: so many of the next lists of pods answer 5 s late, and tell what was there before.
         most_calls: more than any life needs; then the operator asks without pause.
         rate: share of calls and events that something happens to.
         fatal: (n, "before" | "after" | a fault): the fate of the operator's n-th write, counted from 1.
@@ -50,6 +51,7 @@ class Chaos:
     lose: int = 0
     replay: int = 0
     slow_writes: int = 0
+    slow_lists: int = 0
     unheard: str = ""
     down_until: float = 0.0
     fatal: tuple[int, str] | None = None
@@ -94,6 +96,9 @@ class FaultyApi:
     async def list(self, resource: str, namespace: str, selector: str) -> Listing:
         await self._reach("list", resource, self._chaos.pick(("lag", "throttled", "server-error", "timeout")))
         found = await self._real.list(resource, namespace, selector)
+        if resource == "pods" and self._chaos.slow_lists:
+            self._chaos.slow_lists -= 1
+            await asyncio.sleep(5.0)
         if self._chaos.pick(("lag",)):
             self._chaos.strike("list-old", resource)
             await asyncio.sleep(self._chaos.rng.uniform(0.1, 5.0))

@@ -184,6 +184,17 @@ def starts_go_unnoticed(world: World) -> None:
     assert world.phase() == "Running", f"{world.phase()} after a list"
 
 
+def a_list_is_overtaken(world: World) -> None:
+    """A list of pods is under way when a gang is created: its answer knows of no pod."""
+    world.start_operator()
+    world.run(700.0)  # by now the next end of the stream means a new list
+    world.chaos.slow_lists = 1
+    world.api.close_watches()
+    world.run(1.0)
+    world.apply()
+    world.run(10.0)
+
+
 def deletions_go_unnoticed(world: World) -> None:
     world.apply()
     world.up()
@@ -252,5 +263,6 @@ SCENARIOS: dict[Callable[[World], None], Expected] = {
     an_old_event_follows_a_deletion: Expected("Succeeded", 1, 4),
     a_pod_nobody_heard_of: Expected("Succeeded", 1, 4, blind=True),
     replaced_while_a_write_is_under_way: Expected("Succeeded", pods=4),
+    a_list_is_overtaken: Expected("Succeeded"),
     deletions_go_unnoticed: Expected("Succeeded", 1, 4),
 }

@@ -207,7 +207,7 @@ ACTS: tuple[tuple[int, Act], ...] = (
     (1, drain),
     (3, kubelet_confirms),
     (3, trains),
-    (1, gang_ends_well),
+    (2, gang_ends_well),
     (2, operator_dies),
     (3, operator_dies_at_a_write),
     (4, weather_changes),
