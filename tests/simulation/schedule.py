@@ -259,7 +259,7 @@ def live(seed: int) -> World:
             world.run(rng.choice([0.0, 0.1, 1.0]))
         quiesce(life)
         world.settle()
-        _judge_end(life)
+        judge_end(life)
     except (Broken, AssertionError) as error:
         error.story = world.story  # type: ignore[attr-defined]
         raise
@@ -287,7 +287,7 @@ def quiesce(life: Life) -> None:
         raise Broken(reason)
 
 
-def _judge_end(life: Life) -> None:
+def judge_end(life: Life) -> None:
     world, status = life.world, life.world.status()
     phase = world.phase()
     if phase == "Failed":

@@ -1,0 +1,87 @@
+"""The same world under hypothesis: it chooses the acts, and shrinks a broken life to the acts that matter.
+
+`test_schedules` lives many more lives; this one's gain is the short story of a failure.
+"""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from simulation.mutants.planted import MUTANTS
+from simulation.quiet import silence
+from simulation.schedule import ACTS, Act, Life, apply, judge_end, quiesce
+from simulation.world import World
+
+LIVES = settings(
+    max_examples=300,
+    stateful_step_count=20,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+pytestmark = pytest.mark.timeout(300)
+
+
+class JobLife(RuleBasedStateMachine):
+    """One job; each step is something that happens around it. The monitor judges each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.life: Life | None = None
+        self.broke = False
+
+    @initialize(seed=st.integers(0, 2**16), rate=st.sampled_from([0.0, 0.1, 0.3]))
+    def a_user_applies(self, seed: int, rate: float) -> None:
+        random.seed(seed)
+        world = World(seed)
+        self.life = Life(world, random.Random(seed))
+        world.start_operator()
+        apply(self.life)
+        world.chaos.rate = rate
+
+    @rule(act=st.sampled_from([act for _, act in ACTS]), pause=st.sampled_from([0.0, 0.1, 1.0]))
+    def something_happens(self, act: Act, pause: float) -> None:
+        assert self.life is not None
+        self.broke = True
+        act(self.life)
+        if self.life.world.operator is None:
+            self.life.world.run(2.0)
+            self.life.world.start_operator()
+        self.life.world.run(pause)
+        self.broke = False
+
+    def teardown(self) -> None:
+        if self.life is None:
+            return
+        try:
+            if not self.broke:
+                quiesce(self.life)
+                self.life.world.settle()
+                judge_end(self.life)
+        except AssertionError:
+            print(self.life.world.story.page())
+            raise
+        finally:
+            self.life.world.close()
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> None:
+    silence()
+
+
+def test_whatever_hypothesis_thinks_of_holds() -> None:
+    run_state_machine_as_test(JobLife, settings=LIVES)
+
+
+def test_it_finds_a_planted_bug() -> None:
+    """Without shrinking: that a bug is seen is enough here."""
+    with pytest.MonkeyPatch.context() as patch:
+        MUTANTS["acts_before_it_writes"](patch)
+        with pytest.raises(AssertionError):
+            run_state_machine_as_test(JobLife, settings=settings(LIVES, phases=[Phase.generate]))
