@@ -3,7 +3,18 @@
 from .base import ApiModel, Rule, Time, to_rfc3339
 from .errors import explain
 from .job import InvalidJob, Job, Metadata, parse_manifest, parse_spec
-from .spec import BuiltinModel, IfExists, JobSpec, ModelSpec, Precision, TrainingSpec
+from .layout import Layout, Place
+from .spec import (
+    BuiltinModel,
+    IfExists,
+    JobSpec,
+    ModelSpec,
+    Packing,
+    ParallelismSpec,
+    Precision,
+    Task,
+    TrainingSpec,
+)
 from .status import (
     Attempt,
     Checkpoint,
@@ -45,10 +56,14 @@ __all__ = [
     "JobIdentity",
     "JobSpec",
     "JobStatus",
+    "Layout",
     "Metadata",
     "ModelSpec",
     "Outcome",
+    "Packing",
+    "ParallelismSpec",
     "Phase",
+    "Place",
     "Precision",
     "Progress",
     "ProgressReport",
@@ -59,6 +74,7 @@ __all__ = [
     "Results",
     "Rule",
     "Stage",
+    "Task",
     "TerminationMessage",
     "Time",
     "TrainingSpec",

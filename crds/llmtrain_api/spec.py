@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from .base import ApiModel, Rule, RuledModel
+from .layout import Layout
 
 Quantity = Annotated[str, Field(max_length=20)] | int
 """A Kubernetes quantity, such as ``500m`` or ``4Gi``."""
@@ -49,7 +50,25 @@ class BuiltinModel(StrEnum):
     """Model families that are built from a configuration and a seed, without a download."""
 
     TINY_LLAMA = "builtin://tiny-llama"
+    TINY_QWEN = "builtin://tiny-qwen"
     TINY_GPT2 = "builtin://tiny-gpt2"
+    TINY_BERT = "builtin://tiny-bert"
+    TINY_T5 = "builtin://tiny-t5"
+
+
+class Task(StrEnum):
+    """What a family learns: the next token, masked tokens, or hidden spans."""
+
+    CAUSAL = "causal"
+    MASKED = "masked"
+    SEQ2SEQ = "seq2seq"
+
+
+class Packing(StrEnum):
+    """How documents share a row of tokens."""
+
+    CONCAT = "concat"
+    DOCUMENTS = "documents"
 
 
 class Precision(StrEnum):
@@ -84,16 +103,30 @@ def _kv_heads(model: ModelSpec) -> str | None:
     )
 
 
-def _gpt2_kv_heads(model: ModelSpec) -> str | None:
-    if model.name is BuiltinModel.TINY_GPT2 and model.num_kv_heads is not None:
-        return "numKvHeads is for Llama models; remove it for builtin://tiny-gpt2"
-    return None
+GROUPED = (BuiltinModel.TINY_LLAMA, BuiltinModel.TINY_QWEN)
+"""Families with key/value groups, and with embeddings that may be tied or not."""
+GROUPED_CEL = "self.name in ['builtin://tiny-llama', 'builtin://tiny-qwen']"
+
+
+def _grouped_only(model: ModelSpec) -> str | None:
+    if model.name in GROUPED or model.num_kv_heads is None:
+        return None
+    return f"numKvHeads is for Llama and Qwen models; remove it for {model.name}"
+
+
+def _tied_only(model: ModelSpec) -> str | None:
+    if model.name in GROUPED or not model.tied_embeddings:
+        return None
+    return f"tiedEmbeddings is for Llama and Qwen models; remove it: {model.name} always ties them"
 
 
 class ModelSpec(RuledModel):
     """The model to train. Sizes are those of the built-in families' configuration."""
 
-    name: BuiltinModel = Field(description="Model family: builtin://tiny-llama or builtin://tiny-gpt2.")
+    name: BuiltinModel = Field(
+        description="Model family, built from the sizes below: builtin://tiny-llama, tiny-qwen (Qwen3), "
+        "tiny-gpt2, tiny-bert or tiny-t5."
+    )
     hidden_size: int = Field(default=128, ge=8, le=16384, description="Width of the residual stream.")
     num_layers: int = Field(default=4, ge=1, le=256, description="Transformer blocks.")
     num_heads: int = Field(default=4, ge=1, le=256, description="Attention heads; divides hiddenSize.")
@@ -101,7 +134,7 @@ class ModelSpec(RuledModel):
         default=None,
         ge=1,
         le=256,
-        description="Key/value heads (Llama); divides numHeads. Default: numHeads.",
+        description="Key/value heads (Llama, Qwen); divides numHeads. Default: numHeads.",
     )
     intermediate_size: int | None = Field(
         default=None, ge=8, le=65536, description="Width of the feed-forward layer. Default: 4 x hiddenSize."
@@ -112,7 +145,9 @@ class ModelSpec(RuledModel):
         le=262144,
         description="Entries of the tokenizer that is trained on the dataset.",
     )
-    tied_embeddings: bool = Field(default=False, description="Share input and output embeddings (Llama).")
+    tied_embeddings: bool = Field(
+        default=False, description="Share input and output embeddings (Llama, Qwen; the others always do)."
+    )
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -128,12 +163,35 @@ class ModelSpec(RuledModel):
             _kv_heads,
         ),
         Rule(
-            "self.name != 'builtin://tiny-gpt2' || !has(self.numKvHeads)",
+            f"!has(self.numKvHeads) || {GROUPED_CEL}",
             ".numKvHeads",
-            "numKvHeads is for Llama models; remove it for builtin://tiny-gpt2",
-            _gpt2_kv_heads,
+            "numKvHeads is for Llama and Qwen models; remove it",
+            _grouped_only,
+        ),
+        Rule(
+            f"!self.tiedEmbeddings || {GROUPED_CEL}",
+            ".tiedEmbeddings",
+            "tiedEmbeddings is for Llama and Qwen models; remove it: the others always tie them",
+            _tied_only,
         ),
     )
+
+    @property
+    def task(self) -> Task:
+        """What the family learns."""
+        if self.name is BuiltinModel.TINY_BERT:
+            return Task.MASKED
+        return Task.SEQ2SEQ if self.name is BuiltinModel.TINY_T5 else Task.CAUSAL
+
+    @property
+    def kv_heads(self) -> int:
+        """Key/value heads."""
+        return self.num_kv_heads or self.num_heads
+
+    @property
+    def width(self) -> int:
+        """Width of the feed-forward layer."""
+        return self.intermediate_size or 4 * self.hidden_size
 
 
 class DatasetSpec(RuledModel):
@@ -182,8 +240,19 @@ class TrainingSpec(RuledModel):
     """How to train. Gradient accumulation follows from the batch sizes and the world size."""
 
     precision: Precision = Field(default=Precision.FP32, description="fp32 or bf16 (fp32 sums).")
-    zero_stage: Literal[1] = Field(
-        default=1, description="DeepSpeed ZeRO stage. Only 1 is proven equal to one process so far."
+    zero_stage: int | None = Field(
+        default=None,
+        ge=0,
+        le=3,
+        description="DeepSpeed ZeRO stage: 1 shards the optimizer, 2 also gradients, 3 also weights. "
+        "Unset: the lowest that fits into memory.",
+    )
+    activation_checkpointing: bool = Field(
+        default=False, description="Compute activations again in the backward pass instead of keeping them."
+    )
+    packing: Packing = Field(
+        default=Packing.CONCAT,
+        description="concat: documents of one row see each other; documents: they do not (decoder-only).",
     )
     max_steps: int | None = Field(
         default=None, ge=1, le=100_000_000, description="Optimizer steps. Set this or epochs."
@@ -220,6 +289,19 @@ class TrainingSpec(RuledModel):
             _micro_batch,
         ),
     )
+
+
+class ParallelismSpec(ApiModel):
+    """How each copy of the model is cut; the ranks that are left train on different data."""
+
+    tensor: int = Field(default=1, ge=1, le=64, description="Ranks that share each matrix.")
+    pipeline: int = Field(default=1, ge=1, le=256, description="Stages of consecutive layers.")
+    sequence: int = Field(default=1, ge=1, le=64, description="Ranks that share each sequence (Ulysses).")
+
+    @property
+    def ranks(self) -> int:
+        """Ranks of one copy of the model."""
+        return self.tensor * self.pipeline * self.sequence
 
 
 class CheckpointSpec(ApiModel):
@@ -297,17 +379,83 @@ def _processes(spec: JobSpec) -> str | None:
     return None
 
 
-def _batch_covers_world(spec: JobSpec) -> str | None:
-    world = spec.world_size
-    if spec.training.global_batch_size < world:
+def _divides(spec: JobSpec) -> str | None:
+    cut, world = spec.parallelism.ranks, spec.world_size
+    if world % cut == 0:
+        return None
+    return (
+        f"tensor x pipeline x sequence = {cut} does not divide the world size {world} (nodes x processes); "
+        "change one of them"
+    )
+
+
+def _batch_covers_data_ranks(spec: JobSpec) -> str | None:
+    ranks = spec.world_size // spec.parallelism.ranks
+    if spec.training.global_batch_size < ranks:
         return (
-            f"globalBatchSize {spec.training.global_batch_size} is smaller than the world size {world} "
-            f"(nodes x processes); use at least {world}"
+            f"globalBatchSize {spec.training.global_batch_size} is smaller than the {ranks} data-parallel "
+            f"ranks (world size / (tensor x pipeline x sequence)); use at least {ranks}"
+        )
+    return None
+
+
+def _whole_heads(spec: JobSpec) -> str | None:
+    cut, model = spec.parallelism, spec.model
+    for name, ranks in (("tensor", cut.tensor), ("sequence", cut.sequence)):
+        for field, heads in (("numHeads", model.num_heads), ("numKvHeads", model.kv_heads)):
+            if heads % ranks:
+                return f"{name} {ranks} does not divide model.{field} {heads}; change one of them"
+    return None
+
+
+def _whole_matrices(spec: JobSpec) -> str | None:
+    ranks, model = spec.parallelism.tensor, spec.model
+    if model.width % ranks:
+        return f"tensor {ranks} does not divide model.intermediateSize {model.width}; change one of them"
+    return None
+
+
+def _whole_sequences(spec: JobSpec) -> str | None:
+    ranks, length = spec.parallelism.sequence, spec.training.sequence_length
+    if length % ranks:
+        return f"sequence {ranks} does not divide training.sequenceLength {length}; change one of them"
+    return None
+
+
+def _stage_has_layers(spec: JobSpec) -> str | None:
+    if spec.parallelism.pipeline <= spec.model.num_layers:
+        return None
+    return (
+        f"pipeline {spec.parallelism.pipeline} is more than model.numLayers {spec.model.num_layers}; "
+        "each stage needs a layer"
+    )
+
+
+def _pipeline_zero(spec: JobSpec) -> str | None:
+    if spec.parallelism.pipeline == 1 or spec.training.zero_stage in (None, 1):
+        return None
+    return (
+        f"zeroStage {spec.training.zero_stage} with pipeline {spec.parallelism.pipeline}: DeepSpeed has no "
+        "pipeline with ZeRO 2 or 3, and clips each stage by its own norm with 0; use 1"
+    )
+
+
+def _packed(spec: JobSpec) -> str | None:
+    if spec.training.packing is Packing.CONCAT:
+        return None
+    if spec.model.task is not Task.CAUSAL:
+        return f"packing documents is for decoder-only models, {spec.model.name} is none; use concat"
+    if spec.parallelism.sequence > 1:
+        return (
+            "packing documents with parallelism.sequence: Ulysses drops the mask; use concat, or sequence 1"
         )
     return None
 
 
 WORLD_CEL = "self.nodes * (self.gpusPerNode > 0 ? self.gpusPerNode : self.processesPerNode)"
+CUT_CEL = "(self.parallelism.tensor * self.parallelism.pipeline * self.parallelism.sequence)"
+KV_CEL = "(has(self.model.numKvHeads) ? self.model.numKvHeads : self.model.numHeads)"
+WIDTH_CEL = "(has(self.model.intermediateSize) ? self.model.intermediateSize : 4 * self.model.hiddenSize)"
 
 
 class JobSpec(RuledModel):
@@ -323,6 +471,9 @@ class JobSpec(RuledModel):
     )
     resources: ResourcesSpec = Field(default_factory=ResourcesSpec, description="CPU and memory a node.")
     training: TrainingSpec = Field(default_factory=TrainingSpec, description="How to train.")
+    parallelism: ParallelismSpec = Field(
+        default_factory=ParallelismSpec, description="How the model is cut. Unset: ZeRO alone."
+    )
     checkpoint: CheckpointSpec = Field(default_factory=CheckpointSpec, description="When to save.")
     evaluation: EvaluationSpec = Field(default_factory=EvaluationSpec, description="When to evaluate.")
     recovery: RecoverySpec = Field(default_factory=RecoverySpec, description="When to give up.")
@@ -341,10 +492,56 @@ class JobSpec(RuledModel):
             _processes,
         ),
         Rule(
-            f"self.training.globalBatchSize >= {WORLD_CEL}",
+            f"{WORLD_CEL} % {CUT_CEL} == 0",
+            ".parallelism",
+            "tensor x pipeline x sequence must divide the world size (nodes x processes)",
+            _divides,
+        ),
+        Rule(
+            f"self.training.globalBatchSize * {CUT_CEL} >= {WORLD_CEL}",
             ".training.globalBatchSize",
-            "globalBatchSize must be at least the world size (nodes x processes)",
-            _batch_covers_world,
+            "globalBatchSize must be at least the data-parallel ranks: the world size (nodes x processes) "
+            "/ (tensor x pipeline x sequence)",
+            _batch_covers_data_ranks,
+        ),
+        Rule(
+            "self.model.numHeads % self.parallelism.tensor == 0 && "
+            "self.model.numHeads % self.parallelism.sequence == 0 && "
+            f"{KV_CEL} % self.parallelism.tensor == 0 && {KV_CEL} % self.parallelism.sequence == 0",
+            ".parallelism",
+            "tensor and sequence must divide model.numHeads and model.numKvHeads",
+            _whole_heads,
+        ),
+        Rule(
+            f"{WIDTH_CEL} % self.parallelism.tensor == 0",
+            ".parallelism.tensor",
+            "tensor must divide model.intermediateSize",
+            _whole_matrices,
+        ),
+        Rule(
+            "self.training.sequenceLength % self.parallelism.sequence == 0",
+            ".parallelism.sequence",
+            "sequence must divide training.sequenceLength",
+            _whole_sequences,
+        ),
+        Rule(
+            "self.parallelism.pipeline <= self.model.numLayers",
+            ".parallelism.pipeline",
+            "pipeline must not be more than model.numLayers: each stage needs a layer",
+            _stage_has_layers,
+        ),
+        Rule(
+            "self.parallelism.pipeline == 1 || !has(self.training.zeroStage) || self.training.zeroStage == 1",
+            ".training.zeroStage",
+            "with parallelism.pipeline use zeroStage 1",
+            _pipeline_zero,
+        ),
+        Rule(
+            "self.training.packing == 'concat' || (self.parallelism.sequence == 1 && "
+            "!(self.model.name in ['builtin://tiny-bert', 'builtin://tiny-t5']))",
+            ".training.packing",
+            "packing documents is for decoder-only models without parallelism.sequence; use concat",
+            _packed,
         ),
     )
 
@@ -357,3 +554,15 @@ class JobSpec(RuledModel):
     def world_size(self) -> int:
         """Training processes of the gang."""
         return self.nodes * self.local_world_size
+
+    @property
+    def layout(self) -> Layout:
+        """How the gang is cut, with the ZeRO stage decided.
+
+        Stage 0 shards nothing, so it is for one rank only; with bf16 it drifts (reference: DeepSpeed keeps
+        another optimizer there), and pipelines need 1. Elsewhere 0 means 1.
+        """
+        cut, training = self.parallelism, self.training
+        data = self.world_size // cut.ranks
+        lowest = 0 if self.world_size == 1 and training.precision is Precision.FP32 else 1
+        return Layout(data, cut.tensor, cut.pipeline, cut.sequence, max(lowest, training.zero_stage or 0))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from trainer.helpers import job
 
+from llmtrain_api import Layout
 from llmtrain_trainer.checkpoint.fence import Fence, raise_fence
 from llmtrain_trainer.checkpoint.manifest import broken
 from llmtrain_trainer.checkpoint.ownership import claim
@@ -28,6 +29,10 @@ class Engine:
 
     def __init__(self, meanwhile: Callable[[], object] = lambda: None) -> None:
         self.meanwhile = meanwhile
+
+    @property
+    def raw(self) -> Engine:
+        return self
 
     def save_checkpoint(self, folder: str, tag: str, save_latest: bool) -> None:
         assert not save_latest
@@ -49,7 +54,7 @@ def start(root: Path, attempt: int = 0) -> Fence:
 
 
 def saver(fence: Fence, keep: int = 2) -> Checkpointer:
-    return Checkpointer(fence, Ranks(0, 1, 0, torch.device("cpu")), {"seed": 0}, keep)
+    return Checkpointer(fence, Ranks(0, 1, 0, torch.device("cpu")), Layout(), {"seed": 0}, keep)
 
 
 def test_a_fence_that_rises_while_an_old_writer_saves(tmp_path: Path) -> None:
@@ -85,7 +90,7 @@ def test_the_oldest_go(tmp_path: Path) -> None:
 
 def test_a_missing_ranks_state_is_no_checkpoint(tmp_path: Path) -> None:
     fence = start(tmp_path)
-    two = Checkpointer(fence, Ranks(0, 2, 0, torch.device("cpu")), {}, 2)
+    two = Checkpointer(fence, Ranks(0, 2, 0, torch.device("cpu")), Layout(data=2), {}, 2)
     with pytest.raises(RuntimeError, match="1 of 2 ranks"):
         two.save(Engine(), 5, 40, {})
     assert fence.output.committed() == []

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from llmtrain_api import Task
 from llmtrain_api.names import ENV_JOB_FILE, EXIT_CONFIG, JOB_FILE
 
 from .errors import ConfigError
@@ -58,6 +59,14 @@ def parser() -> argparse.ArgumentParser:
     evaluate = verb("evaluate", _stage("evaluate"), "Loss and perplexity of an exported folder.", job=False)
     evaluate.add_argument("folder", help="Hugging Face folder")
     evaluate.add_argument("heldout", help="data/heldout.npy: [sequences, length] token ids")
+    evaluate.add_argument(
+        "--task", choices=[*Task], default=Task.CAUSAL, help="what the model learnt (default: causal)"
+    )
+    evaluate.add_argument(
+        "--documents",
+        action="store_true",
+        help="for training.packing: documents",
+    )
     evaluate.add_argument("--batch", type=int, default=8, help="sequences a forward pass (default: 8)")
     generate = verb("generate", _stage("generate"), "Text that an exported folder writes.", job=False)
     generate.add_argument("folder", help="Hugging Face folder")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+
+from llmtrain_api import TrainingSpec
 
 from .errors import DivergedError
 
@@ -16,19 +18,42 @@ MAX_DROPPED = 10
 
 def decays(name: str) -> bool:
     """Whether weight decay applies: matrices only. By name, as sharded parameters have other shapes."""
-    return name.endswith(".weight") and "norm" not in name and ".ln_" not in name
+    plain = ("norm", ".ln_", "LayerNorm", "layer_norm", "relative_attention_bias")
+    return name.endswith(".weight") and not any(word in name for word in plain)
 
 
-def parameter_groups(model: torch.nn.Module, weight_decay: float) -> tuple[list[dict[str, Any]], int]:
-    """Groups with and without decay, and how many parameters decay."""
-    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    decayed = [p for name, p in named if decays(name)]
-    plain = [p for name, p in named if not decays(name)]
+def parameter_groups(
+    named: Iterable[tuple[str, torch.nn.Parameter]], weight_decay: float
+) -> tuple[list[dict[str, Any]], int]:
+    """Groups with and without decay, and how many parameters decay.
+
+    Args:
+        named: parameters by the whole model's names.
+        weight_decay: of those that decay.
+    """
+    trained = [(name, p) for name, p in named if p.requires_grad]
+    decayed = [p for name, p in trained if decays(name)]
+    plain = [p for name, p in trained if not decays(name)]
     groups: list[dict[str, Any]] = [
         {"params": decayed, "weight_decay": weight_decay},
         {"params": plain, "weight_decay": 0.0},
     ]
-    return groups, sum(p.numel() for p in decayed)
+    return groups, sum(size_of(p) for p in decayed)
+
+
+def size_of(parameter: torch.nn.Parameter) -> int:
+    """Numbers in a parameter, also where ZeRO 3 has left only a shard of it."""
+    return int(getattr(parameter, "ds_numel", parameter.numel()))
+
+
+def adamw(groups: Iterable[dict[str, Any]], training: TrainingSpec) -> torch.optim.Optimizer:
+    """The shipped optimizer."""
+    return torch.optim.AdamW(groups, lr=training.learning_rate, betas=(0.9, 0.95), eps=1e-8)
+
+
+def schedule(training: TrainingSpec, total: int) -> Callable[[int], float]:
+    """Share of the peak learning rate at a step."""
+    return cosine(training.warmup_steps, total)
 
 
 def cosine(warmup: int, total: int, floor: float = 0.1) -> Callable[[int], float]:

@@ -38,15 +38,26 @@ def export(arguments: argparse.Namespace) -> int:
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """Print loss and perplexity of an exported folder on held-out sequences."""
-    import numpy as np
     import torch
 
+    from llmtrain_api import Task
+
+    from .batch import BatchPlan
+    from .data.loader import held_out_passes, open_rows
+    from .evaluate.export import ALONE
     from .evaluate.generate import open_folder
     from .evaluate.heldout import loss_sum, perplexity
+    from .tasks import encoder_of
 
-    model, _ = open_folder(Path(arguments.folder), torch.float32)
-    rows = np.load(arguments.heldout, mmap_mode="r")
-    losses, tokens = loss_sum(model, rows, arguments.batch, torch.device("cpu"))
+    task = Task(arguments.task)
+    model, tokenizer = open_folder(Path(arguments.folder), task, torch.float32)
+    rows = open_rows(Path(arguments.heldout))
+    separator = tokenizer.eos_token_id if arguments.documents else None
+    plan = BatchPlan(len(rows), arguments.batch, 1)
+    passes = held_out_passes(
+        rows, plan, ALONE, encoder_of(task, model.config.vocab_size, separator), torch.device("cpu")
+    )
+    losses, tokens = loss_sum(model, passes)
     loss = losses / tokens
     print(json.dumps({"loss": loss, "perplexity": perplexity(loss), "tokens": tokens}))
     return 0
@@ -56,9 +67,11 @@ def generate(arguments: argparse.Namespace) -> int:
     """Print text that an exported folder writes."""
     import torch
 
+    from llmtrain_api import Task
+
     from .evaluate.generate import generate as write
     from .evaluate.generate import open_folder
 
-    model, tokenizer = open_folder(Path(arguments.folder), torch.float32)
+    model, tokenizer = open_folder(Path(arguments.folder), Task.CAUSAL, torch.float32)
     print(write(model, tokenizer, arguments.prompt, new_tokens=arguments.tokens, seed=arguments.seed))
     return 0

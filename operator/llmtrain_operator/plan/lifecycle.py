@@ -51,12 +51,12 @@ def resolve(spec: JobSpec, image: str) -> Resolved:
 
     accumulation = ceil(global batch / (micro-batch x data-parallel ranks)); slots left over carry no label.
     """
-    training = spec.training
+    training, layout = spec.training, spec.layout
     return Resolved(
         image=spec.image or image,
         world_size=spec.world_size,
-        layout=f"dp{spec.world_size} zero{training.zero_stage} {training.precision.value}",
+        layout=f"{layout} {training.precision.value}",
         micro_batch=training.micro_batch_size,
-        accumulation=ceil(training.global_batch_size / (training.micro_batch_size * spec.world_size)),
+        accumulation=ceil(training.global_batch_size / (training.micro_batch_size * layout.data)),
         global_batch=training.global_batch_size,
     )

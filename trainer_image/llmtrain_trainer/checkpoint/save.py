@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from llmtrain_api import to_rfc3339
+from llmtrain_api import Layout, to_rfc3339
 
 from .. import distributed, log
 from ..distributed import Ranks
 from ..errors import Fenced
 from ..files import discard, fsync_folder, inventory, sync_tree, write_json
+from ..parallel.engine import Engine
 from .fence import Fence
 from .manifest import MANIFEST, broken
+from .whole import WEIGHTS, write_index, write_whole
 
 STATE = "state"
 
@@ -26,15 +29,33 @@ class Checkpointer:
     and a path would let it make a folder again that a newer attempt has moved away.
     """
 
-    def __init__(self, fence: Fence, ranks: Ranks, fingerprints: dict[str, Any], keep: int) -> None:
-        self.fence, self.ranks, self.fingerprints, self.keep = fence, ranks, fingerprints, keep
+    def __init__(
+        self, fence: Fence, ranks: Ranks, layout: Layout, fingerprints: dict[str, Any], keep: int
+    ) -> None:
+        self.fence, self.ranks, self.layout = fence, ranks, layout
+        self.fingerprints, self.keep = fingerprints, keep
         try:
             self._folder = os.open(fence.folder, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
             raise Fenced(f"the folder of attempt {fence.attempt} was moved away by a newer writer") from None
 
-    def save(self, engine: Any, step: int, consumed: int, metrics: dict[str, float | None]) -> bool:
+    def save(
+        self,
+        engine: Engine,
+        step: int,
+        consumed: int,
+        metrics: dict[str, float | None],
+        *,
+        whole: bool = False,
+    ) -> bool:
         """Save and commit a step, all ranks together. Whether it was written (not when it is there already).
+
+        Args:
+            engine: whose state is saved.
+            step: optimizer steps done.
+            consumed: samples used.
+            metrics: kept in the manifest.
+            whole: write the whole model's weights too.
 
         Raises:
             Fenced: a newer attempt owns the output; nothing was committed.
@@ -49,13 +70,17 @@ class Checkpointer:
             return False
         folder = Path(f"/proc/self/fd/{self._folder}") / f"step-{step}"
         try:
-            engine.save_checkpoint(str(folder), tag=STATE, save_latest=False)
+            engine.raw.save_checkpoint(str(folder), tag=STATE, save_latest=False)
+            if whole:
+                write_whole(engine, folder / WEIGHTS)
             sync_tree(folder)
         except OSError:
             self.fence.check()
             raise
         distributed.barrier()
         if self.ranks.first:
+            if whole:
+                write_index(folder / WEIGHTS, self.layout.pipeline)
             self._commit(folder, step, consumed, metrics)
         distributed.barrier()
         return True
@@ -63,8 +88,9 @@ class Checkpointer:
     def _commit(self, folder: Path, step: int, consumed: int, metrics: dict[str, float | None]) -> None:
         files = inventory(folder)
         states = [name for name in files if name.endswith("_optim_states.pt")]
-        if len(states) != self.ranks.world:
-            raise RuntimeError(f"{len(states)} of {self.ranks.world} ranks' optimizer states were written")
+        expected = self.ranks.world if self.layout.zero else 0  # without ZeRO the model's file has them
+        if len(states) != expected:
+            raise RuntimeError(f"{len(states)} of {expected} ranks' optimizer states were written")
         manifest = {
             "version": 1,
             "jobUid": self.fence.job_uid,
@@ -73,6 +99,7 @@ class Checkpointer:
             "consumedSamples": consumed,
             "time": to_rfc3339(datetime.now(UTC)),
             "worldSize": self.ranks.world,
+            "layout": asdict(self.layout),
             "fingerprints": self.fingerprints,
             "metrics": metrics,
             "files": files,

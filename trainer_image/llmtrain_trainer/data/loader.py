@@ -2,53 +2,70 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from llmtrain_api import Place
+
 from ..batch import BatchPlan, Length
-from ..loss import IGNORED, label_count
-from .order import sample_at
+from ..loss import IGNORED
+from ..tasks import Encoder, Inputs
+from .order import key_of, sample_at
 from .prepare import Ids
 from .store import HELD_OUT, TRAIN, Marker
 
-
-@dataclass(frozen=True)
-class StepBatch:
-    """One rank's share of an optimizer step: (input ids, labels) for each forward pass."""
-
-    passes: list[tuple[torch.Tensor, torch.Tensor]]
-
-    @property
-    def labels(self) -> int:
-        """Tokens with a label."""
-        return sum(label_count(labels) for _, labels in self.passes)
+Pass = tuple[Inputs, torch.Tensor]
+"""Inputs of one forward pass by name, and the labels of its logits."""
 
 
 class Batches:
-    """The training sequences in their order."""
+    """The training sequences in their order, each as its task wants it."""
 
-    def __init__(self, rows: Ids, plan: BatchPlan, length: Length, seed: int) -> None:
-        self.rows, self.plan, self.length, self.seed = rows, plan, length, seed
+    def __init__(self, rows: Ids, plan: BatchPlan, length: Length, seed: int, task: Encoder) -> None:
+        self.rows, self.plan, self.length, self.seed, self.task = rows, plan, length, seed, task
 
-    def at(self, step: int, rank: int, device: torch.device) -> StepBatch:
-        """What a rank trains on in the step that follows ``step`` finished ones."""
+    def at(self, step: int, place: Place, device: torch.device) -> list[Pass]:
+        """The passes that a rank trains on in the step that follows ``step`` finished ones."""
         first, after = self.length.consumed(step), self.length.consumed(step + 1)
-        passes = [self._tensors(first, places, device) for places in self.plan.slots(rank, after - first)]
-        return StepBatch(passes)
+        slots = self.plan.slots(place.data, after - first)
+        return [self._pass(first, places, device) for places in slots]
 
-    def _tensors(
-        self, first: int, places: list[int | None], device: torch.device
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        ids = torch.zeros(len(places), self.rows.shape[1], dtype=torch.int64)
-        labels = torch.full_like(ids, IGNORED)
-        for slot, place in enumerate(places):
-            if place is not None:
-                row = self.rows[sample_at(first + place, len(self.rows), self.seed)]
-                ids[slot] = labels[slot] = torch.from_numpy(row.astype(np.int64))
-        return ids.to(device), labels.to(device)
+    def _pass(self, first: int, places: list[int | None], device: torch.device) -> Pass:
+        positions = [None if place is None else first + place for place in places]
+        chosen = [0 if at is None else sample_at(at, len(self.rows), self.seed) for at in positions]
+        keys = [0 if at is None else key_of(at, len(self.rows), self.seed) for at in positions]
+        return encoded(self.rows, chosen, keys, [at is None for at in positions], self.task, device)
+
+
+def held_out_passes(
+    rows: Ids, plan: BatchPlan, place: Place, task: Encoder, device: torch.device
+) -> list[Pass]:
+    """A data-parallel rank's share of the held-out sequences.
+
+    Every rank gets the same number of passes of the same shape, as layouts that communicate in the forward
+    pass need; slots that are left over carry no label. The random choices of a row are the same each time.
+    """
+    micro, ranks = plan.micro, plan.ranks
+    count = -(-len(rows) // (micro * ranks))
+    passes = []
+    for number in range(count):
+        places = [(number * micro + slot) * ranks + place.data for slot in range(micro)]
+        spare = [at >= len(rows) for at in places]
+        chosen = [0 if empty else at for at, empty in zip(places, spare, strict=True)]
+        passes.append(encoded(rows, chosen, chosen, spare, task, device))
+    return passes
+
+
+def encoded(
+    rows: Ids, chosen: list[int], keys: list[int], spare: list[bool], task: Encoder, device: torch.device
+) -> Pass:
+    """One forward pass over chosen rows; spare slots hold a row, but no label."""
+    ids = torch.from_numpy(np.stack([rows[at] for at in chosen]).astype(np.int64))
+    inputs, labels = task.encode(ids, keys)
+    labels[torch.tensor(spare)] = IGNORED
+    return {name: value.to(device) for name, value in inputs.items()}, labels.to(device)
 
 
 def open_train(folder: Path, marker: Marker) -> Ids:
@@ -59,5 +76,10 @@ def open_train(folder: Path, marker: Marker) -> Ids:
 
 def open_held_out(folder: Path) -> Ids:
     """The held-out sequences, mapped into memory."""
-    rows: Ids = np.load(folder / HELD_OUT, mmap_mode="r")
+    return open_rows(folder / HELD_OUT)
+
+
+def open_rows(path: Path) -> Ids:
+    """[sequences, length] token ids of a ``.npy`` file, mapped into memory."""
+    rows: Ids = np.load(path, mmap_mode="r")
     return rows

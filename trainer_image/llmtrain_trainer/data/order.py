@@ -37,3 +37,9 @@ def sample_at(position: int, size: int, seed: int) -> int:
     """The sample that is read after ``position`` samples were consumed."""
     epoch, index = divmod(position, size)
     return permuted(index, size, seed, epoch)
+
+
+def key_of(position: int, size: int, seed: int) -> int:
+    """A number for a sample in its epoch: random choices about it follow from this alone."""
+    epoch = position // size
+    return _mix(_mix(_mix(seed & _MASK) ^ epoch) ^ sample_at(position, size, seed))

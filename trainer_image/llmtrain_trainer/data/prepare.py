@@ -18,6 +18,7 @@ from llmtrain_api import JobFile
 from ..errors import ConfigError
 from ..files import inventory, sync_tree
 from ..models.build import write_initial
+from ..tasks import special_tokens
 from .sources import RANDOM_TOKENS, documents, is_held_out
 from .store import HELD_OUT, INITIAL, TOKENIZER, TRAIN, Marker, key_of
 from .tokenizer import EOS, numbered, train_bpe
@@ -65,7 +66,8 @@ def prepare(job: JobFile, folder: Path) -> Marker:
     vocabulary = job.spec.model.vocab_size
     fraction = job.spec.dataset.held_out_fraction
     texts = (text for text in documents(job) if not is_held_out(text, fraction))
-    tokenizer = numbered(vocabulary) if noise else train_bpe(texts, vocabulary)
+    special = special_tokens(job.spec.model.name)
+    tokenizer = numbered(vocabulary, special) if noise else train_bpe(texts, vocabulary, special)
     eos = int(tokenizer.token_to_id(EOS))
     split = _noise(job) if noise else _encoded(job, tokenizer)
     train, held_out = _write_sequences(job, folder, split, eos)

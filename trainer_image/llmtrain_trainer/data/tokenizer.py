@@ -22,14 +22,20 @@ def _first(texts: Iterable[str]) -> Iterator[str]:
         yield text
 
 
-def train_bpe(texts: Iterable[str], vocab_size: int) -> Any:
-    """Train a tokenizer. Not deterministic between runs, so it is done once a job."""
+def train_bpe(texts: Iterable[str], vocab_size: int, special: list[str]) -> Any:
+    """Train a tokenizer. Not deterministic between runs, so it is done once a job.
+
+    Args:
+        texts: what it is trained on.
+        vocab_size: its entries at most.
+        special: tokens that get the ids after the end-of-document token's.
+    """
     tokenizer = tokenizers.Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
-        special_tokens=[EOS],
+        special_tokens=[EOS, *special],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
@@ -37,9 +43,12 @@ def train_bpe(texts: Iterable[str], vocab_size: int) -> Any:
     return tokenizer
 
 
-def numbered(vocab_size: int) -> Any:
+def numbered(vocab_size: int, special: list[str]) -> Any:
     """A tokenizer for noise: one word an id."""
-    vocabulary = {EOS: 0, **{f"t{i}": i for i in range(1, vocab_size)}}
+    named = [EOS, *special]
+    vocabulary = {
+        name: i for i, name in enumerate([*named, *(f"t{i}" for i in range(len(named), vocab_size))])
+    }
     tokenizer = tokenizers.Tokenizer(models.WordLevel(vocabulary, unk_token=EOS))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return tokenizer

@@ -9,24 +9,29 @@ from typing import Any
 import torch
 import transformers
 
-from llmtrain_api import JobFile, Precision, Results
+from llmtrain_api import JobFile, Place, Precision, Results, Task
 
 from .. import log
 from ..attempt import Start
+from ..batch import BatchPlan
 from ..checkpoint.ownership import uri_of
-from ..checkpoint.save import STATE
-from ..data.loader import open_held_out
+from ..checkpoint.whole import WEIGHTS
+from ..data.loader import held_out_passes, open_held_out
+from ..data.prepare import Ids
 from ..data.sources import PYTHON_STDLIB
 from ..data.store import INITIAL, TOKENIZER, read_marker
 from ..errors import ConfigError
 from ..files import discard, read_json, sync_tree, write_json
-from ..models.build import DTYPES
+from ..models.build import DTYPES, HEADS
+from ..models.weights import Weights
+from ..tasks import encoder
 from .generate import generate, open_folder
 from .heldout import loss_sum, perplexity
 
 TOLERANCE = {Precision.FP32: 1e-4, Precision.BF16: 1e-2}
 """Largest relative difference of the perplexity between the trained engine and the exported folder."""
 NAME = "export"
+ALONE = Place(0, 0, 0, 0)
 
 
 class ExportMismatch(Exception):
@@ -42,11 +47,13 @@ def export(job: JobFile, start: Start) -> Results:
         raise ConfigError("nothing to export: training has not finished in this output folder")
     folder = start.fence.folder / NAME
     discard(folder)
-    dtype = DTYPES[job.spec.training.precision]
-    _write(output.step(newest[0]), output.data, folder, dtype)
-    model, tokenizer = open_folder(folder, dtype)
-    again = _compare(job, model, open_held_out(output.data), trained["loss"])
-    sample = generate(model, tokenizer, "def " if job.spec.dataset.name == PYTHON_STDLIB else "")
+    _write(job, output.step(newest[0]), output.data, folder)
+    task = job.spec.model.task
+    model, tokenizer = open_folder(folder, task, DTYPES[job.spec.training.precision])
+    again = _compare(job, model, open_held_out(output.data), marker.eos, trained["loss"])
+    sample = None
+    if task is Task.CAUSAL:
+        sample = generate(model, tokenizer, "def " if job.spec.dataset.name == PYTHON_STDLIB else "")[:4096]
     sync_tree(folder)
     if output.export.exists():
         output.export.rename(start.fence.folder / f"old-{NAME}")
@@ -58,28 +65,35 @@ def export(job: JobFile, start: Start) -> Results:
         perplexity=perplexity(again),
         unigram_entropy=marker.unigram_entropy,
         export_uri=f"{uri_of(job, output.root)}/{NAME}",
-        sample=sample[:4096],
+        sample=sample,
     )
     write_json(output.results, results.to_json())
     return results
 
 
-def _write(checkpoint: Path, data: Path, folder: Path, dtype: torch.dtype) -> None:
-    """ZeRO-1 keeps whole weights on every rank, so one file of the checkpoint has them all."""
-    state = torch.load(
-        checkpoint / STATE / "mp_rank_00_model_states.pt", map_location="cpu", mmap=True, weights_only=False
-    )
+def _write(job: JobFile, checkpoint: Path, data: Path, folder: Path) -> None:
+    """The last checkpoint has the whole model's weights beside each rank's part."""
+    weights, task = checkpoint / WEIGHTS, job.spec.model.task
+    if not weights.is_dir():
+        raise ConfigError(f"{checkpoint.name} has no {WEIGHTS} folder: it is not the last step's checkpoint")
     config = transformers.AutoConfig.from_pretrained(data / INITIAL, local_files_only=True)
     config.use_cache = True  # off in training; whoever reads the folder wants to generate
-    model = transformers.AutoModelForCausalLM.from_config(config, dtype=dtype)
-    model.load_state_dict(state["module"])
+    model = HEADS[task].from_config(config, dtype=DTYPES[job.spec.training.precision])
+    found = Weights(weights)
+    missing, unknown = model.load_state_dict({name: found.read(name) for name in found.names()}, strict=False)
+    model.tie_weights()
+    # names of one tensor that is shared: only one of them is written
+    missing = [name for name in missing if name not in model.all_tied_weights_keys]
+    if missing or unknown:
+        raise ExportMismatch(f"the checkpoint's weights lack {missing} and have {unknown} beside the model's")
     model.save_pretrained(folder)
     shutil.copytree(data / TOKENIZER, folder, dirs_exist_ok=True)
 
 
-def _compare(job: JobFile, model: Any, rows: Any, trained: float) -> float:
-    micro = job.spec.training.micro_batch_size
-    losses, tokens = loss_sum(model, rows, micro, torch.device("cpu"))
+def _compare(job: JobFile, model: Any, rows: Ids, eos: int, trained: float) -> float:
+    plan = BatchPlan(len(rows), job.spec.training.micro_batch_size, 1)
+    task = encoder(job.spec, eos)
+    losses, tokens = loss_sum(model, held_out_passes(rows, plan, ALONE, task, torch.device("cpu")))
     again = losses / tokens
     difference = abs(perplexity(again) / perplexity(trained) - 1)
     log.get().info(

@@ -8,6 +8,10 @@ from typing import Any
 import torch
 import transformers
 
+from llmtrain_api import Task
+
+from ..models.build import load
+
 NEW_TOKENS = 64
 
 
@@ -28,7 +32,7 @@ def generate(model: Any, tokenizer: Any, prompt: str, *, new_tokens: int = NEW_T
     return str(tokenizer.decode(out[0], skip_special_tokens=True))
 
 
-def open_folder(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
+def open_folder(folder: Path, task: Task, dtype: torch.dtype) -> tuple[Any, Any]:
     """Model and tokenizer of an exported folder."""
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
+    model = load(folder, task, dtype)
     return model.eval(), transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)

@@ -1,32 +1,25 @@
-"""Token-weighted held-out loss, by a trained engine's ranks or by one process on an exported folder."""
+"""Token-weighted held-out loss of one process on an exported folder, and what it means."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-import numpy as np
 import torch
 
-from ..data.prepare import Ids
+from ..data.loader import Pass
 from ..loss import label_count, token_loss_sum
 
 
 @torch.no_grad()
-def loss_sum(
-    model: Any, rows: Ids, micro: int, device: torch.device, *, rank: int = 0, ranks: int = 1
-) -> tuple[float, int]:
-    """Sum of token losses over this rank's share of the sequences, and the number of tokens."""
-    training = model.training
+def loss_sum(model: Any, passes: list[Pass]) -> tuple[float, int]:
+    """Sum of the token losses, and the number of labels."""
     model.eval()
-    losses, tokens = 0.0, 0
-    mine = rows[rank::ranks]
-    for first in range(0, len(mine), micro):
-        ids = torch.from_numpy(mine[first : first + micro].astype(np.int64)).to(device)
-        losses += float(token_loss_sum(model(input_ids=ids).logits, ids))
-        tokens += label_count(ids)
-    model.train(training)
-    return losses, tokens
+    losses, labels_seen = 0.0, 0
+    for inputs, labels in passes:
+        losses += float(token_loss_sum(model(**inputs).logits, labels))
+        labels_seen += label_count(labels)
+    return losses, labels_seen
 
 
 def perplexity(loss: float) -> float:

@@ -1,0 +1,97 @@
+"""``make layouts``: prove every row, print the table, write ``crds/llmtrain_api/proven.json``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from layouts.proof import Bench, Proof
+from layouts.rows import REFUSED, Row, quick, required
+
+import llmtrain_api
+
+TABLE = Path(llmtrain_api.__file__).with_name("proven.json")
+
+
+def entry(proof: Proof, reason: str | None) -> dict[str, Any]:
+    """A row as `proven.json` has it."""
+    row = proof.row
+    found: dict[str, Any] = {
+        "family": row.family,
+        "layout": row.layout.kind,
+        "zero": row.layout.zero,
+        "ranks": row.layout.world,
+        "accumulation": row.accumulation,
+        "packing": row.packing,
+        "checkpointing": row.checkpointing,
+        "precision": row.precision,
+        "verdict": "refused" if reason else "equal",
+    }
+    if reason:
+        return found | {"reason": reason, "seen": last_words(proof.error or "")}
+    assert proof.found is not None
+    assert proof.alone is not None
+    return found | {
+        "worstError": float(f"{proof.found.gradient:.1e}"),
+        "oneProcess": float(f"{proof.alone.gradient:.1e}"),
+    }
+
+
+def last_words(error: str) -> str:
+    """The line of a traceback that says what happened."""
+    lines = [line.strip() for line in error.splitlines() if "Error" in line]
+    return (lines or [error])[-1][:200]
+
+
+def line(proof: Proof, reason: str | None) -> str:
+    """A row for people."""
+    said = "equal" if proof.error is None else last_words(proof.error)
+    if proof.found and proof.alone:
+        said = f"gradient {proof.found.gradient:.1e} (one process {proof.alone.gradient:.1e}), {said}"
+    verdict = f"refused: {reason}; seen: " if reason else ""
+    return f"{proof.row!s:58} {proof.seconds:5.1f} s  {verdict}{said}"
+
+
+def run(rows: list[Row], bench: Bench, say: Callable[[str], None]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Prove rows; their entries, and what is not as it must be."""
+    entries, bad = [], []
+    for row in rows:
+        proof, reason = bench.prove(row), REFUSED.get(row)
+        say(line(proof, reason))
+        if reason and proof.error is None:
+            bad.append(f"{row} is refused, but is equal")
+        elif not reason and proof.error is not None:
+            bad.append(f"{row}: {proof.error}")
+        else:
+            entries.append(entry(proof, reason))
+    return entries, bad
+
+
+def main() -> int:
+    """All rows, or the quick ones."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="each family, kind, stage and option once; write nothing"
+    )
+    parser.add_argument("-k", metavar="WORD", default="", help="only rows with that word; write nothing")
+    options = parser.parse_args()
+    everything = [*required(), *REFUSED]
+    rows = [row for row in (quick() if options.quick else everything) if options.k in str(row)]
+    with tempfile.TemporaryDirectory() as folder:
+        entries, bad = run(rows, Bench(Path(folder)), lambda text: print(text, flush=True))
+    print(f"\n{len(entries)} of {len(rows)} rows are as they must be")
+    for text in bad:
+        print(f"\nWRONG: {text}")
+    if not bad and rows == everything:
+        TABLE.write_text("[\n" + ",\n".join(json.dumps(one) for one in entries) + "\n]\n")
+        print(f"written: {TABLE.name}, {len(entries)} rows")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

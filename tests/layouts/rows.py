@@ -1,0 +1,150 @@
+"""Which layouts are proven or refused: families x ZeRO stages, tensor, pipeline and sequence parallelism, alone
+and with data parallelism. Options (accumulation, checkpointing, packing) are spread so that each pair occurs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from llmtrain_api import JobSpec, Layout, Packing, ParallelismSpec
+
+VOCAB, LENGTH, STEPS, SAMPLES = 320, 32, 5, 11
+SIZES: dict[str, Any] = {"hiddenSize": 32, "numLayers": 2, "numHeads": 4, "vocabSize": VOCAB}
+GROUPED = SIZES | {"numKvHeads": 2}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "llama": GROUPED | {"name": "builtin://tiny-llama"},
+    "llama-tied": GROUPED | {"name": "builtin://tiny-llama", "tiedEmbeddings": True},
+    "qwen": GROUPED | {"name": "builtin://tiny-qwen"},
+    "qwen-tied": GROUPED | {"name": "builtin://tiny-qwen", "tiedEmbeddings": True},
+    "gpt2": SIZES | {"name": "builtin://tiny-gpt2"},
+    "bert": SIZES | {"name": "builtin://tiny-bert"},
+    "t5": SIZES | {"name": "builtin://tiny-t5"},
+}
+DECODERS = ("llama", "llama-tied", "qwen", "qwen-tied", "gpt2")
+CUT = DECODERS[:-1]
+"""Families that may be cut in every way."""
+GLOBAL_BATCH = {1: 3, 4: 7}
+"""By accumulation steps; odd, so that slots stay spare wherever the batch is cut evenly."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One proof, or one refusal with its demonstration."""
+
+    family: str
+    layout: Layout
+    accumulation: int = 1
+    checkpointing: bool = False
+    packing: str = "concat"
+    precision: str = "fp32"
+
+    def spec(self, *, clipping: float) -> JobSpec:
+        """The job that asks for this, unvalidated: what validation refuses must be seen to go wrong."""
+        batch, cut = GLOBAL_BATCH[self.accumulation], self.layout
+        training = {
+            "globalBatchSize": batch,
+            "microBatchSize": -(-batch // (cut.data * self.accumulation)),
+            "activationCheckpointing": self.checkpointing,
+            "precision": self.precision,
+            "sequenceLength": LENGTH,
+            "maxSteps": STEPS,
+            "warmupSteps": 2,
+            "learningRate": 1e-2,
+            "weightDecay": 0.1,
+            "gradientClipping": clipping,
+        }
+        spec = JobSpec.model_validate(
+            {
+                "model": FAMILIES[self.family],
+                "dataset": {"name": "builtin://random-tokens"},
+                "output": {"uri": "pvc://claim/run"},
+                "training": training,
+            },
+            extra="forbid",
+        )
+        uncut = spec.training.model_copy(update={"zero_stage": cut.zero, "packing": Packing(self.packing)})
+        parts = ParallelismSpec(tensor=cut.tensor, pipeline=cut.pipeline, sequence=cut.sequence)
+        return spec.model_copy(
+            update={"training": uncut, "parallelism": parts, "processes_per_node": cut.world}
+        )
+
+    @property
+    def problem(self) -> tuple[str, int, str]:
+        """What is computed, however it is cut: rows of one problem share their reference."""
+        return self.family, self.accumulation, self.packing
+
+    def __str__(self) -> str:
+        options = [f"accumulation {self.accumulation}"]
+        options += ["checkpointing"] if self.checkpointing else []
+        options += ["documents"] if self.packing == "documents" else []
+        options += [self.precision] if self.precision != "fp32" else []
+        return f"{self.family} {self.layout} ({', '.join(options)})"
+
+
+def _spread(family: str, layouts: list[Layout], *, packs: bool) -> list[Row]:
+    """Two rows a layout: both accumulations, both checkpointings, and both packings where there are two."""
+    found = []
+    for number, layout in enumerate(layouts):
+        odd = bool(number % 2)
+        packed = packs and family in DECODERS
+        for accumulation, first in ((1, True), (4, False)):
+            documents = packed and first != (number % 4 >= 2)
+            found.append(
+                Row(family, layout, accumulation, first == odd, "documents" if documents else "concat")
+            )
+    return found
+
+
+def required() -> list[Row]:
+    """Rows that must be equal."""
+    found = [Row("llama", Layout(zero=0), 4), Row("gpt2", Layout(zero=0), 1, True)]
+    for family in FAMILIES:
+        found += _spread(family, [Layout(data=2, zero=zero) for zero in (1, 2, 3)], packs=True)
+    for family in CUT:
+        found += _spread(family, [Layout(data, 2, zero=z) for data in (1, 2) for z in (1, 2, 3)], packs=True)
+        found += _spread(family, [Layout(data, pipeline=2) for data in (1, 2)], packs=True)
+        sequence = [Layout(data, sequence=2, zero=z) for data in (1, 2) for z in (1, 2, 3)]
+        found += _spread(family, sequence, packs=False)
+    for family in ("bert", "t5"):
+        found += _spread(family, [Layout(data, 2, zero=z) for data, z in ((1, 1), (2, 1))], packs=False)
+    bf16 = [Layout(data=2, zero=1), Layout(data=2, zero=2), Layout(data=2, zero=3)]
+    cut16 = [Layout(tensor=2), Layout(pipeline=2), Layout(sequence=2)]
+    found += [Row(family, layout, 4, precision="bf16") for family, layout in product(FAMILIES, bf16)]
+    found += [Row(family, layout, 4, precision="bf16") for family, layout in product(CUT, cut16)]
+    return found
+
+
+REFUSED: dict[Row, str] = {
+    Row("gpt2", Layout(tensor=2)): "DeepSpeed's AutoTP cannot cut GPT-2's Conv1D",
+    **{
+        Row(family, Layout(pipeline=2)): "there are pipeline stages for Llama and Qwen only"
+        for family in ("gpt2", "bert", "t5")
+    },
+    **{
+        Row(
+            family, Layout(sequence=2)
+        ): "DeepSpeed's Ulysses reads key/value heads that only Llama and Qwen have"
+        for family in ("gpt2", "bert", "t5")
+    },
+    Row("llama", Layout(sequence=2), packing="documents"): "Ulysses drops the mask between documents",
+    Row("llama", Layout(pipeline=2, zero=2)): "DeepSpeed has no pipeline with ZeRO 2 or 3",
+    Row("llama", Layout(tensor=2, pipeline=2)): "AutoTP does not cut a pipeline's stages",
+}
+"""Rows that are tried and go wrong, and why nobody may ask for them."""
+
+
+def quick() -> list[Row]:
+    """A part of the required rows in which each family, kind, stage and option occurs."""
+    found, seen = [], set[tuple[str, ...]]()
+    for row in required():
+        pairs = {
+            (row.family, row.layout.kind),
+            (row.layout.kind, f"zero{row.layout.zero}", row.precision),
+            (row.layout.kind, row.packing),
+            (row.layout.kind, f"accumulation {row.accumulation}", f"checkpointing {row.checkpointing}"),
+        }
+        if not pairs <= seen:
+            seen |= pairs
+            found.append(row)
+    return found

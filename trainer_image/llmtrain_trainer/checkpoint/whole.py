@@ -1,0 +1,52 @@
+"""The whole model's weights as files of safetensors, from whatever layout holds them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from ..files import read_json, write_json
+from ..models.weights import INDEX
+from ..parallel.engine import Engine
+
+WEIGHTS = "weights"
+
+
+def write_whole(engine: Engine, folder: Path) -> None:
+    """Write the weights, all ranks together: one file a pipeline stage, and an index that names them all.
+
+    One tensor is gathered at a time; only the ranks that write keep it.
+    """
+    place, layout = engine.place, engine.layout
+    writes = place.data == place.tensor == place.sequence == 0
+    kept: dict[str, torch.Tensor] = {}
+    for name, parameter in engine.named_parameters():
+        whole = engine.whole_weight(name, parameter)
+        if writes:
+            kept[name] = whole.to("cpu").contiguous().clone()
+    if not writes:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(kept, folder / _file(place.pipeline, layout.pipeline), metadata={"format": "pt"})
+    write_json(folder / _names(place.pipeline), {"names": sorted(kept)})
+
+
+def write_index(folder: Path, stages: int) -> None:
+    """Write the index over all stages' files. Shared embeddings are in two of them; either will do."""
+    where = {
+        name: _file(stage, stages)
+        for stage in range(stages)
+        for name in (read_json(folder / _names(stage)) or {})["names"]
+    }
+    size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    write_json(folder / INDEX, {"metadata": {"total_size": size}, "weight_map": where})
+
+
+def _file(stage: int, stages: int) -> str:
+    return f"model-{stage + 1:05d}-of-{stages:05d}.safetensors"
+
+
+def _names(stage: int) -> str:
+    return f"names-{stage}.json"

@@ -1,0 +1,43 @@
+"""Single tensors of a Hugging Face folder, without reading the rest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+
+
+class Weights:
+    """The tensors of a folder by name, from one file or from several with an index."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        index = folder / INDEX
+        self._files: dict[str, str] | None = None
+        if index.exists():
+            self._files = json.loads(index.read_text())["weight_map"]
+
+    def names(self) -> list[str]:
+        """Of all tensors."""
+        if self._files is not None:
+            return sorted(self._files)
+        with safe_open(self.folder / SINGLE, "pt") as tensors:
+            return sorted(tensors.keys())
+
+    def read(self, name: str) -> torch.Tensor:
+        """One tensor.
+
+        Raises:
+            KeyError: the folder has none of that name.
+        """
+        file = self._files[name] if self._files is not None else SINGLE
+        with safe_open(self.folder / file, "pt") as tensors:
+            if name not in tensors.keys():  # noqa: SIM118 (not a dictionary)
+                raise KeyError(f"{self.folder / file} has no tensor {name}")
+            found: torch.Tensor = tensors.get_tensor(name)
+            return found

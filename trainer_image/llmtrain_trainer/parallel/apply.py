@@ -1,0 +1,105 @@
+"""The one ordered function that turns a folder of weights into an engine of a layout."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import deepspeed
+import torch
+
+from llmtrain_api import JobSpec, Place, TrainingSpec
+
+from ..batch import BatchPlan
+from ..models.build import load
+from ..models.stages import whole_name
+from ..optimizer import adamw, parameter_groups, schedule, size_of
+from .engine import Engine, deepspeed_config
+from .pipeline import PipelineEngine, StageLoss, build_stage
+from .sequence import SequenceEngine, register
+from .tensor import TensorEngine, tensor_config
+
+MakeOptimizer = Callable[[Iterable[dict[str, Any]], TrainingSpec], torch.optim.Optimizer]
+Named = list[tuple[str, torch.nn.Parameter]]
+
+
+@dataclass(frozen=True)
+class Built:
+    """How many numbers this rank's part of the model has, ZeRO's sharding apart.
+
+    Attributes:
+        parameters: trained numbers.
+        decayed: those with weight decay.
+    """
+
+    parameters: int
+    decayed: int
+
+
+def build(
+    folder: Path,
+    spec: JobSpec,
+    place: Place,
+    plan: BatchPlan,
+    total_steps: int,
+    make_optimizer: MakeOptimizer = adamw,
+) -> tuple[Engine, Built]:
+    """Model, optimizer and engine of this rank, and how much they hold.
+
+    Args:
+        folder: initial weights as a Hugging Face folder.
+        spec: the job.
+        place: this rank's coordinates in the job's layout.
+        plan: how a global batch is cut.
+        total_steps: optimizer steps of the whole job.
+        make_optimizer: from parameter groups; another one only to prove a layout.
+    """
+    logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+    layout, checkpointing = spec.layout, spec.training.activation_checkpointing
+
+    def initialize(model: torch.nn.Module, named: Named, mpu: Any = None) -> tuple[Any, Built]:
+        return _initialize(model, named, spec, plan, total_steps, make_optimizer, mpu)
+
+    if layout.pipeline > 1:
+        loss = StageLoss()
+        stage = build_stage(folder, layout, loss, checkpointing=checkpointing)
+        engine, built = initialize(stage, [(whole_name(name), p) for name, p in stage.named_parameters()])
+        return PipelineEngine(engine, layout, place, plan, loss), built
+    model = load(folder, spec.model.task, torch.float32, checkpointing=checkpointing)
+    named = list(model.named_parameters())
+    if layout.tensor > 1:
+        shapes = {name: tuple(p.shape) for name, p in named}
+        engine, built = initialize(model, named)
+        return TensorEngine(engine, layout, place, plan, shapes), built
+    if layout.sequence > 1:
+        engine, built = initialize(model, named, register(model, layout, plan.micro))
+        return SequenceEngine(engine, layout, place, plan), built
+    engine, built = initialize(model, named)
+    return Engine(engine, layout, place, plan), built
+
+
+def _initialize(
+    model: torch.nn.Module,
+    named: Named,
+    spec: JobSpec,
+    plan: BatchPlan,
+    total_steps: int,
+    make_optimizer: MakeOptimizer,
+    mpu: Any,
+) -> tuple[Any, Built]:
+    training, layout = spec.training, spec.layout
+    groups, decayed = parameter_groups(named, training.weight_decay)
+    built = Built(sum(size_of(p) for _, p in named), decayed)
+    share = schedule(training, total_steps)
+    engine, *_ = deepspeed.initialize(
+        model=model,
+        optimizer=make_optimizer(groups, training),
+        lr_scheduler=lambda wrapped: torch.optim.lr_scheduler.LambdaLR(wrapped, share),
+        config=deepspeed_config(training, layout, plan) | tensor_config(layout),
+        dist_init_required=False,
+        mpu=mpu,
+    )
+    return engine, built

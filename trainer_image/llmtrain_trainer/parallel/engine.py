@@ -1,0 +1,133 @@
+"""What the training loop needs of a layout, and DeepSpeed's JSON.
+
+A kind of parallelism changes how a pass is run, never what is computed: the gradient is that of the sum of
+token losses over the token count of the global batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import deepspeed
+import torch
+from deepspeed.utils import safe_get_full_grad
+
+from llmtrain_api import Layout, Place, Precision, TrainingSpec
+
+from ..batch import BatchPlan
+from ..data.loader import Pass
+from ..loss import label_count, token_loss_sum
+
+
+def deepspeed_config(training: TrainingSpec, layout: Layout, plan: BatchPlan) -> dict[str, Any]:
+    """DeepSpeed's JSON. Everything with a surprising default is written out."""
+    return {
+        "train_micro_batch_size_per_gpu": plan.micro,
+        "gradient_accumulation_steps": plan.accumulation,
+        "zero_optimization": {"stage": layout.zero},
+        "zero_allow_untested_optimizer": True,
+        # default 1.0: would clip although nobody asked for it
+        "gradient_clipping": training.gradient_clipping,
+        "bf16": {"enabled": training.precision is Precision.BF16},
+        # both default to the model's dtype: bf16 sums
+        "communication_data_type": "fp32",
+        "data_types": {"grad_accum_dtype": "fp32"},
+        "steps_per_print": 1 << 60,
+        "wall_clock_breakdown": False,
+    }
+
+
+class Engine:
+    """A DeepSpeed engine whose ranks each hold a whole model, or what ZeRO or AutoTP leaves of it."""
+
+    def __init__(self, engine: Any, layout: Layout, place: Place, plan: BatchPlan) -> None:
+        self.raw, self.layout, self.place, self.plan = engine, layout, place, plan
+
+    @property
+    def averages_over(self) -> int:
+        """Ranks whose gradients DeepSpeed averages."""
+        return self.layout.data
+
+    @property
+    def counts(self) -> bool:
+        """Whether labels and losses of this rank count; those of its copies are the same ones."""
+        return self.place.tensor == 0
+
+    def share(self, one: Pass) -> Pass:
+        """This rank's part of a pass of its data-parallel rank."""
+        return one
+
+    def loss_of(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Sum of the token losses of a pass."""
+        return token_loss_sum(logits, labels)
+
+    def forward_backward(self, passes: list[Pass], global_labels: int) -> torch.Tensor:
+        """Gradients of the global batch's mean loss; this rank's own sum of token losses.
+
+        The mean of means is not the mean when ranks hold different numbers of labels, so both of the
+        engine's averages, over accumulation steps and over ranks, are undone.
+        """
+        own = torch.zeros((), device=self.raw.device)
+        scale = self.plan.accumulation * self.averages_over / global_labels
+        for number, one in enumerate(passes):
+            if number:
+                self.raw.step()  # inside an accumulation: no update, moves the boundary on
+            inputs, labels = self.share(one)
+            loss_sum = self.loss_of(self.raw(**inputs).logits, labels)
+            self.raw.backward(loss_sum * scale)
+            own += loss_sum.detach()
+        return own * self.counts
+
+    def step(self) -> None:
+        """Clip and update."""
+        self.raw.step()
+
+    @torch.no_grad()
+    def loss_sum(self, passes: list[Pass]) -> tuple[float, int]:
+        """Sum of token losses and number of labels of this rank's part of some passes, without training."""
+        self.raw.eval()
+        losses, labels_seen = 0.0, 0
+        for one in passes:
+            inputs, labels = self.share(one)
+            losses += float(self.loss_of(self.raw(**inputs).logits, labels))
+            labels_seen += label_count(labels)
+        self.raw.train()
+        return losses * self.counts, labels_seen * self.counts
+
+    def labels(self, passes: list[Pass]) -> int:
+        """Labels that this rank adds to the global batch's count."""
+        return self.counts * sum(label_count(self.share(one)[1]) for one in passes)
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the next step."""
+        return float(self.raw.get_lr()[0])
+
+    @property
+    def gradient_norm(self) -> float | None:
+        """Before clipping; None where the engine does not compute it (ZeRO 0)."""
+        norm = self.raw.get_global_grad_norm()
+        return None if norm is None else float(norm)
+
+    @property
+    def step_applied(self) -> bool:
+        """Whether the last step was applied: one whose gradients are not finite is dropped silently."""
+        return bool(self.raw.was_step_applied())
+
+    def named_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
+        """This rank's parameters by the name that the whole model has for them."""
+        yield from self.raw.module.named_parameters()
+
+    def whole_weight(self, name: str, parameter: torch.nn.Parameter) -> torch.Tensor:
+        """A parameter of the whole model in the dtype that it is trained in; all ranks call it."""
+        del name
+        if self.layout.zero < 3:
+            return parameter.detach()
+        with deepspeed.zero.GatheredParameters([parameter]):
+            return parameter.detach().clone()
+
+    def gradient(self, parameter: torch.nn.Parameter) -> torch.Tensor:
+        """A parameter's gradient before the update, as DeepSpeed will apply it; all ranks call it."""
+        found: torch.Tensor = safe_get_full_grad(parameter)
+        return found

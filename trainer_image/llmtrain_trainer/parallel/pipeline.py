@@ -1,0 +1,108 @@
+"""Pipeline parallelism by DeepSpeed's PipelineModule over the real Hugging Face layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import MethodType
+from typing import Any
+
+import torch
+from deepspeed.pipe import PipelineModule
+from deepspeed.runtime.activation_checkpointing.checkpointing import non_reentrant_checkpoint
+from deepspeed.runtime.pipe import schedule
+
+from llmtrain_api import Layout, Place
+
+from ..batch import BatchPlan
+from ..data.loader import Pass
+from ..loss import label_count, token_loss_sum
+from ..models.stages import configuration_of, layers, whole_name
+from ..models.weights import Weights
+from .engine import Engine
+
+
+class StageLoss:
+    """The last stage's loss: scaled for the engine, and summed as it is."""
+
+    def __init__(self) -> None:
+        self.scale = 1.0
+        self.sum = 0.0
+
+    def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """What the engine differentiates."""
+        loss_sum = token_loss_sum(logits, labels)
+        self.sum += float(loss_sum.detach())
+        return loss_sum * self.scale
+
+
+def build_stage(folder: Path, layout: Layout, loss: StageLoss, *, checkpointing: bool) -> PipelineModule:
+    """This rank's layers with their weights; nothing else of the model is read."""
+    config = configuration_of(folder, torch.float32)
+    module = PipelineModule(
+        layers(config),
+        num_stages=layout.pipeline,
+        loss_fn=loss,
+        # as many blocks a stage as can be: counting parameters, a large vocabulary would leave a stage none
+        partition_method="type:Block",
+        activation_checkpoint_interval=int(checkpointing),
+        activation_checkpoint_func=non_reentrant_checkpoint,
+    )
+    weights = Weights(folder)
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            parameter.copy_(weights.read(whole_name(name)))
+    return module
+
+
+class PipelineEngine(Engine):
+    """An engine whose ranks are stages. All passes of a step run under one schedule."""
+
+    def __init__(self, engine: Any, layout: Layout, place: Place, plan: BatchPlan, loss: StageLoss) -> None:
+        super().__init__(engine, layout, place, plan)
+        self.loss = loss
+        # the update is the loop's own call, as in every other layout
+        engine._INSTRUCTION_MAP = {
+            **engine._INSTRUCTION_MAP,
+            schedule.OptimizerStep: MethodType(lambda *_args, **_kwargs: None, engine).__func__,
+        }
+
+    @property
+    def counts(self) -> bool:
+        """Every stage has the labels; the first one's are counted."""
+        return self.place.pipeline == 0
+
+    def forward_backward(self, passes: list[Pass], global_labels: int) -> torch.Tensor:
+        """See `Engine`. Only the last stage knows the losses."""
+        self.loss.scale = self.plan.accumulation * self.averages_over / global_labels
+        self.loss.sum = 0.0
+        self.raw.train_batch(iter([_plain(one) for one in passes]))
+        return torch.tensor(self.loss.sum)
+
+    def step(self) -> None:
+        """Clip and update."""
+        self.raw._exec_optimizer_step()
+
+    @torch.no_grad()
+    def loss_sum(self, passes: list[Pass]) -> tuple[float, int]:
+        """See `Engine`."""
+        self.loss.scale, self.loss.sum = 1.0, 0.0
+        self.raw.eval_batch(
+            iter([_plain(one) for one in passes]),
+            reduce_output=None,
+            bcast_loss=False,
+            num_micro_batches=len(passes),
+        )
+        self.raw.train()
+        return self.loss.sum, self.counts * sum(label_count(labels) for _, labels in passes)
+
+    def named_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
+        """This stage's parameters by the whole model's names."""
+        for name, parameter in self.raw.module.named_parameters():
+            yield whole_name(name), parameter
+
+
+def _plain(one: Pass) -> tuple[torch.Tensor | tuple[torch.Tensor, torch.Tensor], torch.Tensor]:
+    inputs, labels = one
+    ids = inputs["input_ids"]
+    return ((ids, inputs["position_ids"]) if "position_ids" in inputs else ids), labels

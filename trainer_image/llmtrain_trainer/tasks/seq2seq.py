@@ -1,0 +1,61 @@
+"""Span corruption (T5, https://arxiv.org/abs/1910.10683, section 3.3.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from .choice import lowest
+
+PAD_ID = 1
+"""Also what the decoder starts with."""
+SENTINELS = 32
+FIRST_SENTINEL = 2
+
+
+class SpanCorruption:
+    """Spans of the input are replaced by sentinels; the target is each sentinel followed by what it hides.
+
+    15 % of the tokens in spans of 3 on average, at most 31 spans. All rows of one length give inputs of one
+    length and targets of one length, so nothing is padded.
+    """
+
+    SPECIAL: ClassVar[list[str]] = ["<|pad|>", *(f"<|hidden-{i}|>" for i in range(SENTINELS))]
+    SHARE, SPAN = 0.15, 3
+
+    def __init__(self, vocabulary: int) -> None:
+        self.vocabulary = vocabulary
+
+    def encode(self, rows: torch.Tensor, keys: Sequence[int]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """See `Encoder`."""
+        pairs = [self._corrupt(row.numpy(), key) for row, key in zip(rows, keys, strict=True)]
+        inputs = torch.from_numpy(np.stack([pair[0] for pair in pairs]))
+        labels = torch.from_numpy(np.stack([pair[1] for pair in pairs]))
+        shifted = torch.full_like(labels, PAD_ID)
+        shifted[:, 1:] = labels[:, :-1]
+        return {"input_ids": inputs, "decoder_input_ids": shifted}, labels
+
+    def _corrupt(self, row: np.ndarray, key: int) -> tuple[np.ndarray, np.ndarray]:
+        hidden = max(1, round(self.SHARE * len(row)))
+        spans = min(SENTINELS - 1, max(1, round(hidden / self.SPAN)))
+        lengths = _parts(hidden, spans, key, 0)
+        # one token at least before each span, so that two never touch
+        gaps = _parts(len(row) - hidden, spans, key, 1)
+        source, target, at = [], [], 0
+        for number, (gap, length) in enumerate(zip(gaps, lengths, strict=True)):
+            sentinel = np.array([FIRST_SENTINEL + number], row.dtype)
+            source += [row[at : at + gap], sentinel]
+            target += [sentinel, row[at + gap : at + gap + length]]
+            at += gap + length
+        target.append(np.array([FIRST_SENTINEL + spans], row.dtype))
+        return np.concatenate(source), np.concatenate(target)
+
+
+def _parts(total: int, count: int, key: int, stream: int) -> list[int]:
+    """``total`` cut into ``count`` parts of at least 1, at random."""
+    cuts = [0, *(int(c) + 1 for c in lowest(key, total - 1, count - 1, stream)), total]
+    return [after - before for before, after in pairwise(cuts)]
