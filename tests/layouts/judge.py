@@ -94,9 +94,12 @@ def wrong(row: Row, found: Errors, alone: Errors) -> str | None:
         gradient, weights, norm, loss = (
             BF16 * max(limit, value)
             for limit, value in (
-                (GRADIENT, alone.gradient), (WEIGHTS, alone.weights), (NORM, alone.norm or 0), (LOSS, alone.loss),
+                (GRADIENT, alone.gradient),
+                (WEIGHTS, alone.weights),
+                (NORM, alone.norm or 0.0),
+                (LOSS, alone.loss),
             )
-        )  # fmt: skip
+        )
         # a norm and a loss are single numbers, whose error is a matter of luck: a floor of bf16's own grain
         norm, loss = max(norm, 2**-8), max(loss, 2**-8)
     else:

@@ -1,5 +1,8 @@
-"""Which layouts are proven or refused: families x ZeRO stages, tensor, pipeline and sequence parallelism, alone
-and with data parallelism. Options (accumulation, checkpointing, packing) are spread so that each pair occurs."""
+"""Which layouts are proven or refused.
+
+Families x ZeRO stages, tensor, pipeline and sequence parallelism, alone and with data parallelism. Options
+(accumulation, checkpointing, packing) are spread so that each pair occurs.
+"""
 
 from __future__ import annotations
 
