@@ -19,6 +19,9 @@ test: ## every layer of tests (hack/test --help: some of them)
 	@hack/lint
 	@hack/test
 
+layouts: ## prove every parallel layout equal to one fp64 process and write proven.json (make test: a part)
+	@cd tests && PYTHONPATH=$(PYTHONPATH):$(CURDIR)/tests $(VENV)/bin/python -m layouts.prove && $(MAKE) -C .. generate
+
 faults: ## only the kills on a real cluster: processes, pods and the operator under one job
 	@hack/test e2e -k each_fault
 
@@ -40,4 +43,4 @@ venv: ## make (once) and print the virtual environment that everything above use
 constraints: ## pin what a fresh environment without constraints.txt would get
 	@hack/constraints
 
-.PHONY: simulate faults help demo demo-down try test lint generate images venv constraints
+.PHONY: layouts simulate faults help demo demo-down try test lint generate images venv constraints

@@ -1,4 +1,4 @@
-"""``python -m llmtrain_api``: write the CRD and the chart's copy of it."""
+"""``python -m llmtrain_api``: write the CRD, the chart's copy of it, and the page of proven layouts."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from pathlib import Path
 import yaml
 
 from .crd import custom_resource_definition
+from .layouts_page import page
 from .names import CRD_NAME, GROUP, PLURAL
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = "# Generated from crds/llmtrain_api by `make generate`: change the models, not this file.\n"
+PAGE = ROOT / "docs" / "layouts.md"
 TARGETS = (
     ROOT / "crds" / f"{GROUP}_{PLURAL}.yaml",
     ROOT / "helm" / "llm-training-operator" / "templates" / "crd.yaml",
@@ -28,11 +30,13 @@ def render(*, for_chart: bool) -> str:
 
 
 def main() -> None:
-    """Write both files and say so."""
+    """Write all files and say so."""
     for target in TARGETS:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(render(for_chart="helm" in target.parts))
         print(f"{CRD_NAME}: {target.relative_to(ROOT)} ({target.stat().st_size} bytes)")
+    PAGE.write_text(page())
+    print(f"proven layouts: {PAGE.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

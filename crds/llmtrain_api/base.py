@@ -13,11 +13,15 @@ from pydantic import (
     ConfigDict,
     GetJsonSchemaHandler,
     PlainSerializer,
+    ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, PydanticCustomError
+
+PROVING = "proving"
+"""Key of a validation context in which rules that ask for a proof are not held."""
 
 
 @dataclass(frozen=True)
@@ -25,16 +29,19 @@ class Rule:
     """A rule over more than one field, said twice: CEL for the API server, Python for everyone else.
 
     Attributes:
-        cel: CEL over ``self`` that is true when the rule holds.
+        cel: CEL over ``self`` that is true when the rule holds, or what of it CEL can say: the operator is
+            the first to see the rest (condition ``Accepted=False``).
         field: path from the model to the field to change, such as ``.maxSteps``.
         message: what is wrong and what would be right, without numbers (CEL cannot bound them).
         broken: the same rule in Python: a message with the numbers, or None when it holds.
+        proof: whether it asks for a proof; not held where the validation context has ``PROVING``.
     """
 
     cel: str
     field: str
     message: str
     broken: Callable[[Any], str | None]
+    proof: bool = False
 
 
 class ApiModel(BaseModel):
@@ -60,8 +67,10 @@ class RuledModel(ApiModel):
     rules: ClassVar[tuple[Rule, ...]] = ()
 
     @model_validator(mode="after")
-    def _keep_rules(self) -> RuledModel:
+    def _keep_rules(self, info: ValidationInfo) -> RuledModel:
         for rule in type(self).rules:
+            if rule.proof and (info.context or {}).get(PROVING):
+                continue
             if message := rule.broken(self):
                 raise PydanticCustomError("rule", "{message}", {"message": message, "field": rule.field})
         return self

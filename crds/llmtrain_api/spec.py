@@ -14,6 +14,7 @@ from pydantic import Field
 
 from .base import ApiModel, Rule, RuledModel
 from .layout import Layout
+from .proven import Asked, families, refusal
 
 Quantity = Annotated[str, Field(max_length=20)] | int
 """A Kubernetes quantity, such as ``500m`` or ``4Gi``."""
@@ -182,6 +183,12 @@ class ModelSpec(RuledModel):
         if self.name is BuiltinModel.TINY_BERT:
             return Task.MASKED
         return Task.SEQ2SEQ if self.name is BuiltinModel.TINY_T5 else Task.CAUSAL
+
+    @property
+    def family(self) -> str:
+        """Its name in the table of proven layouts."""
+        name = self.name.removeprefix("builtin://tiny-")
+        return f"{name}-tied" if self.tied_embeddings else name
 
     @property
     def kv_heads(self) -> int:
@@ -452,6 +459,25 @@ def _packed(spec: JobSpec) -> str | None:
     return None
 
 
+def _proven(spec: JobSpec) -> str | None:
+    how = spec.training
+    options = (how.packing, how.activation_checkpointing, how.precision)
+    return refusal(Asked(spec.model.family, spec.layout, *options))
+
+
+def _proven_cel() -> str:
+    """The part of `_proven` that CEL can say: which family may be cut how, and in one way at a time."""
+    family = "(self.model.name + (self.model.tiedEmbeddings ? '-tied' : ''))"
+    ways = {"tensor": "tp", "pipeline": "pp", "sequence": "sp"}
+    allowed = [
+        f"(self.parallelism.{way} == 1 || {family} in "
+        f"{[f'builtin://tiny-{name}' for name in families(kind)]})"
+        for way, kind in ways.items()
+    ]
+    used = " + ".join(f"(self.parallelism.{way} > 1 ? 1 : 0)" for way in ways)
+    return " && ".join([*allowed, f"{used} <= 1"])
+
+
 WORLD_CEL = "self.nodes * (self.gpusPerNode > 0 ? self.gpusPerNode : self.processesPerNode)"
 CUT_CEL = "(self.parallelism.tensor * self.parallelism.pipeline * self.parallelism.sequence)"
 KV_CEL = "(has(self.model.numKvHeads) ? self.model.numKvHeads : self.model.numHeads)"
@@ -542,6 +568,14 @@ class JobSpec(RuledModel):
             ".training.packing",
             "packing documents is for decoder-only models without parallelism.sequence; use concat",
             _packed,
+        ),
+        Rule(
+            _proven_cel(),
+            ".parallelism",
+            "this family is not proven equal to one process when it is cut like this; use one of tensor, "
+            "pipeline and sequence, with a Llama or Qwen model (tensor also with BERT and T5), or none",
+            _proven,
+            proof=True,
         ),
     )
 

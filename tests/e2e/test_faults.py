@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.cluster import Cluster, Namespace, wait_for
+from support.cluster import Namespace, shared_volume, wait_for
 from support.jobs import manifest
 from support.podwatch import PodWatch
 
@@ -30,52 +28,6 @@ for pid in filter(str.isdigit, os.listdir("/proc")):
         print("killed", pid)
         break
 """
-
-
-@pytest.fixture(scope="module")
-def namespace() -> Iterator[Namespace]:
-    """A namespace with a shared claim of its own, under Pod Security ``restricted``."""
-    cluster = Cluster({"KUBECONFIG": os.environ["KUBECONFIG"], "PATH": os.environ["PATH"]})
-    name = f"e2e-{uuid.uuid4().hex[:6]}"
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
-    cluster.call("POST", "/api/v1/namespaces", body)
-    folder = volume(cluster) / name
-    folder.mkdir()
-    folder.chmod(0o777)
-    common = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
-    pv = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": name},
-        "spec": {
-            **common,
-            "capacity": {"storage": "10Gi"},
-            "persistentVolumeReclaimPolicy": "Retain",
-            "hostPath": {"path": str(folder)},
-            "claimRef": {"namespace": name, "name": "checkpoints"},
-        },
-    }
-    claim = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "checkpoints"},
-        "spec": {**common, "volumeName": name, "resources": {"requests": {"storage": "10Gi"}}},
-    }
-    cluster.call("POST", "/api/v1/persistentvolumes", pv)
-    cluster.call("POST", f"/api/v1/namespaces/{name}/persistentvolumeclaims", claim)
-    account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
-    wait_for("default ServiceAccount", lambda: cluster.get(account))
-    yield Namespace(cluster, name)
-    cluster.call("DELETE", f"/api/v1/namespaces/{name}")
-    cluster.call("DELETE", f"/api/v1/persistentvolumes/{name}")
-
-
-def volume(cluster: Cluster) -> Path:
-    for pv in cluster.call("GET", "/api/v1/persistentvolumes")["items"]:
-        if pv["spec"].get("claimRef", {}).get("namespace") == "default":
-            return Path(pv["spec"]["hostPath"]["path"])
-    raise AssertionError("no shared volume")
 
 
 def committed(output: Path) -> list[dict[str, Any]]:
@@ -142,7 +94,7 @@ def test_each_fault_costs_one_attempt_and_nothing_that_was_committed(namespace: 
     watch = PodWatch(namespace, 900)
     namespace.apply(a_job("faults", steps))
     kill_operator(namespace)  # while it starts
-    output = volume(namespace.cluster) / namespace.name / "faults"
+    output = shared_volume(namespace.cluster) / namespace.name / "faults"
     for k, (name, fault) in enumerate(FAULTS):
         namespace.wait_phase("faults", "Running", k, 120)
         wait_for(f"a checkpoint of attempt {k}", lambda k=k: committed_by(output, k), 120)
@@ -196,6 +148,6 @@ def test_a_job_deleted_while_it_trains_takes_its_children_along_and_can_come_bac
     for output in ("short-lived", "second-life"):
         namespace.apply(a_job("again", 5000, output={"uri": f"pvc://checkpoints/{output}"}))
         namespace.wait_phase("again", "Running", 0, 120)
-        folder = volume(namespace.cluster) / namespace.name / output
+        folder = shared_volume(namespace.cluster) / namespace.name / output
         wait_for("a checkpoint", lambda folder=folder: committed_by(folder, 0), 120)
         delete(namespace, "again")

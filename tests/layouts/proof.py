@@ -78,6 +78,12 @@ class Bench:
             self._forked(lambda: write_initial(spec, 0, folder))
         return folder
 
+    def reference(self, row: Row) -> None:
+        """Compute what the row is compared with now, before anything is changed."""
+        for kind in RUNS:
+            for dtype in (torch.float64, torch.bfloat16 if row.precision == "bf16" else torch.float32):
+                self._reference(row, kind, dtype)
+
     def _reference(self, row: Row, kind: str, dtype: torch.dtype) -> dict[str, Any]:
         key, path = (row.problem, kind, dtype), self.root / "reference.pt"
         if key not in self._made:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Callable
@@ -13,15 +14,14 @@ from typing import Any
 from layouts.proof import Bench, Proof
 from layouts.rows import REFUSED, Row, quick, required
 
-import llmtrain_api
+from llmtrain_api.proven import TABLE
 
-TABLE = Path(llmtrain_api.__file__).with_name("proven.json")
+REQUIRED = required()
 
 
-def entry(proof: Proof, reason: str | None) -> dict[str, Any]:
-    """A row as `proven.json` has it."""
-    row = proof.row
-    found: dict[str, Any] = {
+def identity(row: Row) -> dict[str, Any]:
+    """What `proven.json` knows a row by."""
+    return {
         "family": row.family,
         "layout": row.layout.kind,
         "zero": row.layout.zero,
@@ -30,8 +30,17 @@ def entry(proof: Proof, reason: str | None) -> dict[str, Any]:
         "packing": row.packing,
         "checkpointing": row.checkpointing,
         "precision": row.precision,
-        "verdict": "refused" if reason else "equal",
     }
+
+
+def key(found: dict[str, Any]) -> tuple[Any, ...]:
+    """An entry's identity, whatever its verdict."""
+    return tuple(value for name, value in found.items() if name in identity(REQUIRED[0]))
+
+
+def entry(proof: Proof, reason: str | None) -> dict[str, Any]:
+    """A row as `proven.json` has it."""
+    found = identity(proof.row) | {"verdict": "refused" if reason else "equal"}
     if reason:
         return found | {"reason": reason, "seen": last_words(proof.error or "")}
     assert proof.found is not None
@@ -44,8 +53,9 @@ def entry(proof: Proof, reason: str | None) -> dict[str, Any]:
 
 def last_words(error: str) -> str:
     """The line of a traceback that says what happened."""
-    lines = [line.strip() for line in error.splitlines() if "Error" in line]
-    return (lines or [error])[-1][:200]
+    lines = [line.strip() for line in error.splitlines() if re.match(r"[A-Za-z.]*Error\b", line.strip())]
+    own = [line for line in lines if "Connection" not in line]  # another rank's end, felt
+    return (own or lines or [error])[-1][:200]
 
 
 def line(proof: Proof, reason: str | None) -> str:
@@ -78,18 +88,23 @@ def main() -> int:
     parser.add_argument(
         "--quick", action="store_true", help="each family, kind, stage and option once; write nothing"
     )
+    parser.add_argument("--new", action="store_true", help="only rows that the table lacks; add them")
     parser.add_argument("-k", metavar="WORD", default="", help="only rows with that word; write nothing")
     options = parser.parse_args()
-    everything = [*required(), *REFUSED]
+    everything = [*REQUIRED, *REFUSED]
+    had = {key(one): one for one in json.loads(TABLE.read_text())} if options.new and TABLE.exists() else {}
     rows = [row for row in (quick() if options.quick else everything) if options.k in str(row)]
+    rows = [row for row in rows if key(identity(row)) not in had]
     with tempfile.TemporaryDirectory() as folder:
         entries, bad = run(rows, Bench(Path(folder)), lambda text: print(text, flush=True))
     print(f"\n{len(entries)} of {len(rows)} rows are as they must be")
     for text in bad:
         print(f"\nWRONG: {text}")
-    if not bad and rows == everything:
-        TABLE.write_text("[\n" + ",\n".join(json.dumps(one) for one in entries) + "\n]\n")
-        print(f"written: {TABLE.name}, {len(entries)} rows")
+    known = had | {key(one): one for one in entries}
+    if not bad and all(key(identity(row)) in known for row in everything) and not options.quick:
+        kept = [known[key(identity(row))] for row in everything]
+        TABLE.write_text("[\n" + ",\n".join(json.dumps(one) for one in kept) + "\n]\n")
+        print(f"written: {TABLE.name}, {len(kept)} rows")
     return 1 if bad else 0
 
 

@@ -31,8 +31,52 @@ BAD: dict[str, Bad] = {
     "unknown precision": Bad(
         manifest(training={"precision": "fp8"}), "spec.training.precision", "'bf16'", '"bf16"'
     ),
-    "unproven ZeRO stage": Bad(
-        manifest(training={"zeroStage": 3}), "spec.training.zeroStage", "use 1", 'supported values: "1"'
+    "unknown ZeRO stage": Bad(
+        manifest(training={"zeroStage": 4}),
+        "spec.training.zeroStage",
+        "use at most 3",
+        "less than or equal to 3",
+    ),
+    "world size that does not divide": Bad(
+        manifest(parallelism={"tensor": 4}), "spec.parallelism", "world size", "must divide the world size"
+    ),
+    "heads that do not divide": Bad(
+        manifest(nodes=4, parallelism={"tensor": 4}, model={"name": "builtin://tiny-llama", "numKvHeads": 2}),
+        "spec.parallelism",
+        "numKvHeads",
+    ),
+    "a family that cannot be cut": Bad(
+        manifest(parallelism={"pipeline": 2}, model={"name": "builtin://tiny-gpt2"}),
+        "spec.parallelism",
+        "Llama and Qwen",
+        "Llama or Qwen",
+    ),
+    "two ways at once": Bad(
+        manifest(nodes=4, parallelism={"tensor": 2, "pipeline": 2}),
+        "spec.parallelism",
+        "AutoTP does not cut a pipeline's stages",
+        "use one of tensor",
+    ),
+    "pipeline with ZeRO 2": Bad(
+        manifest(parallelism={"pipeline": 2}, training={"zeroStage": 2}),
+        "spec.training.zeroStage",
+        "use 1",
+        "use zeroStage 1",
+    ),
+    "packed documents in parts": Bad(
+        manifest(parallelism={"sequence": 2}, training={"packing": "documents"}),
+        "spec.training.packing",
+        "use concat",
+    ),
+    "packed documents for BERT": Bad(
+        manifest(model={"name": "builtin://tiny-bert"}, training={"packing": "documents"}),
+        "spec.training.packing",
+        "use concat",
+    ),
+    "tied embeddings of GPT-2": Bad(
+        manifest(model={"name": "builtin://tiny-gpt2", "tiedEmbeddings": True}),
+        "spec.model.tiedEmbeddings",
+        "remove it",
     ),
     "no dataset": Bad(manifest(dataset=None), "spec.dataset", "is required", "Required value"),
     "unknown model": Bad(

@@ -172,3 +172,11 @@ class Namespace:
             ):
                 found.append(event["auditID"])
         return found
+
+
+def shared_volume(cluster: Cluster) -> Path:
+    """The host's folder behind the shared claim of hack/cluster."""
+    for pv in cluster.call("GET", "/api/v1/persistentvolumes")["items"]:
+        if pv["spec"].get("claimRef", {}).get("namespace") == "default":
+            return Path(pv["spec"]["hostPath"]["path"])
+    raise AssertionError("no shared volume")

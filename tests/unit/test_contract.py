@@ -11,8 +11,9 @@ from support.bad_manifests import BAD
 from support.jobs import manifest
 
 from llmtrain_api import InvalidJob, JobSpec, JobStatus, parse_manifest, parse_spec
-from llmtrain_api.__main__ import TARGETS, render
+from llmtrain_api.__main__ import PAGE, TARGETS, render
 from llmtrain_api.crd import custom_resource_definition, structural
+from llmtrain_api.layouts_page import page
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -20,6 +21,10 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize("target", TARGETS, ids=lambda t: t.name)
 def test_generated_files_are_up_to_date(target: Path) -> None:
     assert target.read_text() == render(for_chart="helm" in target.parts), "run `make generate`"
+
+
+def test_the_page_of_layouts_is_up_to_date() -> None:
+    assert PAGE.read_text() == page(), "run `make generate`"
 
 
 def test_crd_stays_small_enough_for_client_side_apply() -> None:

@@ -15,6 +15,7 @@ from ..loss import label_count, token_loss_sum
 def loss_sum(model: Any, passes: list[Pass]) -> tuple[float, int]:
     """Sum of the token losses, and the number of labels."""
     model.eval()
+    model.config.use_cache = False  # with a cache transformers does not look for documents in the positions
     losses, labels_seen = 0.0, 0
     for inputs, labels in passes:
         losses += float(token_loss_sum(model(**inputs).logits, labels))

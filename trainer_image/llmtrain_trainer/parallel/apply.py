@@ -21,6 +21,7 @@ from .engine import Engine, deepspeed_config
 from .pipeline import PipelineEngine, StageLoss, build_stage
 from .sequence import SequenceEngine, register
 from .tensor import TensorEngine, tensor_config
+from .zero import sharded_from_the_start
 
 MakeOptimizer = Callable[[Iterable[dict[str, Any]], TrainingSpec], torch.optim.Optimizer]
 Named = list[tuple[str, torch.nn.Parameter]]
@@ -68,7 +69,9 @@ def build(
         stage = build_stage(folder, layout, loss, checkpointing=checkpointing)
         engine, built = initialize(stage, [(whole_name(name), p) for name, p in stage.named_parameters()])
         return PipelineEngine(engine, layout, place, plan, loss), built
-    model = load(folder, spec.model.task, torch.float32, checkpointing=checkpointing)
+    config = deepspeed_config(spec.training, layout, plan)
+    with sharded_from_the_start(config, layout):
+        model = load(folder, spec.model.task, torch.float32, checkpointing=checkpointing)
     named = list(model.named_parameters())
     if layout.tensor > 1:
         shapes = {name: tuple(p.shape) for name, p in named}

@@ -1,0 +1,70 @@
+"""``docs/layouts.md``: what `proven.json` says, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from .proven import table
+
+_HEAD = """# Parallel layouts
+
+Generated from `crds/llmtrain_api/proven.json` by `make generate`; `make layouts` makes that table.
+
+A layout may be asked for when its rows are equal to one fp64 process: five steps of SGD without clipping
+(which show the scale of every gradient) and five of AdamW with active clipping, from the same weights and
+batches, with a batch that does not divide evenly. Per tensor ‖g − r‖ ≤ 1e-5 · max(‖r‖, 1e-3 · ‖r of all
+tensors‖), weights within 1e-4 of the way they moved, gradient norm within 1e-5, losses within 1e-6. A bf16
+row may be 1.5 times as far from fp64 as one bf16 process is. Everything else is refused.
+
+| in the manifest | means |
+|---|---|
+| `parallelism.tensor` | ranks that share each matrix (DeepSpeed AutoTP) |
+| `parallelism.pipeline` | stages of consecutive layers (DeepSpeed PipelineModule); ZeRO 1 |
+| `parallelism.sequence` | ranks that share each sequence (DeepSpeed Ulysses) |
+| `training.zeroStage` | what the data-parallel ranks shard; unset: the lowest stage that fits |
+
+World size = nodes x processes = tensor x pipeline x sequence x data-parallel ranks. ZeRO 0 shards nothing and
+is for one rank; with more ranks it means 1.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    rows = table()
+    equal = [row for row in rows if row["verdict"] == "equal"]
+    parts = [_HEAD, "\n## Equal\n", _equal(equal), "\n## Refused\n", _refused(rows)]
+    return "\n".join(parts)
+
+
+def _equal(rows: list[dict[str, Any]]) -> str:
+    lines = [
+        "| family | layout | ZeRO | rows | packing | worst gradient error, fp32 | one fp32 process | bf16 |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for family, layout in dict.fromkeys((row["family"], row["layout"]) for row in rows):
+        mine = [row for row in rows if (row["family"], row["layout"]) == (family, layout)]
+        exact = [row for row in mine if row["precision"] == "fp32"]
+        stages = ", ".join(str(stage) for stage in sorted({row["zero"] for row in mine}))
+        packing = ", ".join(sorted({row["packing"] for row in mine}))
+        worst, alone = (_most(exact, name) for name in ("worstError", "oneProcess"))
+        bf16 = "yes" if len(mine) > len(exact) else ""
+        lines.append(
+            f"| {family} | {layout} | {stages} | {len(mine)} | {packing} | {worst} | {alone} | {bf16} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _most(rows: list[dict[str, Any]], name: str) -> str:
+    return f"{max((row[name] for row in rows), default=0.0):.1e}"
+
+
+def _refused(rows: Iterable[dict[str, Any]]) -> str:
+    lines = ["| family | layout | why | what is seen when it is tried |", "|---|---|---|---|"]
+    for row in rows:
+        if row["verdict"] == "refused":
+            options = f" zero{row['zero']}" if row["zero"] > 1 else ""
+            options += " documents" if row["packing"] == "documents" else ""
+            seen = row["seen"].replace("|", "\\|")
+            lines.append(f"| {row['family']} | {row['layout']}{options} | {row['reason']} | {seen} |")
+    return "\n".join(lines) + "\n"

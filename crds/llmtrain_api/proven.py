@@ -1,0 +1,82 @@
+"""Which layouts may be asked for: those that `proven.json` has a proof for. PURE.
+
+`make layouts` writes the table: each row was trained for five steps of SGD and five of AdamW and compared
+with one fp64 process. Rows spread their options, so a layout is allowed when each pair of the family and its
+kind with a stage, a packing, a checkpointing and a precision has a row that is equal.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from .layout import Layout
+
+TABLE = Path(__file__).with_name("proven.json")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a job asks for, in the words of the table."""
+
+    family: str
+    layout: Layout
+    packing: str
+    checkpointing: bool
+    precision: str
+
+
+@cache
+def table() -> tuple[dict[str, Any], ...]:
+    """The rows of `proven.json`."""
+    return tuple(json.loads(TABLE.read_text()))
+
+
+def refusal(asked: Asked, rows: Iterable[dict[str, Any]] | None = None) -> str | None:
+    """Why a layout may not be asked for; None when it is proven.
+
+    Args:
+        asked: the layout and its options.
+        rows: of the table.
+    """
+    known = [row for row in (table() if rows is None else rows) if row["family"] == asked.family]
+    equal = [row for row in known if row["verdict"] == "equal"]
+    kind = asked.layout.kind
+    if kind == "one" and asked.layout.zero:
+        kind = "dp"  # one rank of ZeRO is its smallest gang
+    mine = [row for row in equal if row["layout"] == kind]
+    for row in known:
+        alike = _same_kind(row["layout"], kind) and row["packing"] == asked.packing
+        # a reason is about one stage only where other stages are proven
+        if row["verdict"] == "refused" and alike and (row["zero"] == asked.layout.zero or not mine):
+            return f"{asked.family} with {kind}: {row['reason']}"
+    pairs = (
+        ("zero", asked.layout.zero, "zeroStage"),
+        ("packing", asked.packing, "packing"),
+        ("checkpointing", asked.checkpointing, "activationCheckpointing"),
+    )
+    for field, value, name in pairs:
+        if not any(row[field] == value for row in mine):
+            proven = sorted({f"{row['layout']} {field} {row[field]}" for row in equal})
+            return (
+                f"{asked.family} with {kind} and {name} {value} is not proven equal to one process; "
+                f"proven are {', '.join(proven)}"
+            )
+    model = kind.removesuffix("+dp")
+    if not any(row["precision"] == asked.precision and _same_kind(row["layout"], model) for row in equal):
+        return f"{asked.family} with {kind} in {asked.precision} is not proven equal to one process; use fp32"
+    return None
+
+
+def families(kind: str) -> list[str]:
+    """Families that may be cut so, by ``tp``, ``pp`` or ``sp``."""
+    return sorted({row["family"] for row in table() if row["verdict"] == "equal" and row["layout"] == kind})
+
+
+def _same_kind(one: str, other: str) -> bool:
+    """Whether two layouts cut the model alike; data-parallel ranks beside it change no reason."""
+    return one.removesuffix("+dp") == other.removesuffix("+dp")
