@@ -17,6 +17,7 @@ from .attempt import Start, read_start
 from .errors import ConfigError, Fenced, Interrupted
 from .files import write_json
 from .process import die_with_parent
+from .telemetry.startup import Startup
 
 
 def read_job(path: str) -> JobFile:
@@ -60,10 +61,12 @@ def main(argv: list[str]) -> int:
 
 
 def _train(job: JobFile, start: Start) -> None:
+    startup = Startup()
     from . import distributed
     from .data.store import read_marker
     from .train import StopRequest, Training
 
+    startup.done("imports")
     stop = StopRequest()
     start.fence.check()
     marker = read_marker(start.output.data)
@@ -72,7 +75,8 @@ def _train(job: JobFile, start: Start) -> None:
     ranks = distributed.join()
     if not distributed.all_equal(ranks, marker.digest):
         raise RuntimeError("the ranks see different prepared data; is the output volume shared?")
-    Training(job, start, ranks, marker).run(stop)
+    startup.done("join")
+    Training(job, start, ranks, marker, startup).run(stop)
     distributed.leave()
 
 
