@@ -16,6 +16,7 @@ from llmtrain_api import JobSpec, Layout
 from llmtrain_trainer import distributed
 from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.data.loader import Batches
+from llmtrain_trainer.imports import import_muon_uncompiled
 from llmtrain_trainer.models.build import write_initial
 from llmtrain_trainer.parallel.apply import build
 from llmtrain_trainer.tasks import encoder
@@ -49,6 +50,7 @@ def train(row: Row, model: Path, out: Path) -> None:
         with engine.watch(Phase.OPTIMIZER):
             engine.step()
     lap = engine.watch.lap()
+    assert "torch._inductor.compile_fx" not in sys.modules, "a rank loaded a compiler that it never uses"
     (out / f"rank-{ranks.rank}.json").write_text(json.dumps(lap.seconds))
     distributed.leave()
 
@@ -59,6 +61,7 @@ def _write(spec: JobSpec, model: Path, _rank: int) -> None:
 
 def main() -> None:
     """All layouts; a JSON object: seconds by phase of each rank by layout."""
+    import_muon_uncompiled()
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
