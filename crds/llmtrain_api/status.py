@@ -76,6 +76,11 @@ class Progress(ApiModel):
     grad_norm: float | None = None
     tokens_per_second: float | None = Field(default=None, ge=0)
     tokens_per_second_text: Text | None = None
+    mfu: float | None = Field(
+        default=None,
+        ge=0,
+        description="Model FLOP/s over the peak of the job's GPUs (bf16 dense), 0 to 1: 6N + 12LHQT a token.",
+    )
     eta: Time | None = None
     eta_text: Text | None = None
     updated_at: Time | None = None

@@ -82,6 +82,7 @@ class ProgressReport(ApiModel):
     learning_rate: float | None = None
     grad_norm: float | None = None
     tokens_per_second: float | None = Field(default=None, ge=0)
+    mfu: float | None = Field(default=None, ge=0, description="None where no peak is known, as on a CPU.")
     eta_seconds: float | None = Field(default=None, ge=0)
     resumed_step: int | None = Field(default=None, ge=0, description="None until known; 0 = from the start.")
     checkpoint_step: int | None = Field(default=None, ge=0, description="Newest committed step.")

@@ -52,7 +52,7 @@ def target(namespace: Namespace, operator: Operator, kubelet: FakeKubelet) -> tu
     told = json.loads(data["job.json"])
     assert told["version"] == 1
     good = {"jobUid": uid, "attempt": 0, "stage": "train", "step": 5, "totalSteps": 20, "loss": 2.34567}
-    good |= {"tokensPerSecond": 4321.7, "etaSeconds": 90, "checkpointStep": 4, "resumedStep": 0}
+    good |= {"tokensPerSecond": 4321.7, "mfu": 0.41, "etaSeconds": 90, "checkpointStep": 4, "resumedStep": 0}
     assert operator.process is not None
     return told["report"]["url"], data["ca.crt"], good
 
@@ -64,6 +64,7 @@ def test_a_report_is_shown_by_kubectl_and_by_metrics(
     assert post(url, ca, token(namespace, "tiny-0-0"), good) == 200
     progress = wait_for("progress", lambda: namespace.status("tiny").get("progress"))
     assert progress["summary"] == "5/20"
+    assert progress["mfu"] == 0.41
     table = namespace.cluster.kubectl("get", "llmjob", "-n", namespace.name).stdout
     for text in ("5/20", "25%", "2.346", "4322", "1m30s"):
         assert text in table, table

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from trainer.helpers import Launch, job
+from trainer.scrape import Scraper
 
 
 @dataclass
@@ -48,7 +49,14 @@ def operator() -> Iterator[Operator]:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory, operator: Operator) -> Iterator[Launch]:
+def scraper() -> Scraper:
+    return Scraper(ranks=2)
+
+
+@pytest.fixture(scope="session")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, operator: Operator, scraper: Scraper
+) -> Iterator[Launch]:
     """A job that ran to its end, undisturbed, reporting to ``operator``."""
     work = tmp_path_factory.mktemp("finished")
     token = work / "token"
@@ -60,9 +68,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory, operator: Operator) -> It
         checkpoint={"everySteps": 50},
         evaluation={"everySteps": 100},
     )
-    launch = Launch(work, asked, report={"url": f"http://127.0.0.1:{port}", "tokenFile": str(token)})
+    report = {"url": f"http://127.0.0.1:{port}", "tokenFile": str(token)}
+    launch = Launch(work, asked, report=report, metrics_port=scraper.port)
     try:
-        assert launch.wait() == 0, launch.text()
+        with scraper.running():
+            assert launch.wait() == 0, launch.text()
         yield launch
     finally:
         launch.end()

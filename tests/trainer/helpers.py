@@ -68,7 +68,13 @@ class Launch:
     """A launcher as a process of its own."""
 
     def __init__(
-        self, work: Path, job_file: JobFile, *, report: dict[str, str] | None = None, node: int = 0
+        self,
+        work: Path,
+        job_file: JobFile,
+        *,
+        report: dict[str, str] | None = None,
+        node: int = 0,
+        metrics_port: int = 0,
     ) -> None:
         work.mkdir(parents=True, exist_ok=True)
         self.job = job_file
@@ -84,7 +90,7 @@ class Launch:
             os.environ,
             PYTHONPATH=f"{ROOT}/crds:{ROOT}/trainer_image",
             LLMTRAIN_TERMINATION_LOG=str(self.termination),
-            LLMTRAIN_METRICS_PORT="0",
+            LLMTRAIN_METRICS_PORT=str(metrics_port),
             LLMTRAIN_NODE_RANK=str(node),
         )
         with self.log.open("wb") as log:

@@ -13,7 +13,7 @@ import pytest
 from cryptography import x509
 from support.jobs import SETTINGS, T0, UID, job, later, pod, report, seen
 
-from llmtrain_api import JobFile, JobStatus, Phase
+from llmtrain_api import JobFile, JobStatus, Phase, Progress
 from llmtrain_api.names import TOKEN_AUDIENCE
 from llmtrain_operator.build.config import config_map
 from llmtrain_operator.build.pod import pod as build_pod
@@ -294,6 +294,13 @@ def test_metrics_leave_out_what_is_not_known() -> None:
     values = job_values(job())
     assert values["loss"] is None
     assert values["progress_ratio"] is None
+    assert values["mfu_ratio"] is None
+
+
+def test_metrics_tell_the_share_of_the_peak() -> None:
+    asked = job()
+    told = asked.model_copy(update={"status": JobStatus(progress=Progress(mfu=0.41))})
+    assert job_values(told)["mfu_ratio"] == 0.41
 
 
 def test_flags_are_checked(capsys: pytest.CaptureFixture[str]) -> None:

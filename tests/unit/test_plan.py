@@ -211,12 +211,15 @@ def test_nothing_runs_on_under_a_finished_job_and_ended_pods_stay() -> None:
 
 def test_progress_is_told_in_words_and_not_too_often() -> None:
     both = (pod(0, 0), pod(0, 1))
-    told = plan(seen(job(running()), both, report(tokens_per_second=41234.4, eta_seconds=5400)), T0).status
+    told = plan(
+        seen(job(running()), both, report(tokens_per_second=41234.4, mfu=0.412, eta_seconds=5400)), T0
+    ).status
     assert told.progress is not None
     assert told.progress.summary == "5/20"
     assert told.progress.percent_text == "25%"
     assert told.progress.eta_text == "1h30m"
     assert told.progress.tokens_per_second_text == "41234"
+    assert told.progress.mfu == 0.412
     soon = plan(seen(job(told), both, report(step=6, at=later(2))), later(2))
     assert soon.status.progress == told.progress
     assert soon.requeue_after == pytest.approx(3)

@@ -10,6 +10,12 @@ import deepspeed
 import torch
 import torch.distributed as dist
 
+from llmtrain_api import Precision
+
+from . import flops
+from .telemetry.collectives import time_collectives
+from .telemetry.phases import Stopwatch
+
 TIMEOUT = timedelta(minutes=30)
 
 
@@ -39,6 +45,20 @@ def join() -> Ranks:
         torch.cuda.set_device(device)
     deepspeed.init_distributed("nccl" if gpu else "gloo", timeout=TIMEOUT, verbose=False)
     return Ranks(dist.get_rank(), dist.get_world_size(), local, device)
+
+
+def stopwatch(ranks: Ranks) -> Stopwatch:
+    """A stopwatch for this rank's work; it counts the collectives of DeepSpeed, which has begun."""
+    gpu = ranks.device.type == "cuda"
+    watch = Stopwatch((lambda: torch.cuda.synchronize(ranks.device)) if gpu else None)
+    time_collectives(deepspeed.comm.comm.cdb, watch)
+    return watch
+
+
+def peak_flops(ranks: Ranks, precision: Precision) -> float | None:
+    """FLOP/s of one device at most; None where that is not known."""
+    gpu = ranks.device.type == "cuda"
+    return flops.peak_flops(torch.cuda.get_device_name(ranks.device) if gpu else None, precision)
 
 
 def agree(ranks: Ranks, labels: int, *, stop: bool) -> tuple[int, bool]:

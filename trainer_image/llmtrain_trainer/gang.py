@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -19,6 +18,8 @@ from .errors import ConfigError, Fenced, Interrupted
 from .failure import RankEnd, Verdict, classify, exit_codes, root_cause
 from .files import read_json
 from .output import Output
+from .tail import Tail
+from .telemetry.bar import screen
 
 POLL = 0.1
 TAIL = 2000
@@ -133,7 +134,8 @@ class Gang:
         cores = len(os.sched_getaffinity(0))
         env.setdefault("OMP_NUM_THREADS", str(max(1, cores // self.job.spec.local_world_size)))
         torchrun = process.start(self.command(), env, self.log)
-        shown = _Tail(self.output.rank_log(self.job.attempt, self.ranks[0]))
+        seen = screen()
+        shown = Tail(self.output.rank_log(self.job.attempt, self.ranks[0]), seen.show)
         asked = False
         try:
             while torchrun.poll() is None:
@@ -144,6 +146,7 @@ class Gang:
         finally:
             orphans = process.kill_orphans()
             shown.close()
+            seen.close()
         if orphans:
             log.get().warning("killed processes that torchrun left behind", count=orphans)
         self._judge(torchrun.returncode)
@@ -198,34 +201,3 @@ def _tail(path: Path, size: int = TAIL) -> str:
             return re.sub(r"\x1b\[[0-9;]*m", "", file.read().decode(errors="replace"))
     except OSError:
         return ""
-
-
-class _Tail:
-    """Copies a growing log to standard output, so that ``kubectl logs`` shows how training goes."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="tail", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Show what is left and end."""
-        self._ended.set()
-        self._thread.join(5)
-
-    def _run(self) -> None:
-        while not self._path.exists():
-            if self._ended.wait(POLL):
-                return
-        with self._path.open(errors="replace") as file:
-            rest = ""
-            while True:
-                last = self._ended.is_set()
-                rest += file.read()
-                *lines, rest = rest.split("\n")
-                for line in lines:
-                    print(line, flush=True)
-                if last:
-                    return
-                self._ended.wait(POLL)

@@ -9,12 +9,14 @@ from pathlib import Path
 from . import log
 from .attempt import read_start
 from .errors import ConfigError
+from .imports import quick_imports
 from .worker import read_job
 
 
 def prepare(arguments: argparse.Namespace) -> int:
     """Make the data folder of a job."""
-    from .data.prepare import prepare as make
+    with quick_imports():
+        from .data.prepare import prepare as make
 
     job = read_job(arguments.job)
     log.configure(job=job.job.name, attempt=job.attempt)
@@ -25,7 +27,8 @@ def prepare(arguments: argparse.Namespace) -> int:
 
 def export(arguments: argparse.Namespace) -> int:
     """Export a trained job and print its results."""
-    from .evaluate.export import export as make
+    with quick_imports():
+        from .evaluate.export import export as make
 
     job = read_job(arguments.job)
     log.configure(job=job.job.name, attempt=job.attempt)

@@ -17,10 +17,14 @@ from .data.store import INITIAL, Marker
 from .distributed import Ranks
 from .errors import Interrupted
 from .files import write_json
+from .flops import sequence_flops
 from .optimizer import StepGuard
 from .parallel.apply import build
 from .tasks import encoder
-from .telemetry.progress import Progress, StepResult
+from .telemetry.figures import StepResult, Workload
+from .telemetry.phases import Phase
+from .telemetry.progress import Progress
+from .telemetry.startup import Startup
 
 
 class StopRequest:
@@ -37,7 +41,7 @@ class StopRequest:
 class Training:
     """One rank's part of one attempt."""
 
-    def __init__(self, job: JobFile, start: Start, ranks: Ranks, marker: Marker) -> None:
+    def __init__(self, job: JobFile, start: Start, ranks: Ranks, marker: Marker, startup: Startup) -> None:
         spec, training, layout = job.spec, job.spec.training, job.spec.layout
         self.job, self.start, self.ranks = job, start, ranks
         self.place = layout.place(ranks.rank)
@@ -46,12 +50,17 @@ class Training:
         self.length = Length(len(rows), training.global_batch_size, training.max_steps, training.epochs)
         self.plan = BatchPlan(training.global_batch_size, training.micro_batch_size, layout.data)
         self.batches = Batches(rows, self.plan, self.length, training.seed, self.task)
+        startup.done("data")
         self.engine, built = build(
             start.output.data / INITIAL, spec, self.place, self.plan, self.length.steps
         )
         self.checkpoints = Checkpointer(start.fence, ranks, layout, start.fingerprints, spec.checkpoint.keep)
         logs = start.output.logs(job.attempt)
-        self.progress = Progress(job, self.length, ranks.first, ranks.local_rank == 0, logs)
+        startup.done("build")
+        self.watch = self.engine.watch = distributed.stopwatch(ranks)
+        peak = distributed.peak_flops(ranks, training.precision)
+        workload = Workload(self.length, self.plan, ranks.world, sequence_flops(spec), peak)
+        self.progress = Progress(job, workload, ranks, logs, self.watch, startup)
         self.guard = StepGuard()
         self.losses: dict[str, float | None] = {"trainLoss": None, "evalLoss": None}
         log.get().info("engine built", layout=str(layout), why=layout.why, dtype=str(training.precision),
@@ -66,14 +75,18 @@ class Training:
         self.progress.resumed(done)
         every = self.job.spec.evaluation.every_steps
         while done < self.length.steps:
-            passes = self.batches.at(done, self.place, self.ranks.device)
-            labels, stopping = distributed.agree(self.ranks, self.engine.labels(passes), stop=stop.asked)
+            with self.watch(Phase.DATA):
+                passes = self.batches.at(done, self.place, self.ranks.device)
+                own_labels = self.engine.labels(passes)
+            with self.watch(Phase.COMMUNICATION):
+                labels, stopping = distributed.agree(self.ranks, own_labels, stop=stop.asked)
             if stopping:
                 self.save(done)
                 raise Interrupted(f"asked to stop; saved at step {done}")
             rate = self.engine.learning_rate
             own = self.engine.forward_backward(passes, labels)
-            self.engine.step()
+            with self.watch(Phase.OPTIMIZER):
+                self.engine.step()
             done += 1
             self.note(done, float(own), labels, rate)
             if every and done % every == 0 and done < self.length.steps:
@@ -86,7 +99,8 @@ class Training:
 
     def note(self, step: int, own_loss: float, labels: int, rate: float) -> None:
         """Agree on the step's loss and say it."""
-        [loss] = distributed.total(self.ranks, own_loss / labels)
+        with self.watch(Phase.COMMUNICATION):
+            [loss] = distributed.total(self.ranks, own_loss / labels)
         applied = self.engine.step_applied
         self.losses["trainLoss"] = loss
         self.progress.step(StepResult(step, loss, rate, self.engine.gradient_norm, labels, applied))
@@ -95,7 +109,8 @@ class Training:
     def evaluate(self, step: int) -> None:
         """Held-out loss: every rank its share, weighted by tokens."""
         self.progress.evaluating()
-        losses, tokens = distributed.total(self.ranks, *self.engine.loss_sum(self.held_out()))
+        with self.watch(Phase.EVALUATION):
+            losses, tokens = distributed.total(self.ranks, *self.engine.loss_sum(self.held_out()))
         self.losses["evalLoss"] = losses / tokens
         self.progress.evaluated(step, losses / tokens)
         if self.ranks.first and step == self.length.steps:
@@ -115,7 +130,7 @@ class Training:
             whole: with the whole model's weights beside each rank's part, for the export.
         """
         began = time.monotonic()
-        written = self.checkpoints.save(
-            self.engine, step, self.length.consumed(step), self.losses, whole=whole
-        )
+        with self.watch(Phase.CHECKPOINT):
+            consumed = self.length.consumed(step)
+            written = self.checkpoints.save(self.engine, step, consumed, self.losses, whole=whole)
         self.progress.committed(step, time.monotonic() - began, written=written)

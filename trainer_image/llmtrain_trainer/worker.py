@@ -6,6 +6,7 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from . import log
 from .attempt import Start, read_start
 from .errors import ConfigError, Fenced, Interrupted
 from .files import write_json
+from .imports import import_muon_uncompiled, quick_imports
 from .process import die_with_parent
+from .telemetry.startup import Startup
 
 
 def read_job(path: str) -> JobFile:
@@ -39,7 +42,7 @@ def main(argv: list[str]) -> int:
     start = read_start(job)
     if start is None:
         raise SystemExit("no attempt-K.ready marker: `launch` writes it before it starts ranks")
-    _redirect(start.output.rank_log(job.attempt, rank))
+    close_screen = _redirect(start.output.rank_log(job.attempt, rank), watched=rank == 0)
     log.configure(human=False, job=job.job.name, attempt=job.attempt, rank=rank)
     end = start.output.rank_end(job.attempt, rank)
     try:
@@ -53,17 +56,23 @@ def main(argv: list[str]) -> int:
         write_json(end, _ending(error, outcome))
         sys.stdout.flush()
         sys.stderr.flush()
+        close_screen()
         # no interpreter shutdown: a process group with a dead peer may block in it
         os._exit(code)
     write_json(end, {"outcome": "Complete", "time": time.time()})
+    close_screen()
     return 0
 
 
 def _train(job: JobFile, start: Start) -> None:
-    from . import distributed
-    from .data.store import read_marker
-    from .train import StopRequest, Training
+    startup = Startup()
+    with quick_imports():
+        from . import distributed
+        from .data.store import read_marker
+        from .train import StopRequest, Training
 
+        import_muon_uncompiled()
+    startup.done("imports")
     stop = StopRequest()
     start.fence.check()
     marker = read_marker(start.output.data)
@@ -72,7 +81,8 @@ def _train(job: JobFile, start: Start) -> None:
     ranks = distributed.join()
     if not distributed.all_equal(ranks, marker.digest):
         raise RuntimeError("the ranks see different prepared data; is the output volume shared?")
-    Training(job, start, ranks, marker).run(stop)
+    startup.done("join")
+    Training(job, start, ranks, marker, startup).run(stop)
     distributed.leave()
 
 
@@ -97,15 +107,35 @@ def _ending(error: BaseException, outcome: str) -> dict[str, Any]:
     }
 
 
-def _redirect(path: Path) -> None:
-    """Send this process's output, also that of native code, to the rank's log."""
+def _redirect(path: Path, *, watched: bool) -> Callable[[], None]:
+    """Send this process's output, also that of native code, to the rank's log.
+
+    Where a person started this rank in a terminal, the log is shown there; the answer ends that.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    close = _show(path) if watched and sys.stderr.isatty() else lambda: None
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(fd, 1)
     os.dup2(fd, 2)
     os.close(fd)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     sys.stderr.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    return close
+
+
+def _show(path: Path) -> Callable[[], None]:
+    from .tail import Tail
+    from .telemetry.bar import Screen
+
+    terminal, out = (os.fdopen(os.dup(fd), "w") for fd in (2, 1))
+    screen = Screen(terminal, out)
+    tail = Tail(path, screen.show, path.stat().st_size if path.exists() else 0)
+
+    def close() -> None:
+        tail.close()
+        screen.close()
+
+    return close
 
 
 if __name__ == "__main__":

@@ -121,6 +121,7 @@ def progress_of(last: LastReport) -> Progress:
             learning_rate=r.learning_rate,
             grad_norm=r.grad_norm,
             tokens_per_second=r.tokens_per_second,
+            mfu=r.mfu,
             eta=None if r.eta_seconds is None else last.received + timedelta(seconds=r.eta_seconds),
             eta_text=None if r.eta_seconds is None else duration_text(r.eta_seconds),
             updated_at=last.received.replace(microsecond=0),

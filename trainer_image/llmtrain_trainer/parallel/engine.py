@@ -18,6 +18,7 @@ from llmtrain_api import Layout, Place, Precision, TrainingSpec
 from ..batch import BatchPlan
 from ..data.loader import Pass
 from ..loss import label_count, token_loss_sum
+from ..telemetry.phases import Phase, Stopwatch
 
 
 def deepspeed_config(training: TrainingSpec, layout: Layout, plan: BatchPlan) -> dict[str, Any]:
@@ -43,6 +44,7 @@ class Engine:
 
     def __init__(self, engine: Any, layout: Layout, place: Place, plan: BatchPlan) -> None:
         self.raw, self.layout, self.place, self.plan = engine, layout, place, plan
+        self.watch = Stopwatch()
 
     @property
     def averages_over(self) -> int:
@@ -74,8 +76,10 @@ class Engine:
             if number:
                 self.raw.step()  # inside an accumulation: no update, moves the boundary on
             inputs, labels = self.share(one)
-            loss_sum = self.loss_of(self.raw(**inputs).logits, labels)
-            self.raw.backward(loss_sum * scale)
+            with self.watch(Phase.FORWARD):
+                loss_sum = self.loss_of(self.raw(**inputs).logits, labels)
+            with self.watch(Phase.BACKWARD):
+                self.raw.backward(loss_sum * scale)
             own += loss_sum.detach()
         return own * self.counts
 

@@ -19,6 +19,7 @@ from ..data.loader import Pass
 from ..loss import label_count, token_loss_sum
 from ..models.stages import configuration_of, layers, whole_name
 from ..models.weights import Weights
+from ..telemetry.phases import Phase
 from .engine import Engine
 
 
@@ -76,7 +77,8 @@ class PipelineEngine(Engine):
         """See `Engine`. Only the last stage knows the losses."""
         self.loss.scale = self.plan.accumulation * self.averages_over / global_labels
         self.loss.sum = 0.0
-        self.raw.train_batch(iter([_plain(one) for one in passes]))
+        with self.watch(Phase.FORWARD_BACKWARD):
+            self.raw.train_batch(iter([_plain(one) for one in passes]))
         return torch.tensor(self.loss.sum)
 
     def step(self) -> None:

@@ -15,6 +15,19 @@ PAD_ID = 1
 """Also what the decoder starts with."""
 SENTINELS = 32
 FIRST_SENTINEL = 2
+SHARE, SPAN = 0.15, 3
+
+
+def hidden_and_spans(length: int) -> tuple[int, int]:
+    """Tokens that are hidden in a row, and in how many spans."""
+    hidden = max(1, round(SHARE * length))
+    return hidden, min(SENTINELS - 1, max(1, round(hidden / SPAN)))
+
+
+def lengths(length: int) -> tuple[int, int]:
+    """Tokens that the encoder and the decoder see of a row."""
+    hidden, spans = hidden_and_spans(length)
+    return length - hidden + spans, hidden + spans + 1
 
 
 class SpanCorruption:
@@ -25,7 +38,6 @@ class SpanCorruption:
     """
 
     SPECIAL: ClassVar[list[str]] = ["<|pad|>", *(f"<|hidden-{i}|>" for i in range(SENTINELS))]
-    SHARE, SPAN = 0.15, 3
 
     def __init__(self, vocabulary: int) -> None:
         self.vocabulary = vocabulary
@@ -40,13 +52,12 @@ class SpanCorruption:
         return {"input_ids": inputs, "decoder_input_ids": shifted}, labels
 
     def _corrupt(self, row: np.ndarray, key: int) -> tuple[np.ndarray, np.ndarray]:
-        hidden = max(1, round(self.SHARE * len(row)))
-        spans = min(SENTINELS - 1, max(1, round(hidden / self.SPAN)))
-        lengths = _parts(hidden, spans, key, 0)
+        hidden, spans = hidden_and_spans(len(row))
+        sizes = _parts(hidden, spans, key, 0)
         # one token at least before each span, so that two never touch
         gaps = _parts(len(row) - hidden, spans, key, 1)
         source, target, at = [], [], 0
-        for number, (gap, length) in enumerate(zip(gaps, lengths, strict=True)):
+        for number, (gap, length) in enumerate(zip(gaps, sizes, strict=True)):
             sentinel = np.array([FIRST_SENTINEL + number], row.dtype)
             source += [row[at : at + gap], sentinel]
             target += [sentinel, row[at + gap : at + gap + length]]

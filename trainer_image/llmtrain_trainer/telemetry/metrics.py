@@ -1,57 +1,175 @@
-"""Prometheus series of a pod, served by its first rank."""
+"""Prometheus series. Rank 0 has the job's; every rank has its own phases, memory and last step."""
 
 from __future__ import annotations
 
+import math
 import os
+import time
+from typing import Any
 
+import torch
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
+from llmtrain_api import JobFile
 from llmtrain_api.names import ENV_METRICS_PORT, METRICS_PORT
 
 from .. import log
+from ..evaluate.heldout import perplexity
+from .figures import Figures, StepResult
+from .phases import Phase, Seconds
+
+PREFIX = "llmtrain_train_"
+NON_FINITE = "nonfinite"
+STEP_BUCKETS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
+SAVE_BUCKETS = (0.1, 0.3, 1, 3, 10, 30, 100, 300)
 
 
-class Metrics:
-    """The series that training sets."""
+class RankSeries:
+    """What every rank says of itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
         self.registry = CollectorRegistry()
-
-        def gauge(name: str, text: str) -> Gauge:
-            return Gauge(f"llmtrain_train_{name}", text, registry=self.registry)
-
-        def counter(name: str, text: str) -> Counter:
-            return Counter(f"llmtrain_train_{name}", text, registry=self.registry)
-
-        self.step = gauge("step", "Optimizer steps done.")
-        self.total_steps = gauge("total_steps", "Optimizer steps of the whole job.")
-        self.loss = gauge("loss", "Training loss of the last step, nat a token.")
-        self.held_out_loss = gauge("held_out_loss", "Held-out loss, nat a token.")
-        self.learning_rate = gauge("learning_rate", "Learning rate.")
-        self.gradient_norm = gauge("gradient_norm", "Gradient norm before clipping.")
-        self.tokens_per_second = gauge("tokens_per_second", "Tokens a second, all ranks.")
-        self.checkpoint_step = gauge("checkpoint_step", "Newest committed checkpoint.")
-        self.tokens = counter("tokens", "Tokens trained on by this attempt, all ranks.")
-        self.dropped_steps = counter("dropped_steps", "Steps dropped for gradients that are not finite.")
-        self.step_seconds = Histogram(
-            "llmtrain_train_step_seconds",
-            "Wall time of a step.",
+        self.phases = Counter(
+            f"{PREFIX}phase_seconds",
+            "Wall time by what this rank was busy with. The phases add up to the time since its start.",
+            ["phase"],
             registry=self.registry,
-            buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100),
         )
-        self.checkpoint_seconds = Histogram(
-            "llmtrain_train_checkpoint_seconds",
-            "Time that training stood still for a save.",
+        self.last_step = Gauge(
+            f"{PREFIX}last_step_timestamp_seconds",
+            "When this rank ended its last step, seconds since 1970.",
             registry=self.registry,
-            buckets=(0.1, 0.3, 1, 3, 10, 30, 100, 300),
         )
+        for phase in Phase:
+            self.phases.labels(phase)
+        if device.type == "cuda":
+            self._memory(device)
 
-    def serve(self) -> None:
-        """Serve /metrics. A busy port is no reason not to train."""
+    def _memory(self, device: torch.device) -> None:
+        memory = Gauge(
+            f"{PREFIX}device_memory_bytes",
+            "Memory of this rank's device in torch's allocator.",
+            ["kind"],
+            registry=self.registry,
+        )
+        memory.labels("allocated").set_function(lambda: torch.cuda.memory_allocated(device))
+        memory.labels("reserved").set_function(lambda: torch.cuda.memory_reserved(device))
+        memory.labels("peak").set_function(lambda: torch.cuda.max_memory_allocated(device))
+
+    def spent(self, phases: Seconds) -> None:
+        """Add time."""
+        for phase, seconds in phases.items():
+            self.phases.labels(phase).inc(seconds)
+
+    def stepped(self) -> None:
+        """A step is done."""
+        self.last_step.set(time.time())
+
+    def serve(self, local_rank: int) -> None:
+        """Serve /metrics, each rank of a pod at the next port. A busy port is no reason not to train."""
         port = int(os.environ.get(ENV_METRICS_PORT, METRICS_PORT))
         if not port:
             return
         try:
-            start_http_server(port, registry=self.registry)
+            start_http_server(port + local_rank, registry=self.registry)
         except OSError as error:
-            log.get().warning("no metrics are served", port=port, error=str(error))
+            log.get().warning("no metrics are served", port=port + local_rank, error=str(error))
+
+
+class JobSeries:
+    """What rank 0 says of the job. A figure that is not known yet is NaN, not 0."""
+
+    def __init__(self, registry: CollectorRegistry, job: JobFile, *, with_mfu: bool) -> None:
+        def gauge(name: str, text: str) -> Gauge:
+            made = Gauge(PREFIX + name, text, registry=registry)
+            made.set(math.nan)
+            return made
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(PREFIX + name, text, labels, registry=registry)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+            return Histogram(PREFIX + name, text, registry=registry, buckets=buckets)
+
+        self.step = gauge("step", "Optimizer steps done.")
+        self.total_steps = gauge("total_steps", "Optimizer steps of the whole job.")
+        self.progress = gauge("progress_ratio", "Share of the steps done, 0 to 1.")
+        self.eta = gauge("eta_seconds", "Expected time until the last step.")
+        self.epoch = gauge("epoch", "Passes over the data, with fraction.")
+        self.loss = gauge("loss", "Training loss of the last step, nat a token.")
+        self.held_out_loss = gauge("held_out_loss", "Held-out loss, nat a token.")
+        self.held_out_perplexity = gauge("held_out_perplexity", "exp(held-out loss).")
+        self.learning_rate = gauge("learning_rate", "Learning rate.")
+        self.gradient_norm = gauge("gradient_norm", "Gradient norm before clipping.")
+        self.rate = gauge("tokens_per_second", "Tokens a second, all ranks.")
+        self.device_rate = gauge("tokens_per_second_per_device", "Tokens a second of one rank.")
+        self.flops = gauge("model_flops_per_second", "Model FLOP/s of all ranks: 6N + 12LHQT a token.")
+        self.mfu = gauge("mfu_ratio", "Model FLOP/s over the devices' bf16 peak.") if with_mfu else None
+        self.padding = gauge("padding_ratio", "Share of a step's sequences that only fill the batch.")
+        self.checkpoint_step = gauge("checkpoint_step", "Newest committed checkpoint.")
+        self.checkpoint_time = gauge(
+            "checkpoint_last_success_timestamp_seconds", "When the newest checkpoint was committed."
+        )
+        self.tokens = counter("tokens", "Tokens trained on by this attempt, all ranks.")
+        self.samples = counter("samples", "Sequences trained on by this attempt, all ranks.")
+        self.skipped = counter("skipped_steps", "Steps whose update was dropped, by reason.", "reason")
+        self.skipped.labels(NON_FINITE)
+        counter("restarts", "Restarts of the gang before this attempt.").inc(job.attempt)
+        self.step_seconds = histogram("step_seconds", "Wall time of a step.", STEP_BUCKETS)
+        self.checkpoint_seconds = histogram(
+            "checkpoint_seconds", "Time that training stood still for a save.", SAVE_BUCKETS
+        )
+        labels = run_labels(job)
+        info = Gauge(f"{PREFIX}run_info", "What runs, as labels. Always 1.", list(labels), registry=registry)
+        info.labels(**labels).set(1)
+
+    def stepped(self, result: StepResult, figures: Figures) -> None:
+        """A step is done."""
+        values: dict[Gauge, float | None] = {
+            self.step: result.step,
+            self.progress: figures.progress,
+            self.eta: figures.eta_seconds,
+            self.epoch: figures.epoch,
+            self.loss: result.loss,
+            self.learning_rate: result.learning_rate,
+            self.gradient_norm: result.gradient_norm,
+            self.rate: figures.tokens_per_second,
+            self.device_rate: figures.tokens_per_second_per_device,
+            self.flops: figures.flops_per_second,
+            self.padding: figures.padding,
+        }
+        if self.mfu is not None:
+            values[self.mfu] = figures.mfu
+        for gauge, value in values.items():
+            gauge.set(math.nan if value is None else value)
+        self.tokens.inc(result.tokens)
+        self.samples.inc(figures.samples)
+        self.step_seconds.observe(figures.seconds)
+        self.skipped.labels(NON_FINITE).inc(not result.applied)
+
+    def evaluated(self, loss: float) -> None:
+        """The held-out loss is known."""
+        self.held_out_loss.set(loss)
+        self.held_out_perplexity.set(perplexity(loss))
+
+    def committed(self, step: int, seconds: float, *, written: bool) -> None:
+        """A checkpoint is in place."""
+        self.checkpoint_step.set(step)
+        if written:
+            self.checkpoint_time.set(time.time())
+            self.checkpoint_seconds.observe(seconds)
+
+
+def run_labels(job: JobFile) -> dict[str, Any]:
+    """The labels of ``run_info``: few values each, and the same for the whole attempt."""
+    spec, layout = job.spec, job.spec.layout
+    return {
+        "model": spec.model.name.value,
+        "precision": spec.training.precision.value,
+        "zero_stage": str(layout.zero),
+        "data": str(layout.data),
+        "tensor": str(layout.tensor),
+        "pipeline": str(layout.pipeline),
+        "sequence": str(layout.sequence),
+        "attempt": str(job.attempt),
+    }

@@ -1,127 +1,174 @@
-"""What a step says: to the log, the operator, Prometheus and ``metrics.jsonl``."""
+"""What a step says: to the log, the operator, Prometheus, TensorBoard and ``metrics.jsonl``."""
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from llmtrain_api import JobFile, Stage
 
 from .. import log
-from ..batch import Length
+from ..distributed import Ranks
 from ..evaluate.heldout import perplexity
-from .metrics import Metrics
+from ..flops import CONVENTION
+from .figures import Figures, StepResult, Workload
+from .metrics import JobSeries, RankSeries
+from .phases import Lap, Phase, Stopwatch, spread
 from .report import Reporter
+from .startup import Startup
+from .tensorboard import Board
 
 LOG_INTERVAL = 1.0
-SMOOTHING = 0.9
 
 
-@dataclass(frozen=True)
-class StepResult:
-    """One optimizer step, as all ranks agree on it."""
+class Voice:
+    """Rank 0's outlets."""
 
-    step: int
-    loss: float
-    learning_rate: float
-    gradient_norm: float | None
-    tokens: int
-    applied: bool
+    def __init__(self, job: JobFile, workload: Workload, series: JobSeries, folder: Path, step: int) -> None:
+        self.workload, self.series = workload, series
+        self.reporter = Reporter(job, Stage.TRAIN)
+        self.board = Board(folder / "tensorboard", step)
+        self._rows = (folder / "metrics.jsonl").open("a", buffering=1)
+        self._logged = time.monotonic()
+        total = workload.length.steps
+        series.total_steps.set(total)
+        series.step.set(step)
+        log.get().info("resumed" if step else "started", from_step=step, total_steps=total,
+                       flops_per_sequence=workload.sequence_flops, peak_flops=workload.peak,
+                       flops_convention=CONVENTION)  # fmt: skip
+        self.report({"step": step, "total_steps": total, "resumed_step": step}, urgent=True)
 
-
-class Progress:
-    """Rank 0's voice; on other ranks only the pod's metrics."""
-
-    def __init__(self, job: JobFile, length: Length, first: bool, local_first: bool, folder: Path) -> None:
-        self.length, self.first = length, first
-        self.metrics = Metrics()
-        self.reporter = Reporter(job, Stage.TRAIN) if first else None
-        self._rows = (folder / "metrics.jsonl").open("a", buffering=1) if first else None
-        self._began = self._logged = time.monotonic()
-        self._seconds: float | None = None
-        if local_first:
-            self.metrics.serve()
-
-    def resumed(self, step: int) -> None:
-        """Training starts from this step."""
-        self.metrics.total_steps.set(self.length.steps)
-        self._began = time.monotonic()
-        self._say("resumed" if step else "started", from_step=step, total_steps=self.length.steps)
-        self._report({"step": step, "total_steps": self.length.steps, "resumed_step": step}, urgent=True)
-
-    def step(self, result: StepResult) -> None:
+    def stepped(self, result: StepResult, figures: Figures) -> None:
         """A step is done."""
-        now = time.monotonic()
-        seconds, self._began = now - self._began, now
-        smooth = seconds if self._seconds is None else SMOOTHING * self._seconds + (1 - SMOOTHING) * seconds
-        self._seconds = smooth
-        self._series(result, seconds)
-        if self._rows:
-            self._rows.write(json.dumps({**vars(result), "seconds": round(seconds, 6)}) + "\n")
+        self.series.stepped(result, figures)
+        self.board.stepped(result, figures)
+        self._rows.write(json.dumps(row(result, figures)) + "\n")
+        total = self.workload.length.steps
         fields = {
             "step": result.step,
-            "total_steps": self.length.steps,
-            "epoch": self.length.consumed(result.step) / self.length.samples,
+            "total_steps": total,
+            "epoch": figures.epoch,
             "loss": result.loss,
             "learning_rate": result.learning_rate,
             "grad_norm": result.gradient_norm,
-            "tokens_per_second": result.tokens / smooth,
-            "eta_seconds": (self.length.steps - result.step) * smooth,
+            "tokens_per_second": figures.tokens_per_second,
+            "mfu": figures.mfu,
+            "eta_seconds": figures.eta_seconds,
         }
-        self._report({"stage": Stage.TRAIN, **fields})
-        if now - self._logged >= LOG_INTERVAL or result.step in (1, self.length.steps) or not result.applied:
+        self.report({"stage": Stage.TRAIN, **fields})
+        now = time.monotonic()
+        if now - self._logged >= LOG_INTERVAL or result.step in (1, total) or not result.applied:
             self._logged = now
-            self._say("step", **fields, **({} if result.applied else {"dropped": True}))
+            log.get().info("step", **fields, **({} if result.applied else {"dropped": True}))
+
+    def evaluated(self, step: int, loss: float) -> None:
+        """The held-out loss is known."""
+        self.series.evaluated(loss)
+        self.board.evaluated(step, loss)
+        log.get().info("evaluated", step=step, held_out_loss=loss, perplexity=perplexity(loss))
+        self.report({"stage": Stage.TRAIN, "eval_loss": loss, "perplexity": perplexity(loss)})
+
+    def committed(self, step: int, seconds: float, *, written: bool) -> None:
+        """A checkpoint is in place."""
+        self.series.committed(step, seconds, written=written)
+        self.board.flush()
+        event = "checkpoint committed" if written else "checkpoint was there already"
+        log.get().info(event, step=step, seconds=seconds)
+        self.report({"checkpoint_step": step}, urgent=True)
+
+    def report(self, fields: dict[str, Any], *, urgent: bool = False) -> None:
+        """Tell the operator."""
+        sendable = {name: value for name, value in fields.items() if _sendable(value)}
+        self.reporter.update(urgent=urgent, **sendable)
+
+    def close(self) -> None:
+        """Send and write what is left."""
+        self.board.close()
+        self.reporter.close()
+
+
+class Progress:
+    """What a rank tells: its own phases, and on rank 0 the job's progress."""
+
+    def __init__(
+        self, job: JobFile, workload: Workload, ranks: Ranks, folder: Path, watch: Stopwatch, startup: Startup
+    ) -> None:
+        self.job, self.workload, self.ranks, self.folder = job, workload, ranks, folder
+        self.watch, self.startup = watch, startup
+        self.own = RankSeries(ranks.device)
+        with_mfu = workload.peak is not None
+        self.series = JobSeries(self.own.registry, job, with_mfu=with_mfu) if ranks.first else None
+        self.voice: Voice | None = None
+        self._began = time.monotonic()
+        self._smooth: float | None = None
+        self._sample: Lap | None = None
+        self._first = True
+        self.own.serve(ranks.local_rank)
+
+    def resumed(self, step: int) -> None:
+        """Training starts from this step."""
+        if self.series:
+            self.voice = Voice(self.job, self.workload, self.series, self.folder, step)
+        self.startup.done("resume")
+        self.own.spent({Phase.STARTUP: self.startup.seconds})
+        self.watch.lap()
+        self._began = time.monotonic()
+
+    def step(self, result: StepResult) -> None:
+        """A step is done."""
+        now, lap = time.monotonic(), self.watch.lap()
+        seconds, self._began = now - self._began, now
+        phases = spread(lap, self._sample)
+        self._sample = lap if lap.measured else self._sample
+        figures = self.workload.figures(result, seconds, self._smooth, phases, measured=lap.measured)
+        self._smooth = figures.smooth
+        self.own.spent(phases)
+        self.own.stepped()
+        if self.voice:
+            self.voice.stepped(result, figures)
+        if self._first:
+            self._first = False
+            self.startup.done("first_step")
+            self.startup.say()
 
     def evaluating(self) -> None:
         """An evaluation begins."""
-        self._report({"stage": Stage.EVALUATE}, urgent=True)
+        if self.voice:
+            self.voice.report({"stage": Stage.EVALUATE}, urgent=True)
 
     def evaluated(self, step: int, loss: float) -> None:
         """An evaluation ended."""
-        self.metrics.held_out_loss.set(loss)
-        self._say("evaluated", step=step, held_out_loss=loss, perplexity=perplexity(loss))
-        self._report({"stage": Stage.TRAIN, "eval_loss": loss, "perplexity": perplexity(loss)})
+        if self.voice:
+            self.voice.evaluated(step, loss)
         self._began = time.monotonic()
 
     def committed(self, step: int, seconds: float, *, written: bool) -> None:
         """A checkpoint is in place."""
-        self.metrics.checkpoint_step.set(step)
-        if written:
-            self.metrics.checkpoint_seconds.observe(seconds)
-        self._say(
-            "checkpoint committed" if written else "checkpoint was there already", step=step, seconds=seconds
-        )
-        self._report({"checkpoint_step": step}, urgent=True)
+        if self.voice:
+            self.voice.committed(step, seconds, written=written)
         self._began = time.monotonic()
 
     def close(self) -> None:
-        """Send what is left."""
-        if self.reporter:
-            self.reporter.close()
+        """Tell what is left."""
+        self.own.spent(self.watch.lap().seconds)
+        if self.voice:
+            self.voice.close()
 
-    def _series(self, result: StepResult, seconds: float) -> None:
-        series = self.metrics
-        series.step.set(result.step)
-        series.loss.set(result.loss)
-        series.learning_rate.set(result.learning_rate)
-        series.gradient_norm.set(result.gradient_norm or 0.0)
-        series.tokens_per_second.set(result.tokens / (self._seconds or seconds))
-        series.tokens.inc(result.tokens)
-        series.step_seconds.observe(seconds)
-        series.dropped_steps.inc(not result.applied)
 
-    def _say(self, event: str, **fields: Any) -> None:
-        if self.first:
-            log.get().info(event, **fields)
-
-    def _report(self, fields: dict[str, Any], *, urgent: bool = False) -> None:
-        if self.reporter:
-            sendable = {name: value for name, value in fields.items() if _sendable(value)}
-            self.reporter.update(urgent=urgent, **sendable)
+def row(result: StepResult, figures: Figures) -> dict[str, Any]:
+    """A line of ``metrics.jsonl``. Phases are there when they were measured."""
+    found = {
+        **vars(result),
+        "seconds": round(figures.seconds, 6),
+        "samples": figures.samples,
+        "model_flops_per_second": figures.flops_per_second,
+        "mfu": figures.mfu,
+    }
+    if figures.measured:
+        found["phases"] = {phase.value: round(spent, 6) for phase, spent in figures.phases.items()}
+    return found
 
 
 def _sendable(value: object) -> bool:

@@ -1,0 +1,153 @@
+"""What a real job says of itself: Prometheus, TensorBoard, metrics.jsonl, its start-up."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from prometheus_client import Metric
+from tensorboardX.proto.event_pb2 import SessionLog
+from trainer.boards import events
+from trainer.helpers import Launch, spec
+from trainer.scrape import Scraper
+
+from llmtrain_trainer.flops import sequence_flops
+from llmtrain_trainer.telemetry.phases import Phase
+
+OF_EACH_RANK = {"phase_seconds": ("counter", {"phase"}), "last_step_timestamp_seconds": ("gauge", set())}
+RUN = {"model", "precision", "zero_stage", "data", "tensor", "pipeline", "sequence", "attempt"}
+OF_RANK_0: dict[str, tuple[str, set[str]]] = {
+    "step": ("gauge", set()),
+    "total_steps": ("gauge", set()),
+    "progress_ratio": ("gauge", set()),
+    "eta_seconds": ("gauge", set()),
+    "epoch": ("gauge", set()),
+    "loss": ("gauge", set()),
+    "held_out_loss": ("gauge", set()),
+    "held_out_perplexity": ("gauge", set()),
+    "learning_rate": ("gauge", set()),
+    "gradient_norm": ("gauge", set()),
+    "tokens_per_second": ("gauge", set()),
+    "tokens_per_second_per_device": ("gauge", set()),
+    "model_flops_per_second": ("gauge", set()),
+    "padding_ratio": ("gauge", set()),
+    "checkpoint_step": ("gauge", set()),
+    "checkpoint_last_success_timestamp_seconds": ("gauge", set()),
+    "run_info": ("gauge", RUN),
+    "tokens": ("counter", set()),
+    "samples": ("counter", set()),
+    "skipped_steps": ("counter", {"reason"}),
+    "restarts": ("counter", set()),
+    "step_seconds": ("histogram", set()),
+    "checkpoint_seconds": ("histogram", set()),
+}
+"""Names behind the prefix, types and labels. A figure that a CPU cannot have (MFU, memory) is not there."""
+STEPS, BATCH = 200, 16
+
+
+def shape(families: dict[str, Metric]) -> dict[str, tuple[str, set[str]]]:
+    """Types and labels by name, without the series that the client adds to each counter and histogram."""
+    return {
+        name.removeprefix("llmtrain_train_"): (family.type, set(family.samples[0].labels) - {"le"})
+        for name, family in families.items()
+        if not name.endswith("_created")
+    }
+
+
+def value(families: dict[str, Metric], name: str, suffix: str = "", **labels: str) -> float:
+    """One sample's value."""
+    full = f"llmtrain_train_{name}"
+    [found] = [s for s in families[full].samples if s.name == full + suffix and s.labels == labels]
+    return float(found.value)
+
+
+def test_each_rank_exports_what_the_list_says(finished: Launch, scraper: Scraper) -> None:
+    del finished
+    assert shape(scraper.families(0)) == OF_RANK_0 | OF_EACH_RANK
+    assert shape(scraper.families(1)) == OF_EACH_RANK
+
+
+def test_figures_are_those_of_the_job(finished: Launch, scraper: Scraper) -> None:
+    del finished
+    seen = scraper.families(0)
+    step = value(seen, "step")
+    assert step > STEPS / 2
+    assert value(seen, "progress_ratio") == pytest.approx(step / value(seen, "total_steps"))
+    assert value(seen, "samples", "_total") == step * BATCH
+    assert value(seen, "tokens", "_total") == step * BATCH * 31
+    assert value(seen, "padding_ratio") == 0
+    assert value(seen, "skipped_steps", "_total", reason="nonfinite") == 0
+    assert value(seen, "restarts", "_total") == 0
+    rate, per_device = value(seen, "tokens_per_second"), value(seen, "tokens_per_second_per_device")
+    assert rate == pytest.approx(2 * per_device)
+    flops = value(seen, "model_flops_per_second")
+    assert flops == pytest.approx(rate / 31 * sequence_flops(spec()))
+    assert value(seen, "step_seconds", "_count") == step
+    assert value(seen, "checkpoint_seconds", "_count") == pytest.approx(step // 50, abs=1)
+    assert value(seen, "checkpoint_last_success_timestamp_seconds") > 1.7e9
+    assert value(seen, "held_out_perplexity") == pytest.approx(math.exp(value(seen, "held_out_loss")))
+    [info] = seen["llmtrain_train_run_info"].samples
+    assert (info.value, info.labels["data"], info.labels["zero_stage"]) == (1, "2", "1")
+
+
+def test_every_phase_of_both_ranks_is_counted(finished: Launch, scraper: Scraper) -> None:
+    del finished
+    for rank in (0, 1):
+        spent = {
+            s.labels["phase"]: s.value
+            for s in scraper.families(rank)["llmtrain_train_phase_seconds"].samples
+            if s.name.endswith("_total")
+        }
+        assert set(spent) == {phase.value for phase in Phase}
+        assert spent.pop("forward_backward") == 0  # there is no pipeline
+        assert all(seconds > 0 for seconds in spent.values()), spent
+        assert spent["startup"] > 1  # torch alone takes longer
+
+
+def rows(launch: Launch) -> list[dict[str, Any]]:
+    text = (launch.output.logs(0) / "metrics.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_phases_of_each_step_add_up_to_its_time(finished: Launch) -> None:
+    found = rows(finished)
+    assert [row["step"] for row in found] == list(range(1, STEPS + 1))
+    for row in found:
+        quiet = {
+            name: spent for name, spent in row["phases"].items() if name not in ("evaluation", "checkpoint")
+        }
+        assert {"data", "forward", "backward", "optimizer", "communication", "other"} == set(quiet)
+        after_a_break = "evaluation" in row["phases"] or "checkpoint" in row["phases"]
+        slack = 0.1 if after_a_break else 0.002
+        assert sum(quiet.values()) == pytest.approx(row["seconds"], abs=slack)
+    assert [row["step"] for row in found if "checkpoint" in row["phases"]] == [51, 101, 151]
+    assert [row["step"] for row in found if "evaluation" in row["phases"]] == [101]
+    assert all(row["mfu"] is None for row in found)
+    assert all(row["model_flops_per_second"] > 0 for row in found)
+
+
+def test_each_rank_says_where_its_start_went(finished: Launch) -> None:
+    for rank in (0, 1):
+        lines = (finished.output.logs(0) / f"rank-{rank}.log").read_text().splitlines()
+        [said] = [json.loads(line) for line in lines if '"started up"' in line]
+        parts = [f"{p}_seconds" for p in ("imports", "join", "data", "build", "resume", "first_step")]
+        assert said["seconds"] == pytest.approx(sum(said[part] for part in parts), abs=0.01)
+        assert said["imports_seconds"] > 0.5
+        assert 1 < said["cpu_seconds"] < 60
+
+
+def test_tensorboard_has_the_curves(finished: Launch) -> None:
+    seen = events(finished.output.logs(0) / "tensorboard")
+    assert seen[0].file_version == "brain.Event:2"
+    curves: dict[str, dict[int, float]] = {}
+    for event in seen:
+        for one in event.summary.value:
+            curves.setdefault(one.tag, {})[event.step] = one.simple_value
+    losses = {row["step"]: pytest.approx(row["loss"], rel=1e-6) for row in rows(finished)}
+    assert curves["loss/train"] == losses
+    assert set(curves["loss/held_out"]) == {100, 200}
+    wanted = {"learning_rate", "gradient_norm", "tokens_per_second", "seconds/step", "seconds/backward"}
+    assert wanted <= set(curves)
+    assert not any(event.session_log.status == SessionLog.START for event in seen)

@@ -1,0 +1,54 @@
+"""Time inside DeepSpeed's collectives.
+
+DeepSpeed's own comms logger would wait for the GPU at every call, prints instead of counting, and misses
+point-to-point messages; so its one backend object is wrapped instead. What that cannot see: collectives that
+call torch.distributed directly (the checkpoint engine's, which count as checkpoint), and on a GPU what
+overlaps with computing; there a collective's time is known in measured steps only (see `phases`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from .phases import Phase, Stopwatch
+
+COLLECTIVES = (
+    "all_reduce", "inference_all_reduce", "all_reduce_coalesced", "reduce", "reduce_scatter",
+    "reduce_scatter_tensor", "broadcast", "broadcast_object_list", "all_gather", "all_gather_into_tensor",
+    "all_gather_base", "all_gather_coalesced", "all_gather_object", "all_to_all_single", "all_to_all", "send",
+    "recv", "isend", "irecv", "batch_isend_irecv", "gather", "scatter", "barrier",
+)  # fmt: skip
+
+
+class TimedWork:
+    """A collective under way; waiting for it is communication too."""
+
+    def __init__(self, work: Any, watch: Stopwatch) -> None:
+        self._work, self._watch = work, watch
+
+    def wait(self, *arguments: Any, **named: Any) -> Any:
+        """Wait for the end."""
+        with self._watch(Phase.COMMUNICATION):
+            return self._work.wait(*arguments, **named)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._work, name)
+
+
+def time_collectives(backend: Any, watch: Stopwatch) -> None:
+    """Count the time in a DeepSpeed backend's collectives as communication."""
+
+    def timed(collective: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(collective)
+        def call(*arguments: Any, **named: Any) -> Any:
+            with watch(Phase.COMMUNICATION):
+                work = collective(*arguments, **named)
+            return TimedWork(work, watch) if hasattr(work, "wait") else work
+
+        return call
+
+    for name in COLLECTIVES:
+        if hasattr(backend, name):
+            setattr(backend, name, timed(getattr(backend, name)))

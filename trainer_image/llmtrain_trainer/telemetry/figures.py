@@ -1,0 +1,103 @@
+"""What a step's outcome means: rates, shares, what is left. PURE."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..batch import BatchPlan, Length
+from ..flops import mfu
+from .phases import Seconds
+
+SMOOTHING = 0.9
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """One optimizer step, as all ranks agree on it."""
+
+    step: int
+    loss: float
+    learning_rate: float
+    gradient_norm: float | None
+    tokens: int
+    applied: bool
+
+
+@dataclass(frozen=True)
+class Figures:
+    """All that is told of a step beside its result.
+
+    Attributes:
+        seconds: wall time of the step.
+        smooth: the same, smoothed; rates and the ETA are by it.
+        samples: sequences trained on.
+        padding: share of the step's sequences that only fill the batch.
+        epoch: passes over the data, with fraction.
+        flops_per_second: model FLOP/s of the gang, as `flops` counts.
+        mfu: share of the devices' peak; None where no peak is known.
+        phases: seconds by phase of this rank.
+        measured: whether the phases were measured in this step, not estimated.
+    """
+
+    seconds: float
+    smooth: float
+    samples: int
+    padding: float
+    epoch: float
+    progress: float
+    eta_seconds: float
+    tokens_per_second: float
+    tokens_per_second_per_device: float
+    flops_per_second: float
+    mfu: float | None
+    phases: Seconds
+    measured: bool
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is the same in every step of a job.
+
+    Attributes:
+        world: devices that compute; on a CPU, processes.
+        sequence_flops: of one training sequence.
+        peak: FLOP/s of one device at most, if known.
+    """
+
+    length: Length
+    plan: BatchPlan
+    world: int
+    sequence_flops: float
+    peak: float | None
+
+    def figures(
+        self, result: StepResult, seconds: float, before: float | None, phases: Seconds, *, measured: bool
+    ) -> Figures:
+        """Figures of a step.
+
+        Args:
+            result: the step.
+            seconds: its wall time.
+            before: smoothed wall time of the steps before; None before the first.
+            phases: of this rank.
+            measured: whether they are no estimate.
+        """
+        smooth = seconds if before is None else SMOOTHING * before + (1 - SMOOTHING) * seconds
+        samples = self.length.consumed(result.step) - self.length.consumed(result.step - 1)
+        slots = self.plan.accumulation * self.plan.micro * self.plan.ranks
+        rate, flops = result.tokens / smooth, samples * self.sequence_flops / smooth
+        return Figures(
+            seconds=seconds,
+            smooth=smooth,
+            samples=samples,
+            padding=1 - samples / slots,
+            epoch=self.length.consumed(result.step) / self.length.samples,
+            progress=result.step / self.length.steps,
+            eta_seconds=(self.length.steps - result.step) * smooth,
+            tokens_per_second=rate,
+            tokens_per_second_per_device=rate / self.world,
+            flops_per_second=flops,
+            mfu=mfu(flops, self.world, self.peak),
+            phases=phases,
+            measured=measured,
+        )

@@ -1,0 +1,71 @@
+"""TensorBoard files of an attempt."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto.summary_pb2 import Summary
+
+from .figures import Figures, StepResult
+
+FLUSH_SECONDS = 10.0
+
+
+class Board:
+    """Writes curves for TensorBoard, without the threads and the queue of tensorboardX's own writer.
+
+    Args:
+        folder: of the event files.
+        step: training goes on after it. Curves of an earlier process that went further, in a folder that is
+            the same or is shown as one run, are cut there.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._writer = EventsWriter(str(folder / "events"))
+        self._flushed = time.monotonic()
+        if step:
+            self._write(Event(step=step + 1, session_log=SessionLog(status=SessionLog.START)))
+
+    def stepped(self, result: StepResult, figures: Figures) -> None:
+        """A step's curves, all in one event."""
+        phases = {f"seconds/{phase}": seconds for phase, seconds in figures.phases.items()}
+        self._add(
+            {
+                "loss/train": result.loss,
+                "learning_rate": result.learning_rate,
+                "gradient_norm": result.gradient_norm,
+                "tokens_per_second": figures.tokens_per_second,
+                "mfu": figures.mfu,
+                "seconds/step": figures.seconds,
+            }
+            | (phases if figures.measured else {}),
+            result.step,
+        )
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.flush()
+
+    def evaluated(self, step: int, loss: float) -> None:
+        """The held-out loss is known."""
+        self._add({"loss/held_out": loss}, step)
+
+    def flush(self) -> None:
+        """Let nothing that was written be lost with this process."""
+        self._flushed = time.monotonic()
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._writer.close()
+
+    def _add(self, values: Mapping[str, float | None], step: int) -> None:
+        found = [Summary.Value(tag=t, simple_value=v) for t, v in values.items() if v is not None]
+        self._write(Event(step=step, summary=Summary(value=found)))
+
+    def _write(self, event: Event) -> None:
+        event.wall_time = time.time()
+        self._writer.write_event(event)
