@@ -14,6 +14,7 @@ import torch
 from deepspeed.utils import safe_get_full_grad
 
 from llmtrain_api import Layout, Place, Precision, TrainingSpec
+from llmtrain_api.memory import reduce_bucket
 
 from ..batch import BatchPlan
 from ..data.loader import Pass
@@ -21,12 +22,22 @@ from ..loss import label_count, token_loss_sum
 from ..telemetry.phases import Phase, Stopwatch
 
 
-def deepspeed_config(training: TrainingSpec, layout: Layout, plan: BatchPlan) -> dict[str, Any]:
-    """DeepSpeed's JSON. Everything with a surprising default is written out."""
+def deepspeed_config(
+    training: TrainingSpec, layout: Layout, plan: BatchPlan, parameters: int
+) -> dict[str, Any]:
+    """DeepSpeed's JSON. Everything with a surprising default is written out.
+
+    Args:
+        training: precision and clipping.
+        layout: how the gang is cut.
+        plan: how a global batch is cut.
+        parameters: numbers of this rank's part of the model.
+    """
     return {
         "train_micro_batch_size_per_gpu": plan.micro,
         "gradient_accumulation_steps": plan.accumulation,
-        "zero_optimization": {"stage": layout.zero},
+        # default: room for 500 million numbers, 2 GB, however small the model is
+        "zero_optimization": {"stage": layout.zero, "reduce_bucket_size": reduce_bucket(parameters)},
         "zero_allow_untested_optimizer": True,
         # default 1.0: would clip although nobody asked for it
         "gradient_clipping": training.gradient_clipping,

@@ -1,0 +1,103 @@
+"""How many bytes a rank needs: what DeepSpeed holds all the time, and what a step adds for a while. PURE.
+
+The figures of what is held are those of DeepSpeed 0.19.8 with the settings of the trainer; a test compares
+them with what ranks really allocate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .activations import activations
+from .layout import Layout
+from .parameters import Tensors, held_by, numbers_of
+
+if TYPE_CHECKING:
+    from .spec import JobSpec
+
+FP32 = 4
+BUCKET = 500_000_000
+"""Numbers that DeepSpeed reduces at once, at most: its own default."""
+PERSISTENT = 100_000
+"""ZeRO 3 never shards weights with so few numbers: its own default."""
+LIVE = 1_000_000_000
+"""Numbers of gathered weights that ZeRO 3 keeps from forward to backward pass: its own default."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of one rank.
+
+    Attributes:
+        weights: in the dtype of training; ZeRO 3's shards and what it keeps whole.
+        gradients: as they are after the backward pass.
+        master: fp32 weights that the optimizer updates, where they are copies.
+        moments: AdamW's two.
+        buckets: what ZeRO 3 reduces gradients in.
+        backward: what the backward pass adds, activations included.
+        update: what the update adds, when activations are gone.
+    """
+
+    weights: int
+    gradients: int
+    master: int
+    moments: int
+    buckets: int
+    backward: int
+    update: int
+
+    @property
+    def held(self) -> int:
+        """Between the backward pass and the update."""
+        return self.weights + self.gradients + self.master + self.moments + self.buckets
+
+    @property
+    def peak(self) -> int:
+        """The most at any time of a step."""
+        return self.held + max(self.backward, self.update)
+
+
+def reduce_bucket(parameters: int) -> int:
+    """Numbers that a bucket has room for. DeepSpeed allocates all of it, however small the model is."""
+    return max(1, min(BUCKET, parameters))
+
+
+def estimate(spec: JobSpec, layout: Layout) -> Memory:
+    """Bytes of the rank that needs most: of the first or the last pipeline stage."""
+    stages = {0, layout.pipeline - 1}
+    return max((of_stage(spec, layout, stage) for stage in stages), key=lambda memory: memory.peak)
+
+
+def of_stage(spec: JobSpec, layout: Layout, stage: int) -> Memory:
+    """Bytes of a rank of a pipeline stage."""
+    bf16 = spec.training.precision == "bf16"
+    size, shards = 2 if bf16 else FP32, layout.data * layout.sequence
+    length = spec.training.sequence_length
+    tensors = held_by(spec.model, length, layout, stage)
+    whole = numbers_of(tensors)
+    part = sum(-(-one.numbers // shards) * one.count for one in tensors)
+    uncut = Layout(layout.data, 1, layout.pipeline, layout.sequence, layout.zero)
+    bucket = FP32 * reduce_bucket(numbers_of(held_by(spec.model, length, uncut, stage)))
+    active = activations(spec, layout, stage)
+    # AdamW computes the root of its second moment, and the quotient, beside it
+    update = 2 * FP32 * part
+    if layout.zero == 0:
+        return Memory(FP32 * whole, FP32 * whole, 0, 2 * FP32 * whole, 0, active, update)
+    if layout.zero == 1:
+        # bf16 is another optimizer in DeepSpeed: it sums in a whole fp32 copy and keeps the bf16 gradients
+        gradients = (size + FP32) * whole if bf16 else FP32 * part
+        backward = active + bucket + (0 if bf16 else FP32 * whole)
+        return Memory(size * whole, gradients, FP32 * part, 2 * FP32 * part, 0, backward, update)
+    if layout.zero == 2:
+        largest = max(one.numbers for one in tensors)
+        backward = active + bucket + size * largest
+        return Memory(size * whole, FP32 * part, FP32 * part, 2 * FP32 * part, 0, backward, update)
+    # a shard of one rank is the whole weight
+    weights = size * (part + (_kept_whole(tensors) if shards > 1 else 0))
+    backward = active + size * min(whole, LIVE)
+    return Memory(weights, FP32 * part, FP32 * part, 2 * FP32 * part, bucket, backward, update)
+
+
+def _kept_whole(tensors: list[Tensors]) -> int:
+    return sum(one.numbers * one.count for one in tensors if one.numbers <= PERSISTENT)
