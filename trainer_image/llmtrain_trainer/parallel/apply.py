@@ -16,11 +16,13 @@ from llmtrain_api import JobSpec, Place, TrainingSpec
 from ..batch import BatchPlan
 from ..models.build import load
 from ..models.stages import whole_name
-from ..optimizer import adamw, parameter_groups, schedule, size_of
+from ..optimizer import adamw, parameter_groups, size_of
+from ..schedules import schedule
 from .engine import Engine, deepspeed_config
 from .pipeline import PipelineEngine, StageLoss, build_stage
 from .sequence import SequenceEngine, register
 from .tensor import TensorEngine, tensor_config
+from .unsharded import UnshardedEngine
 
 MakeOptimizer = Callable[[Iterable[dict[str, Any]], TrainingSpec], torch.optim.Optimizer]
 Named = list[tuple[str, torch.nn.Parameter]]
@@ -78,6 +80,8 @@ def build(
         engine, built = initialize(model, named, register(model, layout, plan.micro))
         return SequenceEngine(engine, layout, place, plan), built
     engine, built = initialize(model, named)
+    if not layout.zero:
+        return UnshardedEngine(engine, layout, place, plan, spec.training.gradient_clipping), built
     return Engine(engine, layout, place, plan), built
 
 

@@ -33,6 +33,8 @@ class Metrics:
         self.checkpoint_step = gauge("checkpoint_step", "Newest committed checkpoint.")
         self.tokens = counter("tokens", "Tokens trained on by this attempt, all ranks.")
         self.dropped_steps = counter("dropped_steps", "Steps dropped for gradients that are not finite.")
+        self.skipped_steps = counter("skipped_steps", "Steps whose samples were passed over after a rewind.")
+        self.spikes = counter("spikes", "Steps whose loss or gradient norm leapt, or was not finite.")
         self.step_seconds = Histogram(
             "llmtrain_train_step_seconds",
             "Wall time of a step.",

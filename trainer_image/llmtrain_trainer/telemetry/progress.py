@@ -76,6 +76,24 @@ class Progress:
             self._logged = now
             self._say("step", **fields, **({} if result.applied else {"dropped": True}))
 
+    def leapt(self, step: int, reason: str) -> None:
+        """A step's loss or gradient norm leapt."""
+        self.metrics.spikes.inc()
+        if self.first:
+            log.get().warning("spike", step=step, reason=reason)
+
+    def rewound(self, step: int, to: int) -> None:
+        """Training goes on from an earlier checkpoint, and will pass over a step's samples."""
+        samples = [self.length.consumed(step - 1), self.length.consumed(step) - 1]
+        self._say("rewound", from_step=step, to_step=to, skipped_sample_positions=samples)
+        self._began = time.monotonic()
+
+    def skipped(self, step: int) -> None:
+        """A step was passed over."""
+        self.metrics.step.set(step)
+        self.metrics.skipped_steps.inc()
+        self._say("step skipped", step=step)
+
     def evaluating(self) -> None:
         """An evaluation begins."""
         self._report({"stage": Stage.EVALUATE}, urgent=True)
