@@ -205,3 +205,11 @@ def test_a_checkpoint_of_an_older_version_has_no_decisions() -> None:
     found = course()
     found.restore({})
     assert found.to_json() == course().to_json()
+
+
+def test_a_curve_without_noise_may_still_rise_a_little() -> None:
+    detector = SpikeDetector()
+    for _ in range(2 * LEAST):
+        detector.saw(2.0, 1.0)
+    assert detector.saw(2.1, 1.0) is None
+    assert detector.saw(2.3, 1.0) is not None

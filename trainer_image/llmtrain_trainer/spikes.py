@@ -13,8 +13,8 @@ from .errors import DivergedError
 
 MAX_DROPPED = 10
 """Steps in a row with gradients that are not finite before training stops."""
-WINDOW = 50
-"""Steps that the averages look back over, about."""
+WINDOW = 20
+"""Steps that the averages look back over, about: the fall of the first steps must soon be forgotten."""
 LEAST = 20
 """Steps before anything is judged: the averages must mean something first."""
 DEVIATIONS, FACTOR = 6.0, 10.0
