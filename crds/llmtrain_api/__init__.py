@@ -4,6 +4,7 @@ from .base import ApiModel, Rule, Time, to_rfc3339
 from .errors import explain
 from .job import InvalidJob, Job, Metadata, parse_manifest, parse_spec
 from .layout import Layout, Place
+from .optimization import EarlyStoppingSpec, OnSpike, Schedule
 from .spec import (
     BuiltinModel,
     IfExists,
@@ -47,6 +48,7 @@ __all__ = [
     "BuiltinModel",
     "Checkpoint",
     "Condition",
+    "EarlyStoppingSpec",
     "Failure",
     "FailureClass",
     "IfExists",
@@ -59,6 +61,7 @@ __all__ = [
     "Layout",
     "Metadata",
     "ModelSpec",
+    "OnSpike",
     "Outcome",
     "Packing",
     "ParallelismSpec",
@@ -73,6 +76,7 @@ __all__ = [
     "Restarts",
     "Results",
     "Rule",
+    "Schedule",
     "Stage",
     "Task",
     "TerminationMessage",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 from .job import MAX_NAME, NAME_MESSAGE
@@ -13,6 +14,8 @@ Schema = dict[str, Any]
 
 _DROPPED = ("title", "examples", "discriminator", "readOnly", "deprecated", "$defs")
 _VERBATIM = ("default", "enum", "x-kubernetes-validations")
+_UNSET = "x-unset"
+"""Marks an object that may be unset, until the schema is done: left out, it does not mean its defaults."""
 
 PRINTER_COLUMNS: tuple[tuple[str, str, str, int], ...] = (
     ("Phase", "string", ".status.phase", 0),
@@ -90,7 +93,8 @@ def _keyword(key: str, value: Any, definitions: Schema) -> Schema:
 def _union(options: list[Schema], definitions: Schema) -> Schema:
     real = [o for o in options if o.get("type") != "null"]
     if len(real) == 1:
-        return dict(structural(real[0], definitions))
+        only = dict(structural(real[0], definitions))
+        return {**only, _UNSET: True} if only.get("type") == "object" else only
     if {o.get("type") for o in real} == {"integer", "string"}:
         limits = {k: v for o in real for k, v in o.items() if k in ("pattern", "maxLength")}
         return {
@@ -109,9 +113,10 @@ def _with_object_defaults(schema: Schema) -> Schema:
     for child in schema.get("properties", {}).values():
         if child.get("type") == "object" and "properties" in child:
             _with_object_defaults(child)
-            if not child.get("required"):
+            if not child.pop(_UNSET, False) and not child.get("required"):
                 fields = child["properties"].items()
-                child["default"] = {name: f["default"] for name, f in fields if "default" in f}
+                # copies, as YAML writes what is shared as an anchor and its aliases
+                child["default"] = deepcopy({name: f["default"] for name, f in fields if "default" in f})
     return schema
 
 
@@ -125,7 +130,7 @@ def schema_of(model: type[JobSpec] | type[JobStatus]) -> Schema:
 def _drop_defaults(node: Any) -> Any:
     """A status is written by the operator only; defaults there would be noise."""
     if isinstance(node, dict):
-        return {k: _drop_defaults(v) for k, v in node.items() if k != "default"}
+        return {k: _drop_defaults(v) for k, v in node.items() if k not in ("default", _UNSET)}
     return [_drop_defaults(item) for item in node] if isinstance(node, list) else node
 
 

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from .base import ApiModel, Rule, RuledModel
 from .layout import Layout
+from .optimization import JOB_RULES, TRAINING_RULES, EarlyStoppingSpec, OnSpike, Schedule
 from .proven import Asked, families, refusal
 
 Quantity = Annotated[str, Field(max_length=20)] | int
@@ -77,6 +78,12 @@ class Precision(StrEnum):
 
     FP32 = "fp32"
     BF16 = "bf16"
+    FP16 = "fp16"
+
+    @property
+    def scales_losses(self) -> bool:
+        """Whether small gradients must be scaled up, by a factor that is found by trying."""
+        return self is Precision.FP16
 
 
 class IfExists(StrEnum):
@@ -246,7 +253,9 @@ def _micro_batch(training: TrainingSpec) -> str | None:
 class TrainingSpec(RuledModel):
     """How to train. Gradient accumulation follows from the batch sizes and the world size."""
 
-    precision: Precision = Field(default=Precision.FP32, description="fp32 or bf16 (fp32 sums).")
+    precision: Precision = Field(
+        default=Precision.FP32, description="fp32, bf16 (fp32 sums), or fp16 (GPUs only)."
+    )
     zero_stage: int | None = Field(
         default=None,
         ge=0,
@@ -268,12 +277,38 @@ class TrainingSpec(RuledModel):
         default=None, ge=1, le=100_000, description="Passes over the data. Default 1 when maxSteps is unset."
     )
     learning_rate: float = Field(default=1e-3, gt=0, le=10, description="Peak learning rate of AdamW.")
+    schedule: Schedule = Field(
+        default=Schedule.COSINE,
+        description="Learning rate after the warm-up: cosine or linear down to the floor, constant, or wsd "
+        "(constant, then linear over the last decaySteps).",
+    )
     warmup_steps: int = Field(default=10, ge=0, le=1_000_000, description="Steps of linear warm-up.")
+    min_learning_rate: float = Field(
+        default=0.1, ge=0, le=1, description="Floor of the schedule, as a share of learningRate."
+    )
+    decay_steps: int | None = Field(
+        default=None, ge=1, le=100_000_000, description="Last steps of wsd. Default: a fifth of all steps."
+    )
+    betas: list[Annotated[float, Field(ge=0, lt=1)]] = Field(
+        default=[0.9, 0.95],
+        min_length=2,
+        max_length=2,
+        description="AdamW's averages of the gradient and of its square.",
+    )
+    epsilon: float = Field(default=1e-8, gt=0, le=1, description="AdamW's term against division by zero.")
     weight_decay: float = Field(
         default=0.1, ge=0, le=1, description="Decay of matrices; norms and biases none."
     )
     gradient_clipping: float = Field(
         default=1.0, ge=0, le=1000, description="Largest gradient norm; 0 = off."
+    )
+    on_spike: OnSpike = Field(
+        default=OnSpike.WARN,
+        description="A step whose loss or gradient norm leaps, or is not finite: warn; rewind to the newest "
+        "checkpoint and skip the step's samples (3 times at most); or stop.",
+    )
+    early_stopping: EarlyStoppingSpec | None = Field(
+        default=None, description="End training when the held-out loss gains no more. Unset: never."
     )
     global_batch_size: int = Field(
         default=16, ge=1, le=1_000_000, description="Sequences an optimizer step, over all ranks."
@@ -295,6 +330,7 @@ class TrainingSpec(RuledModel):
             "microBatchSize must not be larger than globalBatchSize",
             _micro_batch,
         ),
+        *TRAINING_RULES,
     )
 
 
@@ -569,6 +605,7 @@ class JobSpec(RuledModel):
             "packing documents is for decoder-only models without parallelism.sequence; use concat",
             _packed,
         ),
+        *JOB_RULES,
         Rule(
             _proven_cel(),
             ".parallelism",

@@ -150,6 +150,12 @@ class Results(ApiModel):
     """What a finished job leaves."""
 
     steps: int = Field(ge=0)
+    stop_reason: Text | None = Field(default=None, description="Why training ended before its last step.")
+    skipped_steps: int | None = Field(
+        default=None, ge=0, description="Steps without an update: skipped by a rewind, or not finite."
+    )
+    best_step: int | None = Field(default=None, ge=0, description="Step of the lowest held-out loss.")
+    best_eval_loss: float | None = None
     train_loss: float | None = None
     eval_loss: float | None = None
     perplexity: float | None = None

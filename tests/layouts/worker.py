@@ -12,7 +12,7 @@ from deepspeed.utils import safe_get_full_fp32_param
 from layouts.rows import LENGTH, SAMPLES, STEPS, VOCAB, Row
 
 from llmtrain_api import TrainingSpec
-from llmtrain_trainer import distributed
+from llmtrain_trainer import distributed, loss
 from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.data.loader import Batches
 from llmtrain_trainer.optimizer import adamw
@@ -46,6 +46,7 @@ def sgd(groups: Iterable[dict[str, Any]], training: TrainingSpec) -> torch.optim
 def rank_main(row: Row, kind: str, clipping: float, model: Path, out: Path) -> None:
     """Train and save what this rank saw."""
     ranks = distributed.join()
+    loss.CHUNK = 7 * VOCAB  # so that the loss of a pass has several chunks, the last one smaller
     spec = row.spec(clipping=clipping)
     training, layout = spec.training, spec.layout
     place = layout.place(ranks.rank)

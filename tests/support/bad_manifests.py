@@ -78,6 +78,26 @@ BAD: dict[str, Bad] = {
         "spec.model.tiedEmbeddings",
         "remove it",
     ),
+    "fp16 on CPU": Bad(
+        manifest(training={"precision": "fp16"}), "spec.training.precision", "use bf16 or fp32"
+    ),
+    "fp16 in stages": Bad(
+        manifest(gpusPerNode=2, training={"precision": "fp16"}, parallelism={"pipeline": 2}),
+        "spec.training.precision",
+        "use bf16",
+    ),
+    "decaySteps without wsd": Bad(
+        manifest(training={"decaySteps": 10}), "spec.training.decaySteps", "use wsd"
+    ),
+    "one beta": Bad(manifest(training={"betas": [0.9]}), "spec.training.betas", "2", "2"),
+    "a beta of 1": Bad(
+        manifest(training={"betas": [0.9, 1]}), "spec.training.betas", "less than 1", "less than 1"
+    ),
+    "early stopping without evaluations": Bad(
+        manifest(training={"earlyStopping": {"patience": 2}}, evaluation={"everySteps": 0}),
+        "spec.training.earlyStopping",
+        "set evaluation.everySteps",
+    ),
     "no dataset": Bad(manifest(dataset=None), "spec.dataset", "is required", "Required value"),
     "unknown model": Bad(
         manifest(model={"name": "Qwen/Qwen2.5-7B"}), "spec.model.name", "builtin://tiny-llama"

@@ -111,3 +111,17 @@ def test_default_objects_are_written_out() -> None:
     training = schema["properties"]["spec"]["properties"]["training"]
     defaults = parse_spec(manifest()["spec"], strict=True).training
     assert training["default"]["globalBatchSize"] == defaults.global_batch_size
+
+
+def test_an_optional_object_has_no_default_so_that_unset_stays_unset() -> None:
+    training = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"][
+        "spec"
+    ]["properties"]["training"]
+    assert "default" not in training["properties"]["earlyStopping"]
+    assert "earlyStopping" not in training["default"]
+    assert parse_spec(manifest()["spec"], strict=True).training.early_stopping is None
+    assert "x-unset" not in render(for_chart=False)
+
+
+def test_generated_yaml_has_no_anchors() -> None:
+    assert "&id" not in render(for_chart=False)

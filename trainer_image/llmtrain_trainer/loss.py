@@ -1,12 +1,22 @@
-"""The one loss: the sum of token losses over the token count of the global batch."""
+"""The one loss: the sum of token losses over the token count of the global batch.
+
+Computed a chunk of positions at a time: neither pass ever holds a second copy of all logits in fp32, which at
+a vocabulary of 128k tokens is more than the rest of a small model's activations.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 import torch.nn.functional as F
+from torch.autograd.function import once_differentiable
 
 IGNORED = -100
 """Label of a position that is not trained on."""
+CHUNK = 1 << 24
+"""Numbers of a chunk: 64 MiB in fp32, enough work to hide what starting a chunk costs."""
 
 
 def token_loss_sum(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -16,10 +26,46 @@ def token_loss_sum(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         logits: [batch, length, vocabulary].
         labels: [batch, length], aligned with the logits; IGNORED where nothing is to be learnt.
     """
-    wide = torch.promote_types(logits.dtype, torch.float32)
-    return F.cross_entropy(
-        logits.flatten(0, 1).to(wide), labels.flatten(), ignore_index=IGNORED, reduction="sum"
-    )
+    found: torch.Tensor = _ChunkedLoss.apply(logits.flatten(0, 1), labels.flatten())  # type: ignore[no-untyped-call]
+    return found
+
+
+class _ChunkedLoss(torch.autograd.Function):
+    """Cross-entropy, summed. Keeps the logits as they came; the gradient computes the softmax again."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(logits, labels)
+        wide = _wide(logits.dtype)
+        total = torch.zeros((), dtype=wide, device=logits.device)
+        for rows, wanted in _chunks(logits, labels):
+            total += F.cross_entropy(rows.to(wide), wanted, ignore_index=IGNORED, reduction="sum")
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        """softmax(logits) - 1 at the label, times what arrives; 0 where nothing is to be learnt."""
+        logits, labels = ctx.saved_tensors
+        found = torch.empty_like(logits)
+        at = 0
+        for rows, wanted in _chunks(logits, labels):
+            used = wanted != IGNORED
+            part = torch.softmax(rows.to(_wide(logits.dtype)), dim=-1)
+            part[torch.arange(len(rows), device=rows.device), wanted.clamp_min(0)] -= 1
+            part *= (used * gradient)[:, None]
+            found[at : at + len(rows)] = part
+            at += len(rows)
+        return found, None
+
+
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32)
+
+
+def _chunks(logits: torch.Tensor, labels: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    count = max(1, CHUNK // logits.shape[-1])
+    return zip(torch.split(logits, count), torch.split(labels, count), strict=True)
 
 
 def label_count(labels: torch.Tensor) -> int:

@@ -6,20 +6,23 @@ import signal
 import time
 from typing import Any
 
-from llmtrain_api import JobFile
+from llmtrain_api import JobFile, OnSpike
 
 from . import distributed, log
 from .attempt import Start
 from .batch import BatchPlan, Length
+from .checkpoint.manifest import course_of
 from .checkpoint.save import Checkpointer, load
+from .course import Course
 from .data.loader import Batches, Pass, held_out_passes, open_held_out, open_train
 from .data.store import INITIAL, Marker
 from .distributed import Ranks
 from .errors import Interrupted
 from .files import write_json
 from .flops import sequence_flops
-from .optimizer import StepGuard
 from .parallel.apply import build
+from .rewind import rewind
+from .spikes import Spike
 from .tasks import encoder
 from .telemetry.figures import StepResult, Workload
 from .telemetry.phases import Phase
@@ -61,7 +64,7 @@ class Training:
         peak = distributed.peak_flops(ranks, training.precision)
         workload = Workload(self.length, self.plan, ranks.world, sequence_flops(spec), peak)
         self.progress = Progress(job, workload, ranks, logs, self.watch, startup)
-        self.guard = StepGuard()
+        self.course = Course(training)
         self.losses: dict[str, float | None] = {"trainLoss": None, "evalLoss": None}
         log.get().info("engine built", layout=str(layout), why=layout.why, dtype=str(training.precision),
                        accumulation=self.plan.accumulation, micro=self.plan.micro,
@@ -69,53 +72,88 @@ class Training:
 
     def run(self, stop: StopRequest) -> None:
         """Train to the end, or until all ranks agree to stop."""
-        done = self.start.resume or 0
-        if self.start.resume is not None:
-            load(self.engine.raw, self.start.output.step(done))
-        self.progress.resumed(done)
+        done = self.begin()
         every = self.job.spec.evaluation.every_steps
-        while done < self.length.steps:
-            with self.watch(Phase.DATA):
-                passes = self.batches.at(done, self.place, self.ranks.device)
-                own_labels = self.engine.labels(passes)
-            with self.watch(Phase.COMMUNICATION):
-                labels, stopping = distributed.agree(self.ranks, own_labels, stop=stop.asked)
-            if stopping:
-                self.save(done)
-                raise Interrupted(f"asked to stop; saved at step {done}")
-            rate = self.engine.learning_rate
-            own = self.engine.forward_backward(passes, labels)
-            with self.watch(Phase.OPTIMIZER):
-                self.engine.step()
-            done += 1
-            self.note(done, float(own), labels, rate)
-            if every and done % every == 0 and done < self.length.steps:
+        while done < self.length.steps and not self.course.stop_reason:
+            if done + 1 in self.course.skipped:
+                self.progress.skipped(done + 1)
+                done += 1
+            else:
+                went = self.advance(done, stop)
+                back, done = went <= done, went
+                if back:
+                    continue
+            if done == self.length.steps:
+                break
+            if every and done % every == 0:
                 self.evaluate(done)
-            if done % self.job.spec.checkpoint.every_steps == 0 and done < self.length.steps:
+            if done % self.job.spec.checkpoint.every_steps == 0 and not self.course.stop_reason:
                 self.save(done)
-        self.evaluate(done)
+        self.evaluate(done, last=True)
         self.save(done, whole=True)
         self.progress.close()
 
-    def note(self, step: int, own_loss: float, labels: int, rate: float) -> None:
-        """Agree on the step's loss and say it."""
-        with self.watch(Phase.COMMUNICATION):
-            [loss] = distributed.total(self.ranks, own_loss / labels)
-        applied = self.engine.step_applied
-        self.losses["trainLoss"] = loss
-        self.progress.step(StepResult(step, loss, rate, self.engine.gradient_norm, labels, applied))
-        self.guard.saw(step, applied=applied)
+    def begin(self) -> int:
+        """The step that training starts from."""
+        done = self.start.resume or 0
+        if self.start.resume is not None:
+            load(self.engine.raw, self.start.output.step(done))
+            self.course.restore(course_of(self.start.output.step(done)))
+        self.progress.resumed(done)
+        if self.start.resume is None and self.course.policy is OnSpike.REWIND:
+            self.save(0)  # there must always be something to go back to
+        return done
 
-    def evaluate(self, step: int) -> None:
+    def advance(self, done: int, stop: StopRequest) -> int:
+        """Train one step; the number of steps done then, which is a checkpoint's after a rewind."""
+        with self.watch(Phase.DATA):
+            passes = self.batches.at(done, self.place, self.ranks.device)
+            own_labels = self.engine.labels(passes)
+        with self.watch(Phase.COMMUNICATION):
+            labels, stopping = distributed.agree(self.ranks, own_labels, stop=stop.asked)
+        if stopping:
+            self.save(done)
+            raise Interrupted(f"asked to stop; saved at step {done}")
+        rate = self.engine.learning_rate
+        own = self.engine.forward_backward(passes, labels)
+        with self.watch(Phase.OPTIMIZER):
+            self.engine.step()
+        done += 1
+        spike, applied = self.note(done, float(own), labels, rate)
+        if self.course.rewinds(spike, applied=applied):
+            output = self.start.output
+            return rewind(done, self.course, self.engine, output, self.ranks, self.progress)
+        return done
+
+    def note(self, step: int, own_loss: float, labels: int, rate: float) -> tuple[Spike | None, bool]:
+        """Agree on what the step did, say it, and judge it: the first rank speaks for all."""
+        mine = (self.engine.gradient_norm or 0.0, self.engine.step_applied)
+        words = (own_loss / labels, *(mine if self.ranks.first else (0.0, 0.0)))
+        with self.watch(Phase.COMMUNICATION):
+            loss, norm, word = distributed.total(self.ranks, *words)
+        applied = bool(word)
+        self.losses["trainLoss"] = loss
+        self.progress.step(StepResult(step, loss, rate, norm, labels, applied))
+        spike = self.course.judge(step, loss, norm, applied=applied)
+        if spike:
+            self.progress.leapt(step, str(spike))
+        return spike, applied
+
+    def evaluate(self, step: int, *, last: bool = False) -> None:
         """Held-out loss: every rank its share, weighted by tokens."""
         self.progress.evaluating()
         with self.watch(Phase.EVALUATION):
             losses, tokens = distributed.total(self.ranks, *self.engine.loss_sum(self.held_out()))
         self.losses["evalLoss"] = losses / tokens
         self.progress.evaluated(step, losses / tokens)
-        if self.ranks.first and step == self.length.steps:
+        self.course.evaluated(step, losses / tokens)
+        if self.ranks.first and last:
             record: dict[str, Any] = {"step": step, "loss": losses / tokens, "tokens": int(tokens)}
-            write_json(self.start.output.evaluation, record | {"trainLoss": self.losses["trainLoss"]})
+            record |= {
+                "trainLoss": self.losses["trainLoss"],
+                "course": self.course.results(early=step < self.length.steps),
+            }
+            write_json(self.start.output.evaluation, record)
 
     def held_out(self) -> list[Pass]:
         """This rank's share of the held-out sequences."""
@@ -132,5 +170,6 @@ class Training:
         began = time.monotonic()
         with self.watch(Phase.CHECKPOINT):
             consumed = self.length.consumed(step)
-            written = self.checkpoints.save(self.engine, step, consumed, self.losses, whole=whole)
+            course = self.course.to_json()
+            written = self.checkpoints.save(self.engine, step, consumed, self.losses, course, whole=whole)
         self.progress.committed(step, time.monotonic() - began, written=written)

@@ -46,6 +46,12 @@ def newest_good(output: Output, say: Callable[[int, str], None]) -> tuple[int, d
     return None
 
 
+def course_of(folder: Path) -> dict[str, Any]:
+    """What had been decided when a checkpoint was written; nothing in one of an older version."""
+    kept: dict[str, Any] = (read_json(folder / MANIFEST) or {}).get("course", {})
+    return kept
+
+
 def require_same(manifest: dict[str, Any], fingerprints: dict[str, Any], world_size: int) -> None:
     """Refuse to go on from a checkpoint that belongs to other data or another model.
 

@@ -45,6 +45,7 @@ class Checkpointer:
         step: int,
         consumed: int,
         metrics: dict[str, float | None],
+        course: dict[str, Any],
         *,
         whole: bool = False,
     ) -> bool:
@@ -55,6 +56,7 @@ class Checkpointer:
             step: optimizer steps done.
             consumed: samples used.
             metrics: kept in the manifest.
+            course: what was decided so far (`Course.to_json`), kept in the manifest for a resume.
             whole: write the whole model's weights too.
 
         Raises:
@@ -81,11 +83,18 @@ class Checkpointer:
         if self.ranks.first:
             if whole:
                 write_index(folder / WEIGHTS, self.layout.pipeline)
-            self._commit(folder, step, consumed, metrics)
+            self._commit(folder, step, consumed, metrics, course)
         distributed.barrier()
         return True
 
-    def _commit(self, folder: Path, step: int, consumed: int, metrics: dict[str, float | None]) -> None:
+    def _commit(
+        self,
+        folder: Path,
+        step: int,
+        consumed: int,
+        metrics: dict[str, float | None],
+        course: dict[str, Any],
+    ) -> None:
         files = inventory(folder)
         states = [name for name in files if name.endswith("_optim_states.pt")]
         expected = self.ranks.world if self.layout.zero else 0  # without ZeRO the model's file has them
@@ -102,6 +111,7 @@ class Checkpointer:
             "layout": asdict(self.layout),
             "fingerprints": self.fingerprints,
             "metrics": metrics,
+            "course": course,
             "files": files,
         }
         write_json(folder / MANIFEST, manifest)

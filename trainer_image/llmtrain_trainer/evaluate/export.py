@@ -28,7 +28,7 @@ from ..tasks import encoder
 from .generate import generate, open_folder
 from .heldout import loss_sum, perplexity
 
-TOLERANCE = {Precision.FP32: 1e-4, Precision.BF16: 1e-2}
+TOLERANCE = {Precision.FP32: 1e-4, Precision.BF16: 1e-2, Precision.FP16: 1e-2}
 """Largest relative difference of the perplexity between the trained engine and the exported folder."""
 NAME = "export"
 ALONE = Place(0, 0, 0, 0)
@@ -66,6 +66,7 @@ def export(job: JobFile, start: Start) -> Results:
         unigram_entropy=marker.unigram_entropy,
         export_uri=f"{uri_of(job, output.root)}/{NAME}",
         sample=sample,
+        **trained.get("course", {}),
     )
     write_json(output.results, results.to_json())
     return results

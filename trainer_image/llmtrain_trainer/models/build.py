@@ -15,7 +15,11 @@ from ..tasks.seq2seq import PAD_ID
 
 transformers.utils.logging.disable_progress_bar()
 
-DTYPES = {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16}
+DTYPES = {
+    Precision.FP32: torch.float32,
+    Precision.BF16: torch.bfloat16,
+    Precision.FP16: torch.float16,
+}
 HEADS = {
     Task.CAUSAL: transformers.AutoModelForCausalLM,
     Task.MASKED: transformers.AutoModelForMaskedLM,

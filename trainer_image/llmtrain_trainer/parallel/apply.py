@@ -16,11 +16,13 @@ from llmtrain_api import JobSpec, Place, TrainingSpec
 from ..batch import BatchPlan
 from ..models.build import load
 from ..models.stages import whole_name
-from ..optimizer import adamw, parameter_groups, schedule, size_of
+from ..optimizer import adamw, parameter_groups, size_of
+from ..schedules import schedule
 from .engine import Engine, deepspeed_config
 from .pipeline import PipelineEngine, StageLoss, build_stage
 from .sequence import SequenceEngine, register
 from .tensor import TensorEngine, tensor_config
+from .unsharded import UnshardedEngine
 from .zero import sharded_from_the_start
 
 MakeOptimizer = Callable[[Iterable[dict[str, Any]], TrainingSpec], torch.optim.Optimizer]
@@ -69,8 +71,7 @@ def build(
         stage = build_stage(folder, layout, loss, checkpointing=checkpointing)
         engine, built = initialize(stage, [(whole_name(name), p) for name, p in stage.named_parameters()])
         return PipelineEngine(engine, layout, place, plan, loss), built
-    config = deepspeed_config(spec.training, layout, plan)
-    with sharded_from_the_start(config, layout):
+    with sharded_from_the_start(layout, plan.micro):
         model = load(folder, spec.model.task, torch.float32, checkpointing=checkpointing)
     named = list(model.named_parameters())
     if layout.tensor > 1:
@@ -81,6 +82,8 @@ def build(
         engine, built = initialize(model, named, register(model, layout, plan.micro))
         return SequenceEngine(engine, layout, place, plan), built
     engine, built = initialize(model, named)
+    if not layout.zero:
+        return UnshardedEngine(engine, layout, place, plan, spec.training.gradient_clipping), built
     return Engine(engine, layout, place, plan), built
 
 

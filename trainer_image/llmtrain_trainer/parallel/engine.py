@@ -39,9 +39,11 @@ def deepspeed_config(
         # default: room for 500 million numbers, 2 GB, however small the model is
         "zero_optimization": {"stage": layout.zero, "reduce_bucket_size": reduce_bucket(parameters)},
         "zero_allow_untested_optimizer": True,
-        # default 1.0: would clip although nobody asked for it
-        "gradient_clipping": training.gradient_clipping,
-        "bf16": {"enabled": training.precision is Precision.BF16},
+        # default 1.0: would clip although nobody asked for it; without ZeRO `UnshardedEngine` clips itself
+        "gradient_clipping": training.gradient_clipping if layout.zero else 0.0,
+        "bf16": {"enabled": training.precision is Precision.BF16, "check_grad_overflow": True},
+        # the scale is found by trying: halved where a gradient overflows, doubled after 1000 steps without
+        "fp16": {"enabled": training.precision is Precision.FP16, "loss_scale": 0, "initial_scale_power": 16},
         # both default to the model's dtype: bf16 sums
         "communication_data_type": "fp32",
         "data_types": {"grad_accum_dtype": "fp32"},
@@ -121,7 +123,7 @@ class Engine:
 
     @property
     def gradient_norm(self) -> float | None:
-        """Before clipping; None where the engine does not compute it (ZeRO 0)."""
+        """Before clipping; infinite where it is not finite, None before the first step."""
         norm = self.raw.get_global_grad_norm()
         return None if norm is None else float(norm)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from transformers.integrations.deepspeed import HfDeepSpeedConfig, unset_hf_deepspeed_config
 
@@ -12,20 +11,20 @@ from llmtrain_api import Layout
 
 
 @contextmanager
-def sharded_from_the_start(config: dict[str, Any], layout: Layout) -> Iterator[None]:
+def sharded_from_the_start(layout: Layout, micro: int) -> Iterator[None]:
     """While a model is loaded here, transformers shards each weight as it is read (``deepspeed.zero.Init``).
 
     AutoTP cuts whole matrices, so with tensor parallelism ZeRO 3 shards afterwards.
 
     Args:
-        config: DeepSpeed's JSON.
         layout: decides whether anything is done.
+        micro: sequences a forward pass, which DeepSpeed's JSON must have.
     """
     if layout.zero < 3 or layout.tensor > 1:
         yield
         return
-    # transformers keeps a weak reference only
-    kept = HfDeepSpeedConfig(config)
+    config = {"zero_optimization": {"stage": layout.zero}, "train_micro_batch_size_per_gpu": micro}
+    kept = HfDeepSpeedConfig(config)  # transformers keeps a weak reference only
     try:
         yield
     finally:

@@ -19,7 +19,8 @@ from .figures import Figures, StepResult
 from .phases import Phase, Seconds
 
 PREFIX = "llmtrain_train_"
-NON_FINITE = "nonfinite"
+NON_FINITE, REWOUND = "nonfinite", "rewound"
+"""Why a step changed no weight: its gradients were not finite, or a rewind passes over its samples."""
 STEP_BUCKETS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
 SAVE_BUCKETS = (0.1, 0.3, 1, 3, 10, 30, 100, 300)
 
@@ -112,8 +113,10 @@ class JobSeries:
         )
         self.tokens = counter("tokens", "Tokens trained on by this attempt, all ranks.")
         self.samples = counter("samples", "Sequences trained on by this attempt, all ranks.")
-        self.skipped = counter("skipped_steps", "Steps whose update was dropped, by reason.", "reason")
-        self.skipped.labels(NON_FINITE)
+        self.skipped = counter("skipped_steps", "Steps that changed no weight, by reason.", "reason")
+        for reason in (NON_FINITE, REWOUND):
+            self.skipped.labels(reason)
+        self.spikes = counter("loss_spikes", "Steps whose loss or gradient norm leapt, or was not finite.")
         counter("restarts", "Restarts of the gang before this attempt.").inc(job.attempt)
         self.step_seconds = histogram("step_seconds", "Wall time of a step.", STEP_BUCKETS)
         self.checkpoint_seconds = histogram(

@@ -14,7 +14,7 @@ from ..distributed import Ranks
 from ..evaluate.heldout import perplexity
 from ..flops import CONVENTION
 from .figures import Figures, StepResult, Workload
-from .metrics import JobSeries, RankSeries
+from .metrics import REWOUND, JobSeries, RankSeries
 from .phases import Lap, Phase, Stopwatch, spread
 from .report import Reporter
 from .startup import Startup
@@ -132,6 +132,27 @@ class Progress:
             self._first = False
             self.startup.done("first_step")
             self.startup.say()
+
+    def leapt(self, step: int, reason: str) -> None:
+        """A step's loss or gradient norm leapt."""
+        if self.series:
+            self.series.spikes.inc()
+            log.get().warning("spike", step=step, reason=reason)
+
+    def rewound(self, step: int, to: int) -> None:
+        """Training goes on from an earlier checkpoint, and will pass over a step's samples."""
+        length = self.workload.length
+        samples = [length.consumed(step - 1), length.consumed(step) - 1]
+        if self.ranks.first:
+            log.get().info("rewound", from_step=step, to_step=to, skipped_sample_positions=samples)
+        self._began = time.monotonic()
+
+    def skipped(self, step: int) -> None:
+        """A step was passed over."""
+        if self.series:
+            self.series.step.set(step)
+            self.series.skipped.labels(REWOUND).inc()
+            log.get().info("step skipped", step=step)
 
     def evaluating(self) -> None:
         """An evaluation begins."""

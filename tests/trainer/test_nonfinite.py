@@ -1,0 +1,46 @@
+"""A gradient that is not finite never reaches the weights, and a rewind is exact: in every layout."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from layouts.nonfinite import POISONED, ROWS, STEPS
+from trainer.helpers import ROOT
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """By row: what each rank saw."""
+    folder = tmp_path_factory.mktemp("nonfinite")
+    path = ":".join(str(ROOT / part) for part in ("crds", "trainer_image", "tests"))
+    command = [sys.executable, "-m", "layouts.nonfinite", str(folder)]
+    subprocess.run(command, check=True, env=dict(os.environ, PYTHONPATH=path), capture_output=True)
+    found: dict[str, Any] = json.loads((folder / "seen.json").read_text())
+    return found
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_the_step_is_dropped_and_said_to_be_dropped_on_every_rank(row: Any, seen: dict[str, Any]) -> None:
+    ranks = seen[str(row)]
+    assert isinstance(ranks, list), ranks
+    assert len(ranks) == row.layout.world
+    for found in ranks:
+        assert found["finite"] == [True] * STEPS
+        assert found["applied"] == [step != POISONED for step in range(STEPS)]
+        assert found["moved"] == found["applied"]
+        assert found["norms"][POISONED] == "inf"
+        assert found["norms"] == ranks[0]["norms"]  # what is judged by must be the same everywhere
+        assert all(norm > 0 for step, norm in enumerate(found["norms"]) if step != POISONED)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_a_rewind_trains_the_same_steps_to_the_same_bits(row: Any, seen: dict[str, Any]) -> None:
+    for found in seen[str(row)]:
+        assert found["back"]
+        assert found["again"]
