@@ -71,7 +71,7 @@ def test_one_rank_by_hand_draws_a_bar(launched: tuple[Path, str]) -> None:
     for step in (folder / "output/checkpoints").glob("step-*"):
         shutil.rmtree(step)
     where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "1", "RANK": "0"}
-    quiet = {"DS_ACCELERATOR": "cpu", "PYTHONWARNINGS": "ignore::FutureWarning"}
+    quiet = {"LOCAL_RANK": "0", "DS_ACCELERATOR": "cpu", "PYTHONWARNINGS": "ignore::FutureWarning"}
     code, drawn = in_terminal("train", folder / "job.json", **where, **quiet)
     assert code == 0, drawn
     assert re.search(r"training: 100%\|[^|]+\| 40/40 ", drawn), drawn

@@ -48,6 +48,11 @@ class Lap:
     seconds: Seconds
     measured: bool
 
+    @property
+    def training(self) -> float:
+        """Seconds of the step itself, without saves and evaluations since the one before."""
+        return sum(spent for phase, spent in self.seconds.items() if phase not in WHOLE)
+
 
 class Stopwatch:
     """Splits a rank's wall time into phases by the CPU's clock.
@@ -111,5 +116,4 @@ def spread(lap: Lap, sample: Lap | None) -> Seconds:
         return lap.seconds
     kept = {phase: spent for phase, spent in lap.seconds.items() if phase in WHOLE}
     shares = {phase: spent for phase, spent in sample.seconds.items() if phase not in WHOLE}
-    left, whole = sum(lap.seconds.values()) - sum(kept.values()), sum(shares.values())
-    return kept | {phase: left * spent / whole for phase, spent in shares.items()}
+    return kept | {phase: lap.training * spent / sample.training for phase, spent in shares.items()}

@@ -101,7 +101,6 @@ class Progress:
         with_mfu = workload.peak is not None
         self.series = JobSeries(self.own.registry, job, with_mfu=with_mfu) if ranks.first else None
         self.voice: Voice | None = None
-        self._began = time.monotonic()
         self._smooth: float | None = None
         self._sample: Lap | None = None
         self._first = True
@@ -114,15 +113,13 @@ class Progress:
         self.startup.done("resume")
         self.own.spent({Phase.STARTUP: self.startup.seconds})
         self.watch.lap()
-        self._began = time.monotonic()
 
     def step(self, result: StepResult) -> None:
         """A step is done."""
-        now, lap = time.monotonic(), self.watch.lap()
-        seconds, self._began = now - self._began, now
+        lap = self.watch.lap()
         phases = spread(lap, self._sample)
         self._sample = lap if lap.measured else self._sample
-        figures = self.workload.figures(result, seconds, self._smooth, phases, measured=lap.measured)
+        figures = self.workload.figures(result, lap.training, self._smooth, phases, measured=lap.measured)
         self._smooth = figures.smooth
         self.own.spent(phases)
         self.own.stepped()
@@ -163,13 +160,11 @@ class Progress:
         """An evaluation ended."""
         if self.voice:
             self.voice.evaluated(step, loss)
-        self._began = time.monotonic()
 
     def committed(self, step: int, seconds: float, *, written: bool) -> None:
         """A checkpoint is in place."""
         if self.voice:
             self.voice.committed(step, seconds, written=written)
-        self._began = time.monotonic()
 
     def close(self) -> None:
         """Tell what is left."""
