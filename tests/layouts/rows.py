@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from llmtrain_api import JobSpec, Layout, Packing, ParallelismSpec
+from llmtrain_api import JobSpec, Layout, Packing, ParallelismSpec, Precision
 from llmtrain_api.base import PROVING
 
 VOCAB, LENGTH, STEPS, SAMPLES = 320, 32, 5, 11
@@ -50,7 +50,6 @@ class Row:
             "globalBatchSize": batch,
             "microBatchSize": -(-batch // (cut.data * self.accumulation)),
             "activationCheckpointing": self.checkpointing,
-            "precision": self.precision,
             "sequenceLength": LENGTH,
             "maxSteps": STEPS,
             "warmupSteps": 2,
@@ -69,7 +68,13 @@ class Row:
             context={PROVING: True},
         )
         # set apart: what validation refuses must be seen to go wrong
-        uncut = spec.training.model_copy(update={"zero_stage": cut.zero, "packing": Packing(self.packing)})
+        uncut = spec.training.model_copy(
+            update={
+                "zero_stage": cut.zero,
+                "packing": Packing(self.packing),
+                "precision": Precision(self.precision),
+            }
+        )
         parts = ParallelismSpec(tensor=cut.tensor, pipeline=cut.pipeline, sequence=cut.sequence)
         return spec.model_copy(
             update={"training": uncut, "parallelism": parts, "processes_per_node": cut.world}

@@ -40,6 +40,16 @@ def test_the_step_is_dropped_and_said_to_be_dropped_on_every_rank(row: Any, seen
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
+def test_every_layout_knows_the_same_gradient_norm(row: Any, seen: dict[str, Any]) -> None:
+    """Also without ZeRO, and with the scale of fp16 taken off again."""
+    right = seen[str(ROWS[0])][0]["norms"]
+    limit = 1e-5 if row.precision == "fp32" else 2e-2
+    for step, norm in enumerate(seen[str(row)][0]["norms"]):
+        if step != POISONED:
+            assert norm == pytest.approx(right[step], rel=limit)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
 def test_a_rewind_trains_the_same_steps_to_the_same_bits(row: Any, seen: dict[str, Any]) -> None:
     for found in seen[str(row)]:
         assert found["back"]
