@@ -25,13 +25,13 @@ class Rule:
     """A rule over more than one field, said twice: CEL for the API server, Python for everyone else.
 
     Attributes:
-        cel: CEL over ``self`` that is true when the rule holds.
+        cel: CEL over ``self`` that is true when the rule holds; None where CEL cannot say it.
         field: path from the model to the field to change, such as ``.maxSteps``.
         message: what is wrong and what would be right, without numbers (CEL cannot bound them).
         broken: the same rule in Python: a message with the numbers, or None when it holds.
     """
 
-    cel: str
+    cel: str | None
     field: str
     message: str
     broken: Callable[[Any], str | None]
@@ -75,6 +75,7 @@ class RuledModel(ApiModel):
             handler.resolve_ref_schema(schema)["x-kubernetes-validations"] = [
                 {"rule": r.cel, "message": r.message, "fieldPath": r.field, "reason": "FieldValueInvalid"}
                 for r in cls.rules
+                if r.cel is not None
             ]
         return schema
 
