@@ -134,8 +134,8 @@ def _run(name: str, race: Race, end: Connection, environment: dict[str, Any], lo
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     ranks = _ranks(name, race.spec.world_size)
-    torch.set_num_threads(race.threads or max(1, (os.cpu_count() or 1) // ranks.world))
-    CONTESTANTS[name](race, ranks, _turn(end, ranks.device))
+    threads = race.threads or max(1, (os.cpu_count() or 1) // ranks.world)
+    CONTESTANTS[name](race, ranks, _turn(end, ranks.device, threads))
 
 
 def _ranks(name: str, world: int) -> Ranks:
@@ -145,7 +145,7 @@ def _ranks(name: str, world: int) -> Ranks:
     return Ranks(0, 1, 0, torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu"))
 
 
-def _turn(end: Connection, device: torch.device) -> Callable[[], None]:
+def _turn(end: Connection, device: torch.device, threads: int) -> Callable[[], None]:
     """Counts steps; at the end of a turn tells what it took, and waits for the next."""
     left, began = 0, Took(time.perf_counter(), time.process_time())
 
@@ -156,6 +156,7 @@ def _turn(end: Connection, device: torch.device) -> Callable[[], None]:
                 torch.cuda.synchronize()
             end.send(Took(time.perf_counter() - began.wall, time.process_time() - began.cpu))
             left = end.recv()
+            torch.set_num_threads(threads)  # at each turn, as libraries have their own opinion
             began = Took(time.perf_counter(), time.process_time())
         left -= 1
 
