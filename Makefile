@@ -40,7 +40,10 @@ images: ## build both images
 venv: ## make (once) and print the virtual environment that everything above uses
 	@hack/venv
 
+bench: ## tokens/s of the trainer's step beside a plain loop and Hugging Face's Trainer (BENCH=--help: options)
+	@$(VENV)/bin/python -W ignore -m bench.trainer $(BENCH)
+
 constraints: ## pin what a fresh environment without constraints.txt would get
 	@hack/constraints
 
-.PHONY: layouts simulate faults help demo demo-down try test lint generate images venv constraints
+.PHONY: bench layouts simulate faults help demo demo-down try test lint generate images venv constraints

@@ -18,8 +18,9 @@ from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.data.loader import Batches
 from llmtrain_trainer.distributed import Ranks
 from llmtrain_trainer.models.build import load
-from llmtrain_trainer.optimizer import adamw, parameter_groups, schedule
+from llmtrain_trainer.optimizer import adamw, parameter_groups
 from llmtrain_trainer.parallel.apply import build
+from llmtrain_trainer.schedules import schedule
 from llmtrain_trainer.tasks import encoder
 
 STEPS, EOS, SAMPLES = 1_000_000, 0, 512
@@ -79,12 +80,12 @@ def plain(race: Race, ranks: Ranks, turn: Turn) -> None:
     for rows in _batches(race, ranks):
         turn()
         total = torch.zeros((), device=ranks.device)
-        for number, micro in enumerate(rows.split(plan.micro)):
+        for number, micro in enumerate(torch.split(rows, plan.micro)):
             if ranks.world > 1:
                 run.require_backward_grad_sync = number == plan.accumulation - 1
             logits = run(input_ids=micro).logits
             loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), micro[:, 1:].flatten())
-            (loss / plan.accumulation).backward()
+            torch.autograd.backward(loss / plan.accumulation)
             total += loss.detach()
         torch.nn.utils.clip_grad_norm_(model.parameters(), training.gradient_clipping)
         optimizer.step()
@@ -116,6 +117,7 @@ CONTESTANTS = {
     "HF Trainer": trainer,
     "HF Trainer + DeepSpeed": trainer_deepspeed,
 }
+WITH_DEEPSPEED = ("llmtrain", "HF Trainer + DeepSpeed")
 
 
 def _batches(race: Race, ranks: Ranks) -> Iterator[torch.Tensor]:
@@ -147,6 +149,7 @@ def _trainer(race: Race, ranks: Ranks, turn: Turn, deepspeed: dict[str, Any] | N
         disable_tqdm=True,
         use_cpu=ranks.device.type == "cpu",
         dataloader_pin_memory=ranks.device.type != "cpu",
+        ddp_find_unused_parameters=False,
         deepspeed=deepspeed,
     )
     model = load(race.folder, race.spec.model.task, torch.float32)

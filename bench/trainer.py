@@ -32,9 +32,10 @@ import torch
 from llmtrain_api import JobSpec
 from llmtrain_api.parameters import parameter_count
 from llmtrain_trainer import distributed
+from llmtrain_trainer.distributed import Ranks
 from llmtrain_trainer.models.build import write_initial
 
-from .contestants import CONTESTANTS, EOS, SAMPLES, Race
+from .contestants import CONTESTANTS, EOS, SAMPLES, WITH_DEEPSPEED, Race
 
 FORK = multiprocessing.get_context("fork")
 BASE = "plain PyTorch"
@@ -80,7 +81,12 @@ class Gang:
         world = race.spec.world_size
         for rank in range(world):
             mine, theirs = FORK.Pipe()
-            environment = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world}
+            environment: dict[str, Any] = {
+                "RANK": rank,
+                "LOCAL_RANK": rank,
+                "WORLD_SIZE": world,
+                "LOCAL_WORLD_SIZE": world,
+            }
             environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
             one = FORK.Process(target=_run, args=(name, race, theirs, environment, log), daemon=True)
             one.start()
@@ -127,12 +133,19 @@ def _run(name: str, race: Race, end: Connection, environment: dict[str, Any], lo
     with log.open("a") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    ranks = distributed.join()
-    torch.set_num_threads(race.threads or max(1, (os.cpu_count() or 1) // ranks.world))
-    CONTESTANTS[name](race, ranks, _turn(end, ranks.device))
+    ranks = _ranks(name, race.spec.world_size)
+    threads = race.threads or max(1, (os.cpu_count() or 1) // ranks.world)
+    CONTESTANTS[name](race, ranks, _turn(end, ranks.device, threads))
 
 
-def _turn(end: Connection, device: torch.device) -> Callable[[], None]:
+def _ranks(name: str, world: int) -> Ranks:
+    """Alone, only what is built on DeepSpeed needs a process group: with one, Trainer would use DDP."""
+    if world > 1 or name in WITH_DEEPSPEED:
+        return distributed.join()
+    return Ranks(0, 1, 0, torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu"))
+
+
+def _turn(end: Connection, device: torch.device, threads: int) -> Callable[[], None]:
     """Counts steps; at the end of a turn tells what it took, and waits for the next."""
     left, began = 0, Took(time.perf_counter(), time.process_time())
 
@@ -143,6 +156,7 @@ def _turn(end: Connection, device: torch.device) -> Callable[[], None]:
                 torch.cuda.synchronize()
             end.send(Took(time.perf_counter() - began.wall, time.process_time() - began.cpu))
             left = end.recv()
+            torch.set_num_threads(threads)  # at each turn, as libraries have their own opinion
             began = Took(time.perf_counter(), time.process_time())
         left -= 1
 
@@ -160,7 +174,9 @@ def compete(race: Race, names: list[str], rounds: int, steps: int) -> dict[str, 
         for number in range(rounds):
             # not always the same one after the same one
             for gang in gangs[number % len(gangs) :] + gangs[: number % len(gangs)]:
-                took[gang.name].append(gang.turn(steps))
+                took[gang.name].append(one := gang.turn(steps))
+                said = f"round {number + 1}, {gang.name}: {one.wall:.2f} s, CPU {one.cpu:.2f} s"
+                print(said, file=sys.stderr, flush=True)
     finally:
         for gang in gangs:
             gang.end()

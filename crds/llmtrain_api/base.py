@@ -30,14 +30,14 @@ class Rule:
 
     Attributes:
         cel: CEL over ``self`` that is true when the rule holds, or what of it CEL can say: the operator is
-            the first to see the rest (condition ``Accepted=False``).
+            the first to see the rest (condition ``Accepted=False``). None where it can say nothing.
         field: path from the model to the field to change, such as ``.maxSteps``.
         message: what is wrong and what would be right, without numbers (CEL cannot bound them).
         broken: the same rule in Python: a message with the numbers, or None when it holds.
         proof: whether it asks for a proof; not held where the validation context has ``PROVING``.
     """
 
-    cel: str
+    cel: str | None
     field: str
     message: str
     broken: Callable[[Any], str | None]
@@ -84,6 +84,7 @@ class RuledModel(ApiModel):
             handler.resolve_ref_schema(schema)["x-kubernetes-validations"] = [
                 {"rule": r.cel, "message": r.message, "fieldPath": r.field, "reason": "FieldValueInvalid"}
                 for r in cls.rules
+                if r.cel is not None
             ]
         return schema
 

@@ -7,12 +7,14 @@ default is here and nowhere else.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from .base import ApiModel, Rule, RuledModel
+from .fit import chosen, too_large
 from .layout import Layout
 from .optimization import JOB_RULES, TRAINING_RULES, EarlyStoppingSpec, OnSpike, Schedule
 from .proven import Asked, families, refusal
@@ -390,12 +392,16 @@ class ResourcesSpec(RuledModel):
 
     cpu: Quantity = Field(default="1", description="CPU request of each node.")
     memory: Quantity = Field(default="4Gi", description="Memory request and limit of each node.")
+    gpu_memory: Quantity = Field(
+        default="80Gi", description="Memory of one GPU; decides the ZeRO stage when zeroStage is unset."
+    )
 
     rules: ClassVar[tuple[Rule, ...]] = (
         matches("cpu", ".cpu", QUANTITY, "use a Kubernetes quantity, such as 500m or 2", or_int=True),
         matches(
             "memory", ".memory", QUANTITY, "use a Kubernetes quantity, such as 512Mi or 4Gi", or_int=True
         ),
+        matches("gpu_memory", ".gpuMemory", QUANTITY, "use a Kubernetes quantity, such as 80Gi", or_int=True),
     )
 
 
@@ -514,6 +520,10 @@ def _proven_cel() -> str:
     return " && ".join([*allowed, f"{used} <= 1"])
 
 
+def _fits(spec: JobSpec) -> str | None:
+    return too_large(spec, spec.lowest_layout) if spec.training.zero_stage is None else None
+
+
 WORLD_CEL = "self.nodes * (self.gpusPerNode > 0 ? self.gpusPerNode : self.processesPerNode)"
 CUT_CEL = "(self.parallelism.tensor * self.parallelism.pipeline * self.parallelism.sequence)"
 KV_CEL = "(has(self.model.numKvHeads) ? self.model.numKvHeads : self.model.numHeads)"
@@ -614,6 +624,8 @@ class JobSpec(RuledModel):
             _proven,
             proof=True,
         ),
+        # the last: it counts on all that is above
+        Rule(None, ".resources", "training must fit into memory", _fits),
     )
 
     @property
@@ -628,12 +640,20 @@ class JobSpec(RuledModel):
 
     @property
     def layout(self) -> Layout:
-        """How the gang is cut, with the ZeRO stage decided.
+        """How the gang is cut, with the ZeRO stage decided: as asked, or the lowest that fits into memory."""
+        lowest, asked = self.lowest_layout, self.training.zero_stage
+        if asked is None:
+            return chosen(self, lowest)
+        return replace(lowest, zero=max(lowest.zero, asked), why="as zeroStage says")
+
+    @property
+    def lowest_layout(self) -> Layout:
+        """The layout with the lowest stage that computes rightly, whether it fits or not.
 
         Stage 0 shards nothing, so it is for one rank only; with bf16 it drifts (reference: DeepSpeed keeps
         another optimizer there), and pipelines need 1. Elsewhere 0 means 1.
         """
-        cut, training = self.parallelism, self.training
+        cut = self.parallelism
         data = self.world_size // cut.ranks
-        lowest = 0 if self.world_size == 1 and training.precision is Precision.FP32 else 1
-        return Layout(data, cut.tensor, cut.pipeline, cut.sequence, max(lowest, training.zero_stage or 0))
+        lowest = 0 if self.world_size == 1 and self.training.precision is Precision.FP32 else 1
+        return Layout(data, cut.tensor, cut.pipeline, cut.sequence, lowest)

@@ -27,13 +27,19 @@ from llmtrain_trainer.models.build import write_initial
 from llmtrain_trainer.parallel.apply import build
 from llmtrain_trainer.tasks import encoder
 
-LENGTH = 32
+LENGTH = 8
+"""Short, as a pipeline keeps its last activations, which are none of what is compared."""
 PLAIN = [*(Layout(data=2, zero=zero) for zero in (1, 2, 3)), Layout(pipeline=2)]
-CUT = [*(Layout(tensor=2, zero=zero) for zero in (1, 3)), *(Layout(sequence=2, zero=zero) for zero in (1, 3))]
+CUT = [
+    (Layout(tensor=2), "bf16"),
+    (Layout(tensor=2, zero=3), "fp32"),
+    (Layout(sequence=2), "fp32"),
+    (Layout(sequence=2, zero=3), "bf16"),
+]
 ROWS: list[tuple[str, Layout, str]] = [
     ("llama", Layout(zero=0), "fp32"),
     *(("llama", layout, precision) for layout in PLAIN for precision in ("fp32", "bf16")),
-    *(("llama", layout, "bf16" if layout.zero == 1 else "fp32") for layout in CUT),
+    *(("llama", *cut) for cut in CUT),
     *(("llama-tied", layout, "fp32") for layout in (Layout(tensor=2), Layout(pipeline=2))),
     *(("qwen", layout, "fp32") for layout in (Layout(tensor=2, zero=2), Layout(sequence=2, zero=2))),
     *((family, Layout(data=2, zero=3), "fp32") for family in ("gpt2", "bert", "t5")),

@@ -55,7 +55,7 @@ def resolve(spec: JobSpec, image: str) -> Resolved:
     return Resolved(
         image=spec.image or image,
         world_size=spec.world_size,
-        layout=f"{layout} {training.precision.value}",
+        layout=f"{layout} {training.precision.value} ({layout.why})",
         micro_batch=training.micro_batch_size,
         accumulation=ceil(training.global_batch_size / (training.micro_batch_size * layout.data)),
         global_batch=training.global_batch_size,

@@ -108,4 +108,7 @@ def _initialize(
         dist_init_required=False,
         mpu=mpu,
     )
+    if layout.world == 1 and layout.zero == 0:
+        # there is nobody to reduce with; DeepSpeed would copy all gradients into a buffer and back
+        engine.enable_backward_allreduce = False
     return engine, built

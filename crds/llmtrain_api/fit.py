@@ -1,0 +1,85 @@
+"""Which ZeRO stage a job gets when it asks for none: the lowest whose ranks fit into memory. PURE."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from .layout import Layout
+from .memory import estimate
+
+if TYPE_CHECKING:
+    from .spec import JobSpec
+
+GIB = 1 << 30
+UNITS = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+UNITS |= {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
+PROCESS = 512 << 20
+"""Bytes of a rank beside its model. Measured: 369 MB once it has joined, 430 MB after a small step."""
+NODE = 320 << 20
+"""Bytes of a pod's launcher and torchrun. Measured: 220 MB for torchrun."""
+CONTEXT = 2 << 30
+"""Bytes of a GPU for CUDA's context, libraries' work spaces and NCCL; an allowance, not measured."""
+
+
+def quantity(text: str | int) -> float:
+    """The number that a Kubernetes quantity says, such as 4294967296 for ``4Gi``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([a-zA-Z]*)", str(text))
+    if found is None or found[2] not in UNITS:
+        raise ValueError(f"{text!r} is no Kubernetes quantity")
+    return float(found[1]) * UNITS[found[2]]
+
+
+def limit(spec: JobSpec) -> float:
+    """Bytes that a rank has for the model and its training."""
+    if spec.gpus_per_node:
+        return quantity(spec.resources.gpu_memory) - CONTEXT
+    return (quantity(spec.resources.memory) - NODE) / spec.processes_per_node - PROCESS
+
+
+def chosen(spec: JobSpec, lowest: Layout) -> Layout:
+    """The layout with the lowest stage that fits; with the last one that there is when none does.
+
+    Args:
+        spec: the job.
+        lowest: its layout with the lowest stage that computes rightly.
+    """
+    room, tried, layout = limit(spec), "", lowest
+    for stage in stages(lowest):
+        layout = replace(lowest, zero=stage)
+        need = estimate(spec, layout).peak
+        if need <= room:
+            break
+        tried = f"stage {stage} needs {_gib(need)} a rank of {_gib(room)}"
+    return replace(layout, why=f"zero{layout.zero}: {tried or 'the lowest, and it fits'}")
+
+
+def too_large(spec: JobSpec, lowest: Layout) -> str | None:
+    """Why no stage fits, and what would help; None when one does."""
+    room = limit(spec)
+    needs = {stage: estimate(spec, replace(lowest, zero=stage)).peak for stage in stages(lowest)}
+    stage = min(needs, key=lambda one: needs[one])
+    if needs[stage] <= room:
+        return None
+    gpus, given = bool(spec.gpus_per_node), spec.resources
+    field, size = ("gpuMemory", given.gpu_memory) if gpus else ("memory", given.memory)
+    return (
+        f"{field} {size} leaves {_gib(room)} a rank, and training needs {_gib(needs[stage])} even with ZeRO "
+        f"stage {stage}; raise resources.{field}, add nodes, lower training.microBatchSize, or set "
+        "training.zeroStage to try it all the same"
+    )
+
+
+def stages(lowest: Layout) -> range:
+    """Stages to try: a pipeline has one, and a single rank has nothing to shard."""
+    alone = lowest.data * lowest.sequence == 1
+    return range(lowest.zero, lowest.zero + 1 if lowest.pipeline > 1 or alone else 4)
+
+
+def _gib(size: float) -> str:
+    return f"{max(size, 0) / GIB:.1f} GiB"

@@ -1,0 +1,46 @@
+"""The benchmark runs every contestant; how fast they are is for `make bench` to say."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.timeout(900)
+def test_every_contestant_takes_its_turns(tmp_path: Path) -> None:
+    path = os.pathsep.join(str(ROOT / part) for part in ("crds", "operator", "trainer_image"))
+    figures = tmp_path / "figures.json"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-m",
+            "bench.trainer",
+            "--quick",
+            "--rounds",
+            "2",
+            "--json",
+            figures,
+        ],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=850,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    alone, two = json.loads(figures.read_text())
+    assert (alone["layout"], two["layout"]) == ("dp1 zero0", "dp2 zero1")
+    for race in (alone, two):
+        names = [one["name"] for one in race["lines"]]
+        assert names == ["plain PyTorch", "llmtrain", "HF Trainer", "HF Trainer + DeepSpeed"]
+        assert all(one["tokensPerSecond"] > 0 for one in race["lines"])
+        assert race["lines"][0]["ratio"] == 1.0
