@@ -6,6 +6,7 @@ from .job import InvalidJob, Job, Metadata, parse_manifest, parse_spec
 from .layout import Layout, Place
 from .spec import (
     BuiltinModel,
+    CheckpointSpec,
     IfExists,
     JobSpec,
     ModelSpec,
@@ -46,6 +47,7 @@ __all__ = [
     "Attempt",
     "BuiltinModel",
     "Checkpoint",
+    "CheckpointSpec",
     "Condition",
     "Failure",
     "FailureClass",

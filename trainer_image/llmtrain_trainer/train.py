@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from typing import Any
 
 from llmtrain_api import JobFile
@@ -19,6 +18,7 @@ from .errors import Interrupted
 from .files import write_json
 from .optimizer import StepGuard
 from .parallel.apply import build
+from .saving import Saves
 from .tasks import encoder
 from .telemetry.progress import Progress, StepResult
 
@@ -49,9 +49,10 @@ class Training:
         self.engine, built = build(
             start.output.data / INITIAL, spec, self.place, self.plan, self.length.steps
         )
-        self.checkpoints = Checkpointer(start.fence, ranks, layout, start.fingerprints, spec.checkpoint.keep)
         logs = start.output.logs(job.attempt)
         self.progress = Progress(job, self.length, ranks.first, ranks.local_rank == 0, logs)
+        files = Checkpointer(start.fence, ranks, layout, start.fingerprints, spec.checkpoint.keep)
+        self.saves = Saves(files, self.engine, spec.checkpoint, self.length, self.progress)
         self.guard = StepGuard()
         self.losses: dict[str, float | None] = {"trainLoss": None, "evalLoss": None}
         log.get().info("engine built", layout=str(layout), why=layout.why, dtype=str(training.precision),
@@ -67,10 +68,12 @@ class Training:
         every = self.job.spec.evaluation.every_steps
         while done < self.length.steps:
             passes = self.batches.at(done, self.place, self.ranks.device)
-            labels, stopping = distributed.agree(self.ranks, self.engine.labels(passes), stop=stop.asked)
-            if stopping:
-                self.save(done)
-                raise Interrupted(f"asked to stop; saved at step {done}")
+            labels, stops, *saves = distributed.add_up(
+                self.ranks, self.engine.labels(passes), int(stop.asked), *self.saves.word()
+            )
+            if stops:
+                raise Interrupted(f"asked to stop; {self.saves.before_stopping(done, self.losses)}")
+            self.saves.heard(saves, done, self.losses)
             rate = self.engine.learning_rate
             own = self.engine.forward_backward(passes, labels)
             self.engine.step()
@@ -78,10 +81,9 @@ class Training:
             self.note(done, float(own), labels, rate)
             if every and done % every == 0 and done < self.length.steps:
                 self.evaluate(done)
-            if done % self.job.spec.checkpoint.every_steps == 0 and done < self.length.steps:
-                self.save(done)
+            self.saves.after(done, self.losses)
         self.evaluate(done)
-        self.save(done, whole=True)
+        self.saves.last(done, self.losses)
         self.progress.close()
 
     def note(self, step: int, own_loss: float, labels: int, rate: float) -> None:
@@ -106,16 +108,3 @@ class Training:
         """This rank's share of the held-out sequences."""
         rows = open_held_out(self.start.output.data)
         return held_out_passes(rows, self.plan, self.place, self.task, self.ranks.device)
-
-    def save(self, step: int, *, whole: bool = False) -> None:
-        """Save a checkpoint, all ranks together.
-
-        Args:
-            step: optimizer steps done.
-            whole: with the whole model's weights beside each rank's part, for the export.
-        """
-        began = time.monotonic()
-        written = self.checkpoints.save(
-            self.engine, step, self.length.consumed(step), self.losses, whole=whole
-        )
-        self.progress.committed(step, time.monotonic() - began, written=written)

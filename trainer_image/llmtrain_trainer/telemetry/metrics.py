@@ -33,6 +33,7 @@ class Metrics:
         self.checkpoint_step = gauge("checkpoint_step", "Newest committed checkpoint.")
         self.tokens = counter("tokens", "Tokens trained on by this attempt, all ranks.")
         self.dropped_steps = counter("dropped_steps", "Steps dropped for gradients that are not finite.")
+        self.failed_saves = counter("failed_saves", "Checkpoints that could not be written.")
         self.step_seconds = Histogram(
             "llmtrain_train_step_seconds",
             "Wall time of a step.",

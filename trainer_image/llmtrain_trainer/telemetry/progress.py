@@ -88,15 +88,23 @@ class Progress:
         self._began = time.monotonic()
 
     def committed(self, step: int, seconds: float, *, written: bool) -> None:
-        """A checkpoint is in place."""
+        """A checkpoint is in place, so many seconds after its save began."""
         self.metrics.checkpoint_step.set(step)
-        if written:
-            self.metrics.checkpoint_seconds.observe(seconds)
         self._say(
             "checkpoint committed" if written else "checkpoint was there already", step=step, seconds=seconds
         )
         self._report({"checkpoint_step": step}, urgent=True)
+
+    def stood_still(self, seconds: float) -> None:
+        """Training waited so long for a save; no step took that time."""
+        self.metrics.checkpoint_seconds.observe(seconds)
         self._began = time.monotonic()
+
+    def save_failed(self, step: int, error: str, failures: int) -> None:
+        """A checkpoint could not be written; training goes on without it."""
+        self.metrics.failed_saves.inc()
+        if self.first:
+            log.get().warning("checkpoint failed", step=step, error=error, in_a_row=failures)
 
     def close(self) -> None:
         """Send what is left."""
