@@ -9,7 +9,7 @@ from typing import Any
 from llmtrain_api import Layout, to_rfc3339
 
 from .. import log
-from ..files import discard, fsync_folder, inventory, read_json, sync_tree, write_json
+from ..files import discard, fsync_folder, inventory, read_json, write_json
 from .fence import Fence
 from .manifest import MANIFEST, broken, complete
 from .snapshot import SnapshotEngine
@@ -48,7 +48,6 @@ def commit_step(fence: Fence, folder: Path, facts: dict[str, Any], layout: Layou
         OSError: the disk is full.
     """
     files = _all_files(folder, layout)
-    sync_tree(folder)  # files that no rank listed: the whole weights and their index
     step = int(facts["step"])
     manifest = {
         "version": 1,

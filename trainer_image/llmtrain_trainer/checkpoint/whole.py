@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from ..files import read_json, write_json
+from ..files import fsync_file, read_json, write_json
 from ..models.weights import INDEX
 from ..parallel.engine import Engine
 
@@ -34,8 +34,10 @@ def write_whole(engine: Engine, folder: Path) -> None:
     if not writes:
         return
     folder.mkdir(parents=True, exist_ok=True)
+    file = folder / _file(place.pipeline, layout.pipeline)
     try:
-        save_file(kept, folder / _file(place.pipeline, layout.pipeline), metadata={"format": "pt"})
+        save_file(kept, file, metadata={"format": "pt"})
+        fsync_file(file)
     except SafetensorError as error:  # Rust hides the errno
         raise OSError(errno.ENOSPC if "code: 28" in str(error) else errno.EIO, str(error)) from error
     write_json(folder / _names(place.pipeline), {"names": sorted(kept)})
