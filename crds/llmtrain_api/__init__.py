@@ -7,6 +7,7 @@ from .layout import Layout, Place
 from .optimization import EarlyStoppingSpec, OnSpike, Schedule
 from .spec import (
     BuiltinModel,
+    CheckpointSpec,
     IfExists,
     JobSpec,
     ModelSpec,
@@ -47,6 +48,7 @@ __all__ = [
     "Attempt",
     "BuiltinModel",
     "Checkpoint",
+    "CheckpointSpec",
     "Condition",
     "EarlyStoppingSpec",
     "Failure",

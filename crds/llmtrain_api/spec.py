@@ -353,6 +353,17 @@ class CheckpointSpec(ApiModel):
     """When to save, and how many to keep."""
 
     every_steps: int = Field(default=100, ge=1, le=10_000_000, description="Optimizer steps between saves.")
+    every_minutes: float | None = Field(
+        default=None,
+        gt=0,
+        le=100_000,
+        description="Also save when the last save is so many minutes ago. Default: by steps only.",
+    )
+    background: bool = Field(
+        default=True,
+        alias="async",
+        description="Train on while a checkpoint is written, from a copy of the state in the node's memory.",
+    )
     keep: int = Field(default=2, ge=1, le=1000, description="Newest checkpoints to keep.")
 
 

@@ -21,6 +21,7 @@ with warnings.catch_warnings():
 
     from llmtrain_trainer import distributed
     from llmtrain_trainer.checkpoint.save import Checkpointer
+    from llmtrain_trainer.checkpoint.snapshot import SnapshotEngine
     from llmtrain_trainer.distributed import Ranks
 
 
@@ -34,18 +35,21 @@ class Engine:
     def raw(self) -> Engine:
         return self
 
+    checkpoint_engine: SnapshotEngine
+
     def save_checkpoint(self, folder: str, tag: str, save_latest: bool) -> None:
         assert not save_latest
         self.meanwhile()
         state = Path(folder, tag)
-        state.mkdir(parents=True, exist_ok=True)
-        (state / "zero_pp_rank_0_mp_rank_00_optim_states.pt").write_text("optimizer")
+        self.checkpoint_engine.makedirs(str(state), exist_ok=True)
+        optimizer = {"state": torch.arange(8.0), "names": ["a"]}
+        self.checkpoint_engine.save(optimizer, str(state / "zero_pp_rank_0_mp_rank_00_optim_states.pt"))
 
 
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distributed, "agree", lambda _ranks, labels, *, stop: (labels, stop))
-    monkeypatch.setattr(distributed, "barrier", lambda: None)
+    monkeypatch.setattr(distributed, "add_up", lambda ranks, *counts: [n * ranks.world for n in counts])
+    monkeypatch.setattr(distributed, "texts", lambda _ranks, own: [own])
 
 
 def start(root: Path, attempt: int = 0) -> Fence:
@@ -69,13 +73,13 @@ def test_a_fence_that_rises_while_an_old_writer_saves(tmp_path: Path) -> None:
 def test_a_step_that_is_there_is_kept_and_a_torn_one_replaced(tmp_path: Path) -> None:
     fence = start(tmp_path)
     checkpoints = saver(fence)
-    assert checkpoints.save(Engine(), 5, 40, {"trainLoss": 1.0})
-    assert not checkpoints.save(Engine(), 5, 40, {})
+    assert checkpoints.save(Engine(), 5, 40, {"trainLoss": 1.0}).written
+    assert not checkpoints.save(Engine(), 5, 40, {}).written
     step = fence.output.step(5)
     (step / "state" / "zero_pp_rank_0_mp_rank_00_optim_states.pt").write_text("opt")
     assert broken(step)
     newer = start(tmp_path, 1)
-    assert saver(newer).save(Engine(), 5, 40, {})
+    assert saver(newer).save(Engine(), 5, 40, {}).written
     assert broken(step) is None
 
 

@@ -61,12 +61,24 @@ def peak_flops(ranks: Ranks, precision: Precision) -> float | None:
     return flops.peak_flops(torch.cuda.get_device_name(ranks.device) if gpu else None, precision)
 
 
-def agree(ranks: Ranks, labels: int, *, stop: bool) -> tuple[int, bool]:
-    """Labels in the global batch, and whether any rank was asked to stop: one message for both."""
-    word = torch.tensor([labels, int(stop)], dtype=torch.int64, device=ranks.device)
+def add_up(ranks: Ranks, *counts: int) -> list[int]:
+    """Sums of whole numbers over all ranks: one message for all of them."""
+    word = torch.tensor(counts, dtype=torch.int64, device=ranks.device)
     dist.all_reduce(word)
-    total, stops = word.tolist()
-    return int(total), stops > 0
+    return [int(v) for v in word.tolist()]
+
+
+def agree(ranks: Ranks, labels: int, *, stop: bool) -> tuple[int, bool]:
+    """Labels in the global batch, and whether any rank was asked to stop."""
+    total, stops = add_up(ranks, labels, int(stop))
+    return total, stops > 0
+
+
+def texts(ranks: Ranks, own: str) -> list[str]:
+    """What every rank says, by rank. For rare words: it is slow."""
+    found: list[str] = [""] * ranks.world
+    dist.all_gather_object(found, own)
+    return found
 
 
 def total(ranks: Ranks, *values: float) -> list[float]:

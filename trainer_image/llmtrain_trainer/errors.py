@@ -25,5 +25,9 @@ class Interrupted(Exception):
     """SIGTERM was agreed on by all ranks, and the state is saved."""
 
 
+class SaveFailed(Exception):
+    """The disk refused too many checkpoints in a row, or the last one."""
+
+
 class DivergedError(Exception):
     """Too many optimizer steps in a row had gradients that are not finite."""

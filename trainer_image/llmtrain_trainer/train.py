@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from typing import Any
 
 from llmtrain_api import JobFile, OnSpike
@@ -22,6 +21,7 @@ from .files import write_json
 from .flops import sequence_flops
 from .parallel.apply import build
 from .rewind import rewind
+from .saving import Saves
 from .spikes import Spike
 from .tasks import encoder
 from .telemetry.figures import StepResult, Workload
@@ -57,7 +57,6 @@ class Training:
         self.engine, built = build(
             start.output.data / INITIAL, spec, self.place, self.plan, self.length.steps
         )
-        self.checkpoints = Checkpointer(start.fence, ranks, layout, start.fingerprints, spec.checkpoint.keep)
         logs = start.output.logs(job.attempt)
         startup.done("build")
         self.watch = self.engine.watch = distributed.stopwatch(ranks)
@@ -65,6 +64,8 @@ class Training:
         workload = Workload(self.length, self.plan, ranks.world, sequence_flops(spec), peak)
         self.progress = Progress(job, workload, ranks, logs, self.watch, startup)
         self.course = Course(training)
+        files = Checkpointer(start.fence, ranks, layout, start.fingerprints, spec.checkpoint.keep)
+        self.saves = Saves(files, self.engine, spec.checkpoint, self.length, self.course, self.progress)
         self.losses: dict[str, float | None] = {"trainLoss": None, "evalLoss": None}
         log.get().info("engine built", layout=str(layout), why=layout.why, dtype=str(training.precision),
                        accumulation=self.plan.accumulation, micro=self.plan.micro,
@@ -87,10 +88,12 @@ class Training:
                 break
             if every and done % every == 0:
                 self.evaluate(done)
-            if done % self.job.spec.checkpoint.every_steps == 0 and not self.course.stop_reason:
-                self.save(done)
+            if not self.course.stop_reason:
+                with self.watch(Phase.CHECKPOINT):
+                    self.saves.after(done, self.losses)
         self.evaluate(done, last=True)
-        self.save(done, whole=True)
+        with self.watch(Phase.CHECKPOINT):
+            self.saves.last(done, self.losses)
         self.progress.close()
 
     def begin(self) -> int:
@@ -101,7 +104,7 @@ class Training:
             self.course.restore(course_of(self.start.output.step(done)))
         self.progress.resumed(done)
         if self.start.resume is None and self.course.policy is OnSpike.REWIND:
-            self.save(0)  # there must always be something to go back to
+            self.saves.first(self.losses)
         return done
 
     def advance(self, done: int, stop: StopRequest) -> int:
@@ -109,11 +112,13 @@ class Training:
         with self.watch(Phase.DATA):
             passes = self.batches.at(done, self.place, self.ranks.device)
             own_labels = self.engine.labels(passes)
+        word = (own_labels, int(stop.asked), *self.saves.word())
         with self.watch(Phase.COMMUNICATION):
-            labels, stopping = distributed.agree(self.ranks, own_labels, stop=stop.asked)
-        if stopping:
-            self.save(done)
-            raise Interrupted(f"asked to stop; saved at step {done}")
+            labels, stops, *saves = distributed.add_up(self.ranks, *word)
+        with self.watch(Phase.CHECKPOINT):
+            if stops:
+                raise Interrupted(f"asked to stop; {self.saves.before_stopping(done, self.losses)}")
+            self.saves.heard(saves, done, self.losses)
         rate = self.engine.learning_rate
         own = self.engine.forward_backward(passes, labels)
         with self.watch(Phase.OPTIMIZER):
@@ -121,6 +126,7 @@ class Training:
         done += 1
         spike, applied = self.note(done, float(own), labels, rate)
         if self.course.rewinds(spike, applied=applied):
+            self.saves.settle()
             output = self.start.output
             return rewind(done, self.course, self.engine, output, self.ranks, self.progress)
         return done
@@ -159,17 +165,3 @@ class Training:
         """This rank's share of the held-out sequences."""
         rows = open_held_out(self.start.output.data)
         return held_out_passes(rows, self.plan, self.place, self.task, self.ranks.device)
-
-    def save(self, step: int, *, whole: bool = False) -> None:
-        """Save a checkpoint, all ranks together.
-
-        Args:
-            step: optimizer steps done.
-            whole: with the whole model's weights beside each rank's part, for the export.
-        """
-        began = time.monotonic()
-        with self.watch(Phase.CHECKPOINT):
-            consumed = self.length.consumed(step)
-            course = self.course.to_json()
-            written = self.checkpoints.save(self.engine, step, consumed, self.losses, course, whole=whole)
-        self.progress.committed(step, time.monotonic() - began, written=written)

@@ -28,7 +28,20 @@ def broken(folder: Path) -> str | None:
     manifest = read_json(folder / MANIFEST)
     if manifest is None:
         return f"no readable {MANIFEST}"
-    return differing(folder, manifest.get("files", {}))
+    if not manifest.get("files"):
+        return f"{MANIFEST} lists no files"
+    return differing(folder, manifest["files"])
+
+
+def complete(folder: Path) -> bool:
+    """Whether every file is there with its size: what can be asked often, as nothing is read."""
+    listed = (read_json(folder / MANIFEST) or {}).get("files")
+    if not listed:
+        return False
+    try:
+        return all((folder / name).stat().st_size == entry["size"] for name, entry in listed.items())
+    except OSError:
+        return False
 
 
 def newest_good(output: Output, say: Callable[[int, str], None]) -> tuple[int, dict[str, Any]] | None:

@@ -1,25 +1,59 @@
-"""Saving and loading a step: every rank writes, rank 0 checks, hashes and commits."""
+"""Saving and loading a step: every rank writes, all agree that it is written, rank 0 commits.
+
+A save has two pieces of work: each rank's files, then rank 0's commit. Either may run in a thread; how many
+ranks have finished a piece is a number in the word that all ranks exchange at each step anyway, so no rank
+ever waits for another rank's disk.
+"""
 
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from llmtrain_api import Layout, to_rfc3339
+from llmtrain_api import Layout
 
-from .. import distributed, log
+from .. import distributed
 from ..distributed import Ranks
 from ..errors import Fenced
-from ..files import discard, fsync_folder, inventory, sync_tree, write_json
+from ..files import discard
 from ..parallel.engine import Engine
+from .background import Work
+from .commit import commit_step, write_part
 from .fence import Fence
-from .manifest import MANIFEST, broken
+from .manifest import broken
+from .room import refusal
+from .snapshot import SnapshotEngine
 from .whole import WEIGHTS, write_index, write_whole
 
 STATE = "state"
+
+
+@dataclass(frozen=True)
+class Settled:
+    """How a save ended, the same on all ranks.
+
+    Attributes:
+        step: optimizer steps of the checkpoint.
+        error: why it could not be written; None = it is committed.
+        written: False when it was there already.
+    """
+
+    step: int
+    error: str | None = None
+    written: bool = True
+
+
+@dataclass
+class _Pending:
+    step: int
+    folder: Path
+    work: Work
+    commit: Callable[[], None]
+    background: bool
+    committing: bool = False
 
 
 class Checkpointer:
@@ -34,6 +68,8 @@ class Checkpointer:
     ) -> None:
         self.fence, self.ranks, self.layout = fence, ranks, layout
         self.fingerprints, self.keep = fingerprints, keep
+        self._files = SnapshotEngine()
+        self._pending: _Pending | None = None
         try:
             self._folder = os.open(fence.folder, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
@@ -45,11 +81,11 @@ class Checkpointer:
         step: int,
         consumed: int,
         metrics: dict[str, float | None],
-        course: dict[str, Any],
+        course: dict[str, Any] | None = None,
         *,
         whole: bool = False,
-    ) -> bool:
-        """Save and commit a step, all ranks together. Whether it was written (not when it is there already).
+    ) -> Settled:
+        """Save and commit a step, all ranks together, before it returns. No other save may be under way.
 
         Args:
             engine: whose state is saved.
@@ -62,75 +98,120 @@ class Checkpointer:
         Raises:
             Fenced: a newer attempt owns the output; nothing was committed.
         """
-        target = self.fence.output.step(step)
-        self.fence.check()
-        # asked of one rank, as a file that one node already sees another may not
-        there, _ = distributed.agree(
-            self.ranks, int(self.ranks.first and target.is_dir() and broken(target) is None), stop=False
-        )
-        if there:
-            return False
-        folder = Path(f"/proc/self/fd/{self._folder}") / f"step-{step}"
-        try:
-            engine.raw.save_checkpoint(str(folder), tag=STATE, save_latest=False)
-            if whole:
-                write_whole(engine, folder / WEIGHTS)
-            sync_tree(folder)
-        except OSError:
-            self.fence.check()
-            raise
-        distributed.barrier()
-        if self.ranks.first:
-            if whole:
-                write_index(folder / WEIGHTS, self.layout.pipeline)
-            self._commit(folder, step, consumed, metrics, course)
-        distributed.barrier()
-        return True
+        there = self.start(engine, step, consumed, metrics, course, whole=whole, background=False)
+        settled = there or self.finish()
+        assert settled is not None
+        return settled
 
-    def _commit(
+    def start(
         self,
-        folder: Path,
+        engine: Engine,
         step: int,
         consumed: int,
         metrics: dict[str, float | None],
-        course: dict[str, Any],
-    ) -> None:
-        files = inventory(folder)
-        states = [name for name in files if name.endswith("_optim_states.pt")]
-        expected = self.ranks.world if self.layout.zero else 0  # without ZeRO the model's file has them
-        if len(states) != expected:
-            raise RuntimeError(f"{len(states)} of {expected} ranks' optimizer states were written")
-        manifest = {
-            "version": 1,
-            "jobUid": self.fence.job_uid,
-            "attempt": self.fence.attempt,
+        course: dict[str, Any] | None = None,
+        *,
+        whole: bool = False,
+        background: bool = True,
+    ) -> Settled | None:
+        """Copy a step's state, all ranks together, and begin to write it. See `save`.
+
+        Returns:
+            None, or the end of it when the step is there already.
+        """
+        assert self._pending is None, "the save before must be settled first"
+        target = self.fence.output.step(step)
+        self.fence.check()
+        # asked of one rank, as a file that one node already sees another may not
+        [there] = distributed.add_up(
+            self.ranks, int(self.ranks.first and target.is_dir() and broken(target) is None)
+        )
+        if there:
+            return Settled(step, written=False)
+        folder = Path(f"/proc/self/fd/{self._folder}") / f"step-{step}"
+        self._files.begin(folder, hold=background)
+        self._files.attach(engine.raw)
+        engine.raw.save_checkpoint(str(folder), tag=STATE, save_latest=False)
+        if whole:
+            try:
+                write_whole(engine, folder / WEIGHTS)
+            except OSError as error:  # after the last exchange between ranks
+                self._files.error = self._files.error or error
+        facts = {
             "step": step,
             "consumedSamples": consumed,
-            "time": to_rfc3339(datetime.now(UTC)),
             "worldSize": self.ranks.world,
             "layout": asdict(self.layout),
             "fingerprints": self.fingerprints,
-            "metrics": metrics,
-            "course": course,
-            "files": files,
+            "metrics": dict(metrics),
+            "course": course or {},
         }
-        write_json(folder / MANIFEST, manifest)
-        fsync_folder(folder)
-        target = self.fence.output.step(step)
-        if target.exists():
-            # only a torn one gets here; a whole one was found above and kept
-            log.get().warning("replacing a torn checkpoint", step=step, reason=broken(target))
-            target.rename(target.with_name(f".torn-{target.name}-{self.fence.attempt}"))
-        self.fence.commit(f"step-{step}", target)
-        self._retain()
 
-    def _retain(self) -> None:
-        """Delete all but the newest. Renamed first, so that no half-deleted step is ever seen."""
-        for step in self.fence.output.committed()[self.keep :]:
-            self.fence.check()
-            gone = self.fence.output.checkpoints / f".deleted-step-{step}"
-            self.fence.output.step(step).rename(gone)
-            discard(gone)
+        def commit() -> None:
+            if whole:
+                write_index(folder / WEIGHTS, self.layout.pipeline)
+            commit_step(self.fence, folder, facts, self.layout, self.keep)
+
+        work = self._work(lambda: write_part(self._files, folder, self.ranks.rank), background)
+        self._pending = _Pending(step, folder, work, commit, background)
+        return None
+
+    def report(self) -> tuple[int, int]:
+        """This rank's part of the word: whether its work is done, and whether it failed.
+
+        Raises:
+            Fenced: a newer attempt owns the output.
+        """
+        if self._pending is None or not self._pending.work.done:
+            return 0, 0
+        return 1, int(self._pending.work.failure() is not None)
+
+    def heard(self, done: int, failed: int) -> Settled | None:
+        """Go on, given the sums of all ranks' reports. Every rank calls it with the same sums.
+
+        Returns:
+            The end of the save, once all ranks know it.
+        """
+        one = self._pending
+        if one is None or done < self.ranks.world:
+            return None
+        if failed:
+            return self._give_up(one)
+        if one.committing:
+            self._pending = None
+            return Settled(one.step)
+        one.committing = True
+        if self.ranks.first:
+            one.work = self._work(one.commit, one.background)
+        return None
+
+    def finish(self) -> Settled | None:
+        """Wait for the save that is under way, all ranks together; None when there is none."""
+        settled = None
+        while self._pending and settled is None:
+            self._pending.work.wait()
+            settled = self.heard(*distributed.add_up(self.ranks, *self.report()))
+        return settled
+
+    def _work(self, act: Callable[[], None], background: bool) -> Work:
+        def guarded() -> None:
+            try:
+                act()
+            except OSError:
+                self.fence.check()  # a folder that a newer attempt moved away looks like a broken disk
+                raise
+
+        return Work(guarded, background=background)
+
+    def _give_up(self, one: _Pending) -> Settled:
+        """All ranks' work has ended, so what they wrote may go; it may be what fills the disk."""
+        self._pending = None
+        error = one.work.failure()
+        own = refusal(one.step, self.fence.output.checkpoints, error) if error else ""
+        said = next((text for text in distributed.texts(self.ranks, own) if text), "unknown error")
+        if self.ranks.first:
+            discard(one.folder)
+        return Settled(one.step, said)
 
 
 def load(engine: Any, folder: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from ..files import read_json, write_json
+from ..files import fsync_file, read_json, write_json
 from ..models.weights import INDEX
 from ..parallel.engine import Engine
 
@@ -18,6 +20,9 @@ def write_whole(engine: Engine, folder: Path) -> None:
     """Write the weights, all ranks together: one file a pipeline stage, and an index that names them all.
 
     One tensor is gathered at a time; only the ranks that write keep it.
+
+    Raises:
+        OSError: the disk refused; no other rank waits for this one then.
     """
     place, layout = engine.place, engine.layout
     writes = place.data == place.tensor == place.sequence == 0
@@ -29,7 +34,12 @@ def write_whole(engine: Engine, folder: Path) -> None:
     if not writes:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(kept, folder / _file(place.pipeline, layout.pipeline), metadata={"format": "pt"})
+    file = folder / _file(place.pipeline, layout.pipeline)
+    try:
+        save_file(kept, file, metadata={"format": "pt"})
+        fsync_file(file)
+    except SafetensorError as error:  # Rust hides the errno
+        raise OSError(errno.ENOSPC if "code: 28" in str(error) else errno.EIO, str(error)) from error
     write_json(folder / _names(place.pipeline), {"names": sorted(kept)})
 
 

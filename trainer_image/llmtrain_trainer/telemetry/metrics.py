@@ -118,6 +118,7 @@ class JobSeries:
             self.skipped.labels(reason)
         self.spikes = counter("loss_spikes", "Steps whose loss or gradient norm leapt, or was not finite.")
         counter("restarts", "Restarts of the gang before this attempt.").inc(job.attempt)
+        self.failed_saves = counter("failed_saves", "Checkpoints that could not be written.")
         self.step_seconds = histogram("step_seconds", "Wall time of a step.", STEP_BUCKETS)
         self.checkpoint_seconds = histogram(
             "checkpoint_seconds", "Time that training stood still for a save.", SAVE_BUCKETS
@@ -155,12 +156,11 @@ class JobSeries:
         self.held_out_loss.set(loss)
         self.held_out_perplexity.set(perplexity(loss))
 
-    def committed(self, step: int, seconds: float, *, written: bool) -> None:
+    def committed(self, step: int, *, written: bool) -> None:
         """A checkpoint is in place."""
         self.checkpoint_step.set(step)
         if written:
             self.checkpoint_time.set(time.time())
-            self.checkpoint_seconds.observe(seconds)
 
 
 def run_labels(job: JobFile) -> dict[str, Any]:

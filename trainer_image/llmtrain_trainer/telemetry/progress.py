@@ -71,8 +71,8 @@ class Voice:
         self.report({"stage": Stage.TRAIN, "eval_loss": loss, "perplexity": perplexity(loss)})
 
     def committed(self, step: int, seconds: float, *, written: bool) -> None:
-        """A checkpoint is in place."""
-        self.series.committed(step, seconds, written=written)
+        """A checkpoint is in place, so many seconds after its save began."""
+        self.series.committed(step, written=written)
         self.board.flush()
         event = "checkpoint committed" if written else "checkpoint was there already"
         log.get().info(event, step=step, seconds=seconds)
@@ -165,6 +165,17 @@ class Progress:
         """A checkpoint is in place."""
         if self.voice:
             self.voice.committed(step, seconds, written=written)
+
+    def stood_still(self, seconds: float) -> None:
+        """Training waited so long for a save."""
+        if self.series:
+            self.series.checkpoint_seconds.observe(seconds)
+
+    def save_failed(self, step: int, error: str, failures: int) -> None:
+        """A checkpoint could not be written; training goes on without it."""
+        if self.series:
+            self.series.failed_saves.inc()
+            log.get().warning("checkpoint failed", step=step, error=error, in_a_row=failures)
 
     def close(self) -> None:
         """Tell what is left."""

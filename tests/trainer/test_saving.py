@@ -1,0 +1,169 @@
+"""When the loop saves and what it does about a disk that refuses: real saves of a small engine."""
+
+from __future__ import annotations
+
+import resource
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmtrain_api import CheckpointSpec
+from llmtrain_trainer.batch import Length
+from llmtrain_trainer.checkpoint.when import Interval
+from llmtrain_trainer.errors import SaveFailed
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # what DeepSpeed says at import
+    from saves.small import SmallEngine, content_is_whole, saver, start
+
+    from llmtrain_trainer import distributed
+    from llmtrain_trainer.saving import Saves
+
+NEVER = 10_000
+
+
+class Told:
+    """What the loop says about its saves."""
+
+    def __init__(self) -> None:
+        self.committed_steps: list[int] = []
+        self.failed: list[str] = []
+
+    def committed(self, step: int, seconds: float, *, written: bool) -> None:
+        assert seconds >= 0
+        assert written
+        self.committed_steps.append(step)
+
+    def save_failed(self, step: int, error: str, failures: int) -> None:
+        assert f"step {step} " in error
+        assert failures >= 1
+        self.failed.append(error)
+
+    def stood_still(self, seconds: float) -> None:
+        assert seconds >= 0
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "add_up", lambda _ranks, *counts: list(counts))
+    monkeypatch.setattr(distributed, "texts", lambda _ranks, own: [own])
+
+
+@pytest.fixture(params=[False, True], ids=["in the loop", "beside it"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Saves]:
+    def made(**spec: Any) -> Saves:
+        asked = CheckpointSpec.model_validate({"everySteps": NEVER, "async": request.param} | spec)
+        files = saver(start(tmp_path), keep=100)
+        return Saves(files, SmallEngine(), asked, Length(4096, 8, 1000, None), Told())  # type: ignore[arg-type]
+
+    return made
+
+
+def steps(saves: Saves, first: int, last: int) -> None:
+    """What the loop does of it."""
+    for step in range(first, last + 1):
+        saves.heard(saves.word(), step - 1, {})
+        saves.engine.weights.fill_(float(step))  # type: ignore[attr-defined]
+        saves.after(step, {})
+
+
+def committed(saves: Saves) -> list[int]:
+    output = saves.files.fence.output
+    there = sorted(output.committed())
+    assert all(content_is_whole(output.step(step), step) for step in there)
+    assert saves.progress.committed_steps == there  # type: ignore[attr-defined]
+    return there
+
+
+def test_every_step_that_is_due_is_saved_as_it_was(make: Callable[..., Saves]) -> None:
+    """A new save waits for the one before, and training goes on over a copy."""
+    saves = make(everySteps=3)
+    steps(saves, 1, 10)
+    assert saves.before_stopping(10, {}) == "saved at step 10"
+    assert committed(saves) == [3, 6, 9, 10]
+
+
+def test_a_step_that_was_just_saved_is_not_saved_again(make: Callable[..., Saves]) -> None:
+    saves = make(everySteps=5, everyMinutes=1e-9)
+    steps(saves, 1, 5)
+    assert saves.before_stopping(5, {}) == "saved at step 5"
+    assert committed(saves) == [0, 1, 2, 3, 4, 5]
+
+
+def test_by_time(make: Callable[..., Saves]) -> None:
+    saves = make(everyMinutes=1000)
+    steps(saves, 1, 3)
+    saves.interval.since -= 59_999
+    steps(saves, 4, 6)
+    assert committed(saves) == []
+    saves.interval.since -= 2
+    steps(saves, 7, 20)
+    saves.before_stopping(20, {})
+    assert committed(saves) == [6, 20]
+
+
+def test_an_interval_begins_anew_with_each_save() -> None:
+    interval = Interval(2, since=100)
+    assert not interval.due(219)
+    assert interval.due(220)
+    assert not Interval(None, since=0).due(1e9)
+
+
+def limit(size: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+
+@pytest.fixture
+def _unlimited() -> Any:
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, old)
+
+
+@pytest.mark.usefixtures("_unlimited")
+def test_two_refusals_are_borne_and_a_success_forgives_them(make: Callable[..., Saves]) -> None:
+    saves = make(everySteps=1)
+    for first in (1, 11):
+        limit(6000)
+        steps(saves, first, first + 1)
+        saves._settle(saves.files.finish())  # the second one may still be under way
+        limit(resource.RLIM_INFINITY)
+        steps(saves, first + 2, first + 4)
+        saves._settle(saves.files.finish())
+    saves.before_stopping(15, {})
+    assert len(saves.progress.failed) == 4  # type: ignore[attr-defined]
+    assert committed(saves) == [3, 4, 5, 13, 14, 15]
+
+
+@pytest.mark.usefixtures("_unlimited")
+def test_the_third_refusal_in_a_row_ends_the_attempt(make: Callable[..., Saves]) -> None:
+    saves = make(everySteps=1)
+    limit(6000)
+    with pytest.raises(
+        SaveFailed, match=r"3 checkpoints in a row failed; step 3 could not be saved in .*free space"
+    ):
+        steps(saves, 1, 10)
+    assert committed(saves) == []
+
+
+@pytest.mark.usefixtures("_unlimited")
+def test_stopping_on_a_full_disk_says_what_is_kept(make: Callable[..., Saves]) -> None:
+    saves = make(everySteps=2)
+    steps(saves, 1, 3)
+    saves._settle(saves.files.finish())
+    limit(6000)
+    said = saves.before_stopping(3, {})
+    assert said.startswith("step 3 could not be saved in")
+    assert said.endswith("; saved at step 2")
+
+
+@pytest.mark.usefixtures("_unlimited")
+def test_the_end_that_cannot_be_saved_is_a_failure(make: Callable[..., Saves]) -> None:
+    saves = make()
+    steps(saves, 1, 3)
+    limit(6000)
+    with pytest.raises(SaveFailed, match="step 3 could not be saved"):
+        saves.last(3, {})

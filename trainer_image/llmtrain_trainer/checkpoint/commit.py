@@ -1,0 +1,101 @@
+"""Rank 0's part of a save: from every rank's files to one committed step, and what may go then."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from llmtrain_api import Layout, to_rfc3339
+
+from .. import log
+from ..files import discard, fsync_folder, inventory, read_json, write_json
+from .fence import Fence
+from .manifest import MANIFEST, broken, complete
+from .snapshot import SnapshotEngine
+
+PARTS = "parts"
+
+
+def write_part(files: SnapshotEngine, folder: Path, rank: int) -> None:
+    """Write a rank's states and the list of them, down to the disk. In a thread, or not.
+
+    Raises:
+        OSError: something could not be written.
+    """
+    files.write()
+    parts = folder / PARTS
+    parts.mkdir(exist_ok=True)
+    write_json(parts / f"rank-{rank}.json", {"files": files.entries})
+    for name in {str(Path(name).parent) for name in files.entries}:
+        fsync_folder(folder / name)
+    fsync_folder(folder)
+
+
+def commit_step(fence: Fence, folder: Path, facts: dict[str, Any], layout: Layout, keep: int) -> None:
+    """Make one step of all ranks' files. All of them have been synced.
+
+    Args:
+        fence: the right to write.
+        folder: the step's folder, reached through the attempt's own.
+        facts: what the manifest says beside the files.
+        layout: whose ranks wrote.
+        keep: newest good checkpoints to keep.
+
+    Raises:
+        Fenced: a newer attempt owns the output; nothing was committed.
+        RuntimeError: a rank's files are missing.
+        OSError: the disk is full.
+    """
+    files = _all_files(folder, layout)
+    step = int(facts["step"])
+    manifest = {
+        "version": 1,
+        "jobUid": fence.job_uid,
+        "attempt": fence.attempt,
+        "time": to_rfc3339(datetime.now(UTC)),
+        **facts,
+        "files": files,
+    }
+    write_json(folder / MANIFEST, manifest)
+    target = fence.output.step(step)
+    if target.exists():
+        # only a torn one gets here; a whole one was found before and kept
+        log.get().warning("replacing a torn checkpoint", step=step, reason=broken(target))
+        target.rename(target.with_name(f".torn-{target.name}-{fence.attempt}"))
+    fence.commit(f"step-{step}", target)
+    try:
+        retain(fence, step, keep)
+    except OSError as error:  # the step is committed: this must not undo it
+        log.get().warning("an old checkpoint could not be deleted", error=str(error))
+
+
+def _all_files(folder: Path, layout: Layout) -> dict[str, Any]:
+    files: dict[str, Any] = {}
+    for rank in range(layout.world):
+        part = read_json(folder / PARTS / f"rank-{rank}.json")
+        if part is None:
+            raise RuntimeError(f"{rank} of {layout.world} ranks' files were written: no list of rank {rank}")
+        files |= part["files"]
+    states = [name for name in files if name.endswith("_optim_states.pt")]
+    expected = layout.world if layout.zero else 0  # without ZeRO the model's file has them
+    if len(states) != expected:
+        raise RuntimeError(f"{len(states)} of {expected} ranks' optimizer states were written")
+    return files | inventory(folder, leave_out=tuple(files))
+
+
+def retain(fence: Fence, newest: int, keep: int) -> None:
+    """Delete what is older than the newest good ones. Renamed first, so that no half-deleted step is seen.
+
+    Steps above ``newest`` were torn when this attempt started, or it would have gone on from them; they, and
+    torn ones below, are not counted, or they would push out the good ones.
+    """
+    below = [step for step in fence.output.committed() if step <= newest]
+    good = [step for step in below if complete(fence.output.step(step))]
+    for step in below:
+        if len(good) >= keep and step < good[keep - 1]:
+            fence.check()
+            gone = fence.output.checkpoints / f".deleted-step-{step}"
+            discard(gone)
+            fence.output.step(step).rename(gone)
+            discard(gone)

@@ -1,0 +1,168 @@
+"""How DeepSpeed's files reach the disk: copied first, then written, hashed and synced, perhaps later.
+
+DeepSpeed decides what a rank saves; its ``CheckpointEngine`` decides how. Ours never raises for the disk's
+sake: a rank that leaves ``save_checkpoint`` early leaves the others in its barriers for ever.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from deepspeed.runtime.checkpoint_engine.checkpoint_engine import CheckpointCommitInfo
+from deepspeed.runtime.checkpoint_engine.torch_checkpoint_engine import TorchCheckpointEngine
+
+from ..files import CHUNK
+
+
+class Sink(io.RawIOBase):
+    """A new file, written once from front to back. Its digest is that of the bytes that were meant, so a
+    disk that writes others is found out, and nothing is read again.
+
+    Attributes:
+        size: bytes written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        self._digest = hashlib.sha256()
+        self.size = 0
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Write the first bytes of a buffer, at most a chunk; both calls let other threads run."""
+        view = memoryview(data).cast("B")[:CHUNK]
+        count = os.write(self._fd, view)
+        self._digest.update(view[:count])
+        self.size += count
+        return count
+
+    def sync(self) -> dict[str, Any]:
+        """Force it to the disk; its line of a manifest."""
+        os.fsync(self._fd)
+        return {"size": self.size, "sha256": self._digest.hexdigest()}
+
+    def close(self) -> None:
+        """Close the file."""
+        if not self.closed:
+            os.close(self._fd)
+        super().close()
+
+
+def write_state(state: Any, path: Path) -> dict[str, Any]:
+    """Write what ``torch.load`` reads, and force it to the disk.
+
+    Returns:
+        The file's line of a manifest.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    with Sink(path) as sink:
+        buffer = io.BufferedWriter(sink, CHUNK)
+        # the older format, as DeepSpeed's default: the newer one is written by C++, which hides the errno
+        torch.save(state, buffer, _use_new_zipfile_serialization=False)
+        buffer.flush()
+        entry = sink.sync()
+        buffer.detach()
+        return entry
+
+
+def snapshot(value: Any) -> Any:
+    """A copy in CPU memory that training cannot change. Views become tensors of their own."""
+    if isinstance(value, torch.Tensor):
+        return torch.empty(value.shape, dtype=value.dtype).copy_(value.detach())
+    if isinstance(value, dict):
+        made = copy.copy(value)  # of its own type, whatever its constructor wants
+        made.update((key, snapshot(one)) for key, one in value.items())
+        return made
+    if isinstance(value, list):
+        return [snapshot(one) for one in value]
+    if type(value) is tuple:
+        return tuple(snapshot(one) for one in value)
+    return copy.deepcopy(value)
+
+
+class SnapshotEngine(TorchCheckpointEngine):  # type: ignore[misc]
+    """Takes what DeepSpeed saves. ``write`` puts it on the disk: at once, or later in a thread.
+
+    Attributes:
+        error: the first error of this save.
+        entries: the files written, by path below the step's folder.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begin(Path(), hold=False)
+
+    def begin(self, folder: Path, *, hold: bool) -> None:
+        """A new save.
+
+        Args:
+            folder: the step's folder.
+            hold: keep copies until `write` is called, instead of writing in `save`.
+        """
+        self.folder, self.hold = folder, hold
+        self.error: OSError | None = None
+        self.entries: dict[str, dict[str, Any]] = {}
+        self._held: list[tuple[Any, Path]] = []
+
+    def attach(self, engine: Any) -> None:
+        """Become the one that a DeepSpeed engine saves through."""
+        engine.checkpoint_engine = self
+        # copies a script beside the states, and would raise between two barriers when the disk is full
+        engine._copy_recovery_script = lambda _path: None
+
+    def create(self, info: CheckpointCommitInfo) -> None:
+        """Nothing to prepare."""
+        del info
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+        """Make a folder, or note why not."""
+        try:
+            os.makedirs(path, exist_ok=exist_ok)
+        except OSError as error:
+            self.error = self.error or error
+
+    def preserves_storage_sharing(self) -> bool:
+        """No: every tensor is copied here, so DeepSpeed need not."""
+        return False
+
+    def save(self, state_dict: Any, path: str) -> None:
+        """Take one file's content, or note why it cannot be written."""
+        if self.hold:
+            self._held.append((snapshot(state_dict), Path(path)))
+        elif self.error is None:
+            try:
+                self._write(snapshot(state_dict), Path(path))
+            except OSError as error:
+                self.error = error
+
+    def write(self) -> None:
+        """Write what is held, and force files and folders to the disk.
+
+        Raises:
+            OSError: the first error of this save.
+        """
+        held, self._held = self._held, []
+        if self.error:
+            raise self.error
+        while held:  # each copy's memory is free again as soon as it is written
+            self._write(*held.pop(0))
+
+    def _write(self, state: Any, path: Path) -> None:
+        self.entries[str(path.relative_to(self.folder))] = write_state(state, path)
+
+    def commit(self, info: CheckpointCommitInfo) -> bool:
+        """True: DeepSpeed's own commit means nothing here; see `Checkpointer`."""
+        del info
+        return True
