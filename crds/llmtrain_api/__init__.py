@@ -12,6 +12,7 @@ from .spec import (
     Packing,
     ParallelismSpec,
     Precision,
+    ResumeFrom,
     Task,
     TrainingSpec,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "Resolved",
     "Restarts",
     "Results",
+    "ResumeFrom",
     "Rule",
     "Stage",
     "Task",

@@ -84,6 +84,9 @@ class ProgressReport(ApiModel):
     tokens_per_second: float | None = Field(default=None, ge=0)
     eta_seconds: float | None = Field(default=None, ge=0)
     resumed_step: int | None = Field(default=None, ge=0, description="None until known; 0 = from the start.")
+    resumed_note: str | None = Field(
+        default=None, max_length=256, description="What was not usual about it, such as another layout."
+    )
     checkpoint_step: int | None = Field(default=None, ge=0, description="Newest committed step.")
 
 
