@@ -60,10 +60,11 @@ class Training:
 
     def run(self, stop: StopRequest) -> None:
         """Train to the end, or until all ranks agree to stop."""
-        done = self.start.resume or 0
-        if self.start.resume is not None:
-            load(self.engine.raw, self.start.output.step(done))
-        self.progress.resumed(done)
+        done = self.start.done
+        resume = self.start.resume
+        if resume:
+            load(self.engine, self.start.output.step(done), resume)
+        self.progress.resumed(done, resume.note(self.engine.layout) if resume else "")
         every = self.job.spec.evaluation.every_steps
         while done < self.length.steps:
             passes = self.batches.at(done, self.place, self.ranks.device)

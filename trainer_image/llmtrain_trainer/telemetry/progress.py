@@ -45,12 +45,19 @@ class Progress:
         if local_first:
             self.metrics.serve()
 
-    def resumed(self, step: int) -> None:
-        """Training starts from this step."""
+    def resumed(self, step: int, note: str = "") -> None:
+        """Training starts from this step.
+
+        Args:
+            step: optimizer steps done; 0 = from the start.
+            note: what is not usual about it.
+        """
         self.metrics.total_steps.set(self.length.steps)
         self._began = time.monotonic()
-        self._say("resumed" if step else "started", from_step=step, total_steps=self.length.steps)
-        self._report({"step": step, "total_steps": self.length.steps, "resumed_step": step}, urgent=True)
+        more = {"note": note} if note else {}
+        self._say("resumed" if step else "started", from_step=step, total_steps=self.length.steps, **more)
+        fields = {"step": step, "total_steps": self.length.steps, "resumed_step": step}
+        self._report(fields | {"resumed_note": note[:256] or None}, urgent=True)
 
     def step(self, result: StepResult) -> None:
         """A step is done."""
