@@ -10,6 +10,8 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 DEADLINE = 120.0
 
 
@@ -47,6 +49,7 @@ def _fork(rank: int, main: Callable[[int], None], log: Path) -> int:
         fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(fd, 1)
         os.dup2(fd, 2)
+        torch.set_num_threads(1)  # more threads than cores would only wait for each other
         main(rank)
         code = 0
     except BaseException:
