@@ -14,6 +14,7 @@ from .spec import (
     Packing,
     ParallelismSpec,
     Precision,
+    ResumeFrom,
     Task,
     TrainingSpec,
 )
@@ -77,6 +78,7 @@ __all__ = [
     "Resolved",
     "Restarts",
     "Results",
+    "ResumeFrom",
     "Rule",
     "Schedule",
     "Stage",

@@ -349,8 +349,15 @@ class ParallelismSpec(ApiModel):
         return self.tensor * self.pipeline * self.sequence
 
 
+class ResumeFrom(StrEnum):
+    """What is taken from a checkpoint that another job left in the output folder."""
+
+    STATE = "state"
+    WEIGHTS = "weights"
+
+
 class CheckpointSpec(ApiModel):
-    """When to save, and how many to keep."""
+    """When to save, how many to keep, and what to take from another job's."""
 
     every_steps: int = Field(default=100, ge=1, le=10_000_000, description="Optimizer steps between saves.")
     every_minutes: float | None = Field(
@@ -365,6 +372,11 @@ class CheckpointSpec(ApiModel):
         description="Train on while a checkpoint is written, from a copy of the state in the node's memory.",
     )
     keep: int = Field(default=2, ge=1, le=1000, description="Newest checkpoints to keep.")
+    resume_from: ResumeFrom = Field(
+        default=ResumeFrom.STATE,
+        description="What output.ifExists: resume takes from another job's checkpoint: state (all), or "
+        "weights (the optimizer starts anew; steps, data and schedule go on). A job's own are resumed fully.",
+    )
 
 
 class EvaluationSpec(ApiModel):

@@ -128,6 +128,10 @@ class Attempt(ApiModel):
     resumed_step: int | None = Field(
         default=None, ge=0, description="Step of the checkpoint it started from."
     )
+    resumed_note: Annotated[str, Field(max_length=256)] | None = Field(
+        default=None,
+        description="What was not usual about that: another layout, a torn checkpoint passed over.",
+    )
     checkpoint_step: int | None = Field(
         default=None, ge=0, description="Newest step committed when it ended."
     )

@@ -85,6 +85,9 @@ class ProgressReport(ApiModel):
     mfu: float | None = Field(default=None, ge=0, description="None where no peak is known, as on a CPU.")
     eta_seconds: float | None = Field(default=None, ge=0)
     resumed_step: int | None = Field(default=None, ge=0, description="None until known; 0 = from the start.")
+    resumed_note: str | None = Field(
+        default=None, max_length=256, description="What was not usual about it, such as another layout."
+    )
     checkpoint_step: int | None = Field(default=None, ge=0, description="Newest committed step.")
 
 

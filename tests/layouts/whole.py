@@ -14,8 +14,8 @@ from llmtrain_api import JobFile
 from llmtrain_trainer import distributed
 from llmtrain_trainer.attempt import Start
 from llmtrain_trainer.checkpoint.fence import raise_fence
-from llmtrain_trainer.checkpoint.manifest import newest_good
 from llmtrain_trainer.checkpoint.ownership import claim
+from llmtrain_trainer.checkpoint.resume import choose
 from llmtrain_trainer.data.prepare import prepare
 from llmtrain_trainer.data.store import fingerprints, read_marker
 from llmtrain_trainer.evaluate.export import export
@@ -45,8 +45,8 @@ def start(asked: JobFile, log: Path) -> Start:
     fence.output.logs(asked.attempt).mkdir(parents=True, exist_ok=True)
     marker = read_marker(fence.output.data)
     assert marker is not None
-    found = newest_good(fence.output, lambda *_: None)
-    return Start(fence, found[0] if found else None, fingerprints(asked, marker))
+    prints = fingerprints(asked, marker)
+    return Start(fence, choose(fence.output, asked, prints, lambda *_: None), prints)
 
 
 def train(asked: JobFile, begun: Start) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from trainer.conftest import Operator
 from trainer.helpers import Launch, alive, job
 
 from llmtrain_trainer.checkpoint.manifest import newest_good
@@ -120,6 +122,40 @@ def tensors(value: object) -> Iterator[torch.Tensor]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from tensors(item)
+
+
+def test_fewer_ranks_go_on_exactly(undisturbed: Launch, tmp_path: Path, operator: Operator) -> None:
+    """Two ranks with ZeRO 1, kill -9, one rank with ZeRO 0: the losses of the run that nobody disturbed."""
+    output = Output(tmp_path / "output")
+    shutil.copytree(undisturbed.output.data, output.data)
+    launched = [Launch(tmp_path, job(output.root, training=STEPS))]
+    [first] = launched
+    port = operator.server.server_address[1]
+    alone = job(output.root, attempt=1, training=STEPS, processesPerNode=1)
+    try:
+        first.until(lambda: output.step(10).exists(), "step 10")
+        os.kill(first.descendants()[0], signal.SIGKILL)
+        first.wait()
+        second = Launch(tmp_path, alone, report={"url": f"http://127.0.0.1:{port}"})
+        launched.append(second)
+        assert second.wait() == 0, second.text()
+    finally:
+        for one in launched:
+            one.end()
+    done = second.message()["resumedStep"]
+    assert 10 <= done < 60
+    note = "from layout dp2 zero1 to dp1 zero0"
+    assert note in second.text()
+    assert any(r.get("resumedNote") == note for r in operator.reports if r["attempt"] == 1)
+    right, found = losses(undisturbed, 0), losses(second, 1)
+    assert found.keys() == set(range(done + 1, 61))
+    assert max(abs(found[step] / right[step] - 1) for step in found) <= 1e-5
+
+
+def losses(launch: Launch, attempt: int) -> dict[int, float]:
+    """By step."""
+    rows = (launch.output.logs(attempt) / "metrics.jsonl").read_text().splitlines()
+    return {row["step"]: row["loss"] for row in map(json.loads, rows)}
 
 
 def test_the_launcher_logs_lie_in_the_output(disturbed: list[Launch]) -> None:

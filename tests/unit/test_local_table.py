@@ -100,6 +100,11 @@ def test_a_restart_is_told_with_class_reason_and_hint_and_where_it_goes_on() -> 
     going = restarting().status.model_copy(update={"attempts": resumed})
     assert texts.news(restarting().status, going) == ["Resumed: attempt 1 goes on from step 50"]
     assert texts.news(going, going) == []
+    noted = [resumed[0], resumed[1].model_copy(update={"resumed_note": "from layout dp4 zero1 to dp2 zero1"})]
+    going = going.model_copy(update={"attempts": noted})
+    assert texts.news(restarting().status, going) == [
+        "Resumed: attempt 1 goes on from step 50 (from layout dp4 zero1 to dp2 zero1)"
+    ]
 
 
 def test_checkpoints_and_waiting_are_told_once() -> None:

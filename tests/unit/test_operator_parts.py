@@ -127,12 +127,13 @@ def test_merge_patch_turns_old_into_new(old: dict[str, Any], new: dict[str, Any]
 
 def test_book_keeps_the_newest_attempt_and_what_was_said_once() -> None:
     book = ReportBook()
-    assert book.take(report(1, resumed_step=10, checkpoint_step=10).report, T0)
+    assert book.take(report(1, resumed_step=10, resumed_note="torn", checkpoint_step=10).report, T0)
     assert not book.take(report(0).report, T0), "an older attempt"
     assert book.take(report(1, step=12).report, later(1))
     last = book.last(UID, 1)
     assert last is not None
     assert (last.report.step, last.report.resumed_step, last.report.checkpoint_step) == (12, 10, 10)
+    assert last.report.resumed_note == "torn"
     assert book.last(UID, 0) is None
     book.forget(UID)
     assert book.last(UID, 1) is None

@@ -238,8 +238,10 @@ def test_a_checkpoint_never_goes_back() -> None:
 
 def test_the_resumed_step_is_on_record() -> None:
     both = (pod(0, 0), pod(0, 1))
-    status = plan(seen(job(running()), both, report(resumed_step=10)), T0).status
+    said = report(resumed_step=10, resumed_note="from layout dp4 zero1 to dp2 zero1")
+    status = plan(seen(job(running()), both, said), T0).status
     assert status.attempts[-1].resumed_step == 10
+    assert status.attempts[-1].resumed_note == "from layout dp4 zero1 to dp2 zero1"
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from llmtrain_api import JobFile, JobIdentity, JobSpec, Rendezvous
+from llmtrain_api import JobFile, JobIdentity, JobSpec, Layout, Rendezvous
 from llmtrain_trainer.attempt import NodeZeroFailed, Start, publish_failure, read_start
 from llmtrain_trainer.checkpoint import fence as fence_module
 from llmtrain_trainer.checkpoint.fence import Fence, raise_fence
 from llmtrain_trainer.checkpoint.manifest import MANIFEST, newest_good, require_same
 from llmtrain_trainer.checkpoint.ownership import claim, owned, uri_of
+from llmtrain_trainer.checkpoint.resume import Resume
 from llmtrain_trainer.errors import ConfigError, Fenced
 from llmtrain_trainer.files import inventory, write_json
 from llmtrain_trainer.output import Output
@@ -231,12 +232,14 @@ def test_a_torn_checkpoint_is_passed_over(tmp_path: Path, damage: str) -> None:
 
 
 def test_a_checkpoint_of_something_else_is_refused_by_name() -> None:
-    manifest = {"step": 5, "worldSize": 2, "fingerprints": {"seed": 0, "globalBatchSize": 16}}
-    require_same(manifest, {"seed": 0, "globalBatchSize": 16}, 2)
+    manifest = {"step": 5, "fingerprints": {"seed": 0, "globalBatchSize": 16, "precision": "fp32"}}
+    same = {"seed": 0, "globalBatchSize": 16, "precision": "fp32"}
+    require_same(manifest, same)
     with pytest.raises(ConfigError, match="globalBatchSize: 16 in the checkpoint, 32 in this job"):
-        require_same(manifest, {"seed": 0, "globalBatchSize": 32}, 2)
-    with pytest.raises(ConfigError, match="written by 2 ranks, this job has 4"):
-        require_same(manifest, {"seed": 0, "globalBatchSize": 16}, 4)
+        require_same(manifest, same | {"globalBatchSize": 32}, weights_only=True)
+    with pytest.raises(ConfigError, match="precision: fp32 in the checkpoint, bf16 in this job"):
+        require_same(manifest, same | {"precision": "bf16"})
+    require_same(manifest, same | {"precision": "bf16"}, weights_only=True)
 
 
 def test_ranks_start_only_on_node_0s_word_for_this_attempt(tmp_path: Path) -> None:
@@ -244,8 +247,10 @@ def test_ranks_start_only_on_node_0s_word_for_this_attempt(tmp_path: Path) -> No
     claim(job(tmp_path))
     assert read_start(asked) is None
     fence = raise_fence(claim(asked), asked, "pod0")
-    Start(fence, 5, {"seed": 0}).publish()
-    assert read_start(asked) == Start(fence, 5, {"seed": 0})
+    said = Start(fence, Resume(5, Layout(data=4, zero=3), passed_over=(10,)), {"seed": 0})
+    said.publish()
+    assert read_start(asked) == said
+    assert said.done == 5
     assert read_start(job(tmp_path, SECOND, 1, "new")) is None
     assert read_start(job(tmp_path)) is None
     publish_failure(fence.output, asked, "no text")

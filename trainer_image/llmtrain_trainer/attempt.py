@@ -9,6 +9,7 @@ from llmtrain_api import JobFile
 
 from .checkpoint.fence import Fence
 from .checkpoint.ownership import candidates
+from .checkpoint.resume import Resume
 from .files import read_json, write_json
 from .output import Output
 
@@ -19,12 +20,12 @@ class Start:
 
     Attributes:
         fence: the attempt's right to write.
-        resume: step of the checkpoint to load; None = the step-0 model.
+        resume: the checkpoint to load, and how; None = the step-0 model.
         fingerprints: of data, tokenizer, model and batch.
     """
 
     fence: Fence
-    resume: int | None
+    resume: Resume | None
     fingerprints: dict[str, Any]
 
     @property
@@ -32,11 +33,17 @@ class Start:
         """The folder that this job owns."""
         return self.fence.output
 
+    @property
+    def done(self) -> int:
+        """Optimizer steps done when it starts."""
+        return self.resume.step if self.resume else 0
+
     def publish(self) -> None:
         """Let the ranks start."""
+        resume = self.resume.to_json() if self.resume else None
         write_json(
             self.output.ready(self.fence.attempt),
-            {**self.fence.to_json(), "resume": self.resume, "fingerprints": self.fingerprints},
+            {**self.fence.to_json(), "resume": resume, "fingerprints": self.fingerprints},
         )
 
 
@@ -62,5 +69,6 @@ def read_start(job: JobFile) -> Start | None:
         if "error" in raw:
             raise NodeZeroFailed(raw["error"])
         fence = Fence(output, job.job.uid, job.attempt, raw["holder"])
-        return Start(fence, raw["resume"], raw["fingerprints"])
+        resume = Resume.from_json(raw["resume"]) if raw["resume"] else None
+        return Start(fence, resume, raw["fingerprints"])
     return None

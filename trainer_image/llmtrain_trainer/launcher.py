@@ -21,8 +21,8 @@ from llmtrain_api.names import ENV_NODE_RANK, EXIT_CONFIG, EXIT_FENCED, EXIT_INT
 from . import failure, log, process
 from .attempt import NodeZeroFailed, Start, publish_failure, read_start
 from .checkpoint.fence import Fence, raise_fence
-from .checkpoint.manifest import newest_good, require_same
 from .checkpoint.ownership import claim
+from .checkpoint.resume import choose
 from .data.store import Marker, fingerprints, read_marker, reusable
 from .errors import ConfigError, Fenced, Interrupted
 from .failure import Verdict
@@ -92,10 +92,13 @@ class Launcher:
         try:
             marker = self._data(fence)
             prints = fingerprints(self.job, marker)
-            found = newest_good(fence.output, _say_skipped)
-            if found:
-                require_same(found[1], prints, self.job.spec.world_size)
-            start = Start(fence, found[0] if found else None, prints)
+            resume = choose(fence.output, self.job, prints, _say_skipped)
+            if resume:
+                note = resume.note(self.job.spec.layout)
+                log.get().info(
+                    "going on from a checkpoint", step=resume.step, **({"note": note} if note else {})
+                )
+            start = Start(fence, resume, prints)
             start.publish()
             return start
         except (ConfigError, Failed) as error:
@@ -194,7 +197,7 @@ class Launcher:
         # unvalidated: texts may still be too long, and are cut when written
         return TerminationMessage.model_construct(
             outcome=outcome,
-            resumed_step=(self.start.resume or 0) if self.start else None,
+            resumed_step=self.start.done if self.start else None,
             checkpoint_step=committed[0] if committed else None,
             **fields,
         )

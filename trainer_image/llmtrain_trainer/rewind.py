@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from . import distributed
-from .checkpoint.manifest import course_of, newest_good
+from .checkpoint.manifest import MANIFEST, course_of, layout_of, newest_good
+from .checkpoint.resume import Resume
 from .checkpoint.save import load
 from .course import Course
 from .distributed import Ranks
 from .errors import DivergedError
+from .files import read_json
 from .output import Output
 from .parallel.engine import Engine
 from .telemetry.progress import Progress
@@ -30,8 +32,10 @@ def rewind(
     if not there:
         raise DivergedError(f"step {step} leapt, and there is no checkpoint to go back to")
     back = int(there) - 1
-    load(engine.raw, output.step(back))
+    folder = output.step(back)
+    # it may be the one that this attempt came from, of another layout
+    load(engine, folder, Resume(back, layout_of(read_json(folder / MANIFEST) or {})))
     course.skip(step)
-    course.restore(course_of(output.step(back)))
+    course.restore(course_of(folder))
     progress.rewound(step, back)
     return back

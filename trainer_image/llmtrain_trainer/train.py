@@ -98,12 +98,12 @@ class Training:
 
     def begin(self) -> int:
         """The step that training starts from."""
-        done = self.start.resume or 0
-        if self.start.resume is not None:
-            load(self.engine.raw, self.start.output.step(done))
+        done, resume = self.start.done, self.start.resume
+        if resume:
+            load(self.engine, self.start.output.step(done), resume)
             self.course.restore(course_of(self.start.output.step(done)))
-        self.progress.resumed(done)
-        if self.start.resume is None and self.course.policy is OnSpike.REWIND:
+        self.progress.resumed(done, resume.note(self.engine.layout) if resume else "")
+        if not resume and self.course.policy is OnSpike.REWIND:
             self.saves.first(self.losses)
         return done
 

@@ -52,7 +52,10 @@ def news(old: JobStatus, new: JobStatus) -> list[str]:
     lines = [_event(event, new) for event in events_between(old, new) if event.reason != "Failed"]
     step = _resumed(new)
     if step is not None and step != _resumed(old):
-        lines.append(f"Resumed: attempt {new.attempt} goes on from step {step}")
+        note = new.attempts[-1].resumed_note
+        lines.append(
+            f"Resumed: attempt {new.attempt} goes on from step {step}" + (f" ({note})" if note else "")
+        )
     if new.checkpoint and new.checkpoint != old.checkpoint:
         lines.append(f"Checkpoint: step {new.checkpoint.step} is committed")
     # the old gang goes within a second here, as every restart tells

@@ -86,6 +86,7 @@ def close_attempt(
         running_at=old.running_at,
         ended_at=s.now,
         resumed_step=next((step for step in resumed if step is not None), None),
+        resumed_note=old.resumed_note or (report.resumed_note if report else None),
         checkpoint_step=newest,
         failure_class=failure.failure_class if failure else None,
         message=failure.message[:256] if failure else None,

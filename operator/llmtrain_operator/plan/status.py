@@ -49,6 +49,7 @@ def _noted(s: Situation, report: LastReport | None, up: bool) -> list[Attempt]:
         changes["running_at"] = s.now
     if report is not None and attempt.resumed_step is None and report.report.resumed_step is not None:
         changes["resumed_step"] = report.report.resumed_step
+        changes["resumed_note"] = report.report.resumed_note
     return [*s.status.attempts[:-1], attempt.model_copy(update=changes)]
 
 

@@ -8,7 +8,10 @@ from llmtrain_api import ProgressReport
 
 from ..types import LastReport
 
-STICKY = ("resumed_step", "checkpoint_step", "eval_loss", "perplexity", "loss", "step", "total_steps")
+STICKY = (
+    *("resumed_step", "resumed_note", "checkpoint_step"),
+    *("eval_loss", "perplexity", "loss", "step", "total_steps"),
+)
 """Said once, true for the rest of the attempt: a later report that leaves them out does not unsay them."""
 
 

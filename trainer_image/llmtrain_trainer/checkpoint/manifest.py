@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from llmtrain_api import Layout
+
 from ..errors import ConfigError
 from ..files import differing, read_json
 from ..output import Output
@@ -65,26 +67,49 @@ def course_of(folder: Path) -> dict[str, Any]:
     return kept
 
 
-def require_same(manifest: dict[str, Any], fingerprints: dict[str, Any], world_size: int) -> None:
+def require_same(
+    manifest: dict[str, Any], fingerprints: dict[str, Any], *, weights_only: bool = False
+) -> None:
     """Refuse to go on from a checkpoint that belongs to other data or another model.
+
+    Args:
+        manifest: of the checkpoint.
+        fingerprints: of this job.
+        weights_only: whether the optimizer starts anew, which may then be in another precision.
 
     Raises:
         ConfigError: naming everything that differs.
     """
     old: dict[str, Any] = manifest.get("fingerprints", {})
+    free = ("precision",) if weights_only else ()
     different = [
         f"{_FIELDS.get(key, key)}: {_short(old.get(key))} in the checkpoint, {_short(value)} in this job"
         for key, value in fingerprints.items()
-        if old.get(key) != value
+        if old.get(key) != value and key not in free
     ]
-    where = f"checkpoint of step {manifest.get('step')} cannot be resumed"
     if different:
-        raise ConfigError(f"{where}: {'; '.join(different)}", "undo the change, or use another output.uri")
-    if manifest.get("worldSize") != world_size:
         raise ConfigError(
-            f"{where}: it was written by {manifest.get('worldSize')} ranks, this job has {world_size}",
-            "use the same number of nodes and processes; another world size is not supported yet",
+            f"{_where(manifest)}: {'; '.join(different)}", "undo the change, or use another output.uri"
         )
+
+
+def layout_of(manifest: dict[str, Any]) -> Layout:
+    """The layout that a checkpoint was written in.
+
+    Raises:
+        ConfigError: the manifest does not tell, so that its files cannot be put together.
+    """
+    try:
+        return Layout(**manifest["layout"])
+    except (KeyError, TypeError):
+        raise ConfigError(
+            f"{_where(manifest)}: its {MANIFEST} tells no layout that this version knows",
+            "use another output.uri, or the version that wrote it",
+        ) from None
+
+
+def _where(manifest: dict[str, Any]) -> str:
+    return f"checkpoint of step {manifest.get('step')} cannot be resumed"
 
 
 def _short(value: Any) -> str:

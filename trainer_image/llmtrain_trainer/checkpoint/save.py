@@ -24,7 +24,10 @@ from .background import Work
 from .commit import commit_step, write_part
 from .fence import Fence
 from .manifest import broken
+from .restore import restore
+from .resume import Resume
 from .room import refusal
+from .shards import Shards
 from .snapshot import SnapshotEngine
 from .whole import WEIGHTS, write_index, write_whole
 
@@ -214,8 +217,20 @@ class Checkpointer:
         return Settled(one.step, said)
 
 
-def load(engine: Any, folder: Path) -> None:
-    """Load a committed step into an engine, all ranks together."""
-    where, _ = engine.load_checkpoint(str(folder), tag=STATE)
+def load(engine: Engine, folder: Path, resume: Resume) -> None:
+    """Load a committed step into a fresh engine, all ranks together: bit-equal where the layout is the same.
+
+    Args:
+        engine: of this job's layout.
+        folder: of the step.
+        resume: how it was saved, and what of it is wanted.
+
+    Raises:
+        ConfigError: it was saved in another layout and cannot be put into this one.
+    """
+    if not resume.as_saved(engine.layout):
+        restore(engine, Shards(folder / STATE, resume.layout, weights_only=resume.weights_only))
+        return
+    where, _ = engine.raw.load_checkpoint(str(folder), tag=STATE)
     if where is None:
         raise RuntimeError(f"DeepSpeed found nothing to load in {folder.name}")

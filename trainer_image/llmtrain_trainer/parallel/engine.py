@@ -144,7 +144,22 @@ class Engine:
         with deepspeed.zero.GatheredParameters([parameter]):
             return parameter.detach().clone()
 
+    def whole_shape(self, name: str, parameter: torch.nn.Parameter) -> tuple[int, ...]:
+        """Of a parameter in the whole model."""
+        del name
+        return shape_of(parameter)
+
+    def own_part(self, parameter: torch.nn.Parameter, whole: torch.Tensor) -> torch.Tensor:
+        """This rank's part of a tensor of the whole model, ZeRO's sharding apart."""
+        del parameter
+        return whole
+
     def gradient(self, parameter: torch.nn.Parameter) -> torch.Tensor:
         """A parameter's gradient before the update, as DeepSpeed will apply it; all ranks call it."""
         found: torch.Tensor = safe_get_full_grad(parameter)
         return found
+
+
+def shape_of(parameter: torch.nn.Parameter) -> tuple[int, ...]:
+    """Also where ZeRO 3 has left only a shard."""
+    return tuple(getattr(parameter, "ds_shape", parameter.shape))

@@ -12,8 +12,9 @@ from deepspeed.utils import groups
 from llmtrain_api import Layout, Place
 
 from ..batch import BatchPlan
+from ..errors import ConfigError
 from ..loss import IGNORED, token_loss_sum
-from .engine import Engine
+from .engine import Engine, shape_of
 
 
 def tensor_config(layout: Layout) -> dict[str, Any]:
@@ -42,6 +43,15 @@ class TensorEngine(Engine):
         dist.all_gather(parts, part, group=group)
         return join(parts, self.shapes[name])
 
+    def whole_shape(self, name: str, parameter: torch.nn.Parameter) -> tuple[int, ...]:
+        """See `Engine`."""
+        del parameter
+        return self.shapes[name]
+
+    def own_part(self, parameter: torch.nn.Parameter, whole: torch.Tensor) -> torch.Tensor:
+        """See `Engine`."""
+        return cut(whole, shape_of(parameter), self.place.tensor, self.layout.tensor)
+
     def loss_of(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """With tied embeddings AutoTP leaves each rank the logits of its part of the vocabulary."""
         if logits.shape[-1] == self.raw.module.config.vocab_size:
@@ -62,3 +72,26 @@ def join(parts: list[torch.Tensor], shape: tuple[int, ...]) -> torch.Tensor:
         return parts[0]
     [cut] = [at for at, size in enumerate(shape) if parts[0].shape[at] != size]
     return torch.cat(parts, cut)
+
+
+def cut(whole: torch.Tensor, shape: tuple[int, ...], rank: int, ranks: int) -> torch.Tensor:
+    """The shard of a rank of a tensor-parallel group: what `join` puts together again.
+
+    Args:
+        whole: a tensor of the whole model.
+        shape: of the shard.
+        rank: in the group.
+        ranks: of the group.
+
+    Raises:
+        ConfigError: the shards are not equally long, so that this rank cannot tell where its own begins.
+    """
+    for at, size in enumerate(whole.shape):
+        if shape[at] != size:
+            if shape[at] * ranks != size:
+                raise ConfigError(
+                    f"a weight of shape {tuple(whole.shape)} is not cut evenly over {ranks} ranks",
+                    "choose a parallelism.tensor that divides it",
+                )
+            return whole.narrow(at, rank * shape[at], shape[at])
+    return whole

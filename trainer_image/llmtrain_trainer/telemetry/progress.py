@@ -26,7 +26,9 @@ LOG_INTERVAL = 1.0
 class Voice:
     """Rank 0's outlets."""
 
-    def __init__(self, job: JobFile, workload: Workload, series: JobSeries, folder: Path, step: int) -> None:
+    def __init__(
+        self, job: JobFile, workload: Workload, series: JobSeries, folder: Path, step: int, note: str
+    ) -> None:
         self.workload, self.series = workload, series
         self.reporter = Reporter(job, Stage.TRAIN)
         self.board = Board(folder / "tensorboard", step)
@@ -37,8 +39,9 @@ class Voice:
         series.step.set(step)
         log.get().info("resumed" if step else "started", from_step=step, total_steps=total,
                        flops_per_sequence=workload.sequence_flops, peak_flops=workload.peak,
-                       flops_convention=CONVENTION)  # fmt: skip
-        self.report({"step": step, "total_steps": total, "resumed_step": step}, urgent=True)
+                       flops_convention=CONVENTION, **({"note": note} if note else {}))  # fmt: skip
+        fields = {"step": step, "total_steps": total, "resumed_step": step}
+        self.report(fields | {"resumed_note": note[:256] or None}, urgent=True)
 
     def stepped(self, result: StepResult, figures: Figures) -> None:
         """A step is done."""
@@ -106,10 +109,15 @@ class Progress:
         self._first = True
         self.own.serve(ranks.local_rank)
 
-    def resumed(self, step: int) -> None:
-        """Training starts from this step."""
+    def resumed(self, step: int, note: str = "") -> None:
+        """Training starts from this step.
+
+        Args:
+            step: optimizer steps done; 0 = from the start.
+            note: what is not usual about it.
+        """
         if self.series:
-            self.voice = Voice(self.job, self.workload, self.series, self.folder, step)
+            self.voice = Voice(self.job, self.workload, self.series, self.folder, step, note)
         self.startup.done("resume")
         self.own.spent({Phase.STARTUP: self.startup.seconds})
         self.watch.lap()

@@ -1,0 +1,159 @@
+"""Killed and resumed, in the same layout and in another: what the ranks of `layouts.lives` saw, judged."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from trainer.helpers import ROOT
+
+from llmtrain_trainer.checkpoint.manifest import MANIFEST
+from llmtrain_trainer.files import read_json
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # what DeepSpeed says at import
+    import torch
+    from layouts.judge import whole
+    from layouts.lives import OTHER, SAME, WEIGHTS, Life
+    from layouts.living import SAMPLES, STATE, STEPS
+
+    from llmtrain_trainer.checkpoint.shards import Shards
+    from llmtrain_trainer.models.weights import Weights
+
+LOSS = 1e-5
+BF16_LOSS = 5e-4
+"""Another order of bf16 additions; the state itself is bit-equal in either precision."""
+
+
+@pytest.fixture(scope="module")
+def lives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All of them, lived in a process of its own: one that has computed, as this one, must not fork."""
+    if os.environ.get("LLMTRAIN_LIVES"):
+        return Path(os.environ["LLMTRAIN_LIVES"])  # those of an earlier `python -m layouts.lives FOLDER`
+    folder = tmp_path_factory.mktemp("lives")
+    environment = dict(
+        os.environ, PYTHONPATH=os.pathsep.join(str(ROOT / p) for p in ("crds", "trainer_image", "tests"))
+    )
+    command = [sys.executable, "-W", "ignore", "-m", "layouts.lives", str(folder)]
+    ended = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=1500, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return folder
+
+
+def seen(lives: Path, life: Life) -> list[list[dict[str, Any]]]:
+    """What each rank of each attempt saw."""
+    folder = lives / str(life)
+    assert (folder / "error").read_text() == ""
+    return [
+        [
+            torch.load(folder / f"attempt-{number}-rank-{rank}.pt", weights_only=False)
+            for rank in range(layout.world)
+        ]
+        for number, layout in enumerate(life.layouts)
+    ]
+
+
+@pytest.mark.timeout(1600)
+@pytest.mark.parametrize("life", SAME, ids=str)
+def test_the_same_layout_is_bit_equal(lives: Path, life: Life) -> None:
+    """Everything in every file of the last checkpoint: weights, moments, step counts, schedule, counters."""
+    before, after = (
+        lives / str(one) / "output" / "checkpoints" / f"step-{STEPS}" for one in (life.undisturbed, life)
+    )
+    assert seen(lives, life)
+    assert seen(lives, life.undisturbed)
+    compared: list[str] = []
+    for path in sorted((before / "state").glob("*.pt")):
+        old, new = (
+            list(leaves(torch.load(folder / "state" / path.name, weights_only=False), ""))
+            for folder in (before, after)
+        )
+        assert [where for where, _ in old] == [where for where, _ in new], path.name
+        for (where, a), (_, b) in zip(old, new, strict=True):
+            assert torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b, (path.name, where)
+        compared += [where for where, _ in old]
+    assert len(compared) > 40
+    for word in ("exp_avg", "exp_avg_sq", "step", "last_epoch"):
+        assert any(where.endswith(f"/{word}") for where in compared), word
+    used = [(read_json(folder / MANIFEST) or {})["consumedSamples"] for folder in (before, after)]
+    assert used == [SAMPLES, SAMPLES]
+
+
+def leaves(value: object, where: str) -> Iterator[tuple[str, object]]:
+    """Tensors and numbers below a value, by their path; DeepSpeed's configuration is no state."""
+    if isinstance(value, dict):
+        for key in sorted(value, key=str):
+            if key != "ds_config":
+                yield from leaves(value[key], f"{where}/{key}")
+    elif isinstance(value, list | tuple) and not isinstance(value, torch.Size):
+        for number, item in enumerate(value):
+            yield from leaves(item, f"{where}/{number}")
+    elif isinstance(value, torch.Tensor | int | float | str | torch.Size):
+        yield where, value
+
+
+@pytest.mark.timeout(1600)
+@pytest.mark.parametrize("life", OTHER, ids=str)
+def test_another_layout_goes_on_exactly(lives: Path, life: Life) -> None:
+    attempts, [alone] = seen(lives, life), seen(lives, life.undisturbed)
+    initial = Weights(lives / "initial" / life.family)
+    for old, new in pairwise(attempts):
+        for key in STATE:
+            a, b = (assembled(ranks, side, key, initial) for ranks, side in ((old, "saved"), (new, "loaded")))
+            assert a.keys() == b.keys()
+            different = [name for name in a if not torch.equal(a[name], b[name])]
+            assert not different, f"{key} of {different}"
+    limit = LOSS if life.precision == "fp32" else BF16_LOSS
+    losses = merged(attempts, "losses")
+    assert losses.keys() == set(range(STEPS))
+    worst = max(abs(losses[step] / alone[0]["losses"][step] - 1) for step in losses)
+    print(f"{life}: worst loss difference {worst:.1e}")
+    assert worst <= limit
+    assert merged(attempts, "rates") == alone[0]["rates"]
+
+
+@pytest.mark.timeout(1600)
+@pytest.mark.parametrize("life", WEIGHTS, ids=str)
+def test_only_the_weights_of_another_job(lives: Path, life: Life) -> None:
+    """The optimizer counts from 0 again; steps, data and schedule go on."""
+    (old, new), [alone] = seen(lives, life), seen(lives, life.undisturbed)
+    initial = Weights(lives / "initial" / life.family)
+    a, b = (assembled(ranks, side, "fp32", initial) for ranks, side in ((old, "saved"), (new, "loaded")))
+    assert [name for name in a if not torch.equal(a[name], b[name])] == []
+    folder = lives / str(life) / "output" / "checkpoints" / f"step-{STEPS}"
+    assert Shards(folder / "state", life.layouts[-1]).step == STEPS - life.until(0)
+    assert merged([old, new], "rates") == alone[0]["rates"]
+    assert merged([old, new], "losses").keys() == set(range(STEPS))
+    assert new[0]["losses"][STEPS - 1] != alone[0]["losses"][STEPS - 1]
+
+
+@pytest.mark.timeout(1600)
+@pytest.mark.parametrize("life", [*SAME, *OTHER, *WEIGHTS], ids=str)
+def test_each_sample_is_read_exactly_once(lives: Path, life: Life) -> None:
+    read = [rank["samples"].values() for ranks in seen(lives, life) for rank in ranks]
+    every = sorted(chain.from_iterable(chain.from_iterable(read)))
+    assert every == list(range(SAMPLES))
+
+
+def merged(attempts: list[list[dict[str, Any]]], what: str) -> dict[int, float]:
+    """By step, as rank 0 of each attempt tells it."""
+    found: dict[int, float] = {}
+    for ranks in attempts:
+        found |= ranks[0][what]
+    return found
+
+
+def assembled(ranks: list[dict[str, Any]], side: str, key: str, initial: Weights) -> dict[str, torch.Tensor]:
+    """Whole tensors from what the ranks hold."""
+    flat = [{"place": rank["place"], "state": rank[side][key]} for rank in ranks]
+    names = {name for rank in flat for name in rank["state"]}
+    return whole(flat, "state", {name: initial.read(name) for name in names})

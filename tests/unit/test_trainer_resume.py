@@ -1,0 +1,103 @@
+"""From which checkpoint an attempt goes on, and what is said about it: real files, no torch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmtrain_api import JobFile, JobIdentity, JobSpec, Layout, Rendezvous
+from llmtrain_trainer.checkpoint.manifest import MANIFEST
+from llmtrain_trainer.checkpoint.resume import Resume, choose
+from llmtrain_trainer.errors import ConfigError
+from llmtrain_trainer.files import inventory, write_json
+from llmtrain_trainer.output import Output
+
+OURS, ANOTHERS = "aaaaaaaa-1", "bbbbbbbb-2"
+FOUR, TWO = Layout(data=4), Layout(data=2)
+PRINTS = {"seed": 0, "precision": "fp32"}
+
+
+def job(resume_from: str = "state") -> JobFile:
+    spec = {
+        "model": {"name": "builtin://tiny-llama"},
+        "dataset": {"name": "builtin://random-tokens"},
+        "output": {"uri": "pvc://claim/run", "ifExists": "resume"},
+        "checkpoint": {"resumeFrom": resume_from},
+        "processesPerNode": 2,
+    }
+    return JobFile(
+        job=JobIdentity(name="job", namespace="team", uid=OURS),
+        attempt=1,
+        spec=JobSpec.model_validate(spec),
+        rendezvous=Rendezvous(master_address="localhost", id="x"),
+        output="unused",
+        scratch="unused",
+    )
+
+
+def saved(root: Path, step: int, *, uid: str = OURS, **changes: Any) -> Output:
+    output = Output(root)
+    folder = output.step(step)
+    folder.mkdir(parents=True)
+    (folder / "file").write_text("weights")
+    manifest = {
+        "step": step,
+        "jobUid": uid,
+        "layout": asdict(FOUR),
+        "fingerprints": PRINTS,
+        "files": inventory(folder),
+    }
+    write_json(folder / MANIFEST, manifest | changes)
+    return output
+
+
+def chosen(output: Output, resume_from: str = "state", **prints: Any) -> Resume | None:
+    return choose(output, job(resume_from), PRINTS | prints, lambda *_: None)
+
+
+def test_another_layout_is_resumed_and_told(tmp_path: Path) -> None:
+    found = chosen(saved(tmp_path, 5))
+    assert found == Resume(5, FOUR)
+    assert found.as_saved(FOUR)
+    assert not found.as_saved(TWO)
+    assert (found.note(FOUR), found.note(TWO)) == ("", "from layout dp4 zero1 to dp2 zero1")
+
+
+def test_a_torn_checkpoint_is_passed_over_and_told(tmp_path: Path) -> None:
+    saved(tmp_path, 5)
+    output = saved(tmp_path, 10)
+    (output.step(10) / "file").write_text("weigh")
+    found = chosen(output)
+    assert found == Resume(5, FOUR, passed_over=(10,))
+    assert found.note(FOUR) == "passed over the torn checkpoint of step 10"
+
+
+def test_only_weights_are_taken_from_another_jobs_checkpoint_when_asked(tmp_path: Path) -> None:
+    output = saved(tmp_path, 5, uid=ANOTHERS)
+    assert chosen(output) == Resume(5, FOUR)
+    found = chosen(output, "weights", precision="bf16")
+    assert found == Resume(5, FOUR, weights_only=True)
+    assert not found.as_saved(FOUR), "DeepSpeed's own load would bring the optimizer's state too"
+    assert found.note(FOUR) == "weights only, the optimizer starts anew"
+    with pytest.raises(ConfigError, match="precision: fp32 in the checkpoint, bf16 in this job"):
+        chosen(output, precision="bf16")
+    with pytest.raises(ConfigError, match="seed: 0 in the checkpoint, 1 in this job"):
+        chosen(output, "weights", seed=1)
+
+
+def test_a_jobs_own_checkpoint_is_always_resumed_in_full(tmp_path: Path) -> None:
+    """Or each restart would throw the optimizer's state away again."""
+    assert chosen(saved(tmp_path, 5), "weights") == Resume(5, FOUR)
+
+
+@pytest.mark.parametrize("layout", [None, {"data": 2, "expert": 2}])
+def test_a_manifest_without_a_layout_that_is_known_is_refused(tmp_path: Path, layout: Any) -> None:
+    with pytest.raises(ConfigError, match=r"step 5 cannot be resumed: its .* tells no layout"):
+        chosen(saved(tmp_path, 5, layout=layout))
+
+
+def test_nothing_there_is_a_fresh_start(tmp_path: Path) -> None:
+    assert chosen(Output(tmp_path)) is None

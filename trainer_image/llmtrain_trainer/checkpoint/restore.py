@@ -1,0 +1,98 @@
+"""The state of any layout put into an engine of any layout, parameter by parameter.
+
+DeepSpeed itself resumes only its own layout, and its universal checkpoints cannot go between stage 3 and the
+others. The order is: weights and moments into the optimizer's fp32 parts, the trained (perhaps bf16) weights
+from them, then what is not per parameter: hyperparameters, schedule, counters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from ..parallel.engine import Engine
+from .shards import STEP, WEIGHT, Shards, Tensors
+
+Put = Callable[[Any, Any, Tensors], None]
+"""How a ZeRO stage takes this rank's part: the engine's optimizer, a parameter, what it is to be."""
+
+
+@torch.no_grad()
+def restore(engine: Engine, source: Shards) -> None:
+    """Make an engine go on where a checkpoint of another layout ended. Each rank calls it, none waits.
+
+    Args:
+        engine: freshly built.
+        source: the checkpoint; opened without moments, it leaves the optimizer's at their start.
+
+    Raises:
+        ConfigError: the checkpoint has not all that this layout needs.
+    """
+    raw, zero = engine.raw, engine.layout.zero
+    optimizer = raw.optimizer if zero == 0 else raw.optimizer.optimizer
+    put: Put = {0: _put_whole, 3: _put_sharded}.get(zero, _put_flat)
+    if source.moments:
+        _make_state(optimizer, _masters(raw.optimizer, zero), source)
+    for name, parameter in engine.named_parameters():
+        if parameter.requires_grad:
+            found = source.read(name, engine.whole_shape(name, parameter))
+            mine = {key: engine.own_part(parameter, value) for key, value in found.items()}
+            put(raw.optimizer, parameter, mine)
+    for group, saved in zip(optimizer.param_groups, source.groups, strict=True):
+        group.update({key: value for key, value in saved.items() if key != "params"})
+    raw.lr_scheduler.load_state_dict(source.common["lr_scheduler"])
+    raw.global_steps = source.common["global_steps"]
+    raw.global_samples = source.common["global_samples"]
+    raw.skipped_steps = source.common["skipped_steps"]
+
+
+def _masters(optimizer: Any, zero: int) -> list[torch.Tensor]:
+    """What the inner optimizer updates: parameters, or this rank's fp32 parts of them."""
+    if zero == 3:
+        return list(optimizer.fp32_partitioned_groups_flat)
+    return [p for group in optimizer.param_groups for p in group["params"]]
+
+
+def _make_state(optimizer: torch.optim.Optimizer, masters: list[torch.Tensor], source: Shards) -> None:
+    """The state that the optimizer would make in its first step, to be filled."""
+    for master in masters:
+        state = optimizer.state[master]
+        for key in source.moments:
+            state.setdefault(key, torch.zeros_like(master))
+        if source.step is not None:
+            state[STEP] = source.step.clone()
+
+
+def _put_whole(optimizer: Any, parameter: torch.nn.Parameter, mine: Tensors) -> None:
+    """ZeRO 0."""
+    parameter.copy_(mine[WEIGHT])
+    for key, value in mine.items():
+        if key != WEIGHT:
+            optimizer.state[parameter][key].copy_(value)
+
+
+def _put_flat(optimizer: Any, parameter: torch.nn.Parameter, mine: Tensors) -> None:
+    """ZeRO 1 and 2: the part that lies in this rank's flat vector, if any; DeepSpeed links it by itself."""
+    parameter.copy_(mine[WEIGHT])
+    mapping = parameter._hp_mapping  # type: ignore[attr-defined]
+    if mapping is None:
+        return
+    [master] = optimizer.optimizer.param_groups[mapping.param_group_index]["params"]
+    here, there = mapping.get_hp_fragment_address(), mapping.lp_fragment_address
+    for key, value in mine.items():
+        flat = master if key == WEIGHT else optimizer.optimizer.state[master][key]
+        flat.narrow(0, here.start, here.numel).copy_(value.flatten().narrow(0, there.start, there.numel))
+
+
+def _put_sharded(optimizer: Any, parameter: Any, mine: Tensors) -> None:
+    """ZeRO 3: this rank's part, padded as DeepSpeed pads it. A fresh engine has gathered nothing yet."""
+    size, rank = parameter.ds_tensor.ds_numel, optimizer._get_param_partition_rank(parameter)
+    for key, value in mine.items():
+        part = torch.zeros(size)
+        held = value.flatten()[rank * size : (rank + 1) * size]
+        part[: held.numel()] = held
+        optimizer.set_local_hp_param(part, parameter, None if key == WEIGHT else key)
+        if key == WEIGHT:
+            parameter.ds_tensor.copy_(part)

@@ -1,0 +1,87 @@
+"""From which checkpoint an attempt goes on, and how. No torch: the launcher decides with this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from llmtrain_api import JobFile, Layout, ResumeFrom
+
+from ..output import Output
+from .manifest import layout_of, newest_good, require_same
+
+
+@dataclass(frozen=True)
+class Resume:
+    """The checkpoint to load.
+
+    Attributes:
+        step: optimizer steps done in it.
+        layout: that it was written in.
+        weights_only: whether the optimizer starts anew.
+        passed_over: newer checkpoints that were torn.
+    """
+
+    step: int
+    layout: Layout
+    weights_only: bool = False
+    passed_over: tuple[int, ...] = ()
+
+    def as_saved(self, layout: Layout) -> bool:
+        """Whether each rank finds its own state as it was saved: DeepSpeed's own load, bit-equal."""
+        return self.layout == layout and not self.weights_only
+
+    def note(self, layout: Layout) -> str:
+        """What is not usual about it, for people; empty when nothing is."""
+        said = []
+        if self.layout != layout:
+            said.append(f"from layout {self.layout} to {layout}")
+        if self.weights_only:
+            said.append("weights only, the optimizer starts anew")
+        if self.passed_over:
+            steps = ", ".join(str(step) for step in self.passed_over)
+            said.append(f"passed over the torn checkpoint of step {steps}")
+        return "; ".join(said)
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``attempt-K.ready``."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> Resume:
+        """Of `to_json`."""
+        return cls(raw["step"], Layout(**raw["layout"]), raw["weights_only"], tuple(raw["passed_over"]))
+
+
+def choose(
+    output: Output, job: JobFile, fingerprints: dict[str, Any], say: Callable[[int, str], None]
+) -> Resume | None:
+    """The newest checkpoint that is whole; None when there is none.
+
+    ``resumeFrom: weights`` is about a checkpoint that another job left. This job's own are always resumed in
+    full, or each restart would throw the optimizer's state away again.
+
+    Args:
+        output: where to look.
+        job: this job.
+        fingerprints: of its data, model and batch.
+        say: told the step and the reason of each torn checkpoint.
+
+    Raises:
+        ConfigError: the checkpoint belongs to other data, another model or another batch.
+    """
+    torn: list[int] = []
+
+    def pass_over(step: int, reason: str) -> None:
+        torn.append(step)
+        say(step, reason)
+
+    found = newest_good(output, pass_over)
+    if found is None:
+        return None
+    step, manifest = found
+    foreign = manifest.get("jobUid") != job.job.uid
+    weights_only = foreign and job.spec.checkpoint.resume_from is ResumeFrom.WEIGHTS
+    require_same(manifest, fingerprints, weights_only=weights_only)
+    return Resume(step, layout_of(manifest), weights_only, tuple(torn))

@@ -1,0 +1,191 @@
+"""A checkpoint of any layout as whole tensors by name, read straight from the files that DeepSpeed wrote.
+
+Nothing is converted on disk. The files are mapped into memory, so that of a checkpoint of any size only the
+tensors that are asked for are read, and the ranks of a node share what the system has read once.
+
+How DeepSpeed lays a parameter out, under each model-parallel rank (a tensor-parallel rank or a stage):
+
+- ZeRO 0: as it is, with the optimizer's state beside it, in ``mp_rank_*_model_states.pt``.
+- ZeRO 1 and 2: each group of parameters is one flat vector, cut evenly over the data-parallel ranks;
+  ``param_slice_mappings`` says which part of which parameter a rank has.
+- ZeRO 3: each parameter by itself is cut evenly over the ranks, the last part padded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from llmtrain_api import Layout
+
+from ..errors import ConfigError
+from ..models.stages import whole_name
+from ..optimizer import decays
+from ..parallel.tensor import join
+
+WEIGHT = "fp32"
+STEP = "step"
+Tensors = dict[str, torch.Tensor]
+"""The fp32 weight, and each of the optimizer's moments by the optimizer's name for it."""
+_SHARD = re.compile(r"(?:bf16_)?zero_pp_rank_(\d+)_mp_rank_(\d+)_optim_states\.pt")
+WEIGHTS_INSTEAD = "use the checkpoint's layout, or checkpoint.resumeFrom: weights in a job with a new name"
+
+
+class Shards:
+    """What all ranks of a layout saved, together.
+
+    Args:
+        folder: DeepSpeed's files.
+        layout: that they were written in.
+        weights_only: leave the optimizer's state out.
+
+    Raises:
+        ConfigError: the files are not that layout's, or the optimizer's state cannot be cut another way.
+
+    Attributes:
+        common: counters and the schedule, the same on every rank.
+        groups: the optimizer's hyperparameters, group by group.
+        step: updates that the optimizer has made; None before the first.
+        moments: names of the optimizer's moments; empty before the first update.
+    """
+
+    def __init__(self, folder: Path, layout: Layout, *, weights_only: bool = False) -> None:
+        self.folder, self.layout, self.weights_only = folder, layout, weights_only
+        self._parts: dict[int, dict[str, list[Tensors]]] = {}
+        self._shapes: dict[int, dict[str, tuple[int, ...]]] = {}
+        self.step: torch.Tensor | None = None
+        self.moments: tuple[str, ...] = ()
+        try:
+            self._open()
+        except (KeyError, OSError) as error:
+            raise self._unreadable(f"{type(error).__name__}: {error}") from error
+
+    def read(self, name: str, shape: tuple[int, ...]) -> Tensors:
+        """A parameter of the whole model and its moments.
+
+        Args:
+            name: the whole model's name of it.
+            shape: the whole model's shape of it.
+
+        Raises:
+            ConfigError: the checkpoint has no such parameter, or not all of it.
+        """
+        holders = [rank for rank in sorted(self._parts) if name in self._parts[rank]]
+        if not holders:
+            raise self._unreadable(f"it has no {name}")
+        if self.layout.pipeline > 1:
+            holders = holders[:1]  # tied weights are in two stages, as copies
+        found = {}
+        for key in (WEIGHT, *self.moments):
+            parts = [self._local(rank, name, key) for rank in holders]
+            try:
+                found[key] = join(parts, shape)
+                right = tuple(found[key].shape) == shape
+            except (IndexError, RuntimeError, ValueError):
+                right = False  # they differ in more than the one dimension that may be cut
+            if not right:
+                raise self._unreadable(f"{name} has shape {tuple(parts[0].shape)} instead of {shape}")
+        return found
+
+    def _local(self, rank: int, name: str, key: str) -> torch.Tensor:
+        pieces = [piece[key] for piece in self._parts[rank][name]]
+        flat, shape = torch.cat(pieces) if len(pieces) > 1 else pieces[0], self._shapes[rank][name]
+        if flat.numel() != prod(shape):
+            raise self._unreadable(f"{key} of {name} has {flat.numel()} of {prod(shape)} numbers")
+        return flat.view(shape)
+
+    def _open(self) -> None:
+        shards: dict[int, dict[int, Path]] = {}
+        for path in self.folder.iterdir():
+            if match := _SHARD.fullmatch(path.name):
+                shards.setdefault(int(match[2]), {})[int(match[1])] = path
+        first = "zero_pp_rank_0_" if self.layout.zero == 3 else ""
+        for rank in sorted(shards) or [0]:
+            model = _mapped(self.folder / f"{first}mp_rank_{rank:02d}_model_states.pt")
+            if rank == 0:
+                self.common = {k: v for k, v in model.items() if k not in ("module", "optimizer")}
+            parts, shapes = self._parts.setdefault(rank, {}), self._shapes.setdefault(rank, {})
+            if not shards:
+                self._whole(model, parts, shapes)
+            for group in model["param_shapes"] or []:
+                shapes.update({self._name(name): tuple(shape) for name, shape in group.items()})
+            for number, path in sorted(shards.get(rank, {}).items()):
+                state = _mapped(path)["optimizer_state_dict"]
+                each = self._sharded(state, number, model) if self.layout.zero == 3 else self._flat(state)
+                for name, piece in each:
+                    parts.setdefault(self._name(name), []).append(piece)
+
+    def _name(self, name: str) -> str:
+        return whole_name(name) if self.layout.pipeline > 1 else name
+
+    def _whole(
+        self, model: dict[str, Any], parts: dict[str, list[Tensors]], shapes: dict[str, tuple[int, ...]]
+    ) -> None:
+        """ZeRO 0. The optimizer numbers parameters in the order of its groups: `parameter_groups`."""
+        optimizer, seen, names = model["optimizer"], set[int](), list[str]()
+        for name, tensor in model["module"].items():
+            if name not in model["buffer_names"] and tensor.data_ptr() not in seen:
+                seen.add(tensor.data_ptr())  # tied weights are there under two names
+                names.append(name)
+        names.sort(key=lambda name: not decays(name))
+        self.groups = optimizer["param_groups"]
+        for number, name in enumerate(names):
+            weight = model["module"][name]
+            shapes[name] = tuple(weight.shape)
+            parts[name] = [self._piece(weight.flatten(), optimizer["state"].get(number, {}))]
+
+    def _flat(self, state: dict[str, Any]) -> Iterator[tuple[str, Tensors]]:
+        """ZeRO 1 and 2: one rank's pieces, in the order of its file."""
+        base, weights = state["base_optimizer_state"], state["single_partition_of_fp32_groups"]
+        self.groups = base["param_groups"]
+        for group, places in enumerate(state["param_slice_mappings"]):
+            flat = self._piece(weights[group], base["state"].get(group, {}))
+            for name, place in places.items():
+                yield name, {key: tensor.narrow(0, place.start, place.numel) for key, tensor in flat.items()}
+
+    def _sharded(
+        self, state: dict[str, Any], number: int, model: dict[str, Any]
+    ) -> Iterator[tuple[str, Tensors]]:
+        """ZeRO 3: one rank's pieces, without their padding."""
+        base, weights, ranks = (
+            state["optimizer_state_dict"],
+            state["fp32_flat_groups"],
+            state["partition_count"],
+        )
+        self.groups = base["param_groups"]
+        for group, group_shapes in enumerate(model["param_shapes"]):
+            flat, start = self._piece(weights[group], base["state"].get(group, {})), 0
+            for name, shape in group_shapes.items():
+                size = -(-prod(shape) // ranks)
+                mine = min(size, max(0, prod(shape) - number * size))
+                yield name, {key: tensor.narrow(0, start, mine) for key, tensor in flat.items()}
+                start += size
+
+    def _piece(self, weight: torch.Tensor, state: dict[str, Any]) -> Tensors:
+        """A flat weight with its moments, which must be as long, or they could not be cut as it is."""
+        if self.weights_only:
+            return {WEIGHT: weight}
+        moments = {key: value.flatten() for key, value in state.items() if key != STEP and value is not None}
+        if state:
+            self.step, self.moments = state.get(STEP), tuple(moments)
+        for key, moment in moments.items():
+            # a group's moments may be padded where its weights are not
+            if moment.numel() < weight.numel():
+                raise self._unreadable(f"the optimizer's {key} is not one number a weight")
+        return {WEIGHT: weight, **moments}
+
+    def _unreadable(self, why: str) -> ConfigError:
+        step = self.folder.parent.name
+        return ConfigError(
+            f"{step}, written as {self.layout}, cannot be resumed exactly: {why}", WEIGHTS_INSTEAD
+        )
+
+
+def _mapped(path: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=False, mmap=True)
+    return loaded
