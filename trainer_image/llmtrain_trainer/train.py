@@ -154,6 +154,11 @@ class Training:
         """
         began = time.monotonic()
         written = self.checkpoints.save(
-            self.engine, step, self.length.consumed(step), self.losses, self.course.to_json(), whole=whole
+            self.engine,
+            step,
+            self.length.consumed(step),
+            self.losses,
+            course=self.course.to_json(),
+            whole=whole,
         )
         self.progress.committed(step, time.monotonic() - began, written=written)

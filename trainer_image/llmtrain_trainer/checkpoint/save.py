@@ -45,8 +45,8 @@ class Checkpointer:
         step: int,
         consumed: int,
         metrics: dict[str, float | None],
-        course: dict[str, Any],
         *,
+        course: dict[str, Any] | None = None,
         whole: bool = False,
     ) -> bool:
         """Save and commit a step, all ranks together. Whether it was written (not when it is there already).
@@ -83,7 +83,7 @@ class Checkpointer:
         if self.ranks.first:
             if whole:
                 write_index(folder / WEIGHTS, self.layout.pipeline)
-            self._commit(folder, step, consumed, metrics, course)
+            self._commit(folder, step, consumed, metrics, course or {})
         distributed.barrier()
         return True
 
