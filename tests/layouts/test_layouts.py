@@ -92,7 +92,7 @@ def test_an_unknown_family_may_only_what_a_row_says() -> None:
         assert "not proven" in (refusal(asked(**changes), [row]) or ""), changes
 
 
-@pytest.mark.parametrize(("family", "cut"), product(("gpt2", "bert", "t5"), ("pipeline", "sequence")))
+@pytest.mark.parametrize(("family", "cut"), [*product(("gpt2", "bert", "t5"), ("pipeline", "sequence"))])
 def test_the_message_names_the_family_and_why(family: str, cut: str) -> None:
     spec = {
         "model": FAMILIES[family],

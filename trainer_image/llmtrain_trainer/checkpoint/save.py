@@ -127,7 +127,7 @@ class Checkpointer:
         self.fence.check()
         # asked of one rank, as a file that one node already sees another may not
         [there] = distributed.add_up(
-            self.ranks, int(self.ranks.first and target.is_dir() and broken(target) is None)
+            self.ranks, int(self.ranks.first and target.is_dir() and _whole_enough(target, weights=whole))
         )
         if there:
             return Settled(step, written=False)
@@ -215,6 +215,11 @@ class Checkpointer:
         if self.ranks.first:
             discard(one.folder)
         return Settled(one.step, said)
+
+
+def _whole_enough(target: Path, *, weights: bool) -> bool:
+    """Whether a step need not be written again: the last one must have the whole model's weights, too."""
+    return broken(target) is None and (not weights or (target / WEIGHTS).is_dir())
 
 
 def load(engine: Engine, folder: Path, resume: Resume) -> None:
