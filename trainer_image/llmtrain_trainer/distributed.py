@@ -43,6 +43,8 @@ def join() -> Ranks:
 
 def agree(ranks: Ranks, labels: int, *, stop: bool) -> tuple[int, bool]:
     """Labels in the global batch, and whether any rank was asked to stop: one message for both."""
+    if ranks.world == 1:
+        return labels, stop  # a message to oneself still waits for another thread
     word = torch.tensor([labels, int(stop)], dtype=torch.int64, device=ranks.device)
     dist.all_reduce(word)
     total, stops = word.tolist()
@@ -51,6 +53,8 @@ def agree(ranks: Ranks, labels: int, *, stop: bool) -> tuple[int, bool]:
 
 def total(ranks: Ranks, *values: float) -> list[float]:
     """Sums over all ranks."""
+    if ranks.world == 1:
+        return list(values)
     word = torch.tensor(values, dtype=torch.float64, device=ranks.device)
     dist.all_reduce(word)
     return [float(v) for v in word.tolist()]
