@@ -63,6 +63,8 @@ def peak_flops(ranks: Ranks, precision: Precision) -> float | None:
 
 def add_up(ranks: Ranks, *counts: int) -> list[int]:
     """Sums of whole numbers over all ranks: one message for all of them."""
+    if ranks.world == 1:
+        return list(counts)  # a message to oneself still waits for another thread
     word = torch.tensor(counts, dtype=torch.int64, device=ranks.device)
     dist.all_reduce(word)
     return [int(v) for v in word.tolist()]
@@ -83,6 +85,8 @@ def texts(ranks: Ranks, own: str) -> list[str]:
 
 def total(ranks: Ranks, *values: float) -> list[float]:
     """Sums over all ranks."""
+    if ranks.world == 1:
+        return list(values)
     word = torch.tensor(values, dtype=torch.float64, device=ranks.device)
     dist.all_reduce(word)
     return [float(v) for v in word.tolist()]

@@ -21,6 +21,7 @@ from llmtrain_api.names import ENV_HOLDER
 from ..errors import Fenced
 from ..files import discard, fsync_folder, read_json, write_json
 from ..output import Output
+from .manifest import broken
 
 FOLDER = re.compile(r"\.attempt-(\d+)-([^-]*)-(.*)")
 
@@ -119,7 +120,11 @@ def _move_away(path: Path) -> None:
 
 
 def _sweep(output: Output, job: JobFile) -> None:
-    """Delete what older attempts left half done."""
+    """Delete what older attempts left half done, and put back a good step that was to be replaced."""
+    for path in output.checkpoints.glob(".torn-step-*"):
+        target = output.checkpoints / path.name.removeprefix(".torn-").rpartition("-")[0]
+        if not target.exists() and broken(path) is None:
+            path.rename(target)
     for pattern in (".fenced-*", ".deleted-*", ".torn-*"):
         for path in output.checkpoints.glob(pattern):
             discard(path)
