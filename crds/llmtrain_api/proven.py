@@ -51,8 +51,9 @@ def refusal(asked: Asked, rows: Iterable[dict[str, Any]] | None = None) -> str |
     mine = [row for row in equal if row["layout"] == kind]
     for row in known:
         alike = _same_kind(row["layout"], kind) and row["packing"] == asked.packing
-        # a reason is about one stage only where other stages are proven
-        if row["verdict"] == "refused" and alike and (row["zero"] == asked.layout.zero or not mine):
+        same = (row["zero"], row["precision"]) == (asked.layout.zero, asked.precision)
+        # a reason is about one stage in one precision only where others are proven
+        if row["verdict"] == "refused" and alike and (same or not mine):
             return f"{asked.family} with {kind}: {row['reason']}"
     pairs = (
         ("zero", asked.layout.zero, "zeroStage"),

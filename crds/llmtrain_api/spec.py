@@ -674,9 +674,11 @@ class JobSpec(RuledModel):
         """The layout with the lowest stage that computes rightly, whether it fits or not.
 
         Stage 0 shards nothing, so it is for one rank only; with bf16 it drifts (reference: DeepSpeed keeps
-        another optimizer there), and pipelines need 1. Elsewhere 0 means 1.
+        another optimizer there), and pipelines need 1. Elsewhere 0 means 1. DeepSpeed's optimizer for bf16 with
+        stage 1 fails in the first step with sequence parallelism, so there 1 means 2.
         """
         cut = self.parallelism
         data = self.world_size // cut.ranks
-        lowest = 0 if self.world_size == 1 and self.training.precision is Precision.FP32 else 1
+        fp32 = self.training.precision is Precision.FP32
+        lowest = 0 if self.world_size == 1 and fp32 else 1 if cut.sequence == 1 or fp32 else 2
         return Layout(data, cut.tensor, cut.pipeline, cut.sequence, lowest)

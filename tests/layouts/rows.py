@@ -121,7 +121,7 @@ def required() -> list[Row]:
     for family in ("bert", "t5"):
         found += _spread(family, [Layout(data, 2, zero=z) for data, z in ((1, 1), (2, 1))], packs=False)
     bf16 = [Layout(data=2, zero=1), Layout(data=2, zero=2), Layout(data=2, zero=3)]
-    cut16 = [Layout(tensor=2), Layout(pipeline=2), Layout(sequence=2)]
+    cut16 = [Layout(tensor=2), Layout(pipeline=2), Layout(sequence=2, zero=2), Layout(sequence=2, zero=3)]
     found += [Row(family, layout, 4, precision="bf16") for family, layout in product(FAMILIES, bf16)]
     found += [Row(family, layout, 4, precision="bf16") for family, layout in product(CUT, cut16)]
     return found
@@ -134,9 +134,7 @@ REFUSED: dict[Row, str] = {
         for family in ("gpt2", "bert", "t5")
     },
     **{
-        Row(
-            family, Layout(sequence=2)
-        ): "DeepSpeed's Ulysses reads key/value heads that only Llama and Qwen have"
+        Row(family, Layout(sequence=2)): "Ulysses reads key/value heads that only Llama and Qwen have"
         for family in ("gpt2", "bert", "t5")
     },
     Row("llama", Layout(sequence=2), packing="documents"): "Ulysses drops the mask between documents",

@@ -71,7 +71,7 @@ def build(
         stage = build_stage(folder, layout, loss, checkpointing=checkpointing)
         engine, built = initialize(stage, [(whole_name(name), p) for name, p in stage.named_parameters()])
         return PipelineEngine(engine, layout, place, plan, loss), built
-    with sharded_from_the_start(layout, plan.micro):
+    with sharded_from_the_start(layout, spec.training.precision, plan.micro):
         model = load(folder, spec.model.task, torch.float32, checkpointing=checkpointing)
     named = list(model.named_parameters())
     if layout.tensor > 1:

@@ -7,23 +7,30 @@ from contextlib import contextmanager
 
 from transformers.integrations.deepspeed import HfDeepSpeedConfig, unset_hf_deepspeed_config
 
-from llmtrain_api import Layout
+from llmtrain_api import Layout, Precision
 
 
 @contextmanager
-def sharded_from_the_start(layout: Layout, micro: int) -> Iterator[None]:
+def sharded_from_the_start(layout: Layout, precision: Precision, micro: int) -> Iterator[None]:
     """While a model is loaded here, transformers shards each weight as it is read (``deepspeed.zero.Init``).
 
     AutoTP cuts whole matrices, so with tensor parallelism ZeRO 3 shards afterwards.
 
     Args:
         layout: decides whether anything is done.
+        precision: that the shards are kept in. DeepSpeed casts no shard later: left out, a bf16 job would
+            train in fp32.
         micro: sequences a forward pass, which DeepSpeed's JSON must have.
     """
     if layout.zero < 3 or layout.tensor > 1:
         yield
         return
-    config = {"zero_optimization": {"stage": layout.zero}, "train_micro_batch_size_per_gpu": micro}
+    config = {
+        "zero_optimization": {"stage": layout.zero},
+        "train_micro_batch_size_per_gpu": micro,
+        "bf16": {"enabled": precision is Precision.BF16},
+        "fp16": {"enabled": precision is Precision.FP16},
+    }
     kept = HfDeepSpeedConfig(config)  # transformers keeps a weak reference only
     try:
         yield
