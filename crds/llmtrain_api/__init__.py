@@ -4,20 +4,9 @@ from .base import ApiModel, Rule, Time, to_rfc3339
 from .errors import explain
 from .job import InvalidJob, Job, Metadata, parse_manifest, parse_spec
 from .layout import Layout, Place
+from .model import BuiltinModel, ModelSpec, Task
 from .optimization import EarlyStoppingSpec, OnSpike, Schedule
-from .spec import (
-    BuiltinModel,
-    CheckpointSpec,
-    IfExists,
-    JobSpec,
-    ModelSpec,
-    Packing,
-    ParallelismSpec,
-    Precision,
-    ResumeFrom,
-    Task,
-    TrainingSpec,
-)
+from .spec import CheckpointSpec, IfExists, JobSpec, ParallelismSpec, ResumeFrom
 from .status import (
     Attempt,
     Checkpoint,
@@ -33,6 +22,7 @@ from .status import (
     Waiting,
     Workers,
 )
+from .training import Packing, Precision, TrainingSpec
 from .wire import (
     JobFile,
     JobIdentity,

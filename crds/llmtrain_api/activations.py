@@ -14,7 +14,8 @@ from .layout import Layout
 from .parameters import blocks_of
 
 if TYPE_CHECKING:
-    from .spec import JobSpec, ModelSpec
+    from .model import ModelSpec
+    from .spec import JobSpec
 
 FP32 = 4
 

@@ -10,7 +10,8 @@ from pydantic import Field
 from .base import ApiModel, Rule
 
 if TYPE_CHECKING:
-    from .spec import JobSpec, TrainingSpec
+    from .spec import JobSpec
+    from .training import TrainingSpec
 
 
 class Schedule(StrEnum):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .layout import Layout
 
 if TYPE_CHECKING:
-    from .spec import ModelSpec
+    from .model import ModelSpec
 
 T5_BUCKETS = 32
 """Distances that T5 tells apart: the default of its configuration."""

@@ -1,0 +1,130 @@
+"""``spec.training``: how the model is trained."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from .base import Rule, RuledModel
+from .optimization import TRAINING_RULES, EarlyStoppingSpec, OnSpike, Schedule
+
+
+class Packing(StrEnum):
+    """How documents share a row of tokens."""
+
+    CONCAT = "concat"
+    DOCUMENTS = "documents"
+
+
+class Precision(StrEnum):
+    """Number format of weights and activations during training."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+    @property
+    def scales_losses(self) -> bool:
+        """Whether small gradients must be scaled up, by a factor that is found by trying."""
+        return self is Precision.FP16
+
+
+def _one_length(training: TrainingSpec) -> str | None:
+    if training.max_steps is not None and training.epochs is not None:
+        return "both maxSteps and epochs are set; keep one of them"
+    return None
+
+
+def _micro_batch(training: TrainingSpec) -> str | None:
+    if training.micro_batch_size <= training.global_batch_size:
+        return None
+    return (
+        f"microBatchSize {training.micro_batch_size} is larger than globalBatchSize "
+        f"{training.global_batch_size}; lower microBatchSize"
+    )
+
+
+class TrainingSpec(RuledModel):
+    """How to train. Gradient accumulation follows from the batch sizes and the world size."""
+
+    precision: Precision = Field(
+        default=Precision.FP32, description="fp32, bf16 (fp32 sums), or fp16 (GPUs only)."
+    )
+    zero_stage: int | None = Field(
+        default=None,
+        ge=0,
+        le=3,
+        description="DeepSpeed ZeRO stage: 1 shards the optimizer, 2 also gradients, 3 also weights. "
+        "Unset: the lowest that fits into memory.",
+    )
+    activation_checkpointing: bool = Field(
+        default=False, description="Compute activations again in the backward pass instead of keeping them."
+    )
+    packing: Packing = Field(
+        default=Packing.CONCAT,
+        description="concat: documents of one row see each other; documents: they do not (decoder-only).",
+    )
+    max_steps: int | None = Field(
+        default=None, ge=1, le=100_000_000, description="Optimizer steps. Set this or epochs."
+    )
+    epochs: int | None = Field(
+        default=None, ge=1, le=100_000, description="Passes over the data. Default 1 when maxSteps is unset."
+    )
+    learning_rate: float = Field(default=1e-3, gt=0, le=10, description="Peak learning rate of AdamW.")
+    schedule: Schedule = Field(
+        default=Schedule.COSINE,
+        description="Learning rate after the warm-up: cosine or linear down to the floor, constant, or wsd "
+        "(constant, then linear over the last decaySteps).",
+    )
+    warmup_steps: int = Field(default=10, ge=0, le=1_000_000, description="Steps of linear warm-up.")
+    min_learning_rate: float = Field(
+        default=0.1, ge=0, le=1, description="Floor of the schedule, as a share of learningRate."
+    )
+    decay_steps: int | None = Field(
+        default=None, ge=1, le=100_000_000, description="Last steps of wsd. Default: a fifth of all steps."
+    )
+    betas: list[Annotated[float, Field(ge=0, lt=1)]] = Field(
+        default=[0.9, 0.95],
+        min_length=2,
+        max_length=2,
+        description="AdamW's averages of the gradient and of its square.",
+    )
+    epsilon: float = Field(default=1e-8, gt=0, le=1, description="AdamW's term against division by zero.")
+    weight_decay: float = Field(
+        default=0.1, ge=0, le=1, description="Decay of matrices; norms and biases none."
+    )
+    gradient_clipping: float = Field(
+        default=1.0, ge=0, le=1000, description="Largest gradient norm; 0 = off."
+    )
+    on_spike: OnSpike = Field(
+        default=OnSpike.WARN,
+        description="A step whose loss or gradient norm leaps, or is not finite: warn; rewind to the newest "
+        "checkpoint and skip the step's samples (3 times at most); or stop.",
+    )
+    early_stopping: EarlyStoppingSpec | None = Field(
+        default=None, description="End training when the held-out loss gains no more. Unset: never."
+    )
+    global_batch_size: int = Field(
+        default=16, ge=1, le=1_000_000, description="Sequences an optimizer step, over all ranks."
+    )
+    micro_batch_size: int = Field(default=8, ge=1, le=65536, description="Sequences a rank and forward pass.")
+    sequence_length: int = Field(default=128, ge=8, le=1_048_576, description="Tokens a sequence.")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Seed of initial weights and data order.")
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!(has(self.maxSteps) && has(self.epochs))",
+            ".maxSteps",
+            "both maxSteps and epochs are set; keep one of them",
+            _one_length,
+        ),
+        Rule(
+            "self.microBatchSize <= self.globalBatchSize",
+            ".microBatchSize",
+            "microBatchSize must not be larger than globalBatchSize",
+            _micro_batch,
+        ),
+        *TRAINING_RULES,
+    )
