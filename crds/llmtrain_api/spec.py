@@ -213,8 +213,8 @@ class JobSpec(RuledModel):
         """The layout with the lowest stage that computes rightly, whether it fits or not.
 
         Stage 0 shards nothing, so it is for one rank only; with bf16 it drifts, as DeepSpeed keeps another
-        optimizer there, and pipelines need 1. Elsewhere 0 means 1. DeepSpeed's optimizer for bf16 with stage 1
-        fails in the first step with sequence parallelism, so there 1 means 2.
+        optimizer there, and pipelines need 1. Elsewhere 0 means 1. With sequence parallelism DeepSpeed's
+        optimizer for bf16 with stage 1 fails in the first step, so there 1 means 2.
         """
         cut = self.parallelism
         data = self.world_size // cut.ranks
