@@ -21,6 +21,7 @@ from layouts.worker import EOS, tokens, weight
 from llmtrain_api import Layout
 from llmtrain_trainer import distributed
 from llmtrain_trainer.batch import BatchPlan, Length
+from llmtrain_trainer.checkpoint.resume import Resume
 from llmtrain_trainer.checkpoint.save import STATE, load
 from llmtrain_trainer.data.loader import Batches
 from llmtrain_trainer.models.build import write_initial
@@ -73,7 +74,7 @@ def poisoned_main(row: Row, model: Path, out: Path) -> None:
         found["finite"].append(bool(after.isfinite().all()))
         found["norms"].append(None if norm is None else norm if math.isfinite(norm) else str(norm))
         before = after
-    load(engine.raw, out)
+    load(engine, out, Resume(SAVED, engine.layout))
     found["back"] = not torch.equal(_weights(engine), before)
     for step in range(SAVED, STEPS):
         train(step)

@@ -14,13 +14,17 @@ from llmtrain_api import JobFile
 from llmtrain_trainer import distributed
 from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.checkpoint.fence import Fence
+from llmtrain_trainer.checkpoint.resume import Resume
 from llmtrain_trainer.checkpoint.save import Checkpointer, load
+from llmtrain_trainer.course import Course
 from llmtrain_trainer.data.loader import Batches
 from llmtrain_trainer.output import Output
 from llmtrain_trainer.parallel.apply import build
 from llmtrain_trainer.saving import Saves
 from llmtrain_trainer.tasks import encoder
+from llmtrain_trainer.telemetry.figures import Workload
 from llmtrain_trainer.telemetry.progress import Progress
+from llmtrain_trainer.telemetry.startup import Startup
 
 STEPS, EVERY, WORLD = 1_000_000, 2, 2
 
@@ -58,15 +62,18 @@ class Train:
         self.batches = Batches(rows, plan, length, training.seed, encoder(spec, EOS))
         self.engine, _ = build(root / "initial", spec, self.place, plan, STEPS)
         self.fence = Fence(Output(root / "output"), wanted.job.uid, wanted.attempt, f"pod{wanted.attempt}")
-        self.progress = Progress(wanted, length, self.ranks.first, False, root)
+        watch = self.engine.watch = distributed.stopwatch(self.ranks)
+        workload = Workload(length, plan, self.ranks.world, 1.0, None)
+        self.progress = Progress(wanted, workload, self.ranks, root, watch, Startup())
         files = Checkpointer(self.fence, self.ranks, layout, {}, spec.checkpoint.keep)
-        self.saves = Saves(files, self.engine, spec.checkpoint, length, self.progress)
+        course = Course(training)
+        self.saves = Saves(files, self.engine, spec.checkpoint, length, course, self.progress)
 
     def run(self, resume: int | None) -> Iterator[int]:
         """Train without an end; after each step, its number."""
         done = resume or 0
         if resume:
-            load(self.engine.raw, self.fence.output.step(done))
+            load(self.engine, self.fence.output.step(done), Resume(done, self.engine.layout))
             assert self.engine.raw.global_steps == done
         while True:
             passes = self.batches.at(done, self.place, self.ranks.device)

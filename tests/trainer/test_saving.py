@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from llmtrain_api import CheckpointSpec
+from llmtrain_api import CheckpointSpec, TrainingSpec
 from llmtrain_trainer.batch import Length
 from llmtrain_trainer.checkpoint.when import Interval
+from llmtrain_trainer.course import Course
 from llmtrain_trainer.errors import SaveFailed
 
 with warnings.catch_warnings():
@@ -57,7 +58,8 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Saves]
     def made(**spec: Any) -> Saves:
         asked = CheckpointSpec.model_validate({"everySteps": NEVER, "async": request.param} | spec)
         files = saver(start(tmp_path), keep=100)
-        return Saves(files, SmallEngine(), asked, Length(4096, 8, 1000, None), Told())  # type: ignore[arg-type]
+        length, course = Length(4096, 8, 1000, None), Course(TrainingSpec())
+        return Saves(files, SmallEngine(), asked, length, course, Told())  # type: ignore[arg-type]
 
     return made
 

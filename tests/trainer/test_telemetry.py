@@ -40,6 +40,8 @@ OF_RANK_0: dict[str, tuple[str, set[str]]] = {
     "tokens": ("counter", set()),
     "samples": ("counter", set()),
     "skipped_steps": ("counter", {"reason"}),
+    "loss_spikes": ("counter", set()),
+    "failed_saves": ("counter", set()),
     "restarts": ("counter", set()),
     "step_seconds": ("histogram", set()),
     "checkpoint_seconds": ("histogram", set()),
@@ -81,6 +83,8 @@ def test_figures_are_those_of_the_job(finished: Launch, scraper: Scraper) -> Non
     assert value(seen, "padding_ratio") == 0
     assert value(seen, "skipped_steps", "_total", reason="nonfinite") == 0
     assert value(seen, "restarts", "_total") == 0
+    assert value(seen, "loss_spikes", "_total") == 0
+    assert value(seen, "failed_saves", "_total") == 0
     rate, per_device = value(seen, "tokens_per_second"), value(seen, "tokens_per_second_per_device")
     assert rate == pytest.approx(2 * per_device)
     flops = value(seen, "model_flops_per_second")
@@ -135,7 +139,10 @@ def test_phases_add_up_to_the_wall_time(finished: Launch) -> None:
 
 def test_only_steps_after_a_save_or_an_evaluation_have_those_phases(finished: Launch) -> None:
     found = rows(finished)
-    assert [row["step"] for row in found if "checkpoint" in row["phases"]] == [51, 101, 151]
+    # a save is begun in the step after; that it is committed is agreed on a few steps later
+    saves = [row["step"] for row in found if "checkpoint" in row["phases"]]
+    assert {51, 101, 151} <= set(saves)
+    assert 3 < len(saves) <= 9
     assert [row["step"] for row in found if "evaluation" in row["phases"]] == [101]
     assert all(row["mfu"] is None for row in found)
     assert all(row["model_flops_per_second"] > 0 for row in found)

@@ -115,10 +115,11 @@ class Training:
         word = (own_labels, int(stop.asked), *self.saves.word())
         with self.watch(Phase.COMMUNICATION):
             labels, stops, *saves = distributed.add_up(self.ranks, *word)
-        with self.watch(Phase.CHECKPOINT):
-            if stops:
-                raise Interrupted(f"asked to stop; {self.saves.before_stopping(done, self.losses)}")
-            self.saves.heard(saves, done, self.losses)
+        if stops:
+            raise Interrupted(f"asked to stop; {self.saves.before_stopping(done, self.losses)}")
+        if any(saves):
+            with self.watch(Phase.CHECKPOINT):
+                self.saves.heard(saves, done, self.losses)
         rate = self.engine.learning_rate
         own = self.engine.forward_backward(passes, labels)
         with self.watch(Phase.OPTIMIZER):

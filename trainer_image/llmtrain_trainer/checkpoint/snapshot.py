@@ -6,6 +6,7 @@ sake: a rank that leaves ``save_checkpoint`` early leaves the others in its barr
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import io
@@ -26,6 +27,7 @@ class Sink(io.RawIOBase):
 
     Attributes:
         size: bytes written.
+        error: what the disk refused a write with.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,6 +35,7 @@ class Sink(io.RawIOBase):
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         self._digest = hashlib.sha256()
         self.size = 0
+        self.error: OSError | None = None
 
     def writable(self) -> bool:
         """It is."""
@@ -41,7 +44,11 @@ class Sink(io.RawIOBase):
     def write(self, data: Any) -> int:
         """Write the first bytes of a buffer, at most a chunk; both calls let other threads run."""
         view = memoryview(data).cast("B")[:CHUNK]
-        count = os.write(self._fd, view)
+        try:
+            count = os.write(self._fd, view)
+        except OSError as error:
+            self.error = error
+            raise
         self._digest.update(view[:count])
         self.size += count
         return count
@@ -69,12 +76,18 @@ def write_state(state: Any, path: Path) -> dict[str, Any]:
     """
     with Sink(path) as sink:
         buffer = io.BufferedWriter(sink, CHUNK)
-        # the older format, as DeepSpeed's default: the newer one is written by C++, which hides the errno
-        torch.save(state, buffer, _use_new_zipfile_serialization=False)
-        buffer.flush()
-        entry = sink.sync()
-        buffer.detach()
-        return entry
+        try:
+            # a resume in another layout maps this format into memory, and reads only what it needs of it
+            torch.save(state, buffer)
+            buffer.flush()
+        except RuntimeError:
+            if sink.error:  # torch's writer tells that writing failed, but not why
+                raise sink.error from None
+            raise
+        finally:
+            with contextlib.suppress(OSError):
+                buffer.detach()
+        return sink.sync()
 
 
 def snapshot(value: Any) -> Any:
