@@ -189,7 +189,7 @@ RULES: tuple[Rule, ...] = (
         _proven_cel(),
         ".parallelism",
         "this family is not proven equal to one process when it is cut like this; use one of tensor, "
-        "pipeline and sequence, with a Llama or Qwen model (tensor also with BERT and T5), or none",
+        "pipeline and sequence, with a Llama or Qwen model (tensor also with BERT), or none",
         _proven,
         proof=True,
     ),

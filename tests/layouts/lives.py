@@ -85,7 +85,7 @@ OTHER = [
     Life((PLAIN, Layout(data=2, zero=3), PLAIN), family="gpt2"),
     Life((Layout(data=2, tensor=2, zero=3), PIPE, Layout(tensor=2, zero=2)), family="qwen-tied"),
     Life((Layout(data=2, zero=3), TENSOR, ONE), family="bert"),
-    Life((TENSOR, Layout(data=3, zero=3)), family="t5"),
+    Life((TWO, Layout(data=3, zero=3)), family="t5"),
     Life((TWO, Layout(data=3, zero=3), TENSOR, PIPE), precision="bf16"),
 ]
 WEIGHTS = [Life((layout, layout), weights_only=True) for layout in (TWO, Layout(data=2, zero=3))]
