@@ -127,9 +127,7 @@ def required() -> list[Row]:
 
 
 REFUSED: dict[Row, str] = {
-    Row(
-        "t5", Layout(tensor=2)
-    ): "AutoTP leaves part of T5's attention bias out of the gradient norm",
+    Row("t5", Layout(tensor=2)): "AutoTP leaves part of T5's attention bias out of the gradient norm",
     Row("gpt2", Layout(tensor=2)): "DeepSpeed's AutoTP cannot cut GPT-2's Conv1D",
     **{
         Row(family, Layout(pipeline=2)): "there are pipeline stages for Llama and Qwen only"
