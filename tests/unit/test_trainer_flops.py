@@ -21,7 +21,10 @@ def spec(**changes: Any) -> JobSpec:
             "model": model | changes,
             "dataset": {"name": "builtin://random-tokens"},
             "output": {"uri": "pvc://claim/run"},
-            "training": {"sequenceLength": 40, "zeroStage": 1},  # set: whether it fits into memory is not asked
+            "training": {
+                "sequenceLength": 40,
+                "zeroStage": 1,
+            },  # set: whether it fits into memory is not asked
         }
     )
 
