@@ -185,10 +185,6 @@ MUTANTS: dict[str, tuple[Patch, Row]] = {
         _config(lambda config: config.update(gradient_clipping=0.3)),
         Row("llama", ZERO1),
     ),
-    "bf16 sums": (
-        _config(lambda config: config.update(communication_data_type="bf16", data_types={})),
-        Row("llama", ZERO1, 4, precision="bf16"),
-    ),
     "schedule is a step ahead": (_schedule_is_a_step_ahead, Row("gpt2", ZERO1)),
     "first token of a document is asked of the one before": (
         lambda patch: patch.setattr(CausalLM, "encode", _without_mask),

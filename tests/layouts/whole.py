@@ -19,6 +19,7 @@ from llmtrain_trainer.checkpoint.resume import choose
 from llmtrain_trainer.data.prepare import prepare
 from llmtrain_trainer.data.store import fingerprints, read_marker
 from llmtrain_trainer.evaluate.export import export
+from llmtrain_trainer.telemetry.startup import Startup
 from llmtrain_trainer.train import StopRequest, Training
 
 
@@ -55,7 +56,7 @@ def train(asked: JobFile, begun: Start) -> None:
     marker = read_marker(begun.output.data)
     assert marker is not None
     ranks = distributed.join()
-    Training(asked, begun, ranks, marker).run(StopRequest())
+    Training(asked, begun, ranks, marker, Startup()).run(StopRequest())
     distributed.leave()
 
 
