@@ -18,9 +18,11 @@ from llmtrain_trainer.errors import SaveFailed
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what DeepSpeed says at import
+    import torch
     from saves.small import SmallEngine, content_is_whole, saver, start
 
     from llmtrain_trainer import distributed
+    from llmtrain_trainer.checkpoint.snapshot import snapshot
     from llmtrain_trainer.saving import Saves
 
 NEVER = 10_000
@@ -169,3 +171,13 @@ def test_the_end_that_cannot_be_saved_is_a_failure(make: Callable[..., Saves]) -
     limit(6000)
     with pytest.raises(SaveFailed, match="step 3 could not be saved"):
         saves.last(3, {})
+
+
+def test_a_snapshot_is_a_copy_in_which_tied_weights_stay_one() -> None:
+    weight = torch.arange(12.0).reshape(3, 4)
+    copied = snapshot({"embedding": weight, "head": weight.detach(), "part": weight[0], "none": weight[:0]})
+    weight.zero_()
+    assert torch.equal(copied["embedding"], torch.arange(12.0).reshape(3, 4))
+    assert copied["head"].data_ptr() == copied["embedding"].data_ptr()
+    assert copied["part"].data_ptr() != copied["embedding"].data_ptr()
+    assert copied["part"].tolist() == [0, 1, 2, 3]

@@ -68,9 +68,13 @@ class Saves:
         if due:
             self._begin(step, metrics)
 
+    def due(self, step: int) -> bool:
+        """Whether a save is due by steps."""
+        return due_by_steps(step, self.length.steps, self.spec)
+
     def after(self, step: int, metrics: Metrics) -> None:
         """Save if a save is due by steps. See `heard`."""
-        if due_by_steps(step, self.length.steps, self.spec):
+        if self.due(step):
             self._begin(step, metrics)
 
     def settle(self) -> None:

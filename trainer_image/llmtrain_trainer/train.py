@@ -88,7 +88,7 @@ class Training:
                 break
             if every and done % every == 0:
                 self.evaluate(done)
-            if not self.course.stop_reason:
+            if self.saves.due(done) and not self.course.stop_reason:
                 with self.watch(Phase.CHECKPOINT):
                     self.saves.after(done, self.losses)
         self.evaluate(done, last=True)

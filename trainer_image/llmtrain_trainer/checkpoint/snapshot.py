@@ -90,18 +90,32 @@ def write_state(state: Any, path: Path) -> dict[str, Any]:
         return sink.sync()
 
 
-def snapshot(value: Any) -> Any:
-    """A copy in CPU memory that training cannot change. Views become tensors of their own."""
+Copies = dict[tuple[Any, ...], torch.Tensor]
+
+
+def snapshot(value: Any, copies: Copies | None = None) -> Any:
+    """A copy in CPU memory that training cannot change.
+
+    Views become tensors of their own, but what is one tensor under two names (tied weights) stays one.
+
+    Args:
+        value: tensors in dictionaries, lists and tuples.
+        copies: those made so far, by the memory that they are of.
+    """
+    known: Copies = {} if copies is None else copies
     if isinstance(value, torch.Tensor):
-        return torch.empty(value.shape, dtype=value.dtype).copy_(value.detach())
+        key = (value.device, value.data_ptr(), value.dtype, value.shape, value.stride())
+        if key not in known or not value.numel():
+            known[key] = torch.empty(value.shape, dtype=value.dtype).copy_(value.detach())
+        return known[key]
     if isinstance(value, dict):
         made = copy.copy(value)  # of its own type, whatever its constructor wants
-        made.update((key, snapshot(one)) for key, one in value.items())
+        made.update((key, snapshot(one, known)) for key, one in value.items())
         return made
     if isinstance(value, list):
-        return [snapshot(one) for one in value]
+        return [snapshot(one, known) for one in value]
     if type(value) is tuple:
-        return tuple(snapshot(one) for one in value)
+        return tuple(snapshot(one, known) for one in value)
     return copy.deepcopy(value)
 
 
