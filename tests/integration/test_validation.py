@@ -55,7 +55,7 @@ VARIANTS = [
 ] + [
     {"resources": {"cpu": cpu, "memory": memory}}
     for cpu in (1, 0, "500m", "1.5", "-1", "")
-    for memory in ("4Gi", 1024, "4 Gi")
+    for memory in ("4Gi", 4 << 30, "4 Gi")
 ]
 
 
