@@ -32,7 +32,7 @@ def test_a_cut_model_trains_over_two_nodes_and_its_export_reloads(namespace: Nam
         )
     )
     status = namespace.wait_phase(name, "Succeeded", 0, 240)
-    assert status["resolved"]["layout"] == layout
+    assert status["resolved"]["layout"].startswith(layout)
     assert status["workers"]["desired"] == 2
     output = shared_volume(namespace.cluster) / namespace.name / name
     again = perplexity_of(output / "export", output / "data" / "heldout.npy")
