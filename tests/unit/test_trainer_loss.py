@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -80,7 +81,8 @@ def test_memory_beside_the_logits_is_about_their_gradient() -> None:
     def extra(which: str) -> float:
         """Peak of both passes beyond the bf16 logits, as a multiple of them."""
         command = [sys.executable, "-c", MEASURE, which]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        env = dict(os.environ, PYTHONPATH=os.pathsep.join(p for p in sys.path if p))
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
         return float(json.loads(done.stdout))
 
     chunked, whole = extra("chunked"), extra("plain")
