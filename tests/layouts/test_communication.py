@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 
 import pytest
+from support.children import environment
 
 
 @pytest.fixture(scope="module")
 def spent() -> dict[str, list[dict[str, float]]]:
     """Seconds by phase of both ranks in each layout. A process of its own: pytest's has computed."""
     command = [sys.executable, "-W", "ignore", "-m", "layouts.communication"]
-    env = dict(os.environ, PYTHONPATH=os.pathsep.join(p for p in sys.path if p))
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=env)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=240, check=False, env=environment()
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, list[dict[str, float]]] = json.loads(done.stdout.splitlines()[-1])
     return found

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from support.children import environment
+
 from llmtrain_api import JobFile, JobIdentity, JobSpec, Rendezvous
 from llmtrain_trainer.output import Output
 
@@ -86,9 +88,7 @@ class Launch:
             raw["report"] = report
         path.write_text(json.dumps(raw))
         self.log = path.with_suffix(".log")
-        env = dict(
-            os.environ,
-            PYTHONPATH=f"{ROOT}/crds:{ROOT}/trainer_image",
+        env = environment(
             LLMTRAIN_TERMINATION_LOG=str(self.termination),
             LLMTRAIN_METRICS_PORT=str(metrics_port),
             LLMTRAIN_NODE_RANK=str(node),

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trainer.helpers import ROOT, Launch, free_port, job
+from support.children import environment
+from trainer.helpers import Launch, free_port, job
 
 from llmtrain_trainer.telemetry.bar import Screen
 
@@ -29,8 +30,7 @@ def in_terminal(verb: str, job_file: Path, **env: str) -> tuple[int, str]:
     pid, fd = pty.fork()
     if not pid:
         termios.tcsetwinsize(0, (24, 120))
-        os.environ.update(env, PYTHONPATH=f"{ROOT}/crds:{ROOT}/trainer_image", LLMTRAIN_METRICS_PORT="0")
-        os.execv(command[0], command)
+        os.execve(command[0], command, environment(LLMTRAIN_METRICS_PORT="0", **env))
     drawn, until = b"", time.monotonic() + DEADLINE
     try:
         while time.monotonic() < until:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support.children import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.timeout(900)
 def test_every_contestant_takes_its_turns(tmp_path: Path) -> None:
-    path = os.pathsep.join(str(ROOT / part) for part in ("crds", "operator", "trainer_image"))
     figures = tmp_path / "figures.json"
     done = subprocess.run(
         [
@@ -31,7 +30,7 @@ def test_every_contestant_takes_its_turns(tmp_path: Path) -> None:
             figures,
         ],
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": path},
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=850,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import resource
 import shutil
 import subprocess
 import warnings
@@ -13,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.quota import files_up_to
 
 from llmtrain_trainer.checkpoint.manifest import MANIFEST, newest_good
 from llmtrain_trainer.files import read_json, write_json
@@ -203,14 +203,10 @@ def test_a_disk_that_is_full_at_the_commit(disk: Path, background: bool) -> None
 
 @MODES
 def test_a_quota_on_files(tmp_path: Path, background: bool) -> None:
-    """RLIMIT_FSIZE: a write that stops in the middle of a file."""
+    """A write that stops in the middle of a file."""
     files = saver(start(tmp_path))
-    old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (6000, old[1]))
-    try:
+    with files_up_to(6000):
         error = save(files, 5, background=background)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, old)
     assert error is not None
     assert os.strerror(errno.EFBIG) in error
     assert files.fence.output.committed() == []

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trainer.helpers import DEADLINE, ROOT, spec
+from support.children import environment
+from trainer.helpers import DEADLINE, spec
 
 from llmtrain_trainer.output import Output
 
@@ -55,7 +56,7 @@ class Story:
         return [*module, "run", str(self.folder / "job.yaml"), "--runs", str(self.folder)]
 
     def start(self) -> None:
-        env = os.environ | {"PYTHONPATH": f"{ROOT}/crds:{ROOT}/operator:{ROOT}/trainer_image"}
+        env = environment()
         with self.log(len(self.runs)).open("wb") as log:
             process = subprocess.Popen(
                 self.command(), env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
@@ -185,7 +186,7 @@ def test_no_log_holds_a_secret_and_no_private_folder_is_left(story: Story) -> No
 def test_run_again_it_is_complete_already(story: Story) -> None:
     again = subprocess.run(
         story.command(),
-        env=os.environ | {"PYTHONPATH": f"{ROOT}/crds:{ROOT}/operator:{ROOT}/trainer_image"},
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=60,

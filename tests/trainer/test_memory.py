@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.children import environment
 
 from llmtrain_api import JobSpec, Layout
 from llmtrain_api.activations import block_bytes
@@ -37,11 +37,9 @@ def test_ranks_hold_what_the_estimate_says(tmp_path: Path) -> None:
 
 
 def _measured(folder: Path) -> list[dict[str, Any]]:
-    root = Path(__file__).resolve().parents[2]
-    path = os.pathsep.join(str(root / part) for part in ("crds", "operator", "trainer_image", "tests"))
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "layouts.held"],
-        env=os.environ | {"PYTHONPATH": path, "TMPDIR": str(folder)},
+        env=environment(TMPDIR=str(folder)),
         capture_output=True,
         text=True,
         timeout=850,

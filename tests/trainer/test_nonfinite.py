@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from typing import Any
 
 import pytest
 from layouts.nonfinite import POISONED, ROWS, STEPS
-from trainer.helpers import ROOT
+from support.children import environment
 
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """By row: what each rank saw."""
     folder = tmp_path_factory.mktemp("nonfinite")
-    path = ":".join(str(ROOT / part) for part in ("crds", "trainer_image", "tests"))
     command = [sys.executable, "-m", "layouts.nonfinite", str(folder)]
-    subprocess.run(command, check=True, env=dict(os.environ, PYTHONPATH=path), capture_output=True)
+    subprocess.run(command, check=True, env=environment(), capture_output=True)
     found: dict[str, Any] = json.loads((folder / "seen.json").read_text())
     return found
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trainer.helpers import ROOT
+from support.children import environment
 
 from llmtrain_trainer.checkpoint.manifest import MANIFEST
 from llmtrain_trainer.files import read_json
@@ -38,9 +38,6 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if os.environ.get("LLMTRAIN_LIVES"):
         return Path(os.environ["LLMTRAIN_LIVES"])  # those of an earlier `python -m layouts.lives FOLDER`
     folder = tmp_path_factory.mktemp("lives")
-    environment = dict(
-        os.environ, PYTHONPATH=os.pathsep.join(str(ROOT / p) for p in ("crds", "trainer_image", "tests"))
-    )
     command = [sys.executable, "-W", "ignore", "-m", "layouts.lives", str(folder)]
     ended = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=1500, check=False

@@ -3,7 +3,6 @@ calls of a save, as the kernel saw them."""
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from trainer.helpers import ROOT
+from support.children import environment
 
 CALLS = "openat,write,pwrite64,fsync,rename,renameat,renameat2,mkdir,unlink,unlinkat"
 CALL = re.compile(r"(\d+) +(\w+)\((.*)")
@@ -38,7 +37,6 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> list[Event]:
         if installed.returncode:
             pytest.fail("this test needs strace, and `apt-get install strace` failed; install it")
     work = tmp_path_factory.mktemp("order")
-    python_path = ":".join(str(ROOT / part) for part in ("crds", "trainer_image", "tests"))
     command = [
         "strace",
         "-f",
@@ -64,7 +62,7 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> list[Event]:
     ]
     ended = subprocess.run(
         command,
-        env=dict(os.environ, PYTHONPATH=python_path),
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=200,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import resource
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.quota import files_up_to
 
 from llmtrain_api import CheckpointSpec, TrainingSpec
 from llmtrain_trainer.batch import Length
@@ -116,25 +116,12 @@ def test_an_interval_begins_anew_with_each_save() -> None:
     assert not Interval(None, since=0).due(1e9)
 
 
-def limit(size: int) -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
-
-
-@pytest.fixture
-def _unlimited() -> Any:
-    old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, old)
-
-
-@pytest.mark.usefixtures("_unlimited")
 def test_two_refusals_are_borne_and_a_success_forgives_them(make: Callable[..., Saves]) -> None:
     saves = make(everySteps=1)
     for first in (1, 11):
-        limit(6000)
-        steps(saves, first, first + 1)
-        saves._settle(saves.files.finish())  # the second one may still be under way
-        limit(resource.RLIM_INFINITY)
+        with files_up_to(6000):
+            steps(saves, first, first + 1)
+            saves._settle(saves.files.finish())  # the second one may still be under way
         steps(saves, first + 2, first + 4)
         saves._settle(saves.files.finish())
     saves.before_stopping(15, {})
@@ -142,34 +129,28 @@ def test_two_refusals_are_borne_and_a_success_forgives_them(make: Callable[..., 
     assert committed(saves) == [3, 4, 5, 13, 14, 15]
 
 
-@pytest.mark.usefixtures("_unlimited")
 def test_the_third_refusal_in_a_row_ends_the_attempt(make: Callable[..., Saves]) -> None:
     saves = make(everySteps=1)
-    limit(6000)
-    with pytest.raises(
-        SaveFailed, match=r"3 checkpoints in a row failed; step 3 could not be saved in .*free space"
-    ):
+    refused = r"3 checkpoints in a row failed; step 3 could not be saved in .*free space"
+    with files_up_to(6000), pytest.raises(SaveFailed, match=refused):
         steps(saves, 1, 10)
     assert committed(saves) == []
 
 
-@pytest.mark.usefixtures("_unlimited")
 def test_stopping_on_a_full_disk_says_what_is_kept(make: Callable[..., Saves]) -> None:
     saves = make(everySteps=2)
     steps(saves, 1, 3)
     saves._settle(saves.files.finish())
-    limit(6000)
-    said = saves.before_stopping(3, {})
+    with files_up_to(6000):
+        said = saves.before_stopping(3, {})
     assert said.startswith("step 3 could not be saved in")
     assert said.endswith("; saved at step 2")
 
 
-@pytest.mark.usefixtures("_unlimited")
 def test_the_end_that_cannot_be_saved_is_a_failure(make: Callable[..., Saves]) -> None:
     saves = make()
     steps(saves, 1, 3)
-    limit(6000)
-    with pytest.raises(SaveFailed, match="step 3 could not be saved"):
+    with files_up_to(6000), pytest.raises(SaveFailed, match="step 3 could not be saved"):
         saves.last(3, {})
 
 
