@@ -40,7 +40,7 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("lives")
     command = [sys.executable, "-W", "ignore", "-m", "layouts.lives", str(folder)]
     ended = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=1500, check=False
+        command, env=environment(), capture_output=True, text=True, timeout=1500, check=False
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return folder
