@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from trainer.helpers import ROOT
+from support.children import environment
 
 KILLS = 500
 
 
 def process(module: str, *arguments: str, log: Path) -> dict[str, Any]:
     """A harness in a process of its own, as it forks; what it prints last."""
-    environment = dict(
-        os.environ, PYTHONPATH=":".join(str(ROOT / p) for p in ("crds", "trainer_image", "tests"))
-    )
     command = [sys.executable, "-W", "ignore", "-m", module, *arguments]
     with log.open("w") as errors:
         ended = subprocess.run(
@@ -26,7 +22,7 @@ def process(module: str, *arguments: str, log: Path) -> dict[str, Any]:
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            env=environment,
+            env=environment(),
             timeout=280,
             check=False,
         )
