@@ -20,6 +20,7 @@ from llmtrain_trainer.batch import BatchPlan
 from llmtrain_trainer.checkpoint.fence import raise_fence
 from llmtrain_trainer.checkpoint.ownership import claim
 from llmtrain_trainer.checkpoint.save import Checkpointer
+from llmtrain_trainer.checkpoint.shelf import SharedFolder
 from llmtrain_trainer.models.build import write_initial
 from llmtrain_trainer.parallel.apply import build
 from llmtrain_trainer.parallel.engine import Engine
@@ -79,7 +80,8 @@ def main(folder: Path, saves: int) -> None:
     write_initial(spec, 0, folder / "initial")
     ranks, layout = distributed.join(), spec.layout
     engine, built = build(folder / "initial", spec, layout.place(0), BatchPlan(1, 1, 1), 100)
-    files = Checkpointer(raise_fence(claim(job), job, "bench"), ranks, layout, {}, 1)
+    fence = raise_fence(claim(job), job, "bench")
+    files = Checkpointer(fence, ranks, layout, {}, SharedFolder(fence, ranks, 1))
     step(engine)  # AdamW's state exists after the first one
     times: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
     for number in range(1, 2 * saves + 1):

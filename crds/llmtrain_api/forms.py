@@ -17,6 +17,9 @@ PVC_URI = r"pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[A-Za-z0-9_][A-Za-z0-9._-]*)*/
 """``pvc://CLAIM/FOLDER``: no empty, hidden or ``..`` path component."""
 FILE_URI = r"file://(/[A-Za-z0-9_][A-Za-z0-9._-]*)+/?"
 
+S3_URI = r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_][A-Za-z0-9._-]*)+/?"
+"""``s3://BUCKET/FOLDER``: a folder is a must, as a whole bucket is seldom one job's."""
+
 
 def matches(field: str, path: str, pattern: str, fix: str, *, or_int: bool = False) -> Rule:
     """A rule that a string has a form, with a message that says the form in words instead of a pattern.

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from .base import ApiModel, Rule, RuledModel
 from .fit import chosen
-from .forms import FILE_URI, PVC_URI, QUANTITY, Quantity, matches
+from .forms import FILE_URI, PVC_URI, QUANTITY, S3_URI, Quantity, matches
 from .layout import Layout
 from .model import ModelSpec
 from .rules import RULES
@@ -113,7 +113,19 @@ class OutputSpec(RuledModel):
 
     uri: str = Field(
         max_length=512,
-        description="pvc://CLAIM/FOLDER; the claim must be ReadWriteMany when nodes > 1.",
+        description=(
+            "pvc://CLAIM/FOLDER, a claim that is ReadWriteMany when nodes > 1; or s3://BUCKET/FOLDER, an "
+            "object store: nodes then share no folder, and each works in its own scratch space."
+        ),
+    )
+    secret: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=253,
+        description=(
+            "Secret in the job's namespace whose keys become the workers' environment: AWS_ACCESS_KEY_ID, "
+            "AWS_SECRET_ACCESS_KEY, and AWS_ENDPOINT_URL for a store that is not Amazon's. Only for s3://."
+        ),
     )
     if_exists: IfExists = Field(
         default=IfExists.FAIL,
@@ -124,10 +136,25 @@ class OutputSpec(RuledModel):
         matches(
             "uri",
             ".uri",
-            f"{PVC_URI}|{FILE_URI}",
-            "use pvc://CLAIM/FOLDER, such as pvc://checkpoints/my-run",
+            f"{PVC_URI}|{FILE_URI}|{S3_URI}",
+            "use pvc://CLAIM/FOLDER, such as pvc://checkpoints/my-run, or s3://BUCKET/FOLDER",
+        ),
+        Rule(
+            "!has(self.secret) || self.uri.startsWith('s3://')",
+            ".secret",
+            "only an s3:// output has credentials; remove output.secret, or use s3://BUCKET/FOLDER",
+            lambda output: (
+                None
+                if output.secret is None or output.in_object_store
+                else f"got {output.secret!r}, but uri {output.uri!r} needs no credentials; remove one of them"
+            ),
         ),
     )
+
+    @property
+    def in_object_store(self) -> bool:
+        """Whether the output is no folder that nodes share."""
+        return self.uri.startswith("s3://")
 
 
 class ResourcesSpec(RuledModel):

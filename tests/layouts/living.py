@@ -18,6 +18,7 @@ from llmtrain_trainer import distributed
 from llmtrain_trainer.attempt import read_start
 from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.checkpoint.save import Checkpointer, load
+from llmtrain_trainer.checkpoint.shelf import SharedFolder
 from llmtrain_trainer.data.loader import Batches, Pass
 from llmtrain_trainer.loss import IGNORED
 from llmtrain_trainer.parallel.apply import build
@@ -73,7 +74,7 @@ def rank_main(job: JobFile, row: Row, until: int, dies: bool, model: Path, out: 
     length = Length(len(rows), training.global_batch_size, STEPS, None)
     batches = Batches(rows, plan, length, training.seed, encoder(spec, EOS))  # type: ignore[arg-type]
     engine, _ = build(model, spec, place, plan, STEPS)
-    saver = Checkpointer(start.fence, ranks, layout, start.fingerprints, 2)
+    saver = Checkpointer(start.fence, ranks, layout, start.fingerprints, SharedFolder(start.fence, ranks, 2))
     seen: dict[str, Any] = {"place": place, "losses": {}, "rates": {}, "samples": {}}
     if start.resume:
         load(engine, start.output.step(start.done), start.resume)

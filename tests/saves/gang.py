@@ -16,6 +16,7 @@ from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.checkpoint.fence import Fence
 from llmtrain_trainer.checkpoint.resume import Resume
 from llmtrain_trainer.checkpoint.save import Checkpointer, load
+from llmtrain_trainer.checkpoint.shelf import SharedFolder
 from llmtrain_trainer.course import Course
 from llmtrain_trainer.data.loader import Batches
 from llmtrain_trainer.output import Output
@@ -65,7 +66,8 @@ class Train:
         watch = self.engine.watch = distributed.stopwatch(self.ranks)
         workload = Workload(length, plan, self.ranks.world, 1.0, None)
         self.progress = Progress(wanted, workload, self.ranks, root, watch, Startup())
-        files = Checkpointer(self.fence, self.ranks, layout, {}, spec.checkpoint.keep)
+        shelf = SharedFolder(self.fence, self.ranks, spec.checkpoint.keep)
+        files = Checkpointer(self.fence, self.ranks, layout, {}, shelf)
         course = Course(training)
         self.saves = Saves(files, self.engine, spec.checkpoint, length, course, self.progress)
 

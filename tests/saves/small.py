@@ -15,6 +15,7 @@ from llmtrain_trainer import distributed
 from llmtrain_trainer.checkpoint.fence import Fence, raise_fence
 from llmtrain_trainer.checkpoint.ownership import claim
 from llmtrain_trainer.checkpoint.save import STATE, Checkpointer
+from llmtrain_trainer.checkpoint.shelf import SharedFolder
 from llmtrain_trainer.checkpoint.snapshot import SnapshotEngine
 from llmtrain_trainer.distributed import Ranks
 
@@ -64,7 +65,8 @@ def start(root: Path, attempt: int = 0) -> Fence:
 
 
 def saver(fence: Fence, keep: int = 2) -> Checkpointer:
-    return Checkpointer(fence, Ranks(0, 1, 0, torch.device("cpu")), Layout(), {"seed": 0}, keep)
+    one = Ranks(0, 1, 0, torch.device("cpu"))
+    return Checkpointer(fence, one, Layout(), {"seed": 0}, SharedFolder(fence, one, keep))
 
 
 def save(files: Checkpointer, step: int, *, background: bool, whole: bool = False, numbers: int = NUMBERS,

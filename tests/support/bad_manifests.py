@@ -121,6 +121,10 @@ BAD: dict[str, Bad] = {
     "output that climbs": Bad(
         manifest(output={"uri": "pvc://checkpoints/../other"}), "spec.output.uri", "use pvc://CLAIM/FOLDER"
     ),
+    "a whole bucket": Bad(manifest(output={"uri": "s3://models"}), "spec.output.uri", "s3://BUCKET/FOLDER"),
+    "credentials of a volume": Bad(
+        manifest(output={"uri": "pvc://checkpoints/x", "secret": "store"}), "spec.output.secret", "remove"
+    ),
     "memory that is no quantity": Bad(
         manifest(resources={"memory": "lots"}), "spec.resources.memory", "such as 512Mi"
     ),

@@ -55,7 +55,7 @@ def spec(**changes: dict[str, Any] | int) -> JobSpec:
     return JobSpec.model_validate(base, extra="forbid")
 
 
-def job(output: Path, *, attempt: int = 0, uid: str = UID, name: str = "run", **changes: Any) -> JobFile:
+def job(output: Path, /, *, attempt: int = 0, uid: str = UID, name: str = "run", **changes: Any) -> JobFile:
     return JobFile(
         job=JobIdentity(name=name, namespace="default", uid=uid),
         attempt=attempt,
@@ -77,6 +77,7 @@ class Launch:
         report: dict[str, str] | None = None,
         node: int = 0,
         metrics_port: int = 0,
+        more: dict[str, str] | None = None,
     ) -> None:
         work.mkdir(parents=True, exist_ok=True)
         self.job = job_file
@@ -92,6 +93,7 @@ class Launch:
             LLMTRAIN_TERMINATION_LOG=str(self.termination),
             LLMTRAIN_METRICS_PORT=str(metrics_port),
             LLMTRAIN_NODE_RANK=str(node),
+            **(more or {}),
         )
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(

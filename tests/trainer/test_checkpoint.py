@@ -21,6 +21,7 @@ with warnings.catch_warnings():
 
     from llmtrain_trainer import distributed
     from llmtrain_trainer.checkpoint.save import Checkpointer
+    from llmtrain_trainer.checkpoint.shelf import SharedFolder
     from llmtrain_trainer.checkpoint.snapshot import SnapshotEngine
     from llmtrain_trainer.distributed import Ranks
 
@@ -58,7 +59,8 @@ def start(root: Path, attempt: int = 0) -> Fence:
 
 
 def saver(fence: Fence, keep: int = 2) -> Checkpointer:
-    return Checkpointer(fence, Ranks(0, 1, 0, torch.device("cpu")), Layout(), {"seed": 0}, keep)
+    one = Ranks(0, 1, 0, torch.device("cpu"))
+    return Checkpointer(fence, one, Layout(), {"seed": 0}, SharedFolder(fence, one, keep))
 
 
 def test_a_fence_that_rises_while_an_old_writer_saves(tmp_path: Path) -> None:
@@ -94,7 +96,8 @@ def test_the_oldest_go(tmp_path: Path) -> None:
 
 def test_a_missing_ranks_state_is_no_checkpoint(tmp_path: Path) -> None:
     fence = start(tmp_path)
-    two = Checkpointer(fence, Ranks(0, 2, 0, torch.device("cpu")), Layout(data=2), {}, 2)
+    ranks = Ranks(0, 2, 0, torch.device("cpu"))
+    two = Checkpointer(fence, ranks, Layout(data=2), {}, SharedFolder(fence, ranks, 2))
     with pytest.raises(RuntimeError, match="1 of 2 ranks"):
         two.save(Engine(), 5, 40, {})
     assert fence.output.committed() == []

@@ -69,6 +69,15 @@ def test_every_mistake_is_printed_with_its_field(tmp_path: Path, capsys: pytest.
     assert "globalBatchSize" in capsys.readouterr().err
 
 
+def test_an_object_store_is_refused_where_folders_are_shared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(json.dumps(manifest(output={"uri": "s3://models/run"})))
+    assert main(["run", str(path), "--runs", str(tmp_path)]) == 2
+    assert "spec.output.uri" in capsys.readouterr().err
+
+
 def test_a_second_runner_of_one_job_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "job.yaml"
     path.write_text(json.dumps(manifest()))

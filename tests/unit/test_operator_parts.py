@@ -312,3 +312,14 @@ def test_flags_are_checked(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().err
     assert "--workers" in said
     assert "--trainer-image" in said
+
+
+def test_an_output_in_an_object_store_needs_no_volume() -> None:
+    found = look(seen(job(output={"uri": "s3://models/team/run", "secret": "store"})), T0)
+    assert found.spec is not None
+    manifest = build_pod(found.job, found.spec, 0, 0, "img:1", SETTINGS)
+    [container] = manifest["spec"]["containers"]
+    assert container["envFrom"] == [{"secretRef": {"name": "store"}}]
+    assert {volume["name"] for volume in manifest["spec"]["volumes"]} == {"config", "token", "scratch"}
+    told = config_map(found.job, found.spec, 0, SETTINGS)["data"]["job.json"]
+    assert json.loads(told)["output"] == "/scratch/output"

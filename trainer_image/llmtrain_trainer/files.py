@@ -64,13 +64,18 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
+def entry_of(path: Path) -> dict[str, Any]:
+    """A file's line of a manifest."""
+    return {"size": path.stat().st_size, "sha256": sha256(path)}
+
+
 def inventory(folder: Path, leave_out: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:
     """Size and digest of every file below a folder, by relative path."""
     found = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         name = str(path.relative_to(folder))
         if name not in leave_out:
-            found[name] = {"size": path.stat().st_size, "sha256": sha256(path)}
+            found[name] = entry_of(path)
     return found
 
 

@@ -19,16 +19,15 @@ from llmtrain_api import FailureClass, JobFile, Outcome, Results, Stage, Termina
 from llmtrain_api.names import ENV_NODE_RANK, EXIT_CONFIG, EXIT_FENCED, EXIT_INTERRUPTED
 
 from . import failure, log, process
-from .attempt import NodeZeroFailed, Start, publish_failure, read_start
-from .checkpoint.fence import Fence, raise_fence
-from .checkpoint.ownership import claim
-from .checkpoint.resume import choose
+from .attempt import NodeZeroFailed, Start
+from .checkpoint.fence import Fence
 from .data.store import Marker, fingerprints, read_marker, reusable
 from .errors import ConfigError, Fenced, Interrupted
 from .failure import Verdict
-from .files import read_json, write_json
+from .files import read_json
 from .gang import Failed, Gang, Stop, run_stage
 from .output import Output
+from .storage import home_of
 from .telemetry.report import Reporter
 from .termination import write_termination
 from .worker import read_job
@@ -44,7 +43,7 @@ class Launcher:
     def __init__(self, job: JobFile, path: str, node_rank: int) -> None:
         self.job, self.path, self.node_rank = job, path, node_rank
         self.stop = Stop()
-        self.output: Output | None = None
+        self.home = home_of(job)
         self.start: Start | None = None
 
     def run(self) -> TerminationMessage:
@@ -70,19 +69,17 @@ class Launcher:
 
     def _attempt(self) -> Results | None:
         if self.node_rank == 0:
-            self.output = claim(self.job)
-            done = finished(self.output, self.job)
+            output = self.home.claim()
+            done = self.home.finished()
             if done:
-                log.get().info("this job is complete already", output=str(self.output.root))
+                log.get().info("this job is complete already", output=str(output.root))
                 return done
-            self.start = self._prepare(raise_fence(self.output, self.job))
+            self.start = self._prepare(self.home.raise_fence())
         else:
             self.start = self._await_start()
-            self.output = self.start.output
         self._await_master()
         log.get().info("starting torchrun", node_rank=self.node_rank, nodes=self.job.spec.nodes)
-        output = self.start.output
-        Gang(self.job, self.path, output, self.node_rank, self.stop).run()
+        Gang(self.job, self.path, self.start.output, self.node_rank, self.stop).run()
         if self.node_rank:
             return None
         return self._export(self.start)
@@ -90,25 +87,27 @@ class Launcher:
     def _prepare(self, fence: Fence) -> Start:
         """Node 0: everything that must be there before a rank starts."""
         try:
+            self.home.bring_data(fence)
             marker = self._data(fence)
+            self.home.keep_data(fence)
             prints = fingerprints(self.job, marker)
-            resume = choose(fence.output, self.job, prints, _say_skipped)
+            resume = self.home.choose(fence, prints, _say_skipped)
             if resume:
                 note = resume.note(self.job.spec.layout)
                 log.get().info(
                     "going on from a checkpoint", step=resume.step, **({"note": note} if note else {})
                 )
             start = Start(fence, resume, prints)
-            start.publish()
+            self.home.announce(start)
             return start
         except (ConfigError, Failed) as error:
-            publish_failure(fence.output, self.job, str(error))
+            self.home.announce_failure(str(error))
             raise
 
     def _data(self, fence: Fence) -> Marker:
         """The data of an earlier attempt, or new ones: into the attempt's folder, then one rename."""
         output = fence.output
-        marker, reason = reusable(output.data, self.job, has_checkpoints=bool(output.committed()))
+        marker, reason = reusable(output.data, self.job, has_checkpoints=bool(self.home.committed()))
         if marker:
             log.get().info("prepared data are reused", **marker.report)
             return marker
@@ -131,13 +130,13 @@ class Launcher:
 
     def _export(self, start: Start) -> Results:
         reporter = Reporter(self.job, Stage.EXPORT)
-        reporter.update(urgent=True, **self._steps(start.output))
+        reporter.update(urgent=True, **self._steps())
         try:
             log.get().info("exporting")
+            self.home.before_export(start)
             self._stage("export", start.output, [])
-            start.fence.check()
             results = Results.model_validate(read_json(start.output.results) or {})
-            write_json(start.output.complete, {**start.fence.to_json(), "results": results.to_json()})
+            self.home.complete(start, results)
             reporter.update(urgent=True, eval_loss=results.eval_loss, perplexity=results.perplexity)
             return results
         finally:
@@ -147,8 +146,8 @@ class Launcher:
         path = output.logs(self.job.attempt) / f"{verb}.log"
         run_stage(verb, self.path, more, path, self.stop)
 
-    def _steps(self, output: Output) -> dict[str, int]:
-        newest = output.committed()
+    def _steps(self) -> dict[str, int]:
+        newest = self.home.committed()
         if not newest:
             return {}
         return {"step": newest[0], "total_steps": newest[0], "checkpoint_step": newest[0]}
@@ -158,13 +157,13 @@ class Launcher:
         until, said = time.monotonic() + READY_DEADLINE, 0.0
         while time.monotonic() < until:
             self.stop.raise_if_asked()
-            start = read_start(self.job)
+            start = self.home.heard()
             if start:
                 return start
             if time.monotonic() - said > 30:
                 said = time.monotonic()
                 log.get().info("waiting for node 0 to prepare the data")
-            time.sleep(0.2)
+            time.sleep(self.home.poll)
         raise TimeoutError(f"node 0 did not get ready within {READY_DEADLINE:.0f} s")
 
     def _await_master(self) -> None:
@@ -193,7 +192,7 @@ class Launcher:
         )
 
     def _message(self, outcome: Outcome, **fields: Any) -> TerminationMessage:
-        committed = self.output.committed() if self.output else []
+        committed = self.home.committed()
         # unvalidated: texts may still be too long, and are cut when written
         return TerminationMessage.model_construct(
             outcome=outcome,
@@ -205,14 +204,6 @@ class Launcher:
 
 def _say_skipped(step: int, reason: str) -> None:
     log.get().warning("checkpoint is torn and passed over", step=step, reason=reason)
-
-
-def finished(output: Output, job: JobFile) -> Results | None:
-    """The results of this very job, when it ran to its end before."""
-    marker = read_json(output.complete) or {}
-    if marker.get("jobUid") != job.job.uid:
-        return None
-    return Results.model_validate(marker["results"])
 
 
 def launch(path: str) -> int:
@@ -236,6 +227,7 @@ def launch(path: str) -> int:
         signal.signal(number, launcher.stop.ask)
     message = launcher.run()
     process.kill_orphans()
+    launcher.home.keep_logs()
     write_termination(message)
     _say(message)
     if message.failure_class is FailureClass.CONFIG_ERROR:

@@ -23,6 +23,7 @@ from .parallel.apply import build
 from .rewind import rewind
 from .saving import Saves
 from .spikes import Spike
+from .storage import shelf_of
 from .tasks import encoder
 from .telemetry.figures import StepResult, Workload
 from .telemetry.phases import Phase
@@ -64,7 +65,8 @@ class Training:
         workload = Workload(self.length, self.plan, ranks.world, sequence_flops(spec), peak)
         self.progress = Progress(job, workload, ranks, logs, self.watch, startup)
         self.course = Course(training)
-        files = Checkpointer(start.fence, ranks, layout, start.fingerprints, spec.checkpoint.keep)
+        self.shelf = shelf_of(job, start.fence, ranks)
+        files = Checkpointer(start.fence, ranks, layout, start.fingerprints, self.shelf)
         self.saves = Saves(files, self.engine, spec.checkpoint, self.length, self.course, self.progress)
         self.losses: dict[str, float | None] = {"trainLoss": None, "evalLoss": None}
         log.get().info("engine built", layout=str(layout), why=layout.why, dtype=str(training.precision),
@@ -100,8 +102,9 @@ class Training:
         """The step that training starts from."""
         done, resume = self.start.done, self.start.resume
         if resume:
-            load(self.engine, self.start.output.step(done), resume)
-            self.course.restore(course_of(self.start.output.step(done)))
+            folder = self.shelf.bring(done)
+            load(self.engine, folder, resume)
+            self.course.restore(course_of(folder))
         self.progress.resumed(done, resume.note(self.engine.layout) if resume else "")
         if not resume and self.course.policy is OnSpike.REWIND:
             self.saves.first(self.losses)
@@ -128,8 +131,7 @@ class Training:
         spike, applied = self.note(done, float(own), labels, rate)
         if self.course.rewinds(spike, applied=applied):
             self.saves.settle()
-            output = self.start.output
-            return rewind(done, self.course, self.engine, output, self.ranks, self.progress)
+            return rewind(done, self.course, self.engine, self.shelf, self.ranks, self.progress)
         return done
 
     def note(self, step: int, own_loss: float, labels: int, rate: float) -> tuple[Spike | None, bool]:

@@ -68,6 +68,7 @@ def pod(job: Job, spec: JobSpec, attempt: int, rank: int, image: str, settings: 
 def _container(spec: JobSpec, rank: int, image: str, settings: PlanSettings) -> Manifest:
     memory = str(spec.resources.memory)
     gpus = {"nvidia.com/gpu": str(spec.gpus_per_node)} if spec.gpus_per_node else {}
+    secret = {"envFrom": [{"secretRef": {"name": spec.output.secret}}]} if spec.output.secret else {}
     return {
         "name": CONTAINER,
         "image": image,
@@ -81,6 +82,7 @@ def _container(spec: JobSpec, rank: int, image: str, settings: PlanSettings) -> 
             {"name": "HOME", "value": SCRATCH_MOUNT},
             {"name": "TMPDIR", "value": SCRATCH_MOUNT},
         ],
+        **secret,
         "ports": [{"name": "metrics", "containerPort": METRICS_PORT}],
         "resources": {
             "requests": {"cpu": str(spec.resources.cpu), "memory": memory, **gpus},

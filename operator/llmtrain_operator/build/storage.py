@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llmtrain_api.names import DATASET_MOUNT, OUTPUT_MOUNT
+from llmtrain_api.names import DATASET_MOUNT, OUTPUT_MOUNT, SCRATCH_MOUNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ def locate(uri: str, mount: str) -> Location:
 
 
 def output_location(uri: str) -> Location:
-    """Where results go."""
-    return locate(uri, OUTPUT_MOUNT)
+    """Where results go; for an object store, the private folder in which a worker makes them."""
+    return Location(f"{SCRATCH_MOUNT}/output") if uri.startswith("s3://") else locate(uri, OUTPUT_MOUNT)
 
 
 def dataset_location(name: str) -> Location | None:

@@ -120,6 +120,11 @@ def read(request: Request) -> Manifest:
     try:
         document = yaml.safe_load(request.manifest.read_text())
         metadata, asked = parse_manifest(document)
+        if asked.output.in_object_store:
+            raise Refused(
+                f"spec.output.uri: got {asked.output.uri!r}, and here all pods share this machine's folders; "
+                "use pvc://CLAIM/FOLDER or file:///FOLDER"
+            )
         document = fitted(document, asked, len(gpus()), request.wishes)
         return Manifest(metadata, asked, document, parse_manifest(document)[1])
     except (OSError, yaml.YAMLError) as error:

@@ -86,7 +86,7 @@ def _read(raw: bytes, file_outputs: bool) -> tuple[JobSpec | None, tuple[str, ..
 
 def cluster_mistakes(spec: JobSpec) -> list[str]:
     """What is right on a laptop and wrong in a cluster."""
-    if spec.output.uri.startswith("pvc://"):
+    if spec.output.uri.startswith("pvc://") or spec.output.in_object_store:
         return []
     return [
         f"spec.output.uri: got {spec.output.uri!r}, a folder that is gone with its pod; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from llmtrain_api import Layout, to_rfc3339
 
 from .. import log
-from ..files import discard, fsync_folder, inventory, read_json, write_json
+from ..files import discard, entry_of, fsync_folder, inventory, read_json, write_json
 from .fence import Fence
 from .manifest import MANIFEST, broken, complete
 from .snapshot import SnapshotEngine
@@ -17,53 +18,80 @@ from .snapshot import SnapshotEngine
 PARTS = "parts"
 
 
-def write_part(files: SnapshotEngine, folder: Path, rank: int) -> None:
+def write_part(files: SnapshotEngine, folder: Path, rank: int, more: Iterable[str] = ()) -> list[str]:
     """Write a rank's states and the list of them, down to the disk. In a thread, or not.
+
+    Args:
+        files: the states.
+        folder: of the step.
+        rank: whose.
+        more: other files that the rank has written to the disk already.
+
+    Returns:
+        All that this rank wrote, by path below the folder.
 
     Raises:
         OSError: something could not be written.
     """
     files.write()
+    entries = files.entries | {name: entry_of(folder / name) for name in more}
     parts = folder / PARTS
     parts.mkdir(exist_ok=True)
-    write_json(parts / f"rank-{rank}.json", {"files": files.entries})
-    for name in {str(Path(name).parent) for name in files.entries}:
+    mine = part_of(rank)
+    write_json(folder / mine, {"files": entries})
+    for name in {str(Path(name).parent) for name in entries}:
         fsync_folder(folder / name)
     fsync_folder(folder)
+    return [*entries, mine]
 
 
-def commit_step(fence: Fence, folder: Path, facts: dict[str, Any], layout: Layout, keep: int) -> None:
-    """Make one step of all ranks' files. All of them have been synced.
+def part_of(rank: int) -> str:
+    """The list of a rank's files."""
+    return f"{PARTS}/rank-{rank}.json"
+
+
+def write_manifest(fence: Fence, folder: Path, facts: dict[str, Any], layout: Layout) -> None:
+    """Say what the step is, and list all ranks' files. All of them have been synced.
 
     Args:
         fence: the right to write.
         folder: the step's folder, reached through the attempt's own.
         facts: what the manifest says beside the files.
         layout: whose ranks wrote.
-        keep: newest good checkpoints to keep.
 
     Raises:
-        Fenced: a newer attempt owns the output; nothing was committed.
         RuntimeError: a rank's files are missing.
         OSError: the disk is full.
     """
-    files = _all_files(folder, layout)
-    step = int(facts["step"])
     manifest = {
         "version": 1,
         "jobUid": fence.job_uid,
         "attempt": fence.attempt,
         "time": to_rfc3339(datetime.now(UTC)),
         **facts,
-        "files": files,
+        "files": _all_files(folder, layout),
     }
     write_json(folder / MANIFEST, manifest)
+
+
+def commit_step(fence: Fence, folder: Path, step: int, keep: int) -> None:
+    """Make a step of a folder that is whole, and delete what is old.
+
+    Args:
+        fence: the right to write.
+        folder: the step's folder, with its manifest.
+        step: optimizer steps of it.
+        keep: newest good checkpoints to keep.
+
+    Raises:
+        Fenced: a newer attempt owns the output; nothing was committed.
+    """
     target = fence.output.step(step)
     if target.exists():
         # only a torn one gets here; a whole one was found before and kept
         log.get().warning("replacing a torn checkpoint", step=step, reason=broken(target))
         target.rename(target.with_name(f".torn-{target.name}-{fence.attempt}"))
-    fence.commit(f"step-{step}", target)
+    fence.commit(folder.name, target)
     try:
         retain(fence, step, keep)
     except OSError as error:  # the step is committed: this must not undo it
@@ -73,7 +101,7 @@ def commit_step(fence: Fence, folder: Path, facts: dict[str, Any], layout: Layou
 def _all_files(folder: Path, layout: Layout) -> dict[str, Any]:
     files: dict[str, Any] = {}
     for rank in range(layout.world):
-        part = read_json(folder / PARTS / f"rank-{rank}.json")
+        part = read_json(folder / part_of(rank))
         if part is None:
             raise RuntimeError(f"{rank} of {layout.world} ranks' files were written: no list of rank {rank}")
         files |= part["files"]

@@ -38,9 +38,7 @@ class Fence:
     @property
     def folder(self) -> Path:
         """Where this attempt writes before it commits. Never made again once it is gone."""
-        return (
-            self.output.checkpoints / f".attempt-{self.attempt}-{_short(self.job_uid)}-{_short(self.holder)}"
-        )
+        return self.output.checkpoints / f".attempt-{self.attempt}-{short(self.job_uid)}-{short(self.holder)}"
 
     def check(self) -> None:
         """Stop at once when somebody newer writes here.
@@ -78,7 +76,8 @@ class Fence:
         return {"jobUid": self.job_uid, "attempt": self.attempt, "holder": self.holder}
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """The part of a UID that names of folders have."""
     return re.sub(r"[^A-Za-z0-9]", "", name)[:8]
 
 
@@ -99,7 +98,7 @@ def raise_fence(output: Output, job: JobFile, holder: str | None = None) -> Fenc
         if path == fence.folder:
             continue
         match = FOLDER.fullmatch(path.name)
-        if match and match[2] == _short(job.job.uid) and int(match[1]) > job.attempt:
+        if match and match[2] == short(job.job.uid) and int(match[1]) > job.attempt:
             discard(fence.folder)
             raise Fenced(f"attempt {match[1]} of this job writes here already")
         _move_away(path)

@@ -13,6 +13,8 @@ from ..files import differing, read_json
 from ..output import Output
 
 MANIFEST = "manifest.json"
+WEIGHTS = "weights"
+"""Folder of the whole model's weights, which only the last checkpoint has."""
 
 _FIELDS = {
     "data": "the prepared data (dataset.name, dataset.maxBytes, dataset.heldOutFraction)",

@@ -58,22 +58,45 @@ def claim(job: JobFile) -> Output:
     owner = _first(base, job)
     if owner is None:
         return base
-    if job.job.uid in owner.get("previous", []):
-        raise Fenced(f"{base.root} was taken over by job {_name(owner)}")
-    if job.spec.output.if_exists is IfExists.RESUME:
+    if may_take(owner, job) is IfExists.RESUME:
         _take_over(base, owner, job)
         return base
-    if job.spec.output.if_exists is IfExists.NEW:
-        _first(beside, job)
-        return beside
-    raise ConfigError(
-        f"output {job.spec.output.uri} belongs to job {_name(owner)} (uid {owner.get('jobUid')})",
-        "set output.ifExists to resume (go on from its checkpoints) or new (a folder beside it), "
-        "or choose another output.uri",
-    )
+    _first(beside, job)
+    return beside
 
 
-def _identity(job: JobFile) -> dict[str, Any]:
+def claim_private(output: Output, job: JobFile) -> None:
+    """Make a folder that only this node has the job's own: who may write is decided elsewhere."""
+    if (_first(output, job) or {}).get("jobUid", job.job.uid) != job.job.uid:
+        raise Fenced(f"{output.root} is another job's")
+
+
+def may_take(owner: dict[str, Any], job: JobFile) -> IfExists:
+    """What a job may do with an output that another job owns: resume from it, or use one beside it.
+
+    Raises:
+        ConfigError: ``output.ifExists`` is ``fail``.
+        Fenced: the owner took this job's output over.
+    """
+    uri, wanted = job.spec.output.uri, job.spec.output.if_exists
+    if job.job.uid in owner.get("previous", []):
+        raise Fenced(f"{uri} was taken over by job {_name(owner)}")
+    if wanted is IfExists.FAIL:
+        raise ConfigError(
+            f"output {uri} belongs to job {_name(owner)} (uid {owner.get('jobUid')})",
+            "set output.ifExists to resume (go on from its checkpoints) or new (a folder beside it), "
+            "or choose another output.uri",
+        )
+    return wanted
+
+
+def taken_over(owner: dict[str, Any], job: JobFile) -> dict[str, Any]:
+    """OWNER after ``ifExists: resume``. The old job is remembered: a late restart of it cannot take back."""
+    return {**identity(job), "previous": [*owner.get("previous", []), owner.get("jobUid", "")][-64:]}
+
+
+def identity(job: JobFile) -> dict[str, Any]:
+    """OWNER of a job's own output."""
     return {"jobUid": job.job.uid, "name": job.job.name, "namespace": job.job.namespace}
 
 
@@ -85,7 +108,7 @@ def _first(output: Output, job: JobFile) -> dict[str, Any] | None:
     """Claim a folder that has no owner; the present owner when it has one."""
     output.root.mkdir(parents=True, exist_ok=True)
     temporary = output.root / f".OWNER.{job.job.uid}.{os.getpid()}.tmp"
-    write_json(temporary, _identity(job))
+    write_json(temporary, identity(job))
     try:
         # a link never replaces: of two jobs that arrive together exactly one wins
         os.link(temporary, output.owner)
@@ -98,8 +121,6 @@ def _first(output: Output, job: JobFile) -> dict[str, Any] | None:
 
 
 def _take_over(output: Output, owner: dict[str, Any], job: JobFile) -> None:
-    """``ifExists: resume``: the old job is remembered, so that a late restart of it cannot take back."""
-    previous = [*owner.get("previous", []), owner.get("jobUid", "")][-64:]
-    write_json(output.owner, {**_identity(job), "previous": previous})
+    write_json(output.owner, taken_over(owner, job))
     for finished in (output.complete, output.results, output.evaluation):
         finished.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,17 @@ from llmtrain_api import Layout
 from .. import distributed
 from ..distributed import Ranks
 from ..errors import Fenced
-from ..files import discard
 from ..parallel.engine import Engine
 from .background import Work
-from .commit import commit_step, write_part
+from .commit import write_part
 from .fence import Fence
-from .manifest import broken
+from .manifest import WEIGHTS
 from .restore import restore
 from .resume import Resume
-from .room import refusal
 from .shards import Shards
+from .shelf import Shelf
 from .snapshot import SnapshotEngine
-from .whole import WEIGHTS, write_index, write_whole
+from .whole import write_whole
 
 STATE = "state"
 
@@ -67,10 +67,10 @@ class Checkpointer:
     """
 
     def __init__(
-        self, fence: Fence, ranks: Ranks, layout: Layout, fingerprints: dict[str, Any], keep: int
+        self, fence: Fence, ranks: Ranks, layout: Layout, fingerprints: dict[str, Any], shelf: Shelf
     ) -> None:
         self.fence, self.ranks, self.layout = fence, ranks, layout
-        self.fingerprints, self.keep = fingerprints, keep
+        self.fingerprints, self.shelf = fingerprints, shelf
         self._files = SnapshotEngine()
         self._pending: _Pending | None = None
         try:
@@ -123,21 +123,21 @@ class Checkpointer:
             None, or the end of it when the step is there already.
         """
         assert self._pending is None, "the save before must be settled first"
-        target = self.fence.output.step(step)
         self.fence.check()
         # asked of one rank, as a file that one node already sees another may not
-        [there] = distributed.add_up(
-            self.ranks, int(self.ranks.first and target.is_dir() and _whole_enough(target, weights=whole))
-        )
+        found = self.ranks.first and self.shelf.has(step, whole=whole)
+        [there] = distributed.add_up(self.ranks, int(found))
         if there:
             return Settled(step, written=False)
+        self.shelf.begin(step)
         folder = Path(f"/proc/self/fd/{self._folder}") / f"step-{step}"
         self._files.begin(folder, hold=background)
         self._files.attach(engine.raw)
         engine.raw.save_checkpoint(str(folder), tag=STATE, save_latest=False)
+        weights: list[str] = []
         if whole:
             try:
-                write_whole(engine, folder / WEIGHTS)
+                weights = [f"{WEIGHTS}/{name}" for name in write_whole(engine, folder / WEIGHTS)]
             except OSError as error:  # after the last exchange between ranks
                 self._files.error = self._files.error or error
         facts = {
@@ -150,12 +150,11 @@ class Checkpointer:
             "course": course or {},
         }
 
-        def commit() -> None:
-            if whole:
-                write_index(folder / WEIGHTS, self.layout.pipeline)
-            commit_step(self.fence, folder, facts, self.layout, self.keep)
+        def write() -> None:
+            self.shelf.take(folder, write_part(self._files, folder, self.ranks.rank, weights))
 
-        work = self._work(lambda: write_part(self._files, folder, self.ranks.rank), background)
+        work = self._work(write, background)
+        commit = partial(self.shelf.commit, folder, facts, self.layout, whole=whole)
         self._pending = _Pending(step, folder, work, commit, background)
         return None
 
@@ -182,6 +181,7 @@ class Checkpointer:
             return self._give_up(one)
         if one.committing:
             self._pending = None
+            self.shelf.clear(one.folder)
             return Settled(one.step)
         one.committing = True
         if self.ranks.first:
@@ -210,16 +210,10 @@ class Checkpointer:
         """All ranks' work has ended, so what they wrote may go; it may be what fills the disk."""
         self._pending = None
         error = one.work.failure()
-        own = refusal(one.step, self.fence.output.checkpoints, error) if error else ""
+        own = self.shelf.refusal(one.step, error) if error else ""
         said = next((text for text in distributed.texts(self.ranks, own) if text), "unknown error")
-        if self.ranks.first:
-            discard(one.folder)
+        self.shelf.clear(one.folder)
         return Settled(one.step, said)
-
-
-def _whole_enough(target: Path, *, weights: bool) -> bool:
-    """Whether a step need not be written again: the last one must have the whole model's weights, too."""
-    return broken(target) is None and (not weights or (target / WEIGHTS).is_dir())
 
 
 def load(engine: Engine, folder: Path, resume: Resume) -> None:

@@ -13,13 +13,14 @@ from ..files import fsync_file, read_json, write_json
 from ..models.weights import INDEX
 from ..parallel.engine import Engine
 
-WEIGHTS = "weights"
 
-
-def write_whole(engine: Engine, folder: Path) -> None:
+def write_whole(engine: Engine, folder: Path) -> list[str]:
     """Write the weights, all ranks together: one file a pipeline stage, and an index that names them all.
 
     One tensor is gathered at a time; only the ranks that write keep it.
+
+    Returns:
+        Names of the files that this rank wrote.
 
     Raises:
         OSError: the disk refused; no other rank waits for this one then.
@@ -32,7 +33,7 @@ def write_whole(engine: Engine, folder: Path) -> None:
         if writes:
             kept[name] = whole.to("cpu").contiguous().clone()
     if not writes:
-        return
+        return []
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / _file(place.pipeline, layout.pipeline)
     try:
@@ -40,7 +41,9 @@ def write_whole(engine: Engine, folder: Path) -> None:
         fsync_file(file)
     except SafetensorError as error:  # Rust hides the errno
         raise OSError(errno.ENOSPC if "code: 28" in str(error) else errno.EIO, str(error)) from error
-    write_json(folder / _names(place.pipeline), {"names": sorted(kept)})
+    names = names_of(place.pipeline)
+    write_json(folder / names, {"names": sorted(kept)})
+    return [file.name, names]
 
 
 def write_index(folder: Path, stages: int) -> None:
@@ -48,7 +51,7 @@ def write_index(folder: Path, stages: int) -> None:
     where = {
         name: _file(stage, stages)
         for stage in range(stages)
-        for name in (read_json(folder / _names(stage)) or {})["names"]
+        for name in (read_json(folder / names_of(stage)) or {})["names"]
     }
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     write_json(folder / INDEX, {"metadata": {"total_size": size}, "weight_map": where})
@@ -58,5 +61,6 @@ def _file(stage: int, stages: int) -> str:
     return f"model-{stage + 1:05d}-of-{stages:05d}.safetensors"
 
 
-def _names(stage: int) -> str:
+def names_of(stage: int) -> str:
+    """The list of a stage's weights."""
     return f"names-{stage}.json"

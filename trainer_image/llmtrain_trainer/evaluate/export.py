@@ -14,8 +14,8 @@ from llmtrain_api import JobFile, Place, Precision, Results, Task
 from .. import log
 from ..attempt import Start
 from ..batch import BatchPlan
+from ..checkpoint.manifest import WEIGHTS
 from ..checkpoint.ownership import uri_of
-from ..checkpoint.whole import WEIGHTS
 from ..data.loader import held_out_passes, open_held_out
 from ..data.prepare import Ids
 from ..data.sources import PYTHON_STDLIB

@@ -1,0 +1,224 @@
+"""Two nodes that share no folder, and an object store: killed, started again elsewhere, and exact."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.numpy import load_file
+from support.objectstore import Server, server
+from support.reader import perplexity_of
+from trainer.helpers import DEADLINE, Launch, alive, job
+
+from llmtrain_api import JobFile
+
+FOLDER = "team/run"
+STEPS = {"maxSteps": 40}
+OTHER = "22222222-aaaa-4bbb-8ccc-000000000000"
+
+
+def wanted(folder: Path, *, store: bool = True, **changes: Any) -> JobFile:
+    changes = {"nodes": 2, "processesPerNode": 1, "training": STEPS, **changes}
+    if store:
+        changes["output"] = {"uri": f"s3://{Server.bucket}/{FOLDER}", **changes.get("output", {})}
+    return job(folder, **changes)
+
+
+@dataclass
+class Store:
+    """The bucket, and all launchers that used it."""
+
+    server: Server
+    work: Path
+    launched: list[Launch] = field(default_factory=list)
+
+    def start(self, **changes: Any) -> list[Launch]:
+        """A gang, each node with a new private folder."""
+        asked = wanted(self.work / "unused", **changes)
+        nodes = []
+        for node in range(asked.spec.nodes):
+            private = self.work / f"{len(self.launched)}-node{node}"
+            told = asked.model_copy(update={"output": str(private / "output")})
+            nodes.append(Launch(private, told, node=node, more=self.server.environment))
+            self.launched.append(nodes[-1])
+        return nodes
+
+    def record(self) -> dict[str, Any]:
+        """The newest record, read without our code."""
+        names = sorted(self.server.names(f"{FOLDER}/log"))
+        if not names:
+            return {"steps": {}}
+        path = f"{Server.bucket}/{FOLDER}/log/{names[-1]}"
+        found: dict[str, Any] = json.loads(self.server.files.cat_file(path))
+        return found
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with server() as running:
+        made = Store(running, tmp_path_factory.mktemp("store"))
+        try:
+            yield made
+        finally:
+            for launch in made.launched:
+                launch.end()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launch]:
+    """The same two ranks in one shared folder."""
+    work = tmp_path_factory.mktemp("shared")
+    launch = Launch(work, wanted(work / "output", store=False, nodes=1, processesPerNode=2))
+    try:
+        assert launch.wait() == 0, launch.text()
+        yield launch
+    finally:
+        launch.end()
+
+
+@dataclass
+class Story:
+    """What was seen of a job that lost both its nodes, and an object of its newest checkpoint."""
+
+    newest: int
+    before: int
+    second: list[Launch]
+    record: dict[str, Any]
+
+
+def lose(launch: Launch) -> None:
+    """A node and all that was on it."""
+    gone = launch.descendants()
+    for pid in [launch.process.pid, *gone]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    launch.process.wait()
+    until = time.monotonic() + DEADLINE
+    while any(alive(pid) for pid in gone):
+        assert time.monotonic() < until, "a rank lives on"
+        time.sleep(0.01)
+    shutil.rmtree(launch.output.root)
+
+
+@pytest.fixture(scope="module")
+def story(store: Store) -> Story:
+    first = store.start(attempt=0)
+    first[0].until(lambda: len(store.record()["steps"]) == 2, "two checkpoints")
+    for launch in first:
+        lose(launch)
+    steps = store.record()["steps"]
+    newest, before = sorted(map(int, steps), reverse=True)
+    lost = f"{Server.bucket}/{FOLDER}/{steps[str(newest)]}"
+    store.server.files.rm_file(f"{lost}/state/zero_pp_rank_1_mp_rank_00_optim_states.pt")
+    second = store.start(attempt=1)
+    for launch in second:
+        assert launch.wait() == 0, launch.text()
+    return Story(newest, before, second, store.record())
+
+
+def test_it_goes_on_from_the_newest_checkpoint_that_is_whole(story: Story) -> None:
+    message = story.second[0].message()
+    assert message["outcome"] == "Complete"
+    assert (message["resumedStep"], message["checkpointStep"]) == (story.before, 40)
+    assert f'"step": {story.newest}' in story.second[0].text().replace('"step":', '"step": ').replace(
+        "  ", " "
+    )
+    assert "checkpoint is torn and passed over" in story.second[0].text()
+
+
+def test_the_weights_are_those_of_one_shared_folder(story: Story, store: Store, undisturbed: Launch) -> None:
+    export = store.work / "export"
+    store.server.files.get(f"{Server.bucket}/{FOLDER}/export", str(export), recursive=True)
+    ours = load_file(export / "model.safetensors")
+    theirs = load_file(undisturbed.output.export / "model.safetensors")
+    assert ours.keys() == theirs.keys()
+    assert all((ours[name] == theirs[name]).all() for name in ours)
+    results = story.record["results"]
+    assert results["exportUri"] == f"s3://{Server.bucket}/{FOLDER}/export"
+    said = perplexity_of(export, undisturbed.output.data / "heldout.npy")
+    assert results["perplexity"] == pytest.approx(said, rel=1e-4)
+
+
+def test_data_are_prepared_once(story: Story) -> None:
+    texts = [launch.text() for launch in story.second]
+    assert all("downloading prepared data" in text for text in texts)
+    assert not any("preparing data" in text for text in texts)
+
+
+def test_only_what_is_kept_is_there(story: Story, store: Store) -> None:
+    assert sorted(map(int, story.record["steps"])) == [30, 40]
+    prefixes = {name.partition("/")[0] for name in store.server.names(f"{FOLDER}/checkpoints")}
+    assert {f"checkpoints/{prefix}" for prefix in prefixes} == set(story.record["steps"].values())
+    assert set(store.server.names(FOLDER)) >= {"results.json", "logs/attempt-1/rank-1.log"}
+
+
+def test_nodes_keep_no_checkpoint_that_the_store_has(story: Story) -> None:
+    other = story.second[1].output
+    assert list(other.checkpoints.rglob("*.pt")) == []
+    assert not other.export.exists()
+
+
+def test_a_finished_job_is_complete_already(story: Story, store: Store) -> None:
+    before = store.record()
+    [again] = store.start(attempt=2)[:1]
+    assert again.wait() == 0, again.text()
+    assert again.message()["results"] == story.record["results"]
+    assert store.record() == before
+
+
+def test_another_job_is_refused_or_gets_its_own_folder(story: Story, store: Store) -> None:
+    one = {"nodes": 1, "uid": OTHER, "name": "other", "training": {"maxSteps": 10}}
+    [refused] = store.start(**one)
+    assert refused.wait() == 78, refused.text()
+    assert "belongs to job default/run" in refused.message()["message"]
+    [beside] = store.start(**one, output={"ifExists": "new"})
+    assert beside.wait() == 0, beside.text()
+    uri = beside.message()["results"]["exportUri"]
+    assert uri == f"s3://{Server.bucket}/{FOLDER}-22222222/export"
+    assert store.record() == story.record
+
+
+@pytest.mark.usefixtures("story")
+def test_another_layout_takes_over_and_the_old_job_is_fenced(store: Store) -> None:
+    uid = OTHER.replace("2", "3")
+    taken = {"nodes": 1, "uid": uid, "name": "third", "training": {"maxSteps": 44}}
+    [third] = store.start(**taken, output={"ifExists": "resume"})
+    assert third.wait() == 0, third.text()
+    assert third.message()["resumedStep"] == 40
+    assert third.message()["results"]["steps"] == 44
+    [late] = store.start(attempt=3, nodes=2)[:1]
+    assert late.wait() == 93, late.text()
+    assert "taken over by job default/third" in late.message()["message"]
+
+
+def test_a_store_that_goes_away_fails_the_attempt_with_its_name(tmp_path: Path) -> None:
+    with server() as running:
+        gone = Store(running, tmp_path)
+        try:
+            [launch] = gone.start(nodes=1, processesPerNode=2, training={"maxSteps": 100_000})
+            launch.until(lambda: gone.record()["steps"], "a checkpoint")
+            running.kill()
+            assert launch.wait() == 1, launch.text()
+        finally:
+            for launch in gone.launched:
+                launch.end()
+    message = launch.message()
+    assert "3 checkpoints in a row failed" in message["message"]
+    assert f"s3://{Server.bucket}/{FOLDER}" in message["message"]
+
+
+def test_a_bucket_that_is_not_there_is_a_mistake_in_the_job(store: Store, tmp_path: Path) -> None:
+    asked = job(tmp_path / "output", output={"uri": "s3://no-such-bucket/run"})
+    launch = Launch(tmp_path, asked, more=store.server.environment)
+    assert launch.wait() == 78, launch.text()
+    assert "s3://no-such-bucket/run" in launch.message()["message"]
+    assert "output.secret" in launch.message()["hint"]

@@ -1,0 +1,135 @@
+"""The state of an output in an object store, and every change that it may undergo. PURE.
+
+A change takes the newest record and gives the next one, or refuses. What makes it safe is in `Ledger`: the
+next record can only be written if no other was written meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from llmtrain_api import IfExists, JobFile
+
+from ..checkpoint.fence import Fence
+from ..checkpoint.ownership import identity, may_take, taken_over
+from ..errors import Fenced
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that is known of an output.
+
+    Attributes:
+        number: of this record; 0 = nothing was written yet.
+        written_by: a name of this write, to know it again.
+        what: the change, for people.
+        owner: ``{jobUid, name, namespace, previous}`` of the job that may write.
+        attempt: the newest; -1 = none.
+        holder: its rank 0's pod.
+        data: prefix of the prepared data.
+        steps: prefix of each committed checkpoint, by its step.
+        ready: node 0's word to the other nodes of the attempt.
+        results: of the finished job.
+    """
+
+    number: int = 0
+    written_by: str = ""
+    what: str = ""
+    owner: dict[str, Any] = field(default_factory=dict)
+    attempt: int = -1
+    holder: str = ""
+    data: str | None = None
+    steps: dict[str, str] = field(default_factory=dict)
+    ready: dict[str, Any] | None = None
+    results: dict[str, Any] | None = None
+
+    @property
+    def committed(self) -> list[int]:
+        """Steps of all checkpoints, newest first."""
+        return sorted(map(int, self.steps), reverse=True)
+
+
+Change = Callable[[Record], Record]
+"""The next record, of the newest one."""
+
+
+class Beside(Exception):
+    """The output is another job's, and ``output.ifExists: new`` wants one beside it."""
+
+
+def claim(job: JobFile) -> Change:
+    """Make an output the job's own. See `ownership.claim`.
+
+    The change raises:
+        Beside: it is another job's and must stay so.
+        ConfigError: it is another job's and ``output.ifExists`` is ``fail``.
+        Fenced: another job has taken it over.
+    """
+
+    def change(now: Record) -> Record:
+        if now.owner.get("jobUid") == job.job.uid:
+            return now
+        if not now.owner:
+            return replace(now, what="claimed", owner=identity(job))
+        if may_take(now.owner, job) is IfExists.NEW:
+            raise Beside
+        free = replace(now, attempt=-1, holder="", ready=None, results=None)
+        return replace(free, what="taken over", owner=taken_over(now.owner, job))
+
+    return change
+
+
+def fence(raised: Fence) -> Change:
+    """Make an attempt the only one that can change anything.
+
+    The change raises:
+        Fenced: a higher attempt, or another job, was here already.
+    """
+
+    def change(now: Record) -> Record:
+        if now.owner.get("jobUid") != raised.job_uid:
+            raise Fenced(f"the output now belongs to job {now.owner.get('jobUid')}")
+        if now.attempt > raised.attempt:
+            raise Fenced(f"attempt {now.attempt} of this job writes here already")
+        begins = f"attempt {raised.attempt} begins"
+        return replace(now, what=begins, attempt=raised.attempt, holder=raised.holder, ready=None)
+
+    return change
+
+
+def check(now: Record, raised: Fence) -> None:
+    """Refuse when somebody newer writes.
+
+    Raises:
+        Fenced: a higher attempt, another pod of this attempt, or another job.
+    """
+    newest = (now.owner.get("jobUid"), now.attempt, now.holder)
+    if newest != (raised.job_uid, raised.attempt, raised.holder):
+        raise Fenced(f"attempt {now.attempt} of job {newest[0]} (pod {now.holder}) writes here now")
+
+
+def by(raised: Fence, what: str, **fields: Any) -> Change:
+    """A change of fields that only the newest attempt may make."""
+
+    def change(now: Record) -> Record:
+        check(now, raised)
+        return replace(now, what=what, **fields)
+
+    return change
+
+
+def commit(raised: Fence, step: int, prefix: str, retired: list[int]) -> Change:
+    """Add a checkpoint, and forget old ones.
+
+    The change raises:
+        Fenced: see `check`.
+    """
+
+    def change(now: Record) -> Record:
+        check(now, raised)
+        kept = {name: where for name, where in now.steps.items() if int(name) not in retired}
+        return replace(now, what=f"step {step}", steps={**kept, str(step): prefix})
+
+    return change

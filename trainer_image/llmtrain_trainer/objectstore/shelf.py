@@ -1,0 +1,100 @@
+"""Checkpoints in an object store: written into private folders, uploaded by all ranks, made by a record."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+from llmtrain_api import Layout
+
+from .. import distributed, log
+from ..checkpoint.commit import part_of, write_manifest
+from ..checkpoint.fence import Fence
+from ..checkpoint.manifest import MANIFEST, WEIGHTS
+from ..checkpoint.whole import names_of, write_index
+from ..distributed import Ranks
+from ..files import discard
+from ..models.weights import INDEX
+from .ledger import Ledger
+from .record import commit
+from .steps import bring, prefix_of, retired
+
+
+class ObjectShelf:
+    """One attempt's steps in the store. See `checkpoint.shelf.Shelf`."""
+
+    def __init__(self, ledger: Ledger, fence: Fence, ranks: Ranks, keep: int) -> None:
+        self.ledger, self.bucket, self.fence = ledger, ledger.bucket, fence
+        self.ranks, self.keep = ranks, keep
+        self._saves = itertools.count()
+        self._prefix = ""
+        self._mine: dict[int, bool] = {}  # steps of this attempt, and whether they have the whole weights
+
+    def has(self, step: int, *, whole: bool) -> bool:
+        """See `Shelf`. A step that another attempt committed was the start, or was found torn."""
+        if step in self._mine:
+            return self._mine[step] or not whole
+        return False
+
+    def begin(self, step: int) -> None:
+        """A save begins on all ranks: no two write under one prefix."""
+        self._prefix = prefix_of(step, self.fence, next(self._saves))
+
+    def take(self, folder: Path, names: list[str]) -> None:
+        """See `Shelf`."""
+        self.bucket.upload(folder, names, self._prefix)
+
+    def commit(self, folder: Path, facts: dict[str, Any], layout: Layout, *, whole: bool) -> None:
+        """See `Shelf`."""
+        step, prefix = int(facts["step"]), self._prefix
+        lists = [part_of(rank) for rank in range(layout.world)]
+        lists += [f"{WEIGHTS}/{names_of(stage)}" for stage in range(layout.pipeline)] if whole else []
+        self.bucket.download(prefix, [name for name in lists if not (folder / name).exists()], folder)
+        if whole:
+            write_index(folder / WEIGHTS, layout.pipeline)
+        write_manifest(self.fence, folder, facts, layout)
+        self.bucket.upload(folder, [f"{WEIGHTS}/{INDEX}"] * whole + [MANIFEST], prefix)
+        before = self.ledger.read()
+        old = retired(self.bucket, before, step, self.keep)
+        now = self.ledger.append(commit(self.fence, step, prefix, old))
+        self._mine[step] = whole
+        for gone in sorted(set(before.steps.values()) - set(now.steps.values())):
+            try:
+                self.bucket.delete(gone)
+            except OSError as error:  # the step is committed; the next attempt deletes what is left
+                log.get().warning("an old checkpoint could not be deleted", error=str(error))
+
+    def clear(self, folder: Path) -> None:
+        """See `Shelf`. What is in the store, or is not to be, need not fill the node's disk."""
+        if self.ranks.local_rank == 0:
+            discard(folder)
+            for step in self.fence.output.committed():
+                discard(self.fence.output.step(step))
+
+    def newest(self) -> int | None:
+        """See `Shelf`."""
+        for step in self.ledger.read().committed:
+            if bring(self.bucket, self.ledger.newest.steps[str(step)], self.fence, step) is None:
+                return step
+        return None
+
+    def bring(self, step: int) -> Path:
+        """See `Shelf`."""
+        error = None
+        if self.ranks.local_rank == 0 and not self.fence.output.step(step).is_dir():
+            error = self._bring(step)
+        [failed] = distributed.add_up(self.ranks, int(error is not None))
+        if failed:
+            raise OSError(error or f"another node could not get step {step}")
+        return self.fence.output.step(step)
+
+    def _bring(self, step: int) -> str | None:
+        try:
+            return bring(self.bucket, self.ledger.read().steps[str(step)], self.fence, step)
+        except (OSError, KeyError) as error:
+            return f"step {step}: {error}"
+
+    def refusal(self, step: int, error: OSError) -> str:
+        """See `Shelf`."""
+        return f"step {step} could not be saved: {error.strerror or error}"
