@@ -77,7 +77,9 @@ class Launch:
         report: dict[str, str] | None = None,
         node: int = 0,
         metrics_port: int = 0,
+        more: dict[str, str] | None = None,
     ) -> None:
+        """``more`` is what its environment has beside."""
         work.mkdir(parents=True, exist_ok=True)
         self.job = job_file
         name = f"{job_file.attempt}-{job_file.job.uid[:4]}-{node}"
@@ -92,6 +94,7 @@ class Launch:
             LLMTRAIN_TERMINATION_LOG=str(self.termination),
             LLMTRAIN_METRICS_PORT=str(metrics_port),
             LLMTRAIN_NODE_RANK=str(node),
+            **(more or {}),
         )
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
