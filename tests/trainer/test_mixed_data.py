@@ -153,26 +153,18 @@ def read(folder: Path) -> list[tuple[int, int]]:
     return [(int(position), int(row)) for position, row in lines]
 
 
-def test_a_job_that_is_killed_and_resumed_with_fewer_ranks_reads_each_sample_once(work: Path) -> None:
-    folder = work / "texts"
-    folder.mkdir(parents=True)
-    for number in range(40):
-        (folder / f"{number}.txt").write_text(f"own text {number} " * 30)
+def lived(work: Path, **changes: Any) -> list[Launch]:
+    """Two ranks, kill -9 after the checkpoint of step 10, then one rank to the end; reads are recorded."""
     (work / "recorder").mkdir()
     (work / "recorder" / "sitecustomize.py").write_text(RECORDER)
-    changes: dict[str, Any] = {
-        "dataset": mixture("builtin://python-stdlib", folder, maxBytes=60_000),
-        "training": {"maxSteps": STEPS, "globalBatchSize": BATCH, "seed": SEED},
-        "checkpoint": {"everySteps": 5},
-    }
+    path = os.pathsep.join([str(work / "recorder"), PYTHONPATH])
     launched: list[Launch] = []
 
     def launch(processes: int) -> Launch:
-        attempt = len(launched)
-        (work / f"read-{attempt}").mkdir()
-        asked = job(work / "output", attempt=attempt, processesPerNode=processes, **changes)
-        path = os.pathsep.join([str(work / "recorder"), PYTHONPATH])
-        launched.append(Launch(work, asked, more={"PYTHONPATH": path, "READ": str(work / f"read-{attempt}")}))
+        told = work / f"read-{len(launched)}"
+        told.mkdir()
+        asked = job(work / "output", attempt=len(launched), processesPerNode=processes, **changes)
+        launched.append(Launch(work, asked, more={"PYTHONPATH": path, "READ": str(told)}))
         return launched[-1]
 
     try:
@@ -185,23 +177,43 @@ def test_a_job_that_is_killed_and_resumed_with_fewer_ranks_reads_each_sample_onc
     finally:
         for one in launched:
             one.end()
+    return launched
+
+
+def test_a_job_that_is_killed_and_resumed_with_fewer_ranks_reads_each_sample_once(work: Path) -> None:
+    folder = work / "texts"
+    folder.mkdir(parents=True)
+    for number in range(40):
+        (folder / f"{number}.txt").write_text(f"own text {number} " * 30)
+    changes: dict[str, Any] = {
+        "dataset": mixture("builtin://python-stdlib", folder, maxBytes=60_000),
+        "training": {"maxSteps": STEPS, "globalBatchSize": BATCH, "seed": SEED},
+        "checkpoint": {"everySteps": 5},
+    }
+    second = lived(work, **changes)[1]
     done = second.message()["resumedStep"]
     assert 10 <= done < STEPS
     assert "from layout dp2 zero1 to dp1 zero0" in second.text()
-    # what an attempt read after the step that the next one starts from was never committed
+    # what the first attempt read after the step that the second started from was never committed
     kept = [pair for pair in read(work / "read-0") if pair[0] < done * BATCH] + read(work / "read-1")
     assert sorted(position for position, _ in kept) == list(range(STEPS * BATCH))
     marker = read_marker(second.output.data)
     assert marker is not None
-    stdlib, own = marker.sources
-    order = Order([Source(stdlib, 1), Source(own, 3)], SEED)
-    assert all(row == order.at(position)[0] for position, row in kept)
-    times = Counter(row for _, row in kept)
-    assert sum(count for row, count in times.items() if row >= stdlib) == STEPS * BATCH * 3 // 4
-    assert max(count for row, count in times.items() if row < stdlib) == 1
-    epochs = STEPS * BATCH * 3 // 4 // own
-    assert epochs >= 2
-    assert {times[row] for row in range(stdlib, stdlib + own)} <= {epochs, epochs + 1}
+    as_weighted(kept, *marker.sources)
+
     changes["dataset"] = mixture("builtin://python-stdlib", folder, weights=(1, 4), maxBytes=60_000)
     with pytest.raises(ConfigError, match=r"dataset\.mixture\[1\]\.weight was 3\.0 and is 4\.0"):
         reusable(second.output.data, job(work / "output", attempt=2, **changes), has_checkpoints=True)
+
+
+def as_weighted(kept: list[tuple[int, int]], stdlib: int, own: int) -> None:
+    """One of four samples is the library's, none of them twice; the folder is read over and over, evenly."""
+    order = Order([Source(stdlib, 1), Source(own, 3)], SEED)
+    assert all(row == order.at(position)[0] for position, row in kept)
+    times = Counter(row for _, row in kept)
+    from_own = STEPS * BATCH * 3 // 4
+    assert sum(count for row, count in times.items() if row >= stdlib) == from_own
+    assert max(count for row, count in times.items() if row < stdlib) == 1
+    epochs = from_own // own
+    assert epochs >= 2
+    assert {times[row] for row in range(stdlib, stdlib + own)} <= {epochs, epochs + 1}
