@@ -1,6 +1,7 @@
 """The contract of ``llmtrain.dev/v1alpha1``: the only definition of a field, for every other part."""
 
 from .base import ApiModel, Rule, Time, to_rfc3339
+from .dataset import DatasetSpec, SourceSpec
 from .errors import explain
 from .job import InvalidJob, Job, Metadata, parse_manifest, parse_spec
 from .layout import Layout, Place
@@ -41,6 +42,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointSpec",
     "Condition",
+    "DatasetSpec",
     "EarlyStoppingSpec",
     "Failure",
     "FailureClass",
@@ -71,6 +73,7 @@ __all__ = [
     "ResumeFrom",
     "Rule",
     "Schedule",
+    "SourceSpec",
     "Stage",
     "Task",
     "TerminationMessage",

@@ -108,15 +108,17 @@ def _union(options: list[Schema], definitions: Schema) -> Schema:
 def _with_object_defaults(schema: Schema) -> Schema:
     """A default on objects whose fields all have one, so that leaving the object out means its defaults.
 
-    Written out in full: the API server checks CEL rules against a default as it stands.
+    Written out in full: the API server checks CEL rules against a default as it stands. None on objects that
+    must be there: a default would answer for who left them out.
     """
-    for child in schema.get("properties", {}).values():
+    for name, child in schema.get("properties", {}).items():
         if child.get("type") == "object" and "properties" in child:
             _with_object_defaults(child)
-            if not child.pop(_UNSET, False) and not child.get("required"):
+            unset = child.pop(_UNSET, False)
+            if not unset and not child.get("required") and name not in schema.get("required", ()):
                 fields = child["properties"].items()
                 # copies, as YAML writes what is shared as an anchor and its aliases
-                child["default"] = deepcopy({name: f["default"] for name, f in fields if "default" in f})
+                child["default"] = deepcopy({key: f["default"] for key, f in fields if "default" in f})
     return schema
 
 

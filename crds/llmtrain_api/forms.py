@@ -21,7 +21,9 @@ S3_URI = r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_][A-Za-z0-9._-]*)+/
 """``s3://BUCKET/FOLDER``: a folder is a must, as a whole bucket is seldom one job's."""
 
 
-def matches(field: str, path: str, pattern: str, fix: str, *, or_int: bool = False) -> Rule:
+def matches(
+    field: str, path: str, pattern: str, fix: str, *, or_int: bool = False, optional: bool = False
+) -> Rule:
     """A rule that a string has a form, with a message that says the form in words instead of a pattern.
 
     Args:
@@ -30,14 +32,18 @@ def matches(field: str, path: str, pattern: str, fix: str, *, or_int: bool = Fal
         pattern: what the whole string must match (RE2, so no look-around).
         fix: what would be right.
         or_int: the field may also be a positive whole number.
+        optional: the field may also be unset.
     """
     compiled = re.compile(pattern)
     cel = f"self{path}.matches(r'^({pattern})$')"
     if or_int:
         cel = f"type(self{path}) == int ? self{path} > 0 : {cel}"
+    if optional:
+        cel = f"!has(self{path}) || {cel}"
 
     def broken(model: ApiModel) -> str | None:
-        value = str(getattr(model, field))
-        return None if compiled.fullmatch(value) else f"got {value!r}; {fix}"
+        found = getattr(model, field)
+        unset = optional and found is None
+        return None if unset or compiled.fullmatch(str(found)) else f"got {str(found)!r}; {fix}"
 
     return Rule(cel, path, fix, broken)

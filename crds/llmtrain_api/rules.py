@@ -116,6 +116,15 @@ def _proven_cel() -> str:
     return " && ".join([*allowed, f"{used} <= 1"])
 
 
+def _evaluates_each_source(spec: JobSpec) -> str | None:
+    sources, most = len(spec.dataset.sources), spec.evaluation.max_sequences
+    if most >= sources:
+        return None
+    return (
+        f"maxSequences {most} is fewer than the {sources} sources of dataset.mixture; use at least {sources}"
+    )
+
+
 def _fits(spec: JobSpec) -> str | None:
     return too_large(spec, spec.lowest_layout) if spec.training.zero_stage is None else None
 
@@ -185,6 +194,12 @@ RULES: tuple[Rule, ...] = (
         _packed,
     ),
     *JOB_RULES,
+    Rule(
+        "!has(self.dataset.mixture) || self.evaluation.maxSequences >= self.dataset.mixture.size()",
+        ".evaluation.maxSequences",
+        "maxSequences must be at least the number of sources of dataset.mixture",
+        _evaluates_each_source,
+    ),
     Rule(
         _proven_cel(),
         ".parallelism",

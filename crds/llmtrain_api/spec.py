@@ -13,6 +13,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from .base import ApiModel, Rule, RuledModel
+from .dataset import DatasetSpec
 from .fit import chosen
 from .forms import FILE_URI, PVC_URI, QUANTITY, S3_URI, Quantity, matches
 from .layout import Layout
@@ -27,33 +28,6 @@ class IfExists(StrEnum):
     FAIL = "fail"
     RESUME = "resume"
     NEW = "new"
-
-
-class DatasetSpec(RuledModel):
-    """Where the text comes from."""
-
-    name: str = Field(
-        max_length=512,
-        description=(
-            "builtin://python-stdlib (the Python sources in the image), builtin://random-tokens (noise, for "
-            "checks), pvc://CLAIM/FOLDER or file:///FOLDER with .txt, .md, .py or .jsonl files."
-        ),
-    )
-    max_bytes: int = Field(
-        default=8_000_000, ge=10_000, le=1 << 40, description="Read at most so many bytes of text."
-    )
-    held_out_fraction: float = Field(
-        default=0.05, gt=0, le=0.5, description="Share of the documents that is kept for evaluation only."
-    )
-
-    rules: ClassVar[tuple[Rule, ...]] = (
-        matches(
-            "name",
-            ".name",
-            rf"builtin://python-stdlib|builtin://random-tokens|{PVC_URI}|{FILE_URI}",
-            "use builtin://python-stdlib, builtin://random-tokens, pvc://CLAIM/FOLDER or file:///FOLDER",
-        ),
-    )
 
 
 class ParallelismSpec(ApiModel):

@@ -70,7 +70,11 @@ class TrainingSpec(RuledModel):
         default=None, ge=1, le=100_000_000, description="Optimizer steps. Set this or epochs."
     )
     epochs: int | None = Field(
-        default=None, ge=1, le=100_000, description="Passes over the data. Default 1 when maxSteps is unset."
+        default=None,
+        ge=1,
+        le=100_000,
+        description="Passes over the data; with dataset.mixture as many "
+        "samples as all sources hold, by weight. Default 1 when maxSteps is unset.",
     )
     learning_rate: float = Field(default=1e-3, gt=0, le=10, description="Peak learning rate of AdamW.")
     schedule: Schedule = Field(

@@ -43,7 +43,8 @@ class ReportTarget(ApiModel):
 class JobFile(ApiModel):
     """``job.json``: all that a worker is told, the same for every rank of an attempt.
 
-    ``output`` and ``dataset`` are folders as the worker sees them; ``dataset`` is None for built-in data.
+    ``output`` and ``dataset`` are folders as the worker sees them; ``dataset`` is None for built-in data and
+    for a mixture, whose folders are in ``sources`` by the name of the source.
     ``scratch`` is private to the pod, writable, and gone with it.
     """
 
@@ -54,6 +55,7 @@ class JobFile(ApiModel):
     rendezvous: Rendezvous
     output: str
     dataset: str | None = None
+    sources: dict[str, str] = Field(default_factory=dict)
     scratch: str
     report: ReportTarget | None = None
 

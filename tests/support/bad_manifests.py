@@ -22,6 +22,15 @@ class Bad:
         return self.server_fix or self.fix
 
 
+def mixed(*sources: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    """A manifest whose dataset is a mixture; `spec` as `manifest` takes it."""
+    return manifest(dataset={"mixture": list(sources)}, **spec)
+
+
+STDLIB = {"name": "builtin://python-stdlib", "weight": 1}
+BOOKS = {"name": "pvc://texts/books", "weight": 2.5, "maxBytes": 50_000}
+NOISE = {"name": "builtin://random-tokens", "weight": 1}
+
 BAD: dict[str, Bad] = {
     "unknown field": Bad(manifest(gpuCount=8), "spec.gpuCount", "remove it", "unknown field"),
     "misspelt nested field": Bad(
@@ -99,6 +108,55 @@ BAD: dict[str, Bad] = {
         "set evaluation.everySteps",
     ),
     "no dataset": Bad(manifest(dataset=None), "spec.dataset", "is required", "Required value"),
+    "a dataset of nothing": Bad(
+        manifest(dataset={}), "spec.dataset.name", "or mixture for several sources", "set name, or mixture"
+    ),
+    "a dataset and a mixture": Bad(
+        manifest(dataset={"name": "builtin://python-stdlib", "mixture": [BOOKS]}),
+        "spec.dataset.name",
+        "both name and mixture are set; keep one of them",
+        "not both",
+    ),
+    "an empty mixture": Bad(mixed(), "spec.dataset.mixture", "at least 1", "at least 1"),
+    "too many sources": Bad(
+        mixed(*({"name": f"pvc://texts/{n}", "weight": 1} for n in range(65))),
+        "spec.dataset.mixture",
+        "at most 64",
+        "at most 64",
+    ),
+    "a source without a weight": Bad(
+        mixed({"name": "pvc://texts/books"}),
+        "spec.dataset.mixture[0].weight",
+        "is required",
+        "Required value",
+    ),
+    "a weight of 0": Bad(
+        mixed(STDLIB, {"name": "pvc://texts/books", "weight": 0}),
+        "spec.dataset.mixture[1].weight",
+        "use more than 0",
+        "greater than 0",
+    ),
+    "a source without a scheme": Bad(
+        mixed(STDLIB, {"name": "/texts", "weight": 1}),
+        "spec.dataset.mixture[1].name",
+        "pvc://CLAIM/FOLDER or file:///FOLDER",
+    ),
+    "a misspelt field of a source": Bad(
+        mixed(STDLIB | {"wieght": 2}), "spec.dataset.mixture[0].wieght", "remove it", "unknown field"
+    ),
+    "noise in a mixture": Bad(mixed(STDLIB, NOISE), "spec.dataset.mixture", "cannot be mixed"),
+    "a source twice": Bad(mixed(BOOKS, STDLIB, BOOKS), "spec.dataset.mixture", "name it once"),
+    "a limit of all sources": Bad(
+        manifest(dataset={"mixture": [BOOKS], "maxBytes": 20_000}),
+        "spec.dataset.maxBytes",
+        "give it to each source",
+    ),
+    "fewer held-out sequences than sources": Bad(
+        mixed(STDLIB, BOOKS, evaluation={"maxSequences": 1}),
+        "spec.evaluation.maxSequences",
+        "use at least 2",
+        "at least the number of sources",
+    ),
     "unknown model": Bad(
         manifest(model={"name": "Qwen/Qwen2.5-7B"}), "spec.model.name", "builtin://tiny-llama"
     ),

@@ -79,6 +79,7 @@ class Launch:
         metrics_port: int = 0,
         more: dict[str, str] | None = None,
     ) -> None:
+        """``more`` is what its environment has beside."""
         work.mkdir(parents=True, exist_ok=True)
         self.job = job_file
         name = f"{job_file.attempt}-{job_file.job.uid[:4]}-{node}"

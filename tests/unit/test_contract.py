@@ -123,5 +123,13 @@ def test_an_optional_object_has_no_default_so_that_unset_stays_unset() -> None:
     assert "x-unset" not in render(for_chart=False)
 
 
+def test_an_object_that_must_be_there_has_no_default_that_answers_for_it() -> None:
+    spec = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"][
+        "spec"
+    ]
+    assert spec["required"] == ["model", "dataset", "output"]
+    assert not any("default" in spec["properties"][name] for name in spec["required"])
+
+
 def test_generated_yaml_has_no_anchors() -> None:
     assert "&id" not in render(for_chart=False)

@@ -49,6 +49,23 @@ def test_paths_of_the_pod_are_folders_of_this_machine() -> None:
     assert said.spec.output.uri == "pvc://checkpoints/tiny", "the spec is what the user wrote"
 
 
+def test_the_sources_of_a_mixture_are_folders_of_this_machine() -> None:
+    names = ["pvc://texts/books", "file:///mnt/dataset/own", "pvc://code", "builtin://python-stdlib"]
+    said = told(dataset={"mixture": [{"name": name, "weight": 1} for name in names]})
+    assert said.sources == {
+        "pvc://texts/books": "/home/me/runs/texts/books",
+        "file:///mnt/dataset/own": "/mnt/dataset/own",
+        "pvc://code": "/home/me/runs/code",
+    }
+    assert [source.name for source in said.spec.dataset.sources] == names
+    pod, _ = made(dataset={"mixture": [{"name": name, "weight": 1} for name in names]})
+    assert [m.made for m in volumes.mounts(pod, PLACES).volumes if m.folder.parent == PLACES.claims] == [
+        True,
+        False,
+        False,
+    ]
+
+
 def test_the_ranks_meet_on_the_loopback_address() -> None:
     meet = told().rendezvous
     assert (meet.master_address, meet.master_port) == ("127.0.0.1", 4321)

@@ -208,6 +208,44 @@ def test_gpus_are_asked_for_with_shared_memory() -> None:
     assert any(v["name"] == "shm" for v in manifest["spec"]["volumes"])
 
 
+def dataset_volumes(dataset: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], JobFile]:
+    """Mounts and claims of the text by volume, and what the workers are told."""
+    found = look(seen(job(dataset=dataset)), T0)
+    assert found.spec is not None
+    of_pod = build_pod(found.job, found.spec, 0, 0, "img:1", SETTINGS)["spec"]
+    mounts = {m["name"]: m for m in of_pod["containers"][0]["volumeMounts"] if m["name"].startswith("data")}
+    claims = {
+        v["name"]: v["persistentVolumeClaim"]["claimName"] for v in of_pod["volumes"] if v["name"] in mounts
+    }
+    config = config_map(found.job, found.spec, 0, SETTINGS)
+    return mounts, claims, JobFile.model_validate(json.loads(config["data"]["job.json"]), extra="forbid")
+
+
+def test_each_claim_of_a_mixture_is_mounted_once_to_be_read() -> None:
+    names = ["pvc://texts/books", "builtin://python-stdlib", "pvc://code", "file:///data", "pvc://texts/web/"]
+    mounts, claims, told = dataset_volumes({"mixture": [{"name": name, "weight": 1} for name in names]})
+    assert claims == {"dataset-0": "texts", "dataset-1": "code"}
+    assert mounts == {
+        name: {"name": name, "mountPath": f"/mnt/dataset/{claim}", "readOnly": True}
+        for name, claim in claims.items()
+    }
+    assert told.dataset is None
+    assert told.sources == {
+        "pvc://texts/books": "/mnt/dataset/texts/books",
+        "pvc://code": "/mnt/dataset/code",
+        "file:///data": "/data",
+        "pvc://texts/web/": "/mnt/dataset/texts/web",
+    }
+
+
+def test_a_dataset_with_a_name_is_mounted_as_before() -> None:
+    mounts, claims, told = dataset_volumes({"name": "pvc://texts/books"})
+    assert claims == {"dataset": "texts"}
+    assert mounts == {"dataset": {"name": "dataset", "mountPath": "/mnt/dataset", "readOnly": True}}
+    assert (told.dataset, told.sources) == ("/mnt/dataset/books", {})
+    assert dataset_volumes({"name": "builtin://python-stdlib"})[2].dataset is None
+
+
 def test_config_is_immutable_and_says_where_the_ranks_meet() -> None:
     found = look(seen(job()), T0)
     assert found.spec is not None

@@ -111,7 +111,7 @@ class Launcher:
         if marker:
             log.get().info("prepared data are reused", **marker.report)
             return marker
-        log.get().info("preparing data", reason=reason, dataset=self.job.spec.dataset.name)
+        log.get().info("preparing data", reason=reason, dataset=self.job.spec.dataset.said)
         reporter = Reporter(self.job, Stage.PREPARE)
         reporter.update(urgent=True)
         folder = fence.folder / "data"

@@ -14,6 +14,7 @@ from .checkpoint.manifest import course_of
 from .checkpoint.save import Checkpointer, load
 from .course import Course
 from .data.loader import Batches, Pass, held_out_passes, open_held_out, open_train
+from .data.order import Source
 from .data.store import INITIAL, Marker
 from .distributed import Ranks
 from .errors import Interrupted
@@ -53,7 +54,8 @@ class Training:
         rows = open_train(start.output.data, marker)
         self.length = Length(len(rows), training.global_batch_size, training.max_steps, training.epochs)
         self.plan = BatchPlan(training.global_batch_size, training.micro_batch_size, layout.data)
-        self.batches = Batches(rows, self.plan, self.length, training.seed, self.task)
+        sources = [Source(*of) for of in zip(marker.rows, spec.dataset.parts, strict=True)]
+        self.batches = Batches(rows, self.plan, self.length, training.seed, self.task, sources)
         startup.done("data")
         self.engine, built = build(
             start.output.data / INITIAL, spec, self.place, self.plan, self.length.steps

@@ -9,13 +9,12 @@ from llmtrain_api.names import CA_FILE, SCRATCH_MOUNT, TOKEN_FILE
 
 from ..types import Manifest, PlanSettings
 from . import names
-from .storage import dataset_location, output_location
+from .storage import dataset_folder, output_location, source_folders
 
 
 def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> JobFile:
     """All that the workers of an attempt are told."""
     meta = job.metadata
-    dataset = dataset_location(spec.dataset.name)
     return JobFile(
         job=JobIdentity(name=meta.name, namespace=meta.namespace, uid=meta.uid),
         attempt=attempt,
@@ -25,7 +24,8 @@ def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> J
             id=names.rendezvous_id(meta.uid, attempt),
         ),
         output=output_location(spec.output.uri).path,
-        dataset=dataset.path if dataset else None,
+        dataset=dataset_folder(spec.dataset),
+        sources=source_folders(spec.dataset),
         scratch=SCRATCH_MOUNT,
         report=(
             ReportTarget(url=settings.report_url, ca_file=CA_FILE, token_file=TOKEN_FILE)

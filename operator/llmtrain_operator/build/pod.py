@@ -5,7 +5,6 @@ from __future__ import annotations
 from llmtrain_api import Job, JobSpec
 from llmtrain_api.names import (
     CONFIG_DIR,
-    DATASET_MOUNT,
     ENV_HOLDER,
     ENV_JOB_FILE,
     ENV_NODE_RANK,
@@ -20,7 +19,7 @@ from llmtrain_api.names import (
 
 from ..types import Manifest, PlanSettings
 from . import names
-from .storage import dataset_location, output_location
+from .storage import output_location, text_claims
 
 CONTAINER = "trainer"
 USER_ID = 1000
@@ -106,9 +105,9 @@ def _mounts(spec: JobSpec) -> list[Manifest]:
     ]
     if output_location(spec.output.uri).claim:
         mounts.append({"name": "output", "mountPath": OUTPUT_MOUNT})
-    dataset = dataset_location(spec.dataset.name)
-    if dataset and dataset.claim:
-        mounts.append({"name": "dataset", "mountPath": DATASET_MOUNT, "readOnly": True})
+    mounts += [
+        {"name": text.volume, "mountPath": text.mount, "readOnly": True} for text in text_claims(spec.dataset)
+    ]
     if spec.gpus_per_node:
         mounts.append({"name": "shm", "mountPath": "/dev/shm"})
     return mounts
@@ -124,9 +123,7 @@ def _volumes(job: Job, spec: JobSpec, attempt: int) -> list[Manifest]:
     output = output_location(spec.output.uri)
     if output.claim:
         volumes.append(_claim("output", output.claim))
-    dataset = dataset_location(spec.dataset.name)
-    if dataset and dataset.claim:
-        volumes.append(_claim("dataset", dataset.claim))
+    volumes += [_claim(text.volume, text.claim) for text in text_claims(spec.dataset)]
     if spec.gpus_per_node:
         # NCCL's shared-memory transport needs more than the runtime's 64 MB
         volumes.append({"name": "shm", "emptyDir": {"medium": "Memory"}})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from llmtrain_api import DatasetSpec
 from llmtrain_api.names import DATASET_MOUNT, OUTPUT_MOUNT, SCRATCH_MOUNT
 
 
@@ -35,6 +36,44 @@ def output_location(uri: str) -> Location:
     return Location(f"{SCRATCH_MOUNT}/output") if uri.startswith("s3://") else locate(uri, OUTPUT_MOUNT)
 
 
-def dataset_location(name: str) -> Location | None:
-    """Where the text lies; None for built-in data."""
-    return None if name.startswith("builtin://") else locate(name, DATASET_MOUNT)
+@dataclass(frozen=True, slots=True)
+class TextClaim:
+    """A claim that text lies on: its volume's name, and where a worker sees it."""
+
+    volume: str
+    claim: str
+    mount: str
+
+
+def dataset_folder(dataset: DatasetSpec) -> str | None:
+    """Where the text of a dataset with a name lies; None for built-in data, and for a mixture."""
+    found = {} if dataset.mixture else _locations(dataset)
+    return next((location.path for location in found.values()), None)
+
+
+def source_folders(dataset: DatasetSpec) -> dict[str, str]:
+    """Where the text of each source of a mixture lies, by the source's name; built-in data have no folder."""
+    found = _locations(dataset) if dataset.mixture else {}
+    return {name: location.path for name, location in found.items()}
+
+
+def text_claims(dataset: DatasetSpec) -> list[TextClaim]:
+    """The claims that the text lies on, each once."""
+    claims = dict.fromkeys(found.claim for found in _locations(dataset).values() if found.claim)
+    if dataset.mixture is None:
+        return [TextClaim("dataset", claim, DATASET_MOUNT) for claim in claims]
+    # a claim's name may be longer than a volume's may
+    return [TextClaim(f"dataset-{n}", claim, _mount(claim)) for n, claim in enumerate(claims)]
+
+
+def _locations(dataset: DatasetSpec) -> dict[str, Location]:
+    """The folders of the sources by name. The claims of a mixture are mounted side by side."""
+    found = {}
+    for name in (source.name for source in dataset.sources if not source.name.startswith("builtin://")):
+        claim = name.removeprefix("pvc://").partition("/")[0]
+        found[name] = locate(name, _mount(claim) if dataset.mixture else DATASET_MOUNT)
+    return found
+
+
+def _mount(claim: str) -> str:
+    return f"{DATASET_MOUNT}/{claim}"

@@ -18,6 +18,7 @@ WEIGHTS = "weights"
 
 _FIELDS = {
     "data": "the prepared data (dataset.name, dataset.maxBytes, dataset.heldOutFraction)",
+    "mixture": "dataset.mixture (names, weights, maxBytes)",
     "tokenizer": "the tokenizer (model.vocabSize, dataset)",
     "model": "the model's configuration (spec.model)",
     "sequenceLength": "training.sequenceLength",

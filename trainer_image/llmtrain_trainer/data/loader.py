@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,8 @@ from llmtrain_api import Place
 from ..batch import BatchPlan, Length
 from ..loss import IGNORED
 from ..tasks import Encoder, Inputs
-from .order import key_of, sample_at
-from .prepare import Ids
+from .order import Order, Source
+from .rows import Ids
 from .store import HELD_OUT, TRAIN, Marker
 
 Pass = tuple[Inputs, torch.Tensor]
@@ -21,10 +22,28 @@ Pass = tuple[Inputs, torch.Tensor]
 
 
 class Batches:
-    """The training sequences in their order, each as its task wants it."""
+    """The training sequences in their order, each as its task wants it.
 
-    def __init__(self, rows: Ids, plan: BatchPlan, length: Length, seed: int, task: Encoder) -> None:
-        self.rows, self.plan, self.length, self.seed, self.task = rows, plan, length, seed, task
+    Args:
+        rows: [sequences, length] token ids.
+        plan: which slot of a batch is whose.
+        length: which samples each step has.
+        seed: of the order.
+        task: makes inputs and labels of a row.
+        sources: of a mixture, whose rows lie one after another; by default all rows are one source's.
+    """
+
+    def __init__(
+        self,
+        rows: Ids,
+        plan: BatchPlan,
+        length: Length,
+        seed: int,
+        task: Encoder,
+        sources: Sequence[Source] = (),
+    ) -> None:
+        self.rows, self.plan, self.length, self.task = rows, plan, length, task
+        self.order = Order(sources or [Source(len(rows), 1)], seed)
 
     def at(self, step: int, place: Place, device: torch.device) -> list[Pass]:
         """The passes that a rank trains on in the step that follows ``step`` finished ones."""
@@ -33,10 +52,9 @@ class Batches:
         return [self._pass(first, places, device) for places in slots]
 
     def _pass(self, first: int, places: list[int | None], device: torch.device) -> Pass:
-        positions = [None if place is None else first + place for place in places]
-        chosen = [0 if at is None else sample_at(at, len(self.rows), self.seed) for at in positions]
-        keys = [0 if at is None else key_of(at, len(self.rows), self.seed) for at in positions]
-        return encoded(self.rows, chosen, keys, [at is None for at in positions], self.task, device)
+        read = [(0, 0) if place is None else self.order.at(first + place) for place in places]
+        chosen, keys = [row for row, _ in read], [key for _, key in read]
+        return encoded(self.rows, chosen, keys, [place is None for place in places], self.task, device)
 
 
 def held_out_passes(

@@ -5,33 +5,77 @@ from __future__ import annotations
 import hashlib
 import json
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from llmtrain_api import JobFile
+from llmtrain_api.dataset import PYTHON_STDLIB
 
 from ..errors import ConfigError
 
-PYTHON_STDLIB = "builtin://python-stdlib"
-RANDOM_TOKENS = "builtin://random-tokens"
 SUFFIXES = (".txt", ".md", ".py", ".jsonl")
 _NOT_LIBRARY = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}
 
 
-def documents(job: JobFile) -> Iterator[str]:
-    """The texts of the dataset, up to ``maxBytes`` of them.
+@dataclass(frozen=True)
+class Text:
+    """One source of documents.
+
+    Attributes:
+        field: the field of the job that names it.
+        name: as that field says.
+        folder: where it lies; not read for built-in data.
+        max_bytes: read at most so many.
+    """
+
+    field: str
+    name: str
+    folder: Path
+    max_bytes: int
+
+
+def texts_of(job: JobFile) -> list[Text]:
+    """The sources of a job, in the order of its list."""
+    dataset = job.spec.dataset
+    return [
+        Text(
+            "dataset.name" if dataset.mixture is None else f"dataset.mixture[{number}].name",
+            source.name,
+            Path(job.sources.get(source.name) or job.dataset or source.name.removeprefix("file://")),
+            source.max_bytes,
+        )
+        for number, source in enumerate(dataset.sources)
+    ]
+
+
+def documents(source: Text) -> Iterator[str]:
+    """The texts of a source, up to its ``max_bytes`` of them.
 
     Raises:
         ConfigError: a folder without a readable document.
     """
-    found = _stdlib() if job.spec.dataset.name == PYTHON_STDLIB else _folder(job)
+    found = _stdlib() if source.name == PYTHON_STDLIB else _folder(source)
     used = 0
     for text in found:
         used += len(text.encode())
-        if used > job.spec.dataset.max_bytes:
+        if used > source.max_bytes:
             break
         if text.strip():
             yield text
+
+
+def in_turn(streams: Iterable[Iterator[str]]) -> Iterator[str]:
+    """One text of each stream in turn, until all have ended: whoever stops early has seen some of each."""
+    left = list(streams)
+    while left:
+        going = []
+        for stream in left:
+            text = next(stream, None)
+            if text is not None:
+                going.append(stream)
+                yield text
+        left = going
 
 
 def is_held_out(text: str, fraction: float) -> bool:
@@ -47,14 +91,13 @@ def _stdlib() -> Iterator[str]:
             yield path.read_text(encoding="utf-8", errors="replace")
 
 
-def _folder(job: JobFile) -> Iterator[str]:
-    name = job.spec.dataset.name
-    root = Path(job.dataset or name.removeprefix("file://"))
-    if not root.is_dir():
-        raise ConfigError(f"dataset.name {name}: no such folder", "check the claim and the folder's name")
-    paths = sorted(p for p in root.rglob("*") if p.suffix in SUFFIXES and p.is_file())
+def _folder(source: Text) -> Iterator[str]:
+    where = f"{source.field} {source.name}"
+    if not source.folder.is_dir():
+        raise ConfigError(f"{where}: no such folder", "check the claim and the folder's name")
+    paths = sorted(p for p in source.folder.rglob("*") if p.suffix in SUFFIXES and p.is_file())
     if not paths:
-        raise ConfigError(f"dataset.name {name} has no file ending in {', '.join(SUFFIXES)}", "add some text")
+        raise ConfigError(f"{where} has no file ending in {', '.join(SUFFIXES)}", "add some text")
     for path in paths:
         if path.suffix == ".jsonl":
             yield from _json_lines(path)

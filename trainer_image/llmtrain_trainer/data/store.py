@@ -3,14 +3,15 @@
 ``data/`` in the output folder:
 
 - ``data.json``: the marker (`Marker`): what it was made from, digests of all files, the report.
-- ``train.bin``: [sequences, sequenceLength] token ids, row by row, little-endian ``dtype`` of the marker.
+- ``train.bin``: [sequences, sequenceLength] token ids, row by row, little-endian ``dtype`` of the marker; the
+  rows of a mixture's sources one after another.
 - ``heldout.npy``: the held-out sequences, the same shape rules, readable with ``numpy.load``.
 - ``tokenizer/``: a Hugging Face tokenizer. ``step-0/``: the initial model as a Hugging Face folder.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ class Marker:
         eos: id of the end-of-document token.
         files: size and digest of every file.
         report: numbers for people.
+        sources: training sequences of each source; a folder of an older version has none, and one source.
     """
 
     key: dict[str, Any]
@@ -49,6 +51,12 @@ class Marker:
     eos: int
     files: dict[str, dict[str, Any]]
     report: dict[str, Any]
+    sources: list[int] = field(default_factory=list)
+
+    @property
+    def rows(self) -> list[int]:
+        """Training sequences of each source."""
+        return self.sources or [self.sequences]
 
     @property
     def digest(self) -> str:
@@ -72,7 +80,10 @@ def read_marker(folder: Path) -> Marker | None:
 def key_of(job: JobFile) -> dict[str, Any]:
     """The fields of a job that decide what the data folder holds, by their path in the spec."""
     spec = job.spec.to_json()
+    mixture = spec["dataset"].pop("mixture", [])
     key = {f"dataset.{name}": value for name, value in spec["dataset"].items()}
+    for number, source in enumerate(mixture):
+        key |= {f"dataset.mixture[{number}].{name}": value for name, value in source.items()}
     key |= {f"model.{name}": value for name, value in spec["model"].items()}
     key |= {
         "training.sequenceLength": spec["training"]["sequenceLength"],
@@ -115,7 +126,9 @@ def fingerprints(job: JobFile, marker: Marker) -> dict[str, Any]:
     def part(prefix: str) -> str:
         return digest_of({name: entry for name, entry in marker.files.items() if name.startswith(prefix)})
 
-    training = job.spec.training
+    training, mixture = job.spec.training, job.spec.dataset.mixture
+    # the same files in other proportions are another order; a checkpoint of one source has no such entry
+    mixed = {"mixture": digest_of([source.to_json() for source in mixture])} if mixture else {}
     return {
         "data": digest_of([marker.files[TRAIN], marker.files[HELD_OUT]]),
         "tokenizer": part(TOKENIZER),
@@ -124,4 +137,5 @@ def fingerprints(job: JobFile, marker: Marker) -> dict[str, Any]:
         "globalBatchSize": training.global_batch_size,
         "seed": training.seed,
         "precision": str(training.precision),
+        **mixed,
     }

@@ -10,6 +10,7 @@ import torch
 import transformers
 
 from llmtrain_api import JobFile, Place, Precision, Results, Task
+from llmtrain_api.dataset import PYTHON_STDLIB
 
 from .. import log
 from ..attempt import Start
@@ -17,8 +18,7 @@ from ..batch import BatchPlan
 from ..checkpoint.manifest import WEIGHTS
 from ..checkpoint.ownership import uri_of
 from ..data.loader import held_out_passes, open_held_out
-from ..data.prepare import Ids
-from ..data.sources import PYTHON_STDLIB
+from ..data.rows import Ids
 from ..data.store import INITIAL, TOKENIZER, read_marker
 from ..errors import ConfigError
 from ..files import discard, read_json, sync_tree, write_json
@@ -53,7 +53,8 @@ def export(job: JobFile, start: Start) -> Results:
     again = _compare(job, model, open_held_out(output.data), marker.eos, trained["loss"])
     sample = None
     if task is Task.CAUSAL:
-        sample = generate(model, tokenizer, "def " if job.spec.dataset.name == PYTHON_STDLIB else "")[:4096]
+        code = PYTHON_STDLIB in (source.name for source in job.spec.dataset.sources)
+        sample = generate(model, tokenizer, "def " if code else "")[:4096]
     sync_tree(folder)
     if output.export.exists():
         output.export.rename(start.fence.folder / f"old-{NAME}")

@@ -1,0 +1,148 @@
+"""``spec.dataset``: one source of text, or a mixture of several."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from .base import Rule, RuledModel
+from .forms import FILE_URI, PVC_URI, matches
+from .shares import LONGEST, TOLERANCE, errors, parts
+
+PYTHON_STDLIB = "builtin://python-stdlib"
+RANDOM_TOKENS = "builtin://random-tokens"
+MAX_BYTES = 8_000_000
+
+NAME_FORM = rf"{PYTHON_STDLIB}|{RANDOM_TOKENS}|{PVC_URI}|{FILE_URI}"
+NAME_FIX = f"use {PYTHON_STDLIB}, {RANDOM_TOKENS}, pvc://CLAIM/FOLDER or file:///FOLDER"
+
+MaxBytes = Annotated[int, Field(ge=10_000, le=1 << 40, description="Read at most so many bytes of text.")]
+
+
+class SourceSpec(RuledModel):
+    """One source of a mixture."""
+
+    name: str = Field(max_length=512, description="As dataset.name; not builtin://random-tokens.")
+    weight: float = Field(
+        gt=0,
+        le=1_000_000,
+        description="Its share of the training sequences, relative to the other weights.",
+    )
+    max_bytes: MaxBytes = MAX_BYTES
+
+    rules: ClassVar[tuple[Rule, ...]] = (matches("name", ".name", NAME_FORM, NAME_FIX),)
+
+
+def _one_kind(dataset: DatasetSpec) -> str | None:
+    if dataset.name is not None and dataset.mixture is not None:
+        return "both name and mixture are set; keep one of them"
+    if dataset.name is None and dataset.mixture is None:
+        return "is required; set it, or mixture for several sources"
+    return None
+
+
+def _no_noise(dataset: DatasetSpec) -> str | None:
+    if RANDOM_TOKENS not in (source.name for source in dataset.mixture or ()):
+        return None
+    return f"{RANDOM_TOKENS} cannot be mixed: it has no text that a tokenizer could learn from; remove it"
+
+
+def _distinct(dataset: DatasetSpec) -> str | None:
+    names = [source.name.rstrip("/") for source in dataset.mixture or ()]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    return None if twice is None else f"{twice} is named twice; name it once, with the sum of weights"
+
+
+def _own_limits(dataset: DatasetSpec) -> str | None:
+    if dataset.mixture is None or dataset.max_bytes == MAX_BYTES:
+        return None
+    return f"maxBytes {dataset.max_bytes} beside mixture has no effect; give it to each source of the mixture"
+
+
+def _shares(dataset: DatasetSpec) -> str | None:
+    weights, wrong = dataset.weights, errors(dataset.weights)
+    worst = wrong.index(max(wrong))
+    if wrong[worst] <= TOLERANCE:
+        return None
+    source, counts = dataset.sources[worst], dataset.parts
+    asked, got = weights[worst] / sum(weights), counts[worst] / sum(counts)
+    return (
+        f"weight {source.weight:g} of {source.name} is {100 * asked:.3g} % of the sum, but would come to "
+        f"{100 * got:.3g} %, as the order counts in at most {LONGEST} parts; raise it, or remove the source"
+    )
+
+
+class DatasetSpec(RuledModel):
+    """Where the text comes from: ``name``, or ``mixture`` for several sources."""
+
+    name: str | None = Field(
+        default=None,
+        max_length=512,
+        description=(
+            "builtin://python-stdlib (the Python sources in the image), builtin://random-tokens (noise, for "
+            "checks), pvc://CLAIM/FOLDER or file:///FOLDER with .txt, .md, .py or .jsonl files. Set this or "
+            "mixture."
+        ),
+    )
+    mixture: list[SourceSpec] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        description="Several sources. Each one's samples come once in each epoch of that source.",
+    )
+    max_bytes: MaxBytes = MAX_BYTES
+    held_out_fraction: float = Field(
+        default=0.05, gt=0, le=0.5, description="Share of the documents that is kept for evaluation only."
+    )
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "has(self.name) != has(self.mixture)",
+            ".name",
+            "set name, or mixture for several sources; not both",
+            _one_kind,
+        ),
+        matches("name", ".name", NAME_FORM, NAME_FIX, optional=True),
+        Rule(
+            f"!has(self.mixture) || self.mixture.all(s, s.name != '{RANDOM_TOKENS}')",
+            ".mixture",
+            f"{RANDOM_TOKENS} cannot be mixed: it has no text that a tokenizer could learn from; remove it",
+            _no_noise,
+        ),
+        Rule(
+            "!has(self.mixture) || self.mixture.all(a, self.mixture.exists_one(b, a.name == b.name))",
+            ".mixture",
+            "a source is named twice; name it once, with the sum of weights",
+            _distinct,
+        ),
+        Rule(
+            f"!has(self.mixture) || self.maxBytes == {MAX_BYTES}",
+            ".maxBytes",
+            "maxBytes beside mixture has no effect; give it to each source of the mixture",
+            _own_limits,
+        ),
+        Rule(None, ".mixture", "each weight must be a share that the order can keep", _shares),
+    )
+
+    @property
+    def sources(self) -> tuple[SourceSpec, ...]:
+        """What it is made of: those of the mixture, or the one."""
+        if self.mixture is not None:
+            return tuple(self.mixture)
+        return (SourceSpec(name=self.name or "", weight=1, max_bytes=self.max_bytes),)
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """Of each source."""
+        return tuple(source.weight for source in self.sources)
+
+    @property
+    def parts(self) -> tuple[int, ...]:
+        """Positions that each source gets in each block of the order."""
+        return parts(self.weights)
+
+    @property
+    def said(self) -> str:
+        """The names, for people."""
+        return ", ".join(source.name for source in self.sources)

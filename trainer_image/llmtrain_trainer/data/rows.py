@@ -1,0 +1,107 @@
+"""Documents to rows of fixed length, source after source, and which held-out rows are used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from llmtrain_api.shares import apportioned
+
+Ids = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What one source came to."""
+
+    documents: int
+    rows: int
+
+
+class SequenceWriter:
+    """Joins documents with an end token between them and writes them as rows of fixed length.
+
+    Attributes:
+        sources: what each source that has ended came to; their rows lie one after another.
+    """
+
+    def __init__(self, path: Path, length: int, dtype: str, eos: int) -> None:
+        self.path, self.length, self.dtype, self.eos = path, length, np.dtype(dtype), eos
+        self.sources: list[Written] = []
+        self._rows = self._documents = 0
+        self._rest: Ids = np.zeros(0, self.dtype)
+        self._file = path.open("wb")
+
+    @property
+    def rows(self) -> int:
+        """Rows of all sources that have ended."""
+        return sum(source.rows for source in self.sources)
+
+    @property
+    def documents(self) -> int:
+        """Documents of all sources that have ended."""
+        return sum(source.documents for source in self.sources)
+
+    def add(self, ids: Iterable[int] | Ids) -> None:
+        """Append one document."""
+        document = np.append(np.asarray(ids, np.int64), self.eos).astype(self.dtype)
+        joined = np.concatenate([self._rest, document])
+        whole = len(joined) // self.length * self.length
+        self._file.write(joined[:whole].tobytes())
+        self._rest = joined[whole:]
+        self._rows += whole // self.length
+        self._documents += 1
+
+    def end_source(self) -> None:
+        """End a source: no row has tokens of two. What does not fill a row is dropped."""
+        self.sources.append(Written(self._documents, self._rows))
+        self._rows = self._documents = 0
+        self._rest = self._rest[:0]
+
+    def close(self) -> Ids:
+        """Finish the file and map it."""
+        self._file.close()
+        if not self.rows:
+            return np.zeros((0, self.length), self.dtype)
+        return np.memmap(self.path, self.dtype, "r", shape=(self.rows, self.length))
+
+
+def held_out_counts(rows: Sequence[int], parts: Sequence[int], most: int) -> list[int]:
+    """How many held-out rows of each source are used: in proportion to the parts, at least 1 where there is
+    one.
+
+    As many as the source that runs out first allows: the loss over them is that of the mixture, not of its
+    longest source.
+
+    Args:
+        rows: held-out rows of each source.
+        parts: of each source in a block of the order.
+        most: rows in all at most, not below the number of sources.
+    """
+    present = [number for number, count in enumerate(rows) if count]
+    if not present:
+        return [0] * len(rows)
+    weights = [parts[number] for number in present]
+    allowed = min(rows[number] * sum(weights) // parts[number] for number in present)
+    total = max(min(most, allowed), len(present))
+    used = dict(zip(present, apportioned(weights, total), strict=True))
+    return [used.get(number, 0) for number in range(len(rows))]
+
+
+def spread(rows: Sequence[int], counts: Sequence[int]) -> npt.NDArray[np.int64]:
+    """Which rows are used: spread evenly over each source, so that they are not one document's.
+
+    Args:
+        rows: of each source; they lie one after another.
+        counts: how many of each.
+    """
+    first, chosen = 0, []
+    for all_rows, count in zip(rows, counts, strict=True):
+        chosen.append(first + np.linspace(0, all_rows - 1, count).astype(np.int64))
+        first += all_rows
+    return np.concatenate(chosen)
