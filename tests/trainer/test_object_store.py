@@ -20,6 +20,7 @@ from support.reader import perplexity_of
 from trainer.helpers import DEADLINE, Launch, alive, job
 
 from llmtrain_api import JobFile
+from llmtrain_trainer.objectstore.bucket import Bucket
 
 FOLDER = "team/run"
 STEPS = {"maxSteps": 40}
@@ -83,6 +84,19 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launch]:
         yield launch
     finally:
         launch.end()
+
+
+def test_an_object_is_created_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the ledger stands on, asked of a server."""
+    for name, value in store.server.environment.items():
+        monkeypatch.setenv(name, value)
+    one, other = (Bucket(f"s3://{Server.bucket}/once") for _ in range(2))
+    assert one.create("log/1.json", b"one")
+    assert not other.create("log/1.json", b"other")
+    assert other.read("log/1.json") == b"one"
+    assert other.sizes("log") == {"1.json": 3}
+    other.delete("log")
+    assert one.sizes("log") == {}
 
 
 @dataclass
