@@ -63,6 +63,13 @@ def test_first_sight_puts_the_attempt_on_record_and_creates_nothing_yet() -> Non
     assert decision.status.condition("Accepted").status == "True"  # type: ignore[union-attr]
 
 
+def test_the_micro_batch_is_what_a_rank_has() -> None:
+    asked = job(training={"maxSteps": 20, "globalBatchSize": 10, "microBatchSize": 8})
+    resolved = plan(seen(asked), T0).status.resolved
+    assert resolved is not None
+    assert (resolved.micro_batch, resolved.accumulation) == (5, 1)
+
+
 def test_then_everything_is_created_at_once_with_the_service_first() -> None:
     started = plan(seen(job()), T0).status
     decision = plan(seen(job(started)), T0)

@@ -247,7 +247,7 @@ def test_ranks_start_only_on_node_0s_word_for_this_attempt(tmp_path: Path) -> No
     claim(job(tmp_path))
     assert read_start(asked) is None
     fence = raise_fence(claim(asked), asked, "pod0")
-    said = Start(fence, Resume(5, Layout(data=4, zero=3), passed_over=(10,)), {"seed": 0})
+    said = Start(fence, Resume(5, Layout(data=4, zero=3)), {"seed": 0}, (10,))
     said.publish()
     assert read_start(asked) == said
     assert said.done == 5

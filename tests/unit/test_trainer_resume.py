@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 
 from llmtrain_api import JobFile, JobIdentity, JobSpec, Layout, Rendezvous
+from llmtrain_trainer.attempt import Start
+from llmtrain_trainer.checkpoint.fence import Fence
 from llmtrain_trainer.checkpoint.manifest import MANIFEST
 from llmtrain_trainer.checkpoint.resume import Resume, choose
 from llmtrain_trainer.errors import ConfigError
@@ -70,9 +73,17 @@ def test_a_torn_checkpoint_is_passed_over_and_told(tmp_path: Path) -> None:
     saved(tmp_path, 5)
     output = saved(tmp_path, 10)
     (output.step(10) / "file").write_text("weigh")
-    found = chosen(output)
-    assert found == Resume(5, FOUR, passed_over=(10,))
-    assert found.note(FOUR) == "passed over the torn checkpoint of step 10"
+    torn: list[int] = []
+    found = choose(output, job(), PRINTS, lambda step, _reason: torn.append(step))
+    assert (found, torn) == (Resume(5, FOUR), [10])
+    fence = Fence(output, "uid", 1, "pod")
+    told = Start(fence, found, PRINTS, tuple(torn))
+    assert told.note(FOUR) == "passed over the torn checkpoint of step 10"
+    assert told.note(TWO).startswith("from layout dp4 zero1 to dp2 zero1; passed over")
+    nothing = Start(fence, None, PRINTS, (10, 5))
+    assert nothing.note(FOUR).endswith("of step 10, 5, and there is no other: training begins anew")
+    assert Start.from_word(fence, json.loads(json.dumps(told.word()))) == told
+    assert Start(fence, None, PRINTS).note(FOUR) == ""
 
 
 def test_only_weights_are_taken_from_another_jobs_checkpoint_when_asked(tmp_path: Path) -> None:

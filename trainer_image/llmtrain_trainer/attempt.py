@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from llmtrain_api import JobFile
+from llmtrain_api import JobFile, Layout
 
 from .checkpoint.fence import Fence
 from .checkpoint.ownership import candidates
@@ -22,11 +22,13 @@ class Start:
         fence: the attempt's right to write.
         resume: the checkpoint to load, and how; None = the step-0 model.
         fingerprints: of data, tokenizer, model and batch.
+        torn: newer checkpoints, passed over as they were torn.
     """
 
     fence: Fence
     resume: Resume | None
     fingerprints: dict[str, Any]
+    torn: tuple[int, ...] = ()
 
     @property
     def output(self) -> Output:
@@ -38,13 +40,29 @@ class Start:
         """Optimizer steps done when it starts."""
         return self.resume.step if self.resume else 0
 
+    def note(self, layout: Layout) -> str:
+        """What is not usual about the start, for people; empty when nothing is."""
+        said = [self.resume.note(layout)] if self.resume else []
+        if self.torn:
+            steps = ", ".join(str(step) for step in self.torn)
+            none = "" if self.resume else ", and there is no other: training begins anew"
+            said.append(f"passed over the torn checkpoint of step {steps}{none}")
+        return "; ".join(text for text in said if text)
+
+    def word(self) -> dict[str, Any]:
+        """All of it but the fence, for JSON."""
+        resume = self.resume.to_json() if self.resume else None
+        return {"resume": resume, "fingerprints": self.fingerprints, "torn": list(self.torn)}
+
+    @classmethod
+    def from_word(cls, fence: Fence, raw: dict[str, Any]) -> Start:
+        """Of `word`."""
+        resume = Resume.from_json(raw["resume"]) if raw["resume"] else None
+        return cls(fence, resume, raw["fingerprints"], tuple(raw["torn"]))
+
     def publish(self) -> None:
         """Let the ranks start."""
-        resume = self.resume.to_json() if self.resume else None
-        write_json(
-            self.output.ready(self.fence.attempt),
-            {**self.fence.to_json(), "resume": resume, "fingerprints": self.fingerprints},
-        )
+        write_json(self.output.ready(self.fence.attempt), {**self.fence.to_json(), **self.word()})
 
 
 def publish_failure(output: Output, job: JobFile, message: str) -> None:
@@ -69,6 +87,5 @@ def read_start(job: JobFile) -> Start | None:
         if "error" in raw:
             raise NodeZeroFailed(raw["error"])
         fence = Fence(output, job.job.uid, job.attempt, raw["holder"])
-        resume = Resume.from_json(raw["resume"]) if raw["resume"] else None
-        return Start(fence, resume, raw["fingerprints"])
+        return Start.from_word(fence, raw)
     return None

@@ -91,18 +91,28 @@ class Launcher:
             marker = self._data(fence)
             self.home.keep_data(fence)
             prints = fingerprints(self.job, marker)
-            resume = self.home.choose(fence, prints, _say_skipped)
-            if resume:
-                note = resume.note(self.job.spec.layout)
-                log.get().info(
-                    "going on from a checkpoint", step=resume.step, **({"note": note} if note else {})
-                )
-            start = Start(fence, resume, prints)
+            start = self._choose(fence, prints)
             self.home.announce(start)
             return start
         except (ConfigError, Failed) as error:
             self.home.announce_failure(str(error))
             raise
+
+    def _choose(self, fence: Fence, prints: dict[str, Any]) -> Start:
+        torn: list[int] = []
+
+        def pass_over(step: int, reason: str) -> None:
+            torn.append(step)
+            log.get().warning("checkpoint is torn and passed over", step=step, reason=reason)
+
+        resume = self.home.choose(fence, prints, pass_over)
+        start = Start(fence, resume, prints, tuple(torn))
+        note = start.note(self.job.spec.layout)
+        if resume:
+            log.get().info("going on from a checkpoint", step=resume.step, **({"note": note} if note else {}))
+        elif note:
+            log.get().warning("no checkpoint to go on from", note=note)
+        return start
 
     def _data(self, fence: Fence) -> Marker:
         """The data of an earlier attempt, or new ones: into the attempt's folder, then one rename."""
@@ -200,10 +210,6 @@ class Launcher:
             checkpoint_step=committed[0] if committed else None,
             **fields,
         )
-
-
-def _say_skipped(step: int, reason: str) -> None:
-    log.get().warning("checkpoint is torn and passed over", step=step, reason=reason)
 
 
 def launch(path: str) -> int:

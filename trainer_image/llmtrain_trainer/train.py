@@ -107,7 +107,7 @@ class Training:
             folder = self.shelf.bring(done)
             load(self.engine, folder, resume)
             self.course.restore(course_of(folder))
-        self.progress.resumed(done, resume.note(self.engine.layout) if resume else "")
+        self.progress.resumed(done, self.start.note(self.engine.layout))
         if not resume and self.course.policy is OnSpike.REWIND:
             self.saves.first(self.losses)
         return done

@@ -52,11 +52,13 @@ def resolve(spec: JobSpec, image: str) -> Resolved:
     accumulation = ceil(global batch / (micro-batch x data-parallel ranks)); slots left over carry no label.
     """
     training, layout = spec.training, spec.layout
+    # a rank's share may be less than a micro-batch
+    micro = min(training.micro_batch_size, ceil(training.global_batch_size / layout.data))
     return Resolved(
         image=spec.image or image,
         world_size=spec.world_size,
         layout=f"{layout} {training.precision.value} ({layout.why})",
-        micro_batch=training.micro_batch_size,
-        accumulation=ceil(training.global_batch_size / (training.micro_batch_size * layout.data)),
+        micro_batch=micro,
+        accumulation=ceil(training.global_batch_size / (micro * layout.data)),
         global_batch=training.global_batch_size,
     )

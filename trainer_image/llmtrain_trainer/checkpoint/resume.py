@@ -20,13 +20,11 @@ class Resume:
         step: optimizer steps done in it.
         layout: that it was written in.
         weights_only: whether the optimizer starts anew.
-        passed_over: newer checkpoints that were torn.
     """
 
     step: int
     layout: Layout
     weights_only: bool = False
-    passed_over: tuple[int, ...] = ()
 
     def as_saved(self, layout: Layout) -> bool:
         """Whether each rank finds its own state as it was saved: DeepSpeed's own load, bit-equal."""
@@ -39,9 +37,6 @@ class Resume:
             said.append(f"from layout {self.layout} to {layout}")
         if self.weights_only:
             said.append("weights only, the optimizer starts anew")
-        if self.passed_over:
-            steps = ", ".join(str(step) for step in self.passed_over)
-            said.append(f"passed over the torn checkpoint of step {steps}")
         return "; ".join(said)
 
     def to_json(self) -> dict[str, Any]:
@@ -51,7 +46,7 @@ class Resume:
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Resume:
         """Of `to_json`."""
-        return cls(raw["step"], Layout(**raw["layout"]), raw["weights_only"], tuple(raw["passed_over"]))
+        return cls(raw["step"], Layout(**raw["layout"]), raw["weights_only"])
 
 
 def choose(
@@ -71,17 +66,11 @@ def choose(
     Raises:
         ConfigError: the checkpoint belongs to other data, another model or another batch.
     """
-    torn: list[int] = []
-
-    def pass_over(step: int, reason: str) -> None:
-        torn.append(step)
-        say(step, reason)
-
-    found = newest_good(output, pass_over)
+    found = newest_good(output, say)
     if found is None:
         return None
     step, manifest = found
     foreign = manifest.get("jobUid") != job.job.uid
     weights_only = foreign and job.spec.checkpoint.resume_from is ResumeFrom.WEIGHTS
     require_same(manifest, fingerprints, weights_only=weights_only)
-    return Resume(step, layout_of(manifest), weights_only, tuple(torn))
+    return Resume(step, layout_of(manifest), weights_only)

@@ -127,22 +127,18 @@ class ObjectStore:
 
     def choose(self, fence: Fence, fingerprints: dict[str, Any], say: Say) -> Resume | None:
         """See `Home`. Downloads the newest step that is whole."""
-        torn = []
         for step in self.kept.newest.committed:
             log.get().info("downloading a checkpoint", step=step, store=self.kept.bucket.url)
             reason = bring(self.kept.bucket, self.kept.newest.steps[str(step)], fence, step)
             if reason is None:
                 break
-            torn.append(step)
             say(step, reason)
-        found = choose(fence.output, self.job, fingerprints, say)
-        return Resume(**{**vars(found), "passed_over": (*torn, *found.passed_over)}) if found else None
+        return choose(fence.output, self.job, fingerprints, say)
 
     def announce(self, start: Start) -> None:
         """See `Home`."""
         start.publish()
-        resume = start.resume.to_json() if start.resume else None
-        word = {"attempt": self.job.attempt, "resume": resume, "fingerprints": start.fingerprints}
+        word = {"attempt": self.job.attempt, **start.word()}
         self.kept.append(record.by(start.fence, "ready", ready=word))
 
     def announce_failure(self, message: str) -> None:
@@ -169,12 +165,11 @@ class ObjectStore:
             raise NodeZeroFailed(word["error"])
         fence = raise_fence(output, self.job, now.holder)
         self.bring_data(fence)
-        resume = Resume.from_json(word["resume"]) if word["resume"] else None
-        if resume:
-            reason = bring(self.kept.bucket, now.steps[str(resume.step)], fence, resume.step)
+        start = Start.from_word(fence, word)
+        if start.resume:
+            reason = bring(self.kept.bucket, now.steps[str(start.done)], fence, start.done)
             if reason:
-                raise OSError(f"step {resume.step}, which node 0 goes on from, cannot be read here: {reason}")
-        start = Start(fence, resume, word["fingerprints"])
+                raise OSError(f"step {start.done}, which node 0 goes on from, cannot be read here: {reason}")
         start.publish()
         return start
 
