@@ -85,10 +85,12 @@ class Knife:
                 mine = self._next()
                 if mine and self.moment == "before":
                     self._cut(kind)
-                done = real(*arguments, **more)
-                self.seen(name, path_of(*arguments, **more))
-                if mine:
-                    self._cut(kind)
+                try:
+                    done = real(*arguments, **more)
+                    self.seen(name, path_of(*arguments, **more))
+                finally:  # one that is refused is an operation, too
+                    if mine:
+                        self._cut(kind)
                 return done
 
         setattr(module, name, counted)

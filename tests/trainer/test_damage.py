@@ -120,13 +120,13 @@ def test_retention_does_not_count_what_is_torn(tmp_path: Path) -> None:
     """A newer torn step, and a torn one between, push out neither the new one nor the good one before."""
     files = saver(start(tmp_path))
     for step in (10, 15, 20):
-        files.keep = 3
+        files.shelf.keep = 3
         assert save(files, step, background=False) is None
     output = files.fence.output
     for step in (15, 20):
         cut(output.step(step) / "state" / MODEL)
     for keep, kept in ((2, {10, 17}), (1, {17})):
-        files.keep = keep
+        files.shelf.keep = keep
         shutil.rmtree(output.step(17), ignore_errors=True)
         assert save(files, 17, background=False) is None
         good = {step for step in output.committed() if content_is_whole(output.step(step), step)}

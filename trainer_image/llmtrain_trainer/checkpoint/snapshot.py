@@ -187,7 +187,8 @@ class SnapshotEngine(TorchCheckpointEngine):  # type: ignore[misc]
             self._write(*held.pop(0))
 
     def _write(self, state: Any, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)  # DeepSpeed makes it on one node only
+        if not path.parent.is_dir():  # DeepSpeed makes it on one node only
+            path.parent.mkdir(parents=True, exist_ok=True)
         self.entries[str(path.relative_to(self.folder))] = write_state(state, path)
 
     def commit(self, info: CheckpointCommitInfo) -> bool:
