@@ -56,6 +56,7 @@ def rank_main(row: Row, kind: str, clipping: float, model: Path, out: Path) -> N
     length = Length(len(rows), training.global_batch_size, STEPS, None)
     batches = Batches(rows, plan, length, training.seed, encoder(spec, EOS))
     engine, _ = build(model, spec, place, plan, STEPS, sgd if kind == "sgd" else patient_adamw)
+    assert engine.raw.module.training  # or no activation would be checkpointed
     found: dict[str, Any] = {"losses": [], "norms": [], "gradients": {}, "place": place}
     for step in range(STEPS):
         passes = batches.at(step, place, ranks.device)

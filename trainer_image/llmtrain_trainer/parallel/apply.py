@@ -73,6 +73,7 @@ def build(
         return PipelineEngine(engine, layout, place, plan, loss), built
     with sharded_from_the_start(layout, spec.training.precision, plan.micro):
         model = load(folder, spec.model.task, torch.float32, checkpointing=checkpointing)
+    model.train()  # it is loaded for evaluation, in which no activation is checkpointed
     named = list(model.named_parameters())
     if layout.tensor > 1:
         shapes = {name: tuple(p.shape) for name, p in named}
