@@ -31,6 +31,7 @@ from .gang import Failed, Gang, Stop, run_stage
 from .output import Output
 from .telemetry.report import Reporter
 from .termination import write_termination
+from .toolchain import require_compiler
 from .worker import read_job
 
 READY_DEADLINE = 3600.0
@@ -90,6 +91,8 @@ class Launcher:
     def _prepare(self, fence: Fence) -> Start:
         """Node 0: everything that must be there before a rank starts."""
         try:
+            if self.job.spec.training.compile:
+                require_compiler()
             marker = self._data(fence)
             prints = fingerprints(self.job, marker)
             resume = choose(fence.output, self.job, prints, _say_skipped)
