@@ -2,7 +2,8 @@
 
 `make layouts` writes the table: each row was trained for five steps of SGD and five of AdamW and compared
 with one fp64 process. Rows spread their options, so a layout is allowed when each pair of the family and its
-kind with a stage, a packing, a checkpointing and a precision has a row that is equal.
+kind with a stage, a packing, a checkpointing and a precision has a row that is equal. Compiled layers are
+other code: only compiled rows speak for them.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Asked:
     packing: str
     checkpointing: bool
     precision: str
+    compiled: bool = False
 
 
 @cache
@@ -43,7 +45,9 @@ def refusal(asked: Asked, rows: Iterable[dict[str, Any]] | None = None) -> str |
         asked: the layout and its options.
         rows: of the table.
     """
-    known = [row for row in (table() if rows is None else rows) if row["family"] == asked.family]
+    everything = table() if rows is None else rows
+    same_code = [row for row in everything if compiled(row) == asked.compiled]
+    known = [row for row in same_code if row["family"] == asked.family]
     equal = [row for row in known if row["verdict"] == "equal"]
     kind = asked.layout.kind
     if kind == "one" and asked.layout.zero:
@@ -60,6 +64,8 @@ def refusal(asked: Asked, rows: Iterable[dict[str, Any]] | None = None) -> str |
         ("packing", asked.packing, "packing"),
         ("checkpointing", asked.checkpointing, "activationCheckpointing"),
     )
+    if not equal:
+        return f"{asked.family} is not proven equal to one process in any layout"
     for field, value, name in pairs:
         if not any(row[field] == value for row in mine):
             proven = sorted({f"{row['layout']} {field} {row[field]}" for row in equal})
@@ -73,9 +79,24 @@ def refusal(asked: Asked, rows: Iterable[dict[str, Any]] | None = None) -> str |
     return None
 
 
-def families(kind: str) -> list[str]:
-    """Families that may be cut so, by ``tp``, ``pp`` or ``sp``."""
-    return sorted({row["family"] for row in table() if row["verdict"] == "equal" and row["layout"] == kind})
+def families(kind: str, *, compile_layers: bool = False) -> list[str]:
+    """Families that may be cut so, by ``dp``, ``tp``, ``pp`` or ``sp``, with compiled layers or without."""
+    cut = [row for row in table() if _equal(row) and row["layout"] == kind]
+    return sorted({row["family"] for row in cut if compiled(row) == compile_layers})
+
+
+def stages(*, compile_layers: bool = False) -> list[int]:
+    """ZeRO stages that are proven for any family, with compiled layers or without."""
+    return sorted({row["zero"] for row in table() if _equal(row) and compiled(row) == compile_layers})
+
+
+def compiled(row: dict[str, Any]) -> bool:
+    """Whether a row's layers were compiled; told only where they were."""
+    return bool(row.get("compiled"))
+
+
+def _equal(row: dict[str, Any]) -> bool:
+    return bool(row["verdict"] == "equal")
 
 
 def _same_kind(one: str, other: str) -> bool:

@@ -8,7 +8,7 @@ from .base import Rule
 from .fit import too_large
 from .model import Task
 from .optimization import JOB_RULES
-from .proven import Asked, families, refusal
+from .proven import Asked, families, refusal, stages
 from .training import Packing
 
 if TYPE_CHECKING:
@@ -103,17 +103,40 @@ def _proven(spec: JobSpec) -> str | None:
     return refusal(Asked(spec.model.family, spec.layout, *options))
 
 
+def _compiled(spec: JobSpec) -> str | None:
+    how = spec.training
+    if not how.compile:
+        return None
+    options = (how.packing, how.activation_checkpointing, how.precision)
+    why = refusal(Asked(spec.model.family, spec.layout, *options, compiled=True))
+    return f"compiled layers: {why}; or set compile to false" if why else None
+
+
+WAYS = {"tensor": "tp", "pipeline": "pp", "sequence": "sp"}
+
+
+def _family_cel(kind: str, *, compile_layers: bool = False) -> str:
+    """Whether the model's family is proven in a kind of layout."""
+    names = [f"builtin://tiny-{name}" for name in families(kind, compile_layers=compile_layers)]
+    return f"(self.model.name + (self.model.tiedEmbeddings ? '-tied' : '')) in {names}"
+
+
 def _proven_cel() -> str:
     """The part of `_proven` that CEL can say: which family may be cut how, and in one way at a time."""
-    family = "(self.model.name + (self.model.tiedEmbeddings ? '-tied' : ''))"
-    ways = {"tensor": "tp", "pipeline": "pp", "sequence": "sp"}
-    allowed = [
-        f"(self.parallelism.{way} == 1 || {family} in "
-        f"{[f'builtin://tiny-{name}' for name in families(kind)]})"
-        for way, kind in ways.items()
-    ]
-    used = " + ".join(f"(self.parallelism.{way} > 1 ? 1 : 0)" for way in ways)
+    allowed = [f"(self.parallelism.{way} == 1 || {_family_cel(kind)})" for way, kind in WAYS.items()]
+    used = " + ".join(f"(self.parallelism.{way} > 1 ? 1 : 0)" for way in WAYS)
     return " && ".join([*allowed, f"{used} <= 1"])
+
+
+def _compiled_cel() -> str:
+    """The part of `_compiled` that CEL can say: which family may be compiled, how cut, in which stage."""
+    cut = [
+        f"(self.parallelism.{way} == 1 || {_family_cel(kind, compile_layers=True)})"
+        for way, kind in WAYS.items()
+    ]
+    stage = f"(!has(self.training.zeroStage) || self.training.zeroStage in {stages(compile_layers=True)})"
+    allowed = [_family_cel("dp", compile_layers=True), *cut, stage]
+    return f"!self.training.compile || ({' && '.join(allowed)})"
 
 
 def _evaluates_each_source(spec: JobSpec) -> str | None:
@@ -206,6 +229,14 @@ RULES: tuple[Rule, ...] = (
         "this family is not proven equal to one process when it is cut like this; use one of tensor, "
         "pipeline and sequence, with a Llama or Qwen model (tensor also with BERT), or none",
         _proven,
+        proof=True,
+    ),
+    Rule(
+        _compiled_cel(),
+        ".training.compile",
+        "compiled layers of this family are not proven equal to one process, or not when it is cut like "
+        "this or with this zeroStage; set compile to false",
+        _compiled,
         proof=True,
     ),
     # the last: it counts on all that is above

@@ -62,6 +62,10 @@ class TrainingSpec(RuledModel):
     activation_checkpointing: bool = Field(
         default=False, description="Compute activations again in the backward pass instead of keeping them."
     )
+    compile: bool = Field(
+        default=False,
+        description="Compile each transformer layer (torch.compile). The first step takes minutes longer.",
+    )
     packing: Packing = Field(
         default=Packing.CONCAT,
         description="concat: documents of one row see each other; documents: they do not (decoder-only).",

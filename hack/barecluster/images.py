@@ -75,6 +75,7 @@ def _build_words(name: str, store: Store, config: Path, wheels: Path | None) -> 
         "--pull-never",
         "--format=oci",
         f"--build-arg=BASE_IMAGE={base_image.TAG}",
+        "--build-arg=COMPILER=",  # 250 MB from Debian's archive, which need not be reachable from a build
         *volumes,
         f"--tag={TAGS[name]}",
         f"--file={_DOCKERFILES[name]}",

@@ -6,6 +6,7 @@ what the ranks saw in FOLDER for `trainer/test_resume_layouts.py` to judge.
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from dataclasses import dataclass
@@ -35,16 +36,24 @@ class Life:
     Attributes:
         layouts: of its attempts, one after the other; all but the last end by kill -9.
         weights_only: each attempt is a job of its own that takes only the weights of the one before.
+        compiled: numbers of the attempts whose layers are compiled.
     """
 
     layouts: tuple[Layout, ...]
     family: str = "llama"
     precision: str = "fp32"
     weights_only: bool = False
+    compiled: tuple[int, ...] = ()
 
     def row(self, attempt: int) -> Row:
         """What an attempt computes."""
-        return Row(self.family, self.layouts[attempt], 4, precision=self.precision)
+        return Row(
+            self.family,
+            self.layouts[attempt],
+            4,
+            precision=self.precision,
+            compiled=attempt in self.compiled,
+        )
 
     @property
     def undisturbed(self) -> Life:
@@ -58,7 +67,10 @@ class Life:
     def __str__(self) -> str:
         layouts = " - ".join(str(layout) for layout in self.layouts)
         weights = " weights" if self.weights_only else ""
-        return f"{self.family} {self.precision} {layouts}{weights}".replace(" ", "_")
+        compiled = f" compiled {self.compiled}" if self.compiled else ""
+        return re.sub(
+            r"[^a-z0-9+-]+", "_", f"{self.family} {self.precision} {layouts}{weights}{compiled}"
+        ).strip("_")
 
 
 SAME = [
@@ -77,6 +89,7 @@ SAME = [
 OTHER = [
     Life((FOUR, TWO, FOUR)),
     Life((FOUR, THREE)),
+    Life((TWO, TWO, TWO), compiled=(0, 2)),
     Life((TENSOR, ONE, TENSOR)),
     Life((TWO, Layout(data=2, zero=2), Layout(data=2, zero=3), TWO)),
     Life((Layout(data=3, zero=3), Layout(data=2, zero=2), Layout(data=4, zero=3))),

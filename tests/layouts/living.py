@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
 from layouts.rows import GLOBAL_BATCH, LENGTH, VOCAB, Row
-from layouts.worker import EOS
+from layouts.worker import EOS, share_compiled
 
 from llmtrain_api import IfExists, JobFile, JobIdentity, Place, Rendezvous, ResumeFrom
 from llmtrain_trainer import distributed
@@ -65,6 +65,7 @@ def job_of(row: Row, attempt: int, output: Path, *, weights_only: bool) -> JobFi
 
 def rank_main(job: JobFile, row: Row, until: int, dies: bool, model: Path, out: Path) -> None:
     """Train to a step, save it, and perhaps be killed in the step that follows."""
+    share_compiled(out)
     ranks, start = distributed.join(), read_start(job)
     assert start is not None
     spec, layout = job.spec, row.layout

@@ -162,6 +162,10 @@ def _schedule_is_a_step_ahead(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(apply, "schedule", ahead)
 
 
+def _layers_are_not_compiled(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(apply, "compile_layers", lambda _model: None)
+
+
 ZERO1, ZERO3, TP2 = Layout(data=2), Layout(data=2, zero=3), Layout(tensor=2)
 PP2, SP2, SP2_ZERO3 = Layout(pipeline=2), Layout(sequence=2), Layout(sequence=2, zero=3)
 
@@ -186,6 +190,7 @@ MUTANTS: dict[str, tuple[Patch, Row]] = {
         Row("llama", ZERO1),
     ),
     "schedule is a step ahead": (_schedule_is_a_step_ahead, Row("gpt2", ZERO1)),
+    "layers are not compiled": (_layers_are_not_compiled, Row("llama", ZERO1, compiled=True)),
     "first token of a document is asked of the one before": (
         lambda patch: patch.setattr(CausalLM, "encode", _without_mask),
         Row("llama", ZERO1, packing="documents"),

@@ -20,8 +20,8 @@ REQUIRED = required()
 
 
 def identity(row: Row) -> dict[str, Any]:
-    """What `proven.json` knows a row by."""
-    return {
+    """What `proven.json` knows a row by. Whether it is compiled is told only where it is."""
+    told = {
         "family": row.family,
         "layout": row.layout.kind,
         "zero": row.layout.zero,
@@ -31,11 +31,13 @@ def identity(row: Row) -> dict[str, Any]:
         "checkpointing": row.checkpointing,
         "precision": row.precision,
     }
+    return told | ({"compiled": True} if row.compiled else {})
 
 
 def key(found: dict[str, Any]) -> tuple[Any, ...]:
     """An entry's identity, whatever its verdict."""
-    return tuple(value for name, value in found.items() if name in identity(REQUIRED[0]))
+    names = (*identity(REQUIRED[0]), "compiled")
+    return tuple(found.get(name) for name in names)
 
 
 def entry(proof: Proof, reason: str | None) -> dict[str, Any]:

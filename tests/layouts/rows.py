@@ -1,12 +1,12 @@
 """Which layouts are proven or refused.
 
 Families x ZeRO stages, tensor, pipeline and sequence parallelism, alone and with data parallelism. Options
-(accumulation, checkpointing, packing) are spread so that each pair occurs.
+(accumulation, checkpointing, packing) are spread so that each pair occurs. Compiled layers: `compiled`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -42,6 +42,7 @@ class Row:
     checkpointing: bool = False
     packing: str = "concat"
     precision: str = "fp32"
+    compiled: bool = False
 
     def spec(self, *, clipping: float) -> JobSpec:
         """The job that asks for this, with its cut unvalidated."""
@@ -73,6 +74,7 @@ class Row:
                 "zero_stage": cut.zero,
                 "packing": Packing(self.packing),
                 "precision": Precision(self.precision),
+                "compile": self.compiled,
             }
         )
         parts = ParallelismSpec(tensor=cut.tensor, pipeline=cut.pipeline, sequence=cut.sequence)
@@ -88,6 +90,7 @@ class Row:
     def __str__(self) -> str:
         options = [f"accumulation {self.accumulation}"]
         options += ["checkpointing"] if self.checkpointing else []
+        options += ["compiled"] if self.compiled else []
         options += ["documents"] if self.packing == "documents" else []
         options += [self.precision] if self.precision != "fp32" else []
         return f"{self.family} {self.layout} ({', '.join(options)})"
@@ -123,7 +126,23 @@ def required() -> list[Row]:
     cut16 = [Layout(tensor=2), Layout(pipeline=2), Layout(sequence=2, zero=2), Layout(sequence=2, zero=3)]
     found += [Row(family, layout, 4, precision="bf16") for family, layout in product(FAMILIES, bf16)]
     found += [Row(family, layout, 4, precision="bf16") for family, layout in product(CUT, cut16)]
-    return found
+    return found + compiled()
+
+
+def compiled() -> list[Row]:
+    """Rows with compiled layers: those of Llama in every way, and the others where most jobs are."""
+    found: list[Row] = []
+    usual = [*(Layout(data=2, zero=zero) for zero in (1, 2)), Layout(zero=0)]
+    for family in (*DECODERS, "bert"):
+        found += _spread(family, usual, packs=True)
+        found += [Row(family, layout, 4, precision="bf16") for layout in usual[:1]]
+    found += _spread("llama", [Layout(tensor=2)], packs=True)
+    found += _spread("llama", [Layout(pipeline=2)], packs=True)
+    # not with checkpointing: that cuts code with Ulysses' collectives in it
+    found += [Row("llama", Layout(sequence=2), accumulation) for accumulation in (1, 4)]
+    cut16 = [Layout(tensor=2), Layout(pipeline=2), Layout(sequence=2, zero=2)]
+    found += [Row("llama", layout, 4, precision="bf16") for layout in cut16]
+    return [replace(row, compiled=True) for row in found]
 
 
 REFUSED: dict[Row, str] = {
@@ -139,6 +158,9 @@ REFUSED: dict[Row, str] = {
     },
     Row("llama", Layout(sequence=2), packing="documents"): "Ulysses drops the mask between documents",
     Row("llama", Layout(pipeline=2, zero=2)): "DeepSpeed has no pipeline with ZeRO 2 or 3",
+    Row(
+        "llama", Layout(data=2, zero=3), compiled=True
+    ): "DeepSpeed's hooks at each weight cut compiled code into pieces, too many to compile in a deep model",
     Row("llama", Layout(tensor=2, pipeline=2)): "AutoTP does not cut a pipeline's stages",
 }
 """Rows that are tried and go wrong, and why nobody may ask for them."""
@@ -146,17 +168,24 @@ REFUSED: dict[Row, str] = {
 
 def quick() -> list[Row]:
     """A part of the required rows in which each family, kind, stage and option occurs with each kind."""
-    found, seen = [], set[tuple[str, ...]]()
+    found, seen = [], set[tuple[str, str]]()
     for row in required():
-        kind = row.layout.kind
-        pairs = {
-            (row.family, kind.removesuffix("+dp")),
-            (kind, f"zero{row.layout.zero}"),
-            (kind, row.packing),
-            (kind.removesuffix("+dp"), row.precision),
-            (f"accumulation {row.accumulation}", f"checkpointing {row.checkpointing}"),
-        }
+        pairs = _pairs(row)
         if not pairs <= seen:
             seen |= pairs
             found.append(row)
     return found
+
+
+def _pairs(row: Row) -> set[tuple[str, str]]:
+    kind = row.layout.kind
+    if row.compiled:
+        # one with most in it: each compiles for half a minute
+        return {("compiled", "documents")} if row.checkpointing and row.packing == "documents" else set()
+    return {
+        (row.family, kind.removesuffix("+dp")),
+        (kind, f"zero{row.layout.zero}"),
+        (kind, row.packing),
+        (kind.removesuffix("+dp"), row.precision),
+        (f"accumulation {row.accumulation}", f"checkpointing {row.checkpointing}"),
+    }

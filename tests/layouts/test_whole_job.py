@@ -6,6 +6,7 @@ The export compares itself: a folder that computes another loss than the trained
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,22 @@ JOBS: dict[str, dict[str, Any]] = {
     "BERT": {"model": BERT},
     "T5, checkpointing": {"model": T5, "training": {"activationCheckpointing": True}},
 }
+
+
+def test_compiling_is_told_and_timed_and_nothing_cuts_the_code(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Tensor parallelism has collectives in its layers. One piece of code, forward and backward, for both."""
+    changes: dict[str, Any] = {"parallelism": {"tensor": 2}, "training": {"compile": True}}
+    output = run(small_job(tmp_path, **changes), tmp_path).output
+    said = capfd.readouterr().out
+    assert said.index("engine built") < said.index("compiling the layers") < said.index("layers compiled")
+    assert re.search(r"layers compiled\s+compilations=2 seconds=\d", said), said
+    assert "compiled too often" not in said
+    rows = (output.logs(0) / "metrics.jsonl").read_text().splitlines()
+    first, second = (json.loads(line) for line in rows[:2])
+    assert first["phases"]["compile"] > first["seconds"]  # the step's own time is without it
+    assert second["phases"].get("compile", 0) == 0
 
 
 @pytest.mark.parametrize("name", JOBS)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from layouts.bed import fork_each, gang
+from layouts.worker import share_compiled
 from trainer.helpers import job
 
 from llmtrain_api import JobFile
@@ -55,6 +56,7 @@ def train(asked: JobFile, begun: Start) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     marker = read_marker(begun.output.data)
     assert marker is not None
+    share_compiled(begun.output.root)
     ranks = distributed.join()
     Training(asked, begun, ranks, marker, Startup()).run(StopRequest())
     distributed.leave()

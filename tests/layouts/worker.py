@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ def sgd(groups: Iterable[dict[str, Any]], training: TrainingSpec) -> torch.optim
 
 def rank_main(row: Row, kind: str, clipping: float, model: Path, out: Path) -> None:
     """Train and save what this rank saw."""
+    share_compiled(out)
     ranks = distributed.join()
     loss.CHUNK = 7 * VOCAB  # so that the loss of a pass has several chunks, the last one smaller
     spec = row.spec(clipping=clipping)
@@ -56,6 +58,8 @@ def rank_main(row: Row, kind: str, clipping: float, model: Path, out: Path) -> N
     length = Length(len(rows), training.global_batch_size, STEPS, None)
     batches = Batches(rows, plan, length, training.seed, encoder(spec, EOS))
     engine, _ = build(model, spec, place, plan, STEPS, sgd if kind == "sgd" else patient_adamw)
+    assert engine.raw.module.training  # or no activation would be checkpointed
+    engine.watch = distributed.stopwatch(ranks)  # as a job does: what it wraps must not end in compiled code
     found: dict[str, Any] = {"losses": [], "norms": [], "gradients": {}, "place": place}
     for step in range(STEPS):
         passes = batches.at(step, place, ranks.device)
@@ -69,9 +73,22 @@ def rank_main(row: Row, kind: str, clipping: float, model: Path, out: Path) -> N
         found["losses"] += distributed.total(ranks, float(own) / labels)
         found["norms"].append(engine.gradient_norm)
     found["held_out"], _ = distributed.total(ranks, *engine.loss_sum(passes))
+    found["compiled"] = compiled_code() if row.compiled else None
     found["weights"] = {name: weight(p).detach().clone() for name, p in engine.named_parameters()}
     torch.save(found, out / f"rank-{ranks.rank}.pt")
     distributed.leave()
+
+
+def share_compiled(folder: Path) -> None:
+    """Have ranks find what others compiled, and compile alone: a pool of compilers would outlive them."""
+    os.environ.update(TORCHINDUCTOR_CACHE_DIR=str(folder / "inductor"), TORCHINDUCTOR_COMPILE_THREADS="1")
+
+
+def compiled_code() -> dict[str, int]:
+    """What was compiled, and where compiled code was cut."""
+    from torch._dynamo.utils import counters  # loads the compiler
+
+    return {"compiled": counters["frames"]["ok"], "cuts": sum(counters["graph_break"].values())}
 
 
 def weight(parameter: torch.nn.Parameter) -> torch.Tensor:

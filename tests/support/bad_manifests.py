@@ -95,6 +95,17 @@ BAD: dict[str, Bad] = {
         "spec.training.precision",
         "use bf16",
     ),
+    "compiled T5": Bad(
+        manifest(model={"name": "builtin://tiny-t5"}, training={"compile": True}),
+        "spec.training.compile",
+        "set compile to false",
+    ),
+    "compiled pieces": Bad(
+        manifest(training={"compile": True, "zeroStage": 3}),
+        "spec.training.compile",
+        "DeepSpeed's hooks",
+        "zeroStage",
+    ),
     "decaySteps without wsd": Bad(
         manifest(training={"decaySteps": 10}), "spec.training.decaySteps", "use wsd"
     ),

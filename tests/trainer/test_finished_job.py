@@ -50,10 +50,11 @@ def test_every_rank_has_a_log_and_rank_0_is_on_the_pods_output(finished: Launch)
     assert len((logs / "metrics.jsonl").read_text().splitlines()) == 200
 
 
-def test_decay_is_for_matrices_only(finished: Launch) -> None:
+def test_the_engine_is_told_and_decay_is_for_matrices_only(finished: Launch) -> None:
     [built] = [json.loads(x) for x in finished.text().splitlines() if '"engine built"' in x]
     norms = 32 * (2 * 2 + 1)
     assert built["decayed"] == built["parameters"] - norms
+    assert (built["attention"], built["compiled_layers"]) == ("sdpa", 0)
 
 
 def test_the_operator_hears_stages_resume_commits_and_the_end(finished: Launch, operator: object) -> None:

@@ -20,6 +20,7 @@ from .files import read_json
 from .output import Output
 from .tail import Tail
 from .telemetry.bar import screen
+from .toolchain import private_cache
 
 POLL = 0.1
 TAIL = 2000
@@ -132,7 +133,9 @@ class Gang:
         """
         env = environment()
         cores = len(os.sched_getaffinity(0))
-        env.setdefault("OMP_NUM_THREADS", str(max(1, cores // self.job.spec.local_world_size)))
+        threads = max(1, cores // self.job.spec.local_world_size)
+        env.setdefault("OMP_NUM_THREADS", str(threads))
+        private_cache(env, self.job.scratch, threads)
         torchrun = process.start(self.command(), env, self.log)
         seen = screen()
         shown = Tail(self.output.rank_log(self.job.attempt, self.ranks[0]), seen.show)

@@ -30,6 +30,7 @@ from .output import Output
 from .storage import home_of
 from .telemetry.report import Reporter
 from .termination import write_termination
+from .toolchain import require_compiler
 from .worker import read_job
 
 READY_DEADLINE = 3600.0
@@ -87,6 +88,8 @@ class Launcher:
     def _prepare(self, fence: Fence) -> Start:
         """Node 0: everything that must be there before a rank starts."""
         try:
+            if self.job.spec.training.compile:
+                require_compiler()
             self.home.bring_data(fence)
             marker = self._data(fence)
             self.home.keep_data(fence)

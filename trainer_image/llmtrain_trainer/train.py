@@ -73,7 +73,8 @@ class Training:
         self.losses: dict[str, float | None] = {"trainLoss": None, "evalLoss": None}
         log.get().info("engine built", layout=str(layout), why=layout.why, dtype=str(training.precision),
                        accumulation=self.plan.accumulation, micro=self.plan.micro,
-                       parameters=built.parameters, decayed=built.decayed)  # fmt: skip
+                       parameters=built.parameters, decayed=built.decayed, attention=built.attention,
+                       compiled_layers=built.compiled)  # fmt: skip
 
     def run(self, stop: StopRequest) -> None:
         """Train to the end, or until all ranks agree to stop."""

@@ -18,6 +18,7 @@ from ..models.build import load
 from ..models.stages import whole_name
 from ..optimizer import adamw, parameter_groups, size_of
 from ..schedules import schedule
+from .compiled import attention_of, compile_layers, compiled_layers
 from .engine import Engine, deepspeed_config
 from .pipeline import PipelineEngine, StageLoss, build_stage
 from .sequence import SequenceEngine, register
@@ -31,15 +32,19 @@ Named = list[tuple[str, torch.nn.Parameter]]
 
 @dataclass(frozen=True)
 class Built:
-    """How many numbers this rank's part of the model has, ZeRO's sharding apart.
+    """What this rank's part of the model is, ZeRO's sharding apart.
 
     Attributes:
         parameters: trained numbers.
         decayed: those with weight decay.
+        attention: its implementation, as transformers names it.
+        compiled: layers that torch.compile compiles.
     """
 
     parameters: int
     decayed: int
+    attention: str
+    compiled: int
 
 
 def build(
@@ -50,7 +55,7 @@ def build(
     total_steps: int,
     make_optimizer: MakeOptimizer = adamw,
 ) -> tuple[Engine, Built]:
-    """Model, optimizer and engine of this rank, and how much they hold.
+    """Model, optimizer and engine of this rank, and what they are.
 
     Args:
         folder: initial weights as a Hugging Face folder.
@@ -73,6 +78,7 @@ def build(
         return PipelineEngine(engine, layout, place, plan, loss), built
     with sharded_from_the_start(layout, spec.training.precision, plan.micro):
         model = load(folder, spec.model.task, torch.float32, checkpointing=checkpointing)
+    model.train()  # it is loaded for evaluation, in which no activation is checkpointed
     named = list(model.named_parameters())
     if layout.tensor > 1:
         shapes = {name: tuple(p.shape) for name, p in named}
@@ -98,7 +104,10 @@ def _initialize(
 ) -> tuple[Any, Built]:
     training, layout = spec.training, spec.layout
     groups, decayed = parameter_groups(named, training.weight_decay)
-    built = Built(sum(size_of(p) for _, p in named), decayed)
+    if training.compile:
+        compile_layers(model)
+    sizes = sum(size_of(p) for _, p in named)
+    built = Built(sizes, decayed, attention_of(model), compiled_layers(model))
     share = schedule(training, total_steps)
     engine, *_ = deepspeed.initialize(
         model=model,

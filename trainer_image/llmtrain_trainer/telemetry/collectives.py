@@ -3,7 +3,8 @@
 DeepSpeed's own comms logger would wait for the GPU at every call, prints instead of counting, and misses
 point-to-point messages; so its one backend object is wrapped instead. What that cannot see: collectives that
 call torch.distributed directly (the checkpoint engine's, which count as checkpoint), and on a GPU what
-overlaps with computing; there a collective's time is known in measured steps only (see `phases`).
+overlaps with computing; there a collective's time is known in measured steps only (see `phases`). In compiled
+layers a collective is part of the code: a clock beside it would cut that into pieces.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
+
+import torch
 
 from .phases import Phase, Stopwatch
 
@@ -43,6 +46,8 @@ def time_collectives(backend: Any, watch: Stopwatch) -> None:
     def timed(collective: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(collective)
         def call(*arguments: Any, **named: Any) -> Any:
+            if torch.compiler.is_compiling():
+                return collective(*arguments, **named)
             with watch(Phase.COMMUNICATION):
                 work = collective(*arguments, **named)
             return TimedWork(work, watch) if hasattr(work, "wait") else work

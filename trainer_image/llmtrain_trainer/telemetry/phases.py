@@ -16,10 +16,12 @@ class Phase(StrEnum):
     """What a rank is busy with.
 
     Communication is time inside collectives and so also waiting for slower ranks. Checkpoint, evaluation and
-    start-up include theirs. A pipeline's schedule is one phase, forward_backward. Other is the loop itself.
+    start-up include theirs. A pipeline's schedule is one phase, forward_backward. Compile is torch.compile at
+    work. Other is the loop itself.
     """
 
     STARTUP = "startup"
+    COMPILE = "compile"
     DATA = "data"
     FORWARD = "forward"
     BACKWARD = "backward"
@@ -31,7 +33,7 @@ class Phase(StrEnum):
     OTHER = "other"
 
 
-WHOLE = frozenset({Phase.STARTUP, Phase.CHECKPOINT, Phase.EVALUATION})
+WHOLE = frozenset({Phase.STARTUP, Phase.COMPILE, Phase.CHECKPOINT, Phase.EVALUATION})
 """Phases that keep what happens inside them."""
 Seconds = Mapping[Phase, float]
 
@@ -50,7 +52,7 @@ class Lap:
 
     @property
     def training(self) -> float:
-        """Seconds of the step itself, without saves and evaluations since the one before."""
+        """Seconds of the step itself, without compiling, and saves and evaluations since the one before."""
         return sum(spent for phase, spent in self.seconds.items() if phase not in WHOLE)
 
 

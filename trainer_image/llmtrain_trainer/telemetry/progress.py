@@ -13,6 +13,7 @@ from .. import log
 from ..distributed import Ranks
 from ..evaluate.heldout import perplexity
 from ..flops import CONVENTION
+from .compilation import Compilation
 from .figures import Figures, StepResult, Workload
 from .metrics import REWOUND, JobSeries, RankSeries
 from .phases import Lap, Phase, Stopwatch, spread
@@ -107,6 +108,7 @@ class Progress:
         self._smooth: float | None = None
         self._sample: Lap | None = None
         self._first = True
+        self._compilation = Compilation(watch) if job.spec.training.compile else None
         self.own.serve(ranks.local_rank)
 
     def resumed(self, step: int, note: str = "") -> None:
@@ -135,6 +137,8 @@ class Progress:
             self.voice.stepped(result, figures)
         if self._first:
             self._first = False
+            if self._compilation:
+                self._compilation.first_step_done()
             self.startup.done("first_step")
             self.startup.say()
 
