@@ -8,7 +8,8 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,23 @@ from support.objectstore import Server, server
 from support.reader import perplexity_of
 from trainer.helpers import DEADLINE, Launch, alive, job
 
-from llmtrain_api import JobFile
+from llmtrain_api import JobFile, Layout
+from llmtrain_trainer.checkpoint.fence import raise_fence
+from llmtrain_trainer.checkpoint.ownership import claim_private
+from llmtrain_trainer.objectstore import record
 from llmtrain_trainer.objectstore.bucket import Bucket
+from llmtrain_trainer.objectstore.ledger import Ledger
+from llmtrain_trainer.output import Output
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # what DeepSpeed says at import
+    import torch
+    from saves.small import SmallEngine, content_is_whole, save
+
+    from llmtrain_trainer import distributed
+    from llmtrain_trainer.checkpoint.save import Checkpointer
+    from llmtrain_trainer.distributed import Ranks
+    from llmtrain_trainer.objectstore.shelf import ObjectShelf
 
 FOLDER = "team/run"
 STEPS = {"maxSteps": 40}
@@ -97,6 +113,63 @@ def test_an_object_is_created_once(store: Store, monkeypatch: pytest.MonkeyPatch
     assert other.sizes("log") == {"1.json": 3}
     other.delete("log")
     assert one.sizes("log") == {}
+
+
+@pytest.fixture
+def shelves(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], ObjectShelf]:
+    """Nodes of one attempt by their folder's name, each as its first rank sees the store."""
+    for name, value in store.server.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(distributed, "texts", lambda _ranks, own: [own])
+    asked, url = job(tmp_path / "unused"), f"s3://{Server.bucket}/{tmp_path.name}"
+
+    def shelf(node: str) -> ObjectShelf:
+        output, ledger = Output(tmp_path / node), Ledger(Bucket(url))
+        claim_private(output, asked)
+        fence = raise_fence(output, asked, "pod")
+        ledger.append(record.claim(asked))
+        ledger.append(record.fence(fence))
+        return ObjectShelf(ledger, fence, Ranks(0, 1, 0, torch.device("cpu")), 2)
+
+    return shelf
+
+
+def saver(shelf: ObjectShelf) -> Checkpointer:
+    return Checkpointer(shelf.fence, shelf.ranks, Layout(), {"seed": 0}, shelf)
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_going_back_within_an_attempt(shelves: Callable[[str], ObjectShelf], background: bool) -> None:
+    one, other = shelves("one"), shelves("other")
+    files = saver(one)
+    for step in (5, 10, 15):
+        assert save(files, step, background=background, whole=step == 15) is None
+    assert one.fence.output.committed() == [], "the store has them"
+    assert one.ledger.read().committed == [15, 10]
+    assert one.newest() == 15
+    assert content_is_whole(one.bring(15), 15)
+    assert content_is_whole(other.bring(15), 15)
+    one.bucket.delete(f"{one.ledger.newest.steps['15']}/state")
+    one.clear(one.fence.folder / "nothing")
+    assert one.newest() == 10, "what a rank of this node has read before is gone with the next save"
+    assert content_is_whole(other.bring(10), 10)
+    with pytest.raises(OSError, match="step 15: "):
+        shelves("third").bring(15)
+
+
+def test_a_step_that_is_saved_once_more_takes_the_place_of_the_first(
+    shelves: Callable[[str], ObjectShelf],
+) -> None:
+    shelf = shelves("one")
+    files = saver(shelf)
+    assert save(files, 5, background=True) is None
+    first = shelf.ledger.read().steps["5"]
+    assert not files.start(SmallEngine(5), 5, 5, {}).written  # type: ignore[arg-type,union-attr]
+    assert save(files, 5, background=False, whole=True) is None
+    second = shelf.ledger.read().steps["5"]
+    assert first != second
+    assert shelf.bucket.sizes(first) == {}
+    assert "weights/model.safetensors.index.json" in shelf.bucket.sizes(second)
 
 
 @dataclass

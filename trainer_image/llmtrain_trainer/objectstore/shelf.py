@@ -91,9 +91,10 @@ class ObjectShelf:
 
     def _bring(self, step: int) -> str | None:
         try:
-            return bring(self.bucket, self.ledger.read().steps[str(step)], self.fence, step)
+            reason = bring(self.bucket, self.ledger.read().steps[str(step)], self.fence, step)
         except (OSError, KeyError) as error:
-            return f"step {step}: {error}"
+            reason = str(error)
+        return f"step {step}: {reason}" if reason else None
 
     def refusal(self, step: int, error: OSError) -> str:
         """See `Shelf`."""
