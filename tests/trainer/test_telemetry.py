@@ -143,7 +143,7 @@ def test_only_steps_after_a_save_or_an_evaluation_have_those_phases(finished: La
     # a save is begun in the step after; that it is committed is agreed on a few steps later
     saves = [row["step"] for row in found if "checkpoint" in row["phases"]]
     assert {51, 101, 151} <= set(saves)
-    assert 3 < len(saves) <= 9
+    assert 3 < len(saves) <= 30  # a few steps pass while the disk writes: how many is up to both
     assert [row["step"] for row in found if "evaluation" in row["phases"]] == [101]
     assert all(row["mfu"] is None for row in found)
     assert all(row["model_flops_per_second"] > 0 for row in found)
