@@ -291,6 +291,7 @@ def test_a_store_that_goes_away_fails_the_attempt_with_its_name(tmp_path: Path) 
     with server() as running:
         gone = Store(running, tmp_path)
         try:
+            running.environment["AWS_MAX_ATTEMPTS"] = "1"  # each with a pause that doubles
             [launch] = gone.start(nodes=1, processesPerNode=2, training={"maxSteps": 100_000})
             launch.until(lambda: gone.record()["steps"], "a checkpoint")
             running.kill()
