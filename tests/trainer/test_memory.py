@@ -28,17 +28,24 @@ LENGTH, BATCH = 64, 2
 
 @pytest.mark.timeout(900)
 def test_ranks_hold_what_the_estimate_says(tmp_path: Path) -> None:
+    """What is off is measured once more: seldom, a rank still has the file of its weights mapped."""
     found = _measured(tmp_path)
     failed = [one for one in found if "error" in one]
     assert not failed, failed[0]["error"]
     assert len({one["row"] for one in found}) >= 20
-    wrong = [one for one in found if abs(one["estimate"] / one["held"] - 1) > TOLERANCE]
-    assert not wrong, wrong
+    wrong = _wrong(found)
+    again = [one for row in sorted({one["row"] for one in wrong}) for one in _measured(tmp_path, row)]
+    assert len(again) >= len(wrong)
+    assert not _wrong(again), (wrong, again)
 
 
-def _measured(folder: Path) -> list[dict[str, Any]]:
+def _wrong(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [one for one in found if "error" in one or abs(one["estimate"] / one["held"] - 1) > TOLERANCE]
+
+
+def _measured(folder: Path, row: str = "") -> list[dict[str, Any]]:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "layouts.held"],
+        [sys.executable, "-W", "ignore", "-m", "layouts.held", "-k", row],
         env=environment(TMPDIR=str(folder)),
         capture_output=True,
         text=True,
