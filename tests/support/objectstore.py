@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import fsspec
+from trainer.helpers import free_port
 
 _SERVE = """
 import sys
@@ -60,9 +61,7 @@ class Server:
 @contextmanager
 def server() -> Iterator[Server]:
     """A server until the block ends."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = int(sock.getsockname()[1])
+    port = free_port()
     command = [sys.executable, "-W", "ignore", "-c", _SERVE, str(port)]
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ)
