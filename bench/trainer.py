@@ -28,14 +28,13 @@ os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
 
 import numpy as np
 import torch
+from bench.contestants import CONTESTANTS, EOS, SAMPLES, WITH_DEEPSPEED, Race
 
 from llmtrain_api import JobSpec
-from llmtrain_api.parameters import parameter_count
+from llmtrain_api.estimate.parameters import parameter_count
 from llmtrain_trainer import distributed
 from llmtrain_trainer.distributed import Ranks
 from llmtrain_trainer.models.build import write_initial
-
-from .contestants import CONTESTANTS, EOS, SAMPLES, WITH_DEEPSPEED, Race
 
 FORK = multiprocessing.get_context("fork")
 BASE = "plain PyTorch"

@@ -1,14 +1,24 @@
 """The contract of ``llmtrain.dev/v1alpha1``: the only definition of a field, for every other part."""
 
-from .base import ApiModel, Rule, Time, to_rfc3339
-from .dataset import DatasetSpec, SourceSpec
 from .errors import explain
 from .job import InvalidJob, Job, Metadata, parse_manifest, parse_spec
-from .layout import Layout, Place
-from .model import BuiltinModel, ModelSpec, Task
-from .optimization import EarlyStoppingSpec, OnSpike, Schedule
-from .spec import CheckpointSpec, IfExists, JobSpec, ParallelismSpec, ResumeFrom
-from .status import (
+from .layouts.layout import Layout, Place
+from .messages import (
+    JobFile,
+    JobIdentity,
+    Outcome,
+    ProgressReport,
+    Rendezvous,
+    ReportTarget,
+    Stage,
+    TerminationMessage,
+)
+from .schema.base import ApiModel, Rule, Time, to_rfc3339
+from .schema.dataset import DatasetSpec, SourceSpec
+from .schema.model import BuiltinModel, ModelSpec, Task
+from .schema.optimization import EarlyStoppingSpec, OnSpike, Schedule
+from .schema.spec import CheckpointSpec, IfExists, JobSpec, ParallelismSpec, ResumeFrom
+from .schema.status import (
     Attempt,
     Checkpoint,
     Condition,
@@ -23,17 +33,7 @@ from .status import (
     Waiting,
     Workers,
 )
-from .training import Packing, Precision, TrainingSpec
-from .wire import (
-    JobFile,
-    JobIdentity,
-    Outcome,
-    ProgressReport,
-    Rendezvous,
-    ReportTarget,
-    Stage,
-    TerminationMessage,
-)
+from .schema.training import Packing, Precision, TrainingSpec
 
 __all__ = [
     "ApiModel",

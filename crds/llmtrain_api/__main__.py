@@ -6,8 +6,8 @@ from pathlib import Path
 
 import yaml
 
-from .crd import custom_resource_definition
-from .layouts_page import page
+from .generate.crd import custom_resource_definition
+from .generate.layouts_page import page
 from .names import CRD_NAME, GROUP, PLURAL
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from .base import ApiModel, Time
 from .errors import explain
 from .names import API_VERSION, KIND
-from .spec import JobSpec
-from .status import JobStatus
+from .schema.base import ApiModel, Time
+from .schema.spec import JobSpec
+from .schema.status import JobStatus
 
 MAX_NAME = 52
 """Pods are ``{job}-{attempt}-{rank}`` and a pod's host name has at most 63 characters."""

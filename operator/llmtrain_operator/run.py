@@ -17,10 +17,10 @@ from .kube.http import HttpApi, find_cluster
 from .kube.reflector import PodReflector
 from .kube.store import PodStore
 from .metrics import OperatorMetrics
-from .report.auth import TokenAuthenticator
-from .report.book import ReportBook
-from .report.server import ReportServer
-from .report.tls import ensure_authority, server_context
+from .progress.auth import TokenAuthenticator
+from .progress.latest import ReportBook
+from .progress.server import ReportServer
+from .progress.tls import ensure_authority, server_context
 from .serve import Servers, background
 from .settings import Settings
 from .types import PlanSettings, Pod

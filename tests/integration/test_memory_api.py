@@ -15,7 +15,7 @@ from support.jobs import manifest
 from llmtrain_api.names import PLURAL
 from llmtrain_operator.kube.api import ApiError, ClusterApi, Object
 from llmtrain_operator.kube.http import ClusterAddress, HttpApi
-from llmtrain_operator.local.memory import MemoryApi
+from llmtrain_operator.local.memory_api import MemoryApi
 
 SELECTOR = "app=conformance"
 Answers = list[tuple[str, Any]]

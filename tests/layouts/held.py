@@ -1,6 +1,6 @@
 """What ranks really hold in memory: every tensor's storage, after a backward pass and before the update.
 
-``python -m layouts.held`` prints a line of JSON a row, with what `llmtrain_api.memory` says of each rank.
+``python -m layouts.held`` prints a line of JSON a row, beside the figures of `llmtrain_api.estimate.memory`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import torch
 from layouts.bed import fork_each, gang
 from layouts.rows import FAMILIES
 
-from llmtrain_api import JobSpec, Layout, ParallelismSpec, memory
+from llmtrain_api import JobSpec, Layout, ParallelismSpec
+from llmtrain_api.estimate import memory
 from llmtrain_trainer import distributed
 from llmtrain_trainer.batch import BatchPlan
 from llmtrain_trainer.data.loader import encoded

@@ -1,4 +1,4 @@
-"""``make layouts``: prove every row, print the table, write ``crds/llmtrain_api/proven.json``."""
+"""``make layouts``: prove every row, print the table, write ``proven.json``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from layouts.proof import Bench, Proof
 from layouts.rows import REFUSED, Row, quick, required
 
-from llmtrain_api.proven import TABLE
+from llmtrain_api.layouts.proven import TABLE
 
 REQUIRED = required()
 

@@ -11,7 +11,7 @@ from itertools import product
 from typing import Any
 
 from llmtrain_api import JobSpec, Layout, Packing, ParallelismSpec, Precision
-from llmtrain_api.base import PROVING
+from llmtrain_api.schema.base import PROVING
 
 VOCAB, LENGTH, STEPS, SAMPLES = 320, 32, 5, 11
 SIZES: dict[str, Any] = {"hiddenSize": 32, "numLayers": 2, "numHeads": 4, "vocabSize": VOCAB}

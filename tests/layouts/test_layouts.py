@@ -14,7 +14,7 @@ from layouts.prove import TABLE, identity, key, line
 from layouts.rows import FAMILIES, REFUSED, Row, quick, required
 
 from llmtrain_api import InvalidJob, Layout, parse_spec
-from llmtrain_api.proven import Asked, refusal
+from llmtrain_api.layouts.proven import Asked, refusal
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -11,7 +11,7 @@ from typing import Any
 from simulation.story import Story
 
 from llmtrain_operator.kube.api import ApiError, Listing, Object, WatchEvent
-from llmtrain_operator.local.memory import MemoryApi
+from llmtrain_operator.local.memory_api import MemoryApi
 
 CALL_FAULTS = ("lag", "conflict", "conflict", "throttled", "server-error", "answer-lost", "timeout")
 WATCH_FAULTS = (

@@ -9,7 +9,7 @@ from simulation.story import Story
 
 from llmtrain_api.names import LABEL_ATTEMPT, LABEL_JOB_UID, LABEL_RANK, PLURAL
 from llmtrain_operator.kube.api import Object
-from llmtrain_operator.local.memory import MemoryApi
+from llmtrain_operator.local.memory_api import MemoryApi
 
 Created = tuple[str, int, int]
 """(job UID, attempt, rank)."""

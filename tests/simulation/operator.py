@@ -14,8 +14,8 @@ from llmtrain_operator.engine.reconcile import KnownJobs, Reconciler
 from llmtrain_operator.engine.workqueue import WorkQueue
 from llmtrain_operator.kube.reflector import PodReflector
 from llmtrain_operator.kube.store import PodStore
-from llmtrain_operator.local.intake import JobIntake
-from llmtrain_operator.report.book import ReportBook
+from llmtrain_operator.local.job_watch import JobIntake
+from llmtrain_operator.progress.latest import ReportBook
 from llmtrain_operator.types import Pod
 
 

@@ -15,9 +15,9 @@ import torch
 from support.children import environment
 
 from llmtrain_api import JobSpec, Layout
-from llmtrain_api.activations import block_bytes
-from llmtrain_api.memory import of_stage
-from llmtrain_api.parameters import parameter_count
+from llmtrain_api.estimate.activations import block_bytes
+from llmtrain_api.estimate.memory import of_stage
+from llmtrain_api.estimate.parameters import parameter_count
 from llmtrain_trainer.loss import token_loss_sum
 from llmtrain_trainer.models.build import HEADS, configuration
 

@@ -12,8 +12,8 @@ from support.jobs import manifest
 
 from llmtrain_api import InvalidJob, JobSpec, JobStatus, parse_manifest, parse_spec
 from llmtrain_api.__main__ import PAGE, TARGETS, render
-from llmtrain_api.crd import custom_resource_definition, structural
-from llmtrain_api.layouts_page import page
+from llmtrain_api.generate.crd import custom_resource_definition, structural
+from llmtrain_api.generate.layouts_page import page
 
 ROOT = Path(__file__).resolve().parents[2]
 

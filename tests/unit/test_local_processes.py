@@ -15,9 +15,9 @@ from typing import Any
 
 import orjson
 
-from llmtrain_operator.local.memory import MemoryApi
-from llmtrain_operator.local.processes import Ground, Kubelet
-from llmtrain_operator.local.tokens import PodTokens
+from llmtrain_operator.local.kubelet.kubelet import Ground, Kubelet
+from llmtrain_operator.local.kubelet.tokens import PodTokens
+from llmtrain_operator.local.memory_api import MemoryApi
 
 DEADLINE = 20.0
 

@@ -24,10 +24,10 @@ from llmtrain_api import (
     parse_manifest,
 )
 from llmtrain_operator.local.__main__ import main
-from llmtrain_operator.local.fit import Wishes, fitted, said
-from llmtrain_operator.local.keep import Busy, Keep, KeptApi, output_folder, owned
-from llmtrain_operator.local.run import Refused, decide
+from llmtrain_operator.local.command import Refused, decide
 from llmtrain_operator.local.runner import Work, interrupted
+from llmtrain_operator.local.saved_jobs import Busy, Keep, KeptApi, output_folder, owned
+from llmtrain_operator.local.scale_down import Wishes, fitted, said
 
 
 def test_the_gang_is_made_to_fit() -> None:

@@ -21,7 +21,7 @@ from llmtrain_api import (
     Waiting,
     Workers,
 )
-from llmtrain_operator.local import texts
+from llmtrain_operator.local import console_text
 from llmtrain_operator.local.table import Table
 from llmtrain_operator.plan.status import progress_texts
 
@@ -69,7 +69,7 @@ def table(*, live: bool, width: int = 200) -> tuple[Table, io.StringIO]:
 
 
 def test_the_row_is_that_of_kubectl_get() -> None:
-    assert dict(zip(texts.COLUMNS, texts.row(with_status(), None, later(58)), strict=True)) == {
+    assert dict(zip(console_text.COLUMNS, console_text.row(with_status(), None, later(58)), strict=True)) == {
         "NAME": "tiny",
         "PHASE": "Running",
         "NODES": "2/2",
@@ -81,43 +81,43 @@ def test_the_row_is_that_of_kubectl_get() -> None:
         "RESTARTS": "0",
         "AGE": "58s",
     }
-    newer = texts.row(with_status(), at_step(130), later(58))
-    assert newer[texts.COLUMNS.index("STEP")] == "130/200", "a report is newer than the record"
+    newer = console_text.row(with_status(), at_step(130), later(58))
+    assert newer[console_text.COLUMNS.index("STEP")] == "130/200", "a report is newer than the record"
 
 
 def test_cells_stand_under_their_columns() -> None:
-    header, line = texts.aligned(texts.row(with_status(), None, later(58)))
+    header, line = console_text.aligned(console_text.row(with_status(), None, later(58)))
     for column, text in (("PHASE", "Running"), ("STEP", "120/200"), ("RESTARTS", "0"), ("AGE", "58s")):
         assert line.index(text, header.index(column)) == header.index(column)
 
 
 def test_a_restart_is_told_with_class_reason_and_hint_and_where_it_goes_on() -> None:
-    told = texts.news(with_status().status, restarting().status)
+    told = console_text.news(with_status().status, restarting().status)
     assert told == [
         "Restarting: Unknown: rank 1 was killed by signal 9; attempt 1 begins (raise resources.memory)"
     ]
     resumed = [Attempt(number=0, started_at=T0), Attempt(number=1, started_at=T0, resumed_step=50)]
     going = restarting().status.model_copy(update={"attempts": resumed})
-    assert texts.news(restarting().status, going) == ["Resumed: attempt 1 goes on from step 50"]
-    assert texts.news(going, going) == []
+    assert console_text.news(restarting().status, going) == ["Resumed: attempt 1 goes on from step 50"]
+    assert console_text.news(going, going) == []
     noted = [resumed[0], resumed[1].model_copy(update={"resumed_note": "from layout dp4 zero1 to dp2 zero1"})]
     going = going.model_copy(update={"attempts": noted})
-    assert texts.news(restarting().status, going) == [
+    assert console_text.news(restarting().status, going) == [
         "Resumed: attempt 1 goes on from step 50 (from layout dp4 zero1 to dp2 zero1)"
     ]
 
 
 def test_checkpoints_and_waiting_are_told_once() -> None:
     saved = with_status(checkpoint=Checkpoint(step=50)).status
-    assert texts.news(with_status().status, saved) == ["Checkpoint: step 50 is committed"]
+    assert console_text.news(with_status().status, saved) == ["Checkpoint: step 50 is committed"]
     waits = with_status(waiting=Waiting(reason="QuotaExceeded", message="no")).status
-    assert texts.news(with_status().status, waits) == ["Waiting: QuotaExceeded: no"]
+    assert console_text.news(with_status().status, waits) == ["Waiting: QuotaExceeded: no"]
     usual = with_status(waiting=Waiting(reason="OldPodsTerminating", message="2")).status
-    assert texts.news(with_status().status, usual) == []
+    assert console_text.news(with_status().status, usual) == []
 
 
 def test_a_failure_is_explained_with_hint_log_and_place() -> None:
-    told = texts.failed(KILLED, [Path("/runs/x/logs")])
+    told = console_text.failed(KILLED, [Path("/runs/x/logs")])
     assert told[0] == "failed: Unknown: rank 1 was killed by signal 9"
     assert "  where   rank 1, exit code -9" in told
     assert "  hint    raise resources.memory" in told
@@ -130,7 +130,7 @@ def test_the_end_tells_what_was_learnt_and_where_it_lies() -> None:
     results = Results(
         steps=200, eval_loss=4.1, perplexity=60.34, unigram_entropy=5.2, sample="def f():\n  pass"
     )
-    told = "\n".join(texts.succeeded(results, Path("/runs/x"), 75))
+    told = "\n".join(console_text.succeeded(results, Path("/runs/x"), 75))
     assert "done in 1m15s: 200 steps" in told
     assert "held-out loss     4.100 nat a token, perplexity 60.34" in told
     assert "unigram entropy   5.200 nat a token, so 1.100 was learnt" in told
@@ -141,11 +141,11 @@ def test_the_end_tells_what_was_learnt_and_where_it_lies() -> None:
 
 def test_a_stop_tells_the_step_and_the_command() -> None:
     saved = with_status(checkpoint=Checkpoint(step=50)).status
-    assert texts.stopped(saved, "make try") == [
+    assert console_text.stopped(saved, "make try") == [
         "stopped; step 50 is saved. To go on, run the same command again:",
         "  make try",
     ]
-    assert "nothing was saved" in texts.stopped(with_status().status, "make try")[0]
+    assert "nothing was saved" in console_text.stopped(with_status().status, "make try")[0]
 
 
 def test_a_file_gets_plain_lines_and_none_twice() -> None:

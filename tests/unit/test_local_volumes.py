@@ -10,11 +10,11 @@ import pytest
 from support.jobs import SETTINGS, T0, job, seen
 
 from llmtrain_api import JobFile
-from llmtrain_operator.build.config import config_map
-from llmtrain_operator.build.pod import pod as build_pod
-from llmtrain_operator.local import volumes
-from llmtrain_operator.local.machine import accelerators, gpus, inherited
-from llmtrain_operator.local.volumes import Places
+from llmtrain_operator.local.kubelet import volumes
+from llmtrain_operator.local.kubelet.gpus import accelerators, gpus, inherited
+from llmtrain_operator.local.kubelet.volumes import Places
+from llmtrain_operator.manifests.config import config_map
+from llmtrain_operator.manifests.pod import pod as build_pod
 from llmtrain_operator.plan.situation import look
 
 PLACES = Places(claims=Path("/home/me/runs"), private=Path("/home/me/pods/a"))

@@ -11,9 +11,9 @@ import yaml
 from support.jobs import manifest
 
 from llmtrain_api import InvalidJob, JobSpec, parse_spec
-from llmtrain_api.fit import limit, quantity
-from llmtrain_api.memory import estimate
-from llmtrain_operator.plan.lifecycle import resolve
+from llmtrain_api.estimate.memory import estimate
+from llmtrain_api.estimate.zero_stage import limit, quantity
+from llmtrain_operator.plan.begin import resolve
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("**/*.yaml"))
 SEVEN_BILLION = {
@@ -43,7 +43,7 @@ def large(nodes: int = 2, gpus: int = 8, memory: str = "80Gi", **training: Any) 
 
 def test_seven_billion_parameters_are_counted_as_llama_2_has_them() -> None:
     # published: 6,738,415,616
-    from llmtrain_api.parameters import parameter_count
+    from llmtrain_api.estimate.parameters import parameter_count
 
     assert parameter_count(large().model, 128) == 6_738_415_616
 

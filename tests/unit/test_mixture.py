@@ -11,7 +11,7 @@ from support.bad_manifests import BOOKS, STDLIB, mixed
 from support.jobs import manifest
 
 from llmtrain_api import InvalidJob, JobSpec, parse_manifest
-from llmtrain_api.shares import BLOCK, LONGEST, TOLERANCE, apportioned, errors, parts
+from llmtrain_api.schema.mixture_shares import BLOCK, LONGEST, TOLERANCE, apportioned, errors, parts
 
 
 def spec(*sources: dict[str, object]) -> JobSpec:

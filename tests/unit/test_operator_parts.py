@@ -15,22 +15,22 @@ from support.jobs import SETTINGS, T0, UID, job, later, pod, report, seen
 
 from llmtrain_api import JobFile, JobStatus, Phase, Progress
 from llmtrain_api.names import TOKEN_AUDIENCE
-from llmtrain_operator.build.config import config_map
-from llmtrain_operator.build.pod import pod as build_pod
-from llmtrain_operator.build.service import service
-from llmtrain_operator.build.storage import locate
 from llmtrain_operator.engine.apply import as_refusal
 from llmtrain_operator.engine.events import events_between
-from llmtrain_operator.engine.patch import merge_patch
+from llmtrain_operator.engine.merge_patch import merge_patch
 from llmtrain_operator.engine.workqueue import WorkQueue
 from llmtrain_operator.kube.api import ApiError
 from llmtrain_operator.kube.pods import decode_pod
 from llmtrain_operator.kube.store import PodStore
+from llmtrain_operator.manifests.config import config_map
+from llmtrain_operator.manifests.pod import pod as build_pod
+from llmtrain_operator.manifests.service import service
+from llmtrain_operator.manifests.volumes import locate
 from llmtrain_operator.metrics import job_values
 from llmtrain_operator.plan.situation import look
-from llmtrain_operator.report.auth import POD_UID, TokenAuthenticator
-from llmtrain_operator.report.book import ReportBook
-from llmtrain_operator.report.tls import new_authority, new_leaf, server_context
+from llmtrain_operator.progress.auth import POD_UID, TokenAuthenticator
+from llmtrain_operator.progress.latest import ReportBook
+from llmtrain_operator.progress.tls import new_authority, new_leaf, server_context
 from llmtrain_operator.settings import parse
 from llmtrain_operator.types import RefusalKind
 

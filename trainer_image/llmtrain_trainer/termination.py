@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from llmtrain_api import TerminationMessage
+from llmtrain_api.messages import TERMINATION_LIMIT
 from llmtrain_api.names import ENV_TERMINATION_LOG, TERMINATION_LOG
-from llmtrain_api.wire import TERMINATION_LIMIT
 
 _LONGEST = {"message": 1024, "hint": 512, "logTail": 2048}
 

@@ -15,7 +15,7 @@ from ..kube.api import ApiError, ClusterApi, Object
 from ..kube.pods import decode_pod
 from ..kube.store import PodStore
 from ..types import Action, Create, DeletePod, Refusal, RefusalKind
-from .patch import merge_patch
+from .merge_patch import merge_patch
 
 log = structlog.get_logger()
 

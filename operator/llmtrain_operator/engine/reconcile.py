@@ -16,7 +16,7 @@ from llmtrain_api.names import PLURAL
 from ..kube.api import ApiError, ClusterApi
 from ..kube.store import PodStore
 from ..plan import plan
-from ..report.book import ReportBook
+from ..progress.latest import ReportBook
 from ..types import Create, Observed, Plan, PlanSettings, Refusal
 from .apply import Applier
 from .events import events_between, post

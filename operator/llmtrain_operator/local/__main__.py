@@ -8,8 +8,8 @@ import shlex
 import sys
 from pathlib import Path
 
-from .fit import Wishes
-from .run import Request, run
+from .command import Request, run
+from .scale_down import Wishes
 
 ENV_COMMAND = "LLMTRAIN_COMMAND"
 """What a person types to get here, where a script stands between."""

@@ -13,26 +13,26 @@ import orjson
 from llmtrain_api import Job, Phase, Progress
 from llmtrain_api.names import PLURAL
 
-from ..build.storage import output_location
 from ..engine.reconcile import KnownJobs, Reconciler
 from ..engine.workqueue import WorkQueue
 from ..kube.api import Object
 from ..kube.pods import decode_pod
 from ..kube.reflector import PodReflector
 from ..kube.store import PodStore
+from ..manifests.volumes import output_location
 from ..plan.status import progress_of
-from ..report.book import ReportBook
-from ..report.server import ReportServer
-from ..report.tls import ensure_authority, server_context
+from ..progress.latest import ReportBook
+from ..progress.server import ReportServer
+from ..progress.tls import ensure_authority, server_context
 from ..serve import Servers, background
 from ..types import PlanSettings, Pod
-from .intake import JobIntake
-from .keep import IMAGE, Keep, KeptApi
-from .machine import gpus
-from .processes import Ground, Kubelet
+from .job_watch import JobIntake
+from .kubelet.gpus import gpus
+from .kubelet.kubelet import Ground, Kubelet
+from .kubelet.tokens import PodTokens
+from .kubelet.volumes import LOOPBACK
+from .saved_jobs import IMAGE, Keep, KeptApi
 from .table import Table
-from .tokens import PodTokens
-from .volumes import LOOPBACK
 
 GRACE_SECONDS = 30
 STOP_SECONDS = 600.0

@@ -9,7 +9,7 @@ from typing import TextIO
 
 from llmtrain_api import Job, JobStatus, Progress
 
-from . import texts
+from . import console_text
 
 UP_AND_CLEAR = "\r\x1b[{lines}A\x1b[J"
 
@@ -52,9 +52,9 @@ class Table:
     def show(self, job: Job, progress: Progress | None = None) -> None:
         """The job as it is now."""
         now = self._clock()
-        told = texts.news(self._status or JobStatus(), job.status)
+        told = console_text.news(self._status or JobStatus(), job.status)
         self._status = job.status
-        row = texts.row(job, progress, now)
+        row = console_text.row(job, progress, now)
         stamped = [f"{now.astimezone():%H:%M:%S}  {line}" for line in told]
         if self.live:
             self._row = row
@@ -64,7 +64,7 @@ class Table:
         changed = self._row is None or self._row[:-1] != row[:-1]
         first = self._row is None
         self._row = row
-        header, line = texts.aligned(row)
+        header, line = console_text.aligned(row)
         self._write([*stamped, *([header] if first else []), *([line] if changed else [])])
 
     def begin_at(self, status: JobStatus) -> None:
@@ -95,6 +95,6 @@ class Table:
             self._drawn = 0
             return before + text
         width = self._columns()
-        drawn = [line[:width] for line in texts.aligned(self._row)]
+        drawn = [line[:width] for line in console_text.aligned(self._row)]
         self._drawn = len(drawn)
         return before + text + "".join(line + "\n" for line in drawn)

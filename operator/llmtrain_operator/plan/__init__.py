@@ -9,13 +9,13 @@ from __future__ import annotations
 from datetime import datetime
 
 from ..types import Observed, Plan
-from .attempt import clear_old_attempts, create_gang
+from .begin import begin, leave_deleted, refuse
+from .create import clear_old_attempts, create_gang
 from .finish import close, succeed
-from .lifecycle import begin, leave_deleted, refuse
 from .restart import recover
-from .resume import go_on
 from .situation import look
 from .status import observe
+from .user_stop import go_on
 
 POLICIES = (
     leave_deleted,  # the job is going: its children go with it

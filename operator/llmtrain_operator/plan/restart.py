@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 from llmtrain_api import Attempt, Failure, FailureClass, JobStatus, Phase, Restarts
-from llmtrain_api.status import MAX_ATTEMPTS
+from llmtrain_api.schema.status import MAX_ATTEMPTS
 
-from ..build.names import pod_name
+from ..manifests.names import pod_name
 from ..types import Plan
-from .classify import as_failure, root_cause
 from .conditions import with_condition
 from .evidence import Evidence, of_missing, of_pod
 from .finish import close_attempt, fail
+from .root_cause import as_failure, root_cause
 from .situation import Situation
 from .status import derive
 

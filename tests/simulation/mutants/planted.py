@@ -15,7 +15,7 @@ from llmtrain_operator import plan
 from llmtrain_operator.engine import apply, reconcile
 from llmtrain_operator.kube import reflector, store
 from llmtrain_operator.kube.api import ApiError, Object
-from llmtrain_operator.plan import attempt, finish, restart
+from llmtrain_operator.plan import create, finish, restart
 from llmtrain_operator.types import Observed, Plan, Pod, Refusal, RefusalKind
 
 Patch = pytest.MonkeyPatch
@@ -101,7 +101,7 @@ def restart_is_counted_in_memory(patch: Patch) -> None:
 
 @mutant
 def old_gang_is_not_waited_for(patch: Patch) -> None:
-    without(patch, attempt.clear_old_attempts)
+    without(patch, create.clear_old_attempts)
 
 
 @mutant
@@ -115,9 +115,9 @@ def a_lost_pod_is_created_again(patch: Patch) -> None:
         missing = [rank for rank in range(s.nodes) if rank not in s.current]
         if s.spec is None or not missing or s.stale:
             return honest_gang(s)
-        return Plan(s.status, tuple(attempt._creations(s, s.spec, missing)))
+        return Plan(s.status, tuple(create._creations(s, s.spec, missing)))
 
-    honest_gang = attempt.create_gang
+    honest_gang = create.create_gang
     patch.setattr(restart, "evidence", only_what_is_there)
     patch.setattr(plan, "POLICIES", tuple(gang if p is honest_gang else p for p in plan.POLICIES))
 

@@ -13,7 +13,7 @@ import numpy as np
 import transformers
 
 from llmtrain_api import JobFile
-from llmtrain_api.dataset import RANDOM_TOKENS
+from llmtrain_api.schema.dataset import RANDOM_TOKENS
 
 from ..errors import ConfigError
 from ..files import inventory, sync_tree

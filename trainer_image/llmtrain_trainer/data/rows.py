@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from llmtrain_api.shares import apportioned
+from llmtrain_api.schema.mixture_shares import apportioned
 
 Ids = npt.NDArray[Any]
 

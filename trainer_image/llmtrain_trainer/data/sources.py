@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llmtrain_api import JobFile
-from llmtrain_api.dataset import PYTHON_STDLIB
+from llmtrain_api.schema.dataset import PYTHON_STDLIB
 
 from ..errors import ConfigError
 

@@ -10,7 +10,7 @@ import torch
 import transformers
 
 from llmtrain_api import JobFile, Place, Precision, Results, Task
-from llmtrain_api.dataset import PYTHON_STDLIB
+from llmtrain_api.schema.dataset import PYTHON_STDLIB
 
 from .. import log
 from ..attempt import Start

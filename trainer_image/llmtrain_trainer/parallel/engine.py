@@ -14,7 +14,7 @@ import torch
 from deepspeed.utils import safe_get_full_grad
 
 from llmtrain_api import Layout, Place, Precision, TrainingSpec
-from llmtrain_api.memory import reduce_bucket
+from llmtrain_api.estimate.memory import reduce_bucket
 
 from ..batch import BatchPlan
 from ..data.loader import Pass

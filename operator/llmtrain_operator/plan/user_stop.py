@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmtrain_api import Attempt, Failure, FailureClass, Phase
-from llmtrain_api.status import MAX_ATTEMPTS
+from llmtrain_api.schema.status import MAX_ATTEMPTS
 
 from ..types import Plan
 from .conditions import with_condition

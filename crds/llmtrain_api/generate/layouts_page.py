@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .proven import compiled, table
+from ..layouts.proven import compiled, table
 
 _HEAD = """# Parallel layouts
 
-Generated from `crds/llmtrain_api/proven.json` by `make generate`; `make layouts` makes that table.
+Generated from `crds/llmtrain_api/layouts/proven.json` by `make generate`; `make layouts` makes that table.
 
 A layout may be asked for when its rows are equal to one fp64 process: five steps of SGD without clipping
 (which show the scale of every gradient) and five of AdamW with active clipping, from the same weights and

@@ -16,11 +16,11 @@ import structlog
 
 from llmtrain_api.names import ENV_TERMINATION_LOG
 
-from ..kube.api import ApiError, Object
+from ...kube.api import ApiError, Object
+from ..memory_api import MemoryApi
 from . import volumes
 from .container import Container, Task
-from .machine import accelerators, inherited
-from .memory import MemoryApi
+from .gpus import accelerators, inherited
 from .tokens import PodTokens
 from .volumes import Mounts, Places
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from .job import MAX_NAME, NAME_MESSAGE
-from .names import API_VERSION, CRD_NAME, GROUP, KIND, PLURAL, SHORT_NAMES, SINGULAR, VERSION
-from .spec import JobSpec
-from .status import JobStatus
+from ..job import MAX_NAME, NAME_MESSAGE
+from ..names import API_VERSION, CRD_NAME, GROUP, KIND, PLURAL, SHORT_NAMES, SINGULAR, VERSION
+from ..schema.spec import JobSpec
+from ..schema.status import JobStatus
 
 Schema = dict[str, Any]
 

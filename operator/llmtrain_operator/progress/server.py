@@ -16,7 +16,7 @@ from ..kube.api import ApiError
 from ..kube.store import PodStore
 from ..types import Pod
 from .auth import Authenticator
-from .book import ReportBook
+from .latest import ReportBook
 
 MAX_BODY_BYTES = 64 * 1024
 log = structlog.get_logger()

@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from .base import Rule, RuledModel
-from .forms import FILE_URI, PVC_URI, matches
-from .shares import LONGEST, TOLERANCE, errors, parts
+from .mixture_shares import LONGEST, TOLERANCE, errors, parts
+from .patterns import FILE_URI, PVC_URI, matches
 
 PYTHON_STDLIB = "builtin://python-stdlib"
 RANDOM_TOKENS = "builtin://random-tokens"

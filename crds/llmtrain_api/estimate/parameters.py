@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .layout import Layout
+from ..layouts.layout import Layout
 
 if TYPE_CHECKING:
-    from .model import ModelSpec
+    from ..schema.model import ModelSpec
 
 T5_BUCKETS = 32
 """Distances that T5 tells apart: the default of its configuration."""

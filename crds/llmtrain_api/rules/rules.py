@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .base import Rule
-from .fit import too_large
-from .model import Task
-from .optimization import JOB_RULES
-from .proven import Asked, families, refusal, stages
-from .training import Packing
+from ..estimate.zero_stage import too_large
+from ..layouts.proven import Asked, families, refusal, stages
+from ..schema.base import Rule
+from ..schema.model import Task
+from ..schema.optimization import JOB_RULES
+from ..schema.training import Packing
 
 if TYPE_CHECKING:
-    from .spec import JobSpec
+    from ..schema.spec import JobSpec
 
 
 def _processes(spec: JobSpec) -> str | None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from llmtrain_api import Failure, FailureClass
 
-from ..build.pod import CONTAINER
+from ..manifests.pod import CONTAINER
 from .evidence import Evidence
 
 _LATEST = datetime.max.replace(tzinfo=UTC)

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .layout import Layout
+from ..layouts.layout import Layout
 from .parameters import blocks_of
 
 if TYPE_CHECKING:
-    from .model import ModelSpec
-    from .spec import JobSpec
+    from ..schema.model import ModelSpec
+    from ..schema.spec import JobSpec
 
 FP32 = 4
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from llmtrain_api import Job, JobStatus, Phase, Restarts, parse_spec
 from llmtrain_api.names import OUTPUT_MOUNT, PLURAL
 
-from ..build.storage import output_location
 from ..kube.api import Object
-from ..plan.lifecycle import resolve
-from .memory import MemoryApi
+from ..manifests.volumes import output_location
+from ..plan.begin import resolve
+from .memory_api import MemoryApi
 
 FOLDER = ".llmtrain"
 IMAGE = "local"

@@ -18,11 +18,11 @@ from llmtrain_api.names import EXIT_INTERRUPTED
 
 from .. import logs
 from ..kube.api import Object
-from . import texts
-from .fit import Wishes, fitted, said
-from .keep import Busy, Keep, Kept, changes, output_folder, owned, reopened
-from .machine import gpus
+from . import console_text
+from .kubelet.gpus import gpus
 from .runner import Broken, Runner, Work
+from .saved_jobs import Busy, Keep, Kept, changes, output_folder, owned, reopened
+from .scale_down import Wishes, fitted, said
 from .table import Table
 
 DONE, FAILED, MISTAKE = 0, 1, 2
@@ -191,16 +191,16 @@ def tell_end(
     status = job.status
     root = owned(output, job.metadata.uid) or output
     if status.phase is Phase.SUCCEEDED:
-        table.say("", *texts.succeeded(status.results, root, seconds))
+        table.say("", *console_text.succeeded(status.results, root, seconds))
         return DONE
     if status.phase is Phase.FAILED and status.failure is not None:
         ranks = root / "logs" / f"attempt-{status.attempt}"
         places = [path for path in (ranks, keep.folder / "logs") if path.is_dir()]
-        table.say("", *texts.failed(status.failure, places))
+        table.say("", *console_text.failed(status.failure, places))
         return FAILED
     accepted = status.condition("Accepted")
     if accepted is not None and accepted.status == "False":
         table.say("", f"refused: {accepted.message}")
         return MISTAKE
-    table.say("", *texts.stopped(status, request.command))
+    table.say("", *console_text.stopped(status, request.command))
     return EXIT_INTERRUPTED

@@ -10,7 +10,7 @@ from typing import Any
 
 from llmtrain_api.names import CONFIG_DIR, JOB_FILE
 
-from ..kube.api import Object
+from ...kube.api import Object
 
 LOOPBACK = "127.0.0.1"
 

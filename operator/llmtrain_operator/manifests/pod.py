@@ -19,7 +19,7 @@ from llmtrain_api.names import (
 
 from ..types import Manifest, PlanSettings
 from . import names
-from .storage import output_location, text_claims
+from .volumes import output_location, text_claims
 
 CONTAINER = "trainer"
 USER_ID = 1000

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from llmtrain_api.names import ENV_METRICS_PORT, LABEL_RANK
 
-from ..kube.api import Object
+from ...kube.api import Object
 
 
 def gpus(environ: Mapping[str, str] = os.environ, devices: Path = Path("/dev")) -> tuple[str, ...]:

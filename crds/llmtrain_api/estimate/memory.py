@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..layouts.layout import Layout
 from .activations import activations
-from .layout import Layout
 from .parameters import Tensors, held_by, numbers_of
 
 if TYPE_CHECKING:
-    from .spec import JobSpec
+    from ..schema.spec import JobSpec
 
 FP32 = 4
 BUCKET = 500_000_000

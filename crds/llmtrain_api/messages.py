@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .base import ApiModel
 from .names import MASTER_PORT
-from .spec import JobSpec
-from .status import FailureClass, Results
+from .schema.base import ApiModel
+from .schema.spec import JobSpec
+from .schema.status import FailureClass, Results
 
 TERMINATION_LIMIT = 4096
 """Bytes of a termination message that the kubelet keeps."""

@@ -12,13 +12,13 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from ..estimate.zero_stage import chosen
+from ..layouts.layout import Layout
+from ..rules.rules import RULES
 from .base import ApiModel, Rule, RuledModel
 from .dataset import DatasetSpec
-from .fit import chosen
-from .forms import FILE_URI, PVC_URI, QUANTITY, S3_URI, Quantity, matches
-from .layout import Layout
 from .model import ModelSpec
-from .rules import RULES
+from .patterns import FILE_URI, PVC_URI, QUANTITY, S3_URI, Quantity, matches
 from .training import Precision, TrainingSpec
 
 

@@ -6,11 +6,11 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .layout import Layout
+from ..layouts.layout import Layout
 from .memory import estimate
 
 if TYPE_CHECKING:
-    from .spec import JobSpec
+    from ..schema.spec import JobSpec
 
 GIB = 1 << 30
 UNITS = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}

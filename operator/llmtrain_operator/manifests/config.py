@@ -9,7 +9,7 @@ from llmtrain_api.names import CA_FILE, SCRATCH_MOUNT, TOKEN_FILE
 
 from ..types import Manifest, PlanSettings
 from . import names
-from .storage import dataset_folder, output_location, source_folders
+from .volumes import dataset_folder, output_location, source_folders
 
 
 def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> JobFile:

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 from llmtrain_api import Failure, FailureClass, JobSpec
 
-from ..build.config import config_map
-from ..build.pod import pod
-from ..build.service import service
+from ..manifests.config import config_map
+from ..manifests.pod import pod
+from ..manifests.service import service
 from ..types import Action, Create, DeletePod, Plan, Pod, RefusalKind
 from .finish import fail
 from .situation import Situation

@@ -1,0 +1,1 @@
+"""What a job needs: parameters, saved activations, memory, and the ZeRO stage that follows."""

@@ -1,0 +1,1 @@
+"""What is written from the contract: the CRD and the pages of the documentation."""

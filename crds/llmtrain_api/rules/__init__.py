@@ -1,0 +1,1 @@
+"""Rules between fields, each in Python and, where CEL can say it, in CEL."""

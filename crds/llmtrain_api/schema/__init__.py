@@ -1,0 +1,1 @@
+"""What a manifest may say: one section of the spec, or of the status, a file."""

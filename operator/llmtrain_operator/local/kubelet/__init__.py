@@ -1,0 +1,1 @@
+"""A kubelet of local processes: pods as process trees, their volumes, tokens and GPUs."""
