@@ -18,9 +18,9 @@ from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.data.loader import Batches
 from llmtrain_trainer.distributed import Ranks
 from llmtrain_trainer.models.build import load
-from llmtrain_trainer.optimizer import adamw, parameter_groups
+from llmtrain_trainer.optim.lr_schedules import schedule
+from llmtrain_trainer.optim.optimizer import adamw, parameter_groups
 from llmtrain_trainer.parallel.apply import build
-from llmtrain_trainer.schedules import schedule
 from llmtrain_trainer.tasks import encoder
 
 STEPS, EOS, SAMPLES = 1_000_000, 0, 512
@@ -54,7 +54,7 @@ class Race:
 
 
 def ours(race: Race, ranks: Ranks, turn: Turn) -> None:
-    """The step of `llmtrain_trainer.train`: fetch, agree, forward and backward, update, agree on the loss."""
+    """The step of the trainer's loop: fetch, agree, forward and backward, update, agree on the loss."""
     spec, training, plan = race.spec, race.spec.training, race.plan
     place = spec.layout.place(ranks.rank)
     length = Length(len(race.rows), training.global_batch_size, STEPS, None)

@@ -20,7 +20,7 @@ from llmtrain_trainer.batch import BatchPlan
 from llmtrain_trainer.checkpoint.fence import raise_fence
 from llmtrain_trainer.checkpoint.ownership import claim
 from llmtrain_trainer.checkpoint.save import Checkpointer
-from llmtrain_trainer.checkpoint.shelf import SharedFolder
+from llmtrain_trainer.checkpoint.store import SharedFolder
 from llmtrain_trainer.models.build import write_initial
 from llmtrain_trainer.parallel.apply import build
 from llmtrain_trainer.parallel.engine import Engine

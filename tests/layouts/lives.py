@@ -18,11 +18,11 @@ from layouts.living import STEPS, job_of, rank_main
 from layouts.rows import Row
 
 from llmtrain_api import Layout
-from llmtrain_trainer.attempt import Start
 from llmtrain_trainer.checkpoint.fence import raise_fence
 from llmtrain_trainer.checkpoint.ownership import claim
 from llmtrain_trainer.checkpoint.resume import choose
 from llmtrain_trainer.models.build import write_initial
+from llmtrain_trainer.storage.start_marker import Start
 
 ONE, TWO, THREE, FOUR = (Layout(data=ranks) for ranks in (1, 2, 3, 4))
 TENSOR, PIPE, SEQUENCE = Layout(tensor=2), Layout(pipeline=2), Layout(sequence=2)

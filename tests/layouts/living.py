@@ -15,14 +15,14 @@ from layouts.worker import EOS, share_compiled
 
 from llmtrain_api import IfExists, JobFile, JobIdentity, Place, Rendezvous, ResumeFrom
 from llmtrain_trainer import distributed
-from llmtrain_trainer.attempt import read_start
 from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.checkpoint.save import Checkpointer, load
-from llmtrain_trainer.checkpoint.shelf import SharedFolder
+from llmtrain_trainer.checkpoint.store import SharedFolder
 from llmtrain_trainer.data.loader import Batches, Pass
 from llmtrain_trainer.loss import IGNORED
 from llmtrain_trainer.parallel.apply import build
 from llmtrain_trainer.parallel.engine import Engine
+from llmtrain_trainer.storage.start_marker import read_start
 from llmtrain_trainer.tasks import encoder
 
 STEPS = 20

@@ -14,8 +14,8 @@ from layouts.worker import EOS, patient_adamw, sgd, tokens
 from llmtrain_api import Task
 from llmtrain_trainer.data.order import key_of, sample_at
 from llmtrain_trainer.models.build import load
-from llmtrain_trainer.optimizer import parameter_groups
-from llmtrain_trainer.schedules import schedule
+from llmtrain_trainer.optim.lr_schedules import schedule
+from llmtrain_trainer.optim.optimizer import parameter_groups
 from llmtrain_trainer.tasks import encoder
 
 

@@ -13,15 +13,15 @@ from trainer.helpers import job
 
 from llmtrain_api import JobFile
 from llmtrain_trainer import distributed
-from llmtrain_trainer.attempt import Start
 from llmtrain_trainer.checkpoint.fence import raise_fence
 from llmtrain_trainer.checkpoint.ownership import claim
 from llmtrain_trainer.checkpoint.resume import choose
 from llmtrain_trainer.data.prepare import prepare
 from llmtrain_trainer.data.store import fingerprints, read_marker
-from llmtrain_trainer.evaluate.export import export
+from llmtrain_trainer.export.export import export
+from llmtrain_trainer.storage.start_marker import Start
 from llmtrain_trainer.telemetry.startup import Startup
-from llmtrain_trainer.train import StopRequest, Training
+from llmtrain_trainer.training.loop import StopRequest, Training
 
 
 def small_job(root: Path, attempt: int = 0, **changes: Any) -> JobFile:

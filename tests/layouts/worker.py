@@ -16,7 +16,7 @@ from llmtrain_api import TrainingSpec
 from llmtrain_trainer import distributed, loss
 from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.data.loader import Batches
-from llmtrain_trainer.optimizer import adamw
+from llmtrain_trainer.optim.optimizer import adamw
 from llmtrain_trainer.parallel.apply import build
 from llmtrain_trainer.tasks import encoder
 

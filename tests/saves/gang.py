@@ -16,16 +16,16 @@ from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.checkpoint.fence import Fence
 from llmtrain_trainer.checkpoint.resume import Resume
 from llmtrain_trainer.checkpoint.save import Checkpointer, load
-from llmtrain_trainer.checkpoint.shelf import SharedFolder
-from llmtrain_trainer.course import Course
+from llmtrain_trainer.checkpoint.store import SharedFolder
 from llmtrain_trainer.data.loader import Batches
 from llmtrain_trainer.output import Output
 from llmtrain_trainer.parallel.apply import build
-from llmtrain_trainer.saving import Saves
 from llmtrain_trainer.tasks import encoder
 from llmtrain_trainer.telemetry.figures import Workload
-from llmtrain_trainer.telemetry.progress import Progress
+from llmtrain_trainer.telemetry.sinks import Progress
 from llmtrain_trainer.telemetry.startup import Startup
+from llmtrain_trainer.training.checkpointing import Saves
+from llmtrain_trainer.training.run_state import Course
 
 STEPS, EVERY, WORLD = 1_000_000, 2, 2
 
@@ -50,7 +50,7 @@ def asked(root: Path, attempt: int, *, background: bool) -> JobFile:
 
 
 class Train:
-    """One rank of an attempt, in the order of `llmtrain_trainer.train`."""
+    """One rank of an attempt, in the order of `llmtrain_trainer.training.loop`."""
 
     def __init__(self, root: Path, wanted: JobFile) -> None:
         torch.set_num_threads(1)

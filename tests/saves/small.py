@@ -15,8 +15,8 @@ from llmtrain_trainer import distributed
 from llmtrain_trainer.checkpoint.fence import Fence, raise_fence
 from llmtrain_trainer.checkpoint.ownership import claim
 from llmtrain_trainer.checkpoint.save import STATE, Checkpointer
-from llmtrain_trainer.checkpoint.shelf import SharedFolder
 from llmtrain_trainer.checkpoint.snapshot import SnapshotEngine
+from llmtrain_trainer.checkpoint.store import SharedFolder
 from llmtrain_trainer.distributed import Ranks
 
 MODEL = "mp_rank_00_model_states.pt"

@@ -21,8 +21,8 @@ with warnings.catch_warnings():
 
     from llmtrain_trainer import distributed
     from llmtrain_trainer.checkpoint.save import Checkpointer
-    from llmtrain_trainer.checkpoint.shelf import SharedFolder
     from llmtrain_trainer.checkpoint.snapshot import SnapshotEngine
+    from llmtrain_trainer.checkpoint.store import SharedFolder
     from llmtrain_trainer.distributed import Ranks
 
 

@@ -108,7 +108,9 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     try:
         told.start()
         told.until(lambda: told.output.committed(), "a first checkpoint")
-        [rank] = processes(told.folder / ".llmtrain/tiny/pods", "-u -m llmtrain_trainer.worker", "/tiny-0-1")
+        [rank] = processes(
+            told.folder / ".llmtrain/tiny/pods", "-u -m llmtrain_trainer.training.rank", "/tiny-0-1"
+        )
         os.kill(rank, signal.SIGKILL)
         rows = told.output.logs(1) / "metrics.jsonl"
         told.until(lambda: rows.exists() and len(rows.read_text().splitlines()) > 2, "steps of attempt 1")

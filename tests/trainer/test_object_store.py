@@ -23,10 +23,10 @@ from trainer.helpers import DEADLINE, Launch, alive, job
 from llmtrain_api import JobFile, Layout
 from llmtrain_trainer.checkpoint.fence import raise_fence
 from llmtrain_trainer.checkpoint.ownership import claim_private
-from llmtrain_trainer.objectstore import record
-from llmtrain_trainer.objectstore.bucket import Bucket
-from llmtrain_trainer.objectstore.ledger import Ledger
 from llmtrain_trainer.output import Output
+from llmtrain_trainer.storage.objectstore import record
+from llmtrain_trainer.storage.objectstore.bucket import Bucket
+from llmtrain_trainer.storage.objectstore.ledger import Ledger
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what DeepSpeed says at import
@@ -36,7 +36,7 @@ with warnings.catch_warnings():
     from llmtrain_trainer import distributed
     from llmtrain_trainer.checkpoint.save import Checkpointer
     from llmtrain_trainer.distributed import Ranks
-    from llmtrain_trainer.objectstore.shelf import ObjectShelf
+    from llmtrain_trainer.storage.objectstore.checkpoints import ObjectShelf
 
 FOLDER = "team/run"
 STEPS = {"maxSteps": 40}

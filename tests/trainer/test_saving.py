@@ -12,9 +12,9 @@ from support.quota import files_up_to
 
 from llmtrain_api import CheckpointSpec, TrainingSpec
 from llmtrain_trainer.batch import Length
-from llmtrain_trainer.checkpoint.when import Interval
-from llmtrain_trainer.course import Course
+from llmtrain_trainer.checkpoint.interval import Interval
 from llmtrain_trainer.errors import SaveFailed
+from llmtrain_trainer.training.run_state import Course
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what DeepSpeed says at import
@@ -23,7 +23,7 @@ with warnings.catch_warnings():
 
     from llmtrain_trainer import distributed
     from llmtrain_trainer.checkpoint.snapshot import snapshot
-    from llmtrain_trainer.saving import Saves
+    from llmtrain_trainer.training.checkpointing import Saves
 
 NEVER = 10_000
 

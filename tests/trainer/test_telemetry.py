@@ -14,7 +14,7 @@ from trainer.boards import events
 from trainer.helpers import Launch, spec
 from trainer.scrape import Scraper
 
-from llmtrain_trainer.flops import sequence_flops
+from llmtrain_trainer.telemetry.flops import sequence_flops
 from llmtrain_trainer.telemetry.phases import Phase
 
 OF_EACH_RANK = {"phase_seconds": ("counter", {"phase"}), "last_step_timestamp_seconds": ("gauge", set())}

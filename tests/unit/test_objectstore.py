@@ -13,12 +13,12 @@ from trainer.helpers import UID, job
 
 from llmtrain_trainer.checkpoint.fence import Fence
 from llmtrain_trainer.errors import ConfigError, Fenced
-from llmtrain_trainer.objectstore import record
-from llmtrain_trainer.objectstore.bucket import Bucket
-from llmtrain_trainer.objectstore.ledger import Ledger
-from llmtrain_trainer.objectstore.record import Record
-from llmtrain_trainer.objectstore.steps import left_over, prefix_of, retired
 from llmtrain_trainer.output import Output
+from llmtrain_trainer.storage.objectstore import record
+from llmtrain_trainer.storage.objectstore.bucket import Bucket
+from llmtrain_trainer.storage.objectstore.ledger import Ledger
+from llmtrain_trainer.storage.objectstore.record import Record
+from llmtrain_trainer.storage.objectstore.steps import left_over, prefix_of, retired
 
 OTHER = "22222222-aaaa-4bbb-8ccc-000000000000"
 

@@ -13,8 +13,8 @@ from llmtrain_trainer.data.order import key_of, sample_at
 from llmtrain_trainer.evaluate.heldout import loss_sum
 from llmtrain_trainer.loss import IGNORED, label_count, token_loss_sum
 from llmtrain_trainer.tasks.causal import CausalLM, positions
-from llmtrain_trainer.tasks.choice import lowest, noise
 from llmtrain_trainer.tasks.masked import MASK_ID, MaskedLM
+from llmtrain_trainer.tasks.noise import lowest, noise
 from llmtrain_trainer.tasks.seq2seq import FIRST_SENTINEL, PAD_ID, SENTINELS, SpanCorruption
 
 EOS = 0

@@ -15,9 +15,9 @@ from trainer.helpers import job
 
 from llmtrain_trainer.data.store import Marker, fingerprints
 from llmtrain_trainer.errors import ConfigError
+from llmtrain_trainer.launch.compiler import private_cache, require_compiler
 from llmtrain_trainer.telemetry.compilation import Compilation
 from llmtrain_trainer.telemetry.phases import Phase, Stopwatch
-from llmtrain_trainer.toolchain import private_cache, require_compiler
 
 
 def test_an_image_without_a_compiler_is_named_with_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:

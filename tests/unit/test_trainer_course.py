@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from llmtrain_api import EarlyStoppingSpec, TrainingSpec
-from llmtrain_trainer.course import MAX_REWINDS, Course, Evaluations
 from llmtrain_trainer.errors import DivergedError
-from llmtrain_trainer.spikes import LEAST, MAX_DROPPED, SpikeDetector
+from llmtrain_trainer.training.run_state import MAX_REWINDS, Course, Evaluations
+from llmtrain_trainer.training.spikes import LEAST, MAX_DROPPED, SpikeDetector
 
 NAN, INF = math.nan, math.inf
 

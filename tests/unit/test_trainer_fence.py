@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from llmtrain_api import JobFile, JobIdentity, JobSpec, Layout, Rendezvous
-from llmtrain_trainer.attempt import NodeZeroFailed, Start, publish_failure, read_start
 from llmtrain_trainer.checkpoint import fence as fence_module
 from llmtrain_trainer.checkpoint.fence import Fence, raise_fence
 from llmtrain_trainer.checkpoint.manifest import MANIFEST, newest_good, require_same
@@ -21,6 +20,7 @@ from llmtrain_trainer.checkpoint.resume import Resume
 from llmtrain_trainer.errors import ConfigError, Fenced
 from llmtrain_trainer.files import inventory, write_json
 from llmtrain_trainer.output import Output
+from llmtrain_trainer.storage.start_marker import NodeZeroFailed, Start, publish_failure, read_start
 
 FIRST, SECOND = "aaaaaaaa-1", "bbbbbbbb-2"
 

@@ -9,9 +9,9 @@ import torch
 from layouts.rows import FAMILIES
 
 from llmtrain_api import BuiltinModel, JobSpec, Precision
-from llmtrain_trainer import flops
 from llmtrain_trainer.models.build import HEADS, configuration
 from llmtrain_trainer.tasks.seq2seq import SpanCorruption, lengths
+from llmtrain_trainer.telemetry import flops
 
 
 def spec(**changes: Any) -> JobSpec:

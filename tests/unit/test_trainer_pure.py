@@ -15,9 +15,9 @@ from llmtrain_api import FailureClass, Outcome, Results, TerminationMessage
 from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.data.order import permuted, sample_at
 from llmtrain_trainer.data.sources import is_held_out
-from llmtrain_trainer.failure import RankEnd, exit_codes, root_cause
+from llmtrain_trainer.launch.root_cause import RankEnd, exit_codes, root_cause
+from llmtrain_trainer.launch.termination import encode
 from llmtrain_trainer.log import sentence
-from llmtrain_trainer.termination import encode
 
 sizes = st.integers(1, 70)
 
@@ -166,7 +166,7 @@ def test_a_person_reads_progress_as_a_sentence() -> None:
     assert json.dumps(event)
 
 
-@pytest.mark.parametrize("module", ["llmtrain_trainer.launcher", "llmtrain_trainer.__main__"])
+@pytest.mark.parametrize("module", ["llmtrain_trainer.launch.launcher", "llmtrain_trainer.__main__"])
 def test_the_launcher_never_imports_torch(module: str) -> None:
     code = (
         f"import sys, {module}; print([m for m in ('torch', 'numpy', 'transformers', 'deepspeed') "

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from llmtrain_api import JobFile, JobIdentity, JobSpec, Layout, Rendezvous
-from llmtrain_trainer.attempt import Start
 from llmtrain_trainer.checkpoint.fence import Fence
 from llmtrain_trainer.checkpoint.manifest import MANIFEST
 from llmtrain_trainer.checkpoint.resume import Resume, choose
 from llmtrain_trainer.errors import ConfigError
 from llmtrain_trainer.files import inventory, write_json
 from llmtrain_trainer.output import Output
+from llmtrain_trainer.storage.start_marker import Start
 
 OURS, ANOTHERS = "aaaaaaaa-1", "bbbbbbbb-2"
 FOUR, TWO = Layout(data=4), Layout(data=2)

@@ -9,7 +9,7 @@ import torch
 from transformers import get_scheduler
 
 from llmtrain_api import TrainingSpec
-from llmtrain_trainer.schedules import schedule
+from llmtrain_trainer.optim.lr_schedules import schedule
 
 TOTAL, WARMUP = 100, 9
 

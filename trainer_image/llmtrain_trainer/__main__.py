@@ -16,22 +16,22 @@ Verb = Callable[[argparse.Namespace], int]
 
 
 def _launch(arguments: argparse.Namespace) -> int:
-    from .launcher import launch
+    from .launch.launcher import launch
 
     return launch(arguments.job)
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from .worker import main as train
+    from .training.rank import main as train
 
     return train([arguments.job])
 
 
 def _stage(name: str) -> Verb:
     def run(arguments: argparse.Namespace) -> int:
-        from . import stages
+        from . import commands
 
-        verb: Verb = getattr(stages, name)
+        verb: Verb = getattr(commands, name)
         return verb(arguments)
 
     return run

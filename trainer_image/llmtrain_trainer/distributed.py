@@ -12,7 +12,7 @@ import torch.distributed as dist
 
 from llmtrain_api import Precision
 
-from . import flops
+from .telemetry import flops
 from .telemetry.collectives import time_collectives
 from .telemetry.phases import Stopwatch
 

@@ -23,13 +23,13 @@ from ..parallel.engine import Engine
 from .background import Work
 from .commit import write_part
 from .fence import Fence
+from .full_weights import write_whole
 from .manifest import WEIGHTS
 from .restore import restore
 from .resume import Resume
 from .shards import Shards
-from .shelf import Shelf
 from .snapshot import SnapshotEngine
-from .whole import write_whole
+from .store import Shelf
 
 STATE = "state"
 

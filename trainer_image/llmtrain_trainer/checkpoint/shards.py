@@ -24,8 +24,8 @@ import torch
 from llmtrain_api import Layout
 
 from ..errors import ConfigError
-from ..models.stages import whole_name
-from ..optimizer import decays
+from ..models.pipeline_stages import whole_name
+from ..optim.optimizer import decays
 from ..parallel.tensor import join
 
 WEIGHT = "fp32"

@@ -15,9 +15,9 @@ from llmtrain_api import JobSpec, Place, TrainingSpec
 
 from ..batch import BatchPlan
 from ..models.build import load
-from ..models.stages import whole_name
-from ..optimizer import adamw, parameter_groups, size_of
-from ..schedules import schedule
+from ..models.pipeline_stages import whole_name
+from ..optim.lr_schedules import schedule
+from ..optim.optimizer import adamw, parameter_groups, size_of
 from .compiled import attention_of, compile_layers, compiled_layers
 from .engine import Engine, deepspeed_config
 from .pipeline import PipelineEngine, StageLoss, build_stage

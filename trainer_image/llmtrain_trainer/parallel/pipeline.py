@@ -17,7 +17,7 @@ from llmtrain_api import Layout, Place
 from ..batch import BatchPlan
 from ..data.loader import Pass
 from ..loss import label_count, token_loss_sum
-from ..models.stages import configuration_of, layers, whole_name
+from ..models.pipeline_stages import configuration_of, layers, whole_name
 from ..models.weights import Weights
 from ..telemetry.phases import Phase
 from .engine import Engine

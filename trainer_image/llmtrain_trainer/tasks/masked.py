@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..loss import IGNORED
-from .choice import lowest, noise
+from .noise import lowest, noise
 
 MASK_ID = 1
 """Id of the mask token: the tokenizer has the end-of-document token first, then the task's."""

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from .choice import lowest
+from .noise import lowest
 
 PAD_ID = 1
 """Also what the decoder starts with."""

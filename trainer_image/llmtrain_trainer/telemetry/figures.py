@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..batch import BatchPlan, Length
-from ..flops import mfu
+from .flops import mfu
 from .phases import Seconds
 
 SMOOTHING = 0.9

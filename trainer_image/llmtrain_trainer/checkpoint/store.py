@@ -13,10 +13,10 @@ from llmtrain_api import Layout
 from ..distributed import Ranks
 from ..files import discard
 from .commit import commit_step, write_manifest
+from .disk_errors import refusal
 from .fence import Fence
+from .full_weights import write_index
 from .manifest import WEIGHTS, broken, newest_good
-from .room import refusal
-from .whole import write_index
 
 
 class Shelf(Protocol):

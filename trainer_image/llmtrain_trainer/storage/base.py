@@ -10,12 +10,12 @@ from typing import Any, Protocol
 
 from llmtrain_api import JobFile, Results
 
-from .attempt import Start, publish_failure, read_start
-from .checkpoint.fence import Fence, raise_fence
-from .checkpoint.ownership import claim
-from .checkpoint.resume import Resume, choose
-from .files import read_json, write_json
-from .output import Output
+from ..checkpoint.fence import Fence, raise_fence
+from ..checkpoint.ownership import claim
+from ..checkpoint.resume import Resume, choose
+from ..files import read_json, write_json
+from ..output import Output
+from .start_marker import Start, publish_failure, read_start
 
 Say = Callable[[int, str], None]
 """Told the step and the reason of each torn checkpoint."""

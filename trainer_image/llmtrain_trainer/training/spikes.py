@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from .errors import DivergedError
+from ..errors import DivergedError
 
 MAX_DROPPED = 10
 """Steps in a row with gradients that are not finite before training stops."""

@@ -8,14 +8,14 @@ from typing import Any
 
 from llmtrain_api import Layout
 
-from .. import distributed, log
-from ..checkpoint.commit import part_of, write_manifest
-from ..checkpoint.fence import Fence
-from ..checkpoint.manifest import MANIFEST, WEIGHTS
-from ..checkpoint.whole import names_of, write_index
-from ..distributed import Ranks
-from ..files import discard
-from ..models.weights import INDEX
+from ... import distributed, log
+from ...checkpoint.commit import part_of, write_manifest
+from ...checkpoint.fence import Fence
+from ...checkpoint.full_weights import names_of, write_index
+from ...checkpoint.manifest import MANIFEST, WEIGHTS
+from ...distributed import Ranks
+from ...files import discard
+from ...models.weights import INDEX
 from .ledger import Ledger
 from .record import commit
 from .steps import bring, prefix_of, retired

@@ -13,13 +13,13 @@ from typing import Any
 from llmtrain_api import JobFile
 from llmtrain_api.names import EXIT_CONFIG, EXIT_FENCED, EXIT_INTERRUPTED
 
-from . import log
-from .attempt import Start, read_start
-from .errors import ConfigError, Fenced, Interrupted
-from .files import write_json
-from .imports import import_muon_uncompiled, quick_imports
-from .process import die_with_parent
-from .telemetry.startup import Startup
+from .. import log
+from ..errors import ConfigError, Fenced, Interrupted
+from ..files import write_json
+from ..imports import import_muon_uncompiled, quick_imports
+from ..process import die_with_parent
+from ..storage.start_marker import Start, read_start
+from ..telemetry.startup import Startup
 
 
 def read_job(path: str) -> JobFile:
@@ -67,9 +67,9 @@ def main(argv: list[str]) -> int:
 def _train(job: JobFile, start: Start) -> None:
     startup = Startup()
     with quick_imports():
-        from . import distributed
-        from .data.store import read_marker
-        from .train import StopRequest, Training
+        from .. import distributed
+        from ..data.store import read_marker
+        from .loop import StopRequest, Training
 
         import_muon_uncompiled()
     startup.done("imports")
@@ -124,8 +124,8 @@ def _redirect(path: Path, *, watched: bool) -> Callable[[], None]:
 
 
 def _show(path: Path) -> Callable[[], None]:
-    from .tail import Tail
-    from .telemetry.bar import Screen
+    from ..telemetry.bar import Screen
+    from ..telemetry.log_tail import Tail
 
     terminal, out = (os.fdopen(os.dup(fd), "w") for fd in (2, 1))
     screen = Screen(terminal, out)

@@ -7,11 +7,11 @@ from typing import Any
 
 from llmtrain_api import JobFile, Layout
 
-from .checkpoint.fence import Fence
-from .checkpoint.ownership import candidates
-from .checkpoint.resume import Resume
-from .files import read_json, write_json
-from .output import Output
+from ..checkpoint.fence import Fence
+from ..checkpoint.ownership import candidates
+from ..checkpoint.resume import Resume
+from ..files import read_json, write_json
+from ..output import Output
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from llmtrain_api import JobFile, Place, Precision, Results, Task
 from llmtrain_api.schema.dataset import PYTHON_STDLIB
 
 from .. import log
-from ..attempt import Start
 from ..batch import BatchPlan
 from ..checkpoint.manifest import WEIGHTS
 from ..checkpoint.ownership import uri_of
@@ -21,12 +20,13 @@ from ..data.loader import held_out_passes, open_held_out
 from ..data.rows import Ids
 from ..data.store import INITIAL, TOKENIZER, read_marker
 from ..errors import ConfigError
+from ..evaluate.generate import generate, open_folder
+from ..evaluate.heldout import loss_sum, perplexity
 from ..files import discard, read_json, sync_tree, write_json
 from ..models.build import DTYPES, HEADS
 from ..models.weights import Weights
+from ..storage.start_marker import Start
 from ..tasks import encoder
-from .generate import generate, open_folder
-from .heldout import loss_sum, perplexity
 
 TOLERANCE = {Precision.FP32: 1e-4, Precision.BF16: 1e-2, Precision.FP16: 1e-2}
 """Largest relative difference of the perplexity between the trained engine and the exported folder."""

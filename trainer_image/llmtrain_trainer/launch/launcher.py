@@ -18,20 +18,21 @@ from typing import Any
 from llmtrain_api import FailureClass, JobFile, Outcome, Results, Stage, TerminationMessage
 from llmtrain_api.names import ENV_NODE_RANK, EXIT_CONFIG, EXIT_FENCED, EXIT_INTERRUPTED
 
-from . import failure, log, process
-from .attempt import NodeZeroFailed, Start
-from .checkpoint.fence import Fence
-from .data.store import Marker, fingerprints, read_marker, reusable
-from .errors import ConfigError, Fenced, Interrupted
-from .failure import Verdict
-from .files import read_json
-from .gang import Failed, Gang, Stop, run_stage
-from .output import Output
-from .storage import home_of
-from .telemetry.report import Reporter
+from .. import log, process
+from ..checkpoint.fence import Fence
+from ..data.store import Marker, fingerprints, read_marker, reusable
+from ..errors import ConfigError, Fenced, Interrupted
+from ..files import read_json
+from ..output import Output
+from ..storage.select import home_of
+from ..storage.start_marker import NodeZeroFailed, Start
+from ..telemetry.reporter import Reporter
+from ..training.rank import read_job
+from . import root_cause
+from .compiler import require_compiler
+from .root_cause import Verdict
 from .termination import write_termination
-from .toolchain import require_compiler
-from .worker import read_job
+from .torchrun import Failed, Gang, Stop, run_stage
 
 READY_DEADLINE = 3600.0
 NAME_DEADLINE = 120.0
@@ -65,7 +66,7 @@ class Launcher:
         except Exception as error:
             if self.stop.asked:
                 return self._message(Outcome.INTERRUPTED, message=str(error))
-            failure_class, hint = failure.classify(type(error).__name__, str(error))
+            failure_class, hint = root_cause.classify(type(error).__name__, str(error))
             return self._failed(Verdict(failure_class, f"{type(error).__name__}: {error}", hint))
 
     def _attempt(self) -> Results | None:

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 from llmtrain_api import JobFile
 
-from .home import Home, SharedFolder
+from .base import Home, SharedFolder
 
 if TYPE_CHECKING:
-    from .checkpoint.fence import Fence
-    from .checkpoint.shelf import Shelf
-    from .distributed import Ranks
+    from ..checkpoint.fence import Fence
+    from ..checkpoint.store import Shelf
+    from ..distributed import Ranks
 
 
 def home_of(job: JobFile) -> Home:
     """The output as a launcher sees it."""
     if job.spec.output.in_object_store:
-        from .objectstore.home import ObjectStore
+        from .objectstore.output import ObjectStore
 
         return ObjectStore(job)
     return SharedFolder(job)
@@ -26,10 +26,10 @@ def home_of(job: JobFile) -> Home:
 def shelf_of(job: JobFile, fence: Fence, ranks: Ranks) -> Shelf:
     """A rank's checkpoints. With torch."""
     if job.spec.output.in_object_store:
-        from .objectstore.home import ledger_of
-        from .objectstore.shelf import ObjectShelf
+        from .objectstore.checkpoints import ObjectShelf
+        from .objectstore.output import ledger_of
 
         return ObjectShelf(ledger_of(job, fence.output), fence, ranks, job.spec.checkpoint.keep)
-    from .checkpoint import shelf
+    from ..checkpoint import store
 
-    return shelf.SharedFolder(fence, ranks, job.spec.checkpoint.keep)
+    return store.SharedFolder(fence, ranks, job.spec.checkpoint.keep)

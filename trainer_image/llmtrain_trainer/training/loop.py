@@ -7,29 +7,29 @@ from typing import Any
 
 from llmtrain_api import JobFile, OnSpike
 
-from . import distributed, log
-from .attempt import Start
-from .batch import BatchPlan, Length
-from .checkpoint.manifest import course_of
-from .checkpoint.save import Checkpointer, load
-from .course import Course
-from .data.loader import Batches, Pass, held_out_passes, open_held_out, open_train
-from .data.order import Source
-from .data.store import INITIAL, Marker
-from .distributed import Ranks
-from .errors import Interrupted
-from .files import write_json
-from .flops import sequence_flops
-from .parallel.apply import build
+from .. import distributed, log
+from ..batch import BatchPlan, Length
+from ..checkpoint.manifest import course_of
+from ..checkpoint.save import Checkpointer, load
+from ..data.loader import Batches, Pass, held_out_passes, open_held_out, open_train
+from ..data.order import Source
+from ..data.store import INITIAL, Marker
+from ..distributed import Ranks
+from ..errors import Interrupted
+from ..files import write_json
+from ..parallel.apply import build
+from ..storage.select import shelf_of
+from ..storage.start_marker import Start
+from ..tasks import encoder
+from ..telemetry.figures import StepResult, Workload
+from ..telemetry.flops import sequence_flops
+from ..telemetry.phases import Phase
+from ..telemetry.sinks import Progress
+from ..telemetry.startup import Startup
+from .checkpointing import Saves
 from .rewind import rewind
-from .saving import Saves
+from .run_state import Course
 from .spikes import Spike
-from .storage import shelf_of
-from .tasks import encoder
-from .telemetry.figures import StepResult, Workload
-from .telemetry.phases import Phase
-from .telemetry.progress import Progress
-from .telemetry.startup import Startup
 
 
 class StopRequest:

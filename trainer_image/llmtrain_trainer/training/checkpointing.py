@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from llmtrain_api import CheckpointSpec
 
-from .batch import Length
-from .checkpoint.save import Checkpointer, Settled
-from .checkpoint.when import MOST_FAILURES, Interval, due_by_steps
-from .course import Course
-from .errors import SaveFailed
-from .parallel.engine import Engine
-from .telemetry.progress import Progress
+from ..batch import Length
+from ..checkpoint.interval import MOST_FAILURES, Interval, due_by_steps
+from ..checkpoint.save import Checkpointer, Settled
+from ..errors import SaveFailed
+from ..parallel.engine import Engine
+from ..telemetry.sinks import Progress
+from .run_state import Course
 
 Metrics = dict[str, float | None]
 

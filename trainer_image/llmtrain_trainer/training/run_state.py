@@ -12,7 +12,7 @@ from typing import Any
 
 from llmtrain_api import EarlyStoppingSpec, OnSpike, TrainingSpec
 
-from .errors import DivergedError
+from ..errors import DivergedError
 from .spikes import Spike, SpikeDetector, StepGuard
 
 MAX_REWINDS = 3

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from ..checkpoint.fence import Fence, short
-from ..checkpoint.manifest import MANIFEST, WEIGHTS
-from ..files import differing, discard, fsync_folder
+from ...checkpoint.fence import Fence, short
+from ...checkpoint.manifest import MANIFEST, WEIGHTS
+from ...files import differing, discard, fsync_folder
 from .bucket import Bucket
 from .record import Record
 

@@ -7,7 +7,7 @@ import shutil
 import sysconfig
 from pathlib import Path
 
-from .errors import ConfigError
+from ..errors import ConfigError
 
 
 def require_compiler() -> None:

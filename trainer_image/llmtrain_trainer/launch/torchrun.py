@@ -13,14 +13,14 @@ from pathlib import Path
 from llmtrain_api import FailureClass, JobFile
 from llmtrain_api.names import EXIT_CONFIG
 
-from . import log, process
-from .errors import ConfigError, Fenced, Interrupted
-from .failure import RankEnd, Verdict, classify, exit_codes, root_cause
-from .files import read_json
-from .output import Output
-from .tail import Tail
-from .telemetry.bar import screen
-from .toolchain import private_cache
+from .. import log, process
+from ..errors import ConfigError, Fenced, Interrupted
+from ..files import read_json
+from ..output import Output
+from ..telemetry.bar import screen
+from ..telemetry.log_tail import Tail
+from .compiler import private_cache
+from .root_cause import RankEnd, Verdict, classify, exit_codes, root_cause
 
 POLL = 0.1
 TAIL = 2000
@@ -120,7 +120,7 @@ class Gang:
             *("--nproc-per-node", str(self.job.spec.local_world_size)),
             *("--master-addr", meet.master_address, "--master-port", str(meet.master_port)),
             *("--rdzv-id", meet.id, "--max-restarts", "0", "--monitor-interval", "0.1"),
-            *("-m", "llmtrain_trainer.worker", self.job_path),
+            *("-m", "llmtrain_trainer.training.rank", self.job_path),
         ]
 
     def run(self) -> None:

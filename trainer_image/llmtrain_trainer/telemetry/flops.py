@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from llmtrain_api import BuiltinModel, JobSpec, ModelSpec, Precision, Task
 
-from .tasks.seq2seq import lengths
+from ..tasks.seq2seq import lengths
 
 CONVENTION = "PaLM: 6N + 12LHQT, N without look-up tables, causal attention not halved, no recomputation"
 

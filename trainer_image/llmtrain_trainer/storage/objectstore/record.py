@@ -12,9 +12,9 @@ from typing import Any
 
 from llmtrain_api import IfExists, JobFile
 
-from ..checkpoint.fence import Fence
-from ..checkpoint.ownership import identity, may_take, taken_over
-from ..errors import Fenced
+from ...checkpoint.fence import Fence
+from ...checkpoint.ownership import identity, may_take, taken_over
+from ...errors import Fenced
 
 
 @dataclass(frozen=True)

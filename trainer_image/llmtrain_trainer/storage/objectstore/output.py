@@ -8,16 +8,16 @@ from typing import Any
 
 from llmtrain_api import JobFile, Results
 
-from .. import log
-from ..attempt import NodeZeroFailed, Start
-from ..checkpoint.fence import Fence, raise_fence
-from ..checkpoint.ownership import candidates, claim_private, uri_of
-from ..checkpoint.resume import Resume, choose
-from ..data.store import MARKER, read_marker
-from ..errors import ConfigError
-from ..files import differing
-from ..home import Say
-from ..output import Output
+from ... import log
+from ...checkpoint.fence import Fence, raise_fence
+from ...checkpoint.ownership import candidates, claim_private, uri_of
+from ...checkpoint.resume import Resume, choose
+from ...data.store import MARKER, read_marker
+from ...errors import ConfigError
+from ...files import differing
+from ...output import Output
+from ..base import Say
+from ..start_marker import NodeZeroFailed, Start
 from . import record
 from .bucket import Bucket
 from .ledger import Ledger

@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 
 from . import log
-from .attempt import read_start
 from .errors import ConfigError
 from .imports import quick_imports
-from .worker import read_job
+from .storage.start_marker import read_start
+from .training.rank import read_job
 
 
 def prepare(arguments: argparse.Namespace) -> int:
@@ -28,7 +28,7 @@ def prepare(arguments: argparse.Namespace) -> int:
 def export(arguments: argparse.Namespace) -> int:
     """Export a trained job and print its results."""
     with quick_imports():
-        from .evaluate.export import export as make
+        from .export.export import export as make
 
     job = read_job(arguments.job)
     log.configure(job=job.job.name, attempt=job.attempt)
@@ -47,9 +47,9 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
     from .batch import BatchPlan
     from .data.loader import held_out_passes, open_rows
-    from .evaluate.export import ALONE
     from .evaluate.generate import open_folder
     from .evaluate.heldout import loss_sum, perplexity
+    from .export.export import ALONE
     from .tasks import encoder_of
 
     task = Task(arguments.task)

@@ -12,12 +12,12 @@ from llmtrain_api import JobFile, Stage
 from .. import log
 from ..distributed import Ranks
 from ..evaluate.heldout import perplexity
-from ..flops import CONVENTION
 from .compilation import Compilation
 from .figures import Figures, StepResult, Workload
-from .metrics import REWOUND, JobSeries, RankSeries
+from .flops import CONVENTION
 from .phases import Lap, Phase, Stopwatch, spread
-from .report import Reporter
+from .prometheus import REWOUND, JobSeries, RankSeries
+from .reporter import Reporter
 from .startup import Startup
 from .tensorboard import Board
 

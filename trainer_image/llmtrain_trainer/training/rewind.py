@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from . import distributed
-from .checkpoint.manifest import MANIFEST, course_of, layout_of
-from .checkpoint.resume import Resume
-from .checkpoint.save import load
-from .checkpoint.shelf import Shelf
-from .course import Course
-from .distributed import Ranks
-from .errors import DivergedError
-from .files import read_json
-from .parallel.engine import Engine
-from .telemetry.progress import Progress
+from .. import distributed
+from ..checkpoint.manifest import MANIFEST, course_of, layout_of
+from ..checkpoint.resume import Resume
+from ..checkpoint.save import load
+from ..checkpoint.store import Shelf
+from ..distributed import Ranks
+from ..errors import DivergedError
+from ..files import read_json
+from ..parallel.engine import Engine
+from ..telemetry.sinks import Progress
+from .run_state import Course
 
 
 def rewind(step: int, course: Course, engine: Engine, shelf: Shelf, ranks: Ranks, progress: Progress) -> int:
