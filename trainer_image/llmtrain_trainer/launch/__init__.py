@@ -1,1 +1,1 @@
-"""PID 1 of a worker pod: its stages, torchrun, the root cause of a failure, the termination message. No torch."""
+"""PID 1 of a worker pod: its stages, torchrun, a failure's root cause, the termination message. No torch."""
