@@ -63,10 +63,10 @@ def ours(race: Race, ranks: Ranks, turn: Turn) -> None:
     for step in range(STEPS):
         turn()
         passes = batches.at(step, place, ranks.device)
-        labels, _ = distributed.agree(ranks, engine.labels(passes), stop=False)
+        [labels] = distributed.all_reduce_sum(ranks, engine.labels(passes))
         own = engine.forward_backward(passes, labels)
         engine.step()
-        distributed.total(ranks, float(own) / labels)
+        distributed.all_reduce_sum_float(ranks, float(own) / labels)
 
 
 def plain(race: Race, ranks: Ranks, turn: Turn) -> None:

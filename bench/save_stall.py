@@ -20,7 +20,7 @@ from llmtrain_trainer.batch import BatchPlan
 from llmtrain_trainer.checkpoint.fence import raise_fence
 from llmtrain_trainer.checkpoint.ownership import claim
 from llmtrain_trainer.checkpoint.save import Checkpointer
-from llmtrain_trainer.checkpoint.store import SharedFolder
+from llmtrain_trainer.checkpoint.store import FolderCheckpointStore
 from llmtrain_trainer.models.build import write_initial
 from llmtrain_trainer.parallel.apply import build
 from llmtrain_trainer.parallel.engine import Engine
@@ -58,7 +58,7 @@ def timed(files: Checkpointer, engine: Engine, number: int, *, background: bool)
     while settled is None:
         step(engine)
         before = time.monotonic()
-        settled = files.heard(*distributed.add_up(files.ranks, *files.report()))
+        settled = files.heard(*distributed.all_reduce_sum(files.ranks, *files.report()))
         stall += time.monotonic() - before
     assert settled.error is None, settled.error
     return stall, time.monotonic() - began
@@ -81,7 +81,7 @@ def main(folder: Path, saves: int) -> None:
     ranks, layout = distributed.join(), spec.layout
     engine, built = build(folder / "initial", spec, layout.place(0), BatchPlan(1, 1, 1), 100)
     fence = raise_fence(claim(job), job, "bench")
-    files = Checkpointer(fence, ranks, layout, {}, SharedFolder(fence, ranks, 1))
+    files = Checkpointer(fence, ranks, layout, {}, FolderCheckpointStore(fence, ranks, 1))
     step(engine)  # AdamW's state exists after the first one
     times: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
     for number in range(1, 2 * saves + 1):

@@ -17,7 +17,7 @@ from llmtrain_api import IfExists, JobFile, JobIdentity, Place, Rendezvous, Resu
 from llmtrain_trainer import distributed
 from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.checkpoint.save import Checkpointer, load
-from llmtrain_trainer.checkpoint.store import SharedFolder
+from llmtrain_trainer.checkpoint.store import FolderCheckpointStore
 from llmtrain_trainer.data.loader import Batches, Pass
 from llmtrain_trainer.loss import IGNORED
 from llmtrain_trainer.parallel.apply import build
@@ -75,7 +75,9 @@ def rank_main(job: JobFile, row: Row, until: int, dies: bool, model: Path, out: 
     length = Length(len(rows), training.global_batch_size, STEPS, None)
     batches = Batches(rows, plan, length, training.seed, encoder(spec, EOS))  # type: ignore[arg-type]
     engine, _ = build(model, spec, place, plan, STEPS)
-    saver = Checkpointer(start.fence, ranks, layout, start.fingerprints, SharedFolder(start.fence, ranks, 2))
+    saver = Checkpointer(
+        start.fence, ranks, layout, start.fingerprints, FolderCheckpointStore(start.fence, ranks, 2)
+    )
     seen: dict[str, Any] = {"place": place, "losses": {}, "rates": {}, "samples": {}}
     if start.resume:
         load(engine, start.output.step(start.done), start.resume)
@@ -83,13 +85,13 @@ def rank_main(job: JobFile, row: Row, until: int, dies: bool, model: Path, out: 
     for step in range(start.done, until + dies):
         rows.read.clear()
         passes = batches.at(step, place, ranks.device)
-        labels, _ = distributed.agree(ranks, engine.labels(passes), stop=False)
+        [labels] = distributed.all_reduce_sum(ranks, engine.labels(passes))
         seen["rates"][step] = engine.learning_rate
         own = engine.forward_backward(passes, labels)
         if step == until:
             os.kill(os.getpid(), signal.SIGKILL)
         engine.step()
-        [seen["losses"][step]] = distributed.total(ranks, float(own) / labels)
+        [seen["losses"][step]] = distributed.all_reduce_sum_float(ranks, float(own) / labels)
         seen["samples"][step] = counted(rows.read, passes, place)
         if step + 1 == until:
             saver.save(engine, until, length.consumed(until), {})

@@ -57,7 +57,7 @@ def poisoned_main(row: Row, model: Path, out: Path) -> None:
 
     def train(step: int) -> None:
         passes = batches.at(step, place, ranks.device)
-        labels, _ = distributed.agree(ranks, engine.labels(passes), stop=False)
+        [labels] = distributed.all_reduce_sum(ranks, engine.labels(passes))
         poisoned = step == POISONED and ranks.rank == ranks.world - 1
         engine.forward_backward(passes, math.nan if poisoned else labels)  # type: ignore[arg-type]
         engine.step()

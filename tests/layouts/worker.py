@@ -63,16 +63,16 @@ def rank_main(row: Row, kind: str, clipping: float, model: Path, out: Path) -> N
     found: dict[str, Any] = {"losses": [], "norms": [], "gradients": {}, "place": place}
     for step in range(STEPS):
         passes = batches.at(step, place, ranks.device)
-        labels, _ = distributed.agree(ranks, engine.labels(passes), stop=False)
+        [labels] = distributed.all_reduce_sum(ranks, engine.labels(passes))
         own = engine.forward_backward(passes, labels)
         if step == 0:
             found["gradients"] = {
                 name: engine.gradient(p).detach().float().clone() for name, p in engine.named_parameters()
             }
         engine.step()
-        found["losses"] += distributed.total(ranks, float(own) / labels)
+        found["losses"] += distributed.all_reduce_sum_float(ranks, float(own) / labels)
         found["norms"].append(engine.gradient_norm)
-    found["held_out"], _ = distributed.total(ranks, *engine.loss_sum(passes))
+    found["held_out"], _ = distributed.all_reduce_sum_float(ranks, *engine.loss_sum(passes))
     found["compiled"] = compiled_code() if row.compiled else None
     found["weights"] = {name: weight(p).detach().clone() for name, p in engine.named_parameters()}
     torch.save(found, out / f"rank-{ranks.rank}.pt")

@@ -16,7 +16,7 @@ from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.checkpoint.fence import Fence
 from llmtrain_trainer.checkpoint.resume import Resume
 from llmtrain_trainer.checkpoint.save import Checkpointer, load
-from llmtrain_trainer.checkpoint.store import SharedFolder
+from llmtrain_trainer.checkpoint.store import FolderCheckpointStore
 from llmtrain_trainer.data.loader import Batches
 from llmtrain_trainer.output import Output
 from llmtrain_trainer.parallel.apply import build
@@ -24,8 +24,8 @@ from llmtrain_trainer.tasks import encoder
 from llmtrain_trainer.telemetry.figures import Workload
 from llmtrain_trainer.telemetry.sinks import Progress
 from llmtrain_trainer.telemetry.startup import Startup
-from llmtrain_trainer.training.checkpointing import Saves
-from llmtrain_trainer.training.run_state import Course
+from llmtrain_trainer.training.checkpointing import CheckpointScheduler
+from llmtrain_trainer.training.run_state import RunState
 
 STEPS, EVERY, WORLD = 1_000_000, 2, 2
 
@@ -66,10 +66,12 @@ class Train:
         watch = self.engine.watch = distributed.stopwatch(self.ranks)
         workload = Workload(length, plan, self.ranks.world, 1.0, None)
         self.progress = Progress(wanted, workload, self.ranks, root, watch, Startup())
-        shelf = SharedFolder(self.fence, self.ranks, spec.checkpoint.keep)
-        files = Checkpointer(self.fence, self.ranks, layout, {}, shelf)
-        course = Course(training)
-        self.saves = Saves(files, self.engine, spec.checkpoint, length, course, self.progress)
+        store = FolderCheckpointStore(self.fence, self.ranks, spec.checkpoint.keep)
+        files = Checkpointer(self.fence, self.ranks, layout, {}, store)
+        run_state = RunState(training)
+        self.saves = CheckpointScheduler(
+            files, self.engine, spec.checkpoint, length, run_state, self.progress
+        )
 
     def run(self, resume: int | None) -> Iterator[int]:
         """Train without an end; after each step, its number."""
@@ -79,7 +81,9 @@ class Train:
             assert self.engine.raw.global_steps == done
         while True:
             passes = self.batches.at(done, self.place, self.ranks.device)
-            labels, *word = distributed.add_up(self.ranks, self.engine.labels(passes), *self.saves.word())
+            labels, *word = distributed.all_reduce_sum(
+                self.ranks, self.engine.labels(passes), *self.saves.word()
+            )
             self.saves.heard(word, done, {})
             self.engine.forward_backward(passes, labels)
             self.engine.step()

@@ -16,7 +16,7 @@ from llmtrain_trainer.checkpoint.fence import Fence, raise_fence
 from llmtrain_trainer.checkpoint.ownership import claim
 from llmtrain_trainer.checkpoint.save import STATE, Checkpointer
 from llmtrain_trainer.checkpoint.snapshot import SnapshotEngine
-from llmtrain_trainer.checkpoint.store import SharedFolder
+from llmtrain_trainer.checkpoint.store import FolderCheckpointStore
 from llmtrain_trainer.distributed import Ranks
 
 MODEL = "mp_rank_00_model_states.pt"
@@ -55,8 +55,8 @@ class SmallEngine:
 
 def stand_alone() -> None:
     """Make the gang one rank without a process group."""
-    distributed.add_up = lambda _ranks, *counts: list(counts)
-    distributed.texts = lambda _ranks, own: [own]
+    distributed.all_reduce_sum = lambda _ranks, *counts: list(counts)
+    distributed.all_gather_text = lambda _ranks, own: [own]
 
 
 def start(root: Path, attempt: int = 0) -> Fence:
@@ -66,7 +66,7 @@ def start(root: Path, attempt: int = 0) -> Fence:
 
 def saver(fence: Fence, keep: int = 2) -> Checkpointer:
     one = Ranks(0, 1, 0, torch.device("cpu"))
-    return Checkpointer(fence, one, Layout(), {"seed": 0}, SharedFolder(fence, one, keep))
+    return Checkpointer(fence, one, Layout(), {"seed": 0}, FolderCheckpointStore(fence, one, keep))
 
 
 def save(files: Checkpointer, step: int, *, background: bool, whole: bool = False, numbers: int = NUMBERS,
@@ -77,7 +77,7 @@ def save(files: Checkpointer, step: int, *, background: bool, whole: bool = Fals
     engine.weights.fill_(-1.0)  # training goes on: what is saved must be a copy
     while settled is None:
         meanwhile()
-        settled = files.heard(*distributed.add_up(files.ranks, *files.report()))
+        settled = files.heard(*distributed.all_reduce_sum(files.ranks, *files.report()))
     return settled.error
 
 

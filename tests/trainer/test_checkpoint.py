@@ -22,7 +22,7 @@ with warnings.catch_warnings():
     from llmtrain_trainer import distributed
     from llmtrain_trainer.checkpoint.save import Checkpointer
     from llmtrain_trainer.checkpoint.snapshot import SnapshotEngine
-    from llmtrain_trainer.checkpoint.store import SharedFolder
+    from llmtrain_trainer.checkpoint.store import FolderCheckpointStore
     from llmtrain_trainer.distributed import Ranks
 
 
@@ -49,7 +49,9 @@ class Engine:
 
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distributed, "add_up", lambda ranks, *counts: [n * ranks.world for n in counts])
+    monkeypatch.setattr(
+        distributed, "all_reduce_sum", lambda ranks, *counts: [n * ranks.world for n in counts]
+    )
     monkeypatch.setattr(distributed, "texts", lambda _ranks, own: [own])
 
 
@@ -60,7 +62,7 @@ def start(root: Path, attempt: int = 0) -> Fence:
 
 def saver(fence: Fence, keep: int = 2) -> Checkpointer:
     one = Ranks(0, 1, 0, torch.device("cpu"))
-    return Checkpointer(fence, one, Layout(), {"seed": 0}, SharedFolder(fence, one, keep))
+    return Checkpointer(fence, one, Layout(), {"seed": 0}, FolderCheckpointStore(fence, one, keep))
 
 
 def test_a_fence_that_rises_while_an_old_writer_saves(tmp_path: Path) -> None:
@@ -97,7 +99,7 @@ def test_the_oldest_go(tmp_path: Path) -> None:
 def test_a_missing_ranks_state_is_no_checkpoint(tmp_path: Path) -> None:
     fence = start(tmp_path)
     ranks = Ranks(0, 2, 0, torch.device("cpu"))
-    two = Checkpointer(fence, ranks, Layout(data=2), {}, SharedFolder(fence, ranks, 2))
+    two = Checkpointer(fence, ranks, Layout(data=2), {}, FolderCheckpointStore(fence, ranks, 2))
     with pytest.raises(RuntimeError, match="1 of 2 ranks"):
         two.save(Engine(), 5, 40, {})
     assert fence.output.committed() == []

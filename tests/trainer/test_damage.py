@@ -36,7 +36,7 @@ MODES = pytest.mark.parametrize("background", [False, True], ids=["in the loop",
 
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distributed, "add_up", lambda _ranks, *counts: list(counts))
+    monkeypatch.setattr(distributed, "all_reduce_sum", lambda _ranks, *counts: list(counts))
     monkeypatch.setattr(distributed, "texts", lambda _ranks, own: [own])
 
 
@@ -74,7 +74,7 @@ def undamaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two checkpoints with every kind of file, made once and copied for each damage."""
     root = tmp_path_factory.mktemp("undamaged")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(distributed, "add_up", lambda _ranks, *counts: list(counts))
+        patch.setattr(distributed, "all_reduce_sum", lambda _ranks, *counts: list(counts))
         files = saver(start(root))
         for step in (5, 10):
             assert save(files, step, background=True, whole=True) is None
@@ -120,13 +120,13 @@ def test_retention_does_not_count_what_is_torn(tmp_path: Path) -> None:
     """A newer torn step, and a torn one between, push out neither the new one nor the good one before."""
     files = saver(start(tmp_path))
     for step in (10, 15, 20):
-        files.shelf.keep = 3
+        files.store.keep = 3
         assert save(files, step, background=False) is None
     output = files.fence.output
     for step in (15, 20):
         cut(output.step(step) / "state" / MODEL)
     for keep, kept in ((2, {10, 17}), (1, {17})):
-        files.shelf.keep = keep
+        files.store.keep = keep
         shutil.rmtree(output.step(17), ignore_errors=True)
         assert save(files, 17, background=False) is None
         good = {step for step in output.committed() if content_is_whole(output.step(step), step)}

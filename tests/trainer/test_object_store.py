@@ -36,7 +36,7 @@ with warnings.catch_warnings():
     from llmtrain_trainer import distributed
     from llmtrain_trainer.checkpoint.save import Checkpointer
     from llmtrain_trainer.distributed import Ranks
-    from llmtrain_trainer.storage.objectstore.checkpoints import ObjectShelf
+    from llmtrain_trainer.storage.objectstore.checkpoints import ObjectCheckpointStore
 
 FOLDER = "team/run"
 STEPS = {"maxSteps": 40}
@@ -116,30 +116,34 @@ def test_an_object_is_created_once(store: Store, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture
-def shelves(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], ObjectShelf]:
+def shelves(
+    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[[str], ObjectCheckpointStore]:
     """Nodes of one attempt by their folder's name, each as its first rank sees the store."""
     for name, value in store.server.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(distributed, "texts", lambda _ranks, own: [own])
     asked, url = job(tmp_path / "unused"), f"s3://{Server.bucket}/{tmp_path.name}"
 
-    def shelf(node: str) -> ObjectShelf:
+    def store(node: str) -> ObjectCheckpointStore:
         output, ledger = Output(tmp_path / node), Ledger(Bucket(url))
         claim_private(output, asked)
         fence = raise_fence(output, asked, "pod")
         ledger.append(record.claim(asked))
         ledger.append(record.fence(fence))
-        return ObjectShelf(ledger, fence, Ranks(0, 1, 0, torch.device("cpu")), 2)
+        return ObjectCheckpointStore(ledger, fence, Ranks(0, 1, 0, torch.device("cpu")), 2)
 
-    return shelf
+    return store
 
 
-def saver(shelf: ObjectShelf) -> Checkpointer:
-    return Checkpointer(shelf.fence, shelf.ranks, Layout(), {"seed": 0}, shelf)
+def saver(store: ObjectCheckpointStore) -> Checkpointer:
+    return Checkpointer(store.fence, store.ranks, Layout(), {"seed": 0}, store)
 
 
 @pytest.mark.parametrize("background", [False, True])
-def test_going_back_within_an_attempt(shelves: Callable[[str], ObjectShelf], background: bool) -> None:
+def test_going_back_within_an_attempt(
+    shelves: Callable[[str], ObjectCheckpointStore], background: bool
+) -> None:
     one, other = shelves("one"), shelves("other")
     files = saver(one)
     for step in (5, 10, 15):
@@ -158,18 +162,18 @@ def test_going_back_within_an_attempt(shelves: Callable[[str], ObjectShelf], bac
 
 
 def test_a_step_that_is_saved_once_more_takes_the_place_of_the_first(
-    shelves: Callable[[str], ObjectShelf],
+    shelves: Callable[[str], ObjectCheckpointStore],
 ) -> None:
-    shelf = shelves("one")
-    files = saver(shelf)
+    store = shelves("one")
+    files = saver(store)
     assert save(files, 5, background=True) is None
-    first = shelf.ledger.read().steps["5"]
+    first = store.ledger.read().steps["5"]
     assert not files.start(SmallEngine(5), 5, 5, {}).written  # type: ignore[arg-type,union-attr]
     assert save(files, 5, background=False, whole=True) is None
-    second = shelf.ledger.read().steps["5"]
+    second = store.ledger.read().steps["5"]
     assert first != second
-    assert shelf.bucket.sizes(first) == {}
-    assert "weights/model.safetensors.index.json" in shelf.bucket.sizes(second)
+    assert store.bucket.sizes(first) == {}
+    assert "weights/model.safetensors.index.json" in store.bucket.sizes(second)
 
 
 @dataclass

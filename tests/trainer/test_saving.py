@@ -14,7 +14,7 @@ from llmtrain_api import CheckpointSpec, TrainingSpec
 from llmtrain_trainer.batch import Length
 from llmtrain_trainer.checkpoint.interval import Interval
 from llmtrain_trainer.errors import SaveFailed
-from llmtrain_trainer.training.run_state import Course
+from llmtrain_trainer.training.run_state import RunState
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what DeepSpeed says at import
@@ -23,7 +23,7 @@ with warnings.catch_warnings():
 
     from llmtrain_trainer import distributed
     from llmtrain_trainer.checkpoint.snapshot import snapshot
-    from llmtrain_trainer.training.checkpointing import Saves
+    from llmtrain_trainer.training.checkpointing import CheckpointScheduler
 
 NEVER = 10_000
 
@@ -45,28 +45,28 @@ class Told:
         assert failures >= 1
         self.failed.append(error)
 
-    def stood_still(self, seconds: float) -> None:
+    def stalled(self, seconds: float) -> None:
         assert seconds >= 0
 
 
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distributed, "add_up", lambda _ranks, *counts: list(counts))
+    monkeypatch.setattr(distributed, "all_reduce_sum", lambda _ranks, *counts: list(counts))
     monkeypatch.setattr(distributed, "texts", lambda _ranks, own: [own])
 
 
 @pytest.fixture(params=[False, True], ids=["in the loop", "beside it"])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Saves]:
-    def made(**spec: Any) -> Saves:
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., CheckpointScheduler]:
+    def made(**spec: Any) -> CheckpointScheduler:
         asked = CheckpointSpec.model_validate({"everySteps": NEVER, "async": request.param} | spec)
         files = saver(start(tmp_path), keep=100)
-        length, course = Length(4096, 8, 1000, None), Course(TrainingSpec())
-        return Saves(files, SmallEngine(), asked, length, course, Told())  # type: ignore[arg-type]
+        length, run_state = Length(4096, 8, 1000, None), RunState(TrainingSpec())
+        return CheckpointScheduler(files, SmallEngine(), asked, length, run_state, Told())  # type: ignore[arg-type]
 
     return made
 
 
-def steps(saves: Saves, first: int, last: int) -> None:
+def steps(saves: CheckpointScheduler, first: int, last: int) -> None:
     """What the loop does of it."""
     for step in range(first, last + 1):
         saves.heard(saves.word(), step - 1, {})
@@ -74,7 +74,7 @@ def steps(saves: Saves, first: int, last: int) -> None:
         saves.after(step, {})
 
 
-def committed(saves: Saves) -> list[int]:
+def committed(saves: CheckpointScheduler) -> list[int]:
     output = saves.files.fence.output
     there = sorted(output.committed())
     assert all(content_is_whole(output.step(step), step) for step in there)
@@ -82,7 +82,7 @@ def committed(saves: Saves) -> list[int]:
     return there
 
 
-def test_every_step_that_is_due_is_saved_as_it_was(make: Callable[..., Saves]) -> None:
+def test_every_step_that_is_due_is_saved_as_it_was(make: Callable[..., CheckpointScheduler]) -> None:
     """A new save waits for the one before, and training goes on over a copy."""
     saves = make(everySteps=3)
     steps(saves, 1, 10)
@@ -90,14 +90,14 @@ def test_every_step_that_is_due_is_saved_as_it_was(make: Callable[..., Saves]) -
     assert committed(saves) == [3, 6, 9, 10]
 
 
-def test_a_step_that_was_just_saved_is_not_saved_again(make: Callable[..., Saves]) -> None:
+def test_a_step_that_was_just_saved_is_not_saved_again(make: Callable[..., CheckpointScheduler]) -> None:
     saves = make(everySteps=5, everyMinutes=1e-9)
     steps(saves, 1, 5)
     assert saves.before_stopping(5, {}) == "saved at step 5"
     assert committed(saves) == [0, 1, 2, 3, 4, 5]
 
 
-def test_by_time(make: Callable[..., Saves]) -> None:
+def test_by_time(make: Callable[..., CheckpointScheduler]) -> None:
     saves = make(everyMinutes=1000)
     steps(saves, 1, 3)
     saves.interval.since -= 59_999
@@ -116,7 +116,7 @@ def test_an_interval_begins_anew_with_each_save() -> None:
     assert not Interval(None, since=0).due(1e9)
 
 
-def test_two_refusals_are_borne_and_a_success_forgives_them(make: Callable[..., Saves]) -> None:
+def test_two_refusals_are_borne_and_a_success_forgives_them(make: Callable[..., CheckpointScheduler]) -> None:
     saves = make(everySteps=1)
     for first in (1, 11):
         with files_up_to(6000):
@@ -129,7 +129,7 @@ def test_two_refusals_are_borne_and_a_success_forgives_them(make: Callable[..., 
     assert committed(saves) == [3, 4, 5, 13, 14, 15]
 
 
-def test_the_third_refusal_in_a_row_ends_the_attempt(make: Callable[..., Saves]) -> None:
+def test_the_third_refusal_in_a_row_ends_the_attempt(make: Callable[..., CheckpointScheduler]) -> None:
     saves = make(everySteps=1)
     refused = r"3 checkpoints in a row failed; step 3 could not be saved in .*free space"
     with files_up_to(6000), pytest.raises(SaveFailed, match=refused):
@@ -137,7 +137,7 @@ def test_the_third_refusal_in_a_row_ends_the_attempt(make: Callable[..., Saves])
     assert committed(saves) == []
 
 
-def test_stopping_on_a_full_disk_says_what_is_kept(make: Callable[..., Saves]) -> None:
+def test_stopping_on_a_full_disk_says_what_is_kept(make: Callable[..., CheckpointScheduler]) -> None:
     saves = make(everySteps=2)
     steps(saves, 1, 3)
     saves._settle(saves.files.finish())
@@ -147,7 +147,7 @@ def test_stopping_on_a_full_disk_says_what_is_kept(make: Callable[..., Saves]) -
     assert said.endswith("; saved at step 2")
 
 
-def test_the_end_that_cannot_be_saved_is_a_failure(make: Callable[..., Saves]) -> None:
+def test_the_end_that_cannot_be_saved_is_a_failure(make: Callable[..., CheckpointScheduler]) -> None:
     saves = make()
     steps(saves, 1, 3)
     with files_up_to(6000), pytest.raises(SaveFailed, match="step 3 could not be saved"):

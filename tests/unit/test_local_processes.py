@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from llmtrain_operator.local.kubelet.kubelet import Ground, Kubelet
+from llmtrain_operator.local.kubelet.kubelet import Kubelet, PodDirs
 from llmtrain_operator.local.kubelet.tokens import PodTokens
 from llmtrain_operator.local.memory_api import MemoryApi
 
@@ -47,8 +47,8 @@ class Node:
 
     def __init__(self, folder: Path) -> None:
         self.api, self.tokens, self.folder = MemoryApi(), PodTokens(), folder
-        ground = Ground(folder / "runs", folder / "pods", folder / "logs", {}, dict(os.environ))
-        self.kubelet = Kubelet(self.api, ground, self.tokens)
+        dirs = PodDirs(folder / "runs", folder / "pods", folder / "logs", {}, dict(os.environ))
+        self.kubelet = Kubelet(self.api, dirs, self.tokens)
 
     @asynccontextmanager
     async def up(self) -> AsyncIterator[Node]:

@@ -25,25 +25,27 @@ from llmtrain_api import (
 )
 from llmtrain_operator.local.__main__ import main
 from llmtrain_operator.local.command import Refused, decide
-from llmtrain_operator.local.runner import Work, interrupted
-from llmtrain_operator.local.saved_jobs import Busy, Keep, KeptApi, output_folder, owned
-from llmtrain_operator.local.scale_down import Wishes, fitted, said
+from llmtrain_operator.local.runner import RunPlan, interrupted
+from llmtrain_operator.local.saved_jobs import Busy, JobFolder, SavedApi, output_folder, owned
+from llmtrain_operator.local.scale_down import GangOverrides, said, scaled_down
 
 
 def test_the_gang_is_made_to_fit() -> None:
     assert fit_of({"nodes": 4}) == (2, 0, 1)
-    assert fit_of({"nodes": 2}, Wishes(3, 2)) == (3, 0, 2)
+    assert fit_of({"nodes": 2}, GangOverrides(3, 2)) == (3, 0, 2)
     assert fit_of({"nodes": 1, "processesPerNode": 8}) == (1, 0, 2)
     assert fit_of({"nodes": 2, "gpusPerNode": 8}) == (2, 0, 1), "no GPU here"
     assert fit_of({"nodes": 2, "gpusPerNode": 8}, have=4) == (1, 4, 4)
-    assert fit_of({"nodes": 2, "gpusPerNode": 8}, Wishes(nodes=2), have=4) == (2, 2, 2)
+    assert fit_of({"nodes": 2, "gpusPerNode": 8}, GangOverrides(nodes=2), have=4) == (2, 2, 2)
     assert fit_of({"nodes": 2}, have=4) == (2, 0, 1), "who asks for no GPU gets none"
 
 
-def fit_of(spec: dict[str, Any], wishes: Wishes | None = None, have: int = 0) -> tuple[int, int, int]:
+def fit_of(
+    spec: dict[str, Any], overrides: GangOverrides | None = None, have: int = 0
+) -> tuple[int, int, int]:
     document = manifest()
     document["spec"] |= spec | {"training": {"globalBatchSize": 16}}
-    found = fitted(document, parse_manifest(document)[1], have, wishes or Wishes())
+    found = scaled_down(document, parse_manifest(document)[1], have, overrides or GangOverrides())
     parsed = parse_manifest(found)[1]
     return parsed.nodes, parsed.gpus_per_node, parsed.local_world_size
 
@@ -81,8 +83,8 @@ def test_an_object_store_is_refused_where_folders_are_shared(
 def test_a_second_runner_of_one_job_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "job.yaml"
     path.write_text(json.dumps(manifest()))
-    with Keep(tmp_path, "default", "tiny").locked(), Keep(tmp_path, "default", "other").locked():
-        with pytest.raises(Busy), Keep(tmp_path, "default", "tiny").locked():
+    with JobFolder(tmp_path, "default", "tiny").locked(), JobFolder(tmp_path, "default", "other").locked():
+        with pytest.raises(Busy), JobFolder(tmp_path, "default", "tiny").locked():
             pass
         assert main(["run", str(path), "--runs", str(tmp_path)]) == 2
     assert f"another process runs this job (pid {os.getpid()})" in capsys.readouterr().err
@@ -104,19 +106,19 @@ class Earlier:
 
     def __init__(self, folder: Path) -> None:
         self.runs = folder
-        self.keep = Keep(folder, "default", "tiny")
+        self.folder = JobFolder(folder, "default", "tiny")
         self.output = output_folder("pvc://checkpoints/tiny", folder)
         (folder / ".llmtrain").mkdir()
 
     def left(self, found: JobStatus, **spec: Any) -> None:
         body = manifest(**spec)
         body["metadata"] |= {"uid": UID, "generation": 1, "resourceVersion": "9"}
-        self.keep.save(body | {"status": found.to_json()}, str(self.output))
+        self.folder.save(body | {"status": found.to_json()}, str(self.output))
         self.output.mkdir(parents=True)
         (self.output / "OWNER").write_text(json.dumps({"jobUid": UID}))
 
-    def again(self, **spec: Any) -> Work | None:
-        return decide(self.keep.load(), manifest(**spec), self.runs, self.output)
+    def again(self, **spec: Any) -> RunPlan | None:
+        return decide(self.folder.load(), manifest(**spec), self.runs, self.output)
 
 
 @pytest.fixture
@@ -176,7 +178,7 @@ def test_a_failed_job_is_tried_again_with_all_its_restarts(earlier: Earlier) -> 
 
 def test_an_output_that_is_gone_or_elsewhere_makes_a_new_job(earlier: Earlier) -> None:
     earlier.left(status(Phase.RUNNING))
-    elsewhere = decide(earlier.keep.load(), manifest(), earlier.runs, earlier.runs / "x")
+    elsewhere = decide(earlier.folder.load(), manifest(), earlier.runs, earlier.runs / "x")
     shutil.rmtree(earlier.output)
     gone = earlier.again()
     for work in (elsewhere, gone):
@@ -199,18 +201,18 @@ def test_the_folder_that_is_really_used_is_found(tmp_path: Path) -> None:
 
 
 async def test_the_object_is_on_disk_before_a_write_is_answered(tmp_path: Path) -> None:
-    keep = Keep(tmp_path, "default", "tiny")
+    folder = JobFolder(tmp_path, "default", "tiny")
     (tmp_path / ".llmtrain").mkdir()
-    assert keep.load() is None
-    api = KeptApi(keep, "/out")
+    assert folder.load() is None
+    api = SavedApi(folder, "/out")
     made = await api.create("llmtrainingjobs", "default", manifest())
     await api.patch_status(
         "llmtrainingjobs", "default", "tiny", {"status": {"phase": "Running", "attempt": 0}}
     )
-    kept = keep.load()
+    kept = folder.load()
     assert kept is not None
     assert (kept.job.metadata.uid, kept.job.status.phase) == (made["metadata"]["uid"], Phase.RUNNING)
-    again = KeptApi(keep, "/out")
+    again = SavedApi(folder, "/out")
     again.restore(kept.raw)
     found = await again.get("llmtrainingjobs", "default", "tiny")
     assert (found["metadata"]["uid"], found["status"]) == (made["metadata"]["uid"], kept.raw["status"])

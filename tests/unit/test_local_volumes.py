@@ -12,12 +12,12 @@ from support.jobs import SETTINGS, T0, job, seen
 from llmtrain_api import JobFile
 from llmtrain_operator.local.kubelet import volumes
 from llmtrain_operator.local.kubelet.gpus import accelerators, gpus, inherited
-from llmtrain_operator.local.kubelet.volumes import Places
+from llmtrain_operator.local.kubelet.volumes import VolumeRoots
 from llmtrain_operator.manifests.config import config_map
 from llmtrain_operator.manifests.pod import pod as build_pod
 from llmtrain_operator.plan.situation import look
 
-PLACES = Places(claims=Path("/home/me/runs"), private=Path("/home/me/pods/a"))
+PLACES = VolumeRoots(claims=Path("/home/me/runs"), private=Path("/home/me/pods/a"))
 
 
 def made(**spec: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -29,7 +29,7 @@ def made(**spec: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return manifest, config_map(found.job, found.spec, 0, SETTINGS)
 
 
-def told(places: Places = PLACES, **spec: Any) -> JobFile:
+def told(places: VolumeRoots = PLACES, **spec: Any) -> JobFile:
     pod, config = made(**spec)
     files = volumes.config_files(config["data"], volumes.mounts(pod, places), 4321)
     assert files["ca.crt"] == "CA"
@@ -80,7 +80,7 @@ def test_a_folder_of_this_machine_stays_though_a_volume_has_its_name() -> None:
 @pytest.mark.parametrize("uri", ["pvc://checkpoints/tiny", "file:///data/tiny"])
 def test_the_output_may_lie_somewhere_else(uri: str) -> None:
     place = "/mnt/output/tiny" if uri.startswith("pvc") else "/data/tiny"
-    instead = Places(PLACES.claims, PLACES.private, {place: Path("/else where")})
+    instead = VolumeRoots(PLACES.claims, PLACES.private, {place: Path("/else where")})
     assert told(instead, output={"uri": uri}).output == "/else where"
 
 

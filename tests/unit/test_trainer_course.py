@@ -11,14 +11,14 @@ import pytest
 
 from llmtrain_api import EarlyStoppingSpec, TrainingSpec
 from llmtrain_trainer.errors import DivergedError
-from llmtrain_trainer.training.run_state import MAX_REWINDS, Course, Evaluations
+from llmtrain_trainer.training.run_state import MAX_REWINDS, Evaluations, RunState
 from llmtrain_trainer.training.spikes import LEAST, MAX_DROPPED, SpikeDetector
 
 NAN, INF = math.nan, math.inf
 
 
-def course(**training: Any) -> Course:
-    return Course(TrainingSpec.model_validate(training))
+def run_state(**training: Any) -> RunState:
+    return RunState(TrainingSpec.model_validate(training))
 
 
 def warm(detector: SpikeDetector, steps: int = LEAST) -> SpikeDetector:
@@ -78,7 +78,7 @@ def test_two_leaps_in_a_row_are_both_seen_and_a_new_level_is_learnt() -> None:
 
 def test_policies() -> None:
     for policy in ("warn", "rewind", "stop"):
-        found = course(onSpike=policy)
+        found = run_state(onSpike=policy)
         for step in range(LEAST):
             assert found.judge(step, 2.0, 1.0, applied=True) is None
         if policy == "stop":
@@ -93,7 +93,7 @@ def test_policies() -> None:
 
 
 def test_the_fourth_rewind_ends_the_job() -> None:
-    found = course(onSpike="rewind")
+    found = run_state(onSpike="rewind")
     for number in range(MAX_REWINDS):
         assert found.rewinds(found.judge(number, NAN, 1.0, applied=True), applied=True)
         found.skip(number)
@@ -102,23 +102,23 @@ def test_the_fourth_rewind_ends_the_job() -> None:
 
 
 def test_a_dropped_step_is_a_leap_but_has_done_no_harm() -> None:
-    found = course(onSpike="rewind")
+    found = run_state(onSpike="rewind")
     spike = found.judge(1, 2.0, INF, applied=False)
     assert spike is not None
     assert not found.rewinds(spike, applied=False)
     assert found.dropped == 1
-    assert course().judge(1, 2.0, 0.0, applied=False) is not None
+    assert run_state().judge(1, 2.0, 0.0, applied=False) is not None
 
 
 def test_fp16_may_drop_steps_until_it_knows_its_scale() -> None:
-    found = course(onSpike="stop", precision="fp16")
+    found = run_state(onSpike="stop", precision="fp16")
     assert found.judge(1, 2.0, INF, applied=False) is None
     assert found.dropped == 1
 
 
 @pytest.mark.parametrize("policy", ["warn", "rewind"])
 def test_ten_dropped_steps_in_a_row_end_the_job(policy: str) -> None:
-    found = course(onSpike=policy)
+    found = run_state(onSpike=policy)
     for step in range(MAX_DROPPED - 1):
         found.judge(step, 2.0, INF, applied=False)
     found.judge(100, 2.0, 1.0, applied=True)
@@ -171,13 +171,13 @@ def test_an_evaluation_that_a_resume_repeats_counts_once() -> None:
 
 
 def test_a_resume_goes_on_with_every_decision() -> None:
-    before = course(onSpike="rewind", earlyStopping={"patience": 2})
+    before = run_state(onSpike="rewind", earlyStopping={"patience": 2})
     before.judge(1, 2.0, INF, applied=False)
     before.skip(7)
     before.skip(3)
     before.evaluated(10, 5.0)
     before.evaluated(20, 6.0)
-    after = course(onSpike="rewind", earlyStopping={"patience": 2})
+    after = run_state(onSpike="rewind", earlyStopping={"patience": 2})
     after.restore(json.loads(json.dumps(before.to_json())))
     assert after.to_json() == before.to_json()
     assert (after.skipped, after.dropped) == ((3, 7), 1)
@@ -191,7 +191,7 @@ def test_a_resume_goes_on_with_every_decision() -> None:
 
 
 def test_a_rewind_takes_back_evaluations_but_no_skipped_step() -> None:
-    found = course(onSpike="rewind")
+    found = run_state(onSpike="rewind")
     found.evaluated(10, 5.0)
     kept = found.to_json()
     found.evaluated(20, 4.0)
@@ -202,9 +202,9 @@ def test_a_rewind_takes_back_evaluations_but_no_skipped_step() -> None:
 
 
 def test_a_checkpoint_of_an_older_version_has_no_decisions() -> None:
-    found = course()
+    found = run_state()
     found.restore({})
-    assert found.to_json() == course().to_json()
+    assert found.to_json() == run_state().to_json()
 
 
 def test_a_curve_without_noise_may_still_rise_a_little() -> None:

@@ -61,7 +61,7 @@ def peak_flops(ranks: Ranks, precision: Precision) -> float | None:
     return flops.peak_flops(torch.cuda.get_device_name(ranks.device) if gpu else None, precision)
 
 
-def add_up(ranks: Ranks, *counts: int) -> list[int]:
+def all_reduce_sum(ranks: Ranks, *counts: int) -> list[int]:
     """Sums of whole numbers over all ranks: one message for all of them."""
     if ranks.world == 1:
         return list(counts)  # a message to oneself still waits for another thread
@@ -70,20 +70,14 @@ def add_up(ranks: Ranks, *counts: int) -> list[int]:
     return [int(v) for v in word.tolist()]
 
 
-def agree(ranks: Ranks, labels: int, *, stop: bool) -> tuple[int, bool]:
-    """Labels in the global batch, and whether any rank was asked to stop."""
-    total, stops = add_up(ranks, labels, int(stop))
-    return total, stops > 0
-
-
-def texts(ranks: Ranks, own: str) -> list[str]:
-    """What every rank says, by rank. For rare words: it is slow."""
+def all_gather_text(ranks: Ranks, own: str) -> list[str]:
+    """The text of every rank, by rank. It is slow: for rare messages only."""
     found: list[str] = [""] * ranks.world
     dist.all_gather_object(found, own)
     return found
 
 
-def total(ranks: Ranks, *values: float) -> list[float]:
+def all_reduce_sum_float(ranks: Ranks, *values: float) -> list[float]:
     """Sums over all ranks."""
     if ranks.world == 1:
         return list(values)

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from .command import Request, run
-from .scale_down import Wishes
+from .scale_down import GangOverrides
 
 ENV_COMMAND = "LLMTRAIN_COMMAND"
 """What a person types to get here, where a script stands between."""
@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
         manifest=asked.manifest,
         runs=asked.runs.absolute(),
         output=asked.output.absolute() if asked.output else None,
-        wishes=Wishes(asked.nodes, asked.processes_per_node),
+        overrides=GangOverrides(asked.nodes, asked.processes_per_node),
         new=asked.new,
         command=os.environ.get(ENV_COMMAND) or _typed(words),
     )

@@ -20,9 +20,9 @@ from .. import logs
 from ..kube.api import Object
 from . import console_text
 from .kubelet.gpus import gpus
-from .runner import Broken, Runner, Work
-from .saved_jobs import Busy, Keep, Kept, changes, output_folder, owned, reopened
-from .scale_down import Wishes, fitted, said
+from .runner import LoopEnded, Runner, RunPlan
+from .saved_jobs import Busy, JobFolder, SavedJob, changes, output_folder, owned, reopened
+from .scale_down import GangOverrides, said, scaled_down
 from .table import Table
 
 DONE, FAILED, MISTAKE = 0, 1, 2
@@ -34,7 +34,7 @@ class Request:
 
     Attributes:
         manifest: YAML of the job.
-        runs: where claims and what is kept of jobs lie.
+        runs: where claims and what is saved of jobs lie.
         output: the output's folder, if it shall not be in ``runs``.
         new: forget an earlier run of this name.
         command: what the person typed.
@@ -43,7 +43,7 @@ class Request:
     manifest: Path
     runs: Path
     output: Path | None
-    wishes: Wishes
+    overrides: GangOverrides
     new: bool
     command: str
 
@@ -76,9 +76,9 @@ def run(request: Request, out: TextIO) -> int:
     """Run it; the exit code: 0 succeeded, 1 failed, 2 refused, 75 stopped with a checkpoint."""
     try:
         manifest = read(request)
-        keep = Keep(request.runs, manifest.metadata.namespace, manifest.metadata.name)
-        with keep.locked():
-            return run_alone(request, manifest, keep, out)
+        job_folder = JobFolder(request.runs, manifest.metadata.namespace, manifest.metadata.name)
+        with job_folder.locked():
+            return run_alone(request, manifest, job_folder, out)
     except Refused as refused:
         for reason in refused.reasons:
             print(f"{request.manifest}: {reason}", file=sys.stderr)
@@ -87,24 +87,24 @@ def run(request: Request, out: TextIO) -> int:
     return MISTAKE
 
 
-def run_alone(request: Request, manifest: Manifest, keep: Keep, out: TextIO) -> int:
+def run_alone(request: Request, manifest: Manifest, job_folder: JobFolder, out: TextIO) -> int:
     """Run it while nobody else can.
 
     Raises:
         Refused: it cannot be run as it is.
     """
     output = (request.output or output_folder(manifest.spec.output.uri, request.runs)).absolute()
-    kept = None if request.new else keep.load()
-    work = decide(kept, manifest.document, request.runs, output)
+    saved = None if request.new else job_folder.load()
+    run_plan = decide(saved, manifest.document, request.runs, output)
     table = Table(out, live=out.isatty())
-    if work is None:
-        assert kept is not None
+    if run_plan is None:
+        assert saved is not None
         table.say(
-            f"{kept.job.metadata.name} is complete already; output.ifExists: new or resume would train again"
+            f"{saved.job.metadata.name} is complete already; output.ifExists: new or resume would train again"
         )
-        return tell_end(kept.job, keep, output, request, None, table)
-    table.say(*opening(manifest, work))
-    return follow(work, keep, table, request)
+        return tell_end(saved.job, job_folder, output, request, None, table)
+    table.say(*opening(manifest, run_plan))
+    return follow(run_plan, job_folder, table, request)
 
 
 def read(request: Request) -> Manifest:
@@ -125,7 +125,7 @@ def read(request: Request) -> Manifest:
                 f"spec.output.uri: got {asked.output.uri!r}, and here all pods share this machine's folders; "
                 "use pvc://CLAIM/FOLDER or file:///FOLDER"
             )
-        document = fitted(document, asked, len(gpus()), request.wishes)
+        document = scaled_down(document, asked, len(gpus()), request.overrides)
         return Manifest(metadata, asked, document, parse_manifest(document)[1])
     except (OSError, yaml.YAMLError) as error:
         raise Refused(str(error)) from None
@@ -133,59 +133,59 @@ def read(request: Request) -> Manifest:
         raise Refused(*invalid.mistakes) from None
 
 
-def decide(kept: Kept | None, document: Object, runs: Path, output: Path) -> Work | None:
-    """A new job, or the kept one again; None when it is complete and nothing is to be done.
+def decide(saved: SavedJob | None, document: Object, runs: Path, output: Path) -> RunPlan | None:
+    """A new job, or the saved one again; None when it is complete and nothing is to be done.
 
     Raises:
         Refused: it was stopped as another job than this one.
     """
-    new = Work(document, False, runs, output)
-    if kept is None or kept.output != str(output) or owned(output, kept.job.metadata.uid) is None:
+    new = RunPlan(document, False, runs, output)
+    if saved is None or saved.output != str(output) or owned(output, saved.job.metadata.uid) is None:
         return new
-    different = changes(kept.raw["spec"], document["spec"])
-    if kept.job.status.phase is Phase.SUCCEEDED:
+    different = changes(saved.raw["spec"], document["spec"])
+    if saved.job.status.phase is Phase.SUCCEEDED:
         once = parse_manifest(document)[1].output.if_exists is IfExists.FAIL
         return None if once and not different else new
-    status = kept.job.status
+    status = saved.job.status
     step = f"step {status.checkpoint.step}" if status.checkpoint else "the beginning"
     if status.phase is Phase.FAILED:
         note = f"tries again from {step}; attempt {status.attempt} was the last that failed"
-        return Work(reopened(kept, document["spec"]), True, runs, output, note)
+        return RunPlan(reopened(saved, document["spec"]), True, runs, output, note)
     if different:
         raise Refused(
-            f"{kept.job.metadata.name} is under way with another spec: {'; '.join(different)}",
+            f"{saved.job.metadata.name} is under way with another spec: {'; '.join(different)}",
             "put that back to go on, or add --new for a new job (output.ifExists says what of its folder)",
         )
-    return Work(kept.raw, True, runs, output, f"goes on from {step}, where it was stopped")
+    return RunPlan(saved.raw, True, runs, output, f"goes on from {step}, where it was stopped")
 
 
-def opening(manifest: Manifest, work: Work) -> list[str]:
+def opening(manifest: Manifest, run_plan: RunPlan) -> list[str]:
     """The first lines."""
     changed = said(manifest.asked, manifest.spec)
     lines = [f"{manifest.metadata.name}: without Kubernetes; pods are processes"]
-    lines += [line for line in (changed, work.note) if line]
-    return [*lines, f"output: {work.output}   Ctrl-C saves a checkpoint and stops", ""]
+    lines += [line for line in (changed, run_plan.note) if line]
+    return [*lines, f"output: {run_plan.output}   Ctrl-C saves a checkpoint and stops", ""]
 
 
-def follow(work: Work, keep: Keep, table: Table, request: Request) -> int:
+def follow(run_plan: RunPlan, job_folder: JobFolder, table: Table, request: Request) -> int:
     """Run the job and tell how it went."""
     # logs of another job of this name, or pods of a runner that was killed
-    shutil.rmtree(keep.folder / "pods" if work.goes_on else keep.folder, ignore_errors=True)
-    keep.folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(job_folder.folder / "pods" if run_plan.goes_on else job_folder.folder, ignore_errors=True)
+    job_folder.folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    with keep.log.open("a", buffering=1) as log:
+    with job_folder.log.open("a", buffering=1) as log:
         logs.configure(out=log)
         try:
-            job = asyncio.run(Runner(work, keep, table).run())
-        except Broken as error:
-            print(f"{error}: see {keep.log}", file=sys.stderr)
+            job = asyncio.run(Runner(run_plan, job_folder, table).run())
+        except LoopEnded as error:
+            print(f"{error}: see {job_folder.log}", file=sys.stderr)
             return FAILED
     table.end()
-    return tell_end(job, keep, work.output, request, time.monotonic() - began, table)
+    return tell_end(job, job_folder, run_plan.output, request, time.monotonic() - began, table)
 
 
 def tell_end(
-    job: Job, keep: Keep, output: Path, request: Request, seconds: float | None, table: Table
+    job: Job, job_folder: JobFolder, output: Path, request: Request, seconds: float | None, table: Table
 ) -> int:
     """Say how it ended; the exit code."""
     status = job.status
@@ -195,7 +195,7 @@ def tell_end(
         return DONE
     if status.phase is Phase.FAILED and status.failure is not None:
         ranks = root / "logs" / f"attempt-{status.attempt}"
-        places = [path for path in (ranks, keep.folder / "logs") if path.is_dir()]
+        places = [path for path in (ranks, job_folder.folder / "logs") if path.is_dir()]
         table.say("", *console_text.failed(status.failure, places))
         return FAILED
     accepted = status.condition("Accepted")

@@ -28,10 +28,10 @@ from ..serve import Servers, background
 from ..types import PlanSettings, Pod
 from .job_watch import JobIntake
 from .kubelet.gpus import gpus
-from .kubelet.kubelet import Ground, Kubelet
+from .kubelet.kubelet import Kubelet, PodDirs
 from .kubelet.tokens import PodTokens
 from .kubelet.volumes import LOOPBACK
-from .saved_jobs import IMAGE, Keep, KeptApi
+from .saved_jobs import IMAGE, JobFolder, SavedApi
 from .table import Table
 
 GRACE_SECONDS = 30
@@ -39,12 +39,12 @@ STOP_SECONDS = 600.0
 """For ranks to save when a person stops the job; a second signal does not wait."""
 
 
-class Broken(Exception):
+class LoopEnded(Exception):
     """A loop that never ends has ended: a bug, told in the log."""
 
 
 @dataclass(frozen=True)
-class Work:
+class RunPlan:
     """What to run.
 
     Attributes:
@@ -65,32 +65,32 @@ class Work:
 class Runner:
     """Runs one job to its end, or until a person stops it."""
 
-    def __init__(self, work: Work, keep: Keep, table: Table) -> None:
-        self._work, self._table = work, table
-        meta = work.job["metadata"]
+    def __init__(self, run_plan: RunPlan, job_folder: JobFolder, table: Table) -> None:
+        self._work, self._table = run_plan, table
+        meta = run_plan.job["metadata"]
         self._key = (str(meta.get("namespace", "default")), str(meta["name"]))
-        self._api = KeptApi(keep, str(work.output))
+        self._api = SavedApi(job_folder, str(run_plan.output))
         self._store, self._book, self._queue = PodStore(), ReportBook(), WorkQueue()
         self._known, self._tokens = KnownJobs(), PodTokens()
-        place = output_location(work.job["spec"]["output"]["uri"]).path
-        ground = Ground(
-            claims=work.runs,
-            pods=keep.folder / "pods",
-            logs=keep.folder / "logs",
-            instead={place: work.output},
+        place = output_location(run_plan.job["spec"]["output"]["uri"]).path
+        dirs = PodDirs(
+            claims=run_plan.runs,
+            pods=job_folder.folder / "pods",
+            logs=job_folder.folder / "logs",
+            instead={place: run_plan.output},
             environ=os.environ,
             gpus=gpus(),
         )
-        self._kubelet = Kubelet(self._api, ground, self._tokens)
+        self._kubelet = Kubelet(self._api, dirs, self._tokens)
         self._over, self._asked = asyncio.Event(), asyncio.Event()
-        self._job = Job.model_validate(work.job)
+        self._job = Job.model_validate(run_plan.job)
         self._progress: Progress | None = None
 
     async def run(self) -> Job:
         """The job as it is in the end: over, or stopped.
 
         Raises:
-            Broken: see the log.
+            LoopEnded: see the log.
         """
         loop = asyncio.get_running_loop()
         # nohup has its way
@@ -138,7 +138,7 @@ class Runner:
         if self._over.is_set():
             return
         if not self._asked.is_set():
-            raise Broken("a part of the runner ended")
+            raise LoopEnded("a part of the runner ended")
         await self._stop(settings)
 
     async def _apply(self) -> None:

@@ -26,7 +26,7 @@ class Busy(Exception):
     """Another process runs this job."""
 
 
-class Keep:
+class JobFolder:
     """The files of one job below the runs folder.
 
     Attributes:
@@ -60,16 +60,16 @@ class Keep:
             file.flush()
             yield
 
-    def load(self) -> Kept | None:
-        """What was kept; None when there is nothing that can be read."""
+    def load(self) -> SavedJob | None:
+        """What was saved; None when there is nothing that can be read."""
         try:
             raw = json.loads(self._file.read_text())
-            return Kept(raw["object"], Job.model_validate(raw["object"]), raw["output"])
+            return SavedJob(raw["object"], Job.model_validate(raw["object"]), raw["output"])
         except (OSError, ValueError, KeyError):
             return None
 
     def save(self, found: Object, output: str) -> None:
-        """Keep the object as it is now."""
+        """JobFolder the object as it is now."""
         temporary = self._file.with_suffix(".tmp")
         with temporary.open("w") as file:
             json.dump({"output": output, "object": found}, file, indent=1)
@@ -79,7 +79,7 @@ class Keep:
 
 
 @dataclass(frozen=True)
-class Kept:
+class SavedJob:
     """A job of an earlier run of this program.
 
     Attributes:
@@ -93,10 +93,10 @@ class Kept:
     output: str
 
 
-class KeptApi(MemoryApi):
+class SavedApi(MemoryApi):
     """The API in memory, with the job's object on disk before anything is done that follows from it."""
 
-    def __init__(self, keep: Keep, output: str) -> None:
+    def __init__(self, keep: JobFolder, output: str) -> None:
         super().__init__()
         self._keep = keep
         self._output = output
@@ -110,7 +110,7 @@ class KeptApi(MemoryApi):
         return self._kept(resource, await super().patch_status(resource, namespace, name, patch))
 
     def restore(self, body: Object) -> None:
-        """The job as it was kept: with its UID and status."""
+        """The job as it was saved: with its UID and status."""
         self._put(PLURAL, "ADDED", body)
 
     def _kept(self, resource: str, found: Object) -> Object:
@@ -154,10 +154,10 @@ def _flat(value: object, path: str) -> dict[str, object]:
     return {p: v for key, inner in value.items() for p, v in _flat(inner, f"{path}.{key}").items()}
 
 
-def reopened(kept: Kept, spec: Object) -> Object:
+def reopened(saved: SavedJob, spec: Object) -> Object:
     """A failed job, applied once more: its number of attempts goes on, as its output knows it, and all that
     counted against it is forgotten."""
-    old = kept.job.status
+    old = saved.job.status
     status = JobStatus(
         phase=Phase.STARTING,
         attempt=old.attempt,
@@ -167,5 +167,5 @@ def reopened(kept: Kept, spec: Object) -> Object:
         resolved=resolve(parse_spec(spec, strict=False), IMAGE),
         conditions=[c for c in old.conditions if c.type == "Accepted"],
     )
-    meta = kept.raw["metadata"] | {"generation": kept.job.metadata.generation + 1}
-    return {**kept.raw, "metadata": meta, "spec": spec, "status": status.to_json()}
+    meta = saved.raw["metadata"] | {"generation": saved.job.metadata.generation + 1}
+    return {**saved.raw, "metadata": meta, "spec": spec, "status": status.to_json()}

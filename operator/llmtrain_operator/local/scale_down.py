@@ -12,14 +12,14 @@ MOST_PODS = 2
 
 
 @dataclass(frozen=True)
-class Wishes:
+class GangOverrides:
     """What the command line says; None = what fits."""
 
     nodes: int | None = None
     processes: int | None = None
 
 
-def fitted(document: Object, spec: JobSpec, have: int, wishes: Wishes) -> Object:
+def scaled_down(document: Object, spec: JobSpec, have: int, overrides: GangOverrides) -> Object:
     """The manifest with a gang that this machine can run.
 
     At most two training processes, unless more are asked for; one pod where there are GPUs. The global batch
@@ -29,12 +29,12 @@ def fitted(document: Object, spec: JobSpec, have: int, wishes: Wishes) -> Object
         document: the manifest.
         spec: the same, understood.
         have: GPUs of this machine.
-        wishes: of the person who runs it.
+        overrides: of the person who runs it.
     """
     gpus = spec.gpus_per_node if have else 0
-    nodes = wishes.nodes or min(spec.nodes, 1 if gpus else MOST_PODS)
+    nodes = overrides.nodes or min(spec.nodes, 1 if gpus else MOST_PODS)
     gpus = min(gpus, have // nodes)
-    processes = wishes.processes or (1 if gpus or nodes > 1 else min(spec.local_world_size, MOST_PODS))
+    processes = overrides.processes or (1 if gpus or nodes > 1 else min(spec.local_world_size, MOST_PODS))
     gang = {"nodes": nodes, "gpusPerNode": gpus, "processesPerNode": processes}
     return {**document, "spec": {**document["spec"], **gang}}
 

@@ -64,9 +64,9 @@ def newest_good(output: Output, say: Callable[[int, str], None]) -> tuple[int, d
     return None
 
 
-def course_of(folder: Path) -> dict[str, Any]:
+def run_state_of(folder: Path) -> dict[str, Any]:
     """What had been decided when a checkpoint was written; nothing in one of an older version."""
-    kept: dict[str, Any] = (read_json(folder / MANIFEST) or {}).get("course", {})
+    kept: dict[str, Any] = (read_json(folder / MANIFEST) or {}).get("run_state", {})
     return kept
 
 

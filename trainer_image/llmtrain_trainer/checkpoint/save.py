@@ -29,13 +29,13 @@ from .restore import restore
 from .resume import Resume
 from .shards import Shards
 from .snapshot import SnapshotEngine
-from .store import Shelf
+from .store import CheckpointStore
 
 STATE = "state"
 
 
 @dataclass(frozen=True)
-class Settled:
+class SaveResult:
     """How a save ended, the same on all ranks.
 
     Attributes:
@@ -67,10 +67,10 @@ class Checkpointer:
     """
 
     def __init__(
-        self, fence: Fence, ranks: Ranks, layout: Layout, fingerprints: dict[str, Any], shelf: Shelf
+        self, fence: Fence, ranks: Ranks, layout: Layout, fingerprints: dict[str, Any], store: CheckpointStore
     ) -> None:
         self.fence, self.ranks, self.layout = fence, ranks, layout
-        self.fingerprints, self.shelf = fingerprints, shelf
+        self.fingerprints, self.store = fingerprints, store
         self._files = SnapshotEngine()
         self._pending: _Pending | None = None
         try:
@@ -84,10 +84,10 @@ class Checkpointer:
         step: int,
         consumed: int,
         metrics: dict[str, float | None],
-        course: dict[str, Any] | None = None,
+        run_state: dict[str, Any] | None = None,
         *,
         whole: bool = False,
-    ) -> Settled:
+    ) -> SaveResult:
         """Save and commit a step, all ranks together, before it returns. No other save may be under way.
 
         Args:
@@ -95,13 +95,13 @@ class Checkpointer:
             step: optimizer steps done.
             consumed: samples used.
             metrics: kept in the manifest.
-            course: what was decided so far (`Course.to_json`), kept in the manifest for a resume.
+            run_state: what was decided so far (`RunState.to_json`), kept in the manifest for a resume.
             whole: write the whole model's weights too.
 
         Raises:
             Fenced: a newer attempt owns the output; nothing was committed.
         """
-        there = self.start(engine, step, consumed, metrics, course, whole=whole, background=False)
+        there = self.start(engine, step, consumed, metrics, run_state, whole=whole, background=False)
         settled = there or self.finish()
         assert settled is not None
         return settled
@@ -112,11 +112,11 @@ class Checkpointer:
         step: int,
         consumed: int,
         metrics: dict[str, float | None],
-        course: dict[str, Any] | None = None,
+        run_state: dict[str, Any] | None = None,
         *,
         whole: bool = False,
         background: bool = True,
-    ) -> Settled | None:
+    ) -> SaveResult | None:
         """Copy a step's state, all ranks together, and begin to write it. See `save`.
 
         Returns:
@@ -125,11 +125,11 @@ class Checkpointer:
         assert self._pending is None, "the save before must be settled first"
         self.fence.check()
         # asked of one rank, as a file that one node already sees another may not
-        found = self.ranks.first and self.shelf.has(step, whole=whole)
-        [there] = distributed.add_up(self.ranks, int(found))
+        found = self.ranks.first and self.store.has(step, whole=whole)
+        [there] = distributed.all_reduce_sum(self.ranks, int(found))
         if there:
-            return Settled(step, written=False)
-        self.shelf.begin(step)
+            return SaveResult(step, written=False)
+        self.store.begin(step)
         folder = Path(f"/proc/self/fd/{self._folder}") / f"step-{step}"
         self._files.begin(folder, hold=background)
         self._files.attach(engine.raw)
@@ -147,14 +147,14 @@ class Checkpointer:
             "layout": asdict(self.layout),
             "fingerprints": self.fingerprints,
             "metrics": dict(metrics),
-            "course": course or {},
+            "run_state": run_state or {},
         }
 
         def write() -> None:
-            self.shelf.take(folder, write_part(self._files, folder, self.ranks.rank, weights))
+            self.store.take(folder, write_part(self._files, folder, self.ranks.rank, weights))
 
         work = self._work(write, background)
-        commit = partial(self.shelf.commit, folder, facts, self.layout, whole=whole)
+        commit = partial(self.store.commit, folder, facts, self.layout, whole=whole)
         self._pending = _Pending(step, folder, work, commit, background)
         return None
 
@@ -168,7 +168,7 @@ class Checkpointer:
             return 0, 0
         return 1, int(self._pending.work.failure() is not None)
 
-    def heard(self, done: int, failed: int) -> Settled | None:
+    def heard(self, done: int, failed: int) -> SaveResult | None:
         """Go on, given the sums of all ranks' reports. Every rank calls it with the same sums.
 
         Returns:
@@ -181,19 +181,19 @@ class Checkpointer:
             return self._give_up(one)
         if one.committing:
             self._pending = None
-            self.shelf.clear(one.folder)
-            return Settled(one.step)
+            self.store.clear(one.folder)
+            return SaveResult(one.step)
         one.committing = True
         if self.ranks.first:
             one.work = self._work(one.commit, one.background)
         return None
 
-    def finish(self) -> Settled | None:
+    def finish(self) -> SaveResult | None:
         """Wait for the save that is under way, all ranks together; None when there is none."""
         settled = None
         while self._pending and settled is None:
             self._pending.work.wait()
-            settled = self.heard(*distributed.add_up(self.ranks, *self.report()))
+            settled = self.heard(*distributed.all_reduce_sum(self.ranks, *self.report()))
         return settled
 
     def _work(self, act: Callable[[], None], background: bool) -> Work:
@@ -206,14 +206,14 @@ class Checkpointer:
 
         return Work(guarded, background=background)
 
-    def _give_up(self, one: _Pending) -> Settled:
+    def _give_up(self, one: _Pending) -> SaveResult:
         """All ranks' work has ended, so what they wrote may go; it may be what fills the disk."""
         self._pending = None
         error = one.work.failure()
-        own = self.shelf.refusal(one.step, error) if error else ""
-        said = next((text for text in distributed.texts(self.ranks, own) if text), "unknown error")
-        self.shelf.clear(one.folder)
-        return Settled(one.step, said)
+        own = self.store.refusal(one.step, error) if error else ""
+        said = next((text for text in distributed.all_gather_text(self.ranks, own) if text), "unknown error")
+        self.store.clear(one.folder)
+        return SaveResult(one.step, said)
 
 
 def load(engine: Engine, folder: Path, resume: Resume) -> None:

@@ -1,6 +1,6 @@
 """Where a step goes when its ranks have written it, and where it comes from: a folder that all nodes share.
 
-`objectstore.shelf` is the other kind.
+`objectstore.store` is the other kind.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .full_weights import write_index
 from .manifest import WEIGHTS, broken, newest_good
 
 
-class Shelf(Protocol):
+class CheckpointStore(Protocol):
     """One attempt's committed steps, as its ranks see them."""
 
     def has(self, step: int, *, whole: bool) -> bool:
@@ -60,44 +60,44 @@ class Shelf(Protocol):
         """What to tell a person when a save fails."""
 
 
-class SharedFolder:
+class FolderCheckpointStore:
     """Steps lie where they were written: one rename commits one."""
 
     def __init__(self, fence: Fence, ranks: Ranks, keep: int) -> None:
         self.fence, self.ranks, self.keep = fence, ranks, keep
 
     def has(self, step: int, *, whole: bool) -> bool:
-        """See `Shelf`. The last step must have the whole model's weights, too."""
+        """See `CheckpointStore`. The last step must have the whole model's weights, too."""
         target = self.fence.output.step(step)
         return target.is_dir() and broken(target) is None and (not whole or (target / WEIGHTS).is_dir())
 
     def begin(self, step: int) -> None:
-        """See `Shelf`."""
+        """See `CheckpointStore`."""
 
     def take(self, folder: Path, names: list[str]) -> None:
-        """See `Shelf`. It is there already."""
+        """See `CheckpointStore`. It is there already."""
 
     def commit(self, folder: Path, facts: dict[str, Any], layout: Layout, *, whole: bool) -> None:
-        """See `Shelf`."""
+        """See `CheckpointStore`."""
         if whole:
             write_index(folder / WEIGHTS, layout.pipeline)
         write_manifest(self.fence, folder, facts, layout)
         commit_step(self.fence, folder, int(facts["step"]), self.keep)
 
     def clear(self, folder: Path) -> None:
-        """See `Shelf`. What was not committed may be what fills the disk."""
+        """See `CheckpointStore`. What was not committed may be what fills the disk."""
         if self.ranks.first:
             discard(folder)
 
     def newest(self) -> int | None:
-        """See `Shelf`."""
+        """See `CheckpointStore`."""
         found = newest_good(self.fence.output, lambda _step, _reason: None)
         return found[0] if found else None
 
     def bring(self, step: int) -> Path:
-        """See `Shelf`."""
+        """See `CheckpointStore`."""
         return self.fence.output.step(step)
 
     def refusal(self, step: int, error: OSError) -> str:
-        """See `Shelf`."""
+        """See `CheckpointStore`."""
         return refusal(step, self.fence.output.checkpoints, error)

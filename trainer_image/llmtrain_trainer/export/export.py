@@ -67,7 +67,7 @@ def export(job: JobFile, start: Start) -> Results:
         unigram_entropy=marker.unigram_entropy,
         export_uri=f"{uri_of(job, output.root)}/{NAME}",
         sample=sample,
-        **trained.get("course", {}),
+        **trained.get("run_state", {}),
     )
     write_json(output.results, results.to_json())
     return results

@@ -24,7 +24,7 @@ from ..data.store import Marker, fingerprints, read_marker, reusable
 from ..errors import ConfigError, Fenced, Interrupted
 from ..files import read_json
 from ..output import Output
-from ..storage.select import home_of
+from ..storage.select import output_store_of
 from ..storage.start_marker import NodeZeroFailed, Start
 from ..telemetry.reporter import Reporter
 from ..training.rank import read_job
@@ -32,7 +32,7 @@ from . import root_cause
 from .compiler import require_compiler
 from .root_cause import Verdict
 from .termination import write_termination
-from .torchrun import Failed, Gang, Stop, run_stage
+from .torchrun import Failed, Stop, Torchrun, run_stage
 
 READY_DEADLINE = 3600.0
 NAME_DEADLINE = 120.0
@@ -45,7 +45,7 @@ class Launcher:
     def __init__(self, job: JobFile, path: str, node_rank: int) -> None:
         self.job, self.path, self.node_rank = job, path, node_rank
         self.stop = Stop()
-        self.home = home_of(job)
+        self.store = output_store_of(job)
         self.start: Start | None = None
 
     def run(self) -> TerminationMessage:
@@ -71,17 +71,17 @@ class Launcher:
 
     def _attempt(self) -> Results | None:
         if self.node_rank == 0:
-            output = self.home.claim()
-            done = self.home.finished()
+            output = self.store.claim()
+            done = self.store.finished()
             if done:
                 log.get().info("this job is complete already", output=str(output.root))
                 return done
-            self.start = self._prepare(self.home.raise_fence())
+            self.start = self._prepare(self.store.raise_fence())
         else:
             self.start = self._await_start()
         self._await_master()
         log.get().info("starting torchrun", node_rank=self.node_rank, nodes=self.job.spec.nodes)
-        Gang(self.job, self.path, self.start.output, self.node_rank, self.stop).run()
+        Torchrun(self.job, self.path, self.start.output, self.node_rank, self.stop).run()
         if self.node_rank:
             return None
         return self._export(self.start)
@@ -91,15 +91,15 @@ class Launcher:
         try:
             if self.job.spec.training.compile:
                 require_compiler()
-            self.home.bring_data(fence)
+            self.store.bring_data(fence)
             marker = self._data(fence)
-            self.home.keep_data(fence)
+            self.store.keep_data(fence)
             prints = fingerprints(self.job, marker)
             start = self._choose(fence, prints)
-            self.home.announce(start)
+            self.store.announce(start)
             return start
         except (ConfigError, Failed) as error:
-            self.home.announce_failure(str(error))
+            self.store.announce_failure(str(error))
             raise
 
     def _choose(self, fence: Fence, prints: dict[str, Any]) -> Start:
@@ -109,7 +109,7 @@ class Launcher:
             torn.append(step)
             log.get().warning("checkpoint is torn and passed over", step=step, reason=reason)
 
-        resume = self.home.choose(fence, prints, pass_over)
+        resume = self.store.choose(fence, prints, pass_over)
         start = Start(fence, resume, prints, tuple(torn))
         note = start.note(self.job.spec.layout)
         if resume:
@@ -121,7 +121,7 @@ class Launcher:
     def _data(self, fence: Fence) -> Marker:
         """The data of an earlier attempt, or new ones: into the attempt's folder, then one rename."""
         output = fence.output
-        marker, reason = reusable(output.data, self.job, has_checkpoints=bool(self.home.committed()))
+        marker, reason = reusable(output.data, self.job, has_checkpoints=bool(self.store.committed()))
         if marker:
             log.get().info("prepared data are reused", **marker.report)
             return marker
@@ -147,10 +147,10 @@ class Launcher:
         reporter.update(urgent=True, **self._steps())
         try:
             log.get().info("exporting")
-            self.home.before_export(start)
+            self.store.before_export(start)
             self._stage("export", start.output, [])
             results = Results.model_validate(read_json(start.output.results) or {})
-            self.home.complete(start, results)
+            self.store.complete(start, results)
             reporter.update(urgent=True, eval_loss=results.eval_loss, perplexity=results.perplexity)
             return results
         finally:
@@ -161,7 +161,7 @@ class Launcher:
         run_stage(verb, self.path, more, path, self.stop)
 
     def _steps(self) -> dict[str, int]:
-        newest = self.home.committed()
+        newest = self.store.committed()
         if not newest:
             return {}
         return {"step": newest[0], "total_steps": newest[0], "checkpoint_step": newest[0]}
@@ -171,13 +171,13 @@ class Launcher:
         until, said = time.monotonic() + READY_DEADLINE, 0.0
         while time.monotonic() < until:
             self.stop.raise_if_asked()
-            start = self.home.heard()
+            start = self.store.heard()
             if start:
                 return start
             if time.monotonic() - said > 30:
                 said = time.monotonic()
                 log.get().info("waiting for node 0 to prepare the data")
-            time.sleep(self.home.poll)
+            time.sleep(self.store.poll)
         raise TimeoutError(f"node 0 did not get ready within {READY_DEADLINE:.0f} s")
 
     def _await_master(self) -> None:
@@ -206,7 +206,7 @@ class Launcher:
         )
 
     def _message(self, outcome: Outcome, **fields: Any) -> TerminationMessage:
-        committed = self.home.committed()
+        committed = self.store.committed()
         # unvalidated: texts may still be too long, and are cut when written
         return TerminationMessage.model_construct(
             outcome=outcome,
@@ -237,7 +237,7 @@ def launch(path: str) -> int:
         signal.signal(number, launcher.stop.ask)
     message = launcher.run()
     process.kill_orphans()
-    launcher.home.keep_logs()
+    launcher.store.keep_logs()
     write_termination(message)
     _say(message)
     if message.failure_class is FailureClass.CONFIG_ERROR:

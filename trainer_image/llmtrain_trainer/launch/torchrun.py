@@ -101,7 +101,7 @@ def _stage_failure(verb: str, code: int, text: str) -> Exception:
     return Failed(Verdict(failure_class, f"{verb}: {last}", hint, exit_code=code, log_tail=text))
 
 
-class Gang:
+class Torchrun:
     """torchrun on this node."""
 
     def __init__(self, job: JobFile, job_path: str, output: Output, node_rank: int, stop: Stop) -> None:

@@ -21,7 +21,7 @@ Say = Callable[[int, str], None]
 """Told the step and the reason of each torn checkpoint."""
 
 
-class Home(Protocol):
+class OutputStore(Protocol):
     """One job's output. Only node 0 claims, raises, keeps and completes.
 
     Attributes:
@@ -78,7 +78,7 @@ class Home(Protocol):
         """Keep this node's logs. Never fails: the attempt has ended."""
 
 
-class SharedFolder:
+class FolderOutputStore:
     """Every node sees the same folder, so most of it is there already."""
 
     poll = 0.2
@@ -88,56 +88,56 @@ class SharedFolder:
         self.output: Output | None = None
 
     def claim(self) -> Output:
-        """See `Home`."""
+        """See `OutputStore`."""
         self.output = claim(self.job)
         return self.output
 
     def finished(self) -> Results | None:
-        """See `Home`."""
+        """See `OutputStore`."""
         marker = (read_json(self.output.complete) if self.output else None) or {}
         return Results.model_validate(marker["results"]) if marker.get("jobUid") == self.job.job.uid else None
 
     def raise_fence(self) -> Fence:
-        """See `Home`."""
+        """See `OutputStore`."""
         assert self.output is not None, "claimed first"
         return raise_fence(self.output, self.job)
 
     def bring_data(self, fence: Fence) -> None:
-        """See `Home`."""
+        """See `OutputStore`."""
 
     def keep_data(self, fence: Fence) -> None:
-        """See `Home`."""
+        """See `OutputStore`."""
 
     def choose(self, fence: Fence, fingerprints: dict[str, Any], say: Say) -> Resume | None:
-        """See `Home`."""
+        """See `OutputStore`."""
         return choose(fence.output, self.job, fingerprints, say)
 
     def announce(self, start: Start) -> None:
-        """See `Home`."""
+        """See `OutputStore`."""
         start.publish()
 
     def announce_failure(self, message: str) -> None:
-        """See `Home`."""
+        """See `OutputStore`."""
         if self.output:
             publish_failure(self.output, self.job, message)
 
     def heard(self) -> Start | None:
-        """See `Home`."""
+        """See `OutputStore`."""
         start = read_start(self.job)
         self.output = start.output if start else self.output
         return start
 
     def committed(self) -> list[int]:
-        """See `Home`."""
+        """See `OutputStore`."""
         return self.output.committed() if self.output else []
 
     def before_export(self, start: Start) -> None:
-        """See `Home`."""
+        """See `OutputStore`."""
 
     def complete(self, start: Start, results: Results) -> None:
-        """See `Home`."""
+        """See `OutputStore`."""
         start.fence.check()
         write_json(start.output.complete, {**start.fence.to_json(), "results": results.to_json()})
 
     def keep_logs(self) -> None:
-        """See `Home`."""
+        """See `OutputStore`."""

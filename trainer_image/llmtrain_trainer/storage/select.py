@@ -6,30 +6,30 @@ from typing import TYPE_CHECKING
 
 from llmtrain_api import JobFile
 
-from .base import Home, SharedFolder
+from .base import FolderOutputStore, OutputStore
 
 if TYPE_CHECKING:
     from ..checkpoint.fence import Fence
-    from ..checkpoint.store import Shelf
+    from ..checkpoint.store import CheckpointStore
     from ..distributed import Ranks
 
 
-def home_of(job: JobFile) -> Home:
+def output_store_of(job: JobFile) -> OutputStore:
     """The output as a launcher sees it."""
     if job.spec.output.in_object_store:
-        from .objectstore.output import ObjectStore
+        from .objectstore.output import ObjectOutputStore
 
-        return ObjectStore(job)
-    return SharedFolder(job)
+        return ObjectOutputStore(job)
+    return FolderOutputStore(job)
 
 
-def shelf_of(job: JobFile, fence: Fence, ranks: Ranks) -> Shelf:
+def checkpoint_store_of(job: JobFile, fence: Fence, ranks: Ranks) -> CheckpointStore:
     """A rank's checkpoints. With torch."""
     if job.spec.output.in_object_store:
-        from .objectstore.checkpoints import ObjectShelf
+        from .objectstore.checkpoints import ObjectCheckpointStore
         from .objectstore.output import ledger_of
 
-        return ObjectShelf(ledger_of(job, fence.output), fence, ranks, job.spec.checkpoint.keep)
+        return ObjectCheckpointStore(ledger_of(job, fence.output), fence, ranks, job.spec.checkpoint.keep)
     from ..checkpoint import store
 
-    return store.SharedFolder(fence, ranks, job.spec.checkpoint.keep)
+    return store.FolderCheckpointStore(fence, ranks, job.spec.checkpoint.keep)

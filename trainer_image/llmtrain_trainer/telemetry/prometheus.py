@@ -116,7 +116,7 @@ class JobSeries:
         self.skipped = counter("skipped_steps", "Steps that changed no weight, by reason.", "reason")
         for reason in (NON_FINITE, REWOUND):
             self.skipped.labels(reason)
-        self.spikes = counter("loss_spikes", "Steps whose loss or gradient norm leapt, or was not finite.")
+        self.spikes = counter("loss_spikes", "Steps whose loss or gradient norm spiked, or was not finite.")
         counter("restarts", "Restarts of the gang before this attempt.").inc(job.attempt)
         self.failed_saves = counter("failed_saves", "Checkpoints that could not be written.")
         self.step_seconds = histogram("step_seconds", "Wall time of a step.", STEP_BUCKETS)

@@ -24,7 +24,7 @@ from .tensorboard import Board
 LOG_INTERVAL = 1.0
 
 
-class Voice:
+class Rank0Sinks:
     """Rank 0's outlets."""
 
     def __init__(
@@ -104,7 +104,7 @@ class Progress:
         self.own = RankSeries(ranks.device)
         with_mfu = workload.peak is not None
         self.series = JobSeries(self.own.registry, job, with_mfu=with_mfu) if ranks.first else None
-        self.voice: Voice | None = None
+        self.voice: Rank0Sinks | None = None
         self._smooth: float | None = None
         self._sample: Lap | None = None
         self._first = True
@@ -119,7 +119,7 @@ class Progress:
             note: what is not usual about it.
         """
         if self.series:
-            self.voice = Voice(self.job, self.workload, self.series, self.folder, step, note)
+            self.voice = Rank0Sinks(self.job, self.workload, self.series, self.folder, step, note)
         self.startup.done("resume")
         self.own.spent({Phase.STARTUP: self.startup.seconds})
         self.watch.lap()
@@ -142,8 +142,8 @@ class Progress:
             self.startup.done("first_step")
             self.startup.say()
 
-    def leapt(self, step: int, reason: str) -> None:
-        """A step's loss or gradient norm leapt."""
+    def spiked(self, step: int, reason: str) -> None:
+        """A step's loss or gradient norm spiked."""
         if self.series:
             self.series.spikes.inc()
             log.get().warning("spike", step=step, reason=reason)
@@ -178,7 +178,7 @@ class Progress:
         if self.voice:
             self.voice.committed(step, seconds, written=written)
 
-    def stood_still(self, seconds: float) -> None:
+    def stalled(self, seconds: float) -> None:
         """Training waited so long for a save."""
         if self.series:
             self.series.checkpoint_seconds.observe(seconds)

@@ -9,16 +9,16 @@ from llmtrain_api import CheckpointSpec
 
 from ..batch import Length
 from ..checkpoint.interval import MOST_FAILURES, Interval, due_by_steps
-from ..checkpoint.save import Checkpointer, Settled
+from ..checkpoint.save import Checkpointer, SaveResult
 from ..errors import SaveFailed
 from ..parallel.engine import Engine
 from ..telemetry.sinks import Progress
-from .run_state import Course
+from .run_state import RunState
 
 Metrics = dict[str, float | None]
 
 
-class Saves:
+class CheckpointScheduler:
     """One attempt's saves, the same on all ranks.
 
     One save at a time is under way; the next one waits for it. The last one, and one before stopping, are
@@ -32,10 +32,10 @@ class Saves:
         engine: Engine,
         spec: CheckpointSpec,
         length: Length,
-        course: Course,
+        run_state: RunState,
         progress: Progress,
     ) -> None:
-        self.files, self.engine, self.spec, self.course = files, engine, spec, course
+        self.files, self.engine, self.spec, self.run_state = files, engine, spec, run_state
         self.length, self.progress = length, progress
         self.interval = Interval(spec.every_minutes, time.monotonic())
         self.failures = 0
@@ -117,23 +117,23 @@ class Saves:
         self._settle(self.files.finish())
         self._step, self._began, self.interval.since = step, began, began
         background = self.spec.background
-        consumed, course = self.length.consumed(step), self.course.to_json()
-        there = self.files.start(self.engine, step, consumed, metrics, course, background=background)
+        consumed, run_state = self.length.consumed(step), self.run_state.to_json()
+        there = self.files.start(self.engine, step, consumed, metrics, run_state, background=background)
         # what was written in this thread needs no further step to be agreed on
         settled = there or (None if background else self.files.finish())
-        self.progress.stood_still(time.monotonic() - began)
+        self.progress.stalled(time.monotonic() - began)
         self._settle(settled)
 
     def _now(self, step: int, metrics: Metrics, *, whole: bool = False) -> str | None:
         """Save and wait for it; why it failed, if it did."""
         self._began = time.monotonic()
-        consumed, course = self.length.consumed(step), self.course.to_json()
-        settled = self.files.save(self.engine, step, consumed, metrics, course, whole=whole)
-        self.progress.stood_still(time.monotonic() - self._began)
+        consumed, run_state = self.length.consumed(step), self.run_state.to_json()
+        settled = self.files.save(self.engine, step, consumed, metrics, run_state, whole=whole)
+        self.progress.stalled(time.monotonic() - self._began)
         self._settle(settled, stopping=True)
         return settled.error
 
-    def _settle(self, settled: Settled | None, *, stopping: bool = False) -> None:
+    def _settle(self, settled: SaveResult | None, *, stopping: bool = False) -> None:
         if settled is None:
             return
         if settled.error is None:

@@ -9,7 +9,7 @@ from llmtrain_api import JobFile, OnSpike
 
 from .. import distributed, log
 from ..batch import BatchPlan, Length
-from ..checkpoint.manifest import course_of
+from ..checkpoint.manifest import run_state_of
 from ..checkpoint.save import Checkpointer, load
 from ..data.loader import Batches, Pass, held_out_passes, open_held_out, open_train
 from ..data.order import Source
@@ -18,7 +18,7 @@ from ..distributed import Ranks
 from ..errors import Interrupted
 from ..files import write_json
 from ..parallel.apply import build
-from ..storage.select import shelf_of
+from ..storage.select import checkpoint_store_of
 from ..storage.start_marker import Start
 from ..tasks import encoder
 from ..telemetry.figures import StepResult, Workload
@@ -26,9 +26,9 @@ from ..telemetry.flops import sequence_flops
 from ..telemetry.phases import Phase
 from ..telemetry.sinks import Progress
 from ..telemetry.startup import Startup
-from .checkpointing import Saves
+from .checkpointing import CheckpointScheduler
 from .rewind import rewind
-from .run_state import Course
+from .run_state import RunState
 from .spikes import Spike
 
 
@@ -66,10 +66,12 @@ class Training:
         peak = distributed.peak_flops(ranks, training.precision)
         workload = Workload(self.length, self.plan, ranks.world, sequence_flops(spec), peak)
         self.progress = Progress(job, workload, ranks, logs, self.watch, startup)
-        self.course = Course(training)
-        self.shelf = shelf_of(job, start.fence, ranks)
-        files = Checkpointer(start.fence, ranks, layout, start.fingerprints, self.shelf)
-        self.saves = Saves(files, self.engine, spec.checkpoint, self.length, self.course, self.progress)
+        self.run_state = RunState(training)
+        self.store = checkpoint_store_of(job, start.fence, ranks)
+        files = Checkpointer(start.fence, ranks, layout, start.fingerprints, self.store)
+        self.checkpointing = CheckpointScheduler(
+            files, self.engine, spec.checkpoint, self.length, self.run_state, self.progress
+        )
         self.losses: dict[str, float | None] = {"trainLoss": None, "evalLoss": None}
         log.get().info("engine built", layout=str(layout), why=layout.why, dtype=str(training.precision),
                        accumulation=self.plan.accumulation, micro=self.plan.micro,
@@ -80,8 +82,8 @@ class Training:
         """Train to the end, or until all ranks agree to stop."""
         done = self.begin()
         every = self.job.spec.evaluation.every_steps
-        while done < self.length.steps and not self.course.stop_reason:
-            if done + 1 in self.course.skipped:
+        while done < self.length.steps and not self.run_state.stop_reason:
+            if done + 1 in self.run_state.skipped:
                 self.progress.skipped(done + 1)
                 done += 1
             else:
@@ -93,24 +95,24 @@ class Training:
                 break
             if every and done % every == 0:
                 self.evaluate(done)
-            if self.saves.due(done) and not self.course.stop_reason:
+            if self.checkpointing.due(done) and not self.run_state.stop_reason:
                 with self.watch(Phase.CHECKPOINT):
-                    self.saves.after(done, self.losses)
+                    self.checkpointing.after(done, self.losses)
         self.evaluate(done, last=True)
         with self.watch(Phase.CHECKPOINT):
-            self.saves.last(done, self.losses)
+            self.checkpointing.last(done, self.losses)
         self.progress.close()
 
     def begin(self) -> int:
         """The step that training starts from."""
         done, resume = self.start.done, self.start.resume
         if resume:
-            folder = self.shelf.bring(done)
+            folder = self.store.bring(done)
             load(self.engine, folder, resume)
-            self.course.restore(course_of(folder))
+            self.run_state.restore(run_state_of(folder))
         self.progress.resumed(done, self.start.note(self.engine.layout))
-        if not resume and self.course.policy is OnSpike.REWIND:
-            self.saves.first(self.losses)
+        if not resume and self.run_state.policy is OnSpike.REWIND:
+            self.checkpointing.first(self.losses)
         return done
 
     def advance(self, done: int, stop: StopRequest) -> int:
@@ -118,23 +120,23 @@ class Training:
         with self.watch(Phase.DATA):
             passes = self.batches.at(done, self.place, self.ranks.device)
             own_labels = self.engine.labels(passes)
-        word = (own_labels, int(stop.asked), *self.saves.word())
+        word = (own_labels, int(stop.asked), *self.checkpointing.word())
         with self.watch(Phase.COMMUNICATION):
-            labels, stops, *saves = distributed.add_up(self.ranks, *word)
+            labels, stops, *saves = distributed.all_reduce_sum(self.ranks, *word)
         if stops:
-            raise Interrupted(f"asked to stop; {self.saves.before_stopping(done, self.losses)}")
+            raise Interrupted(f"asked to stop; {self.checkpointing.before_stopping(done, self.losses)}")
         if any(saves):
             with self.watch(Phase.CHECKPOINT):
-                self.saves.heard(saves, done, self.losses)
+                self.checkpointing.heard(saves, done, self.losses)
         rate = self.engine.learning_rate
         own = self.engine.forward_backward(passes, labels)
         with self.watch(Phase.OPTIMIZER):
             self.engine.step()
         done += 1
         spike, applied = self.note(done, float(own), labels, rate)
-        if self.course.rewinds(spike, applied=applied):
-            self.saves.settle()
-            return rewind(done, self.course, self.engine, self.shelf, self.ranks, self.progress)
+        if self.run_state.rewinds(spike, applied=applied):
+            self.checkpointing.settle()
+            return rewind(done, self.run_state, self.engine, self.store, self.ranks, self.progress)
         return done
 
     def note(self, step: int, own_loss: float, labels: int, rate: float) -> tuple[Spike | None, bool]:
@@ -142,28 +144,30 @@ class Training:
         mine = (self.engine.gradient_norm or 0.0, self.engine.step_applied)
         words = (own_loss / labels, *(mine if self.ranks.first else (0.0, 0.0)))
         with self.watch(Phase.COMMUNICATION):
-            loss, norm, word = distributed.total(self.ranks, *words)
+            loss, norm, word = distributed.all_reduce_sum_float(self.ranks, *words)
         applied = bool(word)
         self.losses["trainLoss"] = loss
         self.progress.step(StepResult(step, loss, rate, norm, labels, applied))
-        spike = self.course.judge(step, loss, norm, applied=applied)
+        spike = self.run_state.judge(step, loss, norm, applied=applied)
         if spike:
-            self.progress.leapt(step, str(spike))
+            self.progress.spiked(step, str(spike))
         return spike, applied
 
     def evaluate(self, step: int, *, last: bool = False) -> None:
         """Held-out loss: every rank its share, weighted by tokens."""
         self.progress.evaluating()
         with self.watch(Phase.EVALUATION):
-            losses, tokens = distributed.total(self.ranks, *self.engine.loss_sum(self.held_out()))
+            losses, tokens = distributed.all_reduce_sum_float(
+                self.ranks, *self.engine.loss_sum(self.held_out())
+            )
         self.losses["evalLoss"] = losses / tokens
         self.progress.evaluated(step, losses / tokens)
-        self.course.evaluated(step, losses / tokens)
+        self.run_state.evaluated(step, losses / tokens)
         if self.ranks.first and last:
             record: dict[str, Any] = {"step": step, "loss": losses / tokens, "tokens": int(tokens)}
             record |= {
                 "trainLoss": self.losses["trainLoss"],
-                "course": self.course.results(early=step < self.length.steps),
+                "run_state": self.run_state.results(early=step < self.length.steps),
             }
             write_json(self.start.output.evaluation, record)
 

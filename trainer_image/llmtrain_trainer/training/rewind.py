@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from .. import distributed
-from ..checkpoint.manifest import MANIFEST, course_of, layout_of
+from ..checkpoint.manifest import MANIFEST, layout_of, run_state_of
 from ..checkpoint.resume import Resume
 from ..checkpoint.save import load
-from ..checkpoint.store import Shelf
+from ..checkpoint.store import CheckpointStore
 from ..distributed import Ranks
 from ..errors import DivergedError
 from ..files import read_json
 from ..parallel.engine import Engine
 from ..telemetry.sinks import Progress
-from .run_state import Course
+from .run_state import RunState
 
 
-def rewind(step: int, course: Course, engine: Engine, shelf: Shelf, ranks: Ranks, progress: Progress) -> int:
+def rewind(
+    step: int, run_state: RunState, engine: Engine, store: CheckpointStore, ranks: Ranks, progress: Progress
+) -> int:
     """Load the newest checkpoint and never train on the samples of ``step`` again.
 
     Returns:
@@ -25,15 +27,15 @@ def rewind(step: int, course: Course, engine: Engine, shelf: Shelf, ranks: Ranks
         DivergedError: there is no checkpoint that is whole.
     """
     # one rank looks, as a folder may show on one node before it shows on another
-    found = shelf.newest() if ranks.first else None
-    [there] = distributed.total(ranks, float(0 if found is None else found + 1))
+    found = store.newest() if ranks.first else None
+    [there] = distributed.all_reduce_sum_float(ranks, float(0 if found is None else found + 1))
     if not there:
-        raise DivergedError(f"step {step} leapt, and there is no checkpoint to go back to")
+        raise DivergedError(f"step {step} spiked, and there is no checkpoint to go back to")
     back = int(there) - 1
-    folder = shelf.bring(back)
+    folder = store.bring(back)
     # it may be the one that this attempt came from, of another layout
     load(engine, folder, Resume(back, layout_of(read_json(folder / MANIFEST) or {})))
-    course.skip(step)
-    course.restore(course_of(folder))
+    run_state.skip(step)
+    run_state.restore(run_state_of(folder))
     progress.rewound(step, back)
     return back

@@ -63,7 +63,7 @@ class Evaluations:
         )
 
 
-class Course:
+class RunState:
     """The decisions of one attempt.
 
     Attributes:
@@ -90,7 +90,7 @@ class Course:
         return self.evaluations.stop(self.stopping)
 
     def judge(self, step: int, loss: float, norm: float | None, *, applied: bool) -> Spike | None:
-        """Note a step, and what leapt in it.
+        """Note a step, and what spiked in it.
 
         A step that the loss scaling of fp16 drops is part of finding the scale, and no leap.
 

@@ -24,7 +24,7 @@ GRAIN = 0.01
 
 @dataclass(frozen=True)
 class Spike:
-    """What leapt.
+    """What spiked.
 
     Attributes:
         what: ``loss`` or ``gradient norm``.

@@ -22,7 +22,7 @@ from . import volumes
 from .container import Container, Task
 from .gpus import accelerators, inherited
 from .tokens import PodTokens
-from .volumes import Mounts, Places
+from .volumes import Mounts, VolumeRoots
 
 NODE = "localhost"
 CANNOT_START = 128
@@ -32,14 +32,14 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Ground:
+class PodDirs:
     """Where pods live.
 
     Attributes:
         claims: folder of the claims.
         pods: folder of the pods' private folders.
         logs: folder of their logs, which stay.
-        instead: see `Places`.
+        instead: see `VolumeRoots`.
         environ: what they inherit.
         gpus: what they may share out.
     """
@@ -68,9 +68,9 @@ class _Pod:
 class Kubelet:
     """Starts pods that are pending, tells how they end, ends those that are deleted."""
 
-    def __init__(self, api: MemoryApi, ground: Ground, tokens: PodTokens) -> None:
+    def __init__(self, api: MemoryApi, dirs: PodDirs, tokens: PodTokens) -> None:
         self._api = api
-        self._ground = ground
+        self._ground = dirs
         self._tokens = tokens
         self._pods: dict[str, _Pod] = {}
         self._ports: dict[str, int] = {}
@@ -163,7 +163,7 @@ class Kubelet:
             volume: await self._api.get("configmaps", namespace, name)
             for volume, name in volumes.config_maps(found).items()
         }
-        at = volumes.mounts(found, Places(self._ground.claims, folder, self._ground.instead))
+        at = volumes.mounts(found, VolumeRoots(self._ground.claims, folder, self._ground.instead))
         self._lay_out(found, folder, at, configs)
         env = {
             **inherited(self._ground.environ),

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 
 class PodTokens:
-    """Gives out tokens and knows whose they are. Kept as digests only."""
+    """Gives out tokens and knows whose they are. SavedJob as digests only."""
 
     def __init__(self) -> None:
         self._pods: dict[bytes, str] = {}

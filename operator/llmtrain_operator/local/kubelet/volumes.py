@@ -16,7 +16,7 @@ LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
-class Places:
+class VolumeRoots:
     """Where volumes lie.
 
     Attributes:
@@ -68,7 +68,7 @@ def _below(text: str, path: str) -> bool:
     return text == path or text.startswith(path + "/")
 
 
-def mounts(pod: Object, places: Places) -> Mounts:
+def mounts(pod: Object, places: VolumeRoots) -> Mounts:
     """The folders behind a pod's mount paths.
 
     Raises:

@@ -21,8 +21,8 @@ from .record import commit
 from .steps import bring, prefix_of, retired
 
 
-class ObjectShelf:
-    """One attempt's steps in the store. See `checkpoint.shelf.Shelf`."""
+class ObjectCheckpointStore:
+    """One attempt's steps in the store. See `checkpoint.store.CheckpointStore`."""
 
     def __init__(self, ledger: Ledger, fence: Fence, ranks: Ranks, keep: int) -> None:
         self.ledger, self.bucket, self.fence = ledger, ledger.bucket, fence
@@ -32,7 +32,7 @@ class ObjectShelf:
         self._mine: dict[int, bool] = {}  # steps of this attempt, and whether they have the whole weights
 
     def has(self, step: int, *, whole: bool) -> bool:
-        """See `Shelf`. A step that another attempt committed was the start, or was found torn."""
+        """See `CheckpointStore`. A step that another attempt committed was the start, or was found torn."""
         if step in self._mine:
             return self._mine[step] or not whole
         return False
@@ -42,11 +42,11 @@ class ObjectShelf:
         self._prefix = prefix_of(step, self.fence, next(self._saves))
 
     def take(self, folder: Path, names: list[str]) -> None:
-        """See `Shelf`."""
+        """See `CheckpointStore`."""
         self.bucket.upload(folder, names, self._prefix)
 
     def commit(self, folder: Path, facts: dict[str, Any], layout: Layout, *, whole: bool) -> None:
-        """See `Shelf`."""
+        """See `CheckpointStore`."""
         step, prefix = int(facts["step"]), self._prefix
         lists = [part_of(rank) for rank in range(layout.world)]
         lists += [f"{WEIGHTS}/{names_of(stage)}" for stage in range(layout.pipeline)] if whole else []
@@ -66,25 +66,25 @@ class ObjectShelf:
                 log.get().warning("an old checkpoint could not be deleted", error=str(error))
 
     def clear(self, folder: Path) -> None:
-        """See `Shelf`. What is in the store, or is not to be, need not fill the node's disk."""
+        """See `CheckpointStore`. What is in the store, or is not to be, need not fill the node's disk."""
         if self.ranks.local_rank == 0:
             discard(folder)
             for step in self.fence.output.committed():
                 discard(self.fence.output.step(step))
 
     def newest(self) -> int | None:
-        """See `Shelf`."""
+        """See `CheckpointStore`."""
         for step in self.ledger.read().committed:
             if bring(self.bucket, self.ledger.newest.steps[str(step)], self.fence, step) is None:
                 return step
         return None
 
     def bring(self, step: int) -> Path:
-        """See `Shelf`."""
+        """See `CheckpointStore`."""
         error = None
         if self.ranks.local_rank == 0 and not self.fence.output.step(step).is_dir():
             error = self._bring(step)
-        [failed] = distributed.add_up(self.ranks, int(error is not None))
+        [failed] = distributed.all_reduce_sum(self.ranks, int(error is not None))
         if failed:
             raise OSError(error or f"another node could not get step {step}")
         return self.fence.output.step(step)
@@ -97,5 +97,5 @@ class ObjectShelf:
         return f"step {step}: {reason}" if reason else None
 
     def refusal(self, step: int, error: OSError) -> str:
-        """See `Shelf`."""
+        """See `CheckpointStore`."""
         return f"step {step} could not be saved: {error.strerror or error}"

@@ -30,8 +30,8 @@ HINT = (
 EXPORT = "export"
 
 
-class ObjectStore:
-    """See `home.Home`."""
+class ObjectOutputStore:
+    """See `home.OutputStore`."""
 
     poll = 2.0
 
@@ -41,7 +41,7 @@ class ObjectStore:
         self.ledger: Ledger | None = None
 
     def claim(self) -> Output:
-        """See `Home`.
+        """See `OutputStore`.
 
         Raises:
             ConfigError: also when there is no such bucket, or the credentials do not do.
@@ -82,12 +82,12 @@ class ObjectStore:
         return self.ledger
 
     def finished(self) -> Results | None:
-        """See `Home`."""
+        """See `OutputStore`."""
         results = self.kept.read().results
         return Results.model_validate(results) if results else None
 
     def raise_fence(self) -> Fence:
-        """See `Home`."""
+        """See `OutputStore`."""
         assert self.output is not None, "claimed first"
         fence = raise_fence(self.output, self.job)
         bucket, now = self.kept.bucket, self.kept.append(record.fence(fence))
@@ -96,7 +96,7 @@ class ObjectStore:
         return fence
 
     def bring_data(self, fence: Fence) -> None:
-        """See `Home`."""
+        """See `OutputStore`."""
         prefix = self.kept.newest.data
         if prefix is None or read_marker(fence.output.data):
             return
@@ -112,7 +112,7 @@ class ObjectStore:
         fence.commit("data", fence.output.data)
 
     def keep_data(self, fence: Fence) -> None:
-        """See `Home`."""
+        """See `OutputStore`."""
         marker = read_marker(fence.output.data)
         assert marker is not None, "prepared first"
         prefix = f"data/{marker.digest[:16]}"
@@ -126,7 +126,7 @@ class ObjectStore:
             self.kept.bucket.delete(old)
 
     def choose(self, fence: Fence, fingerprints: dict[str, Any], say: Say) -> Resume | None:
-        """See `Home`. Downloads the newest step that is whole."""
+        """See `OutputStore`. Downloads the newest step that is whole."""
         for step in self.kept.newest.committed:
             log.get().info("downloading a checkpoint", step=step, store=self.kept.bucket.url)
             reason = bring(self.kept.bucket, self.kept.newest.steps[str(step)], fence, step)
@@ -136,20 +136,20 @@ class ObjectStore:
         return choose(fence.output, self.job, fingerprints, say)
 
     def announce(self, start: Start) -> None:
-        """See `Home`."""
+        """See `OutputStore`."""
         start.publish()
         word = {"attempt": self.job.attempt, **start.word()}
         self.kept.append(record.by(start.fence, "ready", ready=word))
 
     def announce_failure(self, message: str) -> None:
-        """See `Home`."""
+        """See `OutputStore`."""
         now = self.kept.newest
         if now.attempt == self.job.attempt and self.output:
             fence = Fence(self.output, self.job.job.uid, now.attempt, now.holder)
             self.kept.append(record.by(fence, "failed", ready={"attempt": now.attempt, "error": message}))
 
     def heard(self) -> Start | None:
-        """See `Home`."""
+        """See `OutputStore`."""
         for output in candidates(self.job):
             ledger = ledger_of(self.job, output)
             now = ledger.read()
@@ -174,7 +174,7 @@ class ObjectStore:
         return start
 
     def committed(self) -> list[int]:
-        """See `Home`. As they were last seen where the store does not answer now."""
+        """See `OutputStore`. As they were last seen where the store does not answer now."""
         if self.ledger is None:
             return []
         try:
@@ -183,7 +183,7 @@ class ObjectStore:
             return self.ledger.newest.committed
 
     def before_export(self, start: Start) -> None:
-        """See `Home`."""
+        """See `OutputStore`."""
         now = self.kept.read()
         record.check(now, start.fence)
         step = now.committed[0]
@@ -191,7 +191,7 @@ class ObjectStore:
             raise OSError(f"step {step}, the last one, cannot be read: {reason}")
 
     def complete(self, start: Start, results: Results) -> None:
-        """See `Home`."""
+        """See `OutputStore`."""
         record.check(self.kept.read(), start.fence)
         folder = start.output.export
         self.kept.bucket.upload(folder, _files(folder), EXPORT)
@@ -199,7 +199,7 @@ class ObjectStore:
         self.kept.append(record.by(start.fence, "complete", results=results.to_json()))
 
     def keep_logs(self) -> None:
-        """See `Home`."""
+        """See `OutputStore`."""
         if self.ledger is None or self.output is None:
             return
         folder = self.output.logs(self.job.attempt)
