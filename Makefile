@@ -20,7 +20,7 @@ test: ## every layer of tests (hack/test --help: some of them)
 	@hack/test
 
 layouts: ## prove every parallel layout equal to one fp64 process and write proven.json (make test: a part)
-	@cd tests && PYTHONPATH=$(PYTHONPATH):$(CURDIR)/tests $(VENV)/bin/python -m layouts.prove && $(MAKE) -C .. generate
+	@cd tests && PYTHONPATH=$(PYTHONPATH):$(CURDIR)/tests $(VENV)/bin/python -m harness.layouts.prove && $(MAKE) -C .. generate
 
 faults: ## only the kills on a real cluster: processes, pods and the operator under one job
 	@hack/test e2e -k each_fault

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from support.residue import added_since, residue
+from harness.residue import added_since, residue
 
 from barecluster.node_config import PAUSE_IMAGE
 from barecluster.settings import REPOSITORY, Settings, settings_for

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.residue import added_since, residue
+from harness.residue import added_since, residue
 
 from barecluster.settings import REPOSITORY, Settings, settings_for
 

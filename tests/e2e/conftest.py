@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from support.cluster import Cluster, Namespace, shared_volume, wait_for
+from harness.cluster import Cluster, Namespace, shared_volume, wait_for
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.cluster import Namespace, shared_volume, wait_for
-from support.jobs import manifest
-from support.podwatch import PodWatch
+from harness.cluster import Namespace, shared_volume, wait_for
+from harness.jobs import manifest
+from harness.podwatch import PodWatch
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 GRACE_SECONDS = 30

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.cluster import Namespace, shared_volume
-from support.jobs import manifest
-from support.reader import perplexity_of
+from harness.cluster import Namespace, shared_volume
+from harness.jobs import manifest
+from harness.reader import perplexity_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 CUTS: dict[str, tuple[dict[str, Any], str]] = {

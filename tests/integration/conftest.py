@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.cluster import ROOT, Cluster, Namespace, wait_for
-from support.kubelet import FakeKubelet
+from harness.cluster import ROOT, Cluster, Namespace, wait_for
+from harness.kubelet import FakeKubelet
 
 NAME = "itest"
 

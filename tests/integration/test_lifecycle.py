@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.cluster import Namespace, wait_for
+from harness.jobs import complete, manifest
+from harness.kubelet import FakeKubelet
+from harness.podwatch import PodWatch
 from integration.conftest import Operator
-from support.cluster import Namespace, wait_for
-from support.jobs import complete, manifest
-from support.kubelet import FakeKubelet
-from support.podwatch import PodWatch
 
 COMPLETE = complete().model_dump_json(by_alias=True, exclude_none=True)
 BOOM = json.dumps({"outcome": "Failed", "failureClass": "UserError", "message": "boom", "checkpointStep": 10})

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import orjson
 import pytest
-from support.cluster import Cluster, Namespace
-from support.jobs import manifest
+from harness.cluster import Cluster, Namespace
+from harness.jobs import manifest
 
 from llmtrain_api.names import PLURAL
 from llmtrain_operator.kube.api import ApiError, ClusterApi, Object

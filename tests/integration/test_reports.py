@@ -9,11 +9,11 @@ import urllib.request
 from typing import Any
 
 import pytest
+from harness.cluster import Namespace, wait_for
+from harness.jobs import manifest
+from harness.kubelet import FakeKubelet
 from integration.conftest import Operator
 from integration.test_lifecycle import bring_up
-from support.cluster import Namespace, wait_for
-from support.jobs import manifest
-from support.kubelet import FakeKubelet
 
 AUDIENCE = "llmtrain.dev/progress"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import yaml
+from harness.bad_manifests import BAD
+from harness.cluster import Cluster, Namespace, Refused, wait_for
+from harness.jobs import manifest
 from integration.conftest import Operator
-from support.bad_manifests import BAD
-from support.cluster import Cluster, Namespace, Refused, wait_for
-from support.jobs import manifest
 
 from llmtrain_api import InvalidJob, parse_manifest
 

@@ -7,13 +7,13 @@ import subprocess
 import sys
 
 import pytest
-from support.children import environment
+from harness.children import environment
 
 
 @pytest.fixture(scope="module")
 def spent() -> dict[str, list[dict[str, float]]]:
     """Seconds by phase of both ranks in each layout. A process of its own: pytest's has computed."""
-    command = [sys.executable, "-W", "ignore", "-m", "layouts.communication"]
+    command = [sys.executable, "-W", "ignore", "-m", "harness.layouts.communication"]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=240, check=False, env=environment()
     )

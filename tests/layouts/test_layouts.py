@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from layouts.mutants import MUTANTS
-from layouts.proof import Bench
-from layouts.prove import TABLE, identity, key, line
-from layouts.rows import FAMILIES, REFUSED, Row, quick, required
+from harness.layouts.mutants import MUTANTS
+from harness.layouts.proof import Bench
+from harness.layouts.prove import TABLE, identity, key, line
+from harness.layouts.rows import FAMILIES, REFUSED, Row, quick, required
 
 from llmtrain_api import InvalidJob, Layout, parse_spec
 from llmtrain_api.layouts.proven import Asked, refusal

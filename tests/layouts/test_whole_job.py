@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from layouts.whole import run, small_job
+from harness.layouts.whole import run, small_job
 
 pytestmark = pytest.mark.timeout(300)
 BERT, T5 = (

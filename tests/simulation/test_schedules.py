@@ -12,9 +12,9 @@ from itertools import product
 from statistics import median
 
 import pytest
-from simulation.chaos import CALL_FAULTS, WATCH_FAULTS
-from simulation.quiet import silence
-from simulation.schedule import live, tally
+from harness.simulation.chaos import CALL_FAULTS, WATCH_FAULTS
+from harness.simulation.quiet import silence
+from harness.simulation.schedule import live, tally
 
 pytestmark = pytest.mark.timeout(7200)
 SCHEDULES = int(os.environ.get("LLMTRAIN_SCHEDULES", "20000"))
@@ -54,7 +54,7 @@ def test_random_schedules() -> None:
     print(f"phase x fault: {len(possible & reached)} of {len(possible)} reached; never: {missed}")
     failures = [failure for found in tallies for failure in found.failures]
     for seed, message, page in failures[:2]:
-        print(f"{page}\n\nseed {seed}: {message}\npython -m simulation.schedule {seed}\n")
+        print(f"{page}\n\nseed {seed}: {message}\npython -m harness.simulation.schedule {seed}\n")
     assert not failures, f"{len(failures)} lives broke: seeds {[seed for seed, _, _ in failures]}"
     assert median(events) >= 30
     if SCHEDULES >= 20_000:

@@ -6,9 +6,9 @@ from __future__ import annotations
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
-from simulation.quiet import silence
-from simulation.scenarios import SCENARIOS
-from simulation.sweep import play, sweep
+from harness.simulation.quiet import silence
+from harness.simulation.scenarios import SCENARIOS
+from harness.simulation.sweep import play, sweep
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import random
 
 import pytest
+from harness.simulation.mutants.planted import MUTANTS
+from harness.simulation.quiet import silence
+from harness.simulation.schedule import ACTS, Act, Life, apply, judge_end, quiesce
+from harness.simulation.world import World
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
-from simulation.mutants.planted import MUTANTS
-from simulation.quiet import silence
-from simulation.schedule import ACTS, Act, Life, apply, judge_end, quiesce
-from simulation.world import World
 
 LIVES = settings(
     max_examples=300,

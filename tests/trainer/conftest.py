@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trainer.helpers import Launch, job
-from trainer.scrape import Scraper
+from harness.trainer.launches import Launch, job
+from harness.trainer.scraper import Scraper
 
 
 @dataclass

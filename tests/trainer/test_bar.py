@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.children import environment
-from trainer.helpers import Launch, free_port, job
+from harness.children import environment
+from harness.trainer.launches import Launch, free_port, job
 
 from llmtrain_trainer.telemetry.bar import Screen
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.children import environment
+from harness.children import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from trainer.helpers import job
+from harness.trainer.launches import job
 
 from llmtrain_api import Layout
 from llmtrain_trainer.checkpoint.fence import Fence, raise_fence

@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.quota import files_up_to
+from harness.quota import files_up_to
 
 from llmtrain_trainer.checkpoint.manifest import MANIFEST, newest_good
 from llmtrain_trainer.files import read_json, write_json
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what DeepSpeed says at import
-    from saves.small import MODEL, OPTIMIZER, content_is_whole, save, saver, start
+    from harness.saves.small import MODEL, OPTIMIZER, content_is_whole, save, saver, start
 
     from llmtrain_trainer import distributed
 

@@ -8,7 +8,7 @@ import os
 import signal
 from pathlib import Path
 
-from trainer.helpers import Launch, alive, job
+from harness.trainer.launches import Launch, alive, job
 
 from llmtrain_trainer.checkpoint.fence import raise_fence
 

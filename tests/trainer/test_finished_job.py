@@ -7,8 +7,8 @@ import math
 from pathlib import Path
 
 import pytest
-from support.reader import perplexity_of
-from trainer.helpers import Launch
+from harness.reader import perplexity_of
+from harness.trainer.launches import Launch
 
 
 def test_it_learnt_more_than_token_counts(finished: Launch) -> None:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from support.children import environment
+from harness.children import environment
 
 KILLS = 500
 
@@ -34,7 +34,7 @@ def process(module: str, *arguments: str, log: Path) -> dict[str, Any]:
 def test_five_hundred_kills_at_file_operations(tmp_path: Path) -> None:
     """The harness itself fails at the first kill after which a new attempt would start from anything but
     the newest committed checkpoint, or after which a good one is missing."""
-    found = process("saves.storm", str(tmp_path), str(KILLS), log=tmp_path / "log")
+    found = process("harness.saves.kill_chain", str(tmp_path), str(KILLS), log=tmp_path / "log")
     print(f"{found['inside']} kills inside a save, {found['outside']} while a fence rose")
     for kind, count in found["kinds"].items():
         print(f"{count:5} {kind}")
@@ -47,7 +47,7 @@ def test_five_hundred_kills_at_file_operations(tmp_path: Path) -> None:
 def test_twenty_kills_of_real_ranks(tmp_path: Path) -> None:
     """DeepSpeed's own saves of two ranks, half of the attempts with the thread. The harness fails when a
     committed checkpoint is torn or lost, or when an attempt cannot load where it starts."""
-    found = process("saves.ranks", str(tmp_path), "20", log=tmp_path / "log")
+    found = process("harness.saves.ranks", str(tmp_path), "20", log=tmp_path / "log")
     print(found)
     assert sum(found["victims"].values()) == 20
     assert len(found["victims"]) == 2

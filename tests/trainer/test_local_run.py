@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.children import environment
-from trainer.helpers import DEADLINE, spec
+from harness.children import environment
+from harness.trainer.launches import DEADLINE, spec
 
 from llmtrain_trainer.output import Output
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.children import environment
+from harness.children import environment
 
 from llmtrain_api import JobSpec, Layout
 from llmtrain_api.estimate.activations import block_bytes
@@ -45,7 +45,7 @@ def _wrong(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _measured(folder: Path, row: str = "") -> list[dict[str, Any]]:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "layouts.held", "-k", row],
+        [sys.executable, "-W", "ignore", "-m", "harness.layouts.held_memory", "-k", row],
         env=environment(TMPDIR=str(folder)),
         capture_output=True,
         text=True,

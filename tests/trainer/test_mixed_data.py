@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.children import PYTHONPATH
-from trainer.helpers import Launch, job
+from harness.children import PYTHONPATH
+from harness.trainer.launches import Launch, job
 from transformers import AutoTokenizer
 
 from llmtrain_trainer.data import tokenizer

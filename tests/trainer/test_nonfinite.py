@@ -8,15 +8,15 @@ import sys
 from typing import Any
 
 import pytest
-from layouts.nonfinite import POISONED, ROWS, STEPS
-from support.children import environment
+from harness.children import environment
+from harness.layouts.nonfinite import POISONED, ROWS, STEPS
 
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """By row: what each rank saw."""
     folder = tmp_path_factory.mktemp("nonfinite")
-    command = [sys.executable, "-m", "layouts.nonfinite", str(folder)]
+    command = [sys.executable, "-m", "harness.layouts.nonfinite", str(folder)]
     subprocess.run(command, check=True, env=environment(), capture_output=True)
     found: dict[str, Any] = json.loads((folder / "seen.json").read_text())
     return found

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.objectstore import Server, server
+from harness.reader import perplexity_of
+from harness.trainer.launches import DEADLINE, Launch, alive, job
 from safetensors.numpy import load_file
-from support.objectstore import Server, server
-from support.reader import perplexity_of
-from trainer.helpers import DEADLINE, Launch, alive, job
 
 from llmtrain_api import JobFile, Layout
 from llmtrain_trainer.checkpoint.fence import raise_fence
@@ -31,7 +31,7 @@ from llmtrain_trainer.storage.objectstore.ledger import Ledger
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what DeepSpeed says at import
     import torch
-    from saves.small import SmallEngine, content_is_whole, save
+    from harness.saves.small import SmallEngine, content_is_whole, save
 
     from llmtrain_trainer import distributed
     from llmtrain_trainer.checkpoint.save import Checkpointer

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from harness.trainer.launches import Launch, alive, job
 from trainer.conftest import Operator
-from trainer.helpers import Launch, alive, job
 
 from llmtrain_trainer.checkpoint.manifest import newest_good
 from llmtrain_trainer.output import Output

@@ -1,4 +1,4 @@
-"""Killed and resumed, in the same layout and in another: what the ranks of `layouts.lives` saw, judged."""
+"""Killed and resumed, in the same layout and in another: what the ranks of `harness.layouts.resume_jobs` saw, judged."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.children import environment
+from harness.children import environment
 
 from llmtrain_trainer.checkpoint.manifest import MANIFEST
 from llmtrain_trainer.files import read_json
@@ -20,9 +20,9 @@ from llmtrain_trainer.files import read_json
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what DeepSpeed says at import
     import torch
-    from layouts.judge import whole
-    from layouts.lives import OTHER, SAME, WEIGHTS, Life
-    from layouts.living import SAMPLES, STATE, STEPS
+    from harness.layouts.resume_jobs import OTHER, SAME, WEIGHTS, Life
+    from harness.layouts.resume_rank import SAMPLES, STATE, STEPS
+    from harness.layouts.tolerances import whole
 
     from llmtrain_trainer.checkpoint.shards import Shards
     from llmtrain_trainer.models.weights import Weights
@@ -36,9 +36,11 @@ BF16_LOSS = 5e-4
 def lives(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All of them, lived in a process of its own: one that has computed, as this one, must not fork."""
     if os.environ.get("LLMTRAIN_LIVES"):
-        return Path(os.environ["LLMTRAIN_LIVES"])  # those of an earlier `python -m layouts.lives FOLDER`
+        return Path(
+            os.environ["LLMTRAIN_LIVES"]
+        )  # those of an earlier `python -m harness.layouts.resume_jobs FOLDER`
     folder = tmp_path_factory.mktemp("lives")
-    command = [sys.executable, "-W", "ignore", "-m", "layouts.lives", str(folder)]
+    command = [sys.executable, "-W", "ignore", "-m", "harness.layouts.resume_jobs", str(folder)]
     ended = subprocess.run(
         command, env=environment(), capture_output=True, text=True, timeout=1500, check=False
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.children import environment
+from harness.children import environment
 
 CALLS = "openat,write,pwrite64,fsync,rename,renameat,renameat2,mkdir,unlink,unlinkat"
 CALL = re.compile(r"(\d+) +(\w+)\((.*)")
@@ -57,7 +57,7 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> list[Event]:
         "-W",
         "ignore",
         "-m",
-        "saves.once",
+        "harness.saves.two_saves",
         str(work / "out"),
     ]
     ended = subprocess.run(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.quota import files_up_to
+from harness.quota import files_up_to
 
 from llmtrain_api import CheckpointSpec, TrainingSpec
 from llmtrain_trainer.batch import Length
@@ -19,7 +19,7 @@ from llmtrain_trainer.training.run_state import RunState
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what DeepSpeed says at import
     import torch
-    from saves.small import SmallEngine, content_is_whole, saver, start
+    from harness.saves.small import SmallEngine, content_is_whole, saver, start
 
     from llmtrain_trainer import distributed
     from llmtrain_trainer.checkpoint.snapshot import snapshot

@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from harness.trainer.launches import Launch, spec
+from harness.trainer.scraper import Scraper
+from harness.trainer.tensorboard_files import events
 from prometheus_client import Metric
 from tensorboardX.proto.event_pb2 import SessionLog
-from trainer.boards import events
-from trainer.helpers import Launch, spec
-from trainer.scrape import Scraper
 
 from llmtrain_trainer.telemetry.flops import sequence_flops
 from llmtrain_trainer.telemetry.phases import Phase

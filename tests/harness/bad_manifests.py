@@ -1,0 +1,201 @@
+"""Manifests that must be refused, each with the field that the message names and a piece of the fix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from harness.jobs import manifest
+
+
+@dataclass(frozen=True)
+class Bad:
+    """``fix`` is in our own message; the API server's own words, where it speaks, are its own."""
+
+    manifest: dict[str, Any]
+    field: str
+    fix: str
+    server_fix: str = ""
+
+    @property
+    def said_by_server(self) -> str:
+        return self.server_fix or self.fix
+
+
+def mixed(*sources: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    """A manifest whose dataset is a mixture; `spec` as `manifest` takes it."""
+    return manifest(dataset={"mixture": list(sources)}, **spec)
+
+
+STDLIB = {"name": "builtin://python-stdlib", "weight": 1}
+BOOKS = {"name": "pvc://texts/books", "weight": 2.5, "maxBytes": 50_000}
+NOISE = {"name": "builtin://random-tokens", "weight": 1}
+
+BAD: dict[str, Bad] = {
+    "unknown field": Bad(manifest(gpuCount=8), "spec.gpuCount", "remove it", "unknown field"),
+    "misspelt nested field": Bad(
+        manifest(training={"maxSteps": 5, "lr": 1.0}), "spec.training.lr", "remove it", "unknown field"
+    ),
+    "zero nodes": Bad(manifest(nodes=0), "spec.nodes", "use at least 1", "greater than or equal to 1"),
+    "unknown precision": Bad(
+        manifest(training={"precision": "fp8"}), "spec.training.precision", "'bf16'", '"bf16"'
+    ),
+    "unknown ZeRO stage": Bad(
+        manifest(training={"zeroStage": 4}),
+        "spec.training.zeroStage",
+        "use at most 3",
+        "less than or equal to 3",
+    ),
+    "world size that does not divide": Bad(
+        manifest(parallelism={"tensor": 4}), "spec.parallelism", "world size", "must divide the world size"
+    ),
+    "heads that do not divide": Bad(
+        manifest(nodes=4, parallelism={"tensor": 4}, model={"name": "builtin://tiny-llama", "numKvHeads": 2}),
+        "spec.parallelism",
+        "numKvHeads",
+    ),
+    "a family that cannot be cut": Bad(
+        manifest(parallelism={"pipeline": 2}, model={"name": "builtin://tiny-gpt2"}),
+        "spec.parallelism",
+        "Llama and Qwen",
+        "Llama or Qwen",
+    ),
+    "two ways at once": Bad(
+        manifest(nodes=4, parallelism={"tensor": 2, "pipeline": 2}),
+        "spec.parallelism",
+        "AutoTP does not cut a pipeline's stages",
+        "use one of tensor",
+    ),
+    "pipeline with ZeRO 2": Bad(
+        manifest(parallelism={"pipeline": 2}, training={"zeroStage": 2}),
+        "spec.training.zeroStage",
+        "use 1",
+        "use zeroStage 1",
+    ),
+    "packed documents in parts": Bad(
+        manifest(parallelism={"sequence": 2}, training={"packing": "documents"}),
+        "spec.training.packing",
+        "use concat",
+    ),
+    "packed documents for BERT": Bad(
+        manifest(model={"name": "builtin://tiny-bert"}, training={"packing": "documents"}),
+        "spec.training.packing",
+        "use concat",
+    ),
+    "tied embeddings of GPT-2": Bad(
+        manifest(model={"name": "builtin://tiny-gpt2", "tiedEmbeddings": True}),
+        "spec.model.tiedEmbeddings",
+        "remove it",
+    ),
+    "fp16 on CPU": Bad(
+        manifest(training={"precision": "fp16"}), "spec.training.precision", "use bf16 or fp32"
+    ),
+    "fp16 in stages": Bad(
+        manifest(gpusPerNode=2, training={"precision": "fp16"}, parallelism={"pipeline": 2}),
+        "spec.training.precision",
+        "use bf16",
+    ),
+    "compiled T5": Bad(
+        manifest(model={"name": "builtin://tiny-t5"}, training={"compile": True}),
+        "spec.training.compile",
+        "set compile to false",
+    ),
+    "compiled pieces": Bad(
+        manifest(training={"compile": True, "zeroStage": 3}),
+        "spec.training.compile",
+        "DeepSpeed's hooks",
+        "zeroStage",
+    ),
+    "decaySteps without wsd": Bad(
+        manifest(training={"decaySteps": 10}), "spec.training.decaySteps", "use wsd"
+    ),
+    "one beta": Bad(manifest(training={"betas": [0.9]}), "spec.training.betas", "2", "2"),
+    "a beta of 1": Bad(
+        manifest(training={"betas": [0.9, 1]}), "spec.training.betas", "less than 1", "less than 1"
+    ),
+    "early stopping without evaluations": Bad(
+        manifest(training={"earlyStopping": {"patience": 2}}, evaluation={"everySteps": 0}),
+        "spec.training.earlyStopping",
+        "set evaluation.everySteps",
+    ),
+    "no dataset": Bad(manifest(dataset=None), "spec.dataset", "is required", "Required value"),
+    "a dataset of nothing": Bad(
+        manifest(dataset={}), "spec.dataset.name", "or mixture for several sources", "set name, or mixture"
+    ),
+    "a dataset and a mixture": Bad(
+        manifest(dataset={"name": "builtin://python-stdlib", "mixture": [BOOKS]}),
+        "spec.dataset.name",
+        "both name and mixture are set; keep one of them",
+        "not both",
+    ),
+    "an empty mixture": Bad(mixed(), "spec.dataset.mixture", "at least 1", "at least 1"),
+    "too many sources": Bad(
+        mixed(*({"name": f"pvc://texts/{n}", "weight": 1} for n in range(65))),
+        "spec.dataset.mixture",
+        "at most 64",
+        "at most 64",
+    ),
+    "a source without a weight": Bad(
+        mixed({"name": "pvc://texts/books"}),
+        "spec.dataset.mixture[0].weight",
+        "is required",
+        "Required value",
+    ),
+    "a weight of 0": Bad(
+        mixed(STDLIB, {"name": "pvc://texts/books", "weight": 0}),
+        "spec.dataset.mixture[1].weight",
+        "use more than 0",
+        "greater than 0",
+    ),
+    "a source without a scheme": Bad(
+        mixed(STDLIB, {"name": "/texts", "weight": 1}),
+        "spec.dataset.mixture[1].name",
+        "pvc://CLAIM/FOLDER or file:///FOLDER",
+    ),
+    "a misspelt field of a source": Bad(
+        mixed(STDLIB | {"wieght": 2}), "spec.dataset.mixture[0].wieght", "remove it", "unknown field"
+    ),
+    "noise in a mixture": Bad(mixed(STDLIB, NOISE), "spec.dataset.mixture", "cannot be mixed"),
+    "a source twice": Bad(mixed(BOOKS, STDLIB, BOOKS), "spec.dataset.mixture", "name it once"),
+    "a limit of all sources": Bad(
+        manifest(dataset={"mixture": [BOOKS], "maxBytes": 20_000}),
+        "spec.dataset.maxBytes",
+        "give it to each source",
+    ),
+    "fewer held-out sequences than sources": Bad(
+        mixed(STDLIB, BOOKS, evaluation={"maxSequences": 1}),
+        "spec.evaluation.maxSequences",
+        "use at least 2",
+        "at least the number of sources",
+    ),
+    "unknown model": Bad(
+        manifest(model={"name": "Qwen/Qwen2.5-7B"}), "spec.model.name", "builtin://tiny-llama"
+    ),
+    "steps and epochs": Bad(
+        manifest(training={"maxSteps": 5, "epochs": 1}), "spec.training.maxSteps", "keep one of them"
+    ),
+    "batch below world size": Bad(
+        manifest(nodes=8, training={"globalBatchSize": 4, "microBatchSize": 1}),
+        "spec.training.globalBatchSize",
+        "at least",
+    ),
+    "heads do not divide": Bad(
+        manifest(model={"name": "builtin://tiny-llama", "hiddenSize": 100, "numHeads": 3}),
+        "spec.model.hiddenSize",
+        "multiple of numHeads",
+    ),
+    "output without a scheme": Bad(
+        manifest(output={"uri": "/tmp/x"}), "spec.output.uri", "use pvc://CLAIM/FOLDER"
+    ),
+    "output that climbs": Bad(
+        manifest(output={"uri": "pvc://checkpoints/../other"}), "spec.output.uri", "use pvc://CLAIM/FOLDER"
+    ),
+    "a whole bucket": Bad(manifest(output={"uri": "s3://models"}), "spec.output.uri", "s3://BUCKET/FOLDER"),
+    "credentials of a volume": Bad(
+        manifest(output={"uri": "pvc://checkpoints/x", "secret": "store"}), "spec.output.secret", "remove"
+    ),
+    "memory that is no quantity": Bad(
+        manifest(resources={"memory": "lots"}), "spec.resources.memory", "such as 512Mi"
+    ),
+    "name too long": Bad(manifest("a" * 53), "metadata.name", "at most 52", "at most 52"),
+}

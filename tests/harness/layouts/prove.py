@@ -1,0 +1,114 @@
+"""``make layouts``: prove every row, print the table, write ``proven.json``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harness.layouts.proof import Bench, Proof
+from harness.layouts.rows import REFUSED, Row, quick, required
+
+from llmtrain_api.layouts.proven import TABLE
+
+REQUIRED = required()
+
+
+def identity(row: Row) -> dict[str, Any]:
+    """What `proven.json` knows a row by. Whether it is compiled is told only where it is."""
+    told = {
+        "family": row.family,
+        "layout": row.layout.kind,
+        "zero": row.layout.zero,
+        "ranks": row.layout.world,
+        "accumulation": row.accumulation,
+        "packing": row.packing,
+        "checkpointing": row.checkpointing,
+        "precision": row.precision,
+    }
+    return told | ({"compiled": True} if row.compiled else {})
+
+
+def key(found: dict[str, Any]) -> tuple[Any, ...]:
+    """An entry's identity, whatever its verdict."""
+    names = (*identity(REQUIRED[0]), "compiled")
+    return tuple(found.get(name) for name in names)
+
+
+def entry(proof: Proof, reason: str | None) -> dict[str, Any]:
+    """A row as `proven.json` has it."""
+    found = identity(proof.row) | {"verdict": "refused" if reason else "equal"}
+    if reason:
+        return found | {"reason": reason, "seen": last_words(proof.error or "")}
+    assert proof.found is not None
+    assert proof.alone is not None
+    return found | {
+        "worstError": float(f"{proof.found.gradient:.1e}"),
+        "oneProcess": float(f"{proof.alone.gradient:.1e}"),
+    }
+
+
+def last_words(error: str) -> str:
+    """The line of a traceback that says what happened."""
+    lines = [line.strip() for line in error.splitlines() if re.match(r"[A-Za-z.]*Error\b", line.strip())]
+    own = [line for line in lines if "Connection" not in line]  # another rank's end, felt
+    return (own or lines or [error])[-1][:200]
+
+
+def line(proof: Proof, reason: str | None) -> str:
+    """A row for people."""
+    said = "equal" if proof.error is None else last_words(proof.error)
+    if proof.found and proof.alone:
+        said = f"gradient {proof.found.gradient:.1e} (one process {proof.alone.gradient:.1e}), {said}"
+    verdict = f"refused: {reason}; seen: " if reason else ""
+    return f"{proof.row!s:58} {proof.seconds:5.1f} s  {verdict}{said}"
+
+
+def run(rows: list[Row], bench: Bench, say: Callable[[str], None]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Prove rows; their entries, and what is not as it must be."""
+    entries, bad = [], []
+    for row in rows:
+        proof, reason = bench.prove(row), REFUSED.get(row)
+        say(line(proof, reason))
+        if reason and proof.error is None:
+            bad.append(f"{row} is refused, but is equal")
+        elif not reason and proof.error is not None:
+            bad.append(f"{row}: {proof.error}")
+        else:
+            entries.append(entry(proof, reason))
+    return entries, bad
+
+
+def main() -> int:
+    """All rows, or the quick ones."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="each family, kind, stage and option once; write nothing"
+    )
+    parser.add_argument("--new", action="store_true", help="only rows that the table lacks; add them")
+    parser.add_argument("-k", metavar="WORD", default="", help="only rows with that word; write nothing")
+    options = parser.parse_args()
+    everything = [*REQUIRED, *REFUSED]
+    had = {key(one): one for one in json.loads(TABLE.read_text())} if options.new and TABLE.exists() else {}
+    rows = [row for row in (quick() if options.quick else everything) if options.k in str(row)]
+    rows = [row for row in rows if key(identity(row)) not in had]
+    with tempfile.TemporaryDirectory() as folder:
+        entries, bad = run(rows, Bench(Path(folder)), lambda text: print(text, flush=True))
+    print(f"\n{len(entries)} of {len(rows)} rows are as they must be")
+    for text in bad:
+        print(f"\nWRONG: {text}")
+    known = had | {key(one): one for one in entries}
+    if not bad and all(key(identity(row)) in known for row in everything) and not options.quick:
+        kept = [known[key(identity(row))] for row in everything]
+        TABLE.write_text("[\n" + ",\n".join(json.dumps(one) for one in kept) + "\n]\n")
+        print(f"written: {TABLE.name}, {len(kept)} rows")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""One process, plain torch, whole global batches: what every layout must equal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from harness.layouts.rows import STEPS, Row
+from harness.layouts.worker import EOS, patient_adamw, sgd, tokens
+
+from llmtrain_api import Task
+from llmtrain_trainer.data.order import key_of, sample_at
+from llmtrain_trainer.models.build import load
+from llmtrain_trainer.optim.lr_schedules import schedule
+from llmtrain_trainer.optim.optimizer import parameter_groups
+from llmtrain_trainer.tasks import encoder
+
+
+def reference(row: Row, kind: str, clipping: float, model_folder: Path, dtype: torch.dtype) -> dict[str, Any]:
+    """Losses, first gradients and last weights."""
+    spec = row.spec(clipping=clipping)
+    training = spec.training
+    model = load(model_folder, spec.model.task, dtype)
+    if spec.model.task is Task.CAUSAL and training.packing == "documents":
+        assert model.config._attn_implementation == "sdpa"
+    rows, task = tokens(), encoder(spec, EOS)
+    named = dict(model.named_parameters())
+    groups, _ = parameter_groups(named.items(), training.weight_decay)
+    optimizer = (sgd if kind == "sgd" else patient_adamw)(groups, training)
+    share = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule(training, STEPS))
+    out: dict[str, Any] = {"losses": [], "norms": [], "initial": _copies(named)}
+    size = training.global_batch_size
+    for step in range(STEPS):
+        places = [step * size + i for i in range(size)]
+        ids = torch.from_numpy(np.stack([rows[sample_at(p, len(rows), 0)] for p in places]).astype(np.int64))
+        inputs, labels = task.encode(ids, [key_of(p, len(rows), 0) for p in places])
+        logits = model(**inputs).logits
+        wide = torch.promote_types(logits.dtype, torch.float32)
+        loss = F.cross_entropy(logits.flatten(0, 1).to(wide), labels.flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        if step == 0:
+            out["gradients"] = {name: p.grad.detach().clone() for name, p in named.items()}
+        norm = torch.nn.utils.get_total_norm([p.grad for p in named.values()])
+        if clipping:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), clipping)
+        out["norms"].append(float(norm))
+        out["losses"].append(float(loss.detach()))
+        optimizer.step()
+        share.step()
+    with torch.no_grad():
+        logits = model(**inputs).logits
+        out["held_out"] = float(
+            F.cross_entropy(logits.flatten(0, 1).to(wide), labels.flatten(), reduction="sum")
+        )
+    out["weights"] = _copies(named)
+    return out
+
+
+def _copies(named: dict[str, torch.nn.Parameter]) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in named.items()}

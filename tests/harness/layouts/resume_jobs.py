@@ -1,0 +1,141 @@
+"""Training that dies and goes on in another layout: the product's engine, fence, checkpoints and resume.
+
+``python -m harness.layouts.resume_jobs FOLDER [WORD]`` runs them all, in a process that computes nothing itself,
+and leaves what the ranks saw in FOLDER for `trainer/test_resume_layouts.py` to judge.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from harness.layouts.forked_gang import fork_each, gang
+from harness.layouts.resume_rank import STEPS, job_of, rank_main
+from harness.layouts.rows import Row
+
+from llmtrain_api import Layout
+from llmtrain_trainer.checkpoint.fence import raise_fence
+from llmtrain_trainer.checkpoint.ownership import claim
+from llmtrain_trainer.checkpoint.resume import choose
+from llmtrain_trainer.models.build import write_initial
+from llmtrain_trainer.storage.start_marker import Start
+
+ONE, TWO, THREE, FOUR = (Layout(data=ranks) for ranks in (1, 2, 3, 4))
+TENSOR, PIPE, SEQUENCE = Layout(tensor=2), Layout(pipeline=2), Layout(sequence=2)
+PLAIN = Layout(zero=0)
+
+
+@dataclass(frozen=True)
+class Life:
+    """One job.
+
+    Attributes:
+        layouts: of its attempts, one after the other; all but the last end by kill -9.
+        weights_only: each attempt is a job of its own that takes only the weights of the one before.
+        compiled: numbers of the attempts whose layers are compiled.
+    """
+
+    layouts: tuple[Layout, ...]
+    family: str = "llama"
+    precision: str = "fp32"
+    weights_only: bool = False
+    compiled: tuple[int, ...] = ()
+
+    def row(self, attempt: int) -> Row:
+        """What an attempt computes."""
+        return Row(
+            self.family,
+            self.layouts[attempt],
+            4,
+            precision=self.precision,
+            compiled=attempt in self.compiled,
+        )
+
+    @property
+    def undisturbed(self) -> Life:
+        """The same job when nothing dies."""
+        return Life(self.layouts[:1], self.family, self.precision)
+
+    def until(self, attempt: int) -> int:
+        """The step that an attempt saves last."""
+        return STEPS * (attempt + 1) // len(self.layouts)
+
+    def __str__(self) -> str:
+        layouts = " - ".join(str(layout) for layout in self.layouts)
+        weights = " weights" if self.weights_only else ""
+        compiled = f" compiled {self.compiled}" if self.compiled else ""
+        return re.sub(
+            r"[^a-z0-9+-]+", "_", f"{self.family} {self.precision} {layouts}{weights}{compiled}"
+        ).strip("_")
+
+
+SAME = [
+    *(
+        Life((layout, layout))
+        for layout in (
+            PLAIN,
+            *(Layout(data=2, zero=zero) for zero in (1, 2, 3)),
+            *(Layout(data, tensor=2) for data in (1, 2)),
+            *(Layout(data, pipeline=2) for data in (1, 2)),
+            *(Layout(data, sequence=2) for data in (1, 2)),
+        )
+    ),
+    *(Life((layout, layout), precision="bf16") for layout in (TWO, Layout(data=2, zero=3))),
+]
+OTHER = [
+    Life((FOUR, TWO, FOUR)),
+    Life((FOUR, THREE)),
+    Life((TWO, TWO, TWO), compiled=(0, 2)),
+    Life((TENSOR, ONE, TENSOR)),
+    Life((TWO, Layout(data=2, zero=2), Layout(data=2, zero=3), TWO)),
+    Life((Layout(data=3, zero=3), Layout(data=2, zero=2), Layout(data=4, zero=3))),
+    Life((PIPE, ONE, PIPE), family="llama-tied"),
+    Life((SEQUENCE, ONE, SEQUENCE)),
+    Life((PLAIN, Layout(data=2, zero=3), PLAIN), family="gpt2"),
+    Life((Layout(data=2, tensor=2, zero=3), PIPE, Layout(tensor=2, zero=2)), family="qwen-tied"),
+    Life((Layout(data=2, zero=3), TENSOR, ONE), family="bert"),
+    Life((TWO, Layout(data=3, zero=3)), family="t5"),
+    Life((TWO, Layout(data=3, zero=3), TENSOR, PIPE), precision="bf16"),
+]
+WEIGHTS = [Life((layout, layout), weights_only=True) for layout in (TWO, Layout(data=2, zero=3))]
+
+
+def live(life: Life, model: Path, root: Path) -> str | None:
+    """All attempts of a job; what went wrong, if anything did."""
+    for attempt, layout in enumerate(life.layouts):
+        asked = job_of(life.row(attempt), attempt, root / "output", weights_only=life.weights_only)
+        fence = raise_fence(claim(asked), asked, f"pod{attempt}")
+        Start(fence, choose(fence.output, asked, {}, lambda *_: None), {}).publish()
+        last = attempt == len(life.layouts) - 1
+        main = partial(rank_main, asked, life.row(attempt), life.until(attempt), not last, model, root)
+        error = gang(layout.world, main, root / f"attempt-{attempt}")
+        killed = error is not None and "ended with -9" in error.splitlines()[0]
+        if error and (last or not killed):
+            return f"attempt {attempt}: {error}"
+    return None
+
+
+def main() -> int:
+    """Live them all."""
+    root, word = Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ""
+    chosen = [life for life in (*SAME, *OTHER, *WEIGHTS) if word in str(life)]
+    for life in dict.fromkeys(one for asked in chosen for one in (asked.undisturbed, asked)):
+        began = time.monotonic()
+        model = root / "initial" / life.family
+        if not model.exists():
+            make = partial(write_initial, Row(life.family, Layout()).spec(clipping=0.0), 0, model)
+            assert fork_each(1, lambda _rank, make=make: make(), root / "log") is None
+        folder = root / str(life)
+        folder.mkdir()
+        error = live(life, model, folder)
+        (folder / "error").write_text(error or "")
+        print(f"{time.monotonic() - began:5.1f} s  {life}  {(error or '')[-1500:]}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

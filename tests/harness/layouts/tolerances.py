@@ -1,0 +1,126 @@
+"""Whether what the ranks computed is what one process computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from harness.layouts.rows import Row
+
+from llmtrain_trainer.parallel.tensor import join
+
+GRADIENT, WEIGHTS, NORM, LOSS = 1e-5, 1e-4, 1e-5, 1e-6
+BF16 = 1.5
+"""How much worse than one bf16 process a bf16 layout may be."""
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Errors:
+    """How far a run is from the fp64 one.
+
+    Attributes:
+        gradient: the worst tensor's ||g - r|| / max(||r||, 1e-3 ||r_all||).
+        where: that tensor.
+        weights: ||dw - dw_ref|| / ||dw_ref|| after five steps.
+        norm: the worst relative difference of the gradient norm; None where the engine has none.
+        loss: the worst relative difference of a loss, the held-out one included.
+    """
+
+    gradient: float
+    where: str
+    weights: float
+    norm: float | None
+    loss: float
+
+
+def whole(ranks: list[dict[str, Any]], what: str, like: Tensors) -> Tensors:
+    """Full tensors from what the ranks hold.
+
+    Raises:
+        AssertionError: a tensor is missing, or copies differ.
+    """
+    parts: dict[str, list[torch.Tensor]] = {}
+    for found in sorted(ranks, key=lambda r: (r["place"].pipeline, r["place"].tensor)):
+        if found["place"].data == found["place"].sequence == 0:
+            for name, tensor in found[what].items():
+                parts.setdefault(name, []).append(tensor)
+    assert parts.keys() == like.keys(), sorted(parts.keys() ^ like.keys())
+    result = {}
+    for name, shape in ((name, tuple(tensor.shape)) for name, tensor in like.items()):
+        if tuple(parts[name][0].shape) == shape:
+            copies = [float((copy - parts[name][0]).norm()) for copy in parts[name]]
+            assert max(copies) <= 1e-5 * float(parts[name][0].norm()) + 1e-9, f"copies of {name} differ"
+        result[name] = join(parts[name], shape)
+    return result
+
+
+def errors(ranks: list[dict[str, Any]], exact: dict[str, Any]) -> Errors:
+    """A layout's, or with one rank a single process's, against the fp64 reference."""
+    right = exact["gradients"]
+    everything = size(right)
+    mine = whole(ranks, "gradients", right)
+    worst = {
+        name: float((mine[name].double() - r).norm()) / max(float(r.norm()), 1e-3 * everything)
+        for name, r in right.items()
+    }
+    where = max(worst, key=lambda name: worst[name])
+    moved = distance(exact["weights"], exact["initial"])
+    weights = distance(whole(ranks, "weights", exact["weights"]), exact["weights"]) / moved
+    norms = [(a, b) for a, b in zip(ranks[0]["norms"], exact["norms"], strict=True) if a is not None]
+    losses = [
+        *zip(ranks[0]["losses"], exact["losses"], strict=True),
+        (ranks[0]["held_out"], exact["held_out"]),
+    ]
+    return Errors(
+        worst[where],
+        where,
+        weights,
+        max((abs(a / b - 1) for a, b in norms), default=None),
+        max(abs(a / b - 1) for a, b in losses),
+    )
+
+
+def wrong(row: Row, found: Errors, alone: Errors) -> str | None:
+    """What is not as it must be; None when the layout computes what one process computes.
+
+    Args:
+        row: what was run.
+        found: its errors.
+        alone: those of one process of the same precision.
+    """
+    if row.precision == "bf16":
+        gradient, weights, norm, loss = (
+            BF16 * max(limit, value)
+            for limit, value in (
+                (GRADIENT, alone.gradient),
+                (WEIGHTS, alone.weights),
+                (NORM, alone.norm or 0.0),
+                (LOSS, alone.loss),
+            )
+        )
+        # a norm and a loss are single numbers, whose error is luck: two units of bf16's last place
+        norm, loss = max(norm, 2**-6), max(loss, 2**-6)
+    else:
+        gradient, weights, norm, loss = GRADIENT, WEIGHTS, NORM, LOSS
+    if row.precision == "bf16" and found.gradient < alone.gradient / 10:
+        return f"gradient error {found.gradient:.1e}: this was not computed in bf16"
+    checks = (
+        (found.gradient, gradient, f"gradient of {found.where}"),
+        (found.weights, weights, "weights after five steps"),
+        (found.norm or 0.0, norm, "gradient norm"),
+        (found.loss, loss, "loss"),
+    )
+    said = [f"{what}: {value:.1e} > {limit:.1e}" for value, limit, what in checks if not value <= limit]
+    return "; ".join(said) or None
+
+
+def distance(a: Tensors, b: Tensors) -> float:
+    """Of all tensors together."""
+    return float(torch.stack([(a[n].double() - b[n].double()).norm() for n in b]).norm())
+
+
+def size(a: Tensors) -> float:
+    """Norm of all tensors together."""
+    return float(torch.stack([x.double().norm() for x in a.values()]).norm())

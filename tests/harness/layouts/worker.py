@@ -1,0 +1,97 @@
+"""One rank of a proof: the product's engine, five steps. Forked from a process that imported everything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from deepspeed.utils import safe_get_full_fp32_param
+from harness.layouts.rows import LENGTH, SAMPLES, STEPS, VOCAB, Row
+
+from llmtrain_api import TrainingSpec
+from llmtrain_trainer import distributed, loss
+from llmtrain_trainer.batch import BatchPlan, Length
+from llmtrain_trainer.data.loader import Batches
+from llmtrain_trainer.optim.optimizer import adamw
+from llmtrain_trainer.parallel.apply import build
+from llmtrain_trainer.tasks import encoder
+
+EOS = 0
+
+
+def tokens() -> np.ndarray[Any, Any]:
+    """The training rows: noise with a separator every few tokens."""
+    generator = np.random.default_rng(7)
+    rows = generator.integers(40, VOCAB, (SAMPLES, LENGTH)).astype(np.uint16)
+    rows[generator.random(rows.shape) < 0.12] = EOS
+    return rows
+
+
+def patient_adamw(groups: Iterable[dict[str, Any]], training: TrainingSpec) -> torch.optim.Optimizer:
+    """At the default eps of 1e-8 an update is the sign of the gradient, which flips where that is noise."""
+    optimizer = adamw(groups, training)
+    for group in optimizer.param_groups:
+        group["eps"] = 1e-3
+    return optimizer
+
+
+def sgd(groups: Iterable[dict[str, Any]], training: TrainingSpec) -> torch.optim.Optimizer:
+    """Shows the scale of a gradient, which AdamW hides."""
+    return torch.optim.SGD(groups, lr=training.learning_rate)
+
+
+def rank_main(row: Row, kind: str, clipping: float, model: Path, out: Path) -> None:
+    """Train and save what this rank saw."""
+    share_compiled(out)
+    ranks = distributed.join()
+    loss.CHUNK = 7 * VOCAB  # so that the loss of a pass has several chunks, the last one smaller
+    spec = row.spec(clipping=clipping)
+    training, layout = spec.training, spec.layout
+    place = layout.place(ranks.rank)
+    plan = BatchPlan(training.global_batch_size, training.micro_batch_size, layout.data)
+    assert plan.accumulation == row.accumulation, (plan.accumulation, row)
+    rows = tokens()
+    length = Length(len(rows), training.global_batch_size, STEPS, None)
+    batches = Batches(rows, plan, length, training.seed, encoder(spec, EOS))
+    engine, _ = build(model, spec, place, plan, STEPS, sgd if kind == "sgd" else patient_adamw)
+    assert engine.raw.module.training  # or no activation would be checkpointed
+    engine.watch = distributed.stopwatch(ranks)  # as a job does: what it wraps must not end in compiled code
+    found: dict[str, Any] = {"losses": [], "norms": [], "gradients": {}, "place": place}
+    for step in range(STEPS):
+        passes = batches.at(step, place, ranks.device)
+        [labels] = distributed.all_reduce_sum(ranks, engine.labels(passes))
+        own = engine.forward_backward(passes, labels)
+        if step == 0:
+            found["gradients"] = {
+                name: engine.gradient(p).detach().float().clone() for name, p in engine.named_parameters()
+            }
+        engine.step()
+        found["losses"] += distributed.all_reduce_sum_float(ranks, float(own) / labels)
+        found["norms"].append(engine.gradient_norm)
+    found["held_out"], _ = distributed.all_reduce_sum_float(ranks, *engine.loss_sum(passes))
+    found["compiled"] = compiled_code() if row.compiled else None
+    found["weights"] = {name: weight(p).detach().clone() for name, p in engine.named_parameters()}
+    torch.save(found, out / f"rank-{ranks.rank}.pt")
+    distributed.leave()
+
+
+def share_compiled(folder: Path) -> None:
+    """Have ranks find what others compiled, and compile alone: a pool of compilers would outlive them."""
+    os.environ.update(TORCHINDUCTOR_CACHE_DIR=str(folder / "inductor"), TORCHINDUCTOR_COMPILE_THREADS="1")
+
+
+def compiled_code() -> dict[str, int]:
+    """What was compiled, and where compiled code was cut."""
+    from torch._dynamo.utils import counters  # loads the compiler
+
+    return {"compiled": counters["frames"]["ok"], "cuts": sum(counters["graph_break"].values())}
+
+
+def weight(parameter: torch.nn.Parameter) -> torch.Tensor:
+    """The fp32 weight, whatever shards it."""
+    full = safe_get_full_fp32_param(parameter)
+    return parameter if full is None else full

@@ -1,0 +1,97 @@
+"""A checkpoint without a model: an engine that saves as DeepSpeed does, and an oracle that reads it back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from harness.trainer.launches import job
+from safetensors.torch import load_file
+
+from llmtrain_api import Layout, Place
+from llmtrain_trainer import distributed
+from llmtrain_trainer.checkpoint.fence import Fence, raise_fence
+from llmtrain_trainer.checkpoint.ownership import claim
+from llmtrain_trainer.checkpoint.save import STATE, Checkpointer
+from llmtrain_trainer.checkpoint.snapshot import SnapshotEngine
+from llmtrain_trainer.checkpoint.store import FolderCheckpointStore
+from llmtrain_trainer.distributed import Ranks
+
+MODEL = "mp_rank_00_model_states.pt"
+OPTIMIZER = "zero_pp_rank_0_mp_rank_00_optim_states.pt"
+NUMBERS = 3000
+
+
+class SmallEngine:
+    """One rank whose every number is the step it has done."""
+
+    place, layout = Place(0, 0, 0, 0), Layout()
+    checkpoint_engine: SnapshotEngine
+
+    def __init__(self, step: int = 0, numbers: int = NUMBERS) -> None:
+        self.weights = torch.full((numbers,), float(step))
+
+    @property
+    def raw(self) -> SmallEngine:
+        return self
+
+    def save_checkpoint(self, folder: str, tag: str, save_latest: bool) -> None:
+        """The order and the calls of DeepSpeed's own."""
+        assert not save_latest
+        state = Path(folder, tag)
+        self.checkpoint_engine.makedirs(folder, exist_ok=True)
+        self.checkpoint_engine.makedirs(str(state), exist_ok=True)
+        self.checkpoint_engine.save({"module": self.weights, "names": ["w"]}, str(state / MODEL))
+        self.checkpoint_engine.save({"moments": self.weights * 2}, str(state / OPTIMIZER))
+
+    def named_parameters(self) -> Iterator[tuple[str, torch.Tensor]]:
+        yield "w", self.weights
+
+    def whole_weight(self, _name: str, parameter: torch.Tensor) -> torch.Tensor:
+        return parameter
+
+
+def stand_alone() -> None:
+    """Make the gang one rank without a process group."""
+    distributed.all_reduce_sum = lambda _ranks, *counts: list(counts)
+    distributed.all_gather_text = lambda _ranks, own: [own]
+
+
+def start(root: Path, attempt: int = 0) -> Fence:
+    asked = job(root / "output", attempt=attempt)
+    return raise_fence(claim(asked), asked, f"pod{attempt}")
+
+
+def saver(fence: Fence, keep: int = 2) -> Checkpointer:
+    one = Ranks(0, 1, 0, torch.device("cpu"))
+    return Checkpointer(fence, one, Layout(), {"seed": 0}, FolderCheckpointStore(fence, one, keep))
+
+
+def save(files: Checkpointer, step: int, *, background: bool, whole: bool = False, numbers: int = NUMBERS,
+         meanwhile: Callable[[], object] = lambda: time.sleep(0.0005)) -> str | None:  # fmt: skip
+    """Save a step as the loop does, going on with ``meanwhile``; why it failed, if it did."""
+    engine = SmallEngine(step, numbers)
+    settled = files.start(engine, step, step, {}, whole=whole, background=background)  # type: ignore[arg-type]
+    engine.weights.fill_(-1.0)  # training goes on: what is saved must be a copy
+    while settled is None:
+        meanwhile()
+        settled = files.heard(*distributed.all_reduce_sum(files.ranks, *files.report()))
+    return settled.error
+
+
+def content_is_whole(folder: Path, step: int) -> bool:
+    """Whether a checkpoint has the numbers of its step, by reading them; the manifest is not asked."""
+    try:
+        model = torch.load(folder / STATE / MODEL)["module"]
+        moments = torch.load(folder / STATE / OPTIMIZER)["moments"]
+        weights = folder / "weights"
+        numbers = [model, moments / 2, *(load_file(f)["w"] for f in weights.glob("*.safetensors"))]
+        if weights.exists() and not (
+            len(numbers) == 3 and (weights / "model.safetensors.index.json").exists()
+        ):
+            return False
+        return all(torch.equal(one, torch.full((NUMBERS,), float(step))) for one in numbers)
+    except Exception:  # any way of not being readable
+        return False

@@ -1,0 +1,64 @@
+"""Which phase the pods justify, said once more in the test's own words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.simulation.world import World, going, label, owner
+
+from llmtrain_api.names import LABEL_RANK
+from llmtrain_operator.kube.api import Object
+
+
+def unjustified(world: World) -> str | None:
+    """What is wrong with the phase on record, long after the last change; None when nothing is."""
+    status, job = world.status(), world.job()
+    phase = status.get("phase")
+    if job is None or phase in ("Succeeded", "Failed"):
+        return None
+    if phase in (None, "Pending"):
+        return _not_begun(world)
+    gang, nodes = world.gang(), job["spec"]["nodes"]
+    why = _lost(gang, status["attempts"][-1], nodes)
+    if why is None and len(gang) < nodes:
+        in_the_way = [p for p in world.pods() if p not in gang]
+        why = None if in_the_way else f"{len(gang)} of {nodes} pods, and nothing is in the way"
+    elif why is None:
+        why = _children_missing(world, status["attempt"]) or _of_whole_gang(str(phase), gang)
+    return why and f"{phase}: {why}"
+
+
+def _not_begun(world: World) -> str | None:
+    status, job = world.status(), world.job()
+    accepted = [c["status"] for c in status.get("conditions", []) if c["type"] == "Accepted"]
+    wrong = job is not None and job["spec"]["output"]["uri"].startswith("file:")
+    right = wrong and accepted == ["False"] and not world.gang()
+    return None if right else f"{status.get('phase')}, Accepted {accepted}, {len(world.gang())} pods"
+
+
+def _lost(gang: list[Object], attempt: dict[str, Any], nodes: int) -> str | None:
+    phases = [p["status"]["phase"] for p in gang]
+    if any(going(p) for p in gang) or "Failed" in phases:
+        return f"a pod of attempt {attempt['number']} is lost, and no attempt follows: {phases}"
+    if "createdAt" in attempt and len(gang) < nodes:
+        return f"pods of attempt {attempt['number']} are missing, and no attempt follows"
+    return None
+
+
+def _of_whole_gang(phase: str, gang: list[Object]) -> str | None:
+    phases = [p["status"]["phase"] for p in gang]
+    first = next(p["status"]["phase"] for p in gang if label(p, LABEL_RANK) == "0")
+    if first == "Succeeded":
+        return "rank 0 is done"
+    if set(phases) <= {"Running", "Succeeded"}:
+        return None if phase == "Running" else "all pods run"
+    return None if phase in ("Starting", "Restarting", "Running") else str(phases)
+
+
+def _children_missing(world: World, attempt: int) -> str | None:
+    uid = world.job()["metadata"]["uid"]  # type: ignore[index]
+    for resource, name in (("services", "tiny-master"), ("configmaps", f"tiny-{attempt}")):
+        found = world.api.peek(resource, "default", name)
+        if found is None or owner(found) != uid:
+            return f"{resource} {name} is not there, or not this job's"
+    return None

@@ -1,0 +1,157 @@
+"""What must never happen, checked at every change that the API takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from harness.simulation.story import Story
+
+from llmtrain_api.names import LABEL_ATTEMPT, LABEL_JOB_UID, LABEL_RANK, PLURAL
+from llmtrain_operator.kube.api import Object
+from llmtrain_operator.local.memory_api import MemoryApi
+
+Created = tuple[str, int, int]
+"""(job UID, attempt, rank)."""
+
+
+class Broken(AssertionError):
+    """An invariant does not hold."""
+
+
+class Monitor:
+    """Sees every change, in order; raises `Broken` at the first that must not be.
+
+    A write that breaks an invariant is the operator's: nobody else creates pods or writes a job's status.
+    """
+
+    def __init__(self, story: Story, now: Callable[[], float]) -> None:
+        self._story = story
+        self._now = now
+        self.pods: dict[str, Object] = {}
+        self.jobs: dict[str, Object] = {}
+        self.created: dict[Created, str] = {}
+        self.created_again_blindly = 0
+        self.saw_go: Callable[[str], bool] = lambda _: True
+        self.damaged: set[tuple[str, int]] = set()
+        self.broken: list[str] = []
+        self.by_operator = 0
+
+    def changed(self, resource: str, kind: str, found: Object) -> None:
+        """One change."""
+        if resource == PLURAL:
+            self._job(kind, found)
+        elif resource == "pods":
+            self._pod(kind, found)
+
+    def _must(self, holds: bool, message: str) -> None:
+        if not holds:
+            self.broken.append(message)
+            self._story.tell(self._now(), "BROKEN", message)
+
+    # -- pods ---------------------------------------------------------------------------------------------
+
+    def _pod(self, kind: str, pod: Object) -> None:
+        meta = pod["metadata"]
+        labels = meta["labels"]
+        uid, attempt, rank = labels[LABEL_JOB_UID], int(labels[LABEL_ATTEMPT]), int(labels[LABEL_RANK])
+        if kind == "ADDED":
+            self._pod_added(meta, (uid, attempt, rank))
+        if kind == "DELETED":
+            self.pods.pop(meta["uid"], None)
+        else:
+            self.pods[meta["uid"]] = pod
+        if kind == "DELETED" or "deletionTimestamp" in meta or pod["status"]["phase"] == "Failed":
+            self.damaged.add((uid, attempt))
+
+    def _pod_added(self, meta: Object, new: Created) -> None:
+        name, (uid, attempt, rank) = meta["name"], new
+        status = self.jobs.get(uid, {}).get("status", {})
+        if uid in self.jobs:
+            # a job that has just been deleted may still get a pod: the garbage collector takes it
+            self._must(
+                status.get("attempt") == attempt,
+                f"pod {name} created while attempt {status.get('attempt')} is on record",
+            )
+        if new in self.created:
+            # a pod that came and went while no operator looked, before the gang was on record as created,
+            # cannot be told from one that was never created
+            record = (status.get("attempts") or [{}])[-1]
+            known = "createdAt" in record or self.saw_go(self.created[new])
+            self._must(not known, f"pod {name} was there before: its attempt number is used again")
+            self.created_again_blindly += 1
+        self.created[new] = meta["uid"]
+        same = [p["metadata"]["name"] for p in self.pods.values() if _rank(p) == (uid, rank)]
+        self._must(not same, f"pod {name} created while {same} of the same rank is there")
+
+    def pod_deleted_by_operator(self, name: str) -> None:
+        """The operator may only take down what failed, what is old, or what is left of a finished job."""
+        for pod in self.pods.values():
+            if pod["metadata"]["name"] != name:
+                continue
+            labels = pod["metadata"]["labels"]
+            uid, attempt = labels[LABEL_JOB_UID], int(labels[LABEL_ATTEMPT])
+            status = self.jobs.get(uid, {}).get("status", {})
+            final = status.get("phase") in ("Succeeded", "Failed")
+            self._must(
+                final or uid not in self.jobs or attempt != status.get("attempt"),
+                f"the operator deletes {name} of the attempt that runs",
+            )
+
+    # -- jobs ---------------------------------------------------------------------------------------------
+
+    def _job(self, kind: str, job: Object) -> None:
+        uid = job["metadata"]["uid"]
+        old = self.jobs.pop(uid, None)
+        if kind == "DELETED":
+            return
+        self.jobs[uid] = job
+        before, after = (old or {}).get("status") or {}, job.get("status") or {}
+        if before != after:
+            self._status(uid, before, after)
+
+    def _status(self, uid: str, before: dict[str, Any], after: dict[str, Any]) -> None:
+        self._must(
+            before.get("phase") not in ("Succeeded", "Failed"),
+            f"status written after {before.get('phase')}",
+        )
+        was, attempt = before.get("attempt"), after.get("attempt")
+        self._must(
+            attempt in ((None, 0) if was is None else (was, was + 1)), f"attempt went from {was} to {attempt}"
+        )
+        if attempt is not None:
+            total = after["restarts"]["total"]
+            self._must(total == attempt, f"{total} restarts on record in attempt {attempt}")
+            numbers = [a["number"] for a in after["attempts"]]
+            self._must(numbers == list(range(numbers[0], attempt + 1)), f"attempts on record: {numbers}")
+        if was is not None and attempt == was + 1:
+            whole = (uid, was) not in self.damaged
+            self._must(not whole, f"attempt {attempt} begins, though nothing happened to attempt {was}")
+        for field, path in (("checkpoint", "step"), ("restarts", "total")):
+            old, new = (before.get(field) or {}).get(path, 0), (after.get(field) or {}).get(path, 0)
+            self._must(new >= old, f"{field}.{path} went back from {old} to {new}")
+        ended = [a for a in before.get("attempts", []) if "endedAt" in a]
+        kept = {a["number"]: a for a in after.get("attempts", [])}
+        for record in ended:
+            now = kept.get(record["number"], record)
+            self._must(now == record, f"the record of attempt {record['number']} was changed after its end")
+
+
+def _rank(pod: Object) -> tuple[str, int]:
+    labels = pod["metadata"]["labels"]
+    return labels[LABEL_JOB_UID], int(labels[LABEL_RANK])
+
+
+class WatchedApi(MemoryApi):
+    """The API in memory, with somebody looking on."""
+
+    changed: Callable[[str, str, Object], None]
+
+    def _tell(self, shelf: Any, kind: str, found: Object) -> None:
+        super()._tell(shelf, kind, found)
+        resource = next(name for name, one in self._shelves.items() if one is shelf)
+        self.changed(resource, kind, found)
+
+    def peek(self, resource: str, namespace: str, name: str) -> Object | None:
+        """Not a copy: tests only look."""
+        return self._shelves[resource].objects.get((namespace, name))

@@ -1,0 +1,46 @@
+"""One life of the operator's process: the product's own engine, started cold, killed without a word."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+from harness.jobs import SETTINGS
+from harness.simulation.chaos import FaultyApi
+from harness.simulation.monitor import Monitor
+
+from llmtrain_operator.engine.reconcile import KnownJobs, Reconciler
+from llmtrain_operator.engine.workqueue import WorkQueue
+from llmtrain_operator.kube.reflector import PodReflector
+from llmtrain_operator.kube.store import PodStore
+from llmtrain_operator.local.job_watch import JobIntake
+from llmtrain_operator.progress.latest import ReportBook
+from llmtrain_operator.types import Pod
+
+
+class Operator:
+    """All that `run.operate` puts together, but the HTTP servers and Kopf."""
+
+    def __init__(self, api: FaultyApi, clock: Callable[[], datetime], monitor: Monitor) -> None:
+        self.api = api
+        api.deleting = monitor.pod_deleted_by_operator
+        self.store, self.book, self.queue = PodStore(), ReportBook(), WorkQueue()
+        self.reflector = PodReflector(api, self.store, self.wake)
+        self.intake = JobIntake(api, self.queue.add)
+        self.reconciler = Reconciler(api, self.store, self.book, self.queue, SETTINGS, KnownJobs(), clock)
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        for work in (self.reflector.run(), self.intake.run(), self.reconciler.run(self.reflector.synced, 2)):
+            self.tasks.append(loop.create_task(work))
+
+    def wake(self, pod: Pod) -> None:
+        self.queue.add((pod.namespace, pod.job))
+
+    def kill(self) -> None:
+        """As kill -9 does: nothing that it would still do happens."""
+        self.api.dead = True
+        for task in self.tasks:
+            task.cancel()
+        self.queue.add_after = lambda *_: None  # type: ignore[method-assign]

@@ -1,0 +1,268 @@
+"""Lives told step by step, for the sweep that strikes at every single write of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from harness.simulation.world import World, label
+
+from llmtrain_api import FailureClass, Outcome, TerminationMessage
+from llmtrain_api.names import LABEL_RANK, PLURAL
+from llmtrain_operator.kube.api import ApiError, Object
+
+BOOM = TerminationMessage(outcome=Outcome.FAILED, failure_class=FailureClass.USER_ERROR, message="boom")
+CASCADE = TerminationMessage(outcome=Outcome.FAILED, cascade=True, message="connection closed by peer")
+CONFIG = TerminationMessage(
+    outcome=Outcome.FAILED, failure_class=FailureClass.CONFIG_ERROR, message="no such file"
+)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """How a scenario ends, however often the operator died on the way.
+
+    Attributes:
+        blind: a pod comes and goes before its gang is on record as created; an operator that starts after
+            that cannot know, and creates it.
+    """
+
+    phase: str
+    restarts: int = 0
+    pods: int = 2
+    blind: bool = False
+
+
+def rank(world: World, number: int) -> Object:
+    return next(p for p in world.gang() if label(p, LABEL_RANK) == str(number))
+
+
+def created(world: World, name: str) -> Object:
+    """Wait for a pod to be there, with no kubelet at work."""
+    for _ in range(120):
+        found = [p for p in world.pods() if p["metadata"]["name"] == name]
+        if found:
+            return found[0]
+        world.start_operator()
+        world.run(1.0)
+    raise AssertionError(f"{name} was never created")
+
+
+def straight(world: World) -> None:
+    world.apply()
+
+
+def alone(world: World) -> None:
+    world.apply(nodes=1)
+
+
+def trained_and_reported(world: World) -> None:
+    world.apply()
+    world.up()
+    for _ in range(4):
+        world.train(3, commit=True)
+        world.turn(6.0)
+
+
+def rank_fails(world: World) -> None:
+    world.apply()
+    world.up()
+    world.end(rank(world, 1), 1, BOOM)
+    world.end(rank(world, 0), 1, CASCADE)
+
+
+def rank_0_force_deleted(world: World) -> None:
+    world.apply()
+    world.up()
+    world.delete_pod(rank(world, 0), 0)
+
+
+def rank_1_deleted_with_grace(world: World) -> None:
+    world.apply()
+    world.up()
+    world.delete_pod(rank(world, 1), 30)
+
+
+def drained(world: World) -> None:
+    world.apply()
+    world.up()
+    world.evict(rank(world, 0))
+
+
+def out_of_memory(world: World) -> None:
+    world.apply()
+    world.up()
+    world.end(rank(world, 0), 137, "", "OOMKilled")
+
+
+def fails_twice(world: World) -> None:
+    rank_fails(world)
+    world.until("attempt 1 runs", lambda: world.phase() == "Running" and world.status()["attempt"] == 1)
+    world.end(rank(world, 0), 137, "", "Error")
+
+
+def budget_used_up(world: World) -> None:
+    world.apply(recovery={"maxRestarts": 1})
+    for attempt in (0, 1):
+        world.until(
+            "Running", lambda a=attempt: world.phase() == "Running" and world.status()["attempt"] == a
+        )  # type: ignore[misc]
+        world.end(rank(world, 1), 1, BOOM)
+    world.until("Failed", lambda: world.phase() == "Failed")
+
+
+def configuration_wrong(world: World) -> None:
+    world.apply()
+    world.up()
+    world.end(rank(world, 0), 78, CONFIG)
+    world.until("Failed", lambda: world.phase() == "Failed")
+
+
+def refused_by_pod_security(world: World) -> None:
+    world.chaos.refuse = lambda resource, _: (
+        ApiError(403, "Forbidden", "violates PodSecurity") if resource == "pods" else None
+    )
+    world.apply()
+    world.until("Failed", lambda: world.phase() == "Failed")
+
+
+def quota_comes_free_later(world: World) -> None:
+    def refuse(resource: str, body: Object) -> ApiError | None:
+        second = resource == "pods" and body["metadata"]["name"].endswith("-1")
+        return ApiError(403, "Forbidden", "exceeded quota: pods") if second else None
+
+    world.chaos.refuse = refuse
+    world.apply()
+    for _ in range(20):
+        world.turn()
+    world.chaos.refuse = None
+
+
+def spec_wrong_then_put_right(world: World) -> None:
+    world.apply(output={"uri": "file:///tmp/x"})
+    for _ in range(5):
+        world.turn()
+    spec = dict(world.job()["spec"], output={"uri": "pvc://checkpoints/x"})  # type: ignore[index]
+    world.api.replace_spec(PLURAL, "default", "tiny", spec)
+
+
+def spec_wrong(world: World) -> None:
+    world.apply(output={"uri": "file:///tmp/x"})
+
+
+def deleted_while_it_runs(world: World) -> None:
+    world.apply()
+    world.up()
+    world.delete_job()
+
+
+def deleted_and_applied_again(world: World) -> None:
+    world.apply()
+    world.up()
+    world.delete_job()
+    world.apply()
+
+
+def unschedulable_for_long(world: World) -> None:
+    world.apply()
+    world.start_operator()
+    for _ in range(10):
+        world.run(5.0)
+        for pod in world.pods():
+            world.hold(pod)
+
+
+def starts_go_unnoticed(world: World) -> None:
+    """Events are lost without a trace, and later ones are not: the next full list makes up for them."""
+    world.apply()
+    world.start_operator()
+    world.run(1.0)
+    world.chaos.lose = 3
+    for _ in range(70):
+        world.turn(10.0)
+        world.api.close_watches()
+    assert world.phase() == "Running", f"{world.phase()} after a list"
+
+
+def a_list_is_overtaken(world: World) -> None:
+    """A list of pods is under way when a gang is created: its answer knows of no pod."""
+    world.start_operator()
+    world.run(700.0)  # by now the next end of the stream means a new list
+    world.chaos.slow_lists = 1
+    world.api.close_watches()
+    world.run(1.0)
+    world.apply()
+    world.run(10.0)
+
+
+def deletions_go_unnoticed(world: World) -> None:
+    world.apply()
+    world.up()
+    world.end(rank(world, 1), 1, BOOM)
+    world.until("attempt 1", lambda: world.status()["attempt"] == 1)
+    world.chaos.lose = 3
+
+
+def an_old_event_follows_a_change(world: World) -> None:
+    world.apply(nodes=1)
+    world.bind(created(world, "tiny-0-0"))
+    world.run(1.0)
+    world.chaos.replay = 1
+    world.turn()
+
+
+def an_old_event_follows_a_deletion(world: World) -> None:
+    world.apply()
+    world.up()
+    world.chaos.replay = 1
+    world.delete_pod(rank(world, 1), 0)
+
+
+def a_pod_nobody_heard_of(world: World) -> None:
+    """Its create was carried out, answer and event are lost; then the attempt ends."""
+    world.chaos.unheard = "tiny-0-0"
+    world.apply()
+    world.delete_pod(created(world, "tiny-0-1"), 0)
+    world.run(60.0)
+
+
+def replaced_while_a_write_is_under_way(world: World) -> None:
+    """The status of the first job must not land on the second of the same name."""
+    world.apply()
+    world.up()
+    world.chaos.slow_writes = 1
+    world.end(rank(world, 0), 78, CONFIG)
+    world.end(rank(world, 1), 1, CASCADE)
+    world.run(2.0)
+    world.delete_job()
+    world.apply()
+    world.run(10.0)
+
+
+SCENARIOS: dict[Callable[[World], None], Expected] = {
+    straight: Expected("Succeeded"),
+    alone: Expected("Succeeded", pods=1),
+    trained_and_reported: Expected("Succeeded"),
+    rank_fails: Expected("Succeeded", 1, 4),
+    rank_0_force_deleted: Expected("Succeeded", 1, 4),
+    rank_1_deleted_with_grace: Expected("Succeeded", 1, 4),
+    drained: Expected("Succeeded", 1, 4),
+    out_of_memory: Expected("Succeeded", 1, 4),
+    fails_twice: Expected("Succeeded", 2, 6),
+    budget_used_up: Expected("Failed", 1, 4),
+    configuration_wrong: Expected("Failed"),
+    refused_by_pod_security: Expected("Failed", pods=0),
+    quota_comes_free_later: Expected("Succeeded"),
+    spec_wrong_then_put_right: Expected("Succeeded"),
+    spec_wrong: Expected("Pending", pods=0),
+    deleted_while_it_runs: Expected("Deleted"),
+    deleted_and_applied_again: Expected("Succeeded", pods=4),
+    unschedulable_for_long: Expected("Succeeded"),
+    starts_go_unnoticed: Expected("Succeeded"),
+    an_old_event_follows_a_change: Expected("Succeeded", pods=1),
+    an_old_event_follows_a_deletion: Expected("Succeeded", 1, 4),
+    a_pod_nobody_heard_of: Expected("Succeeded", 1, 4, blind=True),
+    replaced_while_a_write_is_under_way: Expected("Succeeded", pods=4),
+    a_list_is_overtaken: Expected("Succeeded"),
+    deletions_go_unnoticed: Expected("Succeeded", 1, 4),
+}

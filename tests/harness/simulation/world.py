@@ -1,0 +1,336 @@
+"""A cluster around the operator: scheduler, kubelet, garbage collector, people, and trainers that train."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+
+from harness.jobs import T0, complete, manifest
+from harness.simulation.chaos import Chaos, FaultyApi
+from harness.simulation.monitor import Broken, Monitor, WatchedApi
+from harness.simulation.operator import Operator
+from harness.simulation.story import Story
+from harness.simulation.virtual import VirtualLoop, at_once
+
+from llmtrain_api import Outcome, ProgressReport, Stage, TerminationMessage, to_rfc3339
+from llmtrain_api.names import LABEL_ATTEMPT, LABEL_RANK, PLURAL
+from llmtrain_operator.kube.api import Object
+
+NAMESPACE = "default"
+STEPS = 20
+_loop = VirtualLoop()
+
+
+@dataclass
+class Trainer:
+    """What a job's processes have reached, in the output folder that outlives pods."""
+
+    committed: int = 0
+    step: int = 0
+
+
+@dataclass
+class World:
+    """One API, one operator at a time, and everybody else. All of it follows from the seed."""
+
+    seed: int = 0
+    rng: Random = field(init=False)
+    story: Story = field(default_factory=Story)
+    operator: Operator | None = None
+    trainers: dict[str, Trainer] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.rng = Random(self.seed)
+        self.loop = _loop
+        self._began = self.loop.time()
+        self._died = False
+        self._tasks: list[asyncio.Task[None]] = []
+        uids = (f"u{n}" for n in itertools.count(1))
+        self.monitor = Monitor(self.story, self.now)
+        self.api = WatchedApi(self.clock, lambda: next(uids))
+        self.api.changed = self.monitor.changed
+        self.chaos = Chaos(self.rng, self.story, self.now, self.phase, die=self._note_death)
+        self.chaos.runaway = lambda: self.monitor.broken.append("the operator calls the API without end")
+
+    # -- time ---------------------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        return self.loop.time() - self._began
+
+    def clock(self) -> datetime:
+        return T0 + timedelta(seconds=self.now())
+
+    def run(self, seconds: float) -> None:
+        """Let time pass; then say what broke."""
+        self.loop.call_later(seconds, self.loop.stop)
+        self.loop.run_forever()
+        if self._died:
+            self._died = False
+            self.kill_operator()
+        if self.monitor.broken:
+            raise Broken(self.monitor.broken[0])
+
+    # -- the operator -------------------------------------------------------------------------------------
+
+    def start_operator(self) -> None:
+        if self.operator is None:
+            self.story.tell(self.now(), "operator", "starts")
+            self.operator = Operator(FaultyApi(self.api, self.chaos), self.clock, self.monitor)
+            self.operator.start(self.loop)
+            self._tasks.extend(self.operator.tasks)
+            self.monitor.saw_go = self.operator.store.saw_go
+
+    def kill_operator(self) -> None:
+        if self.operator is not None:
+            self.operator.kill()
+            self.operator = None
+            self.story.tell(self.now(), "operator", "is dead")
+
+    def _note_death(self) -> None:
+        self._died = True
+
+    def close(self) -> None:
+        """End what still runs in the loop."""
+        self.kill_operator()
+        self.loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))
+
+    # -- looking ------------------------------------------------------------------------------------------
+
+    def job(self, name: str = "tiny") -> Object | None:
+        return self.api.peek(PLURAL, NAMESPACE, name)
+
+    def status(self, name: str = "tiny") -> dict[str, Any]:
+        return (self.job(name) or {}).get("status") or {}
+
+    def phase(self) -> str:
+        job = self.job()
+        if job is None:
+            return "Deleted" if self.trainers else "None"
+        if "deletionTimestamp" in job["metadata"]:
+            return "Deleting"
+        return str(self.status().get("phase", "New"))
+
+    def pods(self) -> list[Object]:
+        return sorted(self.monitor.pods.values(), key=lambda p: str(p["metadata"]["name"]))
+
+    def gang(self) -> list[Object]:
+        """Pods of the attempt on record, and of the job that exists."""
+        job = self.job()
+        if job is None:
+            return []
+        attempt = str(self.status().get("attempt"))
+        return [
+            p
+            for p in self.pods()
+            if owner(p) == job["metadata"]["uid"] and label(p, LABEL_ATTEMPT) == attempt
+        ]
+
+    # -- people -------------------------------------------------------------------------------------------
+
+    def apply(self, nodes: int = 2, name: str = "tiny", **spec: Any) -> None:
+        self.story.tell(self.now(), "user", f"applies {name}: {nodes} nodes {spec or ''}")
+        body = manifest(name, nodes=nodes, **spec)
+        created = at_once(self.api.create(PLURAL, NAMESPACE, body))
+        self.trainers[created["metadata"]["uid"]] = Trainer()
+
+    def delete_job(self, name: str = "tiny") -> None:
+        self.story.tell(self.now(), "user", f"deletes {name}")
+        uid = self.job(name)["metadata"]["uid"]  # type: ignore[index]
+        at_once(self.api.delete(PLURAL, NAMESPACE, name, uid, 0))
+
+    def delete_pod(self, pod: Object, grace: int, who: str = "user") -> None:
+        meta = pod["metadata"]
+        self.story.tell(self.now(), who, f"deletes {meta['name']}, grace {grace}")
+        at_once(self.api.delete("pods", NAMESPACE, meta["name"], meta["uid"], grace))
+
+    def collect_garbage(self) -> None:
+        count = at_once(self.api.collect_garbage())
+        if count:
+            self.story.tell(self.now(), "gc", f"deletes {count} orphans")
+
+    # -- scheduler and kubelet ----------------------------------------------------------------------------
+
+    def bind(self, pod: Object, node: str = "n1") -> None:
+        if not pod["spec"].get("nodeName") and not going(pod):
+            self.api.bind(NAMESPACE, pod["metadata"]["name"], node)
+
+    def hold(self, pod: Object) -> None:
+        """The scheduler finds no room."""
+        condition = {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": "no room",
+        }
+        if not pod["spec"].get("nodeName"):
+            self._pod_status(pod, {"phase": "Pending", "conditions": [condition]}, "is unschedulable")
+
+    def start(self, pod: Object) -> None:
+        self.bind(pod)
+        current = self.monitor.pods.get(pod["metadata"]["uid"])
+        if current and current["status"]["phase"] == "Pending" and not going(current):
+            self._pod_status(current, {"phase": "Running", "conditions": None}, "runs")
+
+    def end(self, pod: Object, code: int, message: TerminationMessage | str, reason: str = "") -> None:
+        if pod["status"]["phase"] != "Running":
+            return
+        text = (
+            message if isinstance(message, str) else message.model_dump_json(by_alias=True, exclude_none=True)
+        )
+        ended = {
+            "exitCode": code,
+            "message": text,
+            "reason": reason or ("Error" if code else "Completed"),
+            "finishedAt": to_rfc3339(self.clock()),
+        }
+        phase = "Failed" if code else "Succeeded"
+        container = {"name": "trainer", "state": {"terminated": ended}}
+        self._pod_status(
+            pod, {"phase": phase, "containerStatuses": [container]}, f"ends with {code} {reason}"
+        )
+
+    def evict(self, pod: Object) -> None:
+        condition = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": "EvictionByEvictionAPI",
+            "message": "drain",
+        }
+        self._pod_status(pod, {"conditions": [condition]}, "is evicted")
+        self.delete_pod(pod, 30, "drain")
+
+    def finish_deletions(self, late: float = 0.0) -> None:
+        """The kubelet confirms what has had its grace time."""
+        for pod in self.pods():
+            deadline = pod["metadata"].get("deletionTimestamp")
+            if deadline and to_rfc3339(self.clock() - timedelta(seconds=late)) >= deadline:
+                self.remove(pod)
+
+    def remove(self, pod: Object) -> None:
+        """Gone from the API at once."""
+        meta = pod["metadata"]
+        self.story.tell(self.now(), "kubelet", f"{meta['name']} is gone")
+        at_once(self.api.delete("pods", NAMESPACE, meta["name"], meta["uid"], 0))
+
+    def _pod_status(self, pod: Object, status: Object, what: str) -> None:
+        name = pod["metadata"]["name"]
+        self.story.tell(self.now(), "kubelet", f"{name} {what}")
+        at_once(self.api.patch_status("pods", NAMESPACE, name, {"status": status}))
+
+    # -- trainers -----------------------------------------------------------------------------------------
+
+    def train(self, steps: int, commit: bool) -> None:
+        """A whole gang makes progress; its rank 0 reports to the operator, if one is there."""
+        job, gang = self.job(), self.gang()
+        if job is None or not gang or any(p["status"]["phase"] != "Running" for p in gang):
+            return
+        if len(gang) < job["spec"]["nodes"]:
+            return
+        uid, attempt = job["metadata"]["uid"], int(label(gang[0], LABEL_ATTEMPT))
+        trainer = self.trainers[uid]
+        trainer.step = min(max(trainer.step, trainer.committed) + steps, STEPS)
+        if commit:
+            trainer.committed = trainer.step
+        self.story.tell(self.now(), "trainer", f"step {trainer.step}, committed {trainer.committed}")
+        if self.operator is not None:
+            report = ProgressReport(
+                job_uid=uid,
+                attempt=attempt,
+                stage=Stage.TRAIN,
+                step=trainer.step,
+                total_steps=STEPS,
+                checkpoint_step=trainer.committed,
+                resumed_step=0,
+            )
+            if self.operator.book.take(report, self.clock()):
+                self.operator.queue.add((NAMESPACE, job["metadata"]["name"]))
+
+    def finish_gang(self) -> None:
+        """Every rank that still runs ends well, if none failed: rank 0 last, after its export."""
+        job, gang = self.job(), self.gang()
+        if job is None or len(gang) < job["spec"]["nodes"]:
+            return
+        if any(p["status"]["phase"] not in ("Running", "Succeeded") or going(p) for p in gang):
+            return
+        for pod in reversed(gang):
+            rank0 = label(pod, LABEL_RANK) == "0"
+            self.end(pod, 0, complete(STEPS) if rank0 else TerminationMessage(outcome=Outcome.COMPLETE))
+
+    # -- to the end ---------------------------------------------------------------------------------------
+
+    def all_is_well(self, fate: tuple[int, str] | None = None) -> None:
+        """No faults from here on, but the one that is still to come."""
+        self.chaos.rate, self.chaos.down_until, self.chaos.fatal = 0.0, 0.0, fate
+        self.chaos.refuse = None
+
+    def turn(self, seconds: float = 1.0) -> None:
+        """Everybody does the part that is due."""
+        self.start_operator()
+        self.run(seconds)
+        self.finish_deletions()
+        self.collect_garbage()
+        for pod in self.pods():
+            self.start(pod)
+
+    def until(self, what: str, holds: Callable[[], bool], turns: int = 200) -> None:
+        for _ in range(turns):
+            if holds():
+                return
+            self.turn()
+        raise AssertionError(f"not within {turns} turns: {what}; {self.status()}")
+
+    def up(self) -> None:
+        """Until the gang runs."""
+        self.until("Running", lambda: self.phase() == "Running")
+
+    def settle(self, fate: tuple[int, str] | None = None) -> None:
+        """All goes well until the job is over; then the operator must be silent."""
+        self.all_is_well(fate)
+        for _ in range(180):
+            self.turn(2.0)
+            if self.phase() == "Running":
+                self.train(10, commit=True)
+                self.finish_gang()
+            if self.over():
+                break
+        else:
+            raise Broken(f"never over: {self.status()}")
+        self.run(120.0)
+        before = self.chaos.writes
+        self.run(700.0)  # longer than the operator's own resync
+        if self.chaos.writes != before:
+            raise Broken("the operator writes on after the end")
+        self._nothing_left()
+
+    def over(self) -> bool:
+        phase = self.phase()
+        running = [p for p in self.pods() if p["status"]["phase"] not in ("Succeeded", "Failed")]
+        accepted = [c for c in self.status().get("conditions", []) if c["type"] == "Accepted"]
+        judged = (self.job() or {}).get("metadata", {}).get("generation") == self.status().get(
+            "observedGeneration"
+        )
+        refused = judged and bool(accepted) and accepted[0]["status"] == "False"
+        return (phase in ("Succeeded", "Failed", "Deleted", "None") and not running) or refused
+
+    def _nothing_left(self) -> None:
+        jobs = set(self.monitor.jobs)
+        orphans = [p["metadata"]["name"] for p in self.pods() if owner(p) not in jobs]
+        if orphans:
+            raise Broken(f"pods without their job: {orphans}")
+
+
+def label(pod: Object, name: str) -> str:
+    return str(pod["metadata"]["labels"][name])
+
+
+def owner(pod: Object) -> str:
+    return str(pod["metadata"]["ownerReferences"][0]["uid"])
+
+
+def going(pod: Object) -> bool:
+    return "deletionTimestamp" in pod["metadata"]

@@ -1,0 +1,163 @@
+"""Jobs, launchers and waiting for the trainer's tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harness.children import environment
+
+from llmtrain_api import JobFile, JobIdentity, JobSpec, Rendezvous
+from llmtrain_trainer.output import Output
+
+ROOT = Path(__file__).resolve().parents[3]
+UID = "11111111-aaaa-4bbb-8ccc-000000000000"
+DEADLINE = 150.0
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def spec(**changes: dict[str, Any] | int) -> JobSpec:
+    """A job of two ranks that trains in seconds. ``changes`` are merged section by section."""
+    base: dict[str, Any] = {
+        "model": {
+            "name": "builtin://tiny-llama",
+            "hiddenSize": 32,
+            "numLayers": 2,
+            "numHeads": 4,
+            "numKvHeads": 2,
+            "vocabSize": 512,
+        },
+        "dataset": {"name": "builtin://python-stdlib", "maxBytes": 400_000, "heldOutFraction": 0.2},
+        "processesPerNode": 2,
+        "training": {"maxSteps": 40, "globalBatchSize": 8, "microBatchSize": 4, "sequenceLength": 32},
+        "checkpoint": {"everySteps": 10},
+        "evaluation": {"everySteps": 0, "maxSequences": 64},
+        "output": {"uri": "pvc://claim/run"},
+    }
+    for section, values in changes.items():
+        if isinstance(values, dict):
+            base[section] = {**base.get(section, {}), **values}
+        else:
+            base[section] = values
+    return JobSpec.model_validate(base, extra="forbid")
+
+
+def job(output: Path, /, *, attempt: int = 0, uid: str = UID, name: str = "run", **changes: Any) -> JobFile:
+    return JobFile(
+        job=JobIdentity(name=name, namespace="default", uid=uid),
+        attempt=attempt,
+        spec=spec(**changes),
+        rendezvous=Rendezvous(master_address="127.0.0.1", master_port=free_port(), id=f"{uid}-{attempt}"),
+        output=str(output),
+        scratch=str(output.parent / "scratch"),
+    )
+
+
+class Launch:
+    """A launcher as a process of its own."""
+
+    def __init__(
+        self,
+        work: Path,
+        job_file: JobFile,
+        *,
+        report: dict[str, str] | None = None,
+        node: int = 0,
+        metrics_port: int = 0,
+        more: dict[str, str] | None = None,
+    ) -> None:
+        """``more`` is what its environment has beside."""
+        work.mkdir(parents=True, exist_ok=True)
+        self.job = job_file
+        name = f"{job_file.attempt}-{job_file.job.uid[:4]}-{node}"
+        self.termination = work / f"termination-{name}"
+        path = work / f"job-{name}.json"
+        raw = job_file.to_json()
+        if report:
+            raw["report"] = report
+        path.write_text(json.dumps(raw))
+        self.log = path.with_suffix(".log")
+        env = environment(
+            LLMTRAIN_TERMINATION_LOG=str(self.termination),
+            LLMTRAIN_METRICS_PORT=str(metrics_port),
+            LLMTRAIN_NODE_RANK=str(node),
+            **(more or {}),
+        )
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "llmtrain_trainer", "launch", str(path)],
+                env=env,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def output(self) -> Output:
+        return Output(Path(self.job.output))
+
+    def wait(self) -> int:
+        try:
+            return self.process.wait(DEADLINE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise AssertionError(f"the launcher did not end in time:\n{self.text()}") from None
+
+    def text(self) -> str:
+        return self.log.read_text()
+
+    def message(self) -> dict[str, Any]:
+        body = self.termination.read_bytes()
+        assert len(body) <= 4096
+        value: dict[str, Any] = json.loads(body)
+        return value
+
+    def until(self, condition: Callable[[], object], what: str) -> None:
+        """Wait for a condition while the launcher runs."""
+        limit = time.monotonic() + DEADLINE
+        while not condition():
+            assert self.process.poll() is None, f"ended before {what}:\n{self.text()}"
+            assert time.monotonic() < limit, f"no {what} in time:\n{self.text()}"
+            time.sleep(0.005)
+
+    def descendants(self) -> list[int]:
+        """torchrun first, then its workers."""
+        found: list[int] = []
+        queue = [self.process.pid]
+        while queue:
+            for child in children(queue.pop(0)):
+                found.append(child)
+                queue.append(child)
+        return found
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+def children(pid: int) -> list[int]:
+    try:
+        return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -1,0 +1,64 @@
+"""Every planted bug is found, by a scenario, a random life or the sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+
+import pytest
+from harness.simulation.mutants.planted import MUTANTS
+from harness.simulation.quiet import silence
+from harness.simulation.scenarios import SCENARIOS
+from harness.simulation.schedule import live
+from harness.simulation.sweep import play
+
+LIVES = 150
+pytestmark = pytest.mark.timeout(300)
+
+
+def found_by(name: str) -> str | None:
+    """What finds that bug: cheap things first."""
+    silence()
+    with pytest.MonkeyPatch.context() as patch:
+        MUTANTS[name](patch)
+        for scenario in SCENARIOS:
+            if broken := breaks(lambda scenario=scenario: play(scenario, None)):
+                return f"scenario {scenario.__name__}: {broken}"
+        for seed in range(LIVES):
+            if broken := breaks(lambda seed=seed: live(seed)):
+                return f"life {seed}: {broken}"
+        return _by_the_sweep()
+
+
+def _by_the_sweep() -> str | None:
+    for scenario in SCENARIOS:
+        for number in range(1, play(scenario, None).chaos.writes + 1):
+            for fate in ("before", "after", "answer-lost"):
+                if broken := breaks(lambda s=scenario, f=(number, fate): play(s, f)):
+                    return f"sweep of {scenario.__name__}, {fate} write {number}: {broken}"
+    return None
+
+
+def breaks(run: Callable[[], object]) -> str | None:
+    try:
+        run()
+    except AssertionError as error:
+        return str(error)[:120]
+    return None
+
+
+def test_every_planted_bug_is_found() -> None:
+    with ProcessPoolExecutor(2) as pool:
+        found = dict(zip(MUTANTS, pool.map(found_by, MUTANTS), strict=True))
+    for name, how in found.items():
+        print(f"{name:42} {how}")
+    missed = [name for name, how in found.items() if how is None]
+    print(f"{len(found) - len(missed)} of {len(found)} planted bugs found")
+    assert not missed, f"nothing finds {missed}"
+    assert len(found) >= 12
+
+
+def test_without_a_bug_nothing_is_found() -> None:
+    silence()
+    for scenario in SCENARIOS:
+        assert breaks(lambda scenario=scenario: play(scenario, None)) is None

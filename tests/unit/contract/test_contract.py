@@ -1,0 +1,135 @@
+"""What a person may write, what the CRD says of it, and that both are one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from harness.bad_manifests import BAD
+from harness.jobs import manifest
+
+from llmtrain_api import InvalidJob, JobSpec, JobStatus, parse_manifest, parse_spec
+from llmtrain_api.__main__ import PAGE, TARGETS, render
+from llmtrain_api.generate.crd import custom_resource_definition, structural
+from llmtrain_api.generate.layouts_page import page
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda t: t.name)
+def test_generated_files_are_up_to_date(target: Path) -> None:
+    assert target.read_text() == render(for_chart="helm" in target.parts), "run `make generate`"
+
+
+def test_the_page_of_layouts_is_up_to_date() -> None:
+    assert PAGE.read_text() == page(), "run `make generate`"
+
+
+def test_crd_stays_small_enough_for_client_side_apply() -> None:
+    assert len(render(for_chart=False)) < 60_000
+
+
+def test_every_example_is_valid() -> None:
+    examples = sorted((ROOT / "examples").glob("*.yaml"))
+    assert examples
+    for path in examples:
+        for document in yaml.safe_load_all(path.read_text()):
+            parse_manifest(document)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_manifest_names_the_field_and_the_fix(name: str) -> None:
+    bad = BAD[name]
+    with pytest.raises(InvalidJob) as caught:
+        parse_manifest(bad.manifest)
+    assert any(bad.field in mistake for mistake in caught.value.mistakes), caught.value.mistakes
+    assert any(bad.fix in mistake for mistake in caught.value.mistakes), caught.value.mistakes
+
+
+def test_every_mistake_is_told_at_once() -> None:
+    with pytest.raises(InvalidJob) as caught:
+        parse_manifest(manifest(nodes=0, image="", typo=1, dataset=None))
+    said = " ".join(caught.value.mistakes)
+    for field in ("spec.nodes", "spec.image", "spec.typo", "spec.dataset"):
+        assert field in said
+
+
+def test_operator_ignores_a_field_that_it_does_not_know() -> None:
+    spec = manifest()["spec"] | {"fromTheFuture": {"x": 1}}
+    assert parse_spec(spec, strict=False).nodes == 2
+    with pytest.raises(InvalidJob):
+        parse_spec(spec, strict=True)
+
+
+def test_scientific_notation_is_a_number_for_kubectl_and_for_pyyaml() -> None:
+    written = yaml.safe_load("training: {maxSteps: 5, learningRate: 1e-5}")
+    assert isinstance(written["training"]["learningRate"], str)
+    assert parse_spec(manifest(**written)["spec"], strict=True).training.learning_rate == 1e-5
+
+
+def test_models_survive_a_round_trip() -> None:
+    spec = parse_spec(manifest()["spec"], strict=True)
+    assert JobSpec.model_validate(spec.to_json(), extra="forbid") == spec
+    status = JobStatus.model_validate({"phase": "Running", "conditions": [], "failure": None})
+    assert JobStatus.model_validate(status.to_json()) == status
+
+
+def walk(node: Any, path: str = "") -> list[tuple[str, dict[str, Any]]]:
+    if not isinstance(node, dict):
+        return []
+    found = [(path, node)]
+    for name, child in node.get("properties", {}).items():
+        found += walk(child, f"{path}.{name}")
+    if "items" in node:
+        found += walk(node["items"], f"{path}[]")
+    return found
+
+
+def test_schema_is_structural_and_bounded() -> None:
+    schema = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    nodes = walk(schema["properties"]["spec"]) + walk(schema["properties"]["status"])
+    assert len(nodes) > 80
+    for path, node in nodes:
+        assert "$ref" not in node, path
+        assert "title" not in node, path
+        assert "type" in node or node.get("x-kubernetes-int-or-string"), path
+        if node.get("type") == "array":
+            assert "maxItems" in node, path
+        if node.get("type") == "string" and ".spec" in path:
+            assert {"maxLength", "enum", "format"} & node.keys(), path
+
+
+def test_a_union_without_a_structural_form_is_refused() -> None:
+    with pytest.raises(ValueError, match="union"):
+        structural({"anyOf": [{"type": "object"}, {"type": "array"}]}, {})
+
+
+def test_default_objects_are_written_out() -> None:
+    schema = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    training = schema["properties"]["spec"]["properties"]["training"]
+    defaults = parse_spec(manifest()["spec"], strict=True).training
+    assert training["default"]["globalBatchSize"] == defaults.global_batch_size
+
+
+def test_an_optional_object_has_no_default_so_that_unset_stays_unset() -> None:
+    training = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"][
+        "spec"
+    ]["properties"]["training"]
+    assert "default" not in training["properties"]["earlyStopping"]
+    assert "earlyStopping" not in training["default"]
+    assert parse_spec(manifest()["spec"], strict=True).training.early_stopping is None
+    assert "x-unset" not in render(for_chart=False)
+
+
+def test_an_object_that_must_be_there_has_no_default_that_answers_for_it() -> None:
+    spec = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"][
+        "spec"
+    ]
+    assert spec["required"] == ["model", "dataset", "output"]
+    assert not any("default" in spec["properties"][name] for name in spec["required"])
+
+
+def test_generated_yaml_has_no_anchors() -> None:
+    assert "&id" not in render(for_chart=False)

@@ -1,0 +1,109 @@
+"""The ZeRO stage that a job gets: the lowest that fits, in words, and a refusal when none does."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from harness.jobs import manifest
+
+from llmtrain_api import InvalidJob, JobSpec, parse_spec
+from llmtrain_api.estimate.memory import estimate
+from llmtrain_api.estimate.zero_stage import limit, quantity
+from llmtrain_operator.plan.begin import resolve
+
+EXAMPLES = sorted((Path(__file__).resolve().parents[3] / "examples").glob("**/*.yaml"))
+SEVEN_BILLION = {
+    "name": "builtin://tiny-llama",
+    "hiddenSize": 4096,
+    "numLayers": 32,
+    "numHeads": 32,
+    "intermediateSize": 11008,
+    "vocabSize": 32000,
+}
+BASE = {"precision": "bf16", "microBatchSize": 1, "globalBatchSize": 64, "activationCheckpointing": True}
+
+
+def spec(**fields: Any) -> JobSpec:
+    return parse_spec(manifest(**fields)["spec"], strict=True)
+
+
+def large(nodes: int = 2, gpus: int = 8, memory: str = "80Gi", **training: Any) -> JobSpec:
+    return spec(
+        model=SEVEN_BILLION,
+        nodes=nodes,
+        gpusPerNode=gpus,
+        resources={"gpuMemory": memory},
+        training=BASE | training,
+    )
+
+
+def test_seven_billion_parameters_are_counted_as_llama_2_has_them() -> None:
+    # published: 6,738,415,616
+    from llmtrain_api.estimate.parameters import parameter_count
+
+    assert parameter_count(large().model, 128) == 6_738_415_616
+
+
+@pytest.mark.parametrize(("memory", "zero"), [("80Gi", 1), ("40Gi", 2), ("20Gi", 3)])
+def test_the_lowest_stage_that_fits_is_taken(memory: str, zero: int) -> None:
+    job = large(memory=memory)
+    assert job.layout.zero == zero, job.layout.why
+    assert estimate(job, job.layout).peak <= limit(job)
+
+
+def test_the_reason_names_the_stage_that_did_not_fit_and_both_sizes() -> None:
+    resolved = resolve(large(memory="40Gi"), "image").layout
+    need = estimate(large(zeroStage=1), large(zeroStage=1).layout).peak / 2**30
+    assert resolved == f"dp16 zero2 bf16 (zero2: stage 1 needs {need:.1f} GiB a rank of 38.0 GiB)"
+
+
+def test_nothing_fits_is_a_mistake_that_names_the_field_and_the_numbers() -> None:
+    with pytest.raises(InvalidJob) as refused:
+        large(memory="12Gi")
+    [said] = refused.value.mistakes
+    assert said.startswith("spec.resources: gpuMemory 12Gi leaves 10.0 GiB a rank, and training needs ")
+    assert "raise resources.gpuMemory" in said
+
+
+def test_on_cpus_the_memory_of_the_node_is_shared_by_its_processes() -> None:
+    sizes = {"name": "builtin://tiny-llama", "hiddenSize": 1024, "numLayers": 12, "numHeads": 16}
+    assert spec(model=sizes, resources={"memory": "8Gi"}).layout.zero == 1
+    with pytest.raises(InvalidJob, match="memory 8Gi leaves"):
+        spec(model=sizes, resources={"memory": "8Gi"}, processesPerNode=4)
+
+
+def test_who_sets_the_stage_gets_it() -> None:
+    assert large(memory="12Gi", zeroStage=1).layout.zero == 1
+    assert large(zeroStage=3).layout.zero == 3
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_examples_get_the_lowest_stage(path: Path) -> None:
+    for document in yaml.safe_load_all(path.read_text()):
+        job = parse_spec(document["spec"], strict=True)
+        if job.training.zero_stage is None:
+            assert job.layout.zero == job.lowest_layout.zero, job.layout.why
+
+
+def test_defaults_are_as_they_were() -> None:
+    assert spec().layout.zero == 1
+    assert spec(nodes=1).layout.zero == 0
+    assert spec(nodes=1, training={"precision": "bf16"}).layout.zero == 1
+
+
+def test_more_ranks_never_need_more_memory() -> None:
+    for zero in (1, 2, 3):
+        jobs = [large(nodes=nodes, zeroStage=zero) for nodes in (1, 2, 4, 8)]
+        for few, more in pairwise(estimate(job, job.layout).peak for job in jobs):
+            assert more < few
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("4Gi", 2**32), ("1500m", 1.5), (7, 7), ("2k", 2000), ("1.5G", 1.5e9)]
+)
+def test_a_quantity_is_what_kubernetes_says(text: str | int, number: float) -> None:
+    assert quantity(text) == number

@@ -1,0 +1,224 @@
+"""What `llmtrain run` decides before anything is started."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.jobs import T0, UID, manifest
+
+from llmtrain_api import (
+    Attempt,
+    Checkpoint,
+    Failure,
+    FailureClass,
+    Job,
+    JobStatus,
+    Phase,
+    Restarts,
+    Workers,
+    parse_manifest,
+)
+from llmtrain_operator.local.__main__ import main
+from llmtrain_operator.local.command import Refused, decide
+from llmtrain_operator.local.runner import RunPlan, interrupted
+from llmtrain_operator.local.saved_jobs import Busy, JobFolder, SavedApi, output_folder, owned
+from llmtrain_operator.local.scale_down import GangOverrides, said, scaled_down
+
+
+def test_the_gang_is_made_to_fit() -> None:
+    assert fit_of({"nodes": 4}) == (2, 0, 1)
+    assert fit_of({"nodes": 2}, GangOverrides(3, 2)) == (3, 0, 2)
+    assert fit_of({"nodes": 1, "processesPerNode": 8}) == (1, 0, 2)
+    assert fit_of({"nodes": 2, "gpusPerNode": 8}) == (2, 0, 1), "no GPU here"
+    assert fit_of({"nodes": 2, "gpusPerNode": 8}, have=4) == (1, 4, 4)
+    assert fit_of({"nodes": 2, "gpusPerNode": 8}, GangOverrides(nodes=2), have=4) == (2, 2, 2)
+    assert fit_of({"nodes": 2}, have=4) == (2, 0, 1), "who asks for no GPU gets none"
+
+
+def fit_of(
+    spec: dict[str, Any], overrides: GangOverrides | None = None, have: int = 0
+) -> tuple[int, int, int]:
+    document = manifest()
+    document["spec"] |= spec | {"training": {"globalBatchSize": 16}}
+    found = scaled_down(document, parse_manifest(document)[1], have, overrides or GangOverrides())
+    parsed = parse_manifest(found)[1]
+    return parsed.nodes, parsed.gpus_per_node, parsed.local_world_size
+
+
+def test_what_was_changed_is_one_line() -> None:
+    four, two = (parse_manifest(manifest(nodes=n))[1] for n in (4, 2))
+    assert said(four, two) == (
+        "this machine: 2 nodes x 1 CPU process instead of 4 nodes x 1 CPU process; the global batch stays 16"
+    )
+    assert said(two, two) == ""
+
+
+def test_every_mistake_is_printed_with_its_field(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "job.yaml"
+    broken = manifest(nodez=1, output={"uri": "s3://x"}, model={"name": "huge"})
+    path.write_text(json.dumps(broken))
+    assert main(["run", str(path), "--runs", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert all(field in told for field in ("spec.model.name", "spec.nodez", "spec.output.uri"))
+    assert main(["run", str(tmp_path / "none.yaml"), "--runs", str(tmp_path)]) == 2
+    path.write_text(json.dumps(manifest(training={"globalBatchSize": 2, "microBatchSize": 1})))
+    assert main(["run", str(path), "--runs", str(tmp_path), "--nodes", "3"]) == 2
+    assert "globalBatchSize" in capsys.readouterr().err
+
+
+def test_an_object_store_is_refused_where_folders_are_shared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(json.dumps(manifest(output={"uri": "s3://models/run"})))
+    assert main(["run", str(path), "--runs", str(tmp_path)]) == 2
+    assert "spec.output.uri" in capsys.readouterr().err
+
+
+def test_a_second_runner_of_one_job_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(json.dumps(manifest()))
+    with JobFolder(tmp_path, "default", "tiny").locked(), JobFolder(tmp_path, "default", "other").locked():
+        with pytest.raises(Busy), JobFolder(tmp_path, "default", "tiny").locked():
+            pass
+        assert main(["run", str(path), "--runs", str(tmp_path)]) == 2
+    assert f"another process runs this job (pid {os.getpid()})" in capsys.readouterr().err
+
+
+def status(phase: Phase, **changes: Any) -> JobStatus:
+    return JobStatus(
+        phase=phase,
+        attempt=1,
+        restarts=Restarts(total=4, application=4),
+        workers=Workers(desired=2, ready=0, summary="0/2"),
+        checkpoint=Checkpoint(step=50),
+        attempts=[Attempt(number=n, started_at=T0, created_at=T0) for n in (0, 1)],
+    ).model_copy(update=changes)
+
+
+class Earlier:
+    """A job that this program has run before."""
+
+    def __init__(self, folder: Path) -> None:
+        self.runs = folder
+        self.folder = JobFolder(folder, "default", "tiny")
+        self.output = output_folder("pvc://checkpoints/tiny", folder)
+        (folder / ".llmtrain").mkdir()
+
+    def left(self, found: JobStatus, **spec: Any) -> None:
+        body = manifest(**spec)
+        body["metadata"] |= {"uid": UID, "generation": 1, "resourceVersion": "9"}
+        self.folder.save(body | {"status": found.to_json()}, str(self.output))
+        self.output.mkdir(parents=True)
+        (self.output / "OWNER").write_text(json.dumps({"jobUid": UID}))
+
+    def again(self, **spec: Any) -> RunPlan | None:
+        return decide(self.folder.load(), manifest(**spec), self.runs, self.output)
+
+
+@pytest.fixture
+def earlier(tmp_path: Path) -> Earlier:
+    return Earlier(tmp_path)
+
+
+def test_a_job_that_was_stopped_goes_on_as_it_was(earlier: Earlier) -> None:
+    earlier.left(status(Phase.RUNNING))
+    work = earlier.again()
+    assert work is not None
+    assert work.goes_on
+    found = Job.model_validate(work.job)
+    assert (found.metadata.uid, found.status.attempt) == (UID, 1)
+    assert interrupted(found) == 1
+    assert "step 50" in work.note
+
+
+def test_an_attempt_of_which_nothing_was_created_is_not_skipped(earlier: Earlier) -> None:
+    earlier.left(status(Phase.STARTING, attempts=[Attempt(number=1, started_at=T0)]))
+    work = earlier.again()
+    assert work is not None
+    assert interrupted(Job.model_validate(work.job)) is None
+
+
+def test_another_spec_under_way_is_refused_naming_the_field(earlier: Earlier) -> None:
+    earlier.left(status(Phase.RUNNING))
+    with pytest.raises(Refused, match=r"spec.training.maxSteps was 20"):
+        earlier.again(training={"maxSteps": 21})
+
+
+@pytest.mark.parametrize(
+    ("if_exists", "max_steps", "anew"),
+    [("fail", 20, False), ("fail", 21, True), ("new", 20, True), ("resume", 20, True)],
+)
+def test_a_complete_job_follows_if_exists(
+    earlier: Earlier, if_exists: str, max_steps: int, anew: bool
+) -> None:
+    output = {"uri": "pvc://checkpoints/tiny", "ifExists": if_exists}
+    earlier.left(status(Phase.SUCCEEDED), output=output)
+    work = earlier.again(output=output, training={"maxSteps": max_steps})
+    assert (work is not None) is anew
+    assert work is None or not work.goes_on
+
+
+def test_a_failed_job_is_tried_again_with_all_its_restarts(earlier: Earlier) -> None:
+    why = Failure(failure_class=FailureClass.USER_ERROR, message="boom")
+    earlier.left(status(Phase.FAILED, failure=why))
+    work = earlier.again(training={"maxSteps": 21})
+    assert work is not None
+    found = Job.model_validate(work.job)
+    assert (found.metadata.uid, found.status.attempt, interrupted(found)) == (UID, 1, 1)
+    assert (found.status.phase, found.status.failure) == (Phase.STARTING, None)
+    assert found.status.restarts == Restarts()
+    assert found.spec["training"]["maxSteps"] == 21
+
+
+def test_an_output_that_is_gone_or_elsewhere_makes_a_new_job(earlier: Earlier) -> None:
+    earlier.left(status(Phase.RUNNING))
+    elsewhere = decide(earlier.folder.load(), manifest(), earlier.runs, earlier.runs / "x")
+    shutil.rmtree(earlier.output)
+    gone = earlier.again()
+    for work in (elsewhere, gone):
+        assert work is not None
+        assert not work.goes_on
+        assert "uid" not in work.job["metadata"]
+
+
+def test_the_folder_that_is_really_used_is_found(tmp_path: Path) -> None:
+    output = output_folder("pvc://checkpoints/tiny", tmp_path)
+    assert output == tmp_path / "checkpoints" / "tiny"
+    assert output_folder("pvc://checkpoints", tmp_path) == tmp_path / "checkpoints"
+    assert output_folder("file:///data/x", tmp_path) == Path("/data/x")
+    for place in (output, output.with_name("tiny-11111111")):
+        place.mkdir(parents=True)
+    (output / "OWNER").write_text(json.dumps({"jobUid": "another"}))
+    assert owned(output, UID) is None
+    (output.with_name("tiny-11111111") / "OWNER").write_text(json.dumps({"jobUid": UID}))
+    assert owned(output, UID) == output.with_name("tiny-11111111")
+
+
+async def test_the_object_is_on_disk_before_a_write_is_answered(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path, "default", "tiny")
+    (tmp_path / ".llmtrain").mkdir()
+    assert folder.load() is None
+    api = SavedApi(folder, "/out")
+    made = await api.create("llmtrainingjobs", "default", manifest())
+    await api.patch_status(
+        "llmtrainingjobs", "default", "tiny", {"status": {"phase": "Running", "attempt": 0}}
+    )
+    kept = folder.load()
+    assert kept is not None
+    assert (kept.job.metadata.uid, kept.job.status.phase) == (made["metadata"]["uid"], Phase.RUNNING)
+    again = SavedApi(folder, "/out")
+    again.restore(kept.raw)
+    found = await again.get("llmtrainingjobs", "default", "tiny")
+    assert (found["metadata"]["uid"], found["status"]) == (made["metadata"]["uid"], kept.raw["status"])
+
+
+def test_help_tells_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    assert "75" in capsys.readouterr().out

@@ -1,0 +1,206 @@
+"""What a person sees of a job in a terminal, and in a file."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from harness.jobs import T0, job, later
+
+from llmtrain_api import (
+    Attempt,
+    Checkpoint,
+    Failure,
+    FailureClass,
+    Job,
+    JobStatus,
+    Phase,
+    Progress,
+    Restarts,
+    Results,
+    Waiting,
+    Workers,
+)
+from llmtrain_operator.local import console_text
+from llmtrain_operator.local.table import Table
+from llmtrain_operator.plan.status import progress_texts
+
+KILLED = Failure(
+    failure_class=FailureClass.UNKNOWN,
+    message="rank 1 was killed by signal 9",
+    hint="raise resources.memory",
+    rank=1,
+    exit_code=-9,
+    log_tail="\n".join(f"line {n}" for n in range(40)),
+)
+
+
+def at_step(step: int) -> Progress:
+    return progress_texts(
+        Progress(
+            stage="train", step=step, total_steps=200, loss=4.0125, tokens_per_second=6893, eta_text="24s"
+        )
+    )
+
+
+def with_status(**changes: object) -> Job:
+    status = JobStatus(
+        phase=Phase.RUNNING,
+        attempt=0,
+        restarts=Restarts(),
+        workers=Workers(desired=2, ready=2, summary="2/2"),
+        progress=at_step(120),
+        attempts=[Attempt(number=0, started_at=T0)],
+    )
+    found = job(status.model_copy(update=changes))
+    return found.model_copy(update={"metadata": found.metadata.model_copy(update={"creation_timestamp": T0})})
+
+
+def restarting() -> Job:
+    attempts = [Attempt(number=0, started_at=T0), Attempt(number=1, started_at=T0)]
+    return with_status(
+        phase=Phase.RESTARTING, attempt=1, restarts=Restarts(total=1), failure=KILLED, attempts=attempts
+    )
+
+
+def table(*, live: bool, width: int = 200) -> tuple[Table, io.StringIO]:
+    out = io.StringIO()
+    return Table(out, live=live, clock=lambda: later(58), columns=lambda: width), out
+
+
+def test_the_row_is_that_of_kubectl_get() -> None:
+    assert dict(zip(console_text.COLUMNS, console_text.row(with_status(), None, later(58)), strict=True)) == {
+        "NAME": "tiny",
+        "PHASE": "Running",
+        "NODES": "2/2",
+        "STEP": "120/200",
+        "PROGRESS": "60%",
+        "LOSS": "4.013",
+        "TOKENS/S": "6893",
+        "ETA": "24s",
+        "RESTARTS": "0",
+        "AGE": "58s",
+    }
+    newer = console_text.row(with_status(), at_step(130), later(58))
+    assert newer[console_text.COLUMNS.index("STEP")] == "130/200", "a report is newer than the record"
+
+
+def test_cells_stand_under_their_columns() -> None:
+    header, line = console_text.aligned(console_text.row(with_status(), None, later(58)))
+    for column, text in (("PHASE", "Running"), ("STEP", "120/200"), ("RESTARTS", "0"), ("AGE", "58s")):
+        assert line.index(text, header.index(column)) == header.index(column)
+
+
+def test_a_restart_is_told_with_class_reason_and_hint_and_where_it_goes_on() -> None:
+    told = console_text.news(with_status().status, restarting().status)
+    assert told == [
+        "Restarting: Unknown: rank 1 was killed by signal 9; attempt 1 begins (raise resources.memory)"
+    ]
+    resumed = [Attempt(number=0, started_at=T0), Attempt(number=1, started_at=T0, resumed_step=50)]
+    going = restarting().status.model_copy(update={"attempts": resumed})
+    assert console_text.news(restarting().status, going) == ["Resumed: attempt 1 goes on from step 50"]
+    assert console_text.news(going, going) == []
+    noted = [resumed[0], resumed[1].model_copy(update={"resumed_note": "from layout dp4 zero1 to dp2 zero1"})]
+    going = going.model_copy(update={"attempts": noted})
+    assert console_text.news(restarting().status, going) == [
+        "Resumed: attempt 1 goes on from step 50 (from layout dp4 zero1 to dp2 zero1)"
+    ]
+
+
+def test_checkpoints_and_waiting_are_told_once() -> None:
+    saved = with_status(checkpoint=Checkpoint(step=50)).status
+    assert console_text.news(with_status().status, saved) == ["Checkpoint: step 50 is committed"]
+    waits = with_status(waiting=Waiting(reason="QuotaExceeded", message="no")).status
+    assert console_text.news(with_status().status, waits) == ["Waiting: QuotaExceeded: no"]
+    usual = with_status(waiting=Waiting(reason="OldPodsTerminating", message="2")).status
+    assert console_text.news(with_status().status, usual) == []
+
+
+def test_a_failure_is_explained_with_hint_log_and_place() -> None:
+    told = console_text.failed(KILLED, [Path("/runs/x/logs")])
+    assert told[0] == "failed: Unknown: rank 1 was killed by signal 9"
+    assert "  where   rank 1, exit code -9" in told
+    assert "  hint    raise resources.memory" in told
+    assert "    line 39" in told
+    assert "    line 0" not in told, "only the end of the log"
+    assert told[-1] == "  more    /runs/x/logs"
+
+
+def test_the_end_tells_what_was_learnt_and_where_it_lies() -> None:
+    results = Results(
+        steps=200, eval_loss=4.1, perplexity=60.34, unigram_entropy=5.2, sample="def f():\n  pass"
+    )
+    told = "\n".join(console_text.succeeded(results, Path("/runs/x"), 75))
+    assert "done in 1m15s: 200 steps" in told
+    assert "held-out loss     4.100 nat a token, perplexity 60.34" in told
+    assert "unigram entropy   5.200 nat a token, so 1.100 was learnt" in told
+    assert "    def f():" in told
+    for name in ("export", "checkpoints", "logs", "results.json"):
+        assert f"/runs/x/{name}" in told
+
+
+def test_a_stop_tells_the_step_and_the_command() -> None:
+    saved = with_status(checkpoint=Checkpoint(step=50)).status
+    assert console_text.stopped(saved, "make try") == [
+        "stopped; step 50 is saved. To go on, run the same command again:",
+        "  make try",
+    ]
+    assert "nothing was saved" in console_text.stopped(with_status().status, "make try")[0]
+
+
+def test_a_file_gets_plain_lines_and_none_twice() -> None:
+    view, out = table(live=False)
+    view.show(with_status())
+    view.show(with_status())
+    view.show(restarting())
+    lines = out.getvalue().splitlines()
+    assert "\x1b" not in out.getvalue()
+    assert sum(line.startswith("NAME") for line in lines) == 1
+    assert sum("Running" in line and "2/2" in line for line in lines) == 1
+    assert sum("Restarting: Unknown" in line for line in lines) == 1
+
+
+def test_a_terminal_shows_one_row_below_the_news() -> None:
+    view, out = table(live=True, width=60)
+    for found in (with_status(), restarting()):
+        view.show(found)
+    view.say("stopping")
+    view.end()
+    view.say("the end")
+    shown = screen(out.getvalue())
+    assert sum(line.startswith("NAME") for line in shown) == 1
+    assert sum(line.startswith("tiny") for line in shown) == 1
+    order = [
+        next(n for n, line in enumerate(shown) if word in line)
+        for word in ("Restarting: ", "stopping", "NAME", "tiny  ", "the end")
+    ]
+    assert order == sorted(order)
+    assert max(len(line) for line in shown if line.startswith(("NAME", "tiny"))) <= 60, (
+        "a wrapped row cannot be redrawn"
+    )
+
+
+def test_a_terminal_that_is_gone_stops_nothing() -> None:
+    out = io.StringIO()
+    view = Table(out, live=True, columns=lambda: 80)
+    out.close()
+    view.show(with_status())
+    view.say("more")
+
+
+def screen(text: str) -> list[str]:
+    """What a terminal shows after this text: it knows only what `Table` uses."""
+    lines: list[str] = []
+    for part in text.replace("\r", "").split("\x1b["):
+        command, rest = part, ""
+        for end in "AJ":
+            head, found, tail = part.partition(end)
+            if found and (head.isdigit() or not head):
+                command, rest = head + end, tail
+                break
+        else:
+            rest, command = part, ""
+        if command.endswith("A"):
+            lines = lines[: len(lines) - int(command[:-1])]
+        lines += rest.splitlines()
+    return lines
