@@ -1,4 +1,4 @@
-"""Killed and resumed, in the same layout and in another: what the ranks of `harness.layouts.resume_jobs` saw, judged."""
+"""Killed and resumed, in the same layout and in another: what `harness.layouts.resume_jobs` saw, judged."""
 
 from __future__ import annotations
 

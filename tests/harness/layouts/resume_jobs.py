@@ -1,6 +1,6 @@
 """Training that dies and goes on in another layout: the product's engine, fence, checkpoints and resume.
 
-``python -m harness.layouts.resume_jobs FOLDER [WORD]`` runs them all, in a process that computes nothing itself,
+``python -m harness.layouts.resume_jobs FOLDER [WORD]`` runs them all, in a process that computes nothing,
 and leaves what the ranks saw in FOLDER for `trainer/test_resume_layouts.py` to judge.
 """
 
