@@ -13,7 +13,7 @@ from .messages import (
     Stage,
     TerminationMessage,
 )
-from .schema.base import ApiModel, Rule, Time, to_rfc3339
+from .schema.base import ApiModel, Rule, Time, changed, to_rfc3339
 from .schema.dataset import DatasetSpec, SourceSpec
 from .schema.model import BuiltinModel, ModelSpec, Task
 from .schema.optimization import EarlyStoppingSpec, OnSpike, Schedule
@@ -81,6 +81,7 @@ __all__ = [
     "TrainingSpec",
     "Waiting",
     "Workers",
+    "changed",
     "explain",
     "parse_manifest",
     "parse_spec",

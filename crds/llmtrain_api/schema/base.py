@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -19,6 +19,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, PydanticCustomError
+
+Model = TypeVar("Model", bound=BaseModel)
 
 PROVING = "proving"
 """Key of a validation context in which rules that ask for a proof are not held."""
@@ -55,6 +57,19 @@ class ApiModel(BaseModel):
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dictionary by alias, without unset (None) fields."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def changed(model: Model, **fields: Any) -> Model:
+    """The same model with other values in some fields, each checked as if it had been read from JSON.
+
+    Raises:
+        TypeError: a name that is no field of the model.
+        ValidationError: a value that its field cannot hold.
+    """
+    kind = type(model)
+    if unknown := sorted(fields.keys() - kind.model_fields.keys()):
+        raise TypeError(f"{kind.__name__} has no field {', '.join(unknown)}")
+    return kind.model_validate({**dict(model), **fields})
 
 
 class RuledModel(ApiModel):

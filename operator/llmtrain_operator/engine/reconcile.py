@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import structlog
 from pydantic import ValidationError
 
-from llmtrain_api import Job, JobStatus
+from llmtrain_api import Job, JobStatus, changed
 from llmtrain_api.names import PLURAL
 
 from ..kube.api import ApiError, ClusterApi
@@ -107,7 +107,7 @@ class Reconciler:
         wrote = await self._applier.write_status(job, raw_status, decision.status)
         if wrote:
             await self._tell(job, decision.status, now)
-            self._known.jobs[key] = job.model_copy(update={"status": decision.status})
+            self._known.jobs[key] = changed(job, status=decision.status)
         creates_pods = any(isinstance(a, Create) and a.resource == "pods" for a in decision.actions)
         if creates_pods and await self._applier.learns_of_pods(job):
             self._queue.add_after(key, 0.0)

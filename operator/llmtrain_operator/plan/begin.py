@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import ceil
 
-from llmtrain_api import Attempt, JobSpec, JobStatus, Phase, Resolved, Restarts, Workers
+from llmtrain_api import Attempt, JobSpec, JobStatus, Phase, Resolved, Restarts, Workers, changed
 
 from ..types import Plan
 from .conditions import with_condition
@@ -23,9 +23,7 @@ def refuse(s: Situation) -> Plan | None:
     """
     if s.attempt is not None or not s.mistakes:
         return None
-    status = s.status.model_copy(
-        update={"phase": Phase.PENDING, "observed_generation": s.job.metadata.generation}
-    )
+    status = changed(s.status, phase=Phase.PENDING, observed_generation=s.job.metadata.generation)
     return Plan(with_condition(status, "Accepted", False, "InvalidSpec", "; ".join(s.mistakes), s.now))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from llmtrain_api import Condition, JobStatus
+from llmtrain_api import Condition, JobStatus, changed
 
 ConditionType = Literal["Accepted", "Running", "Complete", "Failed"]
 
@@ -26,5 +26,5 @@ def with_condition(
         observed_generation=status.observed_generation,
     )
     if old is None:
-        return status.model_copy(update={"conditions": [*status.conditions, new]})
-    return status.model_copy(update={"conditions": [new if c.type == kind else c for c in status.conditions]})
+        return changed(status, conditions=[*status.conditions, new])
+    return changed(status, conditions=[new if c.type == kind else c for c in status.conditions])

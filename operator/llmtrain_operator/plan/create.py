@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from llmtrain_api import Failure, FailureClass, JobSpec
+from llmtrain_api import Failure, FailureClass, JobSpec, changed
 
 from ..manifests.config import config_map
 from ..manifests.pod import pod
@@ -65,8 +65,8 @@ def create_gang(s: Situation) -> Plan | None:
     missing = [rank for rank in range(s.nodes) if rank not in s.current]
     if missing:
         return Plan(derive(s), tuple(_creations(s, s.spec, missing)))
-    attempts = [*s.status.attempts[:-1], s.this_attempt.model_copy(update={"created_at": s.now})]
-    return Plan(derive(s).model_copy(update={"attempts": attempts}))
+    attempts = [*s.status.attempts[:-1], changed(s.this_attempt, created_at=s.now)]
+    return Plan(changed(derive(s), attempts=attempts))
 
 
 def backoff(s: Situation) -> float:

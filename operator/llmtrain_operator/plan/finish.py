@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmtrain_api import Attempt, Checkpoint, Failure, JobStatus, Phase, Progress, Results, Workers
+from llmtrain_api import Checkpoint, Failure, JobStatus, Phase, Progress, Results, Workers, changed
 
 from ..types import DeletePod, Plan, PodPhase
 from .conditions import with_condition
@@ -39,14 +39,13 @@ def succeed(s: Situation) -> Plan | None:
         resumed_step=message.resumed_step if message else None,
         checkpoint_step=message.checkpoint_step if message else None,
     )
-    status = status.model_copy(
-        update={
-            "phase": Phase.SUCCEEDED,
-            "results": results,
-            "progress": _final_progress(status.progress, results),
-            "waiting": None,
-            "failure": None,
-        }
+    status = changed(
+        status,
+        phase=Phase.SUCCEEDED,
+        results=results,
+        progress=_final_progress(status.progress, results),
+        waiting=None,
+        failure=None,
     )
     status = with_condition(status, "Running", False, "Complete", "", s.now)
     note = f"{results.steps} steps" if results else "rank 0 exited 0"
@@ -55,9 +54,9 @@ def succeed(s: Situation) -> Plan | None:
 
 def fail(s: Situation, failure: Failure) -> Plan:
     """The job is over: the root cause goes on record."""
-    failure = failure.model_copy(update={"time": failure.time or s.now})
+    failure = changed(failure, time=failure.time or s.now)
     status = close_attempt(s, failure=failure)
-    status = status.model_copy(update={"phase": Phase.FAILED, "failure": failure, "waiting": None})
+    status = changed(status, phase=Phase.FAILED, failure=failure, waiting=None)
     status = with_condition(status, "Running", False, "Failed", "", s.now)
     return Plan(with_condition(status, "Failed", True, failure.failure_class.value, failure.message, s.now))
 
@@ -79,11 +78,8 @@ def close_attempt(
     newest = max((step for step in steps if step is not None), default=None)
     old = s.this_attempt
     resumed = [old.resumed_step, report.resumed_step if report else None, resumed_step]
-    ended = Attempt(
-        number=old.number,
-        started_at=old.started_at,
-        created_at=old.created_at,
-        running_at=old.running_at,
+    ended = changed(
+        old,
         ended_at=s.now,
         resumed_step=next((step for step in resumed if step is not None), None),
         resumed_note=old.resumed_note or (report.resumed_note if report else None),
@@ -92,13 +88,12 @@ def close_attempt(
         message=failure.message[:256] if failure else None,
     )
     ready = 0 if failure else s.nodes
-    return s.status.model_copy(
-        update={
-            "attempts": [*s.status.attempts[:-1], ended],
-            "checkpoint": _newer(s.status.checkpoint, newest, s),
-            "workers": Workers(desired=s.nodes, ready=ready, summary=f"{ready}/{s.nodes}"),
-            "observed_generation": s.job.metadata.generation,
-        }
+    return changed(
+        s.status,
+        attempts=[*s.status.attempts[:-1], ended],
+        checkpoint=_newer(s.status.checkpoint, newest, s),
+        workers=Workers(desired=s.nodes, ready=ready, summary=f"{ready}/{s.nodes}"),
+        observed_generation=s.job.metadata.generation,
     )
 
 
@@ -114,16 +109,15 @@ def _final_progress(progress: Progress | None, results: Results | None) -> Progr
     known = progress or Progress()
     total = max(results.steps, known.total_steps or 0)
     return progress_texts(
-        known.model_copy(
-            update={
-                "stage": "done",
-                "step": results.steps,
-                "total_steps": total,
-                "loss": results.train_loss if results.train_loss is not None else known.loss,
-                "eval_loss": results.eval_loss,
-                "perplexity": results.perplexity,
-                "eta": None,
-                "eta_text": None,
-            }
+        changed(
+            known,
+            stage="done",
+            step=results.steps,
+            total_steps=total,
+            loss=results.train_loss if results.train_loss is not None else known.loss,
+            eval_loss=results.eval_loss,
+            perplexity=results.perplexity,
+            eta=None,
+            eta_text=None,
         )
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from llmtrain_api import Attempt, Failure, FailureClass, JobStatus, Phase, Restarts
+from llmtrain_api import Attempt, Failure, FailureClass, JobStatus, Phase, Restarts, changed
 from llmtrain_api.schema.status import MAX_ATTEMPTS
 
 from ..manifests.names import pod_name
@@ -40,7 +40,7 @@ def recover(s: Situation) -> Plan | None:
     reason = exhausted(s, closed, failure)
     if reason is not None:
         hint = "; ".join(part for part in (reason, failure.hint) if part)
-        return fail(s, failure.model_copy(update={"hint": hint}))
+        return fail(s, changed(failure, hint=hint))
     return Plan(next_attempt(s, closed, failure))
 
 
@@ -110,19 +110,18 @@ def next_attempt(s: Situation, closed: JobStatus, failure: Failure) -> JobStatus
     number = s.this_attempt.number + 1
     old = closed.restarts or Restarts()
     infrastructure = failure.failure_class is FailureClass.INFRASTRUCTURE
-    status = closed.model_copy(
-        update={
-            "phase": Phase.RESTARTING,
-            "attempt": number,
-            "attempts": [*closed.attempts, Attempt(number=number, started_at=s.now)][-MAX_ATTEMPTS:],
-            "failure": failure,
-            "waiting": None,
-            "restarts": Restarts(
-                total=old.total + 1,
-                application=old.application + (not infrastructure),
-                infrastructure=old.infrastructure + infrastructure,
-            ),
-        }
+    status = changed(
+        closed,
+        phase=Phase.RESTARTING,
+        attempt=number,
+        attempts=[*closed.attempts, Attempt(number=number, started_at=s.now)][-MAX_ATTEMPTS:],
+        failure=failure,
+        waiting=None,
+        restarts=Restarts(
+            total=old.total + 1,
+            application=old.application + (not infrastructure),
+            infrastructure=old.infrastructure + infrastructure,
+        ),
     )
     return with_condition(
         status, "Running", False, "Restarting", f"attempt {number}: {failure.message}"[:4096], s.now

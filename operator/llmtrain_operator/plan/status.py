@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from llmtrain_api import Attempt, Checkpoint, JobStatus, Phase, Progress, Waiting, Workers
+from llmtrain_api import Attempt, Checkpoint, JobStatus, Phase, Progress, Waiting, Workers, changed
 
 from ..types import LastReport, Plan, PodPhase
 from .conditions import with_condition
@@ -21,20 +21,19 @@ def derive(s: Situation) -> JobStatus:
     running = sum(p.phase is PodPhase.RUNNING for p in s.current.values())
     done = sum(p.phase is PodPhase.SUCCEEDED for p in s.current.values())
     report = s.seen.report
-    status = s.status.model_copy(
-        update={
-            "workers": Workers(desired=s.nodes, ready=running, summary=f"{running}/{s.nodes}"),
-            "waiting": waiting(s),
-            "checkpoint": newest_checkpoint(s.status.checkpoint, report),
-            "observed_generation": s.job.metadata.generation,
-        }
+    status = changed(
+        s.status,
+        workers=Workers(desired=s.nodes, ready=running, summary=f"{running}/{s.nodes}"),
+        waiting=waiting(s),
+        checkpoint=newest_checkpoint(s.status.checkpoint, report),
+        observed_generation=s.job.metadata.generation,
     )
     if report is not None and progress_due(s, report):
-        status = status.model_copy(update={"progress": progress_of(report)})
+        status = changed(status, progress=progress_of(report))
     up = s.this_attempt.created_at is not None and running + done == s.nodes
-    status = status.model_copy(update={"attempts": _noted(s, report, up)})
+    status = changed(status, attempts=_noted(s, report, up))
     if up and status.phase is not Phase.RUNNING:
-        status = status.model_copy(update={"phase": Phase.RUNNING, "failure": None})
+        status = changed(status, phase=Phase.RUNNING, failure=None)
         status = with_condition(
             status, "Running", True, "GangUp", f"all {s.nodes} pods of attempt {s.attempt} run", s.now
         )
@@ -50,7 +49,7 @@ def _noted(s: Situation, report: LastReport | None, up: bool) -> list[Attempt]:
     if report is not None and attempt.resumed_step is None and report.report.resumed_step is not None:
         changes["resumed_step"] = report.report.resumed_step
         changes["resumed_note"] = report.report.resumed_note
-    return [*s.status.attempts[:-1], attempt.model_copy(update=changes)]
+    return [*s.status.attempts[:-1], changed(attempt, **changes)]
 
 
 def newest_checkpoint(old: Checkpoint | None, report: LastReport | None) -> Checkpoint | None:
@@ -141,14 +140,13 @@ def progress_texts(progress: Progress) -> Progress:
     else:
         summary = str(progress.step)
     rate = progress.tokens_per_second
-    return progress.model_copy(
-        update={
-            "summary": summary,
-            "percent": percent,
-            "percent_text": None if percent is None else f"{percent}%",
-            "loss_text": None if progress.loss is None else f"{progress.loss:.3f}",
-            "tokens_per_second_text": None if rate is None else f"{rate:.0f}",
-        }
+    return changed(
+        progress,
+        summary=summary,
+        percent=percent,
+        percent_text=None if percent is None else f"{percent}%",
+        loss_text=None if progress.loss is None else f"{progress.loss:.3f}",
+        tokens_per_second_text=None if rate is None else f"{rate:.0f}",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmtrain_api import Attempt, Failure, FailureClass, Phase
+from llmtrain_api import Attempt, Failure, FailureClass, Phase, changed
 from llmtrain_api.schema.status import MAX_ATTEMPTS
 
 from ..types import Plan
@@ -34,13 +34,12 @@ def go_on(s: Situation) -> Plan | None:
         resumed_step=max((e.resumed_step for e in found if e.resumed_step is not None), default=None),
     )
     number = s.this_attempt.number + 1
-    status = closed.model_copy(
-        update={
-            "phase": Phase.STARTING,
-            "attempt": number,
-            "attempts": [*closed.attempts, Attempt(number=number, started_at=s.now)][-MAX_ATTEMPTS:],
-            "failure": None,
-            "waiting": None,
-        }
+    status = changed(
+        closed,
+        phase=Phase.STARTING,
+        attempt=number,
+        attempts=[*closed.attempts, Attempt(number=number, started_at=s.now)][-MAX_ATTEMPTS:],
+        failure=None,
+        waiting=None,
     )
     return Plan(with_condition(status, "Running", False, "Stopped", STOPPED, s.now))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from llmtrain_api import ProgressReport
+from llmtrain_api import ProgressReport, changed
 
 from ..types import LastReport
 
@@ -28,7 +28,7 @@ class ReportBook:
             return False
         if known is not None and known.report.attempt == report.attempt:
             kept = {name: getattr(known.report, name) for name in STICKY if getattr(report, name) is None}
-            report = report.model_copy(update=kept)
+            report = changed(report, **kept)
         self._last[report.job_uid] = LastReport(report, now)
         return True
 

@@ -9,8 +9,9 @@ import pytest
 import yaml
 from harness.bad_manifests import BAD
 from harness.jobs import manifest
+from pydantic import ValidationError
 
-from llmtrain_api import InvalidJob, JobSpec, JobStatus, parse_manifest, parse_spec
+from llmtrain_api import InvalidJob, JobSpec, JobStatus, Progress, changed, parse_manifest, parse_spec
 from llmtrain_api.__main__ import PAGE, TARGETS, render
 from llmtrain_api.generate.crd import custom_resource_definition, structural
 from llmtrain_api.generate.layouts_page import page
@@ -133,3 +134,12 @@ def test_an_object_that_must_be_there_has_no_default_that_answers_for_it() -> No
 
 def test_generated_yaml_has_no_anchors() -> None:
     assert "&id" not in render(for_chart=False)
+
+
+def test_a_change_of_a_model_is_checked() -> None:
+    progress = Progress(step=1)
+    assert changed(progress, step=5) == Progress(step=5)
+    with pytest.raises(TypeError, match="Progress has no field los"):
+        changed(progress, los=1.5)
+    with pytest.raises(ValidationError, match="step"):
+        changed(progress, step="five")
