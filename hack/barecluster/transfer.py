@@ -11,7 +11,7 @@ from typing import IO, Any
 from barecluster import oci
 from barecluster.console import ClusterError, say, step
 from barecluster.containerd import Containerd
-from barecluster.lifecycle import is_node_up
+from barecluster.lifecycle import is_node_off, is_node_up, processes_of
 from barecluster.settings import Node, Settings
 from barecluster.shell import run
 from barecluster.store import Store
@@ -19,9 +19,7 @@ from barecluster.store import Store
 
 def load(settings: Settings, images: Iterable[str]) -> None:
     """Have each image on every node."""
-    nodes = [node for node in settings.known_nodes() if is_node_up(settings, node)]
-    if not nodes:
-        raise ClusterError(f"no node of {settings.name!r} is up: `hack/cluster up` first")
+    nodes = _reachable(settings)
     store, layout = Store(settings.cache), Layout(settings.cache / "images" / "oci")
     with store.locked():
         for image in images:
@@ -31,6 +29,18 @@ def load(settings: Settings, images: Iterable[str]) -> None:
                 for one in sending:
                     one.result()
         layout.prune()
+
+
+def _reachable(settings: Settings) -> list[Node]:
+    there = [node for node in settings.known_nodes() if is_node_up(settings, node)]
+    off = [node for node in there if is_node_off(processes_of(settings), node)]
+    for node in off:
+        say(f"{node.name} is without power: nothing is sent to it")
+    if len(off) == len(there):
+        raise ClusterError(
+            f"no node of {settings.name!r} is up: `hack/cluster --name {settings.name} up` first"
+        )
+    return [node for node in there if node not in off]
 
 
 def _send(layout: Layout, image: str, descriptor: dict[str, Any], node: Node, settings: Settings) -> None:
