@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
 
-from barecluster import oci
+from barecluster import oci, sharing
 from barecluster.console import ClusterError, say, step
 from barecluster.containerd import Containerd
 from barecluster.lifecycle import is_node_off, is_node_up, processes_of
@@ -26,8 +26,9 @@ def load(settings: Settings, images: Iterable[str]) -> None:
             with step(f"load {image}"), ThreadPoolExecutor() as pool:
                 descriptor = layout.take(store, image)
                 sending = [pool.submit(_send, layout, image, descriptor, node, settings) for node in nodes]
-                for one in sending:
-                    one.result()
+                sent = [one.result() for one in sending]
+                if any(sent):
+                    _share(layout, store, image, descriptor, nodes, settings)
         layout.prune()
 
 
@@ -43,15 +44,32 @@ def _reachable(settings: Settings) -> list[Node]:
     return [node for node in there if node not in off]
 
 
-def _send(layout: Layout, image: str, descriptor: dict[str, Any], node: Node, settings: Settings) -> None:
+def _send(layout: Layout, image: str, descriptor: dict[str, Any], node: Node, settings: Settings) -> bool:
     client = Containerd(settings, node)
     if client.images().get(image) == descriptor["digest"]:
         say(f"  {node.name} has it")
-        return
+        return False
     here = client.blobs()
     missing = [blob for blob in layout.blobs(descriptor) if blob not in here]
     client.import_stream(layout.writer(image, descriptor, missing))
     say(f"  {node.name}: {len(missing)} blobs, {layout.size(missing) / 1e6:.1f} MB sent")
+    return True
+
+
+def _share(
+    layout: Layout,
+    store: Store,
+    image: str,
+    descriptor: dict[str, Any],
+    nodes: list[Node],
+    settings: Settings,
+) -> None:
+    freed = sharing.share_blobs(layout.paths(descriptor), nodes)
+    chain = sharing.chain_id(layout.diff_ids(descriptor))
+    stacks = [store.layers(store.image_id(image) or "")]
+    stacks += [Containerd(settings, node).layers(chain) for node in nodes]
+    freed += sharing.share_layers(stacks)
+    say(f"  {freed / 1e6:.1f} MB set free: the nodes share the files of the image's layers")
 
 
 class Layout:
@@ -79,6 +97,18 @@ class Layout:
         manifest = json.loads(self._path(descriptor["digest"]).read_text())
         parts = [manifest["config"], *manifest["layers"]]
         return [descriptor["digest"], *dict.fromkeys(part["digest"] for part in parts)]
+
+    def paths(self, descriptor: dict[str, Any]) -> list[Path]:
+        """The files of the same."""
+        return [self._path(blob) for blob in self.blobs(descriptor)]
+
+    def diff_ids(self, descriptor: dict[str, Any]) -> list[str]:
+        """The identities of the unpacked layers, the lowest first."""
+        manifest = json.loads(self._path(descriptor["digest"]).read_text())
+        found: list[str] = json.loads(self._path(manifest["config"]["digest"]).read_text())["rootfs"][
+            "diff_ids"
+        ]
+        return found
 
     def size(self, blobs: Iterable[str]) -> int:
         """The bytes of these blobs."""
