@@ -17,6 +17,7 @@ from pathlib import Path
 
 from barecluster.settings import Node
 
+WORTH_BYTES = 16_384  # a fifth of an image's files hold nine tenths of its bytes
 _CONTENT = Path("root/io.containerd.content.v1.content/blobs/sha256")
 
 
@@ -98,12 +99,15 @@ def _have_one_size(source: Path, target: Path) -> bool:
 
 
 def _are_alike(source: Path, target: Path) -> bool:
-    """Whether two files of one layer and name may be one; archives keep times in whole seconds."""
+    """Whether two files of one layer and name may and should be one; archives keep times in whole seconds."""
+    other = target.lstat()
+    if other.st_size < WORTH_BYTES or not stat.S_ISREG(other.st_mode):
+        return False
     try:
-        one, other = source.lstat(), target.lstat()
+        one = source.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return False
-    if not (stat.S_ISREG(one.st_mode) and other.st_size) or one.st_ino == other.st_ino:
+    if one.st_ino == other.st_ino:
         return False
     kinds = [(x.st_mode, x.st_size, x.st_uid, x.st_gid, int(x.st_mtime)) for x in (one, other)]
     return kinds[0] == kinds[1] and sorted(os.listxattr(source)) == sorted(os.listxattr(target))

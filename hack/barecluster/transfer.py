@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,13 +22,23 @@ def load(settings: Settings, images: Iterable[str]) -> None:
     store, layout = Store(settings.cache), Layout(settings.cache / "images" / "oci")
     with store.locked():
         for image in images:
-            with step(f"load {image}"), ThreadPoolExecutor() as pool:
-                descriptor = layout.take(store, image)
-                sending = [pool.submit(_send, layout, image, descriptor, node, settings) for node in nodes]
-                sent = [one.result() for one in sending]
-                if any(sent):
-                    _share(layout, store, image, descriptor, nodes, settings)
+            with step(f"load {image}"):
+                _load(settings, store, layout, image, nodes)
         layout.prune()
+
+
+def _load(settings: Settings, store: Store, layout: Layout, image: str, nodes: list[Node]) -> None:
+    """One node after the other: until its files are shared, a node needs room for copies of its own."""
+    descriptor = layout.take(store, image)
+    chain = sharing.chain_id(layout.diff_ids(descriptor))
+    places = [store.layers(store.image_id(image) or "")]
+    for number, node in enumerate(nodes, 1):
+        was_sent = _send(layout, image, descriptor, node, settings)
+        places.append(Containerd(settings, node).layers(chain))
+        if was_sent:
+            freed = sharing.share_blobs(layout.paths(descriptor), nodes[:number])
+            freed += sharing.share_layers(places)
+            say(f"  {node.name}: {freed / 1e6:.1f} MB of it shared with what is here already")
 
 
 def _reachable(settings: Settings) -> list[Node]:
@@ -54,22 +63,6 @@ def _send(layout: Layout, image: str, descriptor: dict[str, Any], node: Node, se
     client.import_stream(layout.writer(image, descriptor, missing))
     say(f"  {node.name}: {len(missing)} blobs, {layout.size(missing) / 1e6:.1f} MB sent")
     return True
-
-
-def _share(
-    layout: Layout,
-    store: Store,
-    image: str,
-    descriptor: dict[str, Any],
-    nodes: list[Node],
-    settings: Settings,
-) -> None:
-    freed = sharing.share_blobs(layout.paths(descriptor), nodes)
-    chain = sharing.chain_id(layout.diff_ids(descriptor))
-    stacks = [store.layers(store.image_id(image) or "")]
-    stacks += [Containerd(settings, node).layers(chain) for node in nodes]
-    freed += sharing.share_layers(stacks)
-    say(f"  {freed / 1e6:.1f} MB set free: the nodes share the files of the image's layers")
 
 
 class Layout:

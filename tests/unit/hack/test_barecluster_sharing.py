@@ -12,11 +12,12 @@ from barecluster.settings import settings_for
 from barecluster.store import chain
 
 OLD = 1_700_000_000
+SIZE = sharing.WORTH_BYTES
 
 
 def file(path: Path, text: str, mode: int = 0o644, time: float = OLD) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    path.write_text(text * SIZE)
     path.chmod(mode)
     os.utime(path, (time, time))
     return path
@@ -31,7 +32,7 @@ def test_equal_layers_share_their_files_at_any_depth(tmp_path: Path) -> None:
     for top, base in stacks:
         file(top / "app/main.py", "main")
         file(base / "usr/lib/x.so", "library")
-    assert sharing.share_layers(stacks) == 2 * len("main" + "library")
+    assert sharing.share_layers(stacks) == 2 * SIZE * len("main" + "library")
     for top, base in stacks[1:]:
         assert are_one(top / "app/main.py", stacks[0][0] / "app/main.py")
         assert are_one(base / "usr/lib/x.so", stacks[0][1] / "usr/lib/x.so")
@@ -57,10 +58,11 @@ def test_fractions_of_a_second_are_lost_in_archives_and_do_not_count(tmp_path: P
     assert are_one(one, two)
 
 
-def test_links_and_empty_files_are_left_alone(tmp_path: Path) -> None:
+def test_links_and_small_files_are_left_alone(tmp_path: Path) -> None:
     for place in ("n1", "n2"):
-        file(tmp_path / place / "empty", "")
-        (tmp_path / place / "link").symlink_to("empty")
+        file(tmp_path / place / "small", "a").write_bytes(b"a" * (SIZE - 1))
+        os.utime(tmp_path / place / "small", (OLD, OLD))
+        (tmp_path / place / "link").symlink_to("small")
     assert sharing.share_layers([[tmp_path / "n1"], [tmp_path / "n2"]]) == 0
     assert (tmp_path / "n2/link").is_symlink()
 
@@ -79,9 +81,9 @@ def test_archives_are_shared_by_name_and_size(tmp_path: Path) -> None:
     content = "root/io.containerd.content.v1.content/blobs/sha256/abc"
     whole = file(nodes[0].home / content, "archive", mode=0o444)
     part = file(nodes[1].home / content, "archi")
-    assert sharing.share_blobs([blob, tmp_path / "oci" / "absent"], nodes) == len("archive")
+    assert sharing.share_blobs([blob, tmp_path / "oci" / "absent"], nodes) == SIZE * len("archive")
     assert are_one(blob, whole)
-    assert part.read_text() == "archi"
+    assert part.read_text() == "archi" * SIZE
 
 
 def test_a_chain_of_layers_is_named_as_containerd_names_it() -> None:
