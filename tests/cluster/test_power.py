@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from harness.nodes_cluster import NodesCluster, pod
 from harness.residue import residue
 
-from barecluster import cgroups, lifecycle, power
+from barecluster import cgroups
+from barecluster.mounts import mounts_below
 from barecluster.process import start_time
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
@@ -39,9 +45,25 @@ def ready_status(cluster: NodesCluster, node: str) -> str:
     return cluster.kubectl("get", "node", node, "-o", path)
 
 
-def pids_of_node(cluster: NodesCluster, number: int) -> list[int]:
-    processes = lifecycle.processes_of(cluster.settings)
-    return power.pids_of(processes, cluster.settings.node(number))
+def pids_of_node(cluster: NodesCluster, number: int) -> set[int]:
+    """The containers' processes, and whatever names the node's folder: its daemons and shims."""
+    node = cluster.settings.node(number)
+    named = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if f"{node.home}/".encode() in path.read_bytes():
+                named.add(int(path.parent.name))
+    return named | cgroups.pids(node.cgroup)
+
+
+def in_memory_of(cluster: NodesCluster, number: int) -> list[str]:
+    """What a machine without power cannot have: mounts, control groups, an open link."""
+    node = cluster.settings.node(number)
+    found = mounts_below(Path("/proc/mounts").read_text(), node.home)
+    found += [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/{node.cgroup}")]
+    link = Path("/sys/class/net", node.bridge)
+    found += [path.name for path in link.glob("brif/*")]
+    return found + ([link.name] if int((link / "flags").read_text(), 16) & 1 else [])
 
 
 def test_a_node_dies_as_by_a_power_cut_and_comes_back(cluster: NodesCluster) -> None:
@@ -49,12 +71,14 @@ def test_a_node_dies_as_by_a_power_cut_and_comes_back(cluster: NodesCluster) -> 
     doomed = pids_of_node(cluster, 2)
     containers = cgroups.pids(cluster.settings.node(2).cgroup)
     assert len(containers) >= 2, "the sandbox and the container"
-    assert set(containers) < set(doomed)
-    others = pids_of_node(cluster, 1)
+    assert len(doomed - containers) >= 3, "the kubelet, containerd and a shim"
+    daemons = {cluster.pid(name) for name in ("kubelet-node1", "containerd-node1")}
+    others = daemons | cgroups.pids(cluster.settings.node(1).cgroup)
 
     cluster.run("node-kill", "2")
     assert not [pid for pid in doomed if start_time(pid) is not None]
-    assert pids_of_node(cluster, 1) == others, "the other node lost nothing"
+    assert in_memory_of(cluster, 2) == []
+    assert all(start_time(pid) is not None for pid in others), "the other node lost nothing"
     assert cluster.kubectl("get", "pod", "lost", "-o", "jsonpath={.status.phase}") == "Running", (
         "nobody was told"
     )
@@ -65,6 +89,7 @@ def test_a_node_dies_as_by_a_power_cut_and_comes_back(cluster: NodesCluster) -> 
 
     cluster.run("node-start", "2")
     assert ready_status(cluster, "node2") == "True"
+    assert "blackhole" not in "".join(residue()["routes"])
     cluster.run("status")
     cluster.start_pods(pod("new", "node2"))
     cluster.kubectl("wait", "--for=condition=Ready", "pod/lost", "--timeout=60s")
@@ -77,7 +102,10 @@ def test_a_node_dies_as_by_a_power_cut_and_comes_back(cluster: NodesCluster) -> 
 def test_the_start_waits_for_a_heartbeat_also_when_the_cut_was_not_noticed(cluster: NodesCluster) -> None:
     cluster.run("node-kill", "2")
     assert ready_status(cluster, "node2") == "True", "not noticed yet"
+    began = datetime.now(UTC).replace(microsecond=0)
     cluster.run("node-start", "2")
+    heartbeat = "jsonpath={.status.conditions[?(@.type=='Ready')].lastHeartbeatTime}"
+    assert datetime.fromisoformat(cluster.kubectl("get", "node", "node2", "-o", heartbeat)) >= began
     cluster.start_pods(pod("at-once", "node2"))
     cluster.kubectl("delete", "pod", "at-once", "--timeout=90s")
 
@@ -86,7 +114,9 @@ def test_a_pod_that_may_not_restart_has_failed_after_the_cut(cluster: NodesClust
     once = pod("once", "node2")
     once["spec"]["restartPolicy"] = "Never"
     cluster.start_pods(once)
+    os.kill(cluster.pid("containerd-node2"), signal.SIGKILL)  # its shims live on, and are not overlooked
     cluster.run("node-kill", "2")
+    assert pids_of_node(cluster, 2) == set()
     cluster.run("node-start", "2")
     phase = ("get", "pod", "once", "-o", "jsonpath={.status.phase}")
     within(60, "the pod is Failed", lambda: cluster.kubectl(*phase) == "Failed")

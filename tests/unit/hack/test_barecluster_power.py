@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from barecluster import lifecycle, nodes, power
+from barecluster import api, lifecycle, nodes, power
 from barecluster.__main__ import node_number, parser
 from barecluster.console import ClusterError
 from barecluster.process import Processes, start_time
@@ -23,7 +23,8 @@ CUT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)  # nothing here needs root's rights
     return settings_for("demo", {"LLMTRAIN_STATE": str(tmp_path)})
 
 
@@ -109,6 +110,19 @@ def condition(status: str, heartbeat: str) -> dict[str, object]:
 )
 def test_only_a_heartbeat_after_the_start_counts(node: dict[str, object], ready: bool) -> None:
     assert nodes.reports_ready(node, CUT) is ready
+
+
+def test_a_start_ends_with_a_heartbeat_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, sleeper: subprocess.Popen[bytes]
+) -> None:
+    brought_up(settings, 1, 2)
+    record(settings, "kubelet-node2", sleeper.pid)
+    answers = [condition("True", "2020-01-01T00:00:00Z"), {}, condition("True", "2100-01-01T00:00:00Z")]
+    monkeypatch.setattr(nodes, "prepare", lambda *_: None)
+    monkeypatch.setattr(nodes, "start", lambda *_: None)
+    monkeypatch.setattr(api, "get", lambda *_: answers.pop(0))
+    power.start(settings, 2)
+    assert answers == [], "the heartbeat from before the cut does not count"
 
 
 def test_without_a_time_any_heartbeat_counts() -> None:
