@@ -126,5 +126,5 @@ def test_checkpointing_lowers_the_peak_and_nothing_else() -> None:
         plain = _spec("llama", 8, precision)
         less = plain.training.model_copy(update={"activation_checkpointing": True})
         checkpointed = plain.model_copy(update={"training": less})
-        a, b = (of_stage(shape_of(one), one, layout) for one in (plain, checkpointed))
+        a, b = (of_stage(shape_of(one), one, layout, 0) for one in (plain, checkpointed))
         assert (b.held, b.peak < a.peak) == (a.held, True), (layout, precision)
