@@ -10,10 +10,12 @@ import structlog
 from llmtrain_api.names import API_VERSION, CRD_NAME, PLURAL
 
 from . import handlers, health
-from .engine.reconcile import KnownJobs, Reconciler
+from .engine.known_jobs import KnownJobs
+from .engine.reconcile import Reconciler
 from .engine.workqueue import WorkQueue
+from .kube.address import find_cluster
 from .kube.api import ApiError
-from .kube.http import HttpApi, find_cluster
+from .kube.http import HttpApi
 from .kube.reflector import PodReflector
 from .kube.store import PodStore
 from .metrics import OperatorMetrics
@@ -66,9 +68,10 @@ async def operate(settings: Settings) -> None:
             if settings.report_url:
                 ca = await ensure_authority(api, settings.namespace, settings.tls_secret)
                 authority = ca.certificate.decode()
-                server = ReportServer(TokenAuthenticator(api), store, book, wake, metrics.count_report)
+                authenticator = TokenAuthenticator(api, lambda uid: store.get(uid) is not None)
+                server = ReportServer(authenticator, store, book, known.exists, wake, metrics.count_report)
                 tls = server_context(ca, settings.report_hosts.split(","))
-                await servers.add(server.application(), settings.report_port, tls)
+                await servers.add_limited(server.application(), settings.report_port, tls)
             plan_settings = PlanSettings(
                 trainer_image=settings.trainer_image,
                 report_url=settings.report_url or None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from llmtrain_api import Job, JobStatus, ProgressReport
 
@@ -36,9 +36,19 @@ class Termination:
     finished_at: datetime | None
 
 
+class JobRef(NamedTuple):
+    """Which job: its UID alone may be written into an owner reference by anybody, in any namespace."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
 @dataclass(frozen=True, slots=True)
 class Pod:
     """The few fields of a worker pod that decisions rest on.
+
+    Which job, attempt and rank it is follows from its controller and its name, never from its labels alone.
 
     Attributes:
         rank: node rank, 0 to nodes - 1.
@@ -63,6 +73,11 @@ class Pod:
     disruption: str | None = None
     deletion_deadline: datetime | None = None
     termination: Termination | None = None
+
+    @property
+    def owner(self) -> JobRef:
+        """The job that controls it, which can only be one of its own namespace."""
+        return JobRef(self.namespace, self.job, self.job_uid)
 
     @property
     def terminal(self) -> bool:
@@ -130,11 +145,30 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
-class Create:
-    """Create a child. It exists already = done, if it is owned by this job."""
+class CreatePod:
+    """Create one rank. It exists already = done, if it is owned by this job."""
+
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class CreateChild:
+    """Create what pods need before they start. It exists already = done, if it is owned by this job.
+
+    Attributes:
+        resource: plural name, a key of `kube.api.RESOURCES`.
+    """
 
     resource: str
     manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteChild:
+    """Delete a child that is no pod. Only one that is owned by this job; it is gone already = done."""
+
+    resource: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +180,7 @@ class DeletePod:
     grace_seconds: int
 
 
-Action = Create | DeletePod
+Action = CreateChild | DeleteChild | CreatePod | DeletePod
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from harness.cluster import Cluster, Namespace
 from harness.jobs import manifest
 
 from llmtrain_api.names import PLURAL
+from llmtrain_operator.kube.address import ClusterAddress
 from llmtrain_operator.kube.api import ApiError, ClusterApi, Object
-from llmtrain_operator.kube.http import ClusterAddress, HttpApi
+from llmtrain_operator.kube.http import HttpApi
 from llmtrain_operator.local.memory_api import MemoryApi
 
 SELECTOR = "app=conformance"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import structlog
@@ -17,21 +16,15 @@ from ..kube.api import ApiError, ClusterApi
 from ..kube.store import PodStore
 from ..plan import plan
 from ..progress.latest import ReportBook
-from ..types import Create, Observed, Plan, PlanSettings, Refusal
+from ..types import CreateChild, CreatePod, Observed, Plan, PlanSettings, Refusal
 from .apply import Applier
 from .events import events_between, post
+from .known_jobs import KnownJobs, ref
 from .workqueue import Key, WorkQueue
 
 log = structlog.get_logger()
 RESYNC_SECONDS = 600.0
 DELETED_RETRY_SECONDS = 15.0
-
-
-@dataclass
-class KnownJobs:
-    """The newest status of each job that exists, by key: what /metrics tells. Goes when the job goes."""
-
-    jobs: dict[Key, Job] = field(default_factory=dict)
 
 
 class Reconciler:
@@ -107,8 +100,8 @@ class Reconciler:
         wrote = await self._applier.write_status(job, raw_status, decision.status)
         if wrote:
             await self._tell(job, decision.status, now)
-            self._known.jobs[key] = changed(job, status=decision.status)
-        creates_pods = any(isinstance(a, Create) and a.resource == "pods" for a in decision.actions)
+            self._known.note(changed(job, status=decision.status))
+        creates_pods = any(isinstance(action, CreatePod) for action in decision.actions)
         if creates_pods and await self._applier.learns_of_pods(job):
             self._queue.add_after(key, 0.0)
             return
@@ -129,12 +122,12 @@ class Reconciler:
         except ValidationError as error:
             log.error("status-not-understood", job="/".join(key), reason=str(error))
             return None
-        self._known.jobs[key] = job
+        self._known.note(job)
         return job, raw.get("status", {})
 
     def _again(self, key: Key, job: Job, decision: Plan, wrote: bool, refusal: Refusal | None) -> None:
         """When to look at the job next, if nothing wakes it earlier."""
-        if any(isinstance(action, Create) for action in decision.actions):
+        if any(isinstance(action, CreatePod | CreateChild) for action in decision.actions):
             told = self._refusals.get(job.metadata.uid) == refusal
             self._note_refusal(job, refusal)
             if refusal is not None and told:
@@ -157,11 +150,11 @@ class Reconciler:
         attempt = job.status.attempt
         return Observed(
             job=job,
-            pods=self._store.of_job(uid),
-            report=None if attempt is None else self._book.last(uid, attempt),
+            pods=self._store.of_job(ref(job)),
+            report=None if attempt is None else self._book.last(ref(job), attempt),
             refusal=self._refusals.get(uid),
             settings=self._settings,
-            lost=frozenset() if attempt is None else self._store.lost(uid, attempt),
+            lost=frozenset() if attempt is None else self._store.lost(ref(job), attempt),
         )
 
     def _note_refusal(self, job: Job, refusal: Refusal | None) -> None:
@@ -186,7 +179,7 @@ class Reconciler:
     def _forget(self, key: Key) -> None:
         job = self._known.jobs.pop(key, None)
         if job is not None:
-            self._book.forget(job.metadata.uid)
-            self._store.forget(job.metadata.uid)
-            self._refusals.pop(job.metadata.uid, None)
-            log.info("gone", job="/".join(key), uid=job.metadata.uid)
+            self._book.forget(job.ref)
+            self._store.forget(job.ref)
+            self._refusals.pop(job.ref.uid, None)
+            log.info("gone", job="/".join(key), uid=job.ref.uid)

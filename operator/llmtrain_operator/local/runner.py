@@ -13,10 +13,11 @@ import orjson
 from llmtrain_api import Job, Phase, Progress
 from llmtrain_api.names import PLURAL
 
-from ..engine.reconcile import KnownJobs, Reconciler
+from ..engine.known_jobs import KnownJobs, ref
+from ..engine.reconcile import Reconciler
 from ..engine.workqueue import WorkQueue
 from ..kube.api import Object
-from ..kube.pods import decode_pod
+from ..kube.pods import decode_rank
 from ..kube.reflector import PodReflector
 from ..kube.store import PodStore
 from ..manifests.volumes import output_location
@@ -110,9 +111,11 @@ class Runner:
     async def _settings(self, servers: Servers) -> PlanSettings:
         """Serve progress reports; what the installation says."""
         authority = await ensure_authority(self._api, self._key[0], "llmtrain-tls")
-        server = ReportServer(self._tokens, self._store, self._book, self._reported, lambda _: None)
+        server = ReportServer(
+            self._tokens, self._store, self._book, self._known.exists, self._reported, lambda _: None
+        )
         tls = server_context(authority, ["localhost"])
-        port = await servers.add(server.application(), 0, tls, host=LOOPBACK)
+        port = await servers.add_limited(server.application(), 0, tls, host=LOOPBACK)
         return PlanSettings(
             trainer_image=IMAGE,
             report_url=f"https://localhost:{port}",
@@ -153,7 +156,8 @@ class Runner:
         self._table.say("stopping: every rank saves a checkpoint (once more ends them at once)")
         await self._kubelet.stop(STOP_SECONDS)
         listing = await self._api.list("pods", "", "")
-        self._store.replace(map(decode_pod, listing.items), int(listing.resource_version))
+        pods = [pod for pod in map(decode_rank, listing.items) if pod is not None]
+        self._store.replace(pods, int(listing.resource_version))
         attempt = self._job.status.attempt
         await self._reconciler(replace(settings, interrupted_attempt=attempt)).reconcile(self._key)
         self._take(await self._api.get(PLURAL, *self._key))
@@ -185,7 +189,7 @@ class Runner:
     def _newest(self) -> Progress | None:
         """Progress as last reported, which may be newer than what is on record."""
         attempt = self._job.status.attempt
-        last = None if attempt is None else self._book.last(self._job.metadata.uid, attempt)
+        last = None if attempt is None else self._book.last(ref(self._job), attempt)
         self._progress = self._progress if last is None else progress_of(last)
         return self._progress
 

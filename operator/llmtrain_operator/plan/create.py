@@ -9,7 +9,7 @@ from llmtrain_api import Failure, FailureClass, JobSpec, changed
 from ..manifests.config import config_map
 from ..manifests.pod import pod
 from ..manifests.service import service
-from ..types import Action, Create, DeletePod, Plan, Pod, RefusalKind
+from ..types import Action, CreateChild, CreatePod, DeletePod, Plan, Pod, RefusalKind
 from .finish import fail
 from .situation import Situation
 from .status import derive
@@ -79,13 +79,11 @@ def _creations(s: Situation, spec: JobSpec, missing: list[int]) -> list[Action]:
     attempt = s.this_attempt.number
     settings = s.seen.settings
     image = s.status.resolved.image if s.status.resolved else settings.trainer_image
-    pods: list[Action] = [
-        Create("pods", pod(s.job, spec, attempt, rank, image, settings)) for rank in missing
-    ]
+    pods: list[Action] = [CreatePod(pod(s.job, spec, attempt, rank, image, settings)) for rank in missing]
     if s.current:
         return pods
     return [
-        Create("services", service(s.job)),
-        Create("configmaps", config_map(s.job, spec, attempt, settings)),
+        CreateChild("services", service(s.job)),
+        CreateChild("configmaps", config_map(s.job, spec, attempt, settings)),
         *pods,
     ]

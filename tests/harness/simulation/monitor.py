@@ -147,8 +147,8 @@ class WatchedApi(MemoryApi):
 
     changed: Callable[[str, str, Object], None]
 
-    def _tell(self, shelf: Any, kind: str, found: Object) -> None:
-        super()._tell(shelf, kind, found)
+    def _tell(self, shelf: Any, kind: str, found: Object, before: Object) -> None:
+        super()._tell(shelf, kind, found, before)
         resource = next(name for name, one in self._shelves.items() if one is shelf)
         self.changed(resource, kind, found)
 

@@ -23,7 +23,8 @@ from llmtrain_operator.plan import plan
 from llmtrain_operator.plan.restart import failures_without_advance
 from llmtrain_operator.plan.status import duration_text, progress_interval
 from llmtrain_operator.types import (
-    Create,
+    CreateChild,
+    CreatePod,
     DeletePod,
     Observed,
     PodPhase,
@@ -73,7 +74,11 @@ def test_the_micro_batch_is_what_a_rank_has() -> None:
 def test_then_everything_is_created_at_once_with_the_service_first() -> None:
     started = plan(seen(job()), T0).status
     decision = plan(seen(job(started)), T0)
-    kinds = [a.resource for a in decision.actions if isinstance(a, Create)]
+    kinds = [
+        "pods" if isinstance(a, CreatePod) else a.resource
+        for a in decision.actions
+        if isinstance(a, CreatePod | CreateChild)
+    ]
     assert kinds == ["services", "configmaps", "pods", "pods"]
 
 
@@ -82,7 +87,7 @@ def test_created_at_is_noted_once_all_exist() -> None:
     both = (pod(0, 0, PodPhase.PENDING), pod(0, 1, PodPhase.PENDING))
     half = plan(seen(job(started), both[:1]), T0)
     assert half.status.attempts[0].created_at is None
-    assert [a.manifest["metadata"]["name"] for a in half.actions if isinstance(a, Create)] == ["tiny-0-1"]
+    assert [a.manifest["metadata"]["name"] for a in half.actions if isinstance(a, CreatePod)] == ["tiny-0-1"]
     assert plan(seen(job(started), both), T0).status.attempts[0].created_at == T0
 
 
@@ -143,7 +148,7 @@ def test_old_pods_go_first_and_new_ones_wait_for_the_last() -> None:
     assert held.status.waiting is not None
     assert held.status.waiting.reason == "OldPodsTerminating"
     free = plan(seen(job(status)), later(6))
-    names = [a.manifest["metadata"]["name"] for a in free.actions if isinstance(a, Create)]
+    names = [a.manifest["metadata"]["name"] for a in free.actions if isinstance(a, CreatePod)]
     assert names[-2:] == ["tiny-1-0", "tiny-1-1"]
 
 

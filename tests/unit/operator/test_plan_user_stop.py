@@ -9,7 +9,7 @@ from harness.jobs import SETTINGS, T0, complete, ended, job, later, pod, seen
 from llmtrain_api import Attempt, JobStatus, Outcome, Phase, Restarts, TerminationMessage, Workers
 from llmtrain_operator.plan import plan
 from llmtrain_operator.plan.restart import failures_without_advance
-from llmtrain_operator.types import Create, PlanSettings, PodPhase
+from llmtrain_operator.types import CreatePod, PlanSettings, PodPhase
 
 INTERRUPTED = TerminationMessage(outcome=Outcome.INTERRUPTED, checkpoint_step=7, resumed_step=0)
 
@@ -60,7 +60,7 @@ def test_a_folder_of_this_machine_is_an_output_where_the_settings_say_so() -> No
     started = plan(replace(seen(local), settings=stopped_with(file_outputs=True)), T0).status
     assert started.attempt == 0
     created = plan(replace(seen(job(started, output={"uri": "file:///data/x"})), settings=SETTINGS), T0)
-    pods = [a.manifest for a in created.actions if isinstance(a, Create) and a.resource == "pods"]
+    pods = [a.manifest for a in created.actions if isinstance(a, CreatePod)]
     assert all(v["name"] != "output" for p in pods for v in p["spec"]["volumes"])
 
 
@@ -71,4 +71,4 @@ def test_a_stop_while_the_gang_was_created_is_no_failure_either() -> None:
     assert (decided.attempt, decided.restarts) == (1, Restarts())
     untouched = plan(replace(seen(job(half)), settings=stopped_with(interrupted_attempt=0)), T0)
     assert untouched.status.attempt == 0
-    assert any(isinstance(action, Create) for action in untouched.actions)
+    assert any(isinstance(action, CreatePod) for action in untouched.actions)
