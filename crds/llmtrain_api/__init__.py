@@ -20,6 +20,7 @@ from .schema.optimization import EarlyStoppingSpec, OnSpike, Schedule
 from .schema.spec import CheckpointSpec, IfExists, JobSpec, ParallelismSpec, ResumeFrom
 from .schema.status import (
     Attempt,
+    Charge,
     Checkpoint,
     Condition,
     Failure,
@@ -39,6 +40,7 @@ __all__ = [
     "ApiModel",
     "Attempt",
     "BuiltinModel",
+    "Charge",
     "Checkpoint",
     "CheckpointSpec",
     "Condition",
