@@ -78,6 +78,8 @@ async def operate(settings: Settings) -> None:
                 ca_certificate=authority,
                 image_pull_policy=settings.image_pull_policy,
                 grace_seconds=settings.grace_seconds,
+                unreachable_seconds=settings.unreachable_seconds,
+                lost_node_seconds=settings.lost_node_seconds,
             )
             reconciler = Reconciler(api, store, book, queue, plan_settings, known)
             log.info("started", image=settings.trainer_image, namespace=settings.watch_namespace or "all")

@@ -30,6 +30,12 @@ class Settings(BaseModel):
     tls_secret: str = Field(default="llm-training-operator-tls", description="Secret that keeps the CA")
     image_pull_policy: str = Field(default="IfNotPresent", pattern="^(Always|IfNotPresent|Never)$")
     grace_seconds: int = Field(default=30, ge=1, le=3600, description="grace time of worker pods")
+    unreachable_seconds: int = Field(
+        default=30, ge=0, le=3600, description="seconds until a pod is evicted from a node that is gone"
+    )
+    lost_node_seconds: int = Field(
+        default=60, ge=1, le=86400, description="seconds past its grace time until a pod is removed by force"
+    )
     workers: int = Field(default=8, ge=1, le=256, description="jobs looked at at the same time")
 
 

@@ -52,6 +52,10 @@ class Pod:
 
     Attributes:
         rank: node rank, 0 to nodes - 1.
+        phase: of the trainer's container, once that has ended: other containers may run on.
+        ready: whether it counts as ready: its ``Ready`` condition is not False.
+        node_silent: whether its node stopped answering: the control plane, not the kubelet, made it unready.
+        others_run: whether containers beside the trainer run on after it has ended.
         hold: why it does not run yet: (reason, message) of the scheduler or the kubelet.
         disruption: message of a true DisruptionTarget condition (preempted, drained, node gone).
         deletion_deadline: ``deletionTimestamp``: when its grace time ends; None when nobody deleted it.
@@ -73,6 +77,9 @@ class Pod:
     disruption: str | None = None
     deletion_deadline: datetime | None = None
     termination: Termination | None = None
+    ready: bool = True
+    node_silent: bool = False
+    others_run: bool = False
 
     @property
     def owner(self) -> JobRef:
@@ -81,7 +88,7 @@ class Pod:
 
     @property
     def terminal(self) -> bool:
-        """Whether its containers have ended for good."""
+        """Whether its trainer has ended for good."""
         return self.phase in (PodPhase.SUCCEEDED, PodPhase.FAILED)
 
 
@@ -98,15 +105,24 @@ class RefusalKind(StrEnum):
 
     NAME_CONFLICT = "NameConflict"
     QUOTA = "QuotaExceeded"
+    FORBIDDEN = "Forbidden"
+    UNAVAILABLE = "ApiUnavailable"
     REJECTED = "Rejected"
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The API server's answer to the last write of this job's children, when it was a no."""
+    """The API server's answer to the last write of this job's children, when it was a no.
+
+    Attributes:
+        hint: what would help, where that is known.
+        repeated: whether the answer before was a no of the same kind.
+    """
 
     kind: RefusalKind
     message: str
+    hint: str | None = None
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +131,8 @@ class PlanSettings:
 
     Attributes:
         file_outputs: whether a ``file://`` output outlives the pod that writes it, as on a laptop.
-        interrupted_attempt: the attempt that a person stopped together with everything that ran it.
+        unreachable_seconds: how long a pod stays on a node that does not answer before it is evicted.
+        lost_node_seconds: how long after its grace time a pod may still be there; then it goes by force.
     """
 
     trainer_image: str
@@ -125,7 +142,8 @@ class PlanSettings:
     grace_seconds: int = 30
     evidence_seconds: float = 5.0
     file_outputs: bool = False
-    interrupted_attempt: int | None = None
+    unreachable_seconds: int = 30
+    lost_node_seconds: int = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +152,8 @@ class Observed:
 
     Attributes:
         lost: ranks of the current attempt whose pod was seen once and is gone from the API.
+        interrupted_attempt: the attempt that a person stopped together with everything that ran it.
+        watched_since: since when this process takes reports; None = not known.
     """
 
     job: Job
@@ -142,6 +162,8 @@ class Observed:
     refusal: Refusal | None
     settings: PlanSettings
     lost: frozenset[int] = frozenset()
+    interrupted_attempt: int | None = None
+    watched_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

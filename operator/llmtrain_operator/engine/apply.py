@@ -15,6 +15,7 @@ from llmtrain_api.names import LABEL_ATTEMPT, LABEL_JOB_UID, LABEL_RANK, PLURAL
 from ..kube.api import ApiError, ClusterApi, Object
 from ..kube.pods import decode_rank
 from ..kube.store import PodStore
+from ..plan.refusals import classify
 from ..types import (
     Action,
     CreateChild,
@@ -185,13 +186,7 @@ class Applier:
 
 def as_refusal(error: ApiError) -> Refusal | None:
     """A no that the user must hear of; None for trouble that passes."""
-    if error.status == 403 and "exceeded quota" in error.message:
-        return Refusal(RefusalKind.QUOTA, error.message)
-    if error.status == 403 and "is being terminated" in error.message:
-        return Refusal(RefusalKind.NAME_CONFLICT, error.message)
-    if error.status in (400, 403, 422):
-        return Refusal(RefusalKind.REJECTED, error.message)
-    return None
+    return classify(error.status, error.message)
 
 
 async def _all(calls: Iterable[Coroutine[object, object, R]]) -> list[R]:

@@ -15,6 +15,7 @@ from llmtrain_api.names import PLURAL
 from ..kube.api import ApiError, ClusterApi
 from ..kube.store import PodStore
 from ..plan import plan
+from ..plan.refusals import counted
 from ..progress.latest import ReportBook
 from ..types import CreateChild, CreatePod, Observed, Plan, PlanSettings, Refusal
 from .apply import Applier
@@ -39,6 +40,7 @@ class Reconciler:
         settings: PlanSettings,
         known: KnownJobs,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        interrupted_attempt: int | None = None,
     ) -> None:
         self._api = api
         self._store = store
@@ -47,6 +49,8 @@ class Reconciler:
         self._settings = settings
         self._known = known
         self._clock = clock
+        self._since = clock()
+        self._interrupted_attempt = interrupted_attempt
         self._applier = Applier(api, store)
         self._refusals: dict[str, Refusal] = {}
 
@@ -128,9 +132,9 @@ class Reconciler:
     def _again(self, key: Key, job: Job, decision: Plan, wrote: bool, refusal: Refusal | None) -> None:
         """When to look at the job next, if nothing wakes it earlier."""
         if any(isinstance(action, CreatePod | CreateChild) for action in decision.actions):
-            told = self._refusals.get(job.metadata.uid) == refusal
+            refusal = counted(self._refusals.get(job.metadata.uid), refusal)
             self._note_refusal(job, refusal)
-            if refusal is not None and told:
+            if refusal is not None and refusal.repeated:
                 self._queue.add_failed(key)
                 return
             # a new refusal goes on record at once; asking again about the same one can wait
@@ -155,6 +159,8 @@ class Reconciler:
             refusal=self._refusals.get(uid),
             settings=self._settings,
             lost=frozenset() if attempt is None else self._store.lost(ref(job), attempt),
+            interrupted_attempt=self._interrupted_attempt,
+            watched_since=self._since,
         )
 
     def _note_refusal(self, job: Job, refusal: Refusal | None) -> None:

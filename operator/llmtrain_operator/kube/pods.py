@@ -10,6 +10,7 @@ import structlog
 
 from llmtrain_api.names import GROUP, KIND, LABEL_ATTEMPT, LABEL_JOB, LABEL_JOB_UID, LABEL_RANK
 
+from ..manifests.pod import CONTAINER
 from ..types import Pod, PodPhase, Termination
 
 PLACE = re.compile(r"-(0|[1-9][0-9]{0,8})-(0|[1-9][0-9]{0,8})")
@@ -97,7 +98,10 @@ def decode_pod(raw: bytes) -> Pod:
     pod = _decoder.decode(raw)
     owner = _controller(pod.metadata)
     attempt, rank = _place(pod.metadata, owner)
-    container = pod.status.container_statuses[0] if pod.status.container_statuses else _ContainerStatus()
+    container = _trainer(pod.status)
+    ended = _termination(container.state.terminated)
+    whole = PodPhase(pod.status.phase)
+    phase = whole if ended is None else _phase_of(ended)
     return Pod(
         namespace=pod.metadata.namespace,
         name=pod.metadata.name,
@@ -107,14 +111,17 @@ def decode_pod(raw: bytes) -> Pod:
         job_uid=owner.uid,
         attempt=attempt,
         rank=rank,
-        phase=PodPhase(pod.status.phase),
+        phase=phase,
         node=pod.spec.node_name,
         reason=pod.status.reason,
         message=pod.status.message,
         hold=_hold(pod.status, container),
         disruption=_disruption(pod.status),
         deletion_deadline=pod.metadata.deletion_timestamp,
-        termination=_termination(container.state.terminated),
+        termination=ended,
+        ready=_ready(pod.status),
+        node_silent=_node_silent(pod.status),
+        others_run=ended is not None and whole not in (PodPhase.SUCCEEDED, PodPhase.FAILED),
     )
 
 
@@ -155,6 +162,30 @@ def _place(meta: _Meta, owner: _Owner) -> tuple[int, int]:
                 f"its owner and name say {value!r}"
             )
     return int(found[1]), int(found[2])
+
+
+def _trainer(status: _Status) -> _ContainerStatus:
+    """By name: the kubelet sorts statuses by name, and a mesh or an agent may put containers beside ours."""
+    found = (container for container in status.container_statuses if container.name == CONTAINER)
+    return next(found, _ContainerStatus())
+
+
+def _phase_of(ended: Termination) -> PodPhase:
+    """What the end of the trainer makes of its pod, whatever the other containers do."""
+    return PodPhase.FAILED if ended.exit_code else PodPhase.SUCCEEDED
+
+
+def _ready(status: _Status) -> bool:
+    return all(c.status == "True" for c in status.conditions if c.type == "Ready")
+
+
+def _node_silent(status: _Status) -> bool:
+    """Whether the control plane gave up on the node: it makes pods unready and gives no reason, while a
+    kubelet that is there always gives one (ContainersNotReady, PodCompleted, ...)."""
+    if status.reason == "NodeLost":
+        return True
+    unready = (c for c in status.conditions if c.type == "Ready" and c.status != "True")
+    return any(c.reason in ("", "NodeNotReady", "NodeStatusUnknown", "NodeLost") for c in unready)
 
 
 def _termination(ended: _Terminated | None) -> Termination | None:

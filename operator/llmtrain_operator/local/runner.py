@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
@@ -21,7 +21,7 @@ from ..kube.pods import decode_rank
 from ..kube.reflector import PodReflector
 from ..kube.store import PodStore
 from ..manifests.volumes import output_location
-from ..plan.status import progress_of
+from ..plan.progress import progress_of
 from ..progress.latest import ReportBook
 from ..progress.server import ReportServer
 from ..progress.tls import ensure_authority, server_context
@@ -122,12 +122,11 @@ class Runner:
             ca_certificate=authority.certificate.decode(),
             grace_seconds=GRACE_SECONDS,
             file_outputs=True,
-            interrupted_attempt=interrupted(self._job) if self._work.goes_on else None,
         )
 
     async def _live(self, settings: PlanSettings) -> None:
         reflector = PodReflector(self._api, self._store, self._wake)
-        reconciler = self._reconciler(settings)
+        reconciler = self._reconciler(settings, interrupted(self._job) if self._work.goes_on else None)
         loops = (
             self._kubelet.run(),
             reflector.run(),
@@ -159,11 +158,20 @@ class Runner:
         pods = [pod for pod in map(decode_rank, listing.items) if pod is not None]
         self._store.replace(pods, int(listing.resource_version))
         attempt = self._job.status.attempt
-        await self._reconciler(replace(settings, interrupted_attempt=attempt)).reconcile(self._key)
+        await self._reconciler(settings, attempt).reconcile(self._key)
         self._take(await self._api.get(PLURAL, *self._key))
 
-    def _reconciler(self, settings: PlanSettings) -> Reconciler:
-        return Reconciler(self._api, self._store, self._book, self._queue, settings, self._known)
+    def _reconciler(self, settings: PlanSettings, interrupted_attempt: int | None) -> Reconciler:
+        """Args: interrupted_attempt: the attempt that was stopped on request with all that ran it."""
+        return Reconciler(
+            self._api,
+            self._store,
+            self._book,
+            self._queue,
+            settings,
+            self._known,
+            interrupted_attempt=interrupted_attempt,
+        )
 
     async def _watch(self) -> None:
         """Show what becomes of the job."""

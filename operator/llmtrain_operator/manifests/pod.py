@@ -58,6 +58,7 @@ def pod(job: Job, spec: JobSpec, attempt: int, rank: int, image: str, settings: 
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             "affinity": _one_a_node(job),
+            "tolerations": _tolerations(settings),
             "containers": [_container(spec, rank, image, settings)],
             "volumes": _volumes(job, spec, attempt),
         },
@@ -132,6 +133,19 @@ def _volumes(job: Job, spec: JobSpec, attempt: int) -> list[Manifest]:
 
 def _claim(name: str, claim: str) -> Manifest:
     return {"name": name, "persistentVolumeClaim": {"claimName": claim}}
+
+
+def _tolerations(settings: PlanSettings) -> list[Manifest]:
+    """A node that is gone is noticed soon: by default a pod would stay on it for five minutes."""
+    return [
+        {
+            "key": f"node.kubernetes.io/{taint}",
+            "operator": "Exists",
+            "effect": "NoExecute",
+            "tolerationSeconds": settings.unreachable_seconds,
+        }
+        for taint in ("not-ready", "unreachable")
+    ]
 
 
 def _one_a_node(job: Job) -> Manifest:

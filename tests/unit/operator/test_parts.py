@@ -240,7 +240,15 @@ def test_locations() -> None:
         (403, "violates PodSecurity restricted", RefusalKind.REJECTED),
         (422, "Pod is invalid", RefusalKind.REJECTED),
         (403, "namespace x because it is being terminated", RefusalKind.NAME_CONFLICT),
-        (500, "boom", None),
+        (403, "failed quota: limits: must specify limits.cpu for: trainer", RefusalKind.REJECTED),
+        (403, "maximum memory usage per Container is 2Gi, but limit is 4Gi", RefusalKind.REJECTED),
+        (403, 'User "x" cannot create resource "pods" in API group ""', RefusalKind.FORBIDDEN),
+        (403, "status unknown for quota: q", RefusalKind.FORBIDDEN),
+        (403, "error looking up service account team/default", RefusalKind.FORBIDDEN),
+        (403, "unable to validate against any security context constraint", RefusalKind.FORBIDDEN),
+        (400, 'admission webhook "x" denied the request: no', RefusalKind.FORBIDDEN),
+        (500, "failed calling webhook", RefusalKind.UNAVAILABLE),
+        (0, "connection refused", None),
         (429, "slow down", None),
     ],
 )
@@ -285,9 +293,10 @@ def test_pod_decoding_reads_the_scheduler_and_the_kubelet() -> None:
             ],
             "containerStatuses": [
                 {
+                    "name": "trainer",
                     "state": {
                         "terminated": {"exitCode": 3, "message": "x", "finishedAt": "2026-01-02T03:04:05Z"}
-                    }
+                    },
                 }
             ],
         },

@@ -14,10 +14,12 @@ from aiohttp.test_utils import TestClient, TestServer
 from harness.control import Control, eventually, labels_of, owner_of, pod_body
 
 from llmtrain_api.names import LABEL_ATTEMPT, LABEL_JOB_UID, LABEL_MANAGED_BY, LABEL_RANK, PLURAL, REPORT_PATH
+from llmtrain_operator import plan
 from llmtrain_operator.kube import pods, reflector, store
 from llmtrain_operator.kube.pods import decode_pod, decode_rank
 from llmtrain_operator.local.kubelet.tokens import PodTokens
 from llmtrain_operator.local.memory_api import MemoryApi
+from llmtrain_operator.plan import create, situation
 from llmtrain_operator.progress.auth import PodIdentity
 from llmtrain_operator.progress.server import ReportServer
 
@@ -116,10 +118,17 @@ MUTANTS: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]] = {
 }
 
 
+def takes_what_the_cache_has(patch: pytest.MonkeyPatch) -> None:
+    """The decision's own check of who is a rank is gone: only what is decoded and filed protects the job."""
+    patch.setattr(situation, "is_rank_of", lambda *_: True)
+    patch.setattr(plan, "POLICIES", tuple(p for p in plan.POLICIES if p is not create.tell_twins))
+
+
 @pytest.mark.parametrize("mutant", sorted(MUTANTS))
 async def test_each_half_of_the_rule_is_needed(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     kind, plant = MUTANTS[mutant]
     plant(monkeypatch)
+    takes_what_the_cache_has(monkeypatch)
     # which of two pods of a rank counts follows from their UIDs: here the later one
     uids = (f"uid-{n:04}" for n in itertools.count())
     async with Control(MemoryApi(new_uid=lambda: next(uids))).up() as control:
