@@ -116,6 +116,9 @@ class PlanSettings:
     Attributes:
         file_outputs: whether a ``file://`` output outlives the pod that writes it, as on a laptop.
         interrupted_attempt: the attempt that a person stopped together with everything that ran it.
+        network_policy: whether each job gets one: only its own pods reach its ranks.
+        metrics_namespace: labels of the namespaces that may scrape the ranks; none = nobody may.
+        scratch_size: most that a rank may write to its node's disk; empty = no limit.
     """
 
     trainer_image: str
@@ -126,6 +129,9 @@ class PlanSettings:
     evidence_seconds: float = 5.0
     file_outputs: bool = False
     interrupted_attempt: int | None = None
+    network_policy: bool = False
+    metrics_namespace: tuple[tuple[str, str], ...] = ()
+    scratch_size: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def pod(job: Job, spec: JobSpec, attempt: int, rank: int, image: str, settings: 
             },
             "affinity": _one_a_node(job),
             "containers": [_container(spec, rank, image, settings)],
-            "volumes": _volumes(job, spec, attempt),
+            "volumes": _volumes(job, spec, attempt, settings.scratch_size),
         },
     }
 
@@ -67,6 +67,8 @@ def pod(job: Job, spec: JobSpec, attempt: int, rank: int, image: str, settings: 
 def _container(spec: JobSpec, rank: int, image: str, settings: PlanSettings) -> Manifest:
     memory = str(spec.resources.memory)
     gpus = {"nvidia.com/gpu": str(spec.gpus_per_node)} if spec.gpus_per_node else {}
+    # one job that fills a node's disk would have others evicted
+    disk = {"ephemeral-storage": settings.scratch_size} if settings.scratch_size else {}
     secret = {"envFrom": [{"secretRef": {"name": spec.output.secret}}]} if spec.output.secret else {}
     return {
         "name": CONTAINER,
@@ -84,8 +86,8 @@ def _container(spec: JobSpec, rank: int, image: str, settings: PlanSettings) -> 
         **secret,
         "ports": [{"name": "metrics", "containerPort": METRICS_PORT}],
         "resources": {
-            "requests": {"cpu": str(spec.resources.cpu), "memory": memory, **gpus},
-            "limits": {"memory": memory, **gpus},
+            "requests": {"cpu": str(spec.resources.cpu), "memory": memory, **disk, **gpus},
+            "limits": {"memory": memory, **disk, **gpus},
         },
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -113,12 +115,12 @@ def _mounts(spec: JobSpec) -> list[Manifest]:
     return mounts
 
 
-def _volumes(job: Job, spec: JobSpec, attempt: int) -> list[Manifest]:
+def _volumes(job: Job, spec: JobSpec, attempt: int, disk: str) -> list[Manifest]:
     token = {"audience": TOKEN_AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": "token"}
     volumes: list[Manifest] = [
         {"name": "config", "configMap": {"name": names.config_name(job.metadata.name, attempt)}},
         {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}},
-        {"name": "scratch", "emptyDir": {}},
+        {"name": "scratch", "emptyDir": {"sizeLimit": disk} if disk else {}},
     ]
     output = output_location(spec.output.uri)
     if output.claim:
@@ -126,7 +128,9 @@ def _volumes(job: Job, spec: JobSpec, attempt: int) -> list[Manifest]:
     volumes += [_claim(text.volume, text.claim) for text in text_claims(spec.dataset)]
     if spec.gpus_per_node:
         # NCCL's shared-memory transport needs more than the runtime's 64 MB
-        volumes.append({"name": "shm", "emptyDir": {"medium": "Memory"}})
+        # what lies in it counts as the container's memory, so more than that could never be used
+        memory = str(spec.resources.memory)
+        volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": memory}})
     return volumes
 
 

@@ -7,9 +7,11 @@ from datetime import timedelta
 from llmtrain_api import Failure, FailureClass, JobSpec, changed
 
 from ..manifests.config import config_map
+from ..manifests.names import config_name
+from ..manifests.network_policy import network_policy
 from ..manifests.pod import pod
 from ..manifests.service import service
-from ..types import Action, CreateChild, CreatePod, DeletePod, Plan, Pod, RefusalKind
+from ..types import Action, CreateChild, CreatePod, DeleteChild, DeletePod, Plan, Pod, RefusalKind
 from .finish import fail
 from .situation import Situation
 from .status import derive
@@ -82,7 +84,14 @@ def _creations(s: Situation, spec: JobSpec, missing: list[int]) -> list[Action]:
     pods: list[Action] = [CreatePod(pod(s.job, spec, attempt, rank, image, settings)) for rank in missing]
     if s.current:
         return pods
+    over: list[Action] = []
+    if attempt > 0:
+        # its pods are gone; a quota may count ConfigMaps
+        over.append(DeleteChild("configmaps", config_name(s.job.metadata.name, attempt - 1)))
+    if settings.network_policy:
+        over.append(CreateChild("networkpolicies", network_policy(s.job, spec, settings)))
     return [
+        *over,
         CreateChild("services", service(s.job)),
         CreateChild("configmaps", config_map(s.job, spec, attempt, settings)),
         *pods,
