@@ -81,6 +81,7 @@ async def operate(settings: Settings) -> None:
                 network_policy=settings.network_policy,
                 metrics_namespace=settings.metrics_namespace,
                 scratch_size=settings.scratch_size,
+                scratch_request=settings.scratch_request,
             )
             reconciler = Reconciler(api, store, book, queue, plan_settings, known)
             log.info("started", image=settings.trainer_image, namespace=settings.watch_namespace or "all")

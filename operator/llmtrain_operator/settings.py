@@ -39,6 +39,11 @@ class Settings(BaseModel):
         pattern=r"^([0-9]+(Ki|Mi|Gi|Ti|k|M|G|T)?)?$",
         description="most that a worker may write to its node's disk, such as 50Gi; empty = no limit",
     )
+    scratch_request: str = Field(
+        default="",
+        pattern=r"^([0-9]+(Ki|Mi|Gi|Ti|k|M|G|T)?)?$",
+        description="how much of its node's disk the scheduler sets aside for a worker; empty = none",
+    )
     workers: int = Field(default=8, ge=1, le=256, description="jobs looked at at the same time")
 
     @field_validator("metrics_namespace", mode="before")

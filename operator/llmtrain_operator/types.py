@@ -119,6 +119,7 @@ class PlanSettings:
         network_policy: whether each job gets one: only its own pods reach its ranks.
         metrics_namespace: labels of the namespaces that may scrape the ranks; none = nobody may.
         scratch_size: most that a rank may write to its node's disk; empty = no limit.
+        scratch_request: how much of it the scheduler sets aside; empty = none, and only scratch is limited.
     """
 
     trainer_image: str
@@ -132,6 +133,7 @@ class PlanSettings:
     network_policy: bool = False
     metrics_namespace: tuple[tuple[str, str], ...] = ()
     scratch_size: str = ""
+    scratch_request: str = ""
 
 
 @dataclass(frozen=True, slots=True)

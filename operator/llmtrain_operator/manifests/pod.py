@@ -67,8 +67,7 @@ def pod(job: Job, spec: JobSpec, attempt: int, rank: int, image: str, settings: 
 def _container(spec: JobSpec, rank: int, image: str, settings: PlanSettings) -> Manifest:
     memory = str(spec.resources.memory)
     gpus = {"nvidia.com/gpu": str(spec.gpus_per_node)} if spec.gpus_per_node else {}
-    # one job that fills a node's disk would have others evicted
-    disk = {"ephemeral-storage": settings.scratch_size} if settings.scratch_size else {}
+    asked, most = _disk(settings)
     secret = {"envFrom": [{"secretRef": {"name": spec.output.secret}}]} if spec.output.secret else {}
     return {
         "name": CONTAINER,
@@ -86,8 +85,8 @@ def _container(spec: JobSpec, rank: int, image: str, settings: PlanSettings) -> 
         **secret,
         "ports": [{"name": "metrics", "containerPort": METRICS_PORT}],
         "resources": {
-            "requests": {"cpu": str(spec.resources.cpu), "memory": memory, **disk, **gpus},
-            "limits": {"memory": memory, **disk, **gpus},
+            "requests": {"cpu": str(spec.resources.cpu), "memory": memory, **asked, **gpus},
+            "limits": {"memory": memory, **most, **gpus},
         },
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -97,6 +96,16 @@ def _container(spec: JobSpec, rank: int, image: str, settings: PlanSettings) -> 
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": _mounts(spec),
     }
+
+
+def _disk(settings: PlanSettings) -> tuple[dict[str, str], dict[str, str]]:
+    """Request and limit of the node's disk: a job that fills it would have others evicted."""
+    if not settings.scratch_request:
+        # a limit alone would be a request of the same size
+        return {}, {}
+    size = settings.scratch_size
+    limit = {"ephemeral-storage": size} if size else {}
+    return {"ephemeral-storage": settings.scratch_request}, limit
 
 
 def _mounts(spec: JobSpec) -> list[Manifest]:
