@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 
-import kopf
 import structlog
 
 from llmtrain_api.names import API_VERSION, CRD_NAME, PLURAL
@@ -80,16 +80,18 @@ async def operate(settings: Settings) -> None:
                 grace_seconds=settings.grace_seconds,
                 unreachable_seconds=settings.unreachable_seconds,
                 lost_node_seconds=settings.lost_node_seconds,
+                network_policy=settings.network_policy,
+                metrics_namespace=settings.metrics_namespace,
+                scratch_size=settings.scratch_size,
+                scratch_request=settings.scratch_request,
             )
             reconciler = Reconciler(api, store, book, queue, plan_settings, known)
             log.info("started", image=settings.trainer_image, namespace=settings.watch_namespace or "all")
             async with background(
-                reflector.run(), reconciler.run(reflector.synced, settings.workers)
-            ) as failed:
-                await kopf.operator(
-                    registry=handlers.registry(api, queue),
-                    settings=handlers.settings(),
-                    clusterwide=not settings.watch_namespace,
-                    namespaces=[settings.watch_namespace] if settings.watch_namespace else [],
-                    stop_flag=failed,
-                )
+                reflector.run(),
+                reconciler.run(reflector.synced, settings.workers),
+                handlers.watch_jobs(handlers.kopf_runner(api, settings.watch_namespace), queue.add),
+            ) as over:
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    asyncio.get_running_loop().add_signal_handler(number, over.set)
+                await over.wait()

@@ -133,6 +133,11 @@ class PlanSettings:
         file_outputs: whether a ``file://`` output outlives the pod that writes it, as on a laptop.
         unreachable_seconds: how long a pod stays on a node that does not answer before it is evicted.
         lost_node_seconds: how long after its grace time a pod may still be there; then it goes by force.
+        interrupted_attempt: the attempt that a person stopped together with everything that ran it.
+        network_policy: whether each job gets one: only its own pods reach its ranks.
+        metrics_namespace: labels of the namespaces that may scrape the ranks; none = nobody may.
+        scratch_size: most that a rank may write to its node's disk; empty = no limit.
+        scratch_request: how much of it the scheduler sets aside; empty = none, and only scratch is limited.
     """
 
     trainer_image: str
@@ -144,6 +149,11 @@ class PlanSettings:
     file_outputs: bool = False
     unreachable_seconds: int = 30
     lost_node_seconds: int = 60
+    interrupted_attempt: int | None = None
+    network_policy: bool = False
+    metrics_namespace: tuple[tuple[str, str], ...] = ()
+    scratch_size: str = ""
+    scratch_request: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ class PodStore:
         self._by_job: dict[JobRef, set[str]] = {}
         self._gone: OrderedDict[str, None] = OrderedDict()
         self._lost: OrderedDict[JobRef, set[tuple[int, int]]] = OrderedDict()
+        self._forgotten: set[JobRef] = set()
 
     def __len__(self) -> int:
         return len(self._pods)
@@ -48,8 +49,10 @@ class PodStore:
         return frozenset(rank for of, rank in self._lost.get(job, ()) if of == attempt)
 
     def forget(self, job: JobRef) -> None:
-        """The job is gone: what was lost of it matters no more."""
+        """The job is gone: what was lost of it, or will be, matters no more."""
         self._lost.pop(job, None)
+        if job in self._by_job:
+            self._forgotten.add(job)
 
     def upsert(self, pod: Pod) -> bool:
         """Take what a watch, a list or a create said. Returns whether anything changed."""
@@ -79,12 +82,17 @@ class PodStore:
         if known is not None:
             self._unfile(known)
         pod = known or last
-        if pod is not None:
-            self._lost.setdefault(pod.owner, set()).add((pod.attempt, pod.rank))
-            self._lost.move_to_end(pod.owner)
-            while len(self._lost) > MAX_LOST_JOBS:
-                self._lost.popitem(last=False)
+        if pod is not None and pod.owner not in self._forgotten:
+            self._note_lost(pod)
+        elif pod is not None and pod.owner not in self._by_job:
+            self._forgotten.discard(pod.owner)
         return pod
+
+    def _note_lost(self, pod: Pod) -> None:
+        self._lost.setdefault(pod.owner, set()).add((pod.attempt, pod.rank))
+        self._lost.move_to_end(pod.owner)
+        while len(self._lost) > MAX_LOST_JOBS:
+            self._lost.popitem(last=False)
 
     def _unfile(self, pod: Pod) -> None:
         uids = self._by_job[pod.owner]

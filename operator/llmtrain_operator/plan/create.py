@@ -5,9 +5,11 @@ from __future__ import annotations
 from llmtrain_api import Charge, JobSpec, JobStatus, Phase, changed
 
 from ..manifests.config import config_map
+from ..manifests.names import config_name
+from ..manifests.network_policy import network_policy
 from ..manifests.pod import pod
 from ..manifests.service import service
-from ..types import Action, CreateChild, CreatePod, Plan, RefusalKind
+from ..types import Action, CreateChild, CreatePod, DeleteChild, Plan, RefusalKind
 from .attempts import close_attempt, next_attempt
 from .clock import seconds_left
 from .finish import fail
@@ -100,7 +102,14 @@ def _creations(s: Situation, spec: JobSpec, missing: list[int]) -> list[Action]:
     pods: list[Action] = [CreatePod(pod(s.job, spec, attempt, rank, image, settings)) for rank in missing]
     if s.current:
         return pods
+    over: list[Action] = []
+    if attempt > 0:
+        # its pods are gone; a quota may count ConfigMaps
+        over.append(DeleteChild("configmaps", config_name(s.job.metadata.name, attempt - 1)))
+    if settings.network_policy:
+        over.append(CreateChild("networkpolicies", network_policy(s.job, spec, settings)))
     return [
+        *over,
         CreateChild("services", service(s.job)),
         CreateChild("configmaps", config_map(s.job, spec, attempt, settings)),
         *pods,
