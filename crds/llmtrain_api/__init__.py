@@ -22,6 +22,7 @@ from .schema.optimization import EarlyStoppingSpec, OnSpike, Schedule
 from .schema.spec import CheckpointSpec, IfExists, JobSpec, ParallelismSpec, ResumeFrom
 from .schema.status import (
     Attempt,
+    Charge,
     Checkpoint,
     Condition,
     Failure,
@@ -42,6 +43,7 @@ __all__ = [
     "ApiModel",
     "Attempt",
     "BuiltinModel",
+    "Charge",
     "Checkpoint",
     "CheckpointSpec",
     "Condition",

@@ -33,7 +33,6 @@ class Metadata(ApiModel):
     generation: int = 0
     creation_timestamp: Time | None = None
     deletion_timestamp: Time | None = None
-    labels: dict[str, str] = Field(default_factory=dict)
 
 
 class InvalidJob(ValueError):

@@ -43,12 +43,26 @@ class FailureClass(StrEnum):
     UNKNOWN = "Unknown"
 
 
+class Charge(StrEnum):
+    """Whose restart budget pays for the end of an attempt."""
+
+    APPLICATION = "Application"
+    INFRASTRUCTURE = "Infrastructure"
+    NOBODY = "Nobody"
+
+
 class Restarts(ApiModel):
-    """How often the gang was started again."""
+    """How often the gang was started again after a failure."""
 
     total: int = Field(default=0, ge=0)
-    application: int = Field(default=0, ge=0)
-    infrastructure: int = Field(default=0, ge=0)
+    application: int = Field(default=0, ge=0, description="Limited by recovery.maxRestarts, see below.")
+    infrastructure: int = Field(default=0, ge=0, description="Limited by recovery.maxInfrastructureRestarts.")
+    since_checkpoint: int = Field(
+        default=0,
+        ge=0,
+        description="Application failures since the newest checkpoint was first there: what "
+        "recovery.maxRestarts limits.",
+    )
 
 
 class Workers(ApiModel):
@@ -100,6 +114,7 @@ class Waiting(ApiModel):
 
     reason: Text
     message: LongText
+    since: Time | None = Field(default=None, description="When it began to wait for this reason.")
 
 
 class Failure(ApiModel):
@@ -125,6 +140,9 @@ class Attempt(ApiModel):
         default=None, description="When all its pods existed: later, missing = lost."
     )
     running_at: Time | None = None
+    failed_at: Time | None = Field(
+        default=None, description="When the operator saw the first sign of its failure."
+    )
     ended_at: Time | None = None
     resumed_step: int | None = Field(
         default=None, ge=0, description="Step of the checkpoint it started from."
@@ -137,6 +155,8 @@ class Attempt(ApiModel):
         default=None, ge=0, description="Newest step committed when it ended."
     )
     failure_class: FailureClass | None = None
+    charge: Charge | None = Field(default=None, description="Whose restart budget its end was taken from.")
+    node: Text | None = Field(default=None, description="Node of the root cause.")
     message: Text | None = None
 
 

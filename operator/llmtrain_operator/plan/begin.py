@@ -5,7 +5,6 @@ from __future__ import annotations
 from math import ceil
 
 from llmtrain_api import (
-    Attempt,
     JobSpec,
     JobStatus,
     Phase,
@@ -18,6 +17,7 @@ from llmtrain_api import (
 )
 
 from ..types import Plan
+from .attempts import first_attempt
 from .conditions import with_condition
 from .situation import Situation
 
@@ -47,7 +47,7 @@ def begin(s: Situation) -> Plan | None:
         attempt=0,
         restarts=Restarts(),
         workers=Workers(desired=s.spec.nodes, ready=0, summary=f"0/{s.spec.nodes}"),
-        attempts=[Attempt(number=0, started_at=s.now)],
+        attempts=first_attempt(s.now),
         resolved=resolve(s.spec, s.seen.settings.trainer_image),
         conditions=s.status.conditions,
         observed_generation=s.job.metadata.generation,

@@ -11,7 +11,7 @@ from harness.jobs import T0, job, seen
 
 from llmtrain_api import Attempt, Job, JobFile, JobSpec, JobStatus, Layout, ModelShape, changed, layout_of
 from llmtrain_operator.plan import plan
-from llmtrain_operator.types import Create
+from llmtrain_operator.types import CreateChild
 
 
 def another(shape: ModelShape, spec: JobSpec) -> Layout:
@@ -28,7 +28,7 @@ def upgraded(monkeypatch: pytest.MonkeyPatch) -> None:
 def told(status: JobStatus, **spec: Any) -> JobFile:
     """The job file of the attempt on record."""
     decision = plan(seen(job(status, **spec)), T0)
-    [found] = [a for a in decision.actions if isinstance(a, Create) and a.resource == "configmaps"]
+    [found] = [a for a in decision.actions if isinstance(a, CreateChild) and a.resource == "configmaps"]
     return JobFile.model_validate(json.loads(found.manifest["data"]["job.json"]), extra="forbid")
 
 
