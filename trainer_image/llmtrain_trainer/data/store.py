@@ -19,12 +19,19 @@ from llmtrain_api import JobFile
 
 from ..errors import ConfigError
 from ..files import differing, digest_of, read_json, write_json
+from . import cleaning
 
 MARKER = "data.json"
 TRAIN = "train.bin"
 HELD_OUT = "heldout.npy"
 TOKENIZER = "tokenizer"
 INITIAL = "step-0"
+
+
+RULES = 2
+"""Raised whenever the same fields of a job and the same text would give other data: 2 reads all text forms,
+splits long texts, and takes special tokens that a document spells for text."""
+_RULES_KEY = "rules"
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,8 @@ def read_marker(folder: Path) -> Marker | None:
 
 
 def key_of(job: JobFile) -> dict[str, Any]:
-    """The fields of a job that decide what the data folder holds, by their path in the spec."""
+    """All that decides what the data folder holds besides the text: fields of the job by their path in the
+    spec, the rules of reading, and the cleaning steps with their settings."""
     spec = job.spec.to_json()
     mixture = spec["dataset"].pop("mixture", [])
     key = {f"dataset.{name}": value for name, value in spec["dataset"].items()}
@@ -89,12 +97,17 @@ def key_of(job: JobFile) -> dict[str, Any]:
         "training.sequenceLength": spec["training"]["sequenceLength"],
         "training.seed": spec["training"]["seed"],
         "evaluation.maxSequences": spec["evaluation"]["maxSequences"],
+        _RULES_KEY: RULES,
     }
+    if steps := cleaning.key_of(job.spec):
+        key["cleaning"] = steps
     return key
 
 
 def reusable(folder: Path, job: JobFile, *, has_checkpoints: bool) -> tuple[Marker | None, str]:
     """The data of an earlier attempt where it is whole and what this job asks for, else why not.
+
+    Data that older rules made stay in use where checkpoints depend on them.
 
     Raises:
         ConfigError: it was made from something else, and there are checkpoints that depend on it.
@@ -108,6 +121,8 @@ def reusable(folder: Path, job: JobFile, *, has_checkpoints: bool) -> tuple[Mark
         for name in sorted({*marker.key, *wanted})
         if marker.key.get(name) != wanted.get(name)
     ]
+    if has_checkpoints and marker.key.get(_RULES_KEY, 1) < RULES:
+        different = [reason for reason in different if not reason.startswith(f"{_RULES_KEY} ")]
     if different and has_checkpoints:
         raise ConfigError(
             f"the checkpoints in the output folder belong to other data or another model: "
