@@ -52,7 +52,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         distributed, "all_reduce_sum", lambda ranks, *counts: [n * ranks.world for n in counts]
     )
-    monkeypatch.setattr(distributed, "texts", lambda _ranks, own: [own])
+    monkeypatch.setattr(distributed, "all_gather_text", lambda _ranks, own: [own])
 
 
 def start(root: Path, attempt: int = 0) -> Fence:

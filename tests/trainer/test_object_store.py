@@ -122,7 +122,7 @@ def shelves(
     """Nodes of one attempt by their folder's name, each as its first rank sees the store."""
     for name, value in store.server.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(distributed, "texts", lambda _ranks, own: [own])
+    monkeypatch.setattr(distributed, "all_gather_text", lambda _ranks, own: [own])
     asked, url = job(tmp_path / "unused"), f"s3://{Server.bucket}/{tmp_path.name}"
 
     def store(node: str) -> ObjectCheckpointStore:

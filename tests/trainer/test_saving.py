@@ -52,7 +52,7 @@ class Told:
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed, "all_reduce_sum", lambda _ranks, *counts: list(counts))
-    monkeypatch.setattr(distributed, "texts", lambda _ranks, own: [own])
+    monkeypatch.setattr(distributed, "all_gather_text", lambda _ranks, own: [own])
 
 
 @pytest.fixture(params=[False, True], ids=["in the loop", "beside it"])
