@@ -106,12 +106,23 @@ def test_the_report_tells_what_was_not_read(
     assert 190_000 < read["bytesRead"] < 220_000
     assert read["skipped"] == {"link that leads outside of the folder": 1, "markdown beside data files": 1}
     assert (read["files"], read["filesCut"], read["replacedCharacters"]) == (1, 1, 2)
+    summary = marker.summary
+    assert summary is not None
+    assert summary.to_json() == {
+        "documents": sum(marker.report["documents"].values()),
+        "tokens": marker.sequences * 32,
+        "bytesRead": read["bytesRead"],
+        "bytesNotRead": read["bytesNotRead"],
+        "replacedCharacters": 2,
+        "skippedFiles": 2,
+    }
     told = capsys.readouterr().out
-    assert (
-        f"{100 * read['bytesNotRead'] / size:.0f} % of the text is not read: raise dataset.maxBytes" in told
-    )
-    assert "environ.txt" in told
-    assert "a.jsonl line 42, byte" in told
+    cut, replaced, skipped = marker.report["warnings"]
+    assert all(sentence in told for sentence in marker.report["warnings"])
+    assert f": {100 * read['bytesNotRead'] / size:.0f} % of the text is not read" in cut
+    assert cut.endswith("raise dataset.maxBytes")
+    assert "2 characters are no text and were replaced, the first in a.jsonl line 42, byte" in replaced
+    assert "(such as environ.txt)" in skipped
 
 
 def _upper(texts: Iterator[str], _: cleaning.Settings) -> Iterator[str]:

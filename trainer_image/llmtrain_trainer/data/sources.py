@@ -82,6 +82,7 @@ def documents(
     counts = ReadCounts() if counts is None else counts
     found = surveyed(source)
     counts.skipped.update(found.skipped)
+    counts.examples = found.told()
     library = source.name == PYTHON_STDLIB
     reader = Reader(found.files, source.limit, counts, library=library, progress=progress)
     try:

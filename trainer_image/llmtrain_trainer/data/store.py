@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llmtrain_api import JobFile
+from llmtrain_api import DataSummary, JobFile
 
 from ..errors import ConfigError
 from ..files import differing, digest_of, read_json, write_json
@@ -64,6 +64,21 @@ class Marker:
     def rows(self) -> list[int]:
         """Training sequences of each source."""
         return self.sources or [self.sequences]
+
+    @property
+    def summary(self) -> DataSummary | None:
+        """What the job's status tells of the data; None for noise, and for a folder of an older version."""
+        read = self.report.get("read")
+        if read is None:
+            return None
+        return DataSummary(
+            documents=sum(self.report["documents"].values()),
+            tokens=self.report["tokens"]["train"],
+            bytes_read=read["bytesRead"],
+            bytes_not_read=read["bytesNotRead"],
+            replaced_characters=read["replacedCharacters"],
+            skipped_files=sum(read.get("skipped", {}).values()),
+        )
 
     @property
     def digest(self) -> str:

@@ -21,6 +21,7 @@ class ReadCounts:
         skipped: files and folders that are not read, by the reason.
         cleaned: documents that each cleaning step dropped.
         first_replaced: where the first replaced character stands.
+        examples: what is skipped, in words.
     """
 
     files: int = 0
@@ -32,6 +33,7 @@ class ReadCounts:
     skipped: Counter[str] = field(default_factory=Counter)
     cleaned: Counter[str] = field(default_factory=Counter)
     first_replaced: str = ""
+    examples: str = ""
 
     @property
     def bytes_read(self) -> int:

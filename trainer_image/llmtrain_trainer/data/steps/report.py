@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from typing import Any
 
+from ... import log
 from ...files import inventory
 from ..preparation import Preparation
 from ..reading.counts import ReadCounts
@@ -13,6 +14,9 @@ from ..store import Marker, key_of
 
 def write_marker(made: Preparation) -> None:
     """Leave the marker, the last file of the folder."""
+    warnings = warnings_of(made)
+    for sentence in warnings:
+        log.get().warning(sentence)
     made.marker = Marker(
         key=key_of(made.job),
         dtype=str(made.train.dtype),
@@ -27,10 +31,33 @@ def write_marker(made: Preparation) -> None:
             "unigramEntropy": made.entropy,
             "parameters": made.parameters,
             "python": platform.python_version(),
+            **({"warnings": warnings} if warnings else {}),
         },
         sources=[source.rows for source in made.train.sources],
     )
     made.marker.write(made.folder)
+
+
+def warnings_of(made: Preparation) -> list[str]:
+    """What of the text did not become documents as it is, and what to do about it: a sentence each."""
+    told = []
+    for source, counts in zip(made.sources, made.counts, strict=True):
+        where = f"{source.field} {source.name}"
+        if counts.files_cut:
+            percent = 100 * counts.bytes_not_read / max(1, counts.bytes_total)
+            told.append(
+                f"{where}: {percent:.0f} % of the text is not read ({counts.bytes_not_read:,} of "
+                f"{counts.bytes_total:,} bytes, in {counts.files_cut} files); to read more raise "
+                f"{source.limit_field}"
+            )
+        if counts.replaced:
+            told.append(
+                f"{where}: {counts.replaced} characters are no text and were replaced, the first in "
+                f"{counts.first_replaced}"
+            )
+        if counts.skipped:
+            told.append(f"{where}: not read: {counts.examples}")
+    return told
 
 
 def counted(made: Preparation) -> dict[str, Any]:

@@ -9,13 +9,11 @@ import numpy as np
 
 from llmtrain_api import JobFile
 
-from ... import log
 from ...errors import ConfigError
 from ..documents import documents_of
 from ..preparation import Preparation, ProgressLog
 from ..reading.counts import ReadCounts
 from ..rows import Ids, SequenceWriter
-from ..sources import Text
 from ..store import TRAIN
 from ..tokenizer import encoded
 
@@ -50,8 +48,6 @@ def write_rows(made: Preparation) -> None:
         raise ConfigError(
             f"token id {made.train.highest} does not fit model.vocabSize {spec.model.vocab_size}"
         )
-    for source, counts in zip(made.sources, made.counts, strict=True):
-        _tell(source, counts)
     _require_enough(made)
 
 
@@ -62,25 +58,6 @@ def _splits(made: Preparation) -> Iterator[Split]:
     for source, counts in zip(made.sources, made.counts, strict=True):
         found = documents_of(made.job, source, counts, progress)
         yield encoded(((document.held_out, document.text) for document in found), made.tokenizer)
-
-
-def _tell(source: Text, counts: ReadCounts) -> None:
-    """What of the text did not become documents as it is, and what to do about it."""
-    logger = log.get().bind(dataset=source.name)
-    if counts.files_cut:
-        percent = 100 * counts.bytes_not_read / max(1, counts.bytes_total)
-        logger.warning(
-            f"{percent:.0f} % of the text is not read: raise {source.limit_field}",
-            bytes_not_read=counts.bytes_not_read,
-            bytes_total=counts.bytes_total,
-            files=counts.files_cut,
-        )
-    if counts.replaced:
-        logger.warning(
-            "characters that are no text were replaced", count=counts.replaced, first=counts.first_replaced
-        )
-    for name, dropped in counts.cleaned.items():
-        logger.info("cleaned", step=name, dropped_documents=dropped)
 
 
 def _require_enough(made: Preparation) -> None:

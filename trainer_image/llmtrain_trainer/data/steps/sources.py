@@ -26,8 +26,6 @@ def find_sources(made: Preparation) -> None:
         size = sum(file.size for file in found.files)
         made.bytes_total += size
         log.get().info("found text", dataset=source.name, files=len(found.files), bytes=size)
-        if found.skipped:
-            log.get().warning("not read", dataset=source.name, what=found.told())
 
 
 def require_apart(job: JobFile, source: Text) -> None:
