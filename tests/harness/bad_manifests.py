@@ -195,7 +195,19 @@ BAD: dict[str, Bad] = {
         manifest(output={"uri": "pvc://checkpoints/x", "secret": "store"}), "spec.output.secret", "remove"
     ),
     "memory that is no quantity": Bad(
-        manifest(resources={"memory": "lots"}), "spec.resources.memory", "such as 512Mi"
+        manifest(resources={"memory": "lots"}), "spec.resources.memory", "such as 512Mi", "should match"
+    ),
+    "memory in another unit": Bad(
+        manifest(resources={"memory": "4GB"}), "spec.resources.memory", "such as 512Mi", "should match"
+    ),
+    "no CPU": Bad(
+        manifest(resources={"cpu": 0}), "spec.resources.cpu", "such as 2, 0.5", "greater than or equal to"
+    ),
+    "a CPU below 0": Bad(
+        manifest(resources={"cpu": -0.5}), "spec.resources.cpu", "such as 2, 0.5", "greater than or equal to"
+    ),
+    "a CPU that is true": Bad(
+        manifest(resources={"cpu": True}), "spec.resources.cpu", "such as 2, 0.5", "must not validate"
     ),
     "name too long": Bad(manifest("a" * 53), "metadata.name", "at most 52", "at most 52"),
 }

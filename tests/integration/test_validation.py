@@ -54,8 +54,12 @@ VARIANTS = [
     {"nodes": n, "training": {"globalBatchSize": b, "microBatchSize": 1}} for n in (1, 7) for b in (1, 6, 7)
 ] + [
     {"resources": {"cpu": cpu, "memory": memory}}
-    for cpu in (1, 0, "500m", "1.5", "-1", "")
+    for cpu in (1, 0, 0.5, "500m", "1.5", ".5", "5.", "+1", "1n", "-1", "", "0.0", True, [], {}, [1], 1e300)
     for memory in ("4Gi", 4 << 30, "4 Gi")
+]
+VARIANTS += [
+    {"resources": {"memory": memory}}
+    for memory in ("0.5Ti", 8e9, "1e9", "1E9", "1P", "1Pi", "1e99", "4GB", "ki", "1K", {"a": 1}, -4.5)
 ]
 
 

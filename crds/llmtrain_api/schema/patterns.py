@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
-
-from pydantic import Field
 
 from .base import ApiModel, Rule
-
-Quantity = Annotated[str, Field(max_length=20)] | int
-"""A Kubernetes quantity, such as ``500m`` or ``4Gi``."""
-QUANTITY = r"[1-9][0-9]*(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?"
 
 PVC_URI = r"pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[A-Za-z0-9_][A-Za-z0-9._-]*)*/?"
 """``pvc://CLAIM/FOLDER``: no empty, hidden or ``..`` path component."""
@@ -21,9 +14,7 @@ S3_URI = r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_][A-Za-z0-9._-]*)+/
 """``s3://BUCKET/FOLDER``: a folder is a must, as a whole bucket is seldom one job's."""
 
 
-def matches(
-    field: str, path: str, pattern: str, fix: str, *, or_int: bool = False, optional: bool = False
-) -> Rule:
+def matches(field: str, path: str, pattern: str, fix: str, *, optional: bool = False) -> Rule:
     """A rule that a string has a form, with a message that says the form in words instead of a pattern.
 
     Args:
@@ -31,13 +22,10 @@ def matches(
         path: its path in the object, such as ``.uri``.
         pattern: what the whole string must match (RE2, so no look-around).
         fix: what would be right.
-        or_int: the field may also be a positive whole number.
         optional: the field may also be unset.
     """
     compiled = re.compile(pattern)
     cel = f"self{path}.matches(r'^({pattern})$')"
-    if or_int:
-        cel = f"type(self{path}) == int ? self{path} > 0 : {cel}"
     if optional:
         cel = f"!has(self{path}) || {cel}"
 

@@ -18,7 +18,8 @@ from ..rules.rules import RULES
 from .base import ApiModel, Rule, RuledModel
 from .dataset import DatasetSpec
 from .model import ModelSpec
-from .patterns import FILE_URI, PVC_URI, QUANTITY, S3_URI, Quantity, matches
+from .patterns import FILE_URI, PVC_URI, S3_URI, matches
+from .quantity import CpuQuantity, MemoryQuantity
 from .training import Precision, TrainingSpec
 
 
@@ -131,21 +132,16 @@ class OutputSpec(RuledModel):
         return self.uri.startswith("s3://")
 
 
-class ResourcesSpec(RuledModel):
+class ResourcesSpec(ApiModel):
     """What each node of the gang gets."""
 
-    cpu: Quantity = Field(default="1", description="CPU request of each node.")
-    memory: Quantity = Field(default="4Gi", description="Memory request and limit of each node.")
-    gpu_memory: Quantity = Field(
-        default="80Gi", description="Memory of one GPU; decides the ZeRO stage when zeroStage is unset."
+    cpu: CpuQuantity = Field(default="1", description="CPU request of each node, such as 2, 0.5 or 500m.")
+    memory: MemoryQuantity = Field(
+        default="4Gi", description="Memory request and limit of each node, such as 512Mi or 4Gi."
     )
-
-    rules: ClassVar[tuple[Rule, ...]] = (
-        matches("cpu", ".cpu", QUANTITY, "use a Kubernetes quantity, such as 500m or 2", or_int=True),
-        matches(
-            "memory", ".memory", QUANTITY, "use a Kubernetes quantity, such as 512Mi or 4Gi", or_int=True
-        ),
-        matches("gpu_memory", ".gpuMemory", QUANTITY, "use a Kubernetes quantity, such as 80Gi", or_int=True),
+    gpu_memory: MemoryQuantity = Field(
+        default="80Gi",
+        description="Memory of one GPU, such as 80Gi; decides the ZeRO stage when zeroStage is unset.",
     )
 
 
