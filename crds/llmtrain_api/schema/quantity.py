@@ -43,7 +43,7 @@ def quantity(value: str | float) -> Decimal:
 
 
 def canonical(value: str) -> str:
-    """The same quantity as Kubernetes itself writes it: no fraction, no exponent, at the finest thousandths."""
+    """The same quantity as Kubernetes itself writes it: without a fraction, rounded up to thousandths."""
     size = quantity(value)
     if size < LARGEST and re.fullmatch(r"[1-9][0-9]*(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?", value):
         return value

@@ -64,12 +64,6 @@ def test_operator_ignores_a_field_that_it_does_not_know() -> None:
         parse_spec(spec, strict=True)
 
 
-def test_scientific_notation_is_a_number_for_kubectl_and_for_pyyaml() -> None:
-    written = yaml.safe_load("training: {maxSteps: 5, learningRate: 1e-5}")
-    assert isinstance(written["training"]["learningRate"], str)
-    assert parse_spec(manifest(**written)["spec"], strict=True).training.learning_rate == 1e-5
-
-
 def test_models_survive_a_round_trip() -> None:
     spec = parse_spec(manifest()["spec"], strict=True)
     assert JobSpec.model_validate(spec.to_json(), extra="forbid") == spec

@@ -56,7 +56,7 @@ BAD: list[Any] = [
         "²",
         "1\n",
     ),
-    *(0, -1, 0.0, True, False, None, [], {}, [1], {"a": 1}, float("nan"), float("inf"), 1e-300, 1e300),
+    *(0, -1, 0.0, True, False, [], {}, [1], {"a": 1}, float("nan"), float("inf"), 1e-300, 1e300),
 ]
 
 
