@@ -8,6 +8,7 @@ import pytest
 import yaml
 from harness.bad_manifests import BAD
 from harness.cluster import Cluster, Namespace, Refused, wait_for
+from harness.folder_names import FOLDERS, HIDDEN, WRONG
 from harness.jobs import manifest
 from harness.yaml_scalars import SCALARS
 from integration.conftest import Operator
@@ -78,6 +79,11 @@ VARIANTS += (
     ]
     + [{"image": image} for image in (5, "", None, True)]
 )
+
+NAMES = sorted({*FOLDERS, *HIDDEN, *WRONG} - {"a\x00b"})
+VARIANTS += [{"dataset": {"name": f"pvc://lake/{name}"}} for name in NAMES]
+VARIANTS += [{"output": {"uri": f"pvc://lake/{name}"}} for name in NAMES]
+VARIANTS += [{"dataset": {"name": f"pvc://{claim}/x"}} for claim in ("a.b", "a..b", "Lake", "my_lake", "")]
 
 
 def test_a_text_is_one_document_for_kubectl_and_for_a_laptop(cluster: Cluster) -> None:

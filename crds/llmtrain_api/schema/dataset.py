@@ -7,15 +7,25 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from .base import Rule, RuledModel
+from .locations import PART, forms, matches, mistake
 from .mixture_shares import LONGEST, TOLERANCE, errors, parts
-from .patterns import FILE_URI, PVC_URI, matches
 
 PYTHON_STDLIB = "builtin://python-stdlib"
 RANDOM_TOKENS = "builtin://random-tokens"
 MAX_BYTES = 8_000_000
 
-NAME_FORM = rf"{PYTHON_STDLIB}|{RANDOM_TOKENS}|{PVC_URI}|{FILE_URI}"
-NAME_FIX = f"use {PYTHON_STDLIB}, {RANDOM_TOKENS}, pvc://CLAIM/FOLDER or file:///FOLDER"
+NAME_FORM = rf"{PYTHON_STDLIB}|{RANDOM_TOKENS}|{forms(PART, bucket=False)}"
+NAME_FIX = (
+    f"use {PYTHON_STDLIB}, {RANDOM_TOKENS}, pvc://CLAIM/FOLDER or file:///FOLDER; "
+    "no folder may be empty, '.' or '..'"
+)
+
+
+def _name_mistake(name: str) -> str | None:
+    if name.startswith("s3://"):
+        return "text is read from a volume: copy it to a claim and use pvc://CLAIM/FOLDER"
+    return mistake(name, hidden=True, bucket=False)
+
 
 MaxBytes = Annotated[int, Field(ge=10_000, le=1 << 40, description="Read at most so many bytes of text.")]
 
@@ -31,7 +41,7 @@ class SourceSpec(RuledModel):
     )
     max_bytes: MaxBytes = MAX_BYTES
 
-    rules: ClassVar[tuple[Rule, ...]] = (matches("name", ".name", NAME_FORM, NAME_FIX),)
+    rules: ClassVar[tuple[Rule, ...]] = (matches("name", ".name", NAME_FORM, NAME_FIX, why=_name_mistake),)
 
 
 def _one_kind(dataset: DatasetSpec) -> str | None:
@@ -103,7 +113,7 @@ class DatasetSpec(RuledModel):
             "set name, or mixture for several sources; not both",
             _one_kind,
         ),
-        matches("name", ".name", NAME_FORM, NAME_FIX, optional=True),
+        matches("name", ".name", NAME_FORM, NAME_FIX, optional=True, why=_name_mistake),
         Rule(
             f"!has(self.mixture) || self.mixture.all(s, s.name != '{RANDOM_TOKENS}')",
             ".mixture",

@@ -17,8 +17,8 @@ from ..layouts.layout import Layout
 from ..rules.rules import RULES
 from .base import ApiModel, Rule, RuledModel
 from .dataset import DatasetSpec
+from .locations import LOCATION_RULES, VISIBLE_PART, forms, matches, mistake
 from .model import ModelSpec
-from .patterns import FILE_URI, PVC_URI, S3_URI, matches
 from .quantity import CpuQuantity, MemoryQuantity
 from .training import Precision, TrainingSpec
 
@@ -111,8 +111,10 @@ class OutputSpec(RuledModel):
         matches(
             "uri",
             ".uri",
-            f"{PVC_URI}|{FILE_URI}|{S3_URI}",
-            "use pvc://CLAIM/FOLDER, such as pvc://checkpoints/my-run, or s3://BUCKET/FOLDER",
+            forms(VISIBLE_PART, bucket=True),
+            "use pvc://CLAIM/FOLDER, such as pvc://checkpoints/my-run, or s3://BUCKET/FOLDER; "
+            "no folder may be hidden, empty, '.' or '..'",
+            why=lambda uri: mistake(uri, hidden=False, bucket=True),
         ),
         Rule(
             "!has(self.secret) || self.uri.startsWith('s3://')",
@@ -185,7 +187,7 @@ class JobSpec(RuledModel):
         description="Trainer image. Default: the operator's setting.",
     )
 
-    rules: ClassVar[tuple[Rule, ...]] = RULES
+    rules: ClassVar[tuple[Rule, ...]] = (*RULES, *LOCATION_RULES)
 
     @property
     def local_world_size(self) -> int:

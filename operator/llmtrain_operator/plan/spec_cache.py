@@ -1,4 +1,4 @@
-"""Specs that were read lately, bounded by bytes: what one namespace stores cannot fill the operator's memory."""
+"""Specs that were read lately, bounded by bytes: no namespace can fill the operator's memory with objects."""
 
 from __future__ import annotations
 
