@@ -236,11 +236,9 @@ BAD: dict[str, Bad] = {
     "memory in another unit": Bad(
         manifest(resources={"memory": "4GB"}), "spec.resources.memory", "such as 512Mi", "should match"
     ),
-    "no CPU": Bad(
-        manifest(resources={"cpu": 0}), "spec.resources.cpu", "such as 2, 0.5", "greater than or equal to"
-    ),
+    "no CPU": Bad(manifest(resources={"cpu": 0}), "spec.resources.cpu", "such as 2, 0.5", "greater than 0"),
     "a CPU below 0": Bad(
-        manifest(resources={"cpu": -0.5}), "spec.resources.cpu", "such as 2, 0.5", "greater than or equal to"
+        manifest(resources={"cpu": -0.5}), "spec.resources.cpu", "such as 2, 0.5", "greater than 0"
     ),
     "a CPU that is true": Bad(
         manifest(resources={"cpu": True}), "spec.resources.cpu", "such as 2, 0.5", "must not validate"

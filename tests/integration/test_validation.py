@@ -67,7 +67,7 @@ VARIANTS += [
     for memory in ("0.5Ti", 8e9, "1e9", "1E9", "1P", "1Pi", "1e99", "4GB", "ki", "1K", {"a": 1}, -4.5)
 ]
 VARIANTS += (
-    [{"nodes": nodes} for nodes in ("1", True, 2.0, 2.5, None, [1])]
+    [{"nodes": nodes} for nodes in ("1", True, 2.5, None, [1])]
     + [
         {"training": training}
         for training in (

@@ -18,26 +18,29 @@ PATTERN = rf"\+?{ABOVE_ZERO}{SUFFIX}"
 MAX_LENGTH = 20
 LARGEST = 2**63 - 1
 """Kubernetes caps every quantity at it."""
-LEAST_NUMBER, LARGEST_NUMBER = 1e-9, 10**18
-"""Bounds of a quantity that is a number of YAML or JSON: from its finest part to where no text helps."""
+LARGEST_NUMBER = 10**18
+"""The largest quantity that may be a number of YAML or JSON."""
+DIGITS = 12
+"""Significant digits of a fraction: with them it is no longer than a quantity may be."""
+FINEST = 1e-9
+"""The least quantity of Kubernetes: what is less is rounded up to it."""
 UNITS = {
     unit: Decimal(1000) ** n for n, unit in enumerate(("n", "u", "m", "", "k", "M", "G", "T", "P", "E"), -3)
 }
 UNITS |= {f"{unit}i": Decimal(1024) ** n for n, unit in enumerate("KMGTPE", 1)}
 
 
-def quantity(value: str | float) -> Decimal:
+def quantity(value: str) -> Decimal:
     """The number that a Kubernetes quantity says, such as 4294967296 for ``4Gi``.
 
     Raises:
         ValueError: it is no quantity above 0.
     """
-    text = value if isinstance(value, str) else repr(value)
-    found = None if isinstance(value, str) and len(value) > MAX_LENGTH else re.fullmatch(PATTERN, text)
-    if found is None:
+    found = re.fullmatch(PATTERN, value)
+    if found is None or len(value) > MAX_LENGTH:
         raise ValueError(f"{value!r} is no Kubernetes quantity")
     suffix: str = found[3] or ""
-    number = Decimal(text.removesuffix(suffix))
+    number = Decimal(value.removesuffix(suffix))
     size = number * UNITS[suffix] if suffix in UNITS else number.scaleb(int(suffix[1:]))
     return min(size, Decimal(LARGEST))
 
@@ -62,15 +65,16 @@ def _reader(fix: str) -> Callable[[Any], str]:
     def read(value: Any) -> str:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         try:
-            if not isinstance(value, str) and not (number and LEAST_NUMBER <= value <= LARGEST_NUMBER):
+            if not isinstance(value, str) and not (number and 0 < value <= LARGEST_NUMBER):
                 raise ValueError(value)
-            quantity(value)
+            text = f"{max(value, FINEST):.{DIGITS}g}" if isinstance(value, float) else str(value)
+            quantity(text)
         except ValueError:
             shown = json.dumps(value, default=str)
             raise PydanticCustomError(
                 "quantity", "got {got}; use {fix}", {"got": shown, "fix": fix}
             ) from None
-        return value if isinstance(value, str) else repr(value)
+        return text
 
     return read
 
@@ -81,7 +85,7 @@ SCHEMA: dict[str, Any] = {
     "x-kubernetes-preserve-unknown-fields": True,
     "pattern": f"^({PATTERN})$",
     "maxLength": MAX_LENGTH,
-    "minimum": LEAST_NUMBER,
+    "exclusiveMinimum": 0,
     "maximum": LARGEST_NUMBER,
     "not": {"enum": [True, False, [], {}]},
     "maxProperties": 0,
