@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +138,23 @@ def test_a_change_of_a_model_is_checked() -> None:
         changed(progress, los=1.5)
     with pytest.raises(ValidationError, match="step"):
         changed(progress, step="five")
+
+
+SHORT_FOR_PER = re.compile(
+    r"\b(sequences|tokens|ranks|processes|pods|gpus|memory|steps|nats?|bytes) (a|an) [a-z]|one a node"
+)
+
+
+def test_every_description_says_per_and_is_a_sentence() -> None:
+    """`kubectl explain` shows them to people who know none of our habits."""
+    schema = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    nodes = walk(schema["properties"]["spec"]) + walk(schema["properties"]["status"])
+    for path, node in nodes:
+        text = node.get("description")
+        if text is None:
+            continue
+        assert not SHORT_FOR_PER.search(text.lower()), f"{path}: {text}"
+        assert "``" not in text, f"{path}: {text}"
+        assert text.rstrip()[-1] in ".)", f"{path}: {text}"
+    for path, node in walk(schema["properties"]["spec"]):
+        assert "description" in node or path.endswith("[]"), path

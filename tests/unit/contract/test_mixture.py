@@ -30,7 +30,7 @@ def test_a_mixture_is_valid_and_survives_a_round_trip() -> None:
     made = spec(STDLIB, BOOKS)
     assert made.dataset.name is None
     assert [(s.name, s.weight, s.max_bytes) for s in made.dataset.sources] == [
-        ("builtin://python-stdlib", 1, 8_000_000),
+        ("builtin://python-stdlib", 1, None),
         ("pvc://texts/books", 2.5, 50_000),
     ]
     assert made.dataset.parts == (2, 5)
@@ -39,11 +39,10 @@ def test_a_mixture_is_valid_and_survives_a_round_trip() -> None:
 
 def test_a_dataset_with_a_name_is_one_source_and_is_written_as_before() -> None:
     dataset = parse_manifest(manifest())[1].dataset
-    assert [(s.name, s.max_bytes) for s in dataset.sources] == [("builtin://python-stdlib", 8_000_000)]
+    assert [(s.name, s.max_bytes) for s in dataset.sources] == [("builtin://python-stdlib", None)]
     assert dataset.parts == (1,)
     assert dataset.to_json() == {
         "name": "builtin://python-stdlib",
-        "maxBytes": 8_000_000,
         "heldOutFraction": 0.05,
     }
 

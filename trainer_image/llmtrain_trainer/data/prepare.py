@@ -20,7 +20,7 @@ from ..files import inventory, sync_tree
 from ..models.build import write_initial
 from ..tasks import special_tokens
 from .rows import Ids, SequenceWriter, held_out_counts, spread
-from .sources import Text, documents, in_turn, is_held_out, texts_of
+from .sources import BUILTIN_BYTES, Text, documents, in_turn, is_held_out, texts_of
 from .store import HELD_OUT, INITIAL, TOKENIZER, TRAIN, Marker, key_of
 from .tokenizer import EOS, numbered, train_bpe
 
@@ -168,5 +168,6 @@ def _noise(job: JobFile) -> Split:
     """Uniform ids. Nothing can be learnt from them, so a held-out loss below ln(vocabulary) is a leak."""
     generator = np.random.default_rng(job.spec.training.seed)
     every = max(2, math.floor(1 / job.spec.dataset.held_out_fraction))
-    for number in range(max(every, job.spec.dataset.max_bytes // (NOISE_DOCUMENT * BYTES_A_NOISE_TOKEN))):
+    size = job.spec.dataset.max_bytes or BUILTIN_BYTES
+    for number in range(max(every, size // (NOISE_DOCUMENT * BYTES_A_NOISE_TOKEN))):
         yield number % every == 0, generator.integers(0, job.spec.model.vocab_size, NOISE_DOCUMENT)

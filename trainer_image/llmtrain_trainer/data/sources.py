@@ -14,6 +14,8 @@ from llmtrain_api.schema.dataset import PYTHON_STDLIB
 
 from ..errors import ConfigError
 
+BUILTIN_BYTES = 8_000_000
+"""Read of built-in data where the job states no limit."""
 SUFFIXES = (".txt", ".md", ".py", ".jsonl")
 _NOT_LIBRARY = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}
 
@@ -26,13 +28,13 @@ class Text:
         field: the field of the job that names it.
         name: as that field says.
         folder: where it lies; not read for built-in data.
-        max_bytes: read at most so many.
+        max_bytes: read at most so many; None for all of a folder, `BUILTIN_BYTES` of built-in data.
     """
 
     field: str
     name: str
     folder: Path
-    max_bytes: int
+    max_bytes: int | None
 
 
 def texts_of(job: JobFile) -> list[Text]:
@@ -56,10 +58,11 @@ def documents(source: Text) -> Iterator[str]:
         ConfigError: a folder without a readable document.
     """
     found = _stdlib() if source.name == PYTHON_STDLIB else _folder(source)
+    limit = source.max_bytes or (BUILTIN_BYTES if source.name == PYTHON_STDLIB else None)
     used = 0
     for text in found:
         used += len(text.encode())
-        if used > source.max_bytes:
+        if limit is not None and used > limit:
             break
         if text.strip():
             yield text
