@@ -40,7 +40,7 @@ def page(number: int, sentences: int = 40) -> str:
 
 
 def made(work: Path, folder: Path, name: str = "data", **changes: Any) -> tuple[Path, Marker]:
-    dataset = {"name": f"file://{folder}", "maxBytes": 1 << 30, **changes.pop("dataset", {})}
+    dataset = {"name": f"file://{folder}", "maxBytes": None, **changes.pop("dataset", {})}
     into = work / name
     return into, prepare(job(work / "output", dataset=dataset, **changes), into)
 
@@ -183,7 +183,7 @@ def test_memory_does_not_grow_with_the_text(tmp_path: Path, kind: str) -> None:
                         if kind == "one text" or number % 50 == 0
                         else random.Random(number).randbytes(600).hex()
                     )
-        dataset = {"name": f"file://{folder}", "maxBytes": 1 << 30}
+        dataset = {"name": f"file://{folder}", "maxBytes": None}
         path = tmp_path / f"{size}.json"
         path.write_text(job(tmp_path / "output", dataset=dataset).model_dump_json(by_alias=True))
         paths.append(str(path))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 
 import orjson
 
 from llmtrain_api import Attempt, InvalidJob, Job, JobSpec, JobStatus, parse_spec
 
 from ..types import Observed, Pod
+from .spec_cache import ReadSpec, SpecCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Situation:
 
 def look(seen: Observed, now: datetime) -> Situation:
     """Sort the observation."""
-    spec, mistakes = _read(
+    spec, mistakes = _SPECS.read(
         orjson.dumps(seen.job.spec, option=orjson.OPT_SORT_KEYS), seen.settings.file_outputs
     )
     attempt = seen.job.status.attempt
@@ -74,14 +74,15 @@ def look(seen: Observed, now: datetime) -> Situation:
     )
 
 
-@lru_cache(maxsize=4096)
-def _read(raw: bytes, file_outputs: bool) -> tuple[JobSpec | None, tuple[str, ...]]:
-    """A spec changes seldom and is looked at often: reading it is a quarter of a plan's time."""
+def _read(raw: bytes, file_outputs: bool) -> ReadSpec:
     try:
         spec = parse_spec(orjson.loads(raw), strict=False)
     except InvalidJob as invalid:
         return None, tuple(invalid.mistakes)
     return spec, () if file_outputs else tuple(cluster_mistakes(spec))
+
+
+_SPECS = SpecCache(_read)
 
 
 def cluster_mistakes(spec: JobSpec) -> list[str]:

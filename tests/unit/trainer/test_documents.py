@@ -154,7 +154,6 @@ def test_training_on_a_word_without_an_end_takes_no_more_than_one_on_text() -> N
 
 
 OVERLAPS: dict[str, tuple[str, str, bool]] = {
-    "the same folder": ("pvc://texts/data", "pvc://texts/data/", True),
     "text in the output": ("pvc://texts/run/texts", "pvc://texts/run", True),
     "the claim as output": ("pvc://texts/data", "pvc://texts", True),
     "output in the text": ("pvc://texts", "pvc://texts/runs/a", False),

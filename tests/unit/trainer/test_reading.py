@@ -18,7 +18,7 @@ from llmtrain_trainer.data.reading.decoding import CHUNK, Decoder
 from llmtrain_trainer.data.reading.limits import evenly, in_order
 from llmtrain_trainer.data.reading.rows import rows_of_json
 from llmtrain_trainer.data.reading.survey import AGAIN, BROKEN, CARD, HIDDEN, MODEL, OUTPUT, OUTSIDE, SPECIAL
-from llmtrain_trainer.data.sources import STDLIB_BYTES, Text, documents
+from llmtrain_trainer.data.sources import BUILTIN_BYTES, Text, documents
 from llmtrain_trainer.errors import ConfigError
 
 ROWS = "\n".join(json.dumps({"text": f"row {number}"}) for number in range(40))
@@ -396,10 +396,10 @@ def test_progress_comes_to_the_size_of_the_files(tmp_path: Path) -> None:
 
 def test_the_library_has_a_limit_of_its_own() -> None:
     built_in = Text("dataset.name", "builtin://python-stdlib", Path("unused"), None)
-    assert built_in.limit == STDLIB_BYTES
+    assert built_in.limit == BUILTIN_BYTES
     counts = ReadCounts()
     size = sum(len(text.encode()) for text in documents(built_in, counts))
-    assert 0.95 * STDLIB_BYTES < size <= STDLIB_BYTES
+    assert 0.95 * BUILTIN_BYTES < size <= BUILTIN_BYTES
     assert counts.bytes_not_read > 0
 
 

@@ -19,8 +19,8 @@ from .reading.reader import Progress, Reader, no_progress
 from .reading.survey import JOB_FILES, DataFile, Survey, survey
 
 Item = TypeVar("Item")
-STDLIB_BYTES = 8_000_000
-"""Read of the built-in text where the job states no limit."""
+BUILTIN_BYTES = 8_000_000
+"""Read of built-in data where the job states no limit."""
 CARDS = ("readme.md", "license.md", "dataset_card.md", "changelog.md")
 _NOT_LIBRARY = frozenset({"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"})
 
@@ -33,7 +33,7 @@ class Text:
         field: the field of the job that names it.
         name: as that field says.
         folder: where it lies; not read for built-in data.
-        max_bytes: read at most so many; None for all.
+        max_bytes: read at most so many; None for all of a folder, `BUILTIN_BYTES` of built-in data.
     """
 
     field: str
@@ -44,7 +44,7 @@ class Text:
     @property
     def limit(self) -> int | None:
         """Bytes of text that are read at most."""
-        return self.max_bytes or (STDLIB_BYTES if self.name == PYTHON_STDLIB else None)
+        return self.max_bytes or (BUILTIN_BYTES if self.name == PYTHON_STDLIB else None)
 
     @property
     def limit_field(self) -> str:

@@ -14,6 +14,7 @@ from ..documents import documents_of
 from ..preparation import Preparation, ProgressLog
 from ..reading.counts import ReadCounts
 from ..rows import Ids, SequenceWriter
+from ..sources import BUILTIN_BYTES
 from ..store import TRAIN
 from ..tokenizer import encoded
 
@@ -21,8 +22,6 @@ Split = Iterable[tuple[bool, Ids]]
 """The documents of one source as token ids, and whether each is for evaluation only."""
 NOISE_DOCUMENT = 1024
 BYTES_A_NOISE_TOKEN = 4
-NOISE_BYTES = 8_000_000
-"""Of noise where the job states no limit."""
 
 
 def write_rows(made: Preparation) -> None:
@@ -87,6 +86,6 @@ def _noise(job: JobFile) -> Iterator[tuple[bool, Ids]]:
     """Uniform ids. Nothing can be learnt from them, so a held-out loss below ln(vocabulary) is a leak."""
     generator = np.random.default_rng(job.spec.training.seed)
     every = max(2, math.floor(1 / job.spec.dataset.held_out_fraction))
-    limit = job.spec.dataset.max_bytes or NOISE_BYTES
+    limit = job.spec.dataset.max_bytes or BUILTIN_BYTES
     for number in range(max(every, limit // (NOISE_DOCUMENT * BYTES_A_NOISE_TOKEN))):
         yield number % every == 0, generator.integers(0, job.spec.model.vocab_size, NOISE_DOCUMENT)
