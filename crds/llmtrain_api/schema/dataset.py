@@ -101,8 +101,8 @@ class DatasetSpec(RuledModel):
         max_length=512,
         description=(
             "builtin://python-stdlib (the Python sources in the image), builtin://random-tokens (noise, for "
-            "checks), pvc://CLAIM/FOLDER or file:///FOLDER with .txt, .md, .py, .jsonl or .json files, also as "
-            ".gz. A folder may have any name that a file system takes. Set this or mixture."
+            "checks), pvc://CLAIM/FOLDER or file:///FOLDER with .txt, .md, .py, .jsonl or .json files, also "
+            "as .gz. A folder may have any name that a file system takes. Set this or mixture."
         ),
     )
     mixture: list[SourceSpec] | None = Field(
