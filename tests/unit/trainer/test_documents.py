@@ -210,7 +210,7 @@ def test_progress_is_told_now_and_then(capsys: pytest.CaptureFixture[str]) -> No
     for second in range(21):
         now[0] = float(second)
         progress(40)
-    told = [line for line in capsys.readouterr().out.splitlines() if "preparing data" in line]
+    told = [line for line in capsys.readouterr().out.splitlines() if "data preparation" in line]
     assert len(told) == 2
     assert "440" in told[0]
     assert "84" in told[1]

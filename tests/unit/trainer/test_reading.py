@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import gzip
 import json
 import os
@@ -290,7 +291,24 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: py
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", denied)
-    assert "the folder closed cannot be listed: Permission denied" in refused(tmp_path)
+    assert "the folder closed cannot be read: Permission denied" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE])
+def test_a_file_that_may_not_be_read_is_named_and_a_sick_disk_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    made(tmp_path, "a.txt")
+
+    def broken(*_: object) -> object:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "open", broken)
+    if number == errno.EACCES:
+        assert "a.txt cannot be read: Permission denied; let the trainer's user" in refused(tmp_path)
+    else:
+        with pytest.raises(OSError, match=os.strerror(number)):
+            read(tmp_path)
 
 
 PARAGRAPHS = "\n\n".join(f"Page {number}. " + f"line {number}\n" * 20 for number in range(4000))

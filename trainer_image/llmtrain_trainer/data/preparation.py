@@ -98,5 +98,5 @@ class ProgressLog:
         self._told = self._clock()
         percent = min(100, 100 * self._done // max(1, self._total))
         log.get().info(
-            "preparing data", step=self._step, bytes=self._done, bytes_total=self._total, percent=percent
+            "data preparation", step=self._step, bytes=self._done, bytes_total=self._total, percent=percent
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import re
 import zlib
@@ -77,8 +78,13 @@ def _holds_rows(path: Path, name: str, compressed: bool) -> bool:
     return _HAS_TEXT.match(decode(start[len(mark) :], "replace", False)[0]) is not None
 
 
-def unreadable(name: str, error: Exception) -> ConfigError:
-    """What to say of a file that the system, or its compression, does not give."""
-    if isinstance(error, OSError) and error.strerror:
+def unreadable(name: str, error: Exception) -> Exception:
+    """What to raise for a file that the system, or its compression, does not give.
+
+    A disk or a network that fails may be well again at the next attempt: such an error stays as it is.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        if error.errno not in (errno.EACCES, errno.EPERM):
+            return error
         return ConfigError(f"{name} cannot be read: {error.strerror}", "let the trainer's user read it")
     return ConfigError(f"{name} is damaged or cut short: {error}", "make or copy it again")

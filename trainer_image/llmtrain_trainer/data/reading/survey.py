@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...errors import ConfigError
-from .forms import Form, form_of, refused_form
+from .forms import Form, form_of, refused_form, unreadable
 
 JOB_FILES = frozenset({"OWNER", "FENCE"})
 """Files in the output folder of every job."""
@@ -171,10 +171,7 @@ def _listed(folder: Path, name: str) -> os._ScandirIterator[str]:
     try:
         return os.scandir(folder)
     except OSError as error:
-        raise ConfigError(
-            f"the folder {name or folder} cannot be listed: {error.strerror}",
-            "let the trainer's user read it",
-        ) from None
+        raise unreadable(f"the folder {name or folder}", error) from None
 
 
 def _no_dataset(names: set[str]) -> str | None:

@@ -22,6 +22,7 @@ Split = Iterable[tuple[bool, Ids]]
 """The documents of one source as token ids, and whether each is for evaluation only."""
 NOISE_DOCUMENT = 1024
 BYTES_A_NOISE_TOKEN = 4
+FEW_DOCUMENTS = 50
 
 
 def write_rows(made: Preparation) -> None:
@@ -74,10 +75,12 @@ def _require_enough(made: Preparation) -> None:
     missing, change = ("hold out", "raise") if empty is None else ("train on", "lower")
     cut = any(counts.files_cut for counts in made.counts)
     limit = f"raise {'dataset.maxBytes' if one else 'its maxBytes'}, " if cut else ""
+    documents = sum(side.documents for side in written)
+    few = empty is None and documents < FEW_DOCUMENTS
+    more = "; a document is held out as a whole, so make more of them" if few else ""
     raise ConfigError(
         f"{'dataset' if one else 'dataset.mixture'} {name} is too small: no sequence of "
-        f"{spec.training.sequence_length} tokens to {missing} in {sum(side.documents for side in written)} "
-        "documents",
+        f"{spec.training.sequence_length} tokens to {missing} in {documents} documents{more}",
         f"add text, {limit}{change} dataset.heldOutFraction, or lower training.sequenceLength",
     )
 
