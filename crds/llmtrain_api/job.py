@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from . import api_json
 from .errors import explain
 from .names import API_VERSION, KIND
 from .rules import mistake
@@ -20,6 +21,12 @@ NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 NAME_MESSAGE = (
     f"metadata.name must be at most {MAX_NAME} characters: a lowercase letter, then lowercase letters, "
     "digits or '-', ending in a letter or digit"
+)
+MAX_NAMESPACE = 63
+NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+NAMESPACE_MESSAGE = (
+    f"metadata.namespace must be at most {MAX_NAMESPACE} characters: lowercase letters, digits or '-', "
+    "beginning and ending with a letter or digit"
 )
 
 
@@ -59,7 +66,7 @@ def parse_spec(spec: object, *, strict: bool) -> JobSpec:
         InvalidJob: with every mistake found.
     """
     try:
-        parsed = JobSpec.model_validate(spec, extra="forbid" if strict else "ignore")
+        parsed = api_json.read(JobSpec, spec, unknown=not strict)
     except ValidationError as error:
         raise InvalidJob(explain(error)) from None
     if broken := mistake(parsed):
@@ -67,34 +74,62 @@ def parse_spec(spec: object, *, strict: bool) -> JobSpec:
     return parsed
 
 
+class _WrittenMetadata(Metadata):
+    """``metadata`` of a manifest: what else the API server knows there is checked, and not kept."""
+
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+    generate_name: str = ""
+    self_link: str = ""
+    deletion_grace_period_seconds: int = 0
+    finalizers: list[str] = Field(default_factory=list)
+    owner_references: list[Any] = Field(default_factory=list)
+    managed_fields: list[Any] = Field(default_factory=list)
+
+
 class _Manifest(ApiModel):
     api_version: Literal["llmtrain.dev/v1alpha1"]
     kind: Literal["LLMTrainingJob"]
-    metadata: Metadata
+    metadata: _WrittenMetadata
+    spec: Any = None
+    status: Any = None
+
+
+def _metadata(document: dict[Any, Any]) -> tuple[Metadata | None, list[str]]:
+    """``metadata`` of a manifest, and what is wrong with all of it but ``spec``."""
+    try:
+        # spec has its own reader, and a status is not for people to write
+        found = api_json.read(_Manifest, {k: v for k, v in document.items() if k not in ("spec", "status")})
+    except ValidationError as error:
+        return None, explain(error, "")
+    metadata = Metadata.model_validate(
+        {name: getattr(found.metadata, name) for name in Metadata.model_fields}
+    )
+    mistakes = []
+    if len(metadata.name) > MAX_NAME or not NAME.fullmatch(metadata.name):
+        mistakes.append(NAME_MESSAGE)
+    if len(metadata.namespace) > MAX_NAMESPACE or not NAMESPACE.fullmatch(metadata.namespace):
+        mistakes.append(NAMESPACE_MESSAGE)
+    return metadata, mistakes
 
 
 def parse_manifest(document: object) -> tuple[Metadata, JobSpec]:
-    """A manifest as a person wrote it, with unknown fields of ``spec`` refused.
+    """A manifest as a person wrote it, with unknown fields refused.
 
     Raises:
         InvalidJob: with every mistake found.
     """
     if not isinstance(document, dict):
         raise InvalidJob([f"the document must be a mapping with apiVersion: {API_VERSION} and kind: {KIND}"])
-    mistakes: list[str] = []
-    metadata = Metadata(name="")
-    try:
-        metadata = _Manifest.model_validate(document).metadata
-        if len(metadata.name) > MAX_NAME or not NAME.fullmatch(metadata.name):
-            mistakes.append(NAME_MESSAGE)
-    except ValidationError as error:
-        mistakes.extend(explain(error, ""))
+    metadata, mistakes = _metadata(document)
     spec: JobSpec | None = None
     try:
-        spec = parse_spec(document.get("spec"), strict=True)
+        if document.get("spec") is None:
+            raise InvalidJob(["spec: is required"])
+        spec = parse_spec(document["spec"], strict=True)
     except InvalidJob as invalid:
         mistakes.extend(invalid.mistakes)
-    if mistakes or spec is None:
+    if metadata is None or spec is None or mistakes:
         raise InvalidJob(mistakes)
     return metadata, spec
 

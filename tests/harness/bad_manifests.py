@@ -188,14 +188,60 @@ BAD: dict[str, Bad] = {
         manifest(output={"uri": "/tmp/x"}), "spec.output.uri", "use pvc://CLAIM/FOLDER"
     ),
     "output that climbs": Bad(
-        manifest(output={"uri": "pvc://checkpoints/../other"}), "spec.output.uri", "use pvc://CLAIM/FOLDER"
+        manifest(output={"uri": "pvc://checkpoints/../other"}), "spec.output.uri", "'..'"
+    ),
+    "output that is hidden": Bad(
+        manifest(output={"uri": "pvc://checkpoints/.x"}), "spec.output.uri", "hidden"
+    ),
+    "output of an empty part": Bad(
+        manifest(output={"uri": "pvc://checkpoints//x"}), "spec.output.uri", "empty"
+    ),
+    "output with a control character": Bad(
+        manifest(output={"uri": "pvc://checkpoints/a\x85b"}), "spec.output.uri", "U+0085", "use pvc://"
+    ),
+    "a dataset that climbs": Bad(manifest(dataset={"name": "pvc://lake/../x"}), "spec.dataset.name", "'..'"),
+    "a claim in upper case": Bad(
+        manifest(dataset={"name": "pvc://Lake/x"}),
+        "spec.dataset.name",
+        "the claim 'Lake'",
+        "pvc://CLAIM/FOLDER",
+    ),
+    "one folder for data and results": Bad(
+        manifest(dataset={"name": "pvc://lake/x"}, output={"uri": "pvc://lake/x/"}),
+        "spec.output.uri",
+        "use another folder",
+    ),
+    "a number in quotes": Bad(
+        manifest(nodes="2"), "spec.nodes", "without quotes", 'must be of type integer: "string"'
+    ),
+    "a flag for a number": Bad(
+        manifest(training={"maxSteps": True}),
+        "spec.training.maxSteps",
+        "use a whole number",
+        'must be of type integer: "boolean"',
+    ),
+    "a text for a flag": Bad(
+        manifest(training={"compile": "no"}),
+        "spec.training.compile",
+        "use true or false",
+        'must be of type boolean: "string"',
     ),
     "a whole bucket": Bad(manifest(output={"uri": "s3://models"}), "spec.output.uri", "s3://BUCKET/FOLDER"),
     "credentials of a volume": Bad(
         manifest(output={"uri": "pvc://checkpoints/x", "secret": "store"}), "spec.output.secret", "remove"
     ),
     "memory that is no quantity": Bad(
-        manifest(resources={"memory": "lots"}), "spec.resources.memory", "such as 512Mi"
+        manifest(resources={"memory": "lots"}), "spec.resources.memory", "such as 512Mi", "should match"
+    ),
+    "memory in another unit": Bad(
+        manifest(resources={"memory": "4GB"}), "spec.resources.memory", "such as 512Mi", "should match"
+    ),
+    "no CPU": Bad(manifest(resources={"cpu": 0}), "spec.resources.cpu", "such as 2, 0.5", "greater than 0"),
+    "a CPU below 0": Bad(
+        manifest(resources={"cpu": -0.5}), "spec.resources.cpu", "such as 2, 0.5", "greater than 0"
+    ),
+    "a CPU that is true": Bad(
+        manifest(resources={"cpu": True}), "spec.resources.cpu", "such as 2, 0.5", "must not validate"
     ),
     "name too long": Bad(manifest("a" * 53), "metadata.name", "at most 52", "at most 52"),
 }

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
 from harness.bad_manifests import BAD
 from harness.cluster import Cluster, Namespace, Refused, wait_for
+from harness.folder_names import FOLDERS, HIDDEN, WRONG
 from harness.jobs import manifest
+from harness.yaml_scalars import SCALARS
 from integration.conftest import Operator
 
 from llmtrain_api import InvalidJob, parse_manifest
+from llmtrain_operator.local.manifest_yaml import load
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -54,9 +59,40 @@ VARIANTS = [
     {"nodes": n, "training": {"globalBatchSize": b, "microBatchSize": 1}} for n in (1, 7) for b in (1, 6, 7)
 ] + [
     {"resources": {"cpu": cpu, "memory": memory}}
-    for cpu in (1, 0, "500m", "1.5", "-1", "")
+    for cpu in (1, 0, 0.5, "500m", "1.5", ".5", "5.", "+1", "1n", "-1", "", "0.0", True, [], {}, [1], 1e300)
     for memory in ("4Gi", 4 << 30, "4 Gi")
 ]
+VARIANTS += [
+    {"resources": {"memory": memory}}
+    for memory in ("0.5Ti", 8e9, "1e9", "1E9", "1P", "1Pi", "1e99", "4GB", "ki", "1K", {"a": 1}, -4.5)
+]
+VARIANTS += (
+    [{"nodes": nodes} for nodes in ("1", True, 2.5, None, [1])]
+    + [
+        {"training": training}
+        for training in (
+            *({"maxSteps": steps} for steps in ("4", True, 1e3, 2.5, None, "1:30")),
+            *({"maxSteps": 4, "compile": flag} for flag in ("no", True, 1, None)),
+            *({"maxSteps": 4, "learningRate": rate} for rate in (1, "1e-3", 1e-3, True)),
+            *({"max_steps": 4}, [], None, {"seed": None}, {"maxSteps": 4, "zeroStage": None}),
+        )
+    ]
+    + [{"image": image} for image in (5, "", None, True)]
+)
+
+NAMES = sorted({*FOLDERS, *HIDDEN, *WRONG} - {"a\x00b"})
+VARIANTS += [{"dataset": {"name": f"pvc://lake/{name}"}} for name in NAMES]
+VARIANTS += [{"output": {"uri": f"pvc://lake/{name}"}} for name in NAMES]
+VARIANTS += [{"dataset": {"name": f"pvc://{claim}/x"}} for claim in ("a.b", "a..b", "Lake", "my_lake", "")]
+
+
+def test_a_text_is_one_document_for_kubectl_and_for_a_laptop(cluster: Cluster) -> None:
+    text = "apiVersion: v1\nkind: Unknown\nmetadata: {name: x}\nvalues:\n"
+    text += "".join(f"- {scalar}\n" for scalar in SCALARS)
+    read = cluster.kubectl("annotate", "--local", "-f", "-", "-o", "json", "a=b", stdin=text).stdout
+    theirs, ours = json.loads(read)["values"], load(text)["values"]
+    for written, one, other in zip(SCALARS, theirs, ours, strict=True):
+        assert (written, one, type(one)) == (written, other, type(other))
 
 
 @pytest.mark.parametrize("spec", VARIANTS, ids=str)

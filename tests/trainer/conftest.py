@@ -14,7 +14,6 @@ import pytest
 from harness.trainer.launches import Launch, job
 from harness.trainer.scraper import Scraper
 
-
 LONGEST_FIRST = ("test_resume_layouts.py", "test_object_store.py", "test_kills.py", "test_memory.py")
 """Files that take minutes: with two workers the layer ends when the last of them does."""
 

@@ -62,7 +62,7 @@ def mixture(*names: Path | str, weights: tuple[float, ...] = (1, 3), **limits: A
         {"name": f"file://{name}" if isinstance(name, Path) else name, "weight": weight, **limits}
         for name, weight in zip(names, weights, strict=True)
     ]
-    return {"name": None, "maxBytes": 8_000_000, "mixture": sources}
+    return {"name": None, "maxBytes": None, "mixture": sources}
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from ..schema.status import JobStatus
 Schema = dict[str, Any]
 
 _DROPPED = ("title", "examples", "discriminator", "readOnly", "deprecated", "$defs")
-_VERBATIM = ("default", "enum", "x-kubernetes-validations")
+_VERBATIM = ("default", "enum", "not", "x-kubernetes-validations")
 _UNSET = "x-unset"
 """Marks an object that may be unset, until the schema is done: left out, it does not mean its defaults."""
 
@@ -56,8 +56,8 @@ ROOT_RULES: tuple[Schema, ...] = (
 def structural(node: Any, definitions: Schema) -> Any:
     """What the API server accepts for what pydantic wrote.
 
-    ``$ref`` is inlined, a union with null loses the null, ``const`` becomes ``enum``, ``int|str`` becomes
-    int-or-string, exclusive bounds become OpenAPI 3.0's, and keywords it forbids are dropped.
+    ``$ref`` is inlined, a union with null loses the null, ``const`` becomes ``enum``, exclusive bounds become
+    OpenAPI 3.0's, and keywords it forbids are dropped.
 
     Raises:
         ValueError: a construct with no structural equivalent (a union of other types).
@@ -97,13 +97,6 @@ def _union(options: list[Schema], definitions: Schema) -> Schema:
     if len(real) == 1:
         only = dict(structural(real[0], definitions))
         return {**only, _UNSET: True} if only.get("type") == "object" else only
-    if {o.get("type") for o in real} == {"integer", "string"}:
-        limits = {k: v for o in real for k, v in o.items() if k in ("pattern", "maxLength")}
-        return {
-            "x-kubernetes-int-or-string": True,
-            "anyOf": [{"type": "integer"}, {"type": "string"}],
-            **limits,
-        }
     raise ValueError(f"no structural schema for the union {options}")
 
 

@@ -7,31 +7,51 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from .base import Rule, RuledModel
+from .locations import PART, forms, matches, mistake
 from .mixture_shares import LONGEST, TOLERANCE, errors, parts
-from .patterns import FILE_URI, PVC_URI, matches
 
 PYTHON_STDLIB = "builtin://python-stdlib"
 RANDOM_TOKENS = "builtin://random-tokens"
-MAX_BYTES = 8_000_000
 
-NAME_FORM = rf"{PYTHON_STDLIB}|{RANDOM_TOKENS}|{PVC_URI}|{FILE_URI}"
-NAME_FIX = f"use {PYTHON_STDLIB}, {RANDOM_TOKENS}, pvc://CLAIM/FOLDER or file:///FOLDER"
+NAME_FORM = rf"{PYTHON_STDLIB}|{RANDOM_TOKENS}|{forms(PART, bucket=False)}"
+NAME_FIX = (
+    f"use {PYTHON_STDLIB}, {RANDOM_TOKENS}, pvc://CLAIM/FOLDER or file:///FOLDER; "
+    "no folder may be empty, '.' or '..'"
+)
 
-MaxBytes = Annotated[int, Field(ge=10_000, le=1 << 40, description="Read at most so many bytes of text.")]
+
+def _name_mistake(name: str) -> str | None:
+    if name.startswith("s3://"):
+        return "text is read from a volume: copy it to a claim and use pvc://CLAIM/FOLDER"
+    return mistake(name, hidden=True, bucket=False)
+
+
+MaxBytes = Annotated[
+    int,
+    Field(
+        ge=10_000,
+        le=1 << 40,
+        description="Read at most this many bytes of text. Default: all of a folder, and 8,000,000 of "
+        "built-in data.",
+    ),
+]
 
 
 class SourceSpec(RuledModel):
     """One source of a mixture."""
 
-    name: str = Field(max_length=512, description="As dataset.name; not builtin://random-tokens.")
+    name: str = Field(
+        max_length=512,
+        description="Where the text lies, as in dataset.name, but not builtin://random-tokens.",
+    )
     weight: float = Field(
         gt=0,
         le=1_000_000,
-        description="Its share of the training sequences, relative to the other weights.",
+        description="Share of the training sequences, relative to the other weights.",
     )
-    max_bytes: MaxBytes = MAX_BYTES
+    max_bytes: MaxBytes | None = None
 
-    rules: ClassVar[tuple[Rule, ...]] = (matches("name", ".name", NAME_FORM, NAME_FIX),)
+    rules: ClassVar[tuple[Rule, ...]] = (matches("name", ".name", NAME_FORM, NAME_FIX, why=_name_mistake),)
 
 
 def _one_kind(dataset: DatasetSpec) -> str | None:
@@ -55,7 +75,7 @@ def _distinct(dataset: DatasetSpec) -> str | None:
 
 
 def _own_limits(dataset: DatasetSpec) -> str | None:
-    if dataset.mixture is None or dataset.max_bytes == MAX_BYTES:
+    if dataset.mixture is None or dataset.max_bytes is None:
         return None
     return f"maxBytes {dataset.max_bytes} beside mixture has no effect; give it to each source of the mixture"
 
@@ -81,19 +101,19 @@ class DatasetSpec(RuledModel):
         max_length=512,
         description=(
             "builtin://python-stdlib (the Python sources in the image), builtin://random-tokens (noise, for "
-            "checks), pvc://CLAIM/FOLDER or file:///FOLDER with .txt, .md, .py or .jsonl files. Set this or "
-            "mixture."
+            "checks), pvc://CLAIM/FOLDER or file:///FOLDER with .txt, .md, .py, .jsonl or .json files, also "
+            "as .gz. A folder may have any name that a file system takes. Set this or mixture."
         ),
     )
     mixture: list[SourceSpec] | None = Field(
         default=None,
         min_length=1,
         max_length=64,
-        description="Several sources. Each one's samples come once in each epoch of that source.",
+        description="Several sources of text. Each sample comes once per epoch of its source.",
     )
-    max_bytes: MaxBytes = MAX_BYTES
+    max_bytes: MaxBytes | None = None
     held_out_fraction: float = Field(
-        default=0.05, gt=0, le=0.5, description="Share of the documents that is kept for evaluation only."
+        default=0.05, gt=0, le=0.5, description="Share of the documents that is used for evaluation only."
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (
@@ -103,7 +123,7 @@ class DatasetSpec(RuledModel):
             "set name, or mixture for several sources; not both",
             _one_kind,
         ),
-        matches("name", ".name", NAME_FORM, NAME_FIX, optional=True),
+        matches("name", ".name", NAME_FORM, NAME_FIX, optional=True, why=_name_mistake),
         Rule(
             f"!has(self.mixture) || self.mixture.all(s, s.name != '{RANDOM_TOKENS}')",
             ".mixture",
@@ -117,7 +137,7 @@ class DatasetSpec(RuledModel):
             _distinct,
         ),
         Rule(
-            f"!has(self.mixture) || self.maxBytes == {MAX_BYTES}",
+            "!has(self.mixture) || !has(self.maxBytes)",
             ".maxBytes",
             "maxBytes beside mixture has no effect; give it to each source of the mixture",
             _own_limits,

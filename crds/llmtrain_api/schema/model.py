@@ -45,13 +45,15 @@ class ModelSpec(RuledModel):
         "tiny-gpt2, tiny-bert or tiny-t5."
     )
     hidden_size: int = Field(default=128, ge=8, le=16384, description="Width of the residual stream.")
-    num_layers: int = Field(default=4, ge=1, le=256, description="Transformer blocks.")
-    num_heads: int = Field(default=4, ge=1, le=256, description="Attention heads; divides hiddenSize.")
+    num_layers: int = Field(default=4, ge=1, le=256, description="Number of transformer layers.")
+    num_heads: int = Field(
+        default=4, ge=1, le=256, description="Number of attention heads; it divides hiddenSize."
+    )
     num_kv_heads: int | None = Field(
         default=None,
         ge=1,
         le=256,
-        description="Key/value heads (Llama, Qwen); divides numHeads. Default: numHeads.",
+        description="Number of key/value heads (Llama, Qwen); it divides numHeads. Default: numHeads.",
     )
     intermediate_size: int | None = Field(
         default=None, ge=8, le=65536, description="Width of the feed-forward layer. Default: 4 x hiddenSize."
@@ -60,7 +62,7 @@ class ModelSpec(RuledModel):
         default=2048,
         ge=300,
         le=262144,
-        description="Entries of the tokenizer that is trained on the dataset.",
+        description="Number of entries of the tokenizer that is trained on the dataset.",
     )
     tied_embeddings: bool = Field(
         default=False, description="Share input and output embeddings (Llama, Qwen; the others always do)."

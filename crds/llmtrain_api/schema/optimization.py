@@ -27,11 +27,14 @@ class OnSpike(StrEnum):
 
 
 class EarlyStoppingSpec(ApiModel):
-    """When further training no longer helps."""
+    """Ends training when further steps no longer help."""
 
     patience: int = Field(
-        default=3, ge=1, le=10_000, description="Evaluations in a row without a gain that end training."
+        default=3,
+        ge=1,
+        le=10_000,
+        description="Number of evaluations in a row without a gain that end training.",
     )
     min_delta: float = Field(
-        default=0.0, ge=0, le=100, description="A held-out loss lower by more than this is a gain."
+        default=0.0, ge=0, le=100, description="A held-out loss that is lower by more than this is a gain."
     )

@@ -13,8 +13,9 @@ from pydantic import Field
 
 from .base import ApiModel, Rule, RuledModel
 from .dataset import DatasetSpec
+from .locations import VISIBLE_PART, forms, matches, mistake
 from .model import ModelSpec
-from .patterns import FILE_URI, PVC_URI, QUANTITY, S3_URI, Quantity, matches
+from .quantity import CpuQuantity, MemoryQuantity
 from .training import TrainingSpec
 
 
@@ -27,11 +28,17 @@ class IfExists(StrEnum):
 
 
 class ParallelismSpec(ApiModel):
-    """How each copy of the model is cut; the ranks that are left train on different data."""
+    """How each copy of the model is cut into parts; ranks beyond one copy train on other data."""
 
-    tensor: int = Field(default=1, ge=1, le=64, description="Ranks that share each matrix.")
-    pipeline: int = Field(default=1, ge=1, le=256, description="Stages of consecutive layers.")
-    sequence: int = Field(default=1, ge=1, le=64, description="Ranks that share each sequence (Ulysses).")
+    tensor: int = Field(
+        default=1, ge=1, le=64, description="Ranks that share each weight matrix (tensor parallelism)."
+    )
+    pipeline: int = Field(
+        default=1, ge=1, le=256, description="Stages of consecutive layers (pipeline parallelism)."
+    )
+    sequence: int = Field(
+        default=1, ge=1, le=64, description="Ranks that share each sequence (Ulysses sequence parallelism)."
+    )
 
     @property
     def ranks(self) -> int:
@@ -47,34 +54,46 @@ class ResumeFrom(StrEnum):
 
 
 class CheckpointSpec(ApiModel):
-    """When to save, how many to keep, and what to take from another job's."""
+    """When checkpoints are saved, how many are kept, and what is taken from another job's."""
 
-    every_steps: int = Field(default=100, ge=1, le=10_000_000, description="Optimizer steps between saves.")
+    every_steps: int = Field(
+        default=100, ge=1, le=10_000_000, description="Number of optimizer steps between checkpoints."
+    )
     every_minutes: float | None = Field(
         default=None,
         gt=0,
         le=100_000,
-        description="Also save when the last save is so many minutes ago. Default: by steps only.",
+        description="Also save when this many minutes have passed since the last checkpoint. Default: save "
+        "by steps only.",
     )
     background: bool = Field(
         default=True,
         alias="async",
         description="Train on while a checkpoint is written, from a copy of the state in the node's memory.",
     )
-    keep: int = Field(default=2, ge=1, le=1000, description="Newest checkpoints to keep.")
+    keep: int = Field(default=2, ge=1, le=1000, description="Number of the newest checkpoints to keep.")
     resume_from: ResumeFrom = Field(
         default=ResumeFrom.STATE,
-        description="What output.ifExists: resume takes from another job's checkpoint: state (all), or "
-        "weights (the optimizer starts anew; steps, data and schedule go on). A job's own are resumed fully.",
+        description="What output.ifExists: resume takes from another job's checkpoint: state (everything), "
+        "or weights (the optimizer starts anew; steps, data and schedule go on). A job always resumes its "
+        "own checkpoints in full.",
     )
 
 
 class EvaluationSpec(ApiModel):
-    """When to measure the held-out loss. It is always measured at the end."""
+    """When the held-out loss is measured. It is always measured at the end."""
 
-    every_steps: int = Field(default=100, ge=0, le=10_000_000, description="0 = only at the end.")
+    every_steps: int = Field(
+        default=100,
+        ge=0,
+        le=10_000_000,
+        description="Number of optimizer steps between evaluations; 0 evaluates only at the end.",
+    )
     max_sequences: int = Field(
-        default=512, ge=1, le=10_000_000, description="Held-out sequences used at most, the same each time."
+        default=512,
+        ge=1,
+        le=10_000_000,
+        description="Largest number of held-out sequences per evaluation; they are the same each time.",
     )
 
 
@@ -84,8 +103,9 @@ class OutputSpec(RuledModel):
     uri: str = Field(
         max_length=512,
         description=(
-            "pvc://CLAIM/FOLDER, a claim that is ReadWriteMany when nodes > 1; or s3://BUCKET/FOLDER, an "
-            "object store: nodes then share no folder, and each works in its own scratch space."
+            "pvc://CLAIM/FOLDER, on a claim that is ReadWriteMany when there are several nodes; or "
+            "s3://BUCKET/FOLDER in an object store: nodes then share no folder, and each works in its own "
+            "scratch space."
         ),
     )
     secret: str | None = Field(
@@ -99,15 +119,18 @@ class OutputSpec(RuledModel):
     )
     if_exists: IfExists = Field(
         default=IfExists.FAIL,
-        description="A folder that another job wrote: fail (naming it), resume from it, or new beside it.",
+        description="What to do when another job has written to the folder: fail and name that job, resume "
+        "from its newest checkpoint, or make a new folder beside it.",
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (
         matches(
             "uri",
             ".uri",
-            f"{PVC_URI}|{FILE_URI}|{S3_URI}",
-            "use pvc://CLAIM/FOLDER, such as pvc://checkpoints/my-run, or s3://BUCKET/FOLDER",
+            forms(VISIBLE_PART, bucket=True),
+            "use pvc://CLAIM/FOLDER, such as pvc://checkpoints/my-run, or s3://BUCKET/FOLDER; "
+            "no folder may be hidden, empty, '.' or '..'",
+            why=lambda uri: mistake(uri, hidden=False, bucket=True),
         ),
         Rule(
             "!has(self.secret) || self.uri.startsWith('s3://')",
@@ -127,64 +150,71 @@ class OutputSpec(RuledModel):
         return self.uri.startswith("s3://")
 
 
-class ResourcesSpec(RuledModel):
-    """What each node of the gang gets."""
+class ResourcesSpec(ApiModel):
+    """CPU and memory of each node."""
 
-    cpu: Quantity = Field(default="1", description="CPU request of each node.")
-    memory: Quantity = Field(default="4Gi", description="Memory request and limit of each node.")
-    gpu_memory: Quantity = Field(
-        default="80Gi", description="Memory of one GPU; decides the ZeRO stage when zeroStage is unset."
+    cpu: CpuQuantity = Field(default="1", description="CPU request of each node, such as 2, 0.5 or 500m.")
+    memory: MemoryQuantity = Field(
+        default="4Gi", description="Memory request and limit of each node, such as 512Mi or 4Gi."
     )
-
-    rules: ClassVar[tuple[Rule, ...]] = (
-        matches("cpu", ".cpu", QUANTITY, "use a Kubernetes quantity, such as 500m or 2", or_int=True),
-        matches(
-            "memory", ".memory", QUANTITY, "use a Kubernetes quantity, such as 512Mi or 4Gi", or_int=True
-        ),
-        matches("gpu_memory", ".gpuMemory", QUANTITY, "use a Kubernetes quantity, such as 80Gi", or_int=True),
+    gpu_memory: MemoryQuantity = Field(
+        default="80Gi",
+        description="Memory of one GPU, such as 80Gi. It decides the ZeRO stage when zeroStage is unset.",
     )
 
 
 class RecoverySpec(ApiModel):
-    """How often to start again."""
+    """How often the gang is started again."""
 
     max_restarts: int = Field(
         default=3,
         ge=0,
         le=1000,
-        description="Restarts after application failures; refilled when a newer checkpoint was committed.",
+        description="Largest number of restarts after application failures without a newer checkpoint.",
     )
     max_infrastructure_restarts: int = Field(
-        default=50, ge=0, le=1000, description="Restarts after lost, evicted or deleted pods."
+        default=50,
+        ge=0,
+        le=1000,
+        description="Largest number of restarts after lost, evicted or deleted pods.",
     )
 
 
 class JobSpec(ApiModel):
-    """``spec``: twelve lines are enough, everything else has a default."""
+    """What the job is: twelve lines are enough, as everything else has a default."""
 
     # what its sections must be to each other is in `rules`, which `parse_spec` holds and this model does not
 
-    model: ModelSpec = Field(description="What to train.")
-    dataset: DatasetSpec = Field(description="What to train on.")
-    output: OutputSpec = Field(description="Where results go.")
-    nodes: int = Field(default=1, ge=1, le=4096, description="Pods of the gang, one a node where possible.")
-    gpus_per_node: int = Field(default=0, ge=0, le=64, description="0 = CPU and gloo.")
+    model: ModelSpec = Field(description="The model to train.")
+    dataset: DatasetSpec = Field(description="The text to train on.")
+    output: OutputSpec = Field(description="Where checkpoints, logs and the exported model go.")
+    nodes: int = Field(default=1, ge=1, le=4096, description="Pods of the gang, one per node where possible.")
+    gpus_per_node: int = Field(
+        default=0, ge=0, le=64, description="GPUs per node; 0 trains on CPUs with gloo."
+    )
     processes_per_node: int = Field(
-        default=1, ge=1, le=64, description="Training processes a node without GPUs."
+        default=1, ge=1, le=64, description="Training processes per node when there are no GPUs."
     )
-    resources: ResourcesSpec = Field(default_factory=ResourcesSpec, description="CPU and memory a node.")
-    training: TrainingSpec = Field(default_factory=TrainingSpec, description="How to train.")
+    resources: ResourcesSpec = Field(default_factory=ResourcesSpec, description="CPU and memory per node.")
+    training: TrainingSpec = Field(default_factory=TrainingSpec, description="How the model is trained.")
     parallelism: ParallelismSpec = Field(
-        default_factory=ParallelismSpec, description="How the model is cut. Unset: ZeRO alone."
+        default_factory=ParallelismSpec,
+        description="How each copy of the model is cut into parts. Default: not at all (ZeRO alone).",
     )
-    checkpoint: CheckpointSpec = Field(default_factory=CheckpointSpec, description="When to save.")
-    evaluation: EvaluationSpec = Field(default_factory=EvaluationSpec, description="When to evaluate.")
-    recovery: RecoverySpec = Field(default_factory=RecoverySpec, description="When to give up.")
+    checkpoint: CheckpointSpec = Field(
+        default_factory=CheckpointSpec, description="When checkpoints are saved."
+    )
+    evaluation: EvaluationSpec = Field(
+        default_factory=EvaluationSpec, description="When the held-out loss is measured."
+    )
+    recovery: RecoverySpec = Field(
+        default_factory=RecoverySpec, description="How often the gang is started again before the job fails."
+    )
     image: str | None = Field(
         default=None,
         min_length=1,
         max_length=512,
-        description="Trainer image. Default: the operator's setting.",
+        description="Image of the trainer. Default: the one in the operator's settings.",
     )
 
     @property

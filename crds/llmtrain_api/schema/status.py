@@ -15,7 +15,7 @@ LongText = Annotated[str, Field(max_length=4096)]
 
 
 class Phase(StrEnum):
-    """Where the job stands, in one word."""
+    """The phase of the job's life."""
 
     PENDING = "Pending"
     QUEUED = "Queued"
@@ -33,7 +33,7 @@ class Phase(StrEnum):
 
 
 class FailureClass(StrEnum):
-    """Why an attempt ended, in the words that decide what happens next."""
+    """Why an attempt ended; it decides what happens next."""
 
     USER_ERROR = "UserError"
     OUT_OF_MEMORY = "OutOfMemory"
@@ -70,21 +70,25 @@ class Workers(ApiModel):
 
     desired: int = Field(ge=0)
     ready: int = Field(ge=0)
-    summary: Text = Field(description="ready/desired, for kubectl get.")
+    summary: Text = Field(description="Ready and desired pods, as kubectl get shows them.")
 
 
 class Progress(ApiModel):
-    """How far and how fast, as last reported by rank 0."""
+    """How far and how fast training is, as rank 0 last reported."""
 
-    stage: Text | None = Field(default=None, description="prepare, train, evaluate, export.")
+    stage: Text | None = Field(
+        default=None, description="What the trainer does: prepare, train, evaluate, export or done."
+    )
     step: int | None = Field(default=None, ge=0)
     total_steps: int | None = Field(default=None, ge=0)
     percent: int | None = Field(default=None, ge=0, le=100)
-    summary: Text | None = Field(default=None, description="step/totalSteps, for kubectl get.")
+    summary: Text | None = Field(default=None, description="Step and total steps, as kubectl get shows them.")
     percent_text: Text | None = None
     epoch: float | None = Field(default=None, ge=0)
     loss: float | None = None
-    loss_text: Text | None = Field(default=None, description="Loss to three decimals, for kubectl get.")
+    loss_text: Text | None = Field(
+        default=None, description="Loss to three decimals, as kubectl get shows it."
+    )
     eval_loss: float | None = None
     perplexity: float | None = None
     learning_rate: float | None = None
@@ -94,7 +98,8 @@ class Progress(ApiModel):
     mfu: float | None = Field(
         default=None,
         ge=0,
-        description="Model FLOP/s over the peak of the job's GPUs (bf16 dense), 0 to 1: 6N + 12LHQT a token.",
+        description="Model FLOP/s over the peak of the job's GPUs (bf16 dense), from 0 to 1, counting "
+        "6N + 12LHQT per token.",
     )
     eta: Time | None = None
     eta_text: Text | None = None
@@ -123,7 +128,7 @@ class Failure(ApiModel):
     failure_class: FailureClass = Field(alias="class")
     message: LongText
     hint: LongText | None = None
-    rank: int | None = Field(default=None, ge=0, description="Node rank of the pod.")
+    rank: int | None = Field(default=None, ge=0, description="Node rank of the pod that failed.")
     node: Text | None = None
     container: Text | None = None
     exit_code: int | None = None
@@ -137,7 +142,7 @@ class Attempt(ApiModel):
     number: int = Field(ge=0)
     started_at: Time
     created_at: Time | None = Field(
-        default=None, description="When all its pods existed: later, missing = lost."
+        default=None, description="When all its pods existed; a pod that is missing after that is lost."
     )
     running_at: Time | None = None
     failed_at: Time | None = Field(
@@ -145,14 +150,15 @@ class Attempt(ApiModel):
     )
     ended_at: Time | None = None
     resumed_step: int | None = Field(
-        default=None, ge=0, description="Step of the checkpoint it started from."
+        default=None, ge=0, description="Step of the checkpoint that it started from."
     )
     resumed_note: Annotated[str, Field(max_length=256)] | None = Field(
         default=None,
-        description="What was not usual about that: another layout, a torn checkpoint passed over.",
+        description="What was unusual about that, such as another layout or a torn checkpoint that "
+        "was passed over.",
     )
     checkpoint_step: int | None = Field(
-        default=None, ge=0, description="Newest step committed when it ended."
+        default=None, ge=0, description="Step of the newest checkpoint that was committed when it ended."
     )
     failure_class: FailureClass | None = None
     charge: Charge | None = Field(default=None, description="Whose restart budget its end was taken from.")
@@ -161,7 +167,7 @@ class Attempt(ApiModel):
 
 
 class Resolved(ApiModel):
-    """What defaults and arithmetic made of the spec; an attempt never changes its image."""
+    """What defaults and arithmetic made of the spec; all attempts use this image."""
 
     image: Annotated[str, Field(max_length=512)]
     world_size: int
@@ -175,20 +181,38 @@ class Resolved(ApiModel):
     global_batch: int
 
 
+class DataSummary(ApiModel):
+    """What was read of the dataset, and what was not."""
+
+    documents: int = Field(ge=0, description="For training and for evaluation.")
+    tokens: int = Field(ge=0, description="That training reads in one epoch.")
+    bytes_read: int = Field(ge=0, description="Of the dataset's files.")
+    bytes_not_read: int = Field(ge=0, description="Beyond maxBytes.")
+    replaced_characters: int = Field(ge=0, description="Bytes or half characters that are no text.")
+    skipped_files: int = Field(
+        ge=0, description="Files and folders that are not read; the log of preparation names them."
+    )
+
+
 class Results(ApiModel):
-    """What a finished job leaves."""
+    """Results of a job that succeeded."""
 
     steps: int = Field(ge=0)
     stop_reason: Text | None = Field(default=None, description="Why training ended before its last step.")
     skipped_steps: int | None = Field(
-        default=None, ge=0, description="Steps without an update: skipped by a rewind, or not finite."
+        default=None,
+        ge=0,
+        description="Steps without an update, because a rewind skipped them or they were not finite.",
     )
-    best_step: int | None = Field(default=None, ge=0, description="Step of the lowest held-out loss.")
+    best_step: int | None = Field(default=None, ge=0, description="Step with the lowest held-out loss.")
     best_eval_loss: float | None = None
     train_loss: float | None = None
     eval_loss: float | None = None
     perplexity: float | None = None
-    unigram_entropy: float | None = Field(default=None, description="Of the held-out tokens, nat a token.")
+    data: DataSummary | None = Field(default=None, description="None for data that are no text.")
+    unigram_entropy: float | None = Field(
+        default=None, description="Entropy of single held-out tokens, in nats per token."
+    )
     export_uri: Annotated[str, Field(max_length=1024)] | None = None
     sample: LongText | None = Field(default=None, description="Text generated by the exported model.")
 
@@ -209,7 +233,7 @@ MAX_ATTEMPTS = 60
 
 
 class JobStatus(ApiModel):
-    """``status``. Texts beside numbers exist because a printer column shows one value as it is."""
+    """The state of the job. Texts beside numbers are what kubectl get shows."""
 
     phase: Phase | None = None
     attempt: int | None = Field(default=None, ge=0)

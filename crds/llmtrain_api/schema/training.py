@@ -56,76 +56,95 @@ class TrainingSpec(RuledModel):
     """How to train. Gradient accumulation follows from the batch sizes and the world size."""
 
     precision: Precision = Field(
-        default=Precision.FP32, description="fp32, bf16 (fp32 sums), or fp16 (GPUs only)."
+        default=Precision.FP32,
+        description="Number format: fp32, bf16 (with sums in fp32), or fp16 (on GPUs only).",
     )
     zero_stage: int | None = Field(
         default=None,
         ge=0,
         le=3,
-        description="DeepSpeed ZeRO stage: 1 shards the optimizer, 2 also gradients, 3 also weights. "
-        "Unset: the lowest that fits into memory.",
+        description="DeepSpeed ZeRO stage: 1 shards the optimizer, 2 also the gradients, 3 also the weights. "
+        "Default: the lowest that fits into memory.",
     )
     activation_checkpointing: bool = Field(
         default=False, description="Compute activations again in the backward pass instead of keeping them."
     )
     compile: bool = Field(
         default=False,
-        description="Compile each transformer layer (torch.compile). The first step takes minutes longer.",
+        description="Compile each transformer layer with torch.compile. The first step takes minutes longer.",
     )
     packing: Packing = Field(
         default=Packing.CONCAT,
-        description="concat: documents of one row see each other; documents: they do not (decoder-only).",
+        description="How documents share a sequence. concat: they see each other; documents: they do not "
+        "(decoder-only models).",
     )
     max_steps: int | None = Field(
-        default=None, ge=1, le=100_000_000, description="Optimizer steps. Set this or epochs."
+        default=None, ge=1, le=100_000_000, description="Number of optimizer steps. Set this or epochs."
     )
     epochs: int | None = Field(
         default=None,
         ge=1,
         le=100_000,
-        description="Passes over the data; with dataset.mixture as many "
-        "samples as all sources hold, by weight. Default 1 when maxSteps is unset.",
+        description="Number of passes over the data; with dataset.mixture, a pass is as many "
+        "samples as all sources hold, drawn by weight. Default: 1 when maxSteps is unset.",
     )
     learning_rate: float = Field(default=1e-3, gt=0, le=10, description="Peak learning rate of AdamW.")
     schedule: Schedule = Field(
         default=Schedule.COSINE,
         description="Learning rate after the warm-up: cosine or linear down to the floor, constant, or wsd "
-        "(constant, then linear over the last decaySteps).",
+        "(constant, then linear down over the last decaySteps).",
     )
-    warmup_steps: int = Field(default=10, ge=0, le=1_000_000, description="Steps of linear warm-up.")
+    warmup_steps: int = Field(
+        default=10,
+        ge=0,
+        le=1_000_000,
+        description="Number of steps over which the learning rate rises to its peak.",
+    )
     min_learning_rate: float = Field(
-        default=0.1, ge=0, le=1, description="Floor of the schedule, as a share of learningRate."
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Lowest learning rate of the schedule, as a share of learningRate.",
     )
     decay_steps: int | None = Field(
-        default=None, ge=1, le=100_000_000, description="Last steps of wsd. Default: a fifth of all steps."
+        default=None,
+        ge=1,
+        le=100_000_000,
+        description="Number of last steps over which wsd decays. Default: a fifth of all steps.",
     )
     betas: list[Annotated[float, Field(ge=0, lt=1)]] = Field(
         default=[0.9, 0.95],
         min_length=2,
         max_length=2,
-        description="AdamW's averages of the gradient and of its square.",
+        description="Decay rates of AdamW's averages of the gradient and of its square.",
     )
-    epsilon: float = Field(default=1e-8, gt=0, le=1, description="AdamW's term against division by zero.")
+    epsilon: float = Field(
+        default=1e-8, gt=0, le=1, description="Term of AdamW that keeps it from dividing by zero."
+    )
     weight_decay: float = Field(
-        default=0.1, ge=0, le=1, description="Decay of matrices; norms and biases none."
+        default=0.1, ge=0, le=1, description="Weight decay of matrices; norms and biases have none."
     )
     gradient_clipping: float = Field(
-        default=1.0, ge=0, le=1000, description="Largest gradient norm; 0 = off."
+        default=1.0, ge=0, le=1000, description="Largest gradient norm; 0 turns clipping off."
     )
     on_spike: OnSpike = Field(
         default=OnSpike.WARN,
-        description="A step whose loss or gradient norm leaps, or is not finite: warn; rewind to the newest "
-        "checkpoint and skip the step's samples (3 times at most); or stop.",
+        description="What to do at a step whose loss or gradient norm leaps or is not finite: warn; rewind "
+        "to the newest checkpoint and skip the step's samples (3 times at most); or stop the job.",
     )
     early_stopping: EarlyStoppingSpec | None = Field(
-        default=None, description="End training when the held-out loss gains no more. Unset: never."
+        default=None, description="End training when the held-out loss stops improving. Default: never."
     )
     global_batch_size: int = Field(
-        default=16, ge=1, le=1_000_000, description="Sequences an optimizer step, over all ranks."
+        default=16, ge=1, le=1_000_000, description="Sequences per optimizer step, over all ranks."
     )
-    micro_batch_size: int = Field(default=8, ge=1, le=65536, description="Sequences a rank and forward pass.")
-    sequence_length: int = Field(default=128, ge=8, le=1_048_576, description="Tokens a sequence.")
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Seed of initial weights and data order.")
+    micro_batch_size: int = Field(
+        default=8, ge=1, le=65536, description="Sequences per rank and forward pass."
+    )
+    sequence_length: int = Field(default=128, ge=8, le=1_048_576, description="Tokens per sequence.")
+    seed: int = Field(
+        default=0, ge=0, le=2**31 - 1, description="Seed of the initial weights and of the order of the data."
+    )
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(

@@ -18,11 +18,11 @@ from llmtrain_api.names import EXIT_INTERRUPTED
 
 from .. import logs
 from ..kube.api import Object
-from . import console_text
+from . import console_text, manifest_yaml
 from .kubelet.gpus import gpus
 from .runner import LoopEnded, Runner, RunPlan
 from .saved_jobs import Busy, JobFolder, SavedJob, changes, output_folder, owned, reopened
-from .scale_down import GangOverrides, said, scaled_down
+from .scale_down import GangOverrides, said, scaled_down, why_scaled
 from .table import Table
 
 DONE, FAILED, MISTAKE = 0, 1, 2
@@ -118,19 +118,33 @@ def read(request: Request) -> Manifest:
             "the trainer is not installed here: pip install 'llm-training-operator[operator,trainer]'"
         )
     try:
-        document = yaml.safe_load(request.manifest.read_text())
+        document = manifest_yaml.load(request.manifest.read_text(encoding="utf-8-sig"))
         metadata, asked = parse_manifest(document)
         if asked.output.in_object_store:
             raise Refused(
                 f"spec.output.uri: got {asked.output.uri!r}, and here all pods share this machine's folders; "
                 "use pvc://CLAIM/FOLDER or file:///FOLDER"
             )
-        document = scaled_down(document, asked, len(gpus()), request.overrides)
-        return Manifest(metadata, asked, document, parse_manifest(document)[1])
+    except UnicodeDecodeError as error:
+        raise Refused(f"it is not UTF-8 (byte {error.start}); save it as UTF-8") from None
     except (OSError, yaml.YAMLError) as error:
         raise Refused(str(error)) from None
     except InvalidJob as invalid:
         raise Refused(*invalid.mistakes) from None
+    return Manifest(metadata, asked, *fitted(document, asked, len(gpus()), request.overrides))
+
+
+def fitted(document: Object, asked: JobSpec, have: int, overrides: GangOverrides) -> tuple[Object, JobSpec]:
+    """The manifest with a gang that this machine can run, and its spec.
+
+    Raises:
+        Refused: such a gang cannot run this job, with the options that ask for another.
+    """
+    scaled = scaled_down(document, asked, have, overrides)
+    try:
+        return scaled, parse_manifest(scaled)[1]
+    except InvalidJob as invalid:
+        raise Refused(*invalid.mistakes, why_scaled(asked, scaled, have)) from None
 
 
 def decide(saved: SavedJob | None, document: Object, runs: Path, output: Path) -> RunPlan | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from llmtrain_api import Failure, Job, JobStatus, Progress, Results
+from llmtrain_api import DataSummary, Failure, Job, JobStatus, Progress, Results
 
 from ..engine.events import Event, events_between
 from ..plan.progress import duration_text
@@ -93,6 +93,23 @@ def stopped(status: JobStatus, command: str) -> list[str]:
     return [f"stopped; {saved}. To go on, run the same command again:", f"  {command}"]
 
 
+def _data_lines(data: DataSummary | None) -> list[str]:
+    """What of the text was left out; nothing where all of it was read as it is."""
+    if data is None:
+        return []
+    lines = []
+    if data.bytes_not_read:
+        share = 100 * data.bytes_not_read / (data.bytes_read + data.bytes_not_read)
+        lines.append(f"  text not read     {share:.0f} % ({data.bytes_not_read:,} bytes), beyond maxBytes")
+    if data.replaced_characters:
+        lines.append(f"  replaced          {data.replaced_characters:,} characters that are no text")
+    if data.skipped_files:
+        lines.append(
+            f"  skipped           {data.skipped_files:,} files or folders; logs/*/prepare.log names them"
+        )
+    return lines
+
+
 def succeeded(results: Results | None, root: Path, seconds: float | None) -> list[str]:
     """What was learnt and where everything lies."""
     took = "done" if seconds is None else f"done in {duration_text(seconds)}"
@@ -107,6 +124,7 @@ def succeeded(results: Results | None, root: Path, seconds: float | None) -> lis
         beyond = results.unigram_entropy - results.eval_loss
         learnt = f"so {beyond:.3f} was learnt beyond counts" if beyond > 0 else "not reached yet"
         lines.append(f"  unigram entropy   {results.unigram_entropy:.3f} nat a token, {learnt}")
+    lines += _data_lines(results.data)
     if results.sample and results.sample.strip():
         lines += ["  sample", *(f"    {line}" for line in results.sample.strip().splitlines())]
     return [

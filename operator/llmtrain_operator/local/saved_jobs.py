@@ -36,6 +36,9 @@ class JobFolder:
 
     def __init__(self, runs: Path, namespace: str, name: str) -> None:
         key = name if namespace == "default" else f"{namespace}.{name}"
+        if Path(key).name != key or key in ("", ".", ".."):
+            # the folder is deleted before a new run: it must be one of this program's own
+            raise ValueError(f"job {name!r} in namespace {namespace!r} would not lie in {runs / FOLDER}")
         self.folder = runs / FOLDER / key
         self.log = runs / FOLDER / f"{key}.log"
         self._file = runs / FOLDER / f"{key}.json"

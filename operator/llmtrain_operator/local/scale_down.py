@@ -53,8 +53,29 @@ def said(spec: JobSpec, to: JobSpec) -> str:
     )
 
 
+def why_scaled(spec: JobSpec, scaled: Object, have: int) -> str:
+    """Where the numbers of a refusal come from, and the options that give the manifest's own.
+
+    Args:
+        spec: as it was written.
+        scaled: the manifest with the gang for this machine, which its rules refuse.
+        have: GPUs of this machine.
+    """
+    gang = scaled["spec"]
+    here = _gang_of(gang["nodes"], gang["gpusPerNode"], gang["processesPerNode"])
+    asked = _gang(spec)
+    options = f"--nodes {spec.nodes} --processes-per-node {spec.local_world_size}"
+    if spec.gpus_per_node and have:
+        options = f"--nodes {max(1, min(spec.nodes, have // spec.gpus_per_node))}"
+    return f"here the gang is {here}, and the manifest's is {asked}: try {options}"
+
+
 def _gang(spec: JobSpec) -> str:
-    unit = "GPU" if spec.gpus_per_node else "CPU process"
-    count = spec.local_world_size
+    return _gang_of(spec.nodes, spec.gpus_per_node, spec.processes_per_node)
+
+
+def _gang_of(nodes: int, gpus: int, processes: int) -> str:
+    unit = "GPU" if gpus else "CPU process"
+    count = gpus or processes
     plural = ("s" if unit == "GPU" else "es") if count > 1 else ""
-    return f"{spec.nodes} {'node' if spec.nodes == 1 else 'nodes'} x {count} {unit}{plural}"
+    return f"{nodes} {'node' if nodes == 1 else 'nodes'} x {count} {unit}{plural}"

@@ -16,6 +16,7 @@ from llmtrain_api.names import (
     TOKEN_AUDIENCE,
     TOKEN_DIR,
 )
+from llmtrain_api.schema.quantity import canonical
 
 from ..types import Manifest, PlanSettings
 from . import names
@@ -66,7 +67,7 @@ def pod(job: Job, spec: JobSpec, attempt: int, rank: int, image: str, settings: 
 
 
 def _container(spec: JobSpec, rank: int, image: str, settings: PlanSettings) -> Manifest:
-    memory = str(spec.resources.memory)
+    memory = canonical(spec.resources.memory)
     gpus = {"nvidia.com/gpu": str(spec.gpus_per_node)} if spec.gpus_per_node else {}
     asked, most = _disk(settings)
     secret = {"envFrom": [{"secretRef": {"name": spec.output.secret}}]} if spec.output.secret else {}
@@ -86,7 +87,7 @@ def _container(spec: JobSpec, rank: int, image: str, settings: PlanSettings) -> 
         **secret,
         "ports": [{"name": "metrics", "containerPort": METRICS_PORT}],
         "resources": {
-            "requests": {"cpu": str(spec.resources.cpu), "memory": memory, **asked, **gpus},
+            "requests": {"cpu": canonical(spec.resources.cpu), "memory": memory, **asked, **gpus},
             "limits": {"memory": memory, **most, **gpus},
         },
         "securityContext": {

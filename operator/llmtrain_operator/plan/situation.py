@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 
 import orjson
 
@@ -14,6 +13,7 @@ from llmtrain_api import Attempt, InvalidJob, Job, JobSpec, JobStatus, parse_spe
 
 from ..manifests.names import pod_name
 from ..types import JobRef, Observed, Plan, Pod
+from .spec_cache import ReadSpec, SpecCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ Policy = Callable[[Situation], Plan | None]
 
 def look(seen: Observed, now: datetime) -> Situation:
     """Sort the observation."""
-    spec, mistakes = _read(
+    spec, mistakes = _SPECS.read(
         orjson.dumps(seen.job.spec, option=orjson.OPT_SORT_KEYS), seen.settings.file_outputs
     )
     attempt = seen.job.status.attempt
@@ -101,14 +101,15 @@ def is_rank_of(job: Job, pod: Pod) -> bool:
     return in_gang and pod.name == pod_name(meta.name, pod.attempt, pod.rank)
 
 
-@lru_cache(maxsize=4096)
-def _read(raw: bytes, file_outputs: bool) -> tuple[JobSpec | None, tuple[str, ...]]:
-    """A spec changes seldom and is looked at often: reading it is a quarter of a plan's time."""
+def _read(raw: bytes, file_outputs: bool) -> ReadSpec:
     try:
         spec = parse_spec(orjson.loads(raw), strict=False)
     except InvalidJob as invalid:
         return None, tuple(invalid.mistakes)
     return spec, () if file_outputs else tuple(cluster_mistakes(spec))
+
+
+_SPECS = SpecCache(_read)
 
 
 def cluster_mistakes(spec: JobSpec) -> list[str]:

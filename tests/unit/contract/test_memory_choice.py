@@ -109,7 +109,7 @@ def test_more_ranks_never_need_more_memory() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "number"), [("4Gi", 2**32), ("1500m", 1.5), (7, 7), ("2k", 2000), ("1.5G", 1.5e9)]
+    ("text", "number"), [("4Gi", 2**32), ("1500m", 1.5), ("7", 7), ("2k", 2000), ("1.5G", 1.5e9)]
 )
-def test_a_quantity_is_what_kubernetes_says(text: str | int, number: float) -> None:
+def test_a_quantity_is_what_kubernetes_says(text: str, number: float) -> None:
     assert quantity(text) == number

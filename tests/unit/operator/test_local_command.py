@@ -24,7 +24,7 @@ from llmtrain_api import (
     parse_manifest,
 )
 from llmtrain_operator.local.__main__ import main
-from llmtrain_operator.local.command import Refused, decide
+from llmtrain_operator.local.command import Refused, decide, fitted
 from llmtrain_operator.local.runner import RunPlan, interrupted
 from llmtrain_operator.local.saved_jobs import Busy, JobFolder, SavedApi, output_folder, owned
 from llmtrain_operator.local.scale_down import GangOverrides, said, scaled_down
@@ -222,3 +222,85 @@ def test_help_tells_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["run", "--help"])
     assert "75" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("spec", "have", "overrides", "told"),
+    [
+        (
+            {"nodes": 4, "parallelism": {"tensor": 4}},
+            0,
+            GangOverrides(),
+            "here the gang is 2 nodes x 1 CPU process, and the manifest's is 4 nodes x 1 CPU process: "
+            "try --nodes 4 --processes-per-node 1",
+        ),
+        (
+            {"nodes": 1, "processesPerNode": 4, "parallelism": {"tensor": 4}},
+            0,
+            GangOverrides(),
+            "here the gang is 1 node x 2 CPU processes, and the manifest's is 1 node x 4 CPU processes: "
+            "try --nodes 1 --processes-per-node 4",
+        ),
+        (
+            {"nodes": 2, "gpusPerNode": 4, "parallelism": {"tensor": 4}},
+            0,
+            GangOverrides(),
+            "here the gang is 2 nodes x 1 CPU process, and the manifest's is 2 nodes x 4 GPUs: "
+            "try --nodes 2 --processes-per-node 4",
+        ),
+        (
+            {"nodes": 4, "parallelism": {"tensor": 4}},
+            0,
+            GangOverrides(nodes=3),
+            "here the gang is 3 nodes x 1 CPU process, and the manifest's is 4 nodes x 1 CPU process: "
+            "try --nodes 4 --processes-per-node 1",
+        ),
+    ],
+)
+def test_a_gang_that_is_too_small_here_names_the_options_and_the_manifests_numbers(
+    spec: dict[str, Any], have: int, overrides: GangOverrides, told: str
+) -> None:
+    document = manifest(**spec)
+    asked = parse_manifest(document)[1]
+    with pytest.raises(Refused) as caught:
+        fitted(document, asked, have, overrides)
+    assert "world size" in caught.value.reasons[0]
+    assert caught.value.reasons[-1] == told
+    nodes, processes = (
+        int(told.split(f"{option} ")[1].split()[0]) for option in ("--nodes", "--processes-per-node")
+    )
+    found = fitted(document, asked, have, GangOverrides(nodes, processes))[1]
+    assert found.world_size == asked.world_size, "what the sentence names works"
+
+
+def test_a_manifest_is_read_as_kubectl_reads_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "job.yaml"
+    text = json.dumps(manifest()).replace('"maxSteps": 20', "maxSteps: 1:30")
+    path.write_bytes(text.encode())
+    assert main(["run", str(path), "--runs", str(tmp_path)]) == 2
+    assert f"{path}: spec.training.maxSteps: got '1:30'; use a whole number" in capsys.readouterr().err
+    path.write_bytes(text.encode("utf-16"))
+    assert main(["run", str(path), "--runs", str(tmp_path)]) == 2
+    assert "it is not UTF-8 (byte 0); save it as UTF-8" in capsys.readouterr().err
+
+
+def test_a_run_deletes_no_folder_but_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    project = tmp_path / "home" / "project.git"
+    project.mkdir(parents=True)
+    (project / "config").write_text("precious")
+    document = manifest("git", namespace="../../../project")
+    path = tmp_path / "job.yaml"
+    path.write_text(json.dumps(document))
+    assert main(["run", str(path), "--runs", str(tmp_path / "home" / "work" / "runs")]) == 2
+    assert "metadata.namespace must be at most 63 characters" in capsys.readouterr().err
+    assert (project / "config").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("namespace", "name"),
+    [("../../../project", "git"), ("default", "../x"), ("default", ".."), ("default", ""), ("a/b", "c")],
+)
+def test_the_folder_of_a_job_lies_in_the_folder_of_jobs(tmp_path: Path, namespace: str, name: str) -> None:
+    with pytest.raises(ValueError, match="would not lie in"):
+        JobFolder(tmp_path, namespace, name)
+    assert JobFolder(tmp_path, "team", "x").folder == tmp_path / ".llmtrain" / "team.x"

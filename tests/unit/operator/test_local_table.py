@@ -10,6 +10,7 @@ from harness.jobs import T0, job, later
 from llmtrain_api import (
     Attempt,
     Checkpoint,
+    DataSummary,
     Failure,
     FailureClass,
     Job,
@@ -20,6 +21,7 @@ from llmtrain_api import (
     Results,
     Waiting,
     Workers,
+    changed,
 )
 from llmtrain_operator.local import console_text
 from llmtrain_operator.local.table import Table
@@ -137,6 +139,20 @@ def test_the_end_tells_what_was_learnt_and_where_it_lies() -> None:
     assert "    def f():" in told
     for name in ("export", "checkpoints", "logs", "results.json"):
         assert f"/runs/x/{name}" in told
+
+
+def test_the_end_tells_what_of_the_text_was_left_out() -> None:
+    data = DataSummary(
+        documents=5, tokens=9, bytes_read=44, bytes_not_read=56, replaced_characters=2, skipped_files=1
+    )
+    told = "\n".join(console_text.succeeded(Results(steps=2, data=data), Path("/runs/x"), 75))
+    assert "text not read     56 % (56 bytes), beyond maxBytes" in told
+    assert "replaced          2 characters that are no text" in told
+    assert "skipped           1 files or folders" in told
+    whole = changed(data, bytes_not_read=0, replaced_characters=0, skipped_files=0)
+    told = "\n".join(console_text.succeeded(Results(steps=2, data=whole), Path("/runs/x"), 75))
+    assert not {"text not read", "replaced", "skipped"}.intersection(told.splitlines())
+    assert "not read" not in told
 
 
 def test_a_stop_tells_the_step_and_the_command() -> None:

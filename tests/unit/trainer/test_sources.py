@@ -61,9 +61,9 @@ def test_each_source_knows_its_folder_and_the_field_that_names_it() -> None:
     own = {"name": "file:///srv/own", "weight": 1}
     found = texts_of(mixed(BOOKS, CODE, own, sources={"pvc://texts/books": "/mnt/dataset/texts/books"}))
     assert [(text.field, str(text.folder), text.max_bytes) for text in found] == [
-        ("dataset.mixture[0].name", "/mnt/dataset/texts/books", 8_000_000),
+        ("dataset.mixture[0].name", "/mnt/dataset/texts/books", None),
         ("dataset.mixture[1].name", "builtin:/python-stdlib", 50_000),
-        ("dataset.mixture[2].name", "/srv/own", 8_000_000),
+        ("dataset.mixture[2].name", "/srv/own", None),
     ]
     [alone] = texts_of(job({"name": "pvc://texts/books", "maxBytes": 20_000}, dataset="/mnt/dataset/books"))
     assert (alone.field, str(alone.folder), alone.max_bytes) == (
@@ -135,11 +135,7 @@ def test_a_folder_of_an_older_version_has_one_source(tmp_path: Path) -> None:
 
 def test_the_key_of_one_source_is_as_it_was() -> None:
     key = key_of(job({"name": "builtin://python-stdlib"}))
-    assert {name for name in key if name.startswith("dataset")} == {
-        "dataset.name",
-        "dataset.maxBytes",
-        "dataset.heldOutFraction",
-    }
+    assert {name for name in key if name.startswith("dataset")} == {"dataset.name", "dataset.heldOutFraction"}
 
 
 CHANGES = {

@@ -28,11 +28,13 @@ class SequenceWriter:
 
     Attributes:
         sources: what each source that has ended came to; their rows lie one after another.
+        highest: the largest token id so far.
     """
 
     def __init__(self, path: Path, length: int, dtype: str, eos: int) -> None:
         self.path, self.length, self.dtype, self.eos = path, length, np.dtype(dtype), eos
         self.sources: list[Written] = []
+        self.highest = 0
         self._rows = self._documents = 0
         self._rest: Ids = np.zeros(0, self.dtype)
         self._file = path.open("wb")
@@ -49,7 +51,9 @@ class SequenceWriter:
 
     def add(self, ids: Iterable[int] | Ids) -> None:
         """Append one document."""
-        document = np.append(np.asarray(ids, np.int64), self.eos).astype(self.dtype)
+        whole_ids = np.append(np.asarray(ids, np.int64), self.eos)
+        self.highest = max(self.highest, int(whole_ids.max()))
+        document = whole_ids.astype(self.dtype)
         joined = np.concatenate([self._rest, document])
         whole = len(joined) // self.length * self.length
         self._file.write(joined[:whole].tobytes())

@@ -1,21 +1,28 @@
-"""Where documents come from. Deterministic order, never all of them in memory."""
+"""The sources of a job: which folder each is, and its documents in a fixed order, never all in memory."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import sysconfig
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from llmtrain_api import JobFile
 from llmtrain_api.schema.dataset import PYTHON_STDLIB
 
 from ..errors import ConfigError
+from .reading.counts import ReadCounts
+from .reading.forms import FORMS, Form, may_hold_data
+from .reading.reader import Progress, Reader, no_progress
+from .reading.survey import JOB_FILES, DataFile, Survey, survey
 
-SUFFIXES = (".txt", ".md", ".py", ".jsonl")
-_NOT_LIBRARY = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}
+Item = TypeVar("Item")
+BUILTIN_BYTES = 8_000_000
+"""Read of built-in data where the job states no limit."""
+CARDS = ("readme.md", "license.md", "dataset_card.md", "changelog.md")
+_NOT_LIBRARY = frozenset({"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"})
 
 
 @dataclass(frozen=True)
@@ -26,13 +33,23 @@ class Text:
         field: the field of the job that names it.
         name: as that field says.
         folder: where it lies; not read for built-in data.
-        max_bytes: read at most so many.
+        max_bytes: read at most so many; None for all of a folder, `BUILTIN_BYTES` of built-in data.
     """
 
     field: str
     name: str
     folder: Path
-    max_bytes: int
+    max_bytes: int | None
+
+    @property
+    def limit(self) -> int | None:
+        """Bytes of text that are read at most."""
+        return self.max_bytes or (BUILTIN_BYTES if self.name == PYTHON_STDLIB else None)
+
+    @property
+    def limit_field(self) -> str:
+        """The field of the job that limits it."""
+        return f"{self.field.removesuffix('.name')}.maxBytes"
 
 
 def texts_of(job: JobFile) -> list[Text]:
@@ -49,32 +66,76 @@ def texts_of(job: JobFile) -> list[Text]:
     ]
 
 
-def documents(source: Text) -> Iterator[str]:
-    """The texts of a source, up to its ``max_bytes`` of them.
+def documents(
+    source: Text, counts: ReadCounts | None = None, progress: Progress = no_progress
+) -> Iterator[str]:
+    """The texts of a source, up to its limit.
+
+    Args:
+        source: what is read.
+        counts: is filled with what was read and what was not.
+        progress: told of bytes that are passed.
 
     Raises:
-        ConfigError: a folder without a readable document.
+        ConfigError: a folder without a readable document, or one that must not be read as it is.
     """
-    found = _stdlib() if source.name == PYTHON_STDLIB else _folder(source)
-    used = 0
-    for text in found:
-        used += len(text.encode())
-        if used > source.max_bytes:
-            break
-        if text.strip():
-            yield text
+    counts = ReadCounts() if counts is None else counts
+    found = surveyed(source)
+    counts.skipped.update(found.skipped)
+    counts.examples = found.told()
+    library = source.name == PYTHON_STDLIB
+    reader = Reader(found.files, source.limit, counts, library=library, progress=progress)
+    try:
+        yield from reader.documents()
+    except ConfigError as error:
+        raise _in(source, error) from None
 
 
-def in_turn(streams: Iterable[Iterator[str]]) -> Iterator[str]:
-    """One text of each stream in turn, until all have ended: whoever stops early has seen some of each."""
+def surveyed(source: Text) -> Survey:
+    """The files of a source.
+
+    Raises:
+        ConfigError: no folder, nothing to read in it, or files that must not be passed over.
+    """
+    if source.name == PYTHON_STDLIB:
+        return Survey(_stdlib())
+    where = f"{source.field} {source.name}"
+    if not source.folder.is_dir():
+        raise ConfigError(f"{where}: no such folder", "check the claim and the folder's name")
+    if any((source.folder / name).exists() for name in JOB_FILES):
+        raise ConfigError(
+            f"{where} is the output folder of a job", "name a folder that holds the text and nothing else"
+        )
+    try:
+        found = survey(source.folder)
+    except ConfigError as error:
+        raise _in(source, error) from None
+    if not found.files:
+        passed_over = f"; not read: {found.told()}" if found.skipped else ""
+        raise ConfigError(
+            f"{where} has no file ending in {', '.join(FORMS)} (also with .gz){passed_over}", "add some text"
+        )
+    if _only_describes(found):
+        raise ConfigError(
+            f"{where} has nothing to read but what describes it ({found.files[0].name}); not read: "
+            f"{found.told()}",
+            "add the data as .jsonl or .txt",
+        )
+    return found
+
+
+def in_turn(streams: Iterable[Iterator[Item]]) -> Iterator[Item]:
+    """One item of each stream in turn, until all have ended: whoever stops early has seen some of each."""
     left = list(streams)
     while left:
         going = []
         for stream in left:
-            text = next(stream, None)
-            if text is not None:
-                going.append(stream)
-                yield text
+            try:
+                item = next(stream)
+            except StopIteration:
+                continue
+            going.append(stream)
+            yield item
         left = going
 
 
@@ -84,36 +145,26 @@ def is_held_out(text: str, fraction: float) -> bool:
     return first < fraction * 2**64
 
 
-def _stdlib() -> Iterator[str]:
+def _in(source: Text, error: ConfigError) -> ConfigError:
+    return ConfigError(f"{source.field} {source.name}: {error.message}", error.hint)
+
+
+def _only_describes(found: Survey) -> bool:
+    """Whether all that could be read is markdown about data which cannot be."""
+    if any(file.form is not Form.MARKDOWN for file in found.files):
+        return False
+    cards = all(file.name.rpartition("/")[2].lower() in CARDS for file in found.files)
+    return (cards and bool(found.skipped)) or any(map(may_hold_data, found.skipped))
+
+
+def _stdlib() -> list[DataFile]:
     root = Path(sysconfig.get_path("stdlib"))
-    for path in sorted(root.rglob("*.py")):
-        if not _NOT_LIBRARY.intersection(path.relative_to(root).parts):
-            yield path.read_text(encoding="utf-8", errors="replace")
-
-
-def _folder(source: Text) -> Iterator[str]:
-    where = f"{source.field} {source.name}"
-    if not source.folder.is_dir():
-        raise ConfigError(f"{where}: no such folder", "check the claim and the folder's name")
-    paths = sorted(p for p in source.folder.rglob("*") if p.suffix in SUFFIXES and p.is_file())
-    if not paths:
-        raise ConfigError(f"{where} has no file ending in {', '.join(SUFFIXES)}", "add some text")
-    for path in paths:
-        if path.suffix == ".jsonl":
-            yield from _json_lines(path)
-        else:
-            yield path.read_text(encoding="utf-8", errors="replace")
-
-
-def _json_lines(path: Path) -> Iterator[str]:
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                text = json.loads(line)["text"]
-            except (ValueError, KeyError, TypeError):
-                text = None
-            if not isinstance(text, str):
-                raise ConfigError(
-                    f"{path.name} line {number} is no object with a text", 'use {"text": "..."}'
-                )
-            yield text
+    paths = (
+        path
+        for path in sorted(root.rglob("*.py"))
+        if not _NOT_LIBRARY.intersection(path.relative_to(root).parts)
+    )
+    return [
+        DataFile(path, str(path.relative_to(root)), Form.TEXT, compressed=False, size=path.stat().st_size)
+        for path in paths
+    ]

@@ -15,16 +15,23 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llmtrain_api import JobFile
+from llmtrain_api import DataSummary, JobFile
 
 from ..errors import ConfigError
 from ..files import differing, digest_of, read_json, write_json
+from . import cleaning
 
 MARKER = "data.json"
 TRAIN = "train.bin"
 HELD_OUT = "heldout.npy"
 TOKENIZER = "tokenizer"
 INITIAL = "step-0"
+
+
+RULES = 2
+"""Raised whenever the same fields of a job and the same text would give other data: 2 reads all text forms,
+splits long texts, and takes special tokens that a document spells for text."""
+_RULES_KEY = "rules"
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,21 @@ class Marker:
         return self.sources or [self.sequences]
 
     @property
+    def summary(self) -> DataSummary | None:
+        """What the job's status tells of the data; None for noise, and for a folder of an older version."""
+        read = self.report.get("read")
+        if read is None:
+            return None
+        return DataSummary(
+            documents=sum(self.report["documents"].values()),
+            tokens=self.report["tokens"]["train"],
+            bytes_read=read["bytesRead"],
+            bytes_not_read=read["bytesNotRead"],
+            replaced_characters=read["replacedCharacters"],
+            skipped_files=sum(read.get("skipped", {}).values()),
+        )
+
+    @property
     def digest(self) -> str:
         """One hash of all files."""
         return digest_of(self.files)
@@ -78,7 +100,8 @@ def read_marker(folder: Path) -> Marker | None:
 
 
 def key_of(job: JobFile) -> dict[str, Any]:
-    """The fields of a job that decide what the data folder holds, by their path in the spec."""
+    """All that decides what the data folder holds besides the text: fields of the job by their path in the
+    spec, the rules of reading, and the cleaning steps with their settings."""
     spec = job.spec.to_json()
     mixture = spec["dataset"].pop("mixture", [])
     key = {f"dataset.{name}": value for name, value in spec["dataset"].items()}
@@ -89,12 +112,17 @@ def key_of(job: JobFile) -> dict[str, Any]:
         "training.sequenceLength": spec["training"]["sequenceLength"],
         "training.seed": spec["training"]["seed"],
         "evaluation.maxSequences": spec["evaluation"]["maxSequences"],
+        _RULES_KEY: RULES,
     }
+    if steps := cleaning.key_of(job.spec):
+        key["cleaning"] = steps
     return key
 
 
 def reusable(folder: Path, job: JobFile, *, has_checkpoints: bool) -> tuple[Marker | None, str]:
     """The data of an earlier attempt where it is whole and what this job asks for, else why not.
+
+    Data that older rules made stay in use where checkpoints depend on them.
 
     Raises:
         ConfigError: it was made from something else, and there are checkpoints that depend on it.
@@ -108,6 +136,8 @@ def reusable(folder: Path, job: JobFile, *, has_checkpoints: bool) -> tuple[Mark
         for name in sorted({*marker.key, *wanted})
         if marker.key.get(name) != wanted.get(name)
     ]
+    if has_checkpoints and marker.key.get(_RULES_KEY, 1) < RULES:
+        different = [reason for reason in different if not reason.startswith(f"{_RULES_KEY} ")]
     if different and has_checkpoints:
         raise ConfigError(
             f"the checkpoints in the output folder belong to other data or another model: "

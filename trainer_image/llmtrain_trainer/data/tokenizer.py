@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
+from .rows import Ids
+
+Tag = TypeVar("Tag")
+
 EOS = "<|endoftext|>"
-TRAINING_BYTES = 256 << 20
-"""The trainer holds its counts in memory, so it sees at most so much text."""
+TRAINING_BYTES = 64 << 20
+"""The trainer holds each distinct word, at about 20 bytes a character, so it sees at most so much text."""
+
+_SPACE = " \n\t"
+PIECE = 1 << 14
+"""Characters that are encoded at once."""
+BATCH = 1 << 20
+"""Characters of the texts whose tokens are held at once."""
+GROUP = 16
+"""Pieces that the tokenizer gets at once, as it says far more of each token than its id."""
 
 
 def _first(texts: Iterable[str]) -> Iterator[str]:
@@ -23,7 +36,7 @@ def _first(texts: Iterable[str]) -> Iterator[str]:
 
 
 def train_bpe(texts: Iterable[str], vocab_size: int, special: list[str]) -> Any:
-    """Train a tokenizer. Not deterministic between runs, so it is done once a job.
+    """Train a tokenizer. A special token that a document spells is text to it: only we put such tokens in.
 
     Args:
         texts: what it is trained on.
@@ -39,8 +52,63 @@ def train_bpe(texts: Iterable[str], vocab_size: int, special: list[str]) -> Any:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_first(texts), trainer)
+    tokenizer.train_from_iterator((piece for text in _first(texts) for piece in pieces(text)), trainer)
+    tokenizer.encode_special_tokens = True
     return tokenizer
+
+
+def pieces(text: str, length: int = PIECE) -> Iterator[str]:
+    """A text in parts that are encoded one by one, to the same tokens as the whole.
+
+    No token of ours goes from a visible character into the white space after it, so parts end there. A word
+    that is longer than a part is cut in its middle: it is no word, and would be held in memory many times.
+    """
+    start = 0
+    while len(text) - start > length:
+        end = next(
+            (
+                at
+                for at in range(start + length, start, -1)
+                if text[at] in _SPACE and not text[at - 1].isspace()
+            ),
+            start + length,
+        )
+        yield text[start:end]
+        start = end
+    if start < len(text):
+        yield text[start:]
+
+
+def encoded(texts: Iterable[tuple[Tag, str]], tokenizer: Any) -> Iterator[tuple[Tag, Ids]]:
+    """The token ids of documents, in bounded batches.
+
+    Args:
+        texts: documents, each with something that is passed through.
+        tokenizer: of ours.
+    """
+    for batch in _batches(texts):
+        parts = [(number, piece) for number, (_, text) in enumerate(batch) for piece in pieces(text)]
+        ids: list[list[Ids]] = [[] for _ in batch]
+        for first in range(0, len(parts), GROUP):
+            group = parts[first : first + GROUP]
+            encodings = tokenizer.encode_batch_fast([piece for _, piece in group])
+            for (number, _), encoding in zip(group, encodings, strict=True):
+                ids[number].append(np.asarray(encoding.ids, np.uint32))
+        for (tag, _), found in zip(batch, ids, strict=True):
+            yield tag, np.concatenate(found) if found else np.zeros(0, np.uint32)
+
+
+def _batches(texts: Iterable[tuple[Tag, str]]) -> Iterator[list[tuple[Tag, str]]]:
+    batch: list[tuple[Tag, str]] = []
+    size = 0
+    for tag, text in texts:
+        batch.append((tag, text))
+        size += len(text)
+        if size >= BATCH:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def numbered(vocab_size: int, special: list[str]) -> Any:

@@ -64,6 +64,7 @@ def export(job: JobFile, start: Start) -> Results:
         train_loss=trained["trainLoss"],
         eval_loss=again,
         perplexity=perplexity(again),
+        data=marker.summary,
         unigram_entropy=marker.unigram_entropy,
         export_uri=f"{uri_of(job, output.root)}/{NAME}",
         sample=sample,

@@ -124,6 +124,7 @@ class Launcher:
         marker, reason = reusable(output.data, self.job, has_checkpoints=bool(self.store.committed()))
         if marker:
             log.get().info("prepared data are reused", **marker.report)
+            _warn(marker)
             return marker
         log.get().info("preparing data", reason=reason, dataset=self.job.spec.dataset.said)
         reporter = Reporter(self.job, Stage.PREPARE)
@@ -140,6 +141,7 @@ class Launcher:
         if marker is None:
             raise RuntimeError("the data stage left no marker")
         log.get().info("data prepared", **marker.report)
+        _warn(marker)
         return marker
 
     def _export(self, start: Start) -> Results:
@@ -214,6 +216,11 @@ class Launcher:
             checkpoint_step=committed[0] if committed else None,
             **fields,
         )
+
+
+def _warn(marker: Marker) -> None:
+    for sentence in marker.report.get("warnings", []):
+        log.get().warning(sentence)
 
 
 def launch(path: str) -> int:

@@ -1,0 +1,102 @@
+"""What the steps of data preparation hand to each other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from llmtrain_api import JobFile
+from llmtrain_api.schema.dataset import RANDOM_TOKENS
+
+from .. import log
+from .reading.counts import ReadCounts
+from .rows import SequenceWriter
+from .sources import Text
+from .store import Marker
+
+TELL_EVERY = 10.0
+
+
+@dataclass
+class Preparation:
+    """One data folder in the making. What has no default is there once a step has left it.
+
+    Attributes:
+        job: whose data they are.
+        folder: that is filled.
+        sources: of text; none for noise.
+        bytes_total: of the files of all sources.
+        tokenizer: trained, or a word an id for noise.
+        eos: id of the end-of-document token.
+        train: the training rows.
+        held_out: the held-out rows.
+        counts: what was read of each source.
+        used: how many held-out rows of each source evaluation uses.
+        entropy: of the tokens that evaluation predicts.
+        parameters: of the initial model.
+        marker: the last file of the folder.
+    """
+
+    job: JobFile
+    folder: Path
+    sources: list[Text] = field(init=False)
+    bytes_total: int = field(init=False)
+    tokenizer: Any = field(init=False)
+    eos: int = field(init=False)
+    train: SequenceWriter = field(init=False)
+    held_out: SequenceWriter = field(init=False)
+    counts: list[ReadCounts] = field(init=False)
+    used: list[int] = field(init=False)
+    entropy: float = field(init=False)
+    parameters: int = field(init=False)
+    marker: Marker = field(init=False)
+
+    @property
+    def noise(self) -> bool:
+        """Whether the job trains on random tokens instead of text."""
+        return self.job.spec.dataset.name == RANDOM_TOKENS
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of data preparation.
+
+    Attributes:
+        name: for the log.
+        needs: attributes of a `Preparation` that steps before it must have left.
+        leaves: attributes that it sets.
+        run: does it.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    leaves: tuple[str, ...]
+    run: Callable[[Preparation], None]
+
+
+class ProgressLog:
+    """Tells the log from time to time how much of the text a step has passed.
+
+    Args:
+        step: its name.
+        total: bytes that there are.
+        clock: seconds that only rise.
+    """
+
+    def __init__(self, step: str, total: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._step, self._total, self._clock = step, total, clock
+        self._done, self._told = 0, clock()
+
+    def __call__(self, passed: int) -> None:
+        """Count bytes that were passed."""
+        self._done += passed
+        if self._clock() - self._told < TELL_EVERY:
+            return
+        self._told = self._clock()
+        percent = min(100, 100 * self._done // max(1, self._total))
+        log.get().info(
+            "data preparation", step=self._step, bytes=self._done, bytes_total=self._total, percent=percent
+        )

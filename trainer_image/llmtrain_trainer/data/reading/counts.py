@@ -1,0 +1,65 @@
+"""What was read of a source and what was not, as it is told in the log, the data report and the status."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class ReadCounts:
+    """Counts of one pass over one source; filled while its documents are read.
+
+    Attributes:
+        files: files that were opened.
+        bytes_total: of all files that hold data, as they lie on the disk.
+        bytes_not_read: of them, those beyond ``maxBytes``.
+        files_cut: files of which not all was read.
+        replaced: characters that no encoding explains, each now U+FFFD.
+        empty: documents without a visible character.
+        skipped: files and folders that are not read, by the reason.
+        cleaned: documents that each cleaning step dropped.
+        first_replaced: where the first replaced character stands.
+        examples: what is skipped, in words.
+    """
+
+    files: int = 0
+    bytes_total: int = 0
+    bytes_not_read: int = 0
+    files_cut: int = 0
+    replaced: int = 0
+    empty: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    cleaned: Counter[str] = field(default_factory=Counter)
+    first_replaced: str = ""
+    examples: str = ""
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes on the disk that became documents."""
+        return max(0, self.bytes_total - self.bytes_not_read)
+
+    def add(self, other: ReadCounts) -> None:
+        """Count another source too."""
+        for name in ("files", "bytes_total", "bytes_not_read", "files_cut", "replaced", "empty"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.skipped.update(other.skipped)
+        self.cleaned.update(other.cleaned)
+        self.first_replaced = self.first_replaced or other.first_replaced
+
+    def report(self) -> dict[str, Any]:
+        """For the data report; what did not happen is left out, but for the numbers that all reports have."""
+        extra: dict[str, Any] = {
+            "filesCut": self.files_cut,
+            "emptyDocuments": self.empty,
+            "skipped": dict(sorted(self.skipped.items())),
+            "droppedByCleaning": dict(sorted(self.cleaned.items())),
+        }
+        return {
+            "files": self.files,
+            "bytesRead": self.bytes_read,
+            "bytesNotRead": self.bytes_not_read,
+            "replacedCharacters": self.replaced,
+            **{name: value for name, value in extra.items() if value},
+        }

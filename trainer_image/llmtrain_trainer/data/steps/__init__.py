@@ -1,0 +1,1 @@
+"""The steps of data preparation, one a file; `prepare.STEPS` has their order."""

@@ -1,0 +1,28 @@
+"""Chooses the held-out rows that evaluation uses."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..preparation import Preparation
+from ..rows import Ids, held_out_counts, spread
+from ..store import HELD_OUT
+
+
+def choose_held_out(made: Preparation) -> None:
+    """Leave the rows of each source that are used, spread over it, and the entropy of their tokens."""
+    spec, writer = made.job.spec, made.held_out
+    found = [source.rows for source in writer.sources]
+    made.used = held_out_counts(found, spec.dataset.parts, spec.evaluation.max_sequences)
+    chosen = np.ascontiguousarray(writer.close()[spread(found, made.used)])
+    np.save(made.folder / HELD_OUT, chosen)
+    writer.path.unlink()
+    made.entropy = unigram_entropy(chosen)
+
+
+def unigram_entropy(sequences: Ids) -> float:
+    """Entropy of the predicted tokens (all but each row's first) under their own frequencies, in nat: what
+    a model that only counts tokens, and had seen these very tokens, would reach."""
+    counts = np.bincount(sequences[:, 1:].ravel().astype(np.int64))
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log(shares)).sum())

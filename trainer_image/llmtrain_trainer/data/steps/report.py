@@ -1,0 +1,89 @@
+"""Counts what was made, for people, and writes the marker."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+from ... import log
+from ...files import inventory
+from ..preparation import Preparation
+from ..reading.counts import ReadCounts
+from ..store import Marker, key_of
+
+
+def write_marker(made: Preparation) -> None:
+    """Leave the marker, the last file of the folder."""
+    warnings = warnings_of(made)
+    for sentence in warnings:
+        log.get().warning(sentence)
+    made.marker = Marker(
+        key=key_of(made.job),
+        dtype=str(made.train.dtype),
+        sequences=made.train.rows,
+        held_out=sum(made.used),
+        unigram_entropy=made.entropy,
+        eos=made.eos,
+        files=inventory(made.folder),
+        report={
+            **counted(made),
+            "vocabulary": int(made.tokenizer.get_vocab_size()),
+            "unigramEntropy": made.entropy,
+            "parameters": made.parameters,
+            "python": platform.python_version(),
+            **({"warnings": warnings} if warnings else {}),
+        },
+        sources=[source.rows for source in made.train.sources],
+    )
+    made.marker.write(made.folder)
+
+
+def warnings_of(made: Preparation) -> list[str]:
+    """What of the text did not become documents as it is, and what to do about it: a sentence each."""
+    told = []
+    for source, counts in zip(made.sources, made.counts, strict=True):
+        where = f"{source.field} {source.name}"
+        if counts.files_cut:
+            percent = 100 * counts.bytes_not_read / max(1, counts.bytes_total)
+            told.append(
+                f"{where}: {percent:.0f} % of the text is not read ({counts.bytes_not_read:,} of "
+                f"{counts.bytes_total:,} bytes, in {counts.files_cut} files); to read more raise "
+                f"{source.limit_field}"
+            )
+        if counts.replaced:
+            told.append(
+                f"{where}: {counts.replaced} characters are no text and were replaced, the first in "
+                f"{counts.first_replaced}"
+            )
+        if counts.skipped:
+            told.append(f"{where}: not read: {counts.examples}")
+    return told
+
+
+def counted(made: Preparation) -> dict[str, Any]:
+    """Documents, tokens, and what was read; of a mixture those of each source too."""
+    train, held_out, used = made.train, made.held_out, made.used
+
+    def numbers(documents: tuple[int, int], rows: tuple[int, int]) -> dict[str, Any]:
+        tokens = [count * train.length for count in rows]
+        return {
+            name: dict(zip(("train", "heldOut"), pair, strict=True))
+            for name, pair in (("documents", documents), ("tokens", tokens))
+        }
+
+    every = numbers((train.documents, held_out.documents), (train.rows, sum(used)))
+    if made.counts:
+        read = ReadCounts()
+        for counts in made.counts:
+            read.add(counts)
+        every["read"] = read.report()
+    if made.job.spec.dataset.mixture is None:
+        return every
+    sources = zip(made.job.spec.dataset.sources, train.sources, held_out.sources, used, strict=True)
+    told = [
+        {"name": source.name, **numbers((trained.documents, kept.documents), (trained.rows, count))}
+        for source, trained, kept, count in sources
+    ]
+    for source, counts in zip(told, made.counts, strict=True):
+        source["read"] = counts.report()
+    return {**every, "sources": told}
