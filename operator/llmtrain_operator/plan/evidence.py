@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from pydantic import ValidationError
-
 from llmtrain_api import FailureClass, Outcome, TerminationMessage
+from llmtrain_api.messages import read_termination_message
 
 from ..types import Pod, PodPhase
 from .secrets import masked
@@ -42,10 +41,7 @@ def termination_message(pod: Pod) -> TerminationMessage | None:
     """What the launcher wrote when it ended; None when it could not write anything."""
     if pod.termination is None:
         return None
-    try:
-        return TerminationMessage.model_validate_json(pod.termination.message)
-    except ValidationError:
-        return None
+    return read_termination_message(pod.termination.message)
 
 
 def of_missing(rank: int, name: str) -> Evidence:
