@@ -39,6 +39,7 @@ class FailureClass(StrEnum):
     INFRASTRUCTURE = "Infrastructure"
     HANG = "Hang"
     CONFIG_ERROR = "ConfigError"
+    DIVERGED = "Diverged"
     UNKNOWN = "Unknown"
 
 

@@ -18,6 +18,8 @@ from .status import derive
 
 DEFAULT_MAX_RESTARTS = 3
 DEFAULT_MAX_INFRASTRUCTURE = 50
+FINAL = frozenset({FailureClass.CONFIG_ERROR, FailureClass.DIVERGED})
+"""Failures that another attempt would only repeat: the same manifest, the same samples, the same arithmetic."""
 
 
 def recover(s: Situation) -> Plan | None:
@@ -77,7 +79,7 @@ def exhausted(s: Situation, closed: JobStatus, failure: Failure) -> str | None:
     Infrastructure has a budget of its own. All else counts as application failures in a row without a newer
     checkpoint: progress refills it.
     """
-    if failure.failure_class is FailureClass.CONFIG_ERROR:
+    if failure.failure_class in FINAL:
         return "starting again would not help"
     recovery = s.spec.recovery if s.spec else None
     restarts = closed.restarts or Restarts()

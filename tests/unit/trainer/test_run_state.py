@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from llmtrain_api import EarlyStoppingSpec, TrainingSpec
-from llmtrain_trainer.errors import DivergedError
+from llmtrain_trainer.errors import ConfigError, DivergedError
 from llmtrain_trainer.training.run_state import MAX_REWINDS, Evaluations, RunState
 from llmtrain_trainer.training.spikes import LEAST, MAX_DROPPED, SpikeDetector
 
@@ -126,6 +126,52 @@ def test_ten_dropped_steps_in_a_row_end_the_job(policy: str) -> None:
         found.judge(step, 2.0, INF, applied=False)
     with pytest.raises(DivergedError, match="10 steps in a row up to step 200"):
         found.judge(200, 2.0, INF, applied=False)
+
+
+def stops_at(state: RunState, first: int) -> int | None:
+    """Train up to step 60 with a spike in step 26; the step that ends it."""
+    for step in range(first, 61):
+        try:
+            state.judge(step, 9.0 if step == 26 else 4.0 - 0.01 * step, 1.0, applied=True)
+        except DivergedError:
+            return step
+    return None
+
+
+@pytest.mark.parametrize("saved_at", [0, 1, 5, LEAST, 25])
+def test_a_resumed_attempt_judges_as_the_one_before(saved_at: int) -> None:
+    """A spike less than LEAST steps after the checkpoint, when a fresh detector would still be warming up."""
+    before = run_state(onSpike="stop")
+    for step in range(1, saved_at + 1):
+        before.judge(step, 4.0 - 0.01 * step, 1.0, applied=True)
+    after = run_state(onSpike="stop")
+    after.restore(json.loads(json.dumps(before.to_json())))
+    assert stops_at(after, saved_at + 1) == stops_at(before, saved_at + 1) == 26
+
+
+def test_every_average_survives_a_resume_to_the_last_bit() -> None:
+    generator = random.Random(3)
+    before, after = run_state(), run_state()
+    for step in range(1, 200):
+        numbers = abs(generator.gauss(3, 1)), abs(generator.gauss(1, 0.5))
+        found = before.judge(step, *numbers, applied=True)
+        assert after.judge(step, *numbers, applied=True) == found
+        after.restore(json.loads(json.dumps(after.to_json())))
+        assert after.to_json() == before.to_json()
+
+
+def test_dropped_steps_in_a_row_are_counted_over_a_resume() -> None:
+    before, after = run_state(), run_state()
+    for step in range(MAX_DROPPED - 1):
+        before.judge(step, 2.0, INF, applied=False)
+    after.restore(before.to_json())
+    with pytest.raises(DivergedError, match=f"{MAX_DROPPED} steps in a row"):
+        after.judge(MAX_DROPPED, 2.0, INF, applied=False)
+
+
+def test_a_run_state_that_is_no_run_state_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="run_state in the checkpoint's manifest cannot be read"):
+        run_state().restore({"losses": {"mean": "many"}})
 
 
 RULE = EarlyStoppingSpec(patience=2, min_delta=0.1)

@@ -30,7 +30,10 @@ def rewind(
     found = store.newest() if ranks.first else None
     [there] = distributed.all_reduce_sum_float(ranks, float(0 if found is None else found + 1))
     if not there:
-        raise DivergedError(f"step {step} spiked, and there is no checkpoint to go back to")
+        raise DivergedError(
+            f"step {step} spiked, and there is no checkpoint to go back to",
+            "set checkpoint.everySteps, lower training.learningRate, or raise training.warmupSteps",
+        )
     back = int(there) - 1
     folder = store.bring(back)
     # it may be the one that this attempt came from, of another layout
