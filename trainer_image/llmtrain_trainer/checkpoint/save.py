@@ -225,11 +225,13 @@ def load(engine: Engine, folder: Path, resume: Resume) -> None:
         resume: how it was saved, and what of it is wanted.
 
     Raises:
-        ConfigError: it was saved in another layout and cannot be put into this one.
+        ConfigError: it was saved in another layout and cannot be put into this one, or a file of it names
+            code that is no part of a checkpoint.
     """
     if not resume.as_saved(engine.layout):
-        restore(engine, Shards(folder / STATE, resume.layout, weights_only=resume.weights_only))
+        restore(engine, Shards(folder / STATE, resume.layout, skip_optimizer=resume.weights_only))
         return
+    SnapshotEngine().attach(engine.raw)  # DeepSpeed reads each file through it
     where, _ = engine.raw.load_checkpoint(str(folder), tag=STATE)
     if where is None:
         raise RuntimeError(f"DeepSpeed found nothing to load in {folder.name}")
