@@ -10,7 +10,7 @@ from pydantic import Field
 from .names import MASTER_PORT
 from .schema.base import ApiModel
 from .schema.spec import JobSpec
-from .schema.status import FailureClass, Results
+from .schema.status import FailureClass, Figures, Results
 
 TERMINATION_LIMIT = 4096
 """Bytes of a termination message that the kubelet keeps."""
@@ -69,28 +69,24 @@ class Stage(StrEnum):
     EXPORT = "export"
 
 
-class ProgressReport(ApiModel):
-    """What rank 0 posts every few seconds: ``POST /v1/report``, answered 200 with an empty object."""
+class ProgressUpdate(Figures):
+    """What may change from one report to the next."""
 
-    job_uid: str = Field(max_length=64)
-    attempt: int = Field(ge=0)
-    stage: Stage
-    step: int | None = Field(default=None, ge=0)
-    total_steps: int | None = Field(default=None, ge=0)
-    epoch: float | None = Field(default=None, ge=0)
-    loss: float | None = None
-    eval_loss: float | None = None
-    perplexity: float | None = None
-    learning_rate: float | None = None
-    grad_norm: float | None = None
-    tokens_per_second: float | None = Field(default=None, ge=0)
-    mfu: float | None = Field(default=None, ge=0, description="None where no peak is known, as on a CPU.")
+    stage: Stage | None = None
     eta_seconds: float | None = Field(default=None, ge=0)
     resumed_step: int | None = Field(default=None, ge=0, description="None until known; 0 = from the start.")
     resumed_note: str | None = Field(
         default=None, max_length=256, description="What was not usual about it, such as another layout."
     )
     checkpoint_step: int | None = Field(default=None, ge=0, description="Newest committed step.")
+
+
+class ProgressReport(ProgressUpdate):
+    """What rank 0 posts every few seconds: ``POST /v1/report``, answered 200 with an empty object."""
+
+    job_uid: str = Field(max_length=64)
+    attempt: int = Field(ge=0)
+    stage: Stage
 
 
 class Outcome(StrEnum):

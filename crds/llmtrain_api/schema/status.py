@@ -59,29 +59,34 @@ class Workers(ApiModel):
     summary: Text = Field(description="ready/desired, for kubectl get.")
 
 
-class Progress(ApiModel):
-    """How far and how fast, as last reported by rank 0."""
+class Figures(ApiModel):
+    """Figures of training that rank 0 reports and the status shows under the same names."""
 
-    stage: Text | None = Field(default=None, description="prepare, train, evaluate, export.")
     step: int | None = Field(default=None, ge=0)
     total_steps: int | None = Field(default=None, ge=0)
-    percent: int | None = Field(default=None, ge=0, le=100)
-    summary: Text | None = Field(default=None, description="step/totalSteps, for kubectl get.")
-    percent_text: Text | None = None
     epoch: float | None = Field(default=None, ge=0)
     loss: float | None = None
-    loss_text: Text | None = Field(default=None, description="Loss to three decimals, for kubectl get.")
     eval_loss: float | None = None
     perplexity: float | None = None
     learning_rate: float | None = None
     grad_norm: float | None = None
     tokens_per_second: float | None = Field(default=None, ge=0)
-    tokens_per_second_text: Text | None = None
     mfu: float | None = Field(
         default=None,
         ge=0,
         description="Model FLOP/s over the peak of the job's GPUs (bf16 dense), 0 to 1: 6N + 12LHQT a token.",
     )
+
+
+class Progress(Figures):
+    """How far and how fast, as last reported by rank 0."""
+
+    stage: Text | None = Field(default=None, description="prepare, train, evaluate, export.")
+    percent: int | None = Field(default=None, ge=0, le=100)
+    summary: Text | None = Field(default=None, description="step/totalSteps, for kubectl get.")
+    percent_text: Text | None = None
+    loss_text: Text | None = Field(default=None, description="Loss to three decimals, for kubectl get.")
+    tokens_per_second_text: Text | None = None
     eta: Time | None = None
     eta_text: Text | None = None
     updated_at: Time | None = None

@@ -19,7 +19,7 @@ from .status import derive
 DEFAULT_MAX_RESTARTS = 3
 DEFAULT_MAX_INFRASTRUCTURE = 50
 FINAL = frozenset({FailureClass.CONFIG_ERROR, FailureClass.DIVERGED})
-"""Failures that another attempt would only repeat: the same manifest, the same samples, the same arithmetic."""
+"""Failures that another attempt would only repeat: manifest, samples and arithmetic are the same."""
 
 
 def recover(s: Situation) -> Plan | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from llmtrain_api import Attempt, Checkpoint, JobStatus, Phase, Progress, Waiting, Workers, changed
+from llmtrain_api import Attempt, Checkpoint, Figures, JobStatus, Phase, Progress, Waiting, Workers, changed
 
 from ..types import LastReport, Plan, PodPhase
 from .conditions import with_condition
@@ -111,17 +111,8 @@ def progress_of(last: LastReport) -> Progress:
     r = last.report
     return progress_texts(
         Progress(
+            **{name: getattr(r, name) for name in Figures.model_fields},
             stage=r.stage.value,
-            step=r.step,
-            total_steps=r.total_steps,
-            epoch=r.epoch,
-            loss=r.loss,
-            eval_loss=r.eval_loss,
-            perplexity=r.perplexity,
-            learning_rate=r.learning_rate,
-            grad_norm=r.grad_norm,
-            tokens_per_second=r.tokens_per_second,
-            mfu=r.mfu,
             eta=None if r.eta_seconds is None else last.received + timedelta(seconds=r.eta_seconds),
             eta_text=None if r.eta_seconds is None else duration_text(r.eta_seconds),
             updated_at=last.received.replace(microsecond=0),

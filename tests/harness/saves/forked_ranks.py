@@ -21,6 +21,7 @@ from llmtrain_trainer.data.loader import Batches
 from llmtrain_trainer.output import Output
 from llmtrain_trainer.parallel.apply import build
 from llmtrain_trainer.tasks import encoder
+from llmtrain_trainer.telemetry import device
 from llmtrain_trainer.telemetry.figures import Workload
 from llmtrain_trainer.telemetry.sinks import Progress
 from llmtrain_trainer.telemetry.startup import Startup
@@ -63,7 +64,7 @@ class Train:
         self.batches = Batches(rows, plan, length, training.seed, encoder(spec, EOS))
         self.engine, _ = build(root / "initial", spec, self.place, plan, STEPS)
         self.fence = Fence(Output(root / "output"), wanted.job.uid, wanted.attempt, f"pod{wanted.attempt}")
-        watch = self.engine.watch = distributed.stopwatch(self.ranks)
+        watch = self.engine.watch = device.stopwatch(self.ranks)
         workload = Workload(length, plan, self.ranks.world, 1.0, None)
         self.progress = Progress(wanted, workload, self.ranks, root, watch, Startup())
         store = FolderCheckpointStore(self.fence, self.ranks, spec.checkpoint.keep)

@@ -14,8 +14,8 @@ from llmtrain_api import JobFile
 from llmtrain_api.names import ENV_METRICS_PORT, METRICS_PORT
 
 from .. import log
-from ..evaluate.heldout import perplexity
-from .figures import Figures, StepResult
+from ..floats import perplexity
+from .figures import StepReport
 from .phases import Phase, Seconds
 
 PREFIX = "llmtrain_train_"
@@ -127,29 +127,29 @@ class JobSeries:
         info = Gauge(f"{PREFIX}run_info", "What runs, as labels. Always 1.", list(labels), registry=registry)
         info.labels(**labels).set(1)
 
-    def stepped(self, result: StepResult, figures: Figures) -> None:
+    def stepped(self, report: StepReport) -> None:
         """A step is done."""
         values: dict[Gauge, float | None] = {
-            self.step: result.step,
-            self.progress: figures.progress,
-            self.eta: figures.eta_seconds,
-            self.epoch: figures.epoch,
-            self.loss: result.loss,
-            self.learning_rate: result.learning_rate,
-            self.gradient_norm: result.gradient_norm,
-            self.rate: figures.tokens_per_second,
-            self.device_rate: figures.tokens_per_second_per_device,
-            self.flops: figures.flops_per_second,
-            self.padding: figures.padding,
+            self.step: report.step,
+            self.progress: report.progress,
+            self.eta: report.eta_seconds,
+            self.epoch: report.epoch,
+            self.loss: report.loss,
+            self.learning_rate: report.learning_rate,
+            self.gradient_norm: report.gradient_norm,
+            self.rate: report.tokens_per_second,
+            self.device_rate: report.tokens_per_second_per_device,
+            self.flops: report.model_flops_per_second,
+            self.padding: report.padding,
         }
         if self.mfu is not None:
-            values[self.mfu] = figures.mfu
+            values[self.mfu] = report.mfu
         for gauge, value in values.items():
             gauge.set(math.nan if value is None else value)
-        self.tokens.inc(result.tokens)
-        self.samples.inc(figures.samples)
-        self.step_seconds.observe(figures.seconds)
-        self.skipped.labels(NON_FINITE).inc(not result.applied)
+        self.tokens.inc(report.tokens)
+        self.samples.inc(report.samples)
+        self.step_seconds.observe(report.seconds)
+        self.skipped.labels(NON_FINITE).inc(not report.applied)
 
     def evaluated(self, loss: float) -> None:
         """The held-out loss is known."""

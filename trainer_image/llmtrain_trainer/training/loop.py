@@ -17,10 +17,12 @@ from ..data.store import INITIAL, Marker
 from ..distributed import Ranks
 from ..errors import Interrupted
 from ..files import write_json
+from ..floats import finite, finite_only
 from ..parallel.apply import build
 from ..storage.select import checkpoint_store_of
 from ..storage.start_marker import Start
 from ..tasks import encoder
+from ..telemetry import device
 from ..telemetry.figures import StepResult, Workload
 from ..telemetry.flops import sequence_flops
 from ..telemetry.phases import Phase
@@ -62,8 +64,8 @@ class Training:
         )
         logs = start.output.logs(job.attempt)
         startup.done("build")
-        self.watch = self.engine.watch = distributed.stopwatch(ranks)
-        peak = distributed.peak_flops(ranks, training.precision)
+        self.watch = self.engine.watch = device.stopwatch(ranks)
+        peak = device.peak_flops(ranks, training.precision)
         workload = Workload(self.length, self.plan, ranks.world, sequence_flops(spec), peak)
         self.progress = Progress(job, workload, ranks, logs, self.watch, startup)
         self.run_state = RunState(training)
@@ -146,7 +148,7 @@ class Training:
         with self.watch(Phase.COMMUNICATION):
             loss, norm, word = distributed.all_reduce_sum_float(self.ranks, *words)
         applied = bool(word)
-        self.losses["trainLoss"] = loss
+        self.losses["trainLoss"] = finite(loss)
         self.progress.step(StepResult(step, loss, rate, norm, labels, applied))
         spike = self.run_state.judge(step, loss, norm, applied=applied)
         if spike:
@@ -160,7 +162,7 @@ class Training:
             losses, tokens = distributed.all_reduce_sum_float(
                 self.ranks, *self.engine.loss_sum(self.held_out())
             )
-        self.losses["evalLoss"] = losses / tokens
+        self.losses["evalLoss"] = finite(losses / tokens)
         self.progress.evaluated(step, losses / tokens)
         self.run_state.evaluated(step, losses / tokens)
         if self.ranks.first and last:
@@ -169,7 +171,7 @@ class Training:
                 "trainLoss": self.losses["trainLoss"],
                 "run_state": self.run_state.results(early=step < self.length.steps),
             }
-            write_json(self.start.output.evaluation, record)
+            write_json(self.start.output.evaluation, finite_only(record))
 
     def held_out(self) -> list[Pass]:
         """This rank's share of the held-out sequences."""
