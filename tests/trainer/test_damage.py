@@ -37,7 +37,7 @@ MODES = pytest.mark.parametrize("background", [False, True], ids=["in the loop",
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed, "all_reduce_sum", lambda _ranks, *counts: list(counts))
-    monkeypatch.setattr(distributed, "texts", lambda _ranks, own: [own])
+    monkeypatch.setattr(distributed, "all_gather_text", lambda _ranks, own: [own])
 
 
 def cut(file: Path) -> None:

@@ -1,4 +1,4 @@
-"""One real rank that trains and saves: the product's engine, saves and word, on noise for data."""
+"""One real rank that trains and saves: the product's engine, saves and votes, on noise for data."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from llmtrain_api import JobFile
 from llmtrain_trainer import distributed
 from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.checkpoint.fence import Fence
+from llmtrain_trainer.checkpoint.manifest import Metrics
 from llmtrain_trainer.checkpoint.resume import Resume
 from llmtrain_trainer.checkpoint.save import Checkpointer, load
 from llmtrain_trainer.checkpoint.store import FolderCheckpointStore
@@ -25,7 +26,7 @@ from llmtrain_trainer.telemetry import device
 from llmtrain_trainer.telemetry.figures import Workload
 from llmtrain_trainer.telemetry.sinks import Progress
 from llmtrain_trainer.telemetry.startup import Startup
-from llmtrain_trainer.training.checkpointing import CheckpointScheduler
+from llmtrain_trainer.training.checkpointing import CheckpointScheduler, SaveVotes
 from llmtrain_trainer.training.run_state import RunState
 
 STEPS, EVERY, WORLD = 1_000_000, 2, 2
@@ -82,12 +83,12 @@ class Train:
             assert self.engine.raw.global_steps == done
         while True:
             passes = self.batches.at(done, self.place, self.ranks.device)
-            labels, *word = distributed.all_reduce_sum(
-                self.ranks, self.engine.labels(passes), *self.saves.word()
+            labels, *votes = distributed.all_reduce_sum(
+                self.ranks, self.engine.labels(passes), *self.saves.votes()
             )
-            self.saves.heard(word, done, {})
+            self.saves.collect(SaveVotes(*votes), done, Metrics())
             self.engine.forward_backward(passes, labels)
             self.engine.step()
             done += 1
-            self.saves.after(done, {})
+            self.saves.after(done, Metrics())
             yield done
