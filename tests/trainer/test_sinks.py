@@ -22,7 +22,7 @@ with warnings.catch_warnings():
     from llmtrain_trainer.telemetry.figures import StepReport, StepResult, Workload
     from llmtrain_trainer.telemetry.phases import Phase
     from llmtrain_trainer.telemetry.prometheus import JobSeries
-    from llmtrain_trainer.telemetry.sinks import Rank0Sinks, told_of
+    from llmtrain_trainer.telemetry.sinks import Rank0Sinks, figures_of
 
 INF, NAN = math.inf, math.nan
 LOAD = Workload(Length(80, 4, 20, None), BatchPlan(4, 2, 2), world=2, sequence_flops=1e9, peak=4e9)
@@ -70,7 +70,7 @@ def test_every_field_of_a_report_is_told_by_something(sinks: Rank0Sinks) -> None
 
 
 def test_a_step_tells_each_figure_that_is_known_after_a_step() -> None:
-    told = told_of(report())
+    told = figures_of(report())
     of_evaluations = {"eval_loss", "perplexity"}
     assert {name for name in Figures.model_fields if getattr(told, name) is None} == of_evaluations
 

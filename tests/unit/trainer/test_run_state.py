@@ -24,14 +24,14 @@ def run_state(**training: Any) -> RunState:
 def warm(detector: SpikeDetector, steps: int = LEAST) -> SpikeDetector:
     """One that has seen a loss of about 2 and a norm of about 1."""
     for step in range(steps):
-        assert detector.saw(2 + 0.1 * (-1) ** step, 1.0) is None
+        assert detector.observe(2 + 0.1 * (-1) ** step, 1.0) is None
     return detector
 
 
 def test_a_loss_above_six_deviations_leaps() -> None:
     low, high = warm(SpikeDetector()), warm(SpikeDetector())
-    assert low.saw(2.55, 1.0) is None
-    spike = high.saw(2.7, 1.0)
+    assert low.observe(2.55, 1.0) is None
+    spike = high.observe(2.7, 1.0)
     assert spike is not None
     assert (spike.what, spike.value) == ("loss", 2.7)
     assert spike.limit == pytest.approx(2.6, abs=0.02)
@@ -39,8 +39,8 @@ def test_a_loss_above_six_deviations_leaps() -> None:
 
 
 def test_a_gradient_of_ten_times_the_usual_leaps() -> None:
-    assert warm(SpikeDetector()).saw(2.0, 9.9) is None
-    spike = warm(SpikeDetector()).saw(2.0, 10.1)
+    assert warm(SpikeDetector()).observe(2.0, 9.9) is None
+    spike = warm(SpikeDetector()).observe(2.0, 10.1)
     assert spike is not None
     assert spike.what == "gradient norm"
 
@@ -48,30 +48,30 @@ def test_a_gradient_of_ten_times_the_usual_leaps() -> None:
 @pytest.mark.parametrize(("loss", "norm"), [(NAN, 1.0), (INF, 1.0), (2.0, NAN), (2.0, INF)])
 def test_what_is_not_finite_leaps_from_the_first_step_and_leaves_no_trace(loss: float, norm: float) -> None:
     detector = SpikeDetector()
-    assert detector.saw(loss, norm) is not None
-    assert warm(detector).saw(2.7, 1.0) is not None
+    assert detector.observe(loss, norm) is not None
+    assert warm(detector).observe(2.7, 1.0) is not None
 
 
 def test_nothing_is_judged_before_there_is_enough_to_judge_by() -> None:
-    assert warm(SpikeDetector(), LEAST - 1).saw(50.0, 500.0) is None
+    assert warm(SpikeDetector(), LEAST - 1).observe(50.0, 500.0) is None
 
 
 def test_a_falling_or_smooth_curve_never_alarms() -> None:
     detector = SpikeDetector()
     for step in range(2000):
-        assert detector.saw(10 * math.exp(-step / 300) + 2, 3 / (1 + step / 100)) is None
+        assert detector.observe(10 * math.exp(-step / 300) + 2, 3 / (1 + step / 100)) is None
 
 
 def test_noise_alone_never_alarms() -> None:
     generator = random.Random(5)
     detector = SpikeDetector()
     for _ in range(5000):
-        assert detector.saw(generator.gauss(3.0, 0.2), abs(generator.gauss(1.0, 0.2))) is None
+        assert detector.observe(generator.gauss(3.0, 0.2), abs(generator.gauss(1.0, 0.2))) is None
 
 
 def test_two_leaps_in_a_row_are_both_seen_and_a_new_level_is_learnt() -> None:
     detector = warm(SpikeDetector(), 60)
-    alarms = [detector.saw(4.0, 1.0) is not None for _ in range(200)]
+    alarms = [detector.observe(4.0, 1.0) is not None for _ in range(200)]
     assert alarms[:2] == [True, True]
     assert not any(alarms[-100:])
 
@@ -180,7 +180,7 @@ RULE = EarlyStoppingSpec(patience=2, min_delta=0.1)
 def saw(*losses: float, min_delta: float = 0.1) -> Evaluations:
     found = Evaluations()
     for number, loss in enumerate(losses):
-        found = found.saw(10 * (number + 1), loss, min_delta)
+        found = found.with_loss(10 * (number + 1), loss, min_delta)
     return found
 
 
@@ -213,7 +213,7 @@ def test_the_reason_names_the_best_evaluation() -> None:
 
 def test_an_evaluation_that_a_resume_repeats_counts_once() -> None:
     once = saw(5.0, 6.0)
-    assert once.saw(20, 6.0, 0.1) == once
+    assert once.with_loss(20, 6.0, 0.1) == once
 
 
 def test_a_resume_goes_on_with_every_decision() -> None:
@@ -256,6 +256,6 @@ def test_a_checkpoint_of_an_older_version_has_no_decisions() -> None:
 def test_a_curve_without_noise_may_still_rise_a_little() -> None:
     detector = SpikeDetector()
     for _ in range(2 * LEAST):
-        detector.saw(2.0, 1.0)
-    assert detector.saw(2.1, 1.0) is None
-    assert detector.saw(2.3, 1.0) is not None
+        detector.observe(2.0, 1.0)
+    assert detector.observe(2.1, 1.0) is None
+    assert detector.observe(2.3, 1.0) is not None

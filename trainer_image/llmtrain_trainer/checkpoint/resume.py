@@ -32,12 +32,12 @@ class Resume:
 
     def note(self, layout: Layout) -> str:
         """What is not usual about it, for people; empty when nothing is."""
-        said = []
+        unusual = []
         if self.layout != layout:
-            said.append(f"from layout {self.layout} to {layout}")
+            unusual.append(f"from layout {self.layout} to {layout}")
         if self.weights_only:
-            said.append("weights only, the optimizer starts anew")
-        return "; ".join(said)
+            unusual.append("weights only, the optimizer starts anew")
+        return "; ".join(unusual)
 
     def to_json(self) -> dict[str, Any]:
         """For ``attempt-K.ready``."""

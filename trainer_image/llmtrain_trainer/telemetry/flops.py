@@ -1,4 +1,4 @@
-"""How much arithmetic a model needs, and what share of a GPU's peak that is. PURE.
+"""How much arithmetic a model needs, and what share of a GPU's peak that is. Pure.
 
 Convention, the one of the PaLM paper (https://arxiv.org/abs/2204.02311, appendix B): each token costs
 ``6 N + 12 L H Q T`` floating-point operations, forward and backward: N parameters, L layers, H heads of size

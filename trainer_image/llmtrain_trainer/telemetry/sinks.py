@@ -1,4 +1,4 @@
-"""Where a step is told: in the log, to the operator, Prometheus, TensorBoard and ``metrics.jsonl``."""
+"""Where steps are reported: log, operator, Prometheus, TensorBoard and ``metrics.jsonl``."""
 
 from __future__ import annotations
 
@@ -52,21 +52,23 @@ class Rank0Sinks:
         self.series.stepped(report)
         self.board.stepped(report)
         self._rows.write(json.dumps(row(report), allow_nan=False) + "\n")
-        told = told_of(report)
-        self.reporter.update(told)
+        update = figures_of(report)
+        self.reporter.update(update)
         now = time.monotonic()
         if now - self._logged >= LOG_INTERVAL or report.step in (1, report.total_steps) or not report.applied:
             self._logged = now
             dropped = {} if report.applied else {"dropped": True}
-            log.get().info("step", **told.model_dump(exclude_unset=True, exclude={"stage"}), **dropped)
+            log.get().info("step", **update.model_dump(exclude_unset=True, exclude={"stage"}), **dropped)
 
     def evaluated(self, step: int, loss: float) -> None:
         """The held-out loss is known."""
         self.series.evaluated(loss)
         self.board.evaluated(step, loss)
-        told = ProgressUpdate(stage=Stage.TRAIN, eval_loss=finite(loss), perplexity=finite(perplexity(loss)))
-        log.get().info("evaluated", step=step, held_out_loss=told.eval_loss, perplexity=told.perplexity)
-        self.reporter.update(told)
+        update = ProgressUpdate(
+            stage=Stage.TRAIN, eval_loss=finite(loss), perplexity=finite(perplexity(loss))
+        )
+        log.get().info("evaluated", step=step, held_out_loss=update.eval_loss, perplexity=update.perplexity)
+        self.reporter.update(update)
 
     def committed(self, step: int, seconds: float, *, written: bool) -> None:
         """A checkpoint is in place, so many seconds after its save began."""
@@ -189,8 +191,8 @@ class Progress:
             self.sinks.close()
 
 
-def told_of(report: StepReport) -> ProgressUpdate:
-    """What the operator and the log are told of a step: the only place that maps one to the other."""
+def figures_of(report: StepReport) -> ProgressUpdate:
+    """The figures of a step for the operator and the log: the only place that maps one to the other."""
     return ProgressUpdate(
         stage=Stage.TRAIN,
         step=report.step,

@@ -43,8 +43,11 @@ class Evaluations:
     mark: float | None = None
     without_gain: int = 0
 
-    def saw(self, step: int, loss: float, min_delta: float = 0.0) -> Evaluations:
-        """With one more. One that a resume repeats is not counted; one that is not finite is no gain."""
+    def with_loss(self, step: int, loss: float, min_delta: float = 0.0) -> Evaluations:
+        """The same with one more evaluation.
+
+        One that a resume repeats is not counted, and a loss that is not finite is no gain.
+        """
         if step <= self.last:
             return self
         after = replace(self, last=step, without_gain=self.without_gain + 1)
@@ -101,7 +104,7 @@ class RunState:
 
     @property
     def dropped(self) -> int:
-        """See the class."""
+        """Steps that the engine dropped, as their gradients were not finite."""
         return self._guard.dropped
 
     @property
@@ -112,15 +115,15 @@ class RunState:
     def judge(self, step: int, loss: float, norm: float | None, *, applied: bool) -> Spike | None:
         """Note a step, and what spiked in it.
 
-        A step that the loss scaling of fp16 drops is part of finding the scale, and no leap.
+        A step that the loss scaling of fp16 drops is part of finding the scale, and no spike.
 
         Raises:
-            DivergedError: too many dropped steps in a row, or a leap that must end the job.
+            DivergedError: too many dropped steps in a row, or a spike that must end the job.
         """
-        self._guard.saw(step, applied=applied)
+        self._guard.observe(step, applied=applied)
         if not applied and self.scales:
             return None
-        spike = self._spikes.saw(loss, norm)
+        spike = self._spikes.observe(loss, norm)
         if spike is None and not applied:
             spike = Spike("gradient norm", math.nan, None)
         if spike is None or self.policy is OnSpike.WARN:
@@ -142,10 +145,10 @@ class RunState:
     def evaluated(self, step: int, loss: float) -> None:
         """Note a held-out loss."""
         least = self.stopping.min_delta if self.stopping else 0.0
-        self.evaluations = self.evaluations.saw(step, loss, least)
+        self.evaluations = self.evaluations.with_loss(step, loss, least)
 
     def to_json(self) -> dict[str, Any]:
-        """What a checkpoint's manifest keeps: see `SavedRunState`."""
+        """The state as a checkpoint's manifest holds it: see `SavedRunState`."""
         return SavedRunState(
             skipped_steps=self.skipped,
             dropped_steps=self._guard.dropped,
@@ -156,7 +159,7 @@ class RunState:
         ).to_json()
 
     def restore(self, raw: dict[str, Any]) -> None:
-        """Go on from what a checkpoint kept; steps skipped since it was written stay skipped.
+        """Go on from a checkpoint; steps skipped since it was written stay skipped.
 
         Raises:
             ConfigError: the manifest holds no state that this version can read.

@@ -1,6 +1,6 @@
 """Whether a step's loss or gradient norm spikes, and whether steps are still applied. Pure.
 
-A leap is a loss above its running average by six standard deviations, or a gradient norm of ten times its
+A spike is a loss above its running average by six standard deviations, or a gradient norm of ten times its
 average; a number that is not finite always is one.
 """
 
@@ -76,10 +76,10 @@ class SpikeDetector:
     losses: Average = Average()
     norms: Average = Average()
 
-    def saw(self, loss: float, norm: float | None) -> Spike | None:
+    def observe(self, loss: float, norm: float | None) -> Spike | None:
         """Judge a step, then note it.
 
-        A leap enters the averages as its limit: it cannot hide the next one, and a level that has risen for
+        A spike enters the averages as its limit: it cannot hide the next one, and a level that has risen for
         good is an alarm for a while only.
 
         Args:
@@ -98,9 +98,9 @@ class SpikeDetector:
 def _judge(what: str, value: float, average: Average, limit: float) -> tuple[Spike | None, Average]:
     if not math.isfinite(value):
         return Spike(what, value, None), average
-    leaps = average.count >= LEAST and value > limit
-    after = average.with_value(limit if leaps else value)
-    return (Spike(what, value, limit) if leaps else None), after
+    spikes = average.count >= LEAST and value > limit
+    after = average.with_value(limit if spikes else value)
+    return (Spike(what, value, limit) if spikes else None), after
 
 
 class StepGuard:
@@ -110,7 +110,7 @@ class StepGuard:
         self.dropped = 0
         self.in_a_row = 0
 
-    def saw(self, step: int, *, applied: bool) -> None:
+    def observe(self, step: int, *, applied: bool) -> None:
         """Note whether a step was applied.
 
         Raises:
