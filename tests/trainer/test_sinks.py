@@ -6,6 +6,7 @@ import json
 import math
 import warnings
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what DeepSpeed says at import
     from llmtrain_trainer.telemetry.figures import StepReport, StepResult, Workload
     from llmtrain_trainer.telemetry.phases import Phase
-    from llmtrain_trainer.telemetry.prometheus import JobSeries
+    from llmtrain_trainer.telemetry.prometheus import STEP_GAUGES, JobSeries
     from llmtrain_trainer.telemetry.sinks import Rank0Sinks, figures_of
 
 INF, NAN = math.inf, math.nan
@@ -75,6 +76,12 @@ def test_a_step_tells_each_figure_that_is_known_after_a_step() -> None:
     assert {name for name in Figures.model_fields if getattr(told, name) is None} == of_evaluations
 
 
+def test_each_figure_of_a_step_has_a_series_or_a_reason_to_have_none() -> None:
+    counted = {"tokens", "samples", "applied", "seconds"}  # counters and a histogram
+    elsewhere = {"total_steps", "smooth_seconds", "phases", "measured"}  # set once, or each rank's own
+    assert {field.name for field in fields(StepReport)} == set(STEP_GAUGES) | counted | elsewhere
+
+
 @pytest.mark.parametrize("loss", [INF, -INF, NAN, 1e300])
 @pytest.mark.parametrize("norm", [INF, NAN, None, 1e300])
 def test_a_loss_that_explodes_reaches_every_sink_and_no_json(
@@ -88,7 +95,7 @@ def test_a_loss_that_explodes_reaches_every_sink_and_no_json(
     [row] = [strictly(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert row["loss"] == (loss if math.isfinite(loss) else None)
     assert row["phases"] == {"forward": 0.5}
-    [gauge] = sinks.series.loss.collect()[0].samples
+    [gauge] = sinks.series.of_step["loss"].collect()[0].samples
     assert gauge.value == pytest.approx(loss, nan_ok=True)
     sinks.board.flush()
     curves = {v.tag: v.simple_value for e in events(tmp_path / "tensorboard") for v in e.summary.value}

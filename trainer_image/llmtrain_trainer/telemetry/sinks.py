@@ -38,7 +38,7 @@ class Rank0Sinks:
         self._logged = time.monotonic()
         total = workload.length.steps
         series.total_steps.set(total)
-        series.step.set(step)
+        series.of_step["step"].set(step)
         log.get().info("resumed" if step else "started", from_step=step, total_steps=total,
                        flops_per_sequence=workload.sequence_flops, peak_flops=workload.peak,
                        flops_convention=CONVENTION, **({"note": note} if note else {}))  # fmt: skip
@@ -154,7 +154,7 @@ class Progress:
     def skipped(self, step: int) -> None:
         """A step was passed over."""
         if self.series:
-            self.series.step.set(step)
+            self.series.of_step["step"].set(step)
             self.series.skipped.labels(REWOUND).inc()
             log.get().info("step skipped", step=step)
 
