@@ -11,10 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from harness.simulation.chaos import WATCH_FAULTS
+from harness.simulation.cluster_faults import (
+    STRANGERS,
+    lose_node,
+    rights_are_gone,
+    stranger,
+    webhook_is_down,
+)
 from harness.simulation.expected_phase import unjustified
 from harness.simulation.monitor import Broken
+from harness.simulation.podview import going, label
 from harness.simulation.quiet import silence
-from harness.simulation.world import World, going, label
+from harness.simulation.world import World
 
 from llmtrain_api import FailureClass, Outcome, TerminationMessage
 from llmtrain_api.names import LABEL_RANK, PLURAL
@@ -36,6 +44,7 @@ FAILURES: tuple[tuple[int, TerminationMessage | str, str], ...] = (
 CONFIG_ERROR = TerminationMessage(
     outcome=Outcome.FAILED, failure_class=FailureClass.CONFIG_ERROR, message="no such file"
 )
+HOUR = 3600.0
 UNLIMITED = {"maxRestarts": 1000, "maxInfrastructureRestarts": 1000}
 Act = Callable[["Life"], None]
 
@@ -192,6 +201,27 @@ def configuration_fails(life: Life) -> None:
         life.world.end(pod, 78, CONFIG_ERROR)
 
 
+def a_node_loses_its_power(life: Life) -> None:
+    if pod := life.pod():
+        lose_node(life.world, pod)
+
+
+def the_control_plane_evicts(life: Life) -> None:
+    life.world.evict_from_silent_nodes()
+
+
+def a_stranger_appears(life: Life) -> None:
+    stranger(life.world, life.rng.choice(STRANGERS))
+
+
+def rights_go(life: Life) -> None:
+    rights_are_gone(life.world)
+
+
+def a_webhook_goes_down(life: Life) -> None:
+    webhook_is_down(life.world)
+
+
 def collect(life: Life) -> None:
     life.world.collect_garbage()
 
@@ -221,6 +251,11 @@ ACTS: tuple[tuple[int, Act], ...] = (
     (2, user_puts_the_spec_right),
     (1, configuration_fails),
     (1, collect),
+    (3, a_node_loses_its_power),
+    (1, the_control_plane_evicts),
+    (1, a_stranger_appears),
+    (1, rights_go),
+    (1, a_webhook_goes_down),
 )
 
 
@@ -245,6 +280,9 @@ def live(seed: int) -> World:
     weights = [weight for weight, _ in ACTS]
     acts = [act for _, act in ACTS]
     try:
+        world.sidecars = rng.random() < 0.2
+        world.kubelet_ahead = rng.choice([0.0, 0.0, 0.0, HOUR, -HOUR])
+        world.operator_ahead = rng.choice([0.0, 0.0, 0.0, HOUR, -HOUR])
         world.start_operator()
         apply(life)
         world.chaos.rate = rng.choice([0.0, 0.1, 0.3])
