@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from typing import Any
+from weakref import WeakValueDictionary
 
 import aiohttp
 import msgspec
@@ -21,6 +22,8 @@ WATCH_TIMEOUT = aiohttp.ClientTimeout(total=WATCH_SECONDS + 30, connect=5, sock_
 RETRIED = frozenset({0, 429, 500, 502, 503, 504})
 ATTEMPTS = 5
 MAX_IN_FLIGHT = 64
+MAX_WRITES_OF_A_NAMESPACE = 32
+"""At once: a gang of thousands is created while other tenants' jobs go on."""
 MAX_REVIEWS = 4
 """Of tokens, at once: strangers cause them, and reconciling must not wait behind strangers."""
 MAX_RETRY_AFTER_SECONDS = 60.0
@@ -56,6 +59,7 @@ class HttpApi:
         self._session: aiohttp.ClientSession | None = None
         self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._review_slots = asyncio.Semaphore(MAX_REVIEWS)
+        self._shares: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def __aenter__(self) -> HttpApi:
         self._session = self.new_session()
@@ -91,7 +95,8 @@ class HttpApi:
 
     async def create(self, resource: str, namespace: str, body: Object) -> Object:
         """Create one object. A retry after a lost answer ends as AlreadyExists, which the caller judges."""
-        return await self._json("POST", self._path(resource, namespace), body=body)
+        async with self._share(namespace):
+            return await self._json("POST", self._path(resource, namespace), body=body)
 
     async def delete(self, resource: str, namespace: str, name: str, uid: str, grace_seconds: int) -> None:
         """Delete one object, and only the one with that UID."""
@@ -101,7 +106,8 @@ class HttpApi:
             "gracePeriodSeconds": grace_seconds,
             "preconditions": {"uid": uid},
         }
-        await self._request("DELETE", self._path(resource, namespace, name), body=options)
+        async with self._share(namespace):
+            await self._request("DELETE", self._path(resource, namespace, name), body=options)
 
     async def patch_status(self, resource: str, namespace: str, name: str, patch: Object) -> Object:
         """JSON merge patch of ``/status``."""
@@ -159,6 +165,13 @@ class HttpApi:
                         yield WatchEvent(event.type, bytes(event.object))
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ApiError(0, "ConnectionLost", str(error) or type(error).__name__) from error
+
+    def _share(self, namespace: str) -> asyncio.Semaphore:
+        """The slots that one namespace's creates and deletes may take; it goes when nobody uses it."""
+        found = self._shares.get(namespace)
+        if found is None:
+            found = self._shares[namespace] = asyncio.Semaphore(MAX_WRITES_OF_A_NAMESPACE)
+        return found
 
     @staticmethod
     def _path(resource: str, namespace: str, name: str = "") -> str:

@@ -11,7 +11,13 @@ from harness.control import jwt
 from llmtrain_api.names import TOKEN_AUDIENCE
 from llmtrain_operator.kube.address import ClusterAddress
 from llmtrain_operator.kube.api import ApiError
-from llmtrain_operator.kube.http import MAX_RETRY_AFTER_SECONDS, MAX_REVIEWS, HttpApi, retry_seconds
+from llmtrain_operator.kube.http import (
+    MAX_RETRY_AFTER_SECONDS,
+    MAX_REVIEWS,
+    MAX_WRITES_OF_A_NAMESPACE,
+    HttpApi,
+    retry_seconds,
+)
 from llmtrain_operator.progress import auth
 from llmtrain_operator.progress.auth import (
     POD_NAME,
@@ -162,6 +168,29 @@ async def test_reviews_leave_the_slots_of_reconciling_alone(monkeypatch: pytest.
         await api.get("pods", "default", "x")
     answer.set()
     await asyncio.gather(*reviews)
+
+
+async def test_one_namespaces_gang_leaves_slots_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = HttpApi(ClusterAddress("http://nowhere", None))
+    answer, under_way = asyncio.Event(), []
+
+    async def once(_: str, path: str, *__: object) -> bytes:
+        under_way.append(path)
+        if "/namespaces/big/" in path:
+            await answer.wait()
+        return b"{}"
+
+    monkeypatch.setattr(api, "_once", once)
+    body = {"metadata": {"name": "x"}}
+    gang = [asyncio.create_task(api.create("pods", "big", body)) for _ in range(4096)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert len(under_way) == MAX_WRITES_OF_A_NAMESPACE
+    async with asyncio.timeout(1):
+        await api.create("pods", "small", body)
+    answer.set()
+    await asyncio.gather(*gang)
+    assert len(api._shares) == 0, "nothing stays of namespaces"
 
 
 def test_a_proxy_that_asks_for_an_hour_gets_a_minute() -> None:
