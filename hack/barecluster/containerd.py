@@ -17,6 +17,7 @@ class Containerd:
     """The images, containers and tasks of the namespace that the kubelet uses."""
 
     def __init__(self, settings: Settings, node: Node) -> None:
+        self.node = node
         self._ctr = (str(settings.bin / "ctr"), "-a", str(node.socket), "-n", "k8s.io")
 
     def answers(self) -> bool:
@@ -37,8 +38,8 @@ class Containerd:
         run(*self._ctr, "images", "import", "--local", archive)
 
     def import_stream(self, write: Callable[[IO[bytes]], None]) -> None:
-        """Take in an OCI archive that `write` makes on the fly."""
-        words = (*self._ctr, "images", "import", "--local", "-")
+        """Take in an OCI archive that `write` makes on the fly; its layers are not unpacked yet."""
+        words = (*self._ctr, "images", "import", "--local", "--no-unpack", "-")
         child = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
@@ -53,6 +54,10 @@ class Containerd:
         child.stderr.close()
         if child.wait(timeout=300):
             raise ClusterError(f"containerd did not take the image: {said.strip()}")
+
+    def unpack(self, manifest: str) -> None:
+        """Unpack the layers of the image with this manifest; those that are unpacked stay."""
+        run(*self._ctr, "snapshots", "unpack", manifest, timeout=900)
 
     def layers(self, chain: str) -> list[Path]:
         """The folders of the unpacked layers of the snapshot with this chain identity, the topmost first."""
