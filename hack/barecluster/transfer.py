@@ -38,6 +38,7 @@ def _load(settings: Settings, store: Store, layout: Layout, image: str, nodes: l
         if was_sent:
             freed += sharing.share_blobs(layout.paths(descriptor), nodes[:number])
             client.unpack(descriptor["digest"])
+            client.remove_unnamed()
         places.append(client.layers(chain))
         if was_sent:
             freed += sharing.share_layers(places)
@@ -120,7 +121,13 @@ class Layout:
         return write
 
     def prune(self) -> None:
-        """Remove the layers that no image here uses any more."""
+        """Remove the images that lost their name to a newer one, and the layers that no image here uses."""
+        path = self._folder / "index.json"
+        top = json.loads(path.read_text())
+        top["manifests"] = [one for one in self._index() if oci.NAME in one.get("annotations", {})]
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(top))
+        partial.rename(path)
         used = {blob for descriptor in self._index() for blob in self.blobs(descriptor)}
         for path in (self._folder / "blobs" / "sha256").iterdir():
             if f"sha256:{path.name}" not in used:
