@@ -35,7 +35,7 @@ def full_disk_named(folder: Path) -> Iterator[None]:
         written = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         space = shutil.disk_usage(folder)
         raise ConfigError(
-            f"{folder} is full: {_size(space.free)} of {_size(space.total)} are free after {_size(written)} of "
-            "prepared data, and more are needed",
+            f"{folder} is full: {_size(space.free)} of {_size(space.total)} are free after "
+            f"{_size(written)} of prepared data, and more are needed",
             "use a larger volume for output.uri, free space there, or lower dataset.maxBytes",
         ) from error
