@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 from . import api_json
 from .errors import explain
 from .names import API_VERSION, KIND
+from .rules import mistake
 from .schema.base import ApiModel, Time
 from .schema.spec import JobSpec
 from .schema.status import JobStatus
@@ -54,7 +55,7 @@ class InvalidJob(ValueError):
 
 
 def parse_spec(spec: object, *, strict: bool) -> JobSpec:
-    """``spec`` as a model.
+    """``spec`` as a model that keeps all rules.
 
     Args:
         spec: the parsed YAML or JSON.
@@ -65,9 +66,12 @@ def parse_spec(spec: object, *, strict: bool) -> JobSpec:
         InvalidJob: with every mistake found.
     """
     try:
-        return api_json.read(JobSpec, spec, unknown=not strict)
+        parsed = api_json.read(JobSpec, spec, unknown=not strict)
     except ValidationError as error:
         raise InvalidJob(explain(error)) from None
+    if broken := mistake(parsed):
+        raise InvalidJob([broken])
+    return parsed
 
 
 class _WrittenMetadata(Metadata):

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from .layouts.layout import Layout
 from .names import MASTER_PORT
 from .schema.base import ApiModel
 from .schema.spec import JobSpec
-from .schema.status import FailureClass, Results
+from .schema.status import MAX_FIGURE, Count, ExitCode, FailureClass, Figure, Rate, Results
 
 TERMINATION_LIMIT = 4096
 """Bytes of a termination message that the kubelet keeps."""
+MAX_ETA_SECONDS = 10 * 365 * 86400
+"""What is estimated to end later has no estimate."""
 
 
 class JobIdentity(ApiModel):
@@ -43,6 +47,7 @@ class ReportTarget(ApiModel):
 class JobFile(ApiModel):
     """``job.json``: all that a worker is told, the same for every rank of an attempt.
 
+    ``layout`` was decided by the operator before the first attempt; ranks obey it and decide nothing anew.
     ``output`` and ``dataset`` are folders as the worker sees them; ``dataset`` is None for built-in data and
     for a mixture, whose folders are in ``sources`` by the name of the source.
     ``scratch`` is private to the pod, writable, and gone with it.
@@ -52,6 +57,7 @@ class JobFile(ApiModel):
     job: JobIdentity
     attempt: int = Field(ge=0)
     spec: JobSpec
+    layout: Layout
     rendezvous: Rendezvous
     output: str
     dataset: str | None = None
@@ -73,24 +79,24 @@ class ProgressReport(ApiModel):
     """What rank 0 posts every few seconds: ``POST /v1/report``, answered 200 with an empty object."""
 
     job_uid: str = Field(max_length=64)
-    attempt: int = Field(ge=0)
+    attempt: Count
     stage: Stage
-    step: int | None = Field(default=None, ge=0)
-    total_steps: int | None = Field(default=None, ge=0)
-    epoch: float | None = Field(default=None, ge=0)
-    loss: float | None = None
-    eval_loss: float | None = None
-    perplexity: float | None = None
-    learning_rate: float | None = None
-    grad_norm: float | None = None
-    tokens_per_second: float | None = Field(default=None, ge=0)
-    mfu: float | None = Field(default=None, ge=0, description="None where no peak is known, as on a CPU.")
-    eta_seconds: float | None = Field(default=None, ge=0)
-    resumed_step: int | None = Field(default=None, ge=0, description="None until known; 0 = from the start.")
+    step: Count | None = None
+    total_steps: Count | None = None
+    epoch: Rate | None = None
+    loss: Figure | None = None
+    eval_loss: Figure | None = None
+    perplexity: Figure | None = None
+    learning_rate: Figure | None = None
+    grad_norm: Figure | None = None
+    tokens_per_second: Rate | None = None
+    mfu: Rate | None = Field(default=None, description="None where no peak is known, as on a CPU.")
+    eta_seconds: float | None = Field(default=None, ge=0, le=MAX_ETA_SECONDS)
+    resumed_step: Count | None = Field(default=None, description="None until known; 0 = from the start.")
     resumed_note: str | None = Field(
         default=None, max_length=256, description="What was not usual about it, such as another layout."
     )
-    checkpoint_step: int | None = Field(default=None, ge=0, description="Newest committed step.")
+    checkpoint_step: Count | None = Field(default=None, description="Newest committed step.")
 
 
 class Outcome(StrEnum):
@@ -108,14 +114,41 @@ class TerminationMessage(ApiModel):
     version: Literal[1] = 1
     outcome: Outcome
     failure_class: FailureClass | None = None
-    rank: int | None = Field(default=None, description="Global rank of the root cause, if one is known.")
-    exit_code: int | None = None
+    rank: Count | None = Field(default=None, description="Global rank of the root cause, if one is known.")
+    exit_code: ExitCode | None = None
     cascade: bool = Field(
         default=False, description="Only the echo of another rank's end, such as 'connection closed by peer'."
     )
     message: Annotated[str, Field(max_length=1024)] = ""
     hint: Annotated[str, Field(max_length=512)] | None = None
     log_tail: Annotated[str, Field(max_length=2048)] | None = None
-    resumed_step: int | None = None
-    checkpoint_step: int | None = None
+    resumed_step: Count | None = None
+    checkpoint_step: Count | None = None
     results: Results | None = None
+
+
+_DECISIVE = frozenset({"version", "outcome", "failureClass", "cascade"})
+"""Without these a termination message says something else than it did."""
+
+
+def read_termination_message(text: str) -> TerminationMessage | None:
+    """What a launcher wrote, without the figures that are out of bounds; None when it is no such message.
+
+    The class and the message of a failure decide what happens to the job, so a step that cannot be does not
+    take them along.
+    """
+    try:
+        return TerminationMessage.model_validate_json(text)
+    except ValidationError as error:
+        wrong = {detail["loc"][0] for detail in error.errors(include_url=False) if detail["loc"]}
+    try:
+        found = json.loads(text)
+        kept = {key: value for key, value in found.items() if key not in wrong or key in _DECISIVE}
+        return TerminationMessage.model_validate_json(json.dumps(kept))
+    except (ValueError, AttributeError, RecursionError):
+        return None
+
+
+def figure(value: float | None) -> float | None:
+    """The value as a message may hold it; None for what is not finite or beyond all meaning."""
+    return value if value is not None and abs(value) <= MAX_FIGURE else None

@@ -1,16 +1,29 @@
-"""Kopf's part: it watches the jobs, and each event only wakes a key. It writes nothing, ever."""
+"""Kopf's part: it watches the jobs, and each event only wakes a key. It writes nothing, ever.
+
+It has a thread and an event loop of its own. Kopf ends on any error event of a watch but 410, and cancels
+every task of its loop when it does: here that ends a watch, which begins anew, and nothing else.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import kopf
+import structlog
 
 from llmtrain_api.names import GROUP, PLURAL, VERSION
 
-from .engine.workqueue import WorkQueue
+from .engine.workqueue import Key
 from .kube.http import HttpApi
+
+FIRST_PAUSE_SECONDS = 1.0
+MAX_PAUSE_SECONDS = 30.0
+HEALTHY_SECONDS = 60.0
+"""A watch that lived so long is begun anew at once."""
+log = structlog.get_logger()
 
 
 class NoDiffBase(kopf.DiffBaseStorage):
@@ -62,7 +75,7 @@ class Forever:
             delay = min(delay * 1.6, 30.0)
 
 
-def registry(api: HttpApi, queue: WorkQueue) -> kopf.OperatorRegistry:
+def registry(api: HttpApi, wake_key: Callable[[Key], None]) -> kopf.OperatorRegistry:
     """All handlers."""
     found = kopf.OperatorRegistry()
 
@@ -73,7 +86,7 @@ def registry(api: HttpApi, queue: WorkQueue) -> kopf.OperatorRegistry:
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=found)
     async def wake(namespace: str | None, name: str | None, **_: Any) -> None:
         if namespace and name:
-            queue.add((namespace, name))
+            wake_key((namespace, name))
 
     return found
 
@@ -95,5 +108,70 @@ def settings() -> kopf.OperatorSettings:
     s.networking.request_timeout = 30
     s.networking.connect_timeout = 5
     s.networking.error_backoffs = Forever()
-    s.process.ultimate_exiting_timeout = 30
+    # it would kill the process after Kopf has ended, and here it begins anew
+    s.process.ultimate_exiting_timeout = None
     return s
+
+
+def kopf_runner(
+    api: HttpApi, namespace: str
+) -> Callable[[Callable[[Key], None], threading.Event], Coroutine[Any, Any, None]]:
+    """Kopf over all namespaces, or over one: called with what to wake and what ends it."""
+
+    async def run(wake_key: Callable[[Key], None], stop: threading.Event) -> None:
+        await kopf.operator(
+            registry=registry(api, wake_key),
+            settings=settings(),
+            clusterwide=not namespace,
+            namespaces=[namespace] if namespace else [],
+            stop_flag=stop,
+        )
+
+    return run
+
+
+async def watch_jobs(
+    run: Callable[[Callable[[Key], None], threading.Event], Coroutine[Any, Any, None]],
+    wake_key: Callable[[Key], None],
+) -> None:
+    """Keep Kopf watching until cancelled. It lists all jobs when it begins, so nothing is missed."""
+    loop = asyncio.get_running_loop()
+    pause = FIRST_PAUSE_SECONDS
+    while True:
+        began, reason = loop.time(), "it ended"
+        try:
+            await _one_life(run, wake_key)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+        if loop.time() - began > HEALTHY_SECONDS:
+            pause = FIRST_PAUSE_SECONDS
+        log.warning("job-watch-interrupted", reason=reason, seconds=pause)
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, MAX_PAUSE_SECONDS)
+
+
+async def _one_life(
+    run: Callable[[Callable[[Key], None], threading.Event], Coroutine[Any, Any, None]],
+    wake_key: Callable[[Key], None],
+) -> None:
+    loop, stop = asyncio.get_running_loop(), threading.Event()
+
+    async def in_thread() -> None:
+        try:
+            await run(lambda key: _from_thread(loop, wake_key, key), stop)
+        finally:
+            # a thread of Kopf's waits for it, and would be waited for
+            stop.set()
+
+    life = asyncio.create_task(asyncio.to_thread(lambda: asyncio.run(in_thread())))
+    try:
+        await asyncio.shield(life)
+    except asyncio.CancelledError:
+        stop.set()
+        await asyncio.wait([life])
+        raise
+
+
+def _from_thread(loop: asyncio.AbstractEventLoop, wake_key: Callable[[Key], None], key: Key) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(wake_key, key)

@@ -11,9 +11,7 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from llmtrain_api import Job, Phase
-
-from .engine.reconcile import KnownJobs
+from .engine.known_jobs import KnownJobs
 from .engine.workqueue import WorkQueue
 from .kube.store import PodStore
 
@@ -50,44 +48,22 @@ class JobCollector(Collector):
         )
         yield GaugeMetricFamily("llmtrain_operator_pods", "Worker pods known.", value=len(self._store))
         phase = GaugeMetricFamily(
-            "llmtrain_job_phase", "1 for the phase the job is in.", labels=[*LABELS, "phase"]
+            "llmtrain_job_phase", "1, with the phase the job is in.", labels=[*LABELS, "phase"]
         )
         restarts = CounterMetricFamily("llmtrain_job_restarts", "Restarts of the gang.", labels=LABELS)
         gauges = {
             n: GaugeMetricFamily(f"llmtrain_job_{n}", text, labels=LABELS) for n, text in GAUGES.items()
         }
         for job in jobs:
-            who = (job.metadata.namespace, job.metadata.name)
-            for name in Phase:
-                phase.add_metric((*who, name.value), float(job.status.phase is name))
-            restarts.add_metric(who, job.status.restarts.total if job.status.restarts else 0)
-            for series, value in job_values(job).items():
-                if value is not None:
-                    gauges[series].add_metric(who, value)
+            who = (job.ref.namespace, job.ref.name)
+            if job.phase:
+                phase.add_metric((*who, job.phase), 1.0)
+            restarts.add_metric(who, job.restarts)
+            for series, value in job.figures.items():
+                gauges[series].add_metric(who, value)
         yield phase
         yield restarts
         yield from gauges.values()
-
-
-def job_values(job: Job) -> dict[str, float | None]:
-    """The figures of one job; None = not known."""
-    progress, workers, status = job.status.progress, job.status.workers, job.status
-    done = progress.step if progress else None
-    total = progress.total_steps if progress else None
-    return {
-        "step": done,
-        "total_steps": total,
-        "progress_ratio": done / total if done is not None and total else None,
-        "loss": progress.loss if progress else None,
-        "eval_loss": progress.eval_loss if progress else None,
-        "perplexity": progress.perplexity if progress else None,
-        "tokens_per_second": progress.tokens_per_second if progress else None,
-        "mfu_ratio": progress.mfu if progress else None,
-        "eta_timestamp_seconds": progress.eta.timestamp() if progress and progress.eta else None,
-        "workers_ready": workers.ready if workers else None,
-        "workers_desired": workers.desired if workers else None,
-        "checkpoint_step": status.checkpoint.step if status.checkpoint else None,
-    }
 
 
 class OperatorMetrics:

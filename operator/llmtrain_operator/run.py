@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 
-import kopf
 import structlog
 
 from llmtrain_api.names import API_VERSION, CRD_NAME, PLURAL
 
 from . import handlers, health
-from .engine.reconcile import KnownJobs, Reconciler
+from .engine.known_jobs import KnownJobs
+from .engine.reconcile import Reconciler
 from .engine.workqueue import WorkQueue
+from .kube.address import find_cluster
 from .kube.api import ApiError
-from .kube.http import HttpApi, find_cluster
+from .kube.http import HttpApi
 from .kube.reflector import PodReflector
 from .kube.store import PodStore
 from .metrics import OperatorMetrics
@@ -66,25 +68,30 @@ async def operate(settings: Settings) -> None:
             if settings.report_url:
                 ca = await ensure_authority(api, settings.namespace, settings.tls_secret)
                 authority = ca.certificate.decode()
-                server = ReportServer(TokenAuthenticator(api), store, book, wake, metrics.count_report)
+                authenticator = TokenAuthenticator(api, lambda uid: store.get(uid) is not None)
+                server = ReportServer(authenticator, store, book, known.exists, wake, metrics.count_report)
                 tls = server_context(ca, settings.report_hosts.split(","))
-                await servers.add(server.application(), settings.report_port, tls)
+                await servers.add_limited(server.application(), settings.report_port, tls)
             plan_settings = PlanSettings(
                 trainer_image=settings.trainer_image,
                 report_url=settings.report_url or None,
                 ca_certificate=authority,
                 image_pull_policy=settings.image_pull_policy,
                 grace_seconds=settings.grace_seconds,
+                unreachable_seconds=settings.unreachable_seconds,
+                lost_node_seconds=settings.lost_node_seconds,
+                network_policy=settings.network_policy,
+                metrics_namespace=settings.metrics_namespace,
+                scratch_size=settings.scratch_size,
+                scratch_request=settings.scratch_request,
             )
             reconciler = Reconciler(api, store, book, queue, plan_settings, known)
             log.info("started", image=settings.trainer_image, namespace=settings.watch_namespace or "all")
             async with background(
-                reflector.run(), reconciler.run(reflector.synced, settings.workers)
-            ) as failed:
-                await kopf.operator(
-                    registry=handlers.registry(api, queue),
-                    settings=handlers.settings(),
-                    clusterwide=not settings.watch_namespace,
-                    namespaces=[settings.watch_namespace] if settings.watch_namespace else [],
-                    stop_flag=failed,
-                )
+                reflector.run(),
+                reconciler.run(reflector.synced, settings.workers),
+                handlers.watch_jobs(handlers.kopf_runner(api, settings.watch_namespace), queue.add),
+            ) as over:
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    asyncio.get_running_loop().add_signal_handler(number, over.set)
+                await over.wait()

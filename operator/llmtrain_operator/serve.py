@@ -9,12 +9,15 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from .listener import LimitedListener, Limits
+
 
 class Servers:
     """HTTP servers that go down together."""
 
     def __init__(self) -> None:
         self._runners: list[web.AppRunner] = []
+        self._listeners: list[LimitedListener] = []
 
     async def add(
         self, app: web.Application, port: int, tls: ssl.SSLContext | None, host: str | None = None
@@ -26,10 +29,29 @@ class Servers:
         await web.TCPSite(runner, host, port=port, ssl_context=tls).start()
         return int(runner.addresses[0][1])
 
+    async def add_limited(
+        self,
+        app: web.Application,
+        port: int,
+        tls: ssl.SSLContext,
+        limits: Limits | None = None,
+        host: str | None = None,
+    ) -> int:
+        """Serve to strangers: what they can hold open is bounded. Returns the port."""
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        self._runners.append(runner)
+        assert runner.server is not None
+        listener = LimitedListener(runner.server, tls, limits or Limits())
+        self._listeners.append(listener)
+        return await listener.start(port, host)
+
     async def __aenter__(self) -> Servers:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        for listener in self._listeners:
+            await listener.close()
         for runner in self._runners:
             await runner.cleanup()
 

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 PREFIX = "LLMTRAIN_OPERATOR_"
 
@@ -30,7 +30,37 @@ class Settings(BaseModel):
     tls_secret: str = Field(default="llm-training-operator-tls", description="Secret that keeps the CA")
     image_pull_policy: str = Field(default="IfNotPresent", pattern="^(Always|IfNotPresent|Never)$")
     grace_seconds: int = Field(default=30, ge=1, le=3600, description="grace time of worker pods")
+    unreachable_seconds: int = Field(
+        default=30, ge=0, le=3600, description="seconds until a pod is evicted from a node that is gone"
+    )
+    lost_node_seconds: int = Field(
+        default=60, ge=1, le=86400, description="seconds past its grace time until a pod is removed by force"
+    )
+    network_policy: bool = Field(default=False, description="whether each job gets a NetworkPolicy")
+    metrics_namespace: tuple[tuple[str, str], ...] = Field(
+        default=(), description="labels of the namespaces that may scrape workers, as key=value,key=value"
+    )
+    scratch_size: str = Field(
+        default="",
+        pattern=r"^([0-9]+(Ki|Mi|Gi|Ti|k|M|G|T)?)?$",
+        description="most that a worker may write to its node's disk, such as 50Gi; empty = no limit",
+    )
+    scratch_request: str = Field(
+        default="",
+        pattern=r"^([0-9]+(Ki|Mi|Gi|Ti|k|M|G|T)?)?$",
+        description="how much of its node's disk the scheduler sets aside for a worker; empty = none",
+    )
     workers: int = Field(default=8, ge=1, le=256, description="jobs looked at at the same time")
+
+    @field_validator("metrics_namespace", mode="before")
+    @classmethod
+    def _pairs(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.strip().partition("=") for part in value.split(",") if part.strip()]
+        if any(not key or not equals for key, equals, _ in pairs):
+            raise ValueError(f"must be key=value,key=value, not {value!r}")
+        return tuple((key, text) for key, _, text in pairs)
 
 
 def parse(argv: list[str]) -> Settings:

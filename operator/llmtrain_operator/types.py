@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from llmtrain_api import Job, JobStatus, ProgressReport
 
@@ -36,12 +36,26 @@ class Termination:
     finished_at: datetime | None
 
 
+class JobRef(NamedTuple):
+    """Which job: its UID alone may be written into an owner reference by anybody, in any namespace."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
 @dataclass(frozen=True, slots=True)
 class Pod:
     """The few fields of a worker pod that decisions rest on.
 
+    Which job, attempt and rank it is follows from its controller and its name, never from its labels alone.
+
     Attributes:
         rank: node rank, 0 to nodes - 1.
+        phase: of the trainer's container, once that has ended: other containers may run on.
+        ready: whether it counts as ready: its ``Ready`` condition is not False.
+        node_silent: whether its node stopped answering: the control plane, not the kubelet, made it unready.
+        others_run: whether containers beside the trainer run on after it has ended.
         hold: why it does not run yet: (reason, message) of the scheduler or the kubelet.
         disruption: message of a true DisruptionTarget condition (preempted, drained, node gone).
         deletion_deadline: ``deletionTimestamp``: when its grace time ends; None when nobody deleted it.
@@ -63,10 +77,18 @@ class Pod:
     disruption: str | None = None
     deletion_deadline: datetime | None = None
     termination: Termination | None = None
+    ready: bool = True
+    node_silent: bool = False
+    others_run: bool = False
+
+    @property
+    def owner(self) -> JobRef:
+        """The job that controls it, which can only be one of its own namespace."""
+        return JobRef(self.namespace, self.job, self.job_uid)
 
     @property
     def terminal(self) -> bool:
-        """Whether its containers have ended for good."""
+        """Whether its trainer has ended for good."""
         return self.phase in (PodPhase.SUCCEEDED, PodPhase.FAILED)
 
 
@@ -83,15 +105,24 @@ class RefusalKind(StrEnum):
 
     NAME_CONFLICT = "NameConflict"
     QUOTA = "QuotaExceeded"
+    FORBIDDEN = "Forbidden"
+    UNAVAILABLE = "ApiUnavailable"
     REJECTED = "Rejected"
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The API server's answer to the last write of this job's children, when it was a no."""
+    """The API server's answer to the last write of this job's children, when it was a no.
+
+    Attributes:
+        hint: what would help, where that is known.
+        repeated: whether the answer before was a no of the same kind.
+    """
 
     kind: RefusalKind
     message: str
+    hint: str | None = None
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +131,12 @@ class PlanSettings:
 
     Attributes:
         file_outputs: whether a ``file://`` output outlives the pod that writes it, as on a laptop.
-        interrupted_attempt: the attempt that a person stopped together with everything that ran it.
+        unreachable_seconds: how long a pod stays on a node that does not answer before it is evicted.
+        lost_node_seconds: how long after its grace time a pod may still be there; then it goes by force.
+        network_policy: whether each job gets one: only its own pods reach its ranks.
+        metrics_namespace: labels of the namespaces that may scrape the ranks; none = nobody may.
+        scratch_size: most that a rank may write to its node's disk; empty = no limit.
+        scratch_request: how much of it the scheduler sets aside; empty = none, and only scratch is limited.
     """
 
     trainer_image: str
@@ -110,7 +146,12 @@ class PlanSettings:
     grace_seconds: int = 30
     evidence_seconds: float = 5.0
     file_outputs: bool = False
-    interrupted_attempt: int | None = None
+    unreachable_seconds: int = 30
+    lost_node_seconds: int = 60
+    network_policy: bool = False
+    metrics_namespace: tuple[tuple[str, str], ...] = ()
+    scratch_size: str = ""
+    scratch_request: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +160,8 @@ class Observed:
 
     Attributes:
         lost: ranks of the current attempt whose pod was seen once and is gone from the API.
+        interrupted_attempt: the attempt that a person stopped together with everything that ran it.
+        watched_since: since when this process takes reports; None = not known.
     """
 
     job: Job
@@ -127,14 +170,35 @@ class Observed:
     refusal: Refusal | None
     settings: PlanSettings
     lost: frozenset[int] = frozenset()
+    interrupted_attempt: int | None = None
+    watched_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Create:
-    """Create a child. It exists already = done, if it is owned by this job."""
+class CreatePod:
+    """Create one rank. It exists already = done, if it is owned by this job."""
+
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class CreateChild:
+    """Create what pods need before they start. It exists already = done, if it is owned by this job.
+
+    Attributes:
+        resource: plural name, a key of `kube.api.RESOURCES`.
+    """
 
     resource: str
     manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteChild:
+    """Delete a child that is no pod. Only one that is owned by this job; it is gone already = done."""
+
+    resource: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +210,7 @@ class DeletePod:
     grace_seconds: int
 
 
-Action = Create | DeletePod
+Action = CreateChild | DeleteChild | CreatePod | DeletePod
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from harness.cluster import Cluster, Namespace
 from harness.jobs import manifest
 
 from llmtrain_api.names import PLURAL
+from llmtrain_operator.kube.address import ClusterAddress
 from llmtrain_operator.kube.api import ApiError, ClusterApi, Object
-from llmtrain_operator.kube.http import ClusterAddress, HttpApi
+from llmtrain_operator.kube.http import HttpApi
 from llmtrain_operator.local.memory_api import MemoryApi
 
 SELECTOR = "app=conformance"
@@ -29,6 +30,7 @@ class Side(Protocol):
 
     async def bind(self, name: str, node: str) -> object: ...
     async def edit(self, name: str, spec: Object) -> object: ...
+    async def relabel(self, name: str, labels: dict[str, str]) -> object: ...
     async def collect(self) -> None: ...
 
 
@@ -43,6 +45,9 @@ class Memory:
 
     async def edit(self, name: str, spec: Object) -> object:
         return self.memory.replace_spec(PLURAL, self.namespace, name, spec)
+
+    async def relabel(self, name: str, labels: dict[str, str]) -> object:
+        return self.memory.relabel("configmaps", self.namespace, name, labels)
 
     async def collect(self) -> None:
         await self.memory.collect_garbage()
@@ -65,6 +70,12 @@ class Real:
         return await asyncio.to_thread(
             self.where.cluster.call, "PUT", self.where.jobs_path(name), {**found, "spec": spec}
         )
+
+    async def relabel(self, name: str, labels: dict[str, str]) -> object:
+        found = await self.api.get("configmaps", self.namespace, name)
+        body = {**found, "metadata": {**found["metadata"], "labels": labels}}
+        path = self.where.core("configmaps", name)
+        return await asyncio.to_thread(self.where.cluster.call, "PUT", path, body)
 
     async def collect(self) -> None:
         """The garbage collector does it by itself."""
@@ -333,7 +344,39 @@ async def lists_and_watches(side: Side) -> Answers:
     ]
 
 
+async def hides_what_loses_its_label(side: Side) -> Answers:
+    """A watch with a selector calls it DELETED and shows the object as it was; a list leaves it out."""
+    api, ns = side.api, side.namespace
+    made = await api.create("configmaps", ns, child("ConfigMap", "hidden", None))
+    labels, version = made["metadata"]["labels"], made["metadata"]["resourceVersion"]
+
+    async def follow() -> list[tuple[str, bool, bool]]:
+        seen: list[tuple[str, bool, bool]] = []
+        async for event in api.watch("configmaps", ns, SELECTOR, version):
+            meta = orjson.loads(event.object)["metadata"]
+            if event.kind != "BOOKMARK":
+                newer = int(meta["resourceVersion"]) > int(version)
+                seen.append((event.kind, meta.get("labels", {}).get("app") == "conformance", newer))
+            if len(seen) == 3:
+                break
+        return seen
+
+    watching = asyncio.create_task(follow())
+    await asyncio.sleep(0)
+    await side.relabel("hidden", {**labels, "more": "1"})
+    await side.relabel("hidden", {"name": "hidden"})
+    left = await api.list("configmaps", ns, SELECTOR + ",name=hidden")
+    there = await answer(api.get("configmaps", ns, "hidden"))
+    await side.relabel("hidden", labels)
+    return [
+        ("events", await asyncio.wait_for(watching, 20)),
+        ("not listed", len(left.items)),
+        ("still there", there),
+    ]
+
+
 SCRIPTS = (
+    hides_what_loses_its_label,
     creates_and_reads,
     refuses_bad_names,
     patches_status,

@@ -6,12 +6,8 @@ import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from .base import ApiModel, Rule
-
-if TYPE_CHECKING:
-    from .spec import JobSpec
 
 _UNPRINTED = "\\x00-\\x1f\\x7f-\\x9f\u2028-\u202e\u2066-\u2069"
 """Control characters, and those that break lines or turn the direction of a text in a log."""
@@ -120,30 +116,3 @@ def matches(
         return f"got {found!r}; {why(found) or fix}"
 
     return Rule(cel, path, fix, broken)
-
-
-def _one_folder(spec: JobSpec) -> str | None:
-    output = spec.output.uri.rstrip("/")
-    same = [source.name for source in spec.dataset.sources if source.name.rstrip("/") == output]
-    if not same:
-        return None
-    return (
-        f"got {spec.output.uri!r}, which is a folder of spec.dataset too; use another folder for one of them"
-    )
-
-
-def _with_slash(text: str) -> str:
-    return f"({text}.endsWith('/') ? {text} : {text} + '/')"
-
-
-_OUTPUT = _with_slash("self.output.uri")
-LOCATION_RULES = (
-    Rule(
-        f"(!has(self.dataset.name) || {_with_slash('self.dataset.name')} != {_OUTPUT}) && "
-        f"(!has(self.dataset.mixture) || self.dataset.mixture.all(s, {_with_slash('s.name')} != {_OUTPUT}))",
-        ".output.uri",
-        "output.uri is a folder of the dataset too; use another folder for one of them",
-        _one_folder,
-    ),
-)
-"""Rules over `JobSpec`."""

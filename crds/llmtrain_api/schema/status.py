@@ -7,10 +7,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ..layouts.layout import Layout
 from .base import ApiModel, Time
 
 Text = Annotated[str, Field(max_length=256)]
 LongText = Annotated[str, Field(max_length=4096)]
+MAX_COUNT = 2**53
+"""Every count up to here is the same number for whoever reads JSON."""
+MAX_FIGURE = 1e30
+"""Larger than any loss, norm or rate that still means something; as text it fits into a column."""
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+Figure = Annotated[float, Field(ge=-MAX_FIGURE, le=MAX_FIGURE)]
+Rate = Annotated[float, Field(ge=0, le=MAX_FIGURE)]
+ExitCode = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]
 
 
 class Phase(StrEnum):
@@ -42,19 +51,32 @@ class FailureClass(StrEnum):
     UNKNOWN = "Unknown"
 
 
-class Restarts(ApiModel):
-    """How often the gang was started again."""
+class Charge(StrEnum):
+    """Whose restart budget pays for the end of an attempt."""
 
-    total: int = Field(default=0, ge=0)
-    application: int = Field(default=0, ge=0)
-    infrastructure: int = Field(default=0, ge=0)
+    APPLICATION = "Application"
+    INFRASTRUCTURE = "Infrastructure"
+    NOBODY = "Nobody"
+
+
+class Restarts(ApiModel):
+    """How often the gang was started again after a failure."""
+
+    total: Count = 0
+    application: Count = Field(default=0, description="Limited by recovery.maxRestarts, see below.")
+    infrastructure: Count = Field(default=0, description="Limited by recovery.maxInfrastructureRestarts.")
+    since_checkpoint: Count = Field(
+        default=0,
+        description="Application failures since the newest checkpoint was first there: what "
+        "recovery.maxRestarts limits.",
+    )
 
 
 class Workers(ApiModel):
     """Pods of the current attempt."""
 
-    desired: int = Field(ge=0)
-    ready: int = Field(ge=0)
+    desired: Count
+    ready: Count
     summary: Text = Field(description="Ready and desired pods, as kubectl get shows them.")
 
 
@@ -64,25 +86,24 @@ class Progress(ApiModel):
     stage: Text | None = Field(
         default=None, description="What the trainer does: prepare, train, evaluate, export or done."
     )
-    step: int | None = Field(default=None, ge=0)
-    total_steps: int | None = Field(default=None, ge=0)
+    step: Count | None = None
+    total_steps: Count | None = None
     percent: int | None = Field(default=None, ge=0, le=100)
     summary: Text | None = Field(default=None, description="Step and total steps, as kubectl get shows them.")
     percent_text: Text | None = None
-    epoch: float | None = Field(default=None, ge=0)
-    loss: float | None = None
+    epoch: Rate | None = None
+    loss: Figure | None = None
     loss_text: Text | None = Field(
         default=None, description="Loss to three decimals, as kubectl get shows it."
     )
-    eval_loss: float | None = None
-    perplexity: float | None = None
-    learning_rate: float | None = None
-    grad_norm: float | None = None
-    tokens_per_second: float | None = Field(default=None, ge=0)
+    eval_loss: Figure | None = None
+    perplexity: Figure | None = None
+    learning_rate: Figure | None = None
+    grad_norm: Figure | None = None
+    tokens_per_second: Rate | None = None
     tokens_per_second_text: Text | None = None
-    mfu: float | None = Field(
+    mfu: Rate | None = Field(
         default=None,
-        ge=0,
         description="Model FLOP/s over the peak of the job's GPUs (bf16 dense), from 0 to 1, counting "
         "6N + 12LHQT per token.",
     )
@@ -94,7 +115,7 @@ class Progress(ApiModel):
 class Checkpoint(ApiModel):
     """The newest committed checkpoint."""
 
-    step: int = Field(ge=0)
+    step: Count
     time: Time | None = None
     uri: Text | None = None
 
@@ -104,6 +125,7 @@ class Waiting(ApiModel):
 
     reason: Text
     message: LongText
+    since: Time | None = Field(default=None, description="When it began to wait for this reason.")
 
 
 class Failure(ApiModel):
@@ -112,10 +134,10 @@ class Failure(ApiModel):
     failure_class: FailureClass = Field(alias="class")
     message: LongText
     hint: LongText | None = None
-    rank: int | None = Field(default=None, ge=0, description="Node rank of the pod that failed.")
+    rank: Count | None = Field(default=None, description="Node rank of the pod that failed.")
     node: Text | None = None
     container: Text | None = None
-    exit_code: int | None = None
+    exit_code: ExitCode | None = None
     log_tail: LongText | None = None
     time: Time | None = None
 
@@ -123,25 +145,30 @@ class Failure(ApiModel):
 class Attempt(ApiModel):
     """One start of the whole gang."""
 
-    number: int = Field(ge=0)
+    number: Count
     started_at: Time
     created_at: Time | None = Field(
         default=None, description="When all its pods existed; a pod that is missing after that is lost."
     )
     running_at: Time | None = None
+    failed_at: Time | None = Field(
+        default=None, description="When the operator saw the first sign of its failure."
+    )
     ended_at: Time | None = None
-    resumed_step: int | None = Field(
-        default=None, ge=0, description="Step of the checkpoint that it started from."
+    resumed_step: Count | None = Field(
+        default=None, description="Step of the checkpoint that it started from."
     )
     resumed_note: Annotated[str, Field(max_length=256)] | None = Field(
         default=None,
         description="What was unusual about that, such as another layout or a torn checkpoint that "
         "was passed over.",
     )
-    checkpoint_step: int | None = Field(
-        default=None, ge=0, description="Step of the newest checkpoint that was committed when it ended."
+    checkpoint_step: Count | None = Field(
+        default=None, description="Step of the newest checkpoint that was committed when it ended."
     )
     failure_class: FailureClass | None = None
+    charge: Charge | None = Field(default=None, description="Whose restart budget its end was taken from.")
+    node: Text | None = Field(default=None, description="Node of the root cause.")
     message: Text | None = None
 
 
@@ -149,43 +176,47 @@ class Resolved(ApiModel):
     """What defaults and arithmetic made of the spec; all attempts use this image."""
 
     image: Annotated[str, Field(max_length=512)]
-    world_size: int
+    world_size: Count
     layout: Text
-    micro_batch: int
-    accumulation: int
-    global_batch: int
+    parallelism: Layout | None = Field(
+        default=None,
+        description="How the gang is cut: decided before the first attempt, the same for all that follow.",
+    )
+    micro_batch: Count
+    accumulation: Count
+    global_batch: Count
 
 
 class DataSummary(ApiModel):
     """What was read of the dataset, and what was not."""
 
-    documents: int = Field(ge=0, description="For training and for evaluation.")
-    tokens: int = Field(ge=0, description="That training reads in one epoch.")
-    bytes_read: int = Field(ge=0, description="Of the dataset's files.")
-    bytes_not_read: int = Field(ge=0, description="Beyond maxBytes.")
-    replaced_characters: int = Field(ge=0, description="Bytes or half characters that are no text.")
-    skipped_files: int = Field(
-        ge=0, description="Files and folders that are not read; the log of preparation names them."
+    documents: Count = Field(description="For training and for evaluation.")
+    tokens: Count = Field(description="That training reads in one epoch.")
+    bytes_read: Count = Field(description="Of the dataset's files.")
+    bytes_not_read: Count = Field(description="Beyond maxBytes.")
+    replaced_characters: Count = Field(description="Bytes or half characters that are no text.")
+    skipped_files: Count = Field(
+        description="Files and folders that are not read; the log of preparation names them."
     )
 
 
 class Results(ApiModel):
     """Results of a job that succeeded."""
 
-    steps: int = Field(ge=0)
+    steps: Count
     stop_reason: Text | None = Field(default=None, description="Why training ended before its last step.")
     skipped_steps: int | None = Field(
         default=None,
         ge=0,
         description="Steps without an update, because a rewind skipped them or they were not finite.",
     )
-    best_step: int | None = Field(default=None, ge=0, description="Step with the lowest held-out loss.")
-    best_eval_loss: float | None = None
-    train_loss: float | None = None
-    eval_loss: float | None = None
-    perplexity: float | None = None
+    best_step: Count | None = Field(default=None, description="Step with the lowest held-out loss.")
+    best_eval_loss: Figure | None = None
+    train_loss: Figure | None = None
+    eval_loss: Figure | None = None
+    perplexity: Figure | None = None
     data: DataSummary | None = Field(default=None, description="None for data that are no text.")
-    unigram_entropy: float | None = Field(
+    unigram_entropy: Figure | None = Field(
         default=None, description="Entropy of single held-out tokens, in nats per token."
     )
     export_uri: Annotated[str, Field(max_length=1024)] | None = None
@@ -200,7 +231,7 @@ class Condition(ApiModel):
     reason: Text
     message: Annotated[str, Field(max_length=8192)] = ""
     last_transition_time: Time
-    observed_generation: int | None = None
+    observed_generation: Count | None = None
 
 
 MAX_ATTEMPTS = 60
@@ -211,7 +242,7 @@ class JobStatus(ApiModel):
     """The state of the job. Texts beside numbers are what kubectl get shows."""
 
     phase: Phase | None = None
-    attempt: int | None = Field(default=None, ge=0)
+    attempt: Count | None = None
     restarts: Restarts | None = None
     workers: Workers | None = None
     progress: Progress | None = None
@@ -222,7 +253,7 @@ class JobStatus(ApiModel):
     resolved: Resolved | None = None
     results: Results | None = None
     conditions: list[Condition] = Field(default_factory=list, max_length=16)
-    observed_generation: int | None = None
+    observed_generation: Count | None = None
 
     def condition(self, kind: str) -> Condition | None:
         """The condition of that type, if it was ever set."""

@@ -3,4 +3,14 @@ app.kubernetes.io/name: llm-training-operator
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 {{- define "operator.name" -}}llm-training-operator{{- end }}
+{{- /* Objects without a namespace, and those in the namespace that is watched: one set for each release. */ -}}
+{{- define "operator.scopedName" -}}llm-training-operator-{{ .Release.Namespace }}{{- end }}
+{{- define "operator.metricsNamespace" -}}
+{{- $pairs := list }}
+{{- range $key, $value := .Values.networkPolicy.metricsNamespace }}{{ $pairs = append $pairs (printf "%s=%s" $key $value) }}{{ end }}
+{{- join "," $pairs }}
+{{- end }}
+{{- define "operator.image" -}}
+{{ .Values.image.repository }}{{ with .Values.image.digest }}@{{ . }}{{ else }}:{{ .Values.image.tag }}{{ end }}
+{{- end }}
 {{- define "operator.tlsSecret" -}}llm-training-operator-tls{{- end }}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Coroutine, Iterable
+from typing import TypeVar
 
 import orjson
 import structlog
@@ -12,12 +13,24 @@ from llmtrain_api import Job, JobStatus
 from llmtrain_api.names import LABEL_ATTEMPT, LABEL_JOB_UID, LABEL_RANK, PLURAL
 
 from ..kube.api import ApiError, ClusterApi, Object
-from ..kube.pods import decode_pod
+from ..kube.pods import decode_rank
 from ..kube.store import PodStore
-from ..types import Action, Create, DeletePod, Refusal, RefusalKind
+from ..plan.refusals import classify
+from ..types import (
+    Action,
+    CreateChild,
+    CreatePod,
+    DeleteChild,
+    DeletePod,
+    Manifest,
+    Refusal,
+    RefusalKind,
+)
+from .known_jobs import ref
 from .merge_patch import merge_patch
 
 log = structlog.get_logger()
+R = TypeVar("R")
 
 
 class Applier:
@@ -57,11 +70,12 @@ class Applier:
         """
         selector = f"{LABEL_JOB_UID}={job.metadata.uid}"
         listing = await self._api.list("pods", job.metadata.namespace, selector)
-        news = [pod for pod in map(decode_pod, listing.items) if self._store.upsert(pod)]
+        found = [pod for pod in map(decode_rank, listing.items) if pod is not None]
+        news = [pod for pod in found if self._store.upsert(pod)]
         return bool(news)
 
     async def act(self, job: Job, actions: tuple[Action, ...]) -> Refusal | None:
-        """Carry out actions: children that pods need first, in order; then pods, together.
+        """Carry out actions: children that pods need first, in order; then deletions and new pods.
 
         Returns:
             The first no of the API server; the rest of the plan is left for the next one.
@@ -69,46 +83,54 @@ class Applier:
         Raises:
             ApiError: what is neither success nor a refusal to be told to the user.
         """
-        pods: list[Awaitable[Refusal | None]] = []
         for action in actions:
-            if isinstance(action, DeletePod):
-                pods.append(self._delete(job, action))
-            elif action.resource == "pods":
-                pods.append(self._create(job, action))
-            else:
-                refusal = await self._create(job, action)
-                if refusal is not None:
-                    for pending in pods:
-                        pending.close()  # type: ignore[attr-defined]
-                    return refusal
-        answers = await asyncio.gather(*pods, return_exceptions=True)
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
-        return next((a for a in answers if isinstance(a, Refusal)), None)
+            refusal = await self._prepare(job, action)
+            if refusal is not None:
+                return refusal
+        await _all(self._delete(job, action) for action in actions if isinstance(action, DeletePod))
+        return await self._create_pods(job, [a for a in actions if isinstance(a, CreatePod)])
 
-    async def _create(self, job: Job, action: Create) -> Refusal | None:
-        meta = action.manifest["metadata"]
+    async def _prepare(self, job: Job, action: Action) -> Refusal | None:
+        if isinstance(action, CreateChild):
+            return await self._create(job, action.resource, action.manifest)
+        if isinstance(action, DeleteChild):
+            await self._delete_child(job, action)
+        return None
+
+    async def _create_pods(self, job: Job, pods: list[CreatePod]) -> Refusal | None:
+        """In batches of 1, 2, 4 and so on, up to the first no: a gang that has no room costs few calls."""
+        done, batch = 0, 1
+        while done < len(pods):
+            wave = pods[done : done + batch]
+            answers = await _all(self._create(job, "pods", pod.manifest) for pod in wave)
+            refusal = next((answer for answer in answers if answer is not None), None)
+            if refusal is not None:
+                return refusal
+            done, batch = done + batch, batch * 2
+        return None
+
+    async def _create(self, job: Job, resource: str, manifest: Manifest) -> Refusal | None:
+        meta = manifest["metadata"]
         name = meta["name"]
-        if action.resource == "pods" and self._is_lost(job, meta["labels"]):
+        if resource == "pods" and self._is_lost(job, meta["labels"]):
             # it came and went since the plan was made: the next plan makes a new attempt of it
             return None
         try:
-            created = await self._api.create(action.resource, job.metadata.namespace, action.manifest)
+            created = await self._api.create(resource, job.metadata.namespace, manifest)
         except ApiError as error:
             if error.status == 409 and error.reason == "AlreadyExists":
-                return await self._already_there(job, action.resource, name)
+                return await self._already_there(job, resource, name)
             refusal = as_refusal(error)
             if refusal is None:
                 raise
-            log.warning("refused", **_who(job), resource=action.resource, name=name, reason=refusal.message)
+            log.warning("refused", **_who(job), resource=resource, name=name, reason=refusal.message)
             return refusal
-        log.info("created", **_who(job), resource=action.resource, name=name)
-        self._remember(action.resource, created)
+        log.info("created", **_who(job), resource=resource, name=name)
+        self._remember(resource, created)
         return None
 
     def _is_lost(self, job: Job, labels: dict[str, str]) -> bool:
-        lost = self._store.lost(job.metadata.uid, int(labels[LABEL_ATTEMPT]))
+        lost = self._store.lost(ref(job), int(labels[LABEL_ATTEMPT]))
         return int(labels[LABEL_RANK]) in lost
 
     async def _already_there(self, job: Job, resource: str, name: str) -> Refusal | None:
@@ -131,8 +153,9 @@ class Applier:
 
     def _remember(self, resource: str, created: Object) -> None:
         """Our own writes are known at once, not when the watch tells."""
-        if resource == "pods":
-            self._store.upsert(decode_pod(orjson.dumps(created)))
+        pod = decode_rank(orjson.dumps(created)) if resource == "pods" else None
+        if pod is not None:
+            self._store.upsert(pod)
 
     async def _delete(self, job: Job, action: DeletePod) -> None:
         try:
@@ -147,16 +170,38 @@ class Applier:
                 raise
             self._store.remove(action.uid)
 
+    async def _delete_child(self, job: Job, action: DeleteChild) -> None:
+        """Only this job's own: another object may have the name by now."""
+        namespace = job.metadata.namespace
+        try:
+            found = await self._api.get(action.resource, namespace, action.name)
+            meta = found["metadata"]
+            if any(owner.get("uid") == job.metadata.uid for owner in meta.get("ownerReferences", [])):
+                await self._api.delete(action.resource, namespace, action.name, meta["uid"], 0)
+                log.info("deleted", **_who(job), resource=action.resource, name=action.name)
+        except ApiError as error:
+            if error.status not in (404, 409):
+                raise
+
 
 def as_refusal(error: ApiError) -> Refusal | None:
     """A no that the user must hear of; None for trouble that passes."""
-    if error.status == 403 and "exceeded quota" in error.message:
-        return Refusal(RefusalKind.QUOTA, error.message)
-    if error.status == 403 and "is being terminated" in error.message:
-        return Refusal(RefusalKind.NAME_CONFLICT, error.message)
-    if error.status in (400, 403, 422):
-        return Refusal(RefusalKind.REJECTED, error.message)
-    return None
+    return classify(error.status, error.message)
+
+
+async def _all(calls: Iterable[Coroutine[object, object, R]]) -> list[R]:
+    """Make all calls at the same time, each to its end.
+
+    Raises:
+        ApiError: the first that a call raised.
+    """
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    found: list[R] = []
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+        found.append(answer)
+    return found
 
 
 def _who(job: Job) -> dict[str, object]:

@@ -34,7 +34,7 @@ def events_between(old: JobStatus, new: JobStatus) -> list[Event]:
     if new.attempt is not None and new.attempt != old.attempt:
         if new.attempt == 0:
             found.append(Event("Accepted", "attempt 0 begins"))
-        elif new.failure is not None:
+        elif new.failure is not None and new.failure != old.failure:
             text = f"{new.failure.failure_class.value}: {new.failure.message}; attempt {new.attempt} begins"
             found.append(Event("Restarting", text, warning=True))
     if new.phase is not old.phase:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
@@ -16,22 +17,21 @@ from llmtrain_api.names import PLURAL
 from ..kube.api import ApiError, ClusterApi
 from ..kube.store import PodStore
 from ..plan import plan
+from ..plan.refusals import counted
 from ..progress.latest import ReportBook
-from ..types import Create, Observed, Plan, PlanSettings, Refusal
+from ..types import CreateChild, CreatePod, Observed, Plan, PlanSettings, Refusal
 from .apply import Applier
 from .events import events_between, post
+from .known_jobs import KnownJobs, ref
 from .workqueue import Key, WorkQueue
 
 log = structlog.get_logger()
 RESYNC_SECONDS = 600.0
+RESYNC_ROUNDS_OF_FINISHED = 6
+"""A finished job only waits to be deleted: it is looked at once in so many rounds."""
+INTERNAL_ERROR = "InternalError"
+TOLD_AFTER_FAILURES = 2
 DELETED_RETRY_SECONDS = 15.0
-
-
-@dataclass
-class KnownJobs:
-    """The newest status of each job that exists, by key: what /metrics tells. Goes when the job goes."""
-
-    jobs: dict[Key, Job] = field(default_factory=dict)
 
 
 class Reconciler:
@@ -46,6 +46,7 @@ class Reconciler:
         settings: PlanSettings,
         known: KnownJobs,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        interrupted_attempt: int | None = None,
     ) -> None:
         self._api = api
         self._store = store
@@ -54,8 +55,11 @@ class Reconciler:
         self._settings = settings
         self._known = known
         self._clock = clock
+        self._since = clock()
+        self._interrupted_attempt = interrupted_attempt
         self._applier = Applier(api, store)
         self._refusals: dict[str, Refusal] = {}
+        self._not_before: dict[str, float] = {}
 
     async def run(self, synced: asyncio.Event, workers: int) -> None:
         """Work until cancelled, but plan nothing before the first full pod list."""
@@ -66,11 +70,17 @@ class Reconciler:
                 group.create_task(self._work())
 
     async def _resync(self) -> None:
-        """Ask again about every known job now and then: a lost wake-up costs minutes, not a job."""
+        """Ask again about every known job now and then: a lost wake-up costs minutes, not a job.
+
+        Spread over the time until the next round, as all at once would keep live jobs waiting.
+        """
+        turn = 0
         while True:
             await asyncio.sleep(RESYNC_SECONDS)
-            for key in list(self._known.jobs):
-                self._queue.add(key)
+            turn += 1
+            for key, job in list(self._known.jobs.items()):
+                if not job.final or turn % RESYNC_ROUNDS_OF_FINISHED == 0:
+                    self._queue.add_after(key, random.uniform(0.0, RESYNC_SECONDS / 2))
 
     async def _work(self) -> None:
         while True:
@@ -85,10 +95,13 @@ class Reconciler:
                     log.warning(
                         "reconcile-retry", job="/".join(key), reason=str(error), seconds=round(delay, 2)
                     )
-            except Exception:
+                    if error.status in (400, 422):
+                        await self._tell_failure(key, f"the API server refuses its status ({error.reason})")
+            except Exception as error:
                 # one job's bug must not stop the others
                 delay = self._queue.add_failed(key)
                 log.exception("reconcile-failed", job="/".join(key), seconds=round(delay, 2))
+                await self._tell_failure(key, f"a fault in the operator ({type(error).__name__})")
             finally:
                 self._queue.done(key)
 
@@ -103,14 +116,19 @@ class Reconciler:
             return
         job, raw_status = found
         now = self._clock()
-        decision = plan(self._observe(job), now)
+        decision = without_internal_error(plan(self._observe(job), now))
         wrote = await self._applier.write_status(job, raw_status, decision.status)
         if wrote:
             await self._tell(job, decision.status, now)
-            self._known.jobs[key] = changed(job, status=decision.status)
-        creates_pods = any(isinstance(a, Create) and a.resource == "pods" for a in decision.actions)
+            self._known.note(changed(job, status=decision.status))
+        creates_pods = any(isinstance(action, CreatePod) for action in decision.actions)
         if creates_pods and await self._applier.learns_of_pods(job):
             self._queue.add_after(key, 0.0)
+            return
+        left = self._seconds_to_retry(job)
+        if left > 0 and creates(decision):
+            # whatever woke the key: what was refused just now is not asked for again yet
+            self._queue.add_after(key, left)
             return
         refusal = await self._applier.act(job, decision.actions)
         self._again(key, job, decision, wrote, refusal)
@@ -129,18 +147,18 @@ class Reconciler:
         except ValidationError as error:
             log.error("status-not-understood", job="/".join(key), reason=str(error))
             return None
-        self._known.jobs[key] = job
+        self._known.note(job)
         return job, raw.get("status", {})
 
     def _again(self, key: Key, job: Job, decision: Plan, wrote: bool, refusal: Refusal | None) -> None:
         """When to look at the job next, if nothing wakes it earlier."""
-        if any(isinstance(action, Create) for action in decision.actions):
-            told = self._refusals.get(job.metadata.uid) == refusal
+        if creates(decision):
+            before = self._refusals.get(job.metadata.uid)
+            refusal = counted(before, refusal)
             self._note_refusal(job, refusal)
-            if refusal is not None and told:
-                self._queue.add_failed(key)
+            if refusal is not None:
+                self._hold_back(key, job, told=refusal == before)
                 return
-            # a new refusal goes on record at once; asking again about the same one can wait
             self._queue.add_after(key, 0.0)
         elif wrote:
             self._queue.add_after(key, 0.0)
@@ -152,21 +170,46 @@ class Reconciler:
         if decision.requeue_after is not None:
             self._queue.add_after(key, decision.requeue_after)
 
+    def _hold_back(self, key: Key, job: Job, told: bool) -> None:
+        """Ask for what was refused again later; a new refusal goes on record at once."""
+        delay = self._queue.backoff(key)
+        self._not_before[job.metadata.uid] = asyncio.get_running_loop().time() + delay
+        self._queue.add_after(key, delay if told else 0.0)
+
+    def _seconds_to_retry(self, job: Job) -> float:
+        due = self._not_before.get(job.metadata.uid)
+        return 0.0 if due is None else due - asyncio.get_running_loop().time()
+
+    async def _tell_failure(self, key: Key, what: str) -> None:
+        """What fails again and again stands in the object too, where its owner looks."""
+        if self._queue.failures(key) < TOLD_AFTER_FAILURES:
+            return
+        waiting = {"reason": INTERNAL_ERROR, "message": f"{what}; it is tried again, see the operator's log"}
+        try:
+            found = await self._api.get(PLURAL, *key)
+            if found.get("status", {}).get("waiting") != waiting:
+                await self._api.patch_status(PLURAL, *key, {"status": {"waiting": waiting}})
+        except ApiError as error:
+            log.warning("failure-not-told", job="/".join(key), reason=str(error))
+
     def _observe(self, job: Job) -> Observed:
         uid = job.metadata.uid
         attempt = job.status.attempt
         return Observed(
             job=job,
-            pods=self._store.of_job(uid),
-            report=None if attempt is None else self._book.last(uid, attempt),
+            pods=self._store.of_job(ref(job)),
+            report=None if attempt is None else self._book.last(ref(job), attempt),
             refusal=self._refusals.get(uid),
             settings=self._settings,
-            lost=frozenset() if attempt is None else self._store.lost(uid, attempt),
+            lost=frozenset() if attempt is None else self._store.lost(ref(job), attempt),
+            interrupted_attempt=self._interrupted_attempt,
+            watched_since=self._since,
         )
 
     def _note_refusal(self, job: Job, refusal: Refusal | None) -> None:
         if refusal is None:
             self._refusals.pop(job.metadata.uid, None)
+            self._not_before.pop(job.metadata.uid, None)
         else:
             self._refusals[job.metadata.uid] = refusal
 
@@ -186,7 +229,21 @@ class Reconciler:
     def _forget(self, key: Key) -> None:
         job = self._known.jobs.pop(key, None)
         if job is not None:
-            self._book.forget(job.metadata.uid)
-            self._store.forget(job.metadata.uid)
-            self._refusals.pop(job.metadata.uid, None)
-            log.info("gone", job="/".join(key), uid=job.metadata.uid)
+            self._book.forget(job.ref)
+            self._store.forget(job.ref)
+            self._refusals.pop(job.ref.uid, None)
+            self._not_before.pop(job.ref.uid, None)
+            log.info("gone", job="/".join(key), uid=job.ref.uid)
+
+
+def creates(decision: Plan) -> bool:
+    """Whether the plan makes anything."""
+    return any(isinstance(action, CreatePod | CreateChild) for action in decision.actions)
+
+
+def without_internal_error(decision: Plan) -> Plan:
+    """A plan was made, so what an earlier failure put into the status is over."""
+    waiting = decision.status.waiting
+    if waiting is None or waiting.reason != INTERNAL_ERROR:
+        return decision
+    return replace(decision, status=changed(decision.status, waiting=None))

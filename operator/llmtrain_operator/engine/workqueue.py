@@ -46,13 +46,21 @@ class WorkQueue:
         self._timers[key] = loop.call_at(due, self._fire, key)
 
     def add_failed(self, key: Key) -> float:
-        """Work on it again after its backoff, which doubles. Returns the seconds."""
+        """Work on it again after its backoff. Returns the seconds."""
+        delay = self.backoff(key)
+        self.add_after(key, delay)
+        return delay
+
+    def failures(self, key: Key) -> int:
+        """How often it failed in a row."""
+        return self._failures.get(key, 0)
+
+    def backoff(self, key: Key) -> float:
+        """It failed once more. Returns the seconds to wait, which double."""
         count = self._failures.get(key, 0)
         self._failures[key] = count + 1
         delay = min(FIRST_BACKOFF_SECONDS * 2.0 ** min(count, 20), MAX_BACKOFF_SECONDS)
-        delay *= random.uniform(0.75, 1.25)
-        self.add_after(key, delay)
-        return delay
+        return delay * random.uniform(0.75, 1.25)
 
     def forget(self, key: Key) -> None:
         """It went well: the next failure begins at the first backoff."""

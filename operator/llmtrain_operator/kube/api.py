@@ -10,14 +10,42 @@ from llmtrain_api.names import GROUP, PLURAL, VERSION
 
 Object = dict[str, Any]
 
-PREFIXES: dict[str, str] = {
-    "pods": "/api/v1",
-    "services": "/api/v1",
-    "configmaps": "/api/v1",
-    "secrets": "/api/v1",
-    "events": "/api/v1",
-    PLURAL: f"/apis/{GROUP}/{VERSION}",
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """Where the API server serves one kind of object.
+
+    Attributes:
+        plural: its name in paths, and in RBAC rules.
+        group: API group; empty = the core group.
+    """
+
+    plural: str
+    group: str
+    version: str
+    namespaced: bool = True
+
+    def path(self, namespace: str = "", name: str = "") -> str:
+        """Of a collection, or of one object. ``namespace=""`` means all namespaces, or none."""
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        scope = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
+        return f"{root}{scope}/{self.plural}" + (f"/{name}" if name else "")
+
+
+RESOURCES: dict[str, Resource] = {
+    r.plural: r
+    for r in (
+        Resource("pods", "", "v1"),
+        Resource("services", "", "v1"),
+        Resource("configmaps", "", "v1"),
+        Resource("secrets", "", "v1"),
+        Resource("events", "", "v1"),
+        Resource("networkpolicies", "networking.k8s.io", "v1"),
+        Resource("tokenreviews", "authentication.k8s.io", "v1", namespaced=False),
+        Resource(PLURAL, GROUP, VERSION),
+    )
 }
+"""Every kind that the operator reads or writes; a new kind of child is a row here and a rule in the chart."""
 
 
 class ApiError(Exception):

@@ -1,27 +1,20 @@
-"""`ClusterApi` over HTTPS: addresses, credentials, retries and limits. The only file that speaks HTTP to
-the API server."""
+"""`ClusterApi` over HTTPS: retries and limits. The only file that speaks HTTP to the API server."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import ssl
-import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import aiohttp
 import msgspec
 import orjson
 
-from .api import PREFIXES, ApiError, Listing, Object, WatchEvent
+from .address import ClusterAddress, Credentials
+from .api import RESOURCES, ApiError, Listing, Object, WatchEvent
 
-SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-TOKEN_REREAD_SECONDS = 60.0
-"""The kubelet rotates the token file; it is valid for an hour."""
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
 WATCH_SECONDS = 300
 WATCH_TIMEOUT = aiohttp.ClientTimeout(total=WATCH_SECONDS + 30, connect=5, sock_read=90)
@@ -29,71 +22,12 @@ WATCH_TIMEOUT = aiohttp.ClientTimeout(total=WATCH_SECONDS + 30, connect=5, sock_
 RETRIED = frozenset({0, 429, 500, 502, 503, 504})
 ATTEMPTS = 5
 MAX_IN_FLIGHT = 64
-
-
-@dataclass(frozen=True, slots=True)
-class ClusterAddress:
-    """Where the API server is and who we are.
-
-    Attributes:
-        token_file: re-read each minute; None with a client certificate.
-    """
-
-    server: str
-    tls: ssl.SSLContext | None
-    token_file: Path | None = None
-    token: str | None = None
-
-
-async def find_cluster() -> ClusterAddress:
-    """In a pod its ServiceAccount, elsewhere the current context of the kubeconfig.
-
-    Raises:
-        ConfigException: from the kubernetes package, when there is neither.
-    """
-    host = os.environ.get("KUBERNETES_SERVICE_HOST")
-    if host and (SERVICE_ACCOUNT / "token").exists():
-        port = os.environ.get("KUBERNETES_SERVICE_PORT", "443")
-        address = f"[{host}]" if ":" in host else host
-        tls = ssl.create_default_context(cafile=str(SERVICE_ACCOUNT / "ca.crt"))
-        return ClusterAddress(f"https://{address}:{port}", tls, token_file=SERVICE_ACCOUNT / "token")
-    return await _from_kubeconfig()
-
-
-async def _from_kubeconfig() -> ClusterAddress:
-    # heavy, and not needed in a pod
-    from kubernetes.aio import config
-    from kubernetes.aio.client import Configuration
-
-    configuration: Any = Configuration()
-    await config.load_kube_config(client_configuration=configuration)
-    tls = None
-    if configuration.host.startswith("https"):
-        tls = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
-        if not configuration.verify_ssl:
-            tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
-        if configuration.cert_file:
-            tls.load_cert_chain(configuration.cert_file, configuration.key_file)
-    token = await configuration.get_api_key_with_prefix("BearerToken")
-    return ClusterAddress(configuration.host, tls, token=token.removeprefix("Bearer ") if token else None)
-
-
-@dataclass
-class Credentials:
-    """The bearer token, re-read as the kubelet rotates it."""
-
-    address: ClusterAddress
-    _token: str | None = field(default=None, init=False)
-    _read_at: float = field(default=float("-inf"), init=False)
-
-    def headers(self) -> dict[str, str]:
-        """``Authorization``, or nothing with a client certificate."""
-        path = self.address.token_file
-        if path is not None and time.monotonic() - self._read_at > TOKEN_REREAD_SECONDS:
-            self._token = path.read_text().strip()
-            self._read_at = time.monotonic()
-        token = self._token or self.address.token
-        return {"Authorization": f"Bearer {token}"} if token else {}
+MAX_WRITES_OF_A_NAMESPACE = 32
+"""At once: a gang of thousands is created while other tenants' jobs go on."""
+MAX_REVIEWS = 4
+"""Of tokens, at once: strangers cause them, and reconciling must not wait behind strangers."""
+MAX_RETRY_AFTER_SECONDS = 60.0
+"""A proxy that asks for an hour must not stop a worker for an hour."""
 
 
 class RawItems(msgspec.Struct):
@@ -124,6 +58,8 @@ class HttpApi:
         self._credentials = Credentials(address)
         self._session: aiohttp.ClientSession | None = None
         self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._review_slots = asyncio.Semaphore(MAX_REVIEWS)
+        self._shares: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def __aenter__(self) -> HttpApi:
         self._session = self.new_session()
@@ -159,7 +95,8 @@ class HttpApi:
 
     async def create(self, resource: str, namespace: str, body: Object) -> Object:
         """Create one object. A retry after a lost answer ends as AlreadyExists, which the caller judges."""
-        return await self._json("POST", self._path(resource, namespace), body=body)
+        async with self._share(namespace):
+            return await self._json("POST", self._path(resource, namespace), body=body)
 
     async def delete(self, resource: str, namespace: str, name: str, uid: str, grace_seconds: int) -> None:
         """Delete one object, and only the one with that UID."""
@@ -169,7 +106,8 @@ class HttpApi:
             "gracePeriodSeconds": grace_seconds,
             "preconditions": {"uid": uid},
         }
-        await self._request("DELETE", self._path(resource, namespace, name), body=options)
+        async with self._share(namespace):
+            await self._request("DELETE", self._path(resource, namespace, name), body=options)
 
     async def patch_status(self, resource: str, namespace: str, name: str, patch: Object) -> Object:
         """JSON merge patch of ``/status``."""
@@ -177,8 +115,8 @@ class HttpApi:
         return await self._json("PATCH", path, body=patch, content_type="application/merge-patch+json")
 
     async def create_review(self, path: str, body: Object) -> Object:
-        """POST of a virtual resource, such as a TokenReview."""
-        return await self._json("POST", path, body=body)
+        """POST of a virtual resource, such as a TokenReview. It has slots of its own."""
+        return await self._json("POST", path, body=body, slots=self._review_slots)
 
     async def served(self, group_version: str, plural: str) -> bool:
         """Whether discovery lists that resource."""
@@ -228,10 +166,16 @@ class HttpApi:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ApiError(0, "ConnectionLost", str(error) or type(error).__name__) from error
 
+    def _share(self, namespace: str) -> asyncio.Semaphore:
+        """The slots that one namespace's creates and deletes may take; it goes when nobody uses it."""
+        found = self._shares.get(namespace)
+        if found is None:
+            found = self._shares[namespace] = asyncio.Semaphore(MAX_WRITES_OF_A_NAMESPACE)
+        return found
+
     @staticmethod
     def _path(resource: str, namespace: str, name: str = "") -> str:
-        scope = f"/namespaces/{namespace}" if namespace else ""
-        return f"{PREFIXES[resource]}{scope}/{resource}" + (f"/{name}" if name else "")
+        return RESOURCES[resource].path(namespace, name)
 
     async def _json(self, method: str, path: str, **options: Any) -> Object:
         found: Object = orjson.loads(await self._request(method, path, **options))
@@ -245,18 +189,18 @@ class HttpApi:
         body: Object | None = None,
         params: dict[str, str] | None = None,
         content_type: str = "application/json",
+        slots: asyncio.Semaphore | None = None,
     ) -> bytes:
         """One call, retried while the server is busy or away. Every call of ours may be repeated."""
         delay = 0.2
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                async with self._slots:
+                async with slots or self._slots:
                     return await self._once(method, path, body, params, content_type)
             except ApiError as error:
                 if error.status not in RETRIED or attempt == ATTEMPTS:
                     raise
-                wait = error.retry_after if error.retry_after is not None else delay
-                await asyncio.sleep(wait * random.uniform(0.8, 1.2))
+                await asyncio.sleep(retry_seconds(error, delay))
                 delay = min(delay * 2, 5.0)
         raise AssertionError("unreachable")
 
@@ -279,6 +223,12 @@ class HttpApi:
                 return content
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ApiError(0, "ConnectionLost", str(error) or type(error).__name__) from error
+
+
+def retry_seconds(error: ApiError, delay: float) -> float:
+    """How long to wait before the call is made again: what the server asked for, within reason."""
+    wait = delay if error.retry_after is None else min(error.retry_after, MAX_RETRY_AFTER_SECONDS)
+    return wait * random.uniform(0.8, 1.2)
 
 
 def as_error(response: aiohttp.ClientResponse, content: bytes) -> ApiError:

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 import msgspec
+import structlog
 
-from llmtrain_api.names import LABEL_ATTEMPT, LABEL_JOB, LABEL_JOB_UID, LABEL_RANK
+from llmtrain_api.names import GROUP, KIND, LABEL_ATTEMPT, LABEL_JOB, LABEL_JOB_UID, LABEL_RANK
 
+from ..manifests.pod import CONTAINER
 from ..types import Pod, PodPhase, Termination
+
+PLACE = re.compile(r"-(0|[1-9][0-9]{0,8})-(0|[1-9][0-9]{0,8})")
 
 
 class _Struct(msgspec.Struct, rename="camel", frozen=True):
     pass
+
+
+class _Owner(_Struct, frozen=True):
+    api_version: str = ""
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+    controller: bool = False
 
 
 class _Meta(_Struct, frozen=True):
@@ -21,6 +34,7 @@ class _Meta(_Struct, frozen=True):
     uid: str
     resource_version: str
     labels: dict[str, str] = {}
+    owner_references: list[_Owner] = []
     deletion_timestamp: datetime | None = None
 
 
@@ -71,37 +85,107 @@ class _RawPod(_Struct, frozen=True):
     status: _Status = _Status()
 
 
+log = structlog.get_logger()
 _decoder = msgspec.json.Decoder(_RawPod)
 
 
 def decode_pod(raw: bytes) -> Pod:
-    """A worker pod.
+    """A worker pod: one that a job controls, by its name one rank of one attempt of it.
 
     Raises:
-        msgspec.ValidationError: not a pod.
-        KeyError, ValueError: without our labels.
+        ValueError: not a pod, or none of ours, whatever its labels say.
     """
     pod = _decoder.decode(raw)
-    labels = pod.metadata.labels
-    container = pod.status.container_statuses[0] if pod.status.container_statuses else _ContainerStatus()
+    owner = _controller(pod.metadata)
+    attempt, rank = _place(pod.metadata, owner)
+    container = _trainer(pod.status)
+    ended = _termination(container.state.terminated)
+    whole = PodPhase(pod.status.phase)
+    phase = whole if ended is None else _phase_of(ended)
     return Pod(
         namespace=pod.metadata.namespace,
         name=pod.metadata.name,
         uid=pod.metadata.uid,
         resource_version=int(pod.metadata.resource_version),
-        job=labels[LABEL_JOB],
-        job_uid=labels[LABEL_JOB_UID],
-        attempt=int(labels[LABEL_ATTEMPT]),
-        rank=int(labels[LABEL_RANK]),
-        phase=PodPhase(pod.status.phase),
+        job=owner.name,
+        job_uid=owner.uid,
+        attempt=attempt,
+        rank=rank,
+        phase=phase,
         node=pod.spec.node_name,
         reason=pod.status.reason,
         message=pod.status.message,
         hold=_hold(pod.status, container),
         disruption=_disruption(pod.status),
         deletion_deadline=pod.metadata.deletion_timestamp,
-        termination=_termination(container.state.terminated),
+        termination=ended,
+        ready=_ready(pod.status),
+        node_silent=_node_silent(pod.status),
+        others_run=ended is not None and whole not in (PodPhase.SUCCEEDED, PodPhase.FAILED),
     )
+
+
+def decode_rank(raw: bytes) -> Pod | None:
+    """A worker pod; None, and a line in the log, for one that only carries labels of ours."""
+    try:
+        return decode_pod(raw)
+    except ValueError as error:
+        log.warning("strange-pod-ignored", reason=str(error))
+        return None
+
+
+def _controller(meta: _Meta) -> _Owner:
+    """The job that made it. Labels are for whoever may edit a pod, an owner is only of its own namespace."""
+    for owner in meta.owner_references:
+        group = owner.api_version.partition("/")[0]
+        if owner.controller and (group, owner.kind) == (GROUP, KIND) and owner.uid:
+            return owner
+    raise ValueError(f"pod {meta.namespace}/{meta.name} is controlled by no {KIND}")
+
+
+def _place(meta: _Meta, owner: _Owner) -> tuple[int, int]:
+    """Attempt and rank, from the name ``{job}-{attempt}-{rank}``; labels, where they are, must agree."""
+    found = PLACE.fullmatch(meta.name.removeprefix(owner.name))
+    if found is None or not meta.name.startswith(owner.name):
+        raise ValueError(f"pod {meta.namespace}/{meta.name} has no name of a rank of job {owner.name}")
+    said = dict(
+        zip(
+            (LABEL_JOB, LABEL_JOB_UID, LABEL_ATTEMPT, LABEL_RANK),
+            (owner.name, owner.uid, *found.groups()),
+            strict=True,
+        )
+    )
+    for label, value in said.items():
+        if meta.labels.get(label, value) != value:
+            raise ValueError(
+                f"label {label} of pod {meta.namespace}/{meta.name} is {meta.labels[label]!r}, "
+                f"its owner and name say {value!r}"
+            )
+    return int(found[1]), int(found[2])
+
+
+def _trainer(status: _Status) -> _ContainerStatus:
+    """By name: the kubelet sorts statuses by name, and a mesh or an agent may put containers beside ours."""
+    found = (container for container in status.container_statuses if container.name == CONTAINER)
+    return next(found, _ContainerStatus())
+
+
+def _phase_of(ended: Termination) -> PodPhase:
+    """What the end of the trainer makes of its pod, whatever the other containers do."""
+    return PodPhase.FAILED if ended.exit_code else PodPhase.SUCCEEDED
+
+
+def _ready(status: _Status) -> bool:
+    return all(c.status == "True" for c in status.conditions if c.type == "Ready")
+
+
+def _node_silent(status: _Status) -> bool:
+    """Whether the control plane gave up on the node: it makes pods unready and gives no reason, while a
+    kubelet that is there always gives one (ContainersNotReady, PodCompleted, ...)."""
+    if status.reason == "NodeLost":
+        return True
+    unready = (c for c in status.conditions if c.type == "Ready" and c.status != "True")
+    return any(c.reason in ("", "NodeNotReady", "NodeStatusUnknown", "NodeLost") for c in unready)
 
 
 def _termination(ended: _Terminated | None) -> Termination | None:

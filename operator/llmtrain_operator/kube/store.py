@@ -5,24 +5,28 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from ..types import Pod
+from ..types import JobRef, Pod
 
 MAX_TOMBSTONES = 10_000
+MAX_LOST_JOBS = 10_000
 
 
 class PodStore:
-    """Pods by UID, indexed by job UID.
+    """Pods by UID, indexed by the job that controls them.
 
-    Three rules keep it true whatever order things come in:
+    Four rules keep it true whatever order things come in:
     an older version never replaces a newer one; a pod once seen deleted never comes back (the answer to our
-    create may arrive after its deletion); a list drops only what is not newer than the list itself.
+    create may arrive after its deletion); of two pods of one name the older one is gone; a list drops only
+    what is not newer than the list itself.
     """
 
     def __init__(self) -> None:
         self._pods: dict[str, Pod] = {}
-        self._by_job: dict[str, set[str]] = {}
+        self._names: dict[tuple[str, str], str] = {}
+        self._by_job: dict[JobRef, set[str]] = {}
         self._gone: OrderedDict[str, None] = OrderedDict()
-        self._lost: dict[str, set[tuple[int, int]]] = {}
+        self._lost: OrderedDict[JobRef, set[tuple[int, int]]] = OrderedDict()
+        self._forgotten: set[JobRef] = set()
 
     def __len__(self) -> int:
         return len(self._pods)
@@ -35,18 +39,20 @@ class PodStore:
         """Whether that pod is known to be gone."""
         return uid in self._gone
 
-    def of_job(self, job_uid: str) -> tuple[Pod, ...]:
+    def of_job(self, job: JobRef) -> tuple[Pod, ...]:
         """A job's pods, by attempt and rank."""
-        found = (self._pods[uid] for uid in self._by_job.get(job_uid, ()))
+        found = (self._pods[uid] for uid in self._by_job.get(job, ()))
         return tuple(sorted(found, key=lambda p: (p.attempt, p.rank, p.uid)))
 
-    def lost(self, job_uid: str, attempt: int) -> frozenset[int]:
+    def lost(self, job: JobRef, attempt: int) -> frozenset[int]:
         """Ranks of an attempt that had a pod which is gone from the API, as far as this process knows."""
-        return frozenset(rank for of, rank in self._lost.get(job_uid, ()) if of == attempt)
+        return frozenset(rank for of, rank in self._lost.get(job, ()) if of == attempt)
 
-    def forget(self, job_uid: str) -> None:
-        """The job is gone: what was lost of it matters no more."""
-        self._lost.pop(job_uid, None)
+    def forget(self, job: JobRef) -> None:
+        """The job is gone: what was lost of it, or will be, matters no more."""
+        self._lost.pop(job, None)
+        if job in self._by_job:
+            self._forgotten.add(job)
 
     def upsert(self, pod: Pod) -> bool:
         """Take what a watch, a list or a create said. Returns whether anything changed."""
@@ -55,8 +61,16 @@ class PodStore:
         known = self._pods.get(pod.uid)
         if known is not None and known.resource_version >= pod.resource_version:
             return False
+        namesake = self._pods.get(self._names.get((pod.namespace, pod.name), pod.uid))
+        if namesake is not None and namesake.uid != pod.uid:
+            if namesake.resource_version > pod.resource_version:
+                return False
+            self.remove(namesake.uid)
+        if known is not None and known.owner != pod.owner:
+            self._unfile(known)
         self._pods[pod.uid] = pod
-        self._by_job.setdefault(pod.job_uid, set()).add(pod.uid)
+        self._names[pod.namespace, pod.name] = pod.uid
+        self._by_job.setdefault(pod.owner, set()).add(pod.uid)
         return True
 
     def remove(self, uid: str, last: Pod | None = None) -> Pod | None:
@@ -66,19 +80,37 @@ class PodStore:
             self._gone.popitem(last=False)
         known = self._pods.pop(uid, None)
         if known is not None:
-            uids = self._by_job[known.job_uid]
-            uids.discard(uid)
-            if not uids:
-                del self._by_job[known.job_uid]
+            self._unfile(known)
         pod = known or last
-        if pod is not None:
-            self._lost.setdefault(pod.job_uid, set()).add((pod.attempt, pod.rank))
+        if pod is not None and pod.owner not in self._forgotten:
+            self._note_lost(pod)
+        elif pod is not None and pod.owner not in self._by_job:
+            self._forgotten.discard(pod.owner)
         return pod
+
+    def _note_lost(self, pod: Pod) -> None:
+        self._lost.setdefault(pod.owner, set()).add((pod.attempt, pod.rank))
+        self._lost.move_to_end(pod.owner)
+        while len(self._lost) > MAX_LOST_JOBS:
+            self._lost.popitem(last=False)
+
+    def _unfile(self, pod: Pod) -> None:
+        uids = self._by_job[pod.owner]
+        uids.discard(pod.uid)
+        if not uids:
+            del self._by_job[pod.owner]
+        if self._names.get((pod.namespace, pod.name)) == pod.uid:
+            del self._names[pod.namespace, pod.name]
+
+    def absent(self, listed: Iterable[Pod], version: int) -> list[Pod]:
+        """Known pods that a full list made at ``version`` should have had and has not."""
+        uids = {p.uid for p in listed}
+        return [p for p in self._pods.values() if p.uid not in uids and p.resource_version <= version]
 
     def replace(self, pods: Iterable[Pod], version: int) -> list[Pod]:
         """Take a full list made at ``version``. Returns the pods that changed or went."""
-        listed = {p.uid: p for p in pods}
-        lost = [p for p in self._pods.values() if p.uid not in listed and p.resource_version <= version]
+        listed = list(pods)
+        lost = self.absent(listed, version)
         for pod in lost:
             self.remove(pod.uid)
-        return lost + [pod for pod in listed.values() if self.upsert(pod)]
+        return lost + [pod for pod in listed if self.upsert(pod)]

@@ -8,7 +8,7 @@ from pathlib import Path
 from llmtrain_api import DataSummary, Failure, Job, JobStatus, Progress, Results
 
 from ..engine.events import Event, events_between
-from ..plan.status import duration_text
+from ..plan.progress import duration_text
 
 COLUMNS = ("NAME", "PHASE", "NODES", "STEP", "PROGRESS", "LOSS", "TOKENS/S", "ETA", "RESTARTS", "AGE")
 WIDTHS = (4, 10, 5, 9, 8, 6, 8, 5, 8, 5)

@@ -40,10 +40,11 @@ class JobIntake:
         while True:
             try:
                 listing = await self._api.list(PLURAL, self._namespace, "")
-                delay = RETRY_SECONDS
                 for item in listing.items:
                     self._take(item)
                 await self._follow(listing.resource_version)
+                # a list alone proves nothing: where watches are refused it is all that works
+                delay = RETRY_SECONDS
             except ApiError as error:
                 log.warning("job-watch-interrupted", status=error.status, reason=error.message)
                 await asyncio.sleep(delay)

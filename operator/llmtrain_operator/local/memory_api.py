@@ -18,8 +18,9 @@ import orjson
 from llmtrain_api import to_rfc3339
 from llmtrain_api.names import PLURAL
 
-from ..kube.api import PREFIXES, ApiError, Listing, Object, WatchEvent
+from ..kube.api import RESOURCES, ApiError, Listing, Object, WatchEvent
 from .admission import admit, qualified
+from .documents import copy, matches, merged, parse_selector
 
 HISTORY = 10_000
 """Changes a resource that a watch may still ask for; older ones are answered with 410."""
@@ -33,7 +34,18 @@ class _Change:
     kind: str
     namespace: str
     labels: dict[str, str]
+    labels_before: dict[str, str]
     raw: bytes
+    raw_before: bytes
+
+    def seen_through(self, wanted: dict[str, str]) -> WatchEvent | None:
+        """What a watch with that selector tells: to lose a label looks like a deletion."""
+        now, before = matches(self.labels, wanted), matches(self.labels_before, wanted)
+        if self.kind != "MODIFIED" or (now and before):
+            return WatchEvent(self.kind, self.raw) if now else None
+        if now:
+            return WatchEvent("ADDED", self.raw)
+        return WatchEvent("DELETED", self.raw_before) if before else None
 
 
 @dataclass
@@ -62,7 +74,7 @@ class MemoryApi:
         self._clock = clock
         self._new_uid = new_uid
         self._version = 0
-        self._shelves = {resource: _Shelf() for resource in PREFIXES}
+        self._shelves = {resource: _Shelf() for resource in RESOURCES}
 
     # -- the protocol -------------------------------------------------------------------------------------
 
@@ -143,8 +155,9 @@ class MemoryApi:
         shelf.watchers.add(queue)
         try:
             while (told := await queue.get()) is not None:
-                if namespace in ("", told.namespace) and matches(told.labels, wanted):
-                    yield WatchEvent(told.kind, told.raw)
+                event = told.seen_through(wanted) if namespace in ("", told.namespace) else None
+                if event is not None:
+                    yield event
         finally:
             shelf.watchers.discard(queue)
 
@@ -162,6 +175,11 @@ class MemoryApi:
         return self._change(
             resource, found, {"spec": spec, "metadata": found["metadata"] | {"generation": generation}}
         )
+
+    def relabel(self, resource: str, namespace: str, name: str, labels: dict[str, str]) -> Object:
+        """A person replaces the labels of an object."""
+        found = self._find(resource, namespace, name)
+        return self._change(resource, found, {"metadata": {**found["metadata"], "labels": labels}})
 
     def bind(self, namespace: str, name: str, node: str) -> Object:
         """The scheduler puts a pod on a node: 409 when it has one."""
@@ -230,64 +248,31 @@ class MemoryApi:
         shelf, meta = self._shelves[resource], new["metadata"]
         self._version += 1
         meta["resourceVersion"] = str(self._version)
+        before = shelf.objects.get((meta["namespace"], meta["name"]), new)
         shelf.objects[meta["namespace"], meta["name"]] = new
-        self._tell(shelf, kind, new)
+        self._tell(shelf, kind, new, before)
 
     def _drop(self, resource: str, found: Object) -> None:
         shelf, meta = self._shelves[resource], found["metadata"]
         self._version += 1
         del shelf.objects[meta["namespace"], meta["name"]]
-        self._tell(shelf, "DELETED", {**found, "metadata": {**meta, "resourceVersion": str(self._version)}})
+        last = {**found, "metadata": {**meta, "resourceVersion": str(self._version)}}
+        self._tell(shelf, "DELETED", last, last)
 
-    def _tell(self, shelf: _Shelf, kind: str, found: Object) -> None:
-        meta = found["metadata"]
-        change = _Change(self._version, kind, meta["namespace"], meta.get("labels", {}), orjson.dumps(found))
+    def _tell(self, shelf: _Shelf, kind: str, found: Object, before: Object) -> None:
+        meta, was = found["metadata"], before["metadata"]
+        labels, labels_before = meta.get("labels", {}), was.get("labels", {})
+        raw = raw_before = orjson.dumps(found)
+        if labels != labels_before:
+            # as it was, but at this change's version
+            old = {**before, "metadata": {**was, "resourceVersion": meta["resourceVersion"]}}
+            raw_before = orjson.dumps(old)
+        change = _Change(self._version, kind, meta["namespace"], labels, labels_before, raw, raw_before)
         if len(shelf.history) == HISTORY:
             shelf.forgotten = shelf.history[0].version
         shelf.history.append(change)
         for queue in shelf.watchers:
             queue.put_nowait(change)
-
-
-def copy(value: Object) -> Object:
-    """A deep copy of plain JSON."""
-    found: Object = orjson.loads(orjson.dumps(value))
-    return found
-
-
-def merged(old: Object, patch: Object | None) -> Object:
-    """RFC 7386 JSON merge patch."""
-    result = dict(old)
-    for key, value in (patch or {}).items():
-        if value is None:
-            result.pop(key, None)
-        elif isinstance(value, dict):
-            before = result.get(key)
-            result[key] = merged(before if isinstance(before, dict) else {}, value)
-        else:
-            result[key] = value
-    return result
-
-
-def parse_selector(selector: str) -> dict[str, str]:
-    """``a=b,c=d`` as a mapping.
-
-    Raises:
-        ValueError: any other kind of selector.
-    """
-    return dict(_pair(part) for part in selector.split(",") if part)
-
-
-def _pair(part: str) -> tuple[str, str]:
-    key, equals, value = part.partition("=")
-    if not equals or key.endswith("!"):
-        raise ValueError(f"only KEY=VALUE is understood in a selector, not {part!r}")
-    return key, value
-
-
-def matches(labels: dict[str, str], wanted: dict[str, str]) -> bool:
-    """Whether all wanted labels are there."""
-    return all(labels.get(key) == value for key, value in wanted.items())
 
 
 def _runs_on_a_node(pod: Object) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
@@ -13,14 +13,15 @@ import orjson
 from llmtrain_api import Job, Phase, Progress
 from llmtrain_api.names import PLURAL
 
-from ..engine.reconcile import KnownJobs, Reconciler
+from ..engine.known_jobs import KnownJobs, ref
+from ..engine.reconcile import Reconciler
 from ..engine.workqueue import WorkQueue
 from ..kube.api import Object
-from ..kube.pods import decode_pod
+from ..kube.pods import decode_rank
 from ..kube.reflector import PodReflector
 from ..kube.store import PodStore
 from ..manifests.volumes import output_location
-from ..plan.status import progress_of
+from ..plan.progress import progress_of
 from ..progress.latest import ReportBook
 from ..progress.server import ReportServer
 from ..progress.tls import ensure_authority, server_context
@@ -110,21 +111,22 @@ class Runner:
     async def _settings(self, servers: Servers) -> PlanSettings:
         """Serve progress reports; what the installation says."""
         authority = await ensure_authority(self._api, self._key[0], "llmtrain-tls")
-        server = ReportServer(self._tokens, self._store, self._book, self._reported, lambda _: None)
+        server = ReportServer(
+            self._tokens, self._store, self._book, self._known.exists, self._reported, lambda _: None
+        )
         tls = server_context(authority, ["localhost"])
-        port = await servers.add(server.application(), 0, tls, host=LOOPBACK)
+        port = await servers.add_limited(server.application(), 0, tls, host=LOOPBACK)
         return PlanSettings(
             trainer_image=IMAGE,
             report_url=f"https://localhost:{port}",
             ca_certificate=authority.certificate.decode(),
             grace_seconds=GRACE_SECONDS,
             file_outputs=True,
-            interrupted_attempt=interrupted(self._job) if self._work.goes_on else None,
         )
 
     async def _live(self, settings: PlanSettings) -> None:
         reflector = PodReflector(self._api, self._store, self._wake)
-        reconciler = self._reconciler(settings)
+        reconciler = self._reconciler(settings, interrupted(self._job) if self._work.goes_on else None)
         loops = (
             self._kubelet.run(),
             reflector.run(),
@@ -153,13 +155,23 @@ class Runner:
         self._table.say("stopping: every rank saves a checkpoint (once more ends them at once)")
         await self._kubelet.stop(STOP_SECONDS)
         listing = await self._api.list("pods", "", "")
-        self._store.replace(map(decode_pod, listing.items), int(listing.resource_version))
+        pods = [pod for pod in map(decode_rank, listing.items) if pod is not None]
+        self._store.replace(pods, int(listing.resource_version))
         attempt = self._job.status.attempt
-        await self._reconciler(replace(settings, interrupted_attempt=attempt)).reconcile(self._key)
+        await self._reconciler(settings, attempt).reconcile(self._key)
         self._take(await self._api.get(PLURAL, *self._key))
 
-    def _reconciler(self, settings: PlanSettings) -> Reconciler:
-        return Reconciler(self._api, self._store, self._book, self._queue, settings, self._known)
+    def _reconciler(self, settings: PlanSettings, interrupted_attempt: int | None) -> Reconciler:
+        """Args: interrupted_attempt: the attempt that was stopped on request with all that ran it."""
+        return Reconciler(
+            self._api,
+            self._store,
+            self._book,
+            self._queue,
+            settings,
+            self._known,
+            interrupted_attempt=interrupted_attempt,
+        )
 
     async def _watch(self) -> None:
         """Show what becomes of the job."""
@@ -185,7 +197,7 @@ class Runner:
     def _newest(self) -> Progress | None:
         """Progress as last reported, which may be newer than what is on record."""
         attempt = self._job.status.attempt
-        last = None if attempt is None else self._book.last(self._job.metadata.uid, attempt)
+        last = None if attempt is None else self._book.last(ref(self._job), attempt)
         self._progress = self._progress if last is None else progress_of(last)
         return self._progress
 

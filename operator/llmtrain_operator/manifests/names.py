@@ -32,6 +32,11 @@ def service_name(job: str) -> str:
     return f"{job}-master"
 
 
+def network_policy_name(job: str) -> str:
+    """Who may reach the ranks of a job."""
+    return f"{job}-gang"
+
+
 def master_address(job: str, namespace: str, attempt: int) -> str:
     """DNS name of the attempt's rank 0. The cluster's domain comes from the pod's search list."""
     return f"{pod_name(job, attempt, 0)}.{service_name(job)}.{namespace}.svc"

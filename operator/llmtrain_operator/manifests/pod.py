@@ -59,8 +59,9 @@ def pod(job: Job, spec: JobSpec, attempt: int, rank: int, image: str, settings: 
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             "affinity": _one_a_node(job),
+            "tolerations": _tolerations(settings),
             "containers": [_container(spec, rank, image, settings)],
-            "volumes": _volumes(job, spec, attempt),
+            "volumes": _volumes(job, spec, attempt, settings.scratch_size),
         },
     }
 
@@ -68,6 +69,7 @@ def pod(job: Job, spec: JobSpec, attempt: int, rank: int, image: str, settings: 
 def _container(spec: JobSpec, rank: int, image: str, settings: PlanSettings) -> Manifest:
     memory = canonical(spec.resources.memory)
     gpus = {"nvidia.com/gpu": str(spec.gpus_per_node)} if spec.gpus_per_node else {}
+    asked, most = _disk(settings)
     secret = {"envFrom": [{"secretRef": {"name": spec.output.secret}}]} if spec.output.secret else {}
     return {
         "name": CONTAINER,
@@ -85,8 +87,8 @@ def _container(spec: JobSpec, rank: int, image: str, settings: PlanSettings) -> 
         **secret,
         "ports": [{"name": "metrics", "containerPort": METRICS_PORT}],
         "resources": {
-            "requests": {"cpu": canonical(spec.resources.cpu), "memory": memory, **gpus},
-            "limits": {"memory": memory, **gpus},
+            "requests": {"cpu": canonical(spec.resources.cpu), "memory": memory, **asked, **gpus},
+            "limits": {"memory": memory, **most, **gpus},
         },
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -96,6 +98,16 @@ def _container(spec: JobSpec, rank: int, image: str, settings: PlanSettings) -> 
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": _mounts(spec),
     }
+
+
+def _disk(settings: PlanSettings) -> tuple[dict[str, str], dict[str, str]]:
+    """Request and limit of the node's disk: a job that fills it would have others evicted."""
+    if not settings.scratch_request:
+        # a limit alone would be a request of the same size
+        return {}, {}
+    size = settings.scratch_size
+    limit = {"ephemeral-storage": size} if size else {}
+    return {"ephemeral-storage": settings.scratch_request}, limit
 
 
 def _mounts(spec: JobSpec) -> list[Manifest]:
@@ -114,12 +126,12 @@ def _mounts(spec: JobSpec) -> list[Manifest]:
     return mounts
 
 
-def _volumes(job: Job, spec: JobSpec, attempt: int) -> list[Manifest]:
+def _volumes(job: Job, spec: JobSpec, attempt: int, disk: str) -> list[Manifest]:
     token = {"audience": TOKEN_AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": "token"}
     volumes: list[Manifest] = [
         {"name": "config", "configMap": {"name": names.config_name(job.metadata.name, attempt)}},
         {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}},
-        {"name": "scratch", "emptyDir": {}},
+        {"name": "scratch", "emptyDir": {"sizeLimit": disk} if disk else {}},
     ]
     output = output_location(spec.output.uri)
     if output.claim:
@@ -127,12 +139,27 @@ def _volumes(job: Job, spec: JobSpec, attempt: int) -> list[Manifest]:
     volumes += [_claim(text.volume, text.claim) for text in text_claims(spec.dataset)]
     if spec.gpus_per_node:
         # NCCL's shared-memory transport needs more than the runtime's 64 MB
-        volumes.append({"name": "shm", "emptyDir": {"medium": "Memory"}})
+        # what lies in it counts as the container's memory, so more than that could never be used
+        memory = str(spec.resources.memory)
+        volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": memory}})
     return volumes
 
 
 def _claim(name: str, claim: str) -> Manifest:
     return {"name": name, "persistentVolumeClaim": {"claimName": claim}}
+
+
+def _tolerations(settings: PlanSettings) -> list[Manifest]:
+    """A node that is gone is noticed soon: by default a pod would stay on it for five minutes."""
+    return [
+        {
+            "key": f"node.kubernetes.io/{taint}",
+            "operator": "Exists",
+            "effect": "NoExecute",
+            "tolerationSeconds": settings.unreachable_seconds,
+        }
+        for taint in ("not-ready", "unreachable")
+    ]
 
 
 def _one_a_node(job: Job) -> Manifest:

@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-from llmtrain_api import Failure, FailureClass, JobSpec, changed
+from llmtrain_api import Charge, JobSpec, JobStatus, Phase, changed
 
 from ..manifests.config import config_map
+from ..manifests.names import config_name
+from ..manifests.network_policy import network_policy
 from ..manifests.pod import pod
 from ..manifests.service import service
-from ..types import Action, Create, DeletePod, Plan, Pod, RefusalKind
+from ..types import Action, CreateChild, CreatePod, DeleteChild, Plan, RefusalKind
+from .attempts import close_attempt, next_attempt
+from .clock import seconds_left
 from .finish import fail
+from .refusals import verdict
+from .removal import OVERDUE_SECONDS, removals
 from .situation import Situation
 from .status import derive
+from .waiting import waiting
 
-KILL_GRACE_SECONDS = 1
-"""Peers of a dead rank cannot save: the rest of the old gang goes quickly."""
-OVERDUE_SECONDS = 15.0
 MAX_BACKOFF_SECONDS = 60.0
+MAX_ROOM_BACKOFF_SECONDS = 300.0
+UNREADABLE_SECONDS = 60.0
+
+
+def tell_twins(s: Situation) -> Plan | None:
+    """Two pods of one rank: the API cannot serve both, so one is a memory. Nothing is decided by chance."""
+    if s.attempt is None or not s.twins:
+        return None
+    return Plan(derive(s), requeue_after=OVERDUE_SECONDS)
 
 
 def clear_old_attempts(s: Situation) -> Plan | None:
     """Delete every pod of an earlier attempt, and wait until the last is gone from the API."""
     if not s.stale:
         return None
-    return Plan(derive(s), tuple(deletions(s, s.stale)), requeue_after=OVERDUE_SECONDS)
-
-
-def deletions(s: Situation, pods: tuple[Pod, ...]) -> list[Action]:
-    """Deletes for those that are not on their way out soon enough already, or should long be gone: then
-    the answer tells whether they are, in case the event that said so was lost."""
-    soon = s.now + timedelta(seconds=KILL_GRACE_SECONDS + 1)
-    long_ago = s.now - timedelta(seconds=OVERDUE_SECONDS)
-    return [
-        DeletePod(p.name, p.uid, KILL_GRACE_SECONDS)
-        for p in pods
-        if p.deletion_deadline is None or p.deletion_deadline > soon or p.deletion_deadline < long_ago
-    ]
+    return Plan(derive(s), tuple(removals(s, s.stale)), requeue_after=OVERDUE_SECONDS)
 
 
 def create_gang(s: Situation) -> Plan | None:
@@ -47,22 +46,17 @@ def create_gang(s: Situation) -> Plan | None:
     """
     if s.this_attempt.created_at is not None:
         return None
-    refusal = s.seen.refusal
-    if refusal is not None and refusal.kind is RefusalKind.REJECTED:
-        return fail(
-            s,
-            Failure(
-                failure_class=FailureClass.CONFIG_ERROR,
-                message=f"the API server refused a pod of this job: {refusal.message}"[:4096],
-                hint="change the job, the namespace's limits or its Pod Security level, then apply it again",
-            ),
-        )
+    refused = verdict(s)
+    if refused is not None:
+        return fail(s, refused)
     if s.spec is None:
-        return Plan(derive(s))
-    wait = (s.this_attempt.started_at - s.now).total_seconds() + backoff(s)
+        return Plan(derive(s), requeue_after=UNREADABLE_SECONDS)
+    wait = seconds_left(s.this_attempt.started_at, backoff(s), s.now)
     if wait > 0:
         return Plan(derive(s), requeue_after=wait)
     missing = [rank for rank in range(s.nodes) if rank not in s.current]
+    if missing and s.current and _no_room(s):
+        return Plan(_give_back(s))
     if missing:
         return Plan(derive(s), tuple(_creations(s, s.spec, missing)))
     attempts = [*s.status.attempts[:-1], changed(s.this_attempt, created_at=s.now)]
@@ -70,22 +64,53 @@ def create_gang(s: Situation) -> Plan | None:
 
 
 def backoff(s: Situation) -> float:
-    """Seconds between going on record and creating: none at first, then 2, 4, 8 ... 60."""
+    """Seconds between going on record and creating: none at first, then 2, 4, 8 ... 60.
+
+    A gang that found no room waits 5, 10, 20 ... 300 before it asks for room again.
+    """
     total = s.status.restarts.total if s.status.restarts else 0
-    return 0.0 if total < 2 else min(2.0 ** min(total - 1, 10), MAX_BACKOFF_SECONDS)
+    seconds = 0.0 if total < 2 else min(2.0 ** min(total - 1, 10), MAX_BACKOFF_SECONDS)
+    given_back = 0
+    for attempt in reversed(s.status.attempts[:-1]):
+        if attempt.charge is not Charge.NOBODY or attempt.created_at is not None:
+            break
+        given_back += 1
+    if given_back:
+        seconds = max(seconds, min(5.0 * 2.0 ** min(given_back - 1, 10), MAX_ROOM_BACKOFF_SECONDS))
+    return seconds
+
+
+def _no_room(s: Situation) -> bool:
+    return s.seen.refusal is not None and s.seen.refusal.kind is RefusalKind.QUOTA
+
+
+def _give_back(s: Situation) -> JobStatus:
+    """Part of a gang holds nodes and does nothing: it goes, and another attempt asks again, at no cost.
+
+    Its number is not used again, as its pods may have run.
+    """
+    text = f"{len(s.current)} of {s.nodes} pods fitted into the quota, and were given back"
+    closed = close_attempt(s, charged_to=Charge.NOBODY, message=text)
+    status = next_attempt(s, closed, phase=s.status.phase or Phase.STARTING, reason="NoRoom")
+    return changed(status, failure=s.status.failure, waiting=waiting(s))
 
 
 def _creations(s: Situation, spec: JobSpec, missing: list[int]) -> list[Action]:
     attempt = s.this_attempt.number
     settings = s.seen.settings
     image = s.status.resolved.image if s.status.resolved else settings.trainer_image
-    pods: list[Action] = [
-        Create("pods", pod(s.job, spec, attempt, rank, image, settings)) for rank in missing
-    ]
+    pods: list[Action] = [CreatePod(pod(s.job, spec, attempt, rank, image, settings)) for rank in missing]
     if s.current:
         return pods
+    over: list[Action] = []
+    if attempt > 0:
+        # its pods are gone; a quota may count ConfigMaps
+        over.append(DeleteChild("configmaps", config_name(s.job.metadata.name, attempt - 1)))
+    if settings.network_policy:
+        over.append(CreateChild("networkpolicies", network_policy(s.job, spec, settings)))
     return [
-        Create("services", service(s.job)),
-        Create("configmaps", config_map(s.job, spec, attempt, settings)),
+        *over,
+        CreateChild("services", service(s.job)),
+        CreateChild("configmaps", config_map(s.job, spec, attempt, settings)),
         *pods,
     ]

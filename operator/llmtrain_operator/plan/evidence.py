@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from pydantic import ValidationError
-
 from llmtrain_api import FailureClass, Outcome, TerminationMessage
+from llmtrain_api.messages import read_termination_message
 
 from ..types import Pod, PodPhase
+from .secrets import masked
+
+MAX_STEP = 2**53
+MAX_EXIT_CODE = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +37,11 @@ class Evidence:
     resumed_step: int | None = None
 
 
-def said(pod: Pod) -> TerminationMessage | None:
-    """The launcher's structured last words; None when it could not write any."""
+def termination_message(pod: Pod) -> TerminationMessage | None:
+    """What the launcher wrote when it ended; None when it could not write anything."""
     if pod.termination is None:
         return None
-    try:
-        return TerminationMessage.model_validate_json(pod.termination.message)
-    except ValidationError:
-        return None
+    return read_termination_message(pod.termination.message)
 
 
 def of_missing(rank: int, name: str) -> Evidence:
@@ -53,6 +53,34 @@ def of_missing(rank: int, name: str) -> Evidence:
     )
 
 
+def of_success(pod: Pod) -> tuple[Evidence, ...]:
+    """The steps that a rank which has ended well tells of."""
+    message = termination_message(pod)
+    if message is None:
+        return ()
+    return (
+        Evidence(
+            rank=pod.rank,
+            failure_class=FailureClass.UNKNOWN,
+            message="",
+            checkpoint_step=_step(message.checkpoint_step),
+            resumed_step=_step(message.resumed_step),
+        ),
+    )
+
+
+def of_silent_node(pod: Pod) -> Evidence:
+    """A pod on a node that the control plane has not heard of for a while."""
+    node = f"node {pod.node}" if pod.node else "its node"
+    return _infrastructure(pod, f"{node} stopped answering, and pod {pod.name} (rank {pod.rank}) with it")
+
+
+def of_pending(pod: Pod) -> Evidence:
+    """A rank that never ran, while its peers waited for it."""
+    reason, message = pod.hold or ("Pending", "it is not known why")
+    return _infrastructure(pod, f"rank {pod.rank} never ran: pod {pod.name}: {reason}: {message}")
+
+
 def of_pod(pod: Pod) -> Evidence | None:
     """Why this pod failed; None while there is nothing wrong with it.
 
@@ -60,6 +88,8 @@ def of_pod(pod: Pod) -> Evidence | None:
     """
     if pod.deletion_deadline is None and pod.phase is not PodPhase.FAILED:
         return None
+    if pod.node_silent and not pod.terminal:
+        return of_silent_node(pod)
     outside = _from_outside(pod)
     if outside is not None:
         return _infrastructure(pod, outside)
@@ -67,29 +97,30 @@ def of_pod(pod: Pod) -> Evidence | None:
         return _infrastructure(pod, f"pod {pod.name} failed: {pod.reason or 'no reason given'} {pod.message}")
     if pod.termination.reason == "OOMKilled":
         return _out_of_memory(pod)
-    message = said(pod)
+    message = termination_message(pod)
     return _from_launcher(pod, message) if message else _from_exit_code(pod)
 
 
 def _from_outside(pod: Pod) -> str | None:
     """What somebody else did to the pod."""
+    where = f" on node {pod.node}" if pod.node else ""
     if pod.disruption is not None:
-        return f"pod {pod.name} was disrupted: {pod.disruption}"
+        return f"pod {pod.name}{where} was disrupted: {pod.disruption}"
     if pod.deletion_deadline is not None:
-        return f"pod {pod.name} (rank {pod.rank}) was deleted"
+        return f"pod {pod.name} (rank {pod.rank}){where} was deleted"
     return None
 
 
 def _infrastructure(pod: Pod, message: str) -> Evidence:
-    last = said(pod)
+    last = termination_message(pod)
     return Evidence(
         rank=pod.rank,
         failure_class=FailureClass.INFRASTRUCTURE,
         message=message.strip(),
         node=pod.node,
         at=pod.termination.finished_at if pod.termination else None,
-        checkpoint_step=last.checkpoint_step if last else None,
-        resumed_step=last.resumed_step if last else None,
+        checkpoint_step=_step(last.checkpoint_step) if last else None,
+        resumed_step=_step(last.resumed_step) if last else None,
     )
 
 
@@ -101,7 +132,7 @@ def _out_of_memory(pod: Pod) -> Evidence:
         message=f"rank {pod.rank} used more memory than its limit and was killed",
         hint="raise spec.resources.memory, or lower training.microBatchSize or training.sequenceLength",
         node=pod.node,
-        exit_code=pod.termination.exit_code,
+        exit_code=_exit_code(pod.termination.exit_code),
         at=pod.termination.finished_at,
     )
 
@@ -111,31 +142,44 @@ def _from_launcher(pod: Pod, message: TerminationMessage) -> Evidence:
     interrupted = message.outcome is Outcome.INTERRUPTED
     fenced = message.outcome is Outcome.FENCED
     fallback = FailureClass.INFRASTRUCTURE if interrupted or fenced else FailureClass.UNKNOWN
+    failure_class = message.failure_class or fallback
+    # an output that another job took over is first-hand: no newer attempt of this job can get it back
+    final = failure_class is FailureClass.CONFIG_ERROR
+    code = message.exit_code if message.exit_code is not None else pod.termination.exit_code
     return Evidence(
         rank=pod.rank,
-        failure_class=message.failure_class or fallback,
-        message=message.message or f"rank {pod.rank} ended: {message.outcome.value}",
-        cascade=message.cascade or fenced,
+        failure_class=failure_class,
+        message=masked(message.message) or f"rank {pod.rank} ended: {message.outcome.value}",
+        cascade=message.cascade or (fenced and not final),
         hint=message.hint,
         node=pod.node,
-        exit_code=message.exit_code if message.exit_code is not None else pod.termination.exit_code,
-        log_tail=message.log_tail,
+        exit_code=_exit_code(code),
+        log_tail=masked(message.log_tail) if message.log_tail else None,
         at=pod.termination.finished_at,
-        checkpoint_step=message.checkpoint_step,
-        resumed_step=message.resumed_step,
+        checkpoint_step=_step(message.checkpoint_step),
+        resumed_step=_step(message.resumed_step),
     )
 
 
 def _from_exit_code(pod: Pod) -> Evidence:
     assert pod.termination is not None
     code = pod.termination.exit_code
-    how = f"was killed by signal {code - 128}" if code > 128 else f"exited with code {code}"
+    how = f"was killed by signal {code - 128}" if 128 < code < 256 else f"exited with code {code}"
     return Evidence(
         rank=pod.rank,
         failure_class=FailureClass.UNKNOWN,
-        message=f"rank {pod.rank} {how} without a word ({pod.termination.reason})",
+        message=f"rank {pod.rank} {how} without a message ({pod.termination.reason})",
         node=pod.node,
-        exit_code=code,
-        log_tail=pod.termination.message[-2048:] or None,
+        exit_code=_exit_code(code),
+        log_tail=masked(pod.termination.message)[-2048:] or None,
         at=pod.termination.finished_at,
     )
+
+
+def _step(value: int | None) -> int | None:
+    """A step that a status can hold; what else a pod says is no step."""
+    return value if value is not None and 0 <= value <= MAX_STEP else None
+
+
+def _exit_code(value: int) -> int | None:
+    return value if abs(value) <= MAX_EXIT_CODE else None

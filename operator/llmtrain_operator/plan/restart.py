@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from llmtrain_api import Attempt, Failure, FailureClass, JobStatus, Phase, Restarts, changed
-from llmtrain_api.schema.status import MAX_ATTEMPTS
+from llmtrain_api import Charge, Failure, FailureClass, JobStatus, Phase, Restarts, changed
 
 from ..manifests.names import pod_name
-from ..types import Plan
-from .conditions import with_condition
-from .evidence import Evidence, of_missing, of_pod
-from .finish import close_attempt, fail
+from ..types import Plan, PodPhase
+from .attempts import charge_of, close_attempt, next_attempt
+from .clock import seconds_left
+from .evidence import Evidence, of_missing, of_pending, of_pod, of_silent_node
+from .finish import fail
 from .root_cause import as_failure, root_cause
 from .situation import Situation
 from .status import derive
 
 DEFAULT_MAX_RESTARTS = 3
 DEFAULT_MAX_INFRASTRUCTURE = 50
+SILENT_RANK_SECONDS = 90.0
+"""How long peers' echoes wait for the rank that has not said anything: a control plane needs up to 50 s to
+notice that a node is gone."""
+NODE_WINDOW = timedelta(hours=24)
 
 
 def recover(s: Situation) -> Plan | None:
@@ -27,48 +31,91 @@ def recover(s: Situation) -> Plan | None:
         return None
     wait = seconds_to_settle(s, found)
     if wait > 0:
-        return Plan(derive(s), requeue_after=wait)
-    failure = as_failure(root_cause(found), s.now)
-    steps = [e.checkpoint_step for e in found if e.checkpoint_step is not None]
-    resumed = [e.resumed_step for e in found if e.resumed_step is not None]
-    closed = close_attempt(
-        s,
-        failure=failure,
-        checkpoint_step=max(steps, default=None),
-        resumed_step=max(resumed, default=None),
-    )
+        return Plan(_noticed(s, derive(s)), requeue_after=wait)
+    failure = with_node_hint(s, as_failure(root_cause(found), s.now))
+    closed = close_attempt(s, charged_to=charge_of(failure), failure=failure, found=found)
     reason = exhausted(s, closed, failure)
     if reason is not None:
         hint = "; ".join(part for part in (reason, failure.hint) if part)
-        return fail(s, changed(failure, hint=hint))
-    return Plan(next_attempt(s, closed, failure))
+        return fail(s, changed(failure, hint=hint[:4096]), found)
+    return Plan(next_attempt(s, closed, phase=Phase.RESTARTING, reason="Restarting", failure=failure))
 
 
 def evidence(s: Situation) -> list[Evidence]:
-    """What each rank that is not coming back says. A rank without a pod counts once its pod has existed."""
+    """What each rank that is not coming back says. A rank without a pod counts once its pod has existed.
+
+    A node that does not answer, or a rank that never ran, is no failure by itself: it may come yet. It is
+    the reason where peers fail meanwhile.
+    """
     found: list[Evidence] = []
     for rank in range(s.nodes):
         pod = s.current.get(rank)
         if pod is not None:
-            said = of_pod(pod)
-            if said is not None:
-                found.append(said)
+            told = of_pod(pod)
+            if told is not None:
+                found.append(told)
         elif s.this_attempt.created_at is not None or rank in s.seen.lost:
             found.append(of_missing(rank, pod_name(s.job.metadata.name, s.this_attempt.number, rank)))
+    if not found:
+        return []
+    ranks = {e.rank for e in found}
+    quiet = [p for p in s.current.values() if p.rank not in ranks and not p.terminal]
+    found += [of_silent_node(p) for p in quiet if p.node_silent]
+    if all(e.cascade for e in found):
+        found += [of_pending(p) for p in quiet if p.phase is PodPhase.PENDING]
     return found
 
 
 def seconds_to_settle(s: Situation, found: list[Evidence]) -> float:
     """How much longer to collect evidence: until every rank has ended, a few seconds after the first end,
-    or a deleted pod's grace time. Nothing is known about when a missing pod went, so it is not waited on."""
-    if all(p.terminal for p in s.current.values()) or len(s.current) < s.nodes:
+    or a deleted pod's grace time. Nothing is known about when a missing pod went, so it is not waited on.
+
+    Pods' clocks may be wrong, so no wait is longer than its own length since the operator saw the failure.
+    """
+    alive = [p for p in s.current.values() if not p.terminal and not p.node_silent]
+    if not alive or len(s.current) < s.nodes:
         return 0.0
-    limit = timedelta(seconds=s.seen.settings.evidence_seconds)
+    noticed = s.this_attempt.failed_at or s.now
+    if all(e.cascade for e in found):
+        return seconds_left(noticed, SILENT_RANK_SECONDS, s.now)
+    settings = s.seen.settings
+    limit = timedelta(seconds=settings.evidence_seconds)
     deadlines = [e.at + limit for e in found if e.at is not None]
-    deadlines += [p.deletion_deadline for p in s.current.values() if p.deletion_deadline is not None]
+    deadlines += [p.deletion_deadline for p in alive if p.deletion_deadline is not None]
     if not deadlines:
         return 0.0
-    return (min(deadlines) - s.now).total_seconds()
+    wait = (min(deadlines) - s.now).total_seconds()
+    longest = max(settings.evidence_seconds, float(settings.grace_seconds))
+    return min(wait, seconds_left(noticed, longest, s.now))
+
+
+def _noticed(s: Situation, status: JobStatus) -> JobStatus:
+    """With the moment of the first sign on record, by the operator's own clock."""
+    record = status.attempts[-1]
+    if record.failed_at is not None:
+        return status
+    return changed(status, attempts=[*status.attempts[:-1], changed(record, failed_at=s.now)])
+
+
+def with_node_hint(s: Situation, failure: Failure) -> Failure:
+    """A node that ends one attempt after the other is named as what to look at."""
+    if failure.node is None or failure.failure_class is not FailureClass.INFRASTRUCTURE:
+        return failure
+    earlier = [
+        a
+        for a in s.status.attempts
+        if a.node == failure.node
+        and a.charge is Charge.INFRASTRUCTURE
+        and a.ended_at is not None
+        and s.now - a.ended_at < NODE_WINDOW
+    ]
+    if not earlier:
+        return failure
+    advice = (
+        f"node {failure.node} has ended {len(earlier) + 1} attempts of this job within 24 hours: look at it, "
+        f"or keep pods away from it with: kubectl cordon {failure.node}"
+    )
+    return changed(failure, hint="; ".join(part for part in (failure.hint, advice) if part)[:4096])
 
 
 def exhausted(s: Situation, closed: JobStatus, failure: Failure) -> str | None:
@@ -81,48 +128,12 @@ def exhausted(s: Situation, closed: JobStatus, failure: Failure) -> str | None:
         return "starting again would not help"
     recovery = s.spec.recovery if s.spec else None
     restarts = closed.restarts or Restarts()
-    if failure.failure_class is FailureClass.INFRASTRUCTURE:
+    if closed.attempts[-1].charge is Charge.INFRASTRUCTURE:
         limit = recovery.max_infrastructure_restarts if recovery else DEFAULT_MAX_INFRASTRUCTURE
         if restarts.infrastructure >= limit:
             return f"gave up after {limit} infrastructure restarts (recovery.maxInfrastructureRestarts)"
         return None
     limit = recovery.max_restarts if recovery else DEFAULT_MAX_RESTARTS
-    if failures_without_advance(closed.attempts) > limit:
+    if restarts.since_checkpoint > limit:
         return f"gave up after {limit} restarts without a newer checkpoint (recovery.maxRestarts)"
     return None
-
-
-def failures_without_advance(attempts: list[Attempt]) -> int:
-    """Application failures since the newest checkpoint was first there, this one included."""
-    newest = attempts[-1].checkpoint_step or 0
-    count = 0
-    for attempt in reversed(attempts):
-        if attempt.failure_class is FailureClass.INFRASTRUCTURE:
-            continue
-        if (attempt.checkpoint_step or 0) < newest:
-            break
-        count += 1
-    return count
-
-
-def next_attempt(s: Situation, closed: JobStatus, failure: Failure) -> JobStatus:
-    """The record of failure, count and new attempt number: one write, before any pod goes or comes."""
-    number = s.this_attempt.number + 1
-    old = closed.restarts or Restarts()
-    infrastructure = failure.failure_class is FailureClass.INFRASTRUCTURE
-    status = changed(
-        closed,
-        phase=Phase.RESTARTING,
-        attempt=number,
-        attempts=[*closed.attempts, Attempt(number=number, started_at=s.now)][-MAX_ATTEMPTS:],
-        failure=failure,
-        waiting=None,
-        restarts=Restarts(
-            total=old.total + 1,
-            application=old.application + (not infrastructure),
-            infrastructure=old.infrastructure + infrastructure,
-        ),
-    )
-    return with_condition(
-        status, "Running", False, "Restarting", f"attempt {number}: {failure.message}"[:4096], s.now
-    )

@@ -36,12 +36,12 @@ def as_failure(root: Evidence, now: datetime) -> Failure:
     """The evidence as the status tells it."""
     return Failure(
         failure_class=root.failure_class,
-        message=root.message[:4096],
-        hint=root.hint,
+        message=(root.message or "no reason given")[:4096],
+        hint=root.hint[:4096] if root.hint else None,
         rank=root.rank,
-        node=root.node,
+        node=root.node[:256] if root.node else None,
         container=CONTAINER,
         exit_code=root.exit_code,
-        log_tail=root.log_tail,
+        log_tail=root.log_tail[-4096:] if root.log_tail else None,
         time=root.at or now,
     )

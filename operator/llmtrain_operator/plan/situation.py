@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +11,8 @@ import orjson
 
 from llmtrain_api import Attempt, InvalidJob, Job, JobSpec, JobStatus, parse_spec
 
-from ..types import Observed, Pod
+from ..manifests.names import pod_name
+from ..types import JobRef, Observed, Plan, Pod
 from .spec_cache import ReadSpec, SpecCache
 
 
@@ -21,8 +23,10 @@ class Situation:
     Attributes:
         spec: None when this operator cannot read it; then ``mistakes`` says why.
         attempt: the attempt on record; None before the first.
+        pods: the pods that are ranks of this job; strangers' are left out, and left alone.
         current: pods of that attempt by rank.
         stale: this job's pods of any other attempt.
+        twins: names under which two pods of one rank are known; the API serves only one at a time.
     """
 
     seen: Observed
@@ -30,8 +34,10 @@ class Situation:
     spec: JobSpec | None
     mistakes: tuple[str, ...]
     attempt: int | None
+    pods: tuple[Pod, ...]
     current: Mapping[int, Pod]
     stale: tuple[Pod, ...]
+    twins: tuple[str, ...]
 
     @property
     def job(self) -> Job:
@@ -54,7 +60,13 @@ class Situation:
     @property
     def this_attempt(self) -> Attempt:
         """The record of the current attempt. Only for a started job."""
-        return self.status.attempts[-1]
+        if self.status.attempts:
+            return self.status.attempts[-1]
+        return Attempt(number=self.attempt or 0, started_at=self.now)
+
+
+Policy = Callable[[Situation], Plan | None]
+"""One rule of the decision: an answer, or None to let the next one decide."""
 
 
 def look(seen: Observed, now: datetime) -> Situation:
@@ -63,15 +75,30 @@ def look(seen: Observed, now: datetime) -> Situation:
         orjson.dumps(seen.job.spec, option=orjson.OPT_SORT_KEYS), seen.settings.file_outputs
     )
     attempt = seen.job.status.attempt
+    ranks = tuple(p for p in seen.pods if is_rank_of(seen.job, p))
+    names = Counter(p.name for p in ranks)
     return Situation(
         seen=seen,
         now=now,
         spec=spec,
         mistakes=mistakes,
         attempt=attempt,
-        current={p.rank: p for p in seen.pods if p.attempt == attempt},
-        stale=tuple(p for p in seen.pods if p.attempt != attempt),
+        pods=ranks,
+        current={p.rank: p for p in ranks if p.attempt == attempt},
+        stale=tuple(p for p in ranks if p.attempt != attempt),
+        twins=tuple(sorted(name for name, count in names.items() if count > 1)),
     )
+
+
+def is_rank_of(job: Job, pod: Pod) -> bool:
+    """Whether the pod is a rank of this very job: namespace, controller, and the name that attempt and rank
+    give must agree. Labels do not count: anybody may write them, in any namespace."""
+    meta = job.metadata
+    if pod.owner != JobRef(meta.namespace, meta.name, meta.uid):
+        return False
+    workers = job.status.workers
+    in_gang = pod.rank >= 0 and (workers is None or pod.rank < workers.desired)
+    return in_gang and pod.name == pod_name(meta.name, pod.attempt, pod.rank)
 
 
 def _read(raw: bytes, file_outputs: bool) -> ReadSpec:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from llmtrain_api import Attempt, Failure, FailureClass, Phase, changed
-from llmtrain_api.schema.status import MAX_ATTEMPTS
+from llmtrain_api import Charge, Phase
 
 from ..types import Plan
-from .conditions import with_condition
-from .finish import close_attempt
+from .attempts import close_attempt, next_attempt
 from .restart import evidence
 from .situation import Situation
 
@@ -20,26 +18,9 @@ def go_on(s: Situation) -> Plan | None:
     That is nobody's failure: it takes nothing from a budget and is not waited for. An attempt of which
     nothing was created yet is created as it is.
     """
-    if s.attempt is None or s.attempt != s.seen.settings.interrupted_attempt:
+    if s.attempt is None or s.attempt != s.seen.interrupted_attempt:
         return None
     if s.this_attempt.created_at is None and not s.current:
         return None
-    found = evidence(s)
-    closed = close_attempt(
-        s,
-        failure=Failure(failure_class=FailureClass.INFRASTRUCTURE, message=STOPPED),
-        checkpoint_step=max(
-            (e.checkpoint_step for e in found if e.checkpoint_step is not None), default=None
-        ),
-        resumed_step=max((e.resumed_step for e in found if e.resumed_step is not None), default=None),
-    )
-    number = s.this_attempt.number + 1
-    status = changed(
-        closed,
-        phase=Phase.STARTING,
-        attempt=number,
-        attempts=[*closed.attempts, Attempt(number=number, started_at=s.now)][-MAX_ATTEMPTS:],
-        failure=None,
-        waiting=None,
-    )
-    return Plan(with_condition(status, "Running", False, "Stopped", STOPPED, s.now))
+    closed = close_attempt(s, charged_to=Charge.NOBODY, message=STOPPED, found=evidence(s))
+    return Plan(next_attempt(s, closed, phase=Phase.STARTING, reason="Stopped"))

@@ -14,8 +14,9 @@ from llmtrain_api.names import REPORT_PATH
 
 from ..kube.api import ApiError
 from ..kube.store import PodStore
-from ..types import Pod
-from .auth import Authenticator
+from ..listener import request_is_in
+from ..types import JobRef, Pod
+from .auth import Authenticator, Busy
 from .latest import ReportBook
 
 MAX_BODY_BYTES = 64 * 1024
@@ -23,19 +24,27 @@ log = structlog.get_logger()
 
 
 class ReportServer:
-    """The HTTP side of the report book."""
+    """The HTTP side of the report book.
+
+    Args:
+        exists: whether that very job is there: in that namespace, with that name and that UID.
+        reported: called with the pod of each report that was news.
+        counted: called with the HTTP status of each answer.
+    """
 
     def __init__(
         self,
         authenticator: Authenticator,
         store: PodStore,
         book: ReportBook,
+        exists: Callable[[JobRef], bool],
         reported: Callable[[Pod], None],
         counted: Callable[[str], None],
     ) -> None:
         self._authenticator = authenticator
         self._store = store
         self._book = book
+        self._exists = exists
         self._reported = reported
         self._counted = counted
 
@@ -47,32 +56,40 @@ class ReportServer:
 
     async def take(self, request: web.Request) -> web.Response:
         """200 with an empty object, or why not."""
-        status, message = await self._judge(request)
+        body = await request.read()
+        request_is_in(request.transport)
+        status, message = await self._judge(request, body)
         self._counted(str(status))
-        if status == 200:
-            return web.json_response({})
-        log.warning("report-refused", status=status, reason=message)
-        return web.json_response({"error": message}, status=status)
+        if status != 200:
+            log.warning("report-refused", status=status, reason=message)
+        response = web.json_response({} if status == 200 else {"error": message}, status=status)
+        # an idle connection costs as much as a busy one, and the next report is seconds away
+        response.force_close()
+        return response
 
-    async def _judge(self, request: web.Request) -> tuple[int, str]:
+    async def _judge(self, request: web.Request, body: bytes) -> tuple[int, str]:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme != "Bearer" or not token:
             return 401, "a bearer token is needed"
         try:
-            uid = await self._authenticator.pod_uid(token)
+            holder = await self._authenticator.identify(token, request.remote or "")
         except ApiError as error:
             return 503, f"the token cannot be checked now: {error.message}"
-        if uid is None:
-            return 401, "the token is not valid for progress reports"
-        pod = self._store.get(uid)
-        if pod is None:
+        except Busy as error:
+            return 429, str(error)
+        if holder is None:
+            return 401, "the token is not valid for progress reports of a worker pod"
+        pod = self._store.get(holder.uid)
+        if pod is None or (pod.namespace, pod.name) != (holder.namespace, holder.name):
             return 403, "the token belongs to no worker pod"
+        if not self._exists(pod.owner):
+            return 403, f"there is no job {pod.namespace}/{pod.job} with UID {pod.job_uid}"
         try:
-            report = ProgressReport.model_validate_json(await request.read())
+            report = ProgressReport.model_validate_json(body)
         except ValidationError as error:
             return 400, f"not a report: {error.errors(include_url=False, include_input=False)}"
         if (report.job_uid, report.attempt) != (pod.job_uid, pod.attempt):
             return 403, f"pod {pod.name} may only report for its own job and attempt"
-        if self._book.take(report, datetime.now(UTC)):
+        if self._book.take(pod.owner, report, datetime.now(UTC)):
             self._reported(pod)
         return 200, ""

@@ -34,6 +34,7 @@ class Monitor:
         self.created_again_blindly = 0
         self.saw_go: Callable[[str], bool] = lambda _: True
         self.damaged: set[tuple[str, int]] = set()
+        self.given_back: dict[str, int] = {}
         self.broken: list[str] = []
         self.by_operator = 0
 
@@ -121,11 +122,14 @@ class Monitor:
         )
         if attempt is not None:
             total = after["restarts"]["total"]
-            self._must(total == attempt, f"{total} restarts on record in attempt {attempt}")
+            if was is not None and attempt == was + 1 and self._gave_back(after["attempts"]):
+                self.given_back[uid] = self.given_back.get(uid, 0) + 1
+            free = self.given_back.get(uid, 0)
+            self._must(total + free == attempt, f"{total} restarts, {free} free, in attempt {attempt}")
             numbers = [a["number"] for a in after["attempts"]]
             self._must(numbers == list(range(numbers[0], attempt + 1)), f"attempts on record: {numbers}")
         if was is not None and attempt == was + 1:
-            whole = (uid, was) not in self.damaged
+            whole = (uid, was) not in self.damaged and not self._gave_back(after["attempts"])
             self._must(not whole, f"attempt {attempt} begins, though nothing happened to attempt {was}")
         for field, path in (("checkpoint", "step"), ("restarts", "total")):
             old, new = (before.get(field) or {}).get(path, 0), (after.get(field) or {}).get(path, 0)
@@ -135,6 +139,12 @@ class Monitor:
         for record in ended:
             now = kept.get(record["number"], record)
             self._must(now == record, f"the record of attempt {record['number']} was changed after its end")
+
+    @staticmethod
+    def _gave_back(attempts: list[dict[str, Any]]) -> bool:
+        """Whether the attempt that has just ended found no room for its whole gang: nobody pays for that."""
+        ended = attempts[-2]
+        return ended.get("charge") == "Nobody" and "createdAt" not in ended
 
 
 def _rank(pod: Object) -> tuple[str, int]:
@@ -147,8 +157,8 @@ class WatchedApi(MemoryApi):
 
     changed: Callable[[str, str, Object], None]
 
-    def _tell(self, shelf: Any, kind: str, found: Object) -> None:
-        super()._tell(shelf, kind, found)
+    def _tell(self, shelf: Any, kind: str, found: Object, before: Object) -> None:
+        super()._tell(shelf, kind, found, before)
         resource = next(name for name, one in self._shelves.items() if one is shelf)
         self.changed(resource, kind, found)
 

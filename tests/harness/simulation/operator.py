@@ -10,7 +10,8 @@ from harness.jobs import SETTINGS
 from harness.simulation.chaos import FaultyApi
 from harness.simulation.monitor import Monitor
 
-from llmtrain_operator.engine.reconcile import KnownJobs, Reconciler
+from llmtrain_operator.engine.known_jobs import KnownJobs
+from llmtrain_operator.engine.reconcile import Reconciler
 from llmtrain_operator.engine.workqueue import WorkQueue
 from llmtrain_operator.kube.reflector import PodReflector
 from llmtrain_operator.kube.store import PodStore

@@ -20,6 +20,7 @@ from harness.simulation.virtual import VirtualLoop, at_once
 from llmtrain_api import Outcome, ProgressReport, Stage, TerminationMessage, to_rfc3339
 from llmtrain_api.names import LABEL_ATTEMPT, LABEL_RANK, PLURAL
 from llmtrain_operator.kube.api import Object
+from llmtrain_operator.types import JobRef
 
 NAMESPACE = "default"
 STEPS = 20
@@ -247,7 +248,8 @@ class World:
                 checkpoint_step=trainer.committed,
                 resumed_step=0,
             )
-            if self.operator.book.take(report, self.clock()):
+            ref = JobRef(NAMESPACE, job["metadata"]["name"], uid)
+            if self.operator.book.take(ref, report, self.clock()):
                 self.operator.queue.add((NAMESPACE, job["metadata"]["name"]))
 
     def finish_gang(self) -> None:

@@ -127,8 +127,8 @@ async def test_a_pod_has_a_token_that_is_known_as_its_own(tmp_path: Path) -> Non
         )
         assert (await node.ended("p"))["exitCode"] == 0
         token = (tmp_path / "runs" / "claim" / "token").read_text()
-        assert await node.tokens.pod_uid(token) == made["metadata"]["uid"]
-        assert await node.tokens.pod_uid(token + "x") is None
+        assert await node.tokens.identify(token, "") == ("d", "p", made["metadata"]["uid"])
+        assert await node.tokens.identify(token + "x", "") is None
         assert (tmp_path / "runs" / "claim" / "mode").read_text() == "600\n"
 
 

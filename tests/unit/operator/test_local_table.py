@@ -25,7 +25,7 @@ from llmtrain_api import (
 )
 from llmtrain_operator.local import console_text
 from llmtrain_operator.local.table import Table
-from llmtrain_operator.plan.status import progress_texts
+from llmtrain_operator.plan.progress import progress_texts
 
 KILLED = Failure(
     failure_class=FailureClass.UNKNOWN,

@@ -17,6 +17,7 @@ from llmtrain_api import JobFile, JobStatus, Phase, Progress
 from llmtrain_api.names import TOKEN_AUDIENCE
 from llmtrain_operator.engine.apply import as_refusal
 from llmtrain_operator.engine.events import events_between
+from llmtrain_operator.engine.known_jobs import job_values
 from llmtrain_operator.engine.merge_patch import merge_patch
 from llmtrain_operator.engine.workqueue import WorkQueue
 from llmtrain_operator.kube.api import ApiError
@@ -26,13 +27,13 @@ from llmtrain_operator.manifests.config import config_map
 from llmtrain_operator.manifests.pod import pod as build_pod
 from llmtrain_operator.manifests.service import service
 from llmtrain_operator.manifests.volumes import locate
-from llmtrain_operator.metrics import job_values
 from llmtrain_operator.plan.situation import look
-from llmtrain_operator.progress.auth import POD_UID, TokenAuthenticator
 from llmtrain_operator.progress.latest import ReportBook
 from llmtrain_operator.progress.tls import new_authority, new_leaf, server_context
 from llmtrain_operator.settings import parse
-from llmtrain_operator.types import RefusalKind
+from llmtrain_operator.types import JobRef, RefusalKind
+
+JOB = JobRef("default", "tiny", UID)
 
 
 def at(version: int, **changes: Any):  # type: ignore[no-untyped-def]
@@ -43,7 +44,7 @@ def test_store_never_goes_back_in_time() -> None:
     store = PodStore()
     assert store.upsert(at(5))
     assert not store.upsert(at(4, node="old"))
-    assert store.of_job(UID) == (at(5),)
+    assert store.of_job(JOB) == (at(5),)
 
 
 def test_store_never_revives_the_deleted() -> None:
@@ -51,7 +52,7 @@ def test_store_never_revives_the_deleted() -> None:
     store.upsert(at(5))
     store.remove("uid-0-0")
     assert not store.upsert(at(6)), "the answer to our create came after the deletion"
-    assert store.of_job(UID) == ()
+    assert store.of_job(JOB) == ()
 
 
 def test_a_list_does_not_drop_what_is_newer_than_itself() -> None:
@@ -127,50 +128,16 @@ def test_merge_patch_turns_old_into_new(old: dict[str, Any], new: dict[str, Any]
 
 def test_book_keeps_the_newest_attempt_and_what_was_said_once() -> None:
     book = ReportBook()
-    assert book.take(report(1, resumed_step=10, resumed_note="torn", checkpoint_step=10).report, T0)
-    assert not book.take(report(0).report, T0), "an older attempt"
-    assert book.take(report(1, step=12).report, later(1))
-    last = book.last(UID, 1)
+    assert book.take(JOB, report(1, resumed_step=10, resumed_note="torn", checkpoint_step=10).report, T0)
+    assert not book.take(JOB, report(0).report, T0), "an older attempt"
+    assert book.take(JOB, report(1, step=12).report, later(1))
+    last = book.last(JOB, 1)
     assert last is not None
     assert (last.report.step, last.report.resumed_step, last.report.checkpoint_step) == (12, 10, 10)
     assert last.report.resumed_note == "torn"
-    assert book.last(UID, 0) is None
-    book.forget(UID)
-    assert book.last(UID, 1) is None
-
-
-class Reviews:
-    def __init__(self, status: dict[str, Any]) -> None:
-        self.status, self.asked = status, 0
-
-    async def create_review(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        self.asked += 1
-        assert path.endswith("/tokenreviews")
-        assert body["spec"]["audiences"] == [TOKEN_AUDIENCE]
-        return {"status": self.status}
-
-
-GOOD = {"authenticated": True, "audiences": [TOKEN_AUDIENCE], "user": {"extra": {POD_UID: ["pod-7"]}}}
-
-
-@pytest.mark.parametrize(
-    ("status", "uid"),
-    [
-        (GOOD, "pod-7"),
-        (GOOD | {"audiences": ["https://kubernetes.default.svc"]}, None),
-        (GOOD | {"authenticated": False}, None),
-        (GOOD | {"user": {}}, None),
-    ],
-)
-async def test_a_token_is_good_for_its_pod_and_our_audience_only(
-    status: dict[str, Any], uid: str | None
-) -> None:
-    reviews = Reviews(status)
-    authenticator = TokenAuthenticator(reviews)
-    assert await authenticator.pod_uid("secret") == uid
-    assert await authenticator.pod_uid("secret") == uid
-    assert reviews.asked == 1
-    assert "secret" not in repr(vars(authenticator))
+    assert book.last(JOB, 0) is None
+    book.forget(JOB)
+    assert book.last(JOB, 1) is None
 
 
 def test_leaf_is_signed_by_the_authority_and_names_the_host() -> None:
@@ -273,7 +240,15 @@ def test_locations() -> None:
         (403, "violates PodSecurity restricted", RefusalKind.REJECTED),
         (422, "Pod is invalid", RefusalKind.REJECTED),
         (403, "namespace x because it is being terminated", RefusalKind.NAME_CONFLICT),
-        (500, "boom", None),
+        (403, "failed quota: limits: must specify limits.cpu for: trainer", RefusalKind.REJECTED),
+        (403, "maximum memory usage per Container is 2Gi, but limit is 4Gi", RefusalKind.REJECTED),
+        (403, 'User "x" cannot create resource "pods" in API group ""', RefusalKind.FORBIDDEN),
+        (403, "status unknown for quota: q", RefusalKind.FORBIDDEN),
+        (403, "error looking up service account team/default", RefusalKind.FORBIDDEN),
+        (403, "unable to validate against any security context constraint", RefusalKind.FORBIDDEN),
+        (400, 'admission webhook "x" denied the request: no', RefusalKind.FORBIDDEN),
+        (500, "failed calling webhook", RefusalKind.UNAVAILABLE),
+        (0, "connection refused", None),
         (429, "slow down", None),
     ],
 )
@@ -289,6 +264,15 @@ def test_pod_decoding_reads_the_scheduler_and_the_kubelet() -> None:
             "namespace": "d",
             "uid": "u",
             "resourceVersion": "12",
+            "ownerReferences": [
+                {
+                    "apiVersion": "llmtrain.dev/v1alpha1",
+                    "kind": "LLMTrainingJob",
+                    "name": "tiny",
+                    "uid": UID,
+                    "controller": True,
+                }
+            ],
             "labels": {
                 "llmtrain.dev/job": "tiny",
                 "llmtrain.dev/job-uid": UID,
@@ -309,9 +293,10 @@ def test_pod_decoding_reads_the_scheduler_and_the_kubelet() -> None:
             ],
             "containerStatuses": [
                 {
+                    "name": "trainer",
                     "state": {
                         "terminated": {"exitCode": 3, "message": "x", "finishedAt": "2026-01-02T03:04:05Z"}
-                    }
+                    },
                 }
             ],
         },

@@ -10,6 +10,7 @@ from harness.jobs import T0, complete, ended, job, later, pod, report, seen
 
 from llmtrain_api import (
     Attempt,
+    Charge,
     Checkpoint,
     FailureClass,
     JobStatus,
@@ -18,14 +19,16 @@ from llmtrain_api import (
     Restarts,
     TerminationMessage,
     Workers,
+    changed,
 )
 from llmtrain_operator.plan import plan
-from llmtrain_operator.plan.restart import failures_without_advance
-from llmtrain_operator.plan.status import duration_text, progress_interval
+from llmtrain_operator.plan.progress import duration_text, progress_interval
 from llmtrain_operator.types import (
-    Create,
+    CreateChild,
+    CreatePod,
     DeletePod,
     Observed,
+    Pod,
     PodPhase,
     Refusal,
     RefusalKind,
@@ -54,6 +57,10 @@ def failed(rank: int, text: str, at: datetime = T0, **fields: object):  # type: 
     return pod(0, rank, PodPhase.FAILED, termination=ended(message, 1, at))
 
 
+def of_attempt(number: int, of: Pod) -> Pod:
+    return replace(of, attempt=number, name=f"tiny-{number}-{of.rank}")
+
+
 def test_first_sight_puts_the_attempt_on_record_and_creates_nothing_yet() -> None:
     decision = plan(seen(job()), T0)
     assert decision.actions == ()
@@ -73,7 +80,11 @@ def test_the_micro_batch_is_what_a_rank_has() -> None:
 def test_then_everything_is_created_at_once_with_the_service_first() -> None:
     started = plan(seen(job()), T0).status
     decision = plan(seen(job(started)), T0)
-    kinds = [a.resource for a in decision.actions if isinstance(a, Create)]
+    kinds = [
+        "pods" if isinstance(a, CreatePod) else a.resource
+        for a in decision.actions
+        if isinstance(a, CreatePod | CreateChild)
+    ]
     assert kinds == ["services", "configmaps", "pods", "pods"]
 
 
@@ -82,7 +93,7 @@ def test_created_at_is_noted_once_all_exist() -> None:
     both = (pod(0, 0, PodPhase.PENDING), pod(0, 1, PodPhase.PENDING))
     half = plan(seen(job(started), both[:1]), T0)
     assert half.status.attempts[0].created_at is None
-    assert [a.manifest["metadata"]["name"] for a in half.actions if isinstance(a, Create)] == ["tiny-0-1"]
+    assert [a.manifest["metadata"]["name"] for a in half.actions if isinstance(a, CreatePod)] == ["tiny-0-1"]
     assert plan(seen(job(started), both), T0).status.attempts[0].created_at == T0
 
 
@@ -120,7 +131,7 @@ def test_a_failure_waits_for_evidence_then_writes_cause_and_next_attempt_in_one(
     decided = plan(seen(job(running()), pods), later(6))
     assert decided.status.phase is Phase.RESTARTING
     assert decided.status.attempt == 1
-    assert decided.status.restarts == Restarts(total=1, application=1)
+    assert decided.status.restarts == Restarts(total=1, application=1, since_checkpoint=1)
     assert decided.status.failure is not None
     assert (decided.status.failure.message, decided.status.failure.rank) == ("boom", 1)
     assert decided.actions == (), "no pod goes before the record is written"
@@ -143,7 +154,7 @@ def test_old_pods_go_first_and_new_ones_wait_for_the_last() -> None:
     assert held.status.waiting is not None
     assert held.status.waiting.reason == "OldPodsTerminating"
     free = plan(seen(job(status)), later(6))
-    names = [a.manifest["metadata"]["name"] for a in free.actions if isinstance(a, Create)]
+    names = [a.manifest["metadata"]["name"] for a in free.actions if isinstance(a, CreatePod)]
     assert names[-2:] == ["tiny-1-0", "tiny-1-1"]
 
 
@@ -177,17 +188,58 @@ def test_a_configuration_error_is_not_tried_again() -> None:
     assert decided.condition("Failed").reason == "ConfigError"  # type: ignore[union-attr]
 
 
-def test_the_budget_ends_and_progress_refills_it() -> None:
-    def attempts(*steps: int) -> list[Attempt]:
-        return [
-            Attempt(number=i, started_at=T0, checkpoint_step=s, failure_class=FailureClass.UNKNOWN)
-            for i, s in enumerate(steps)
-        ]
+def test_progress_refills_the_budget_and_what_is_kept_of_attempts_does_not_count() -> None:
+    """Sixty records are kept; a budget of a hundred restarts ends all the same."""
+    status, restarts = running(), 0
+    while status.phase is not Phase.FAILED:
+        assert restarts < 110
+        number = status.attempt or 0
+        gang = tuple(
+            replace(p, attempt=number, name=f"tiny-{number}-{p.rank}")
+            for p in (failed(0, "boom"), failed(1, "boom"))
+        )
+        status = plan(seen(job(status, recovery={"maxRestarts": 100}), gang), later(60)).status
+        if status.phase is not Phase.FAILED:
+            restarts += 1
+            assert status.restarts == Restarts(
+                total=restarts, application=restarts, since_checkpoint=restarts
+            )
+            last = changed(status.attempts[-1], created_at=T0)
+            status = changed(status, attempts=[*status.attempts[:-1], last])
+    assert restarts == 100
+    assert len(status.attempts) == 60
+    assert "recovery.maxRestarts" in (status.failure.hint or "")  # type: ignore[union-attr]
 
-    assert failures_without_advance(attempts(0, 0, 0)) == 3
-    assert failures_without_advance(attempts(5, 10, 10)) == 2
-    infra = Attempt(number=9, started_at=T0, failure_class=FailureClass.INFRASTRUCTURE)
-    assert failures_without_advance([*attempts(0, 0), infra, *attempts(0)]) == 3
+
+@pytest.mark.parametrize(("committed", "count"), [(None, 3), (10, 3), (11, 1)])
+def test_a_newer_checkpoint_refills_the_budget(committed: int | None, count: int) -> None:
+    status = running(
+        1, restarts=Restarts(total=2, application=2, since_checkpoint=2), checkpoint=Checkpoint(step=10)
+    )
+    first = changed(status.attempts[0], checkpoint_step=10)
+    status = changed(status, attempts=[first, status.attempts[1]])
+    gang = tuple(
+        replace(failed(rank, "boom", checkpointStep=committed), attempt=1, name=f"tiny-1-{rank}")
+        for rank in (0, 1)
+    )
+    decided = plan(seen(job(status), gang), later(1)).status
+    assert decided.restarts is not None
+    assert decided.restarts.since_checkpoint == count
+
+
+@pytest.mark.parametrize(
+    ("failure_class", "charge"),
+    [
+        ("UserError", Charge.APPLICATION),
+        ("Infrastructure", Charge.INFRASTRUCTURE),
+        ("Hang", Charge.APPLICATION),
+    ],
+)
+def test_the_charge_is_on_record(failure_class: str, charge: Charge) -> None:
+    gang = (failed(0, "x", failureClass=failure_class), failed(1, "y", failureClass=failure_class))
+    decided = plan(seen(job(running()), gang), later(1)).status
+    assert decided.attempts[0].charge is charge
+    assert decided.attempts[0].node == "node1"
 
 
 def test_the_job_fails_when_its_restarts_are_spent() -> None:

@@ -6,10 +6,9 @@ from dataclasses import replace
 
 from harness.jobs import SETTINGS, T0, complete, ended, job, later, pod, seen
 
-from llmtrain_api import Attempt, JobStatus, Outcome, Phase, Restarts, TerminationMessage, Workers
+from llmtrain_api import Attempt, Charge, JobStatus, Outcome, Phase, Restarts, TerminationMessage, Workers
 from llmtrain_operator.plan import plan
-from llmtrain_operator.plan.restart import failures_without_advance
-from llmtrain_operator.types import Create, PlanSettings, PodPhase
+from llmtrain_operator.types import CreatePod, PlanSettings, PodPhase
 
 INTERRUPTED = TerminationMessage(outcome=Outcome.INTERRUPTED, checkpoint_step=7, resumed_step=0)
 
@@ -31,18 +30,23 @@ def stopped_with(**changes: object) -> PlanSettings:
 def test_an_attempt_that_was_stopped_on_request_costs_nothing() -> None:
     pods = tuple(pod(2, rank, PodPhase.FAILED, termination=ended(INTERRUPTED, 75, T0)) for rank in (0, 1))
     of = seen(job(running(2)), pods)
-    decided = plan(replace(of, settings=stopped_with(interrupted_attempt=2)), later(1)).status
+    decided = plan(replace(of, interrupted_attempt=2), later(1)).status
     assert (decided.phase, decided.attempt, decided.failure) == (Phase.STARTING, 3, None)
     assert decided.restarts == Restarts(total=2), "a stop on request was counted as a restart"
     assert decided.checkpoint is not None
     assert decided.checkpoint.step == 7
-    assert failures_without_advance(decided.attempts[2:3]) == 0
-    again = plan(replace(seen(job(decided), pods), settings=stopped_with(interrupted_attempt=2)), later(1))
+    stopped = decided.attempts[2]
+    assert (stopped.charge, stopped.failure_class, stopped.message) == (
+        Charge.NOBODY,
+        None,
+        "stopped on request",
+    )
+    again = plan(replace(seen(job(decided), pods), interrupted_attempt=2), later(1))
     assert again.status.attempt == 3
 
 
 def test_what_a_dead_runner_left_goes_on_without_a_failure() -> None:
-    of = replace(seen(job(running(0))), settings=stopped_with(interrupted_attempt=0))
+    of = replace(seen(job(running(0))), interrupted_attempt=0)
     assert plan(of, T0).status.restarts == Restarts(total=0)
     counted = plan(seen(job(running(0))), T0)
     assert counted.status.restarts == Restarts(total=1, infrastructure=1), "in a cluster these pods are lost"
@@ -50,7 +54,7 @@ def test_what_a_dead_runner_left_goes_on_without_a_failure() -> None:
 
 def test_a_job_that_succeeded_while_it_was_stopped_has_succeeded() -> None:
     pods = tuple(pod(0, rank, PodPhase.SUCCEEDED, termination=ended(complete(), 0, T0)) for rank in (0, 1))
-    of = replace(seen(job(running(0)), pods), settings=stopped_with(interrupted_attempt=0))
+    of = replace(seen(job(running(0)), pods), interrupted_attempt=0)
     assert plan(of, T0).status.phase is Phase.SUCCEEDED
 
 
@@ -60,15 +64,15 @@ def test_a_folder_of_this_machine_is_an_output_where_the_settings_say_so() -> No
     started = plan(replace(seen(local), settings=stopped_with(file_outputs=True)), T0).status
     assert started.attempt == 0
     created = plan(replace(seen(job(started, output={"uri": "file:///data/x"})), settings=SETTINGS), T0)
-    pods = [a.manifest for a in created.actions if isinstance(a, Create) and a.resource == "pods"]
+    pods = [a.manifest for a in created.actions if isinstance(a, CreatePod)]
     assert all(v["name"] != "output" for p in pods for v in p["spec"]["volumes"])
 
 
 def test_a_stop_while_the_gang_was_created_is_no_failure_either() -> None:
     half = plan(seen(job()), T0).status
     pods = (pod(0, 0, PodPhase.FAILED, termination=ended(INTERRUPTED, 75, T0)),)
-    decided = plan(replace(seen(job(half), pods), settings=stopped_with(interrupted_attempt=0)), T0).status
+    decided = plan(replace(seen(job(half), pods), interrupted_attempt=0), T0).status
     assert (decided.attempt, decided.restarts) == (1, Restarts())
-    untouched = plan(replace(seen(job(half)), settings=stopped_with(interrupted_attempt=0)), T0)
+    untouched = plan(replace(seen(job(half)), interrupted_attempt=0), T0)
     assert untouched.status.attempt == 0
-    assert any(isinstance(action, Create) for action in untouched.actions)
+    assert any(isinstance(action, CreatePod) for action in untouched.actions)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 from typing import Any
 
-from llmtrain_api import JobFile, OnSpike
+from llmtrain_api import JobFile, OnSpike, shape_of
+from llmtrain_api.estimate.flops import sequence_flops
 
 from .. import distributed, log
 from ..batch import BatchPlan, Length
@@ -22,7 +23,6 @@ from ..storage.select import checkpoint_store_of
 from ..storage.start_marker import Start
 from ..tasks import encoder
 from ..telemetry.figures import StepResult, Workload
-from ..telemetry.flops import sequence_flops
 from ..telemetry.phases import Phase
 from ..telemetry.sinks import Progress
 from ..telemetry.startup import Startup
@@ -47,7 +47,7 @@ class Training:
     """One rank's part of one attempt."""
 
     def __init__(self, job: JobFile, start: Start, ranks: Ranks, marker: Marker, startup: Startup) -> None:
-        spec, training, layout = job.spec, job.spec.training, job.spec.layout
+        spec, training, layout = job.spec, job.spec.training, job.layout
         self.job, self.start, self.ranks = job, start, ranks
         self.place = layout.place(ranks.rank)
         self.task = encoder(spec, marker.eos)
@@ -58,13 +58,14 @@ class Training:
         self.batches = Batches(rows, self.plan, self.length, training.seed, self.task, sources)
         startup.done("data")
         self.engine, built = build(
-            start.output.data / INITIAL, spec, self.place, self.plan, self.length.steps
+            start.output.data / INITIAL, spec, layout, self.place, self.plan, self.length.steps
         )
         logs = start.output.logs(job.attempt)
         startup.done("build")
         self.watch = self.engine.watch = distributed.stopwatch(ranks)
         peak = distributed.peak_flops(ranks, training.precision)
-        workload = Workload(self.length, self.plan, ranks.world, sequence_flops(spec), peak)
+        flops = sequence_flops(shape_of(spec), training.sequence_length)
+        workload = Workload(self.length, self.plan, ranks.world, flops, peak)
         self.progress = Progress(job, workload, ranks, logs, self.watch, startup)
         self.run_state = RunState(training)
         self.store = checkpoint_store_of(job, start.fence, ranks)

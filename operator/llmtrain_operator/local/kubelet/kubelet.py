@@ -17,6 +17,7 @@ import structlog
 from llmtrain_api.names import ENV_TERMINATION_LOG
 
 from ...kube.api import ApiError, Object
+from ...progress.auth import PodIdentity
 from ..memory_api import MemoryApi
 from . import volumes
 from .container import Container, Task
@@ -195,7 +196,9 @@ class Kubelet:
         for volume, file in volumes.token_paths(found):
             path = folder / volume / file
             path.touch(mode=0o600)
-            path.write_text(self._tokens.issue(found["metadata"]["uid"]))
+            meta = found["metadata"]
+            holder = PodIdentity(meta["namespace"], meta["name"], meta["uid"])
+            path.write_text(self._tokens.issue(holder))
 
     async def _tell(self, pod: _Pod, status: Object) -> None:
         try:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import secrets
 from hashlib import sha256
 
+from ...progress.auth import PodIdentity
+
 
 class PodTokens:
-    """Gives out tokens and knows whose they are. SavedJob as digests only."""
+    """Gives out tokens and knows whose they are. Kept as digests only."""
 
     def __init__(self) -> None:
-        self._pods: dict[bytes, str] = {}
+        self._pods: dict[bytes, PodIdentity] = {}
 
-    def issue(self, pod_uid: str) -> str:
+    def issue(self, pod: PodIdentity) -> str:
         """A new token that is bound to this pod."""
         token = secrets.token_urlsafe(32)
-        self._pods[_digest(token)] = pod_uid
+        self._pods[_digest(token)] = pod
         return token
 
-    async def pod_uid(self, token: str) -> str | None:
-        """UID of the pod the token was given to."""
+    async def identify(self, token: str, peer: str) -> PodIdentity | None:  # noqa: ARG002
+        """The pod that the token was given to."""
         return self._pods.get(_digest(token))
 
 

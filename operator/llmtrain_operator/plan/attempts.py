@@ -1,0 +1,144 @@
+"""Opens, closes and charges attempts: an attempt's record begins and ends here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from llmtrain_api import (
+    Attempt,
+    Charge,
+    Checkpoint,
+    Failure,
+    FailureClass,
+    JobStatus,
+    Phase,
+    Restarts,
+    Workers,
+    changed,
+)
+from llmtrain_api.schema.status import MAX_ATTEMPTS
+
+from .conditions import with_condition
+from .evidence import Evidence
+from .situation import Situation
+
+
+def first_attempt(now: datetime) -> list[Attempt]:
+    """The records of a job that begins."""
+    return [Attempt(number=0, started_at=now)]
+
+
+def charge_of(failure: Failure) -> Charge:
+    """Who pays for a failure: what was done to the job from outside is not the application's."""
+    outside = failure.failure_class is FailureClass.INFRASTRUCTURE
+    return Charge.INFRASTRUCTURE if outside else Charge.APPLICATION
+
+
+def close_attempt(
+    s: Situation,
+    *,
+    charged_to: Charge,
+    failure: Failure | None = None,
+    message: str | None = None,
+    found: Iterable[Evidence] = (),
+) -> JobStatus:
+    """The status with the current attempt's record ended and charged, and the newest checkpoint noted.
+
+    Args:
+        s: the situation.
+        charged_to: whose budget the end is taken from.
+        failure: why it ended; None where nothing failed.
+        message: why it ended where nothing failed.
+        found: what its ranks told of steps committed and resumed from.
+    """
+    told = list(found)
+    newest = _newest_step(s, told)
+    report = s.seen.report.report if s.seen.report else None
+    old = s.this_attempt
+    resumed = [old.resumed_step, report.resumed_step if report else None, *(e.resumed_step for e in told)]
+    text = failure.message if failure else message
+    ended = changed(
+        old,
+        ended_at=s.now,
+        resumed_step=next((step for step in resumed if step is not None), None),
+        resumed_note=old.resumed_note or (report.resumed_note if report else None),
+        checkpoint_step=newest,
+        failure_class=failure.failure_class if failure else None,
+        charge=charged_to,
+        node=failure.node if failure else None,
+        message=text[:256] if text else None,
+    )
+    succeeded = failure is None and message is None
+    ready = s.nodes if succeeded else 0
+    status = changed(
+        s.status,
+        attempts=[*s.status.attempts[:-1], ended],
+        restarts=_counted(s, newest, charged_to),
+        checkpoint=_newer(s.status.checkpoint, newest, s.now),
+        workers=Workers(desired=s.nodes, ready=ready, summary=f"{ready}/{s.nodes}"),
+        observed_generation=s.job.metadata.generation,
+    )
+    lost = status.condition("ReportingLost")
+    if lost is None or lost.status != "True":
+        return status
+    return with_condition(status, "ReportingLost", False, "AttemptEnded", "", s.now)
+
+
+def next_attempt(
+    s: Situation, closed: JobStatus, *, phase: Phase, reason: str, failure: Failure | None = None
+) -> JobStatus:
+    """The record of the count and of the new attempt: one write, before any pod goes or comes.
+
+    Args:
+        s: the situation.
+        closed: what `close_attempt` made of the status; its last record tells whom the restart is charged to.
+        phase: what the job is in until the new gang is up.
+        reason: of the condition ``Running``.
+        failure: the root cause, where there is one.
+    """
+    ended = closed.attempts[-1]
+    number = ended.number + 1
+    old = closed.restarts or Restarts()
+    application = int(ended.charge is Charge.APPLICATION)
+    infrastructure = int(ended.charge is Charge.INFRASTRUCTURE)
+    status = changed(
+        closed,
+        phase=phase,
+        attempt=number,
+        attempts=[*closed.attempts, Attempt(number=number, started_at=s.now)][-MAX_ATTEMPTS:],
+        failure=failure,
+        waiting=None,
+        restarts=changed(
+            old,
+            total=old.total + application + infrastructure,
+            application=old.application + application,
+            infrastructure=old.infrastructure + infrastructure,
+        ),
+    )
+    text = f"attempt {number}: {failure.message}" if failure else ended.message or ""
+    return with_condition(status, "Running", False, reason, text[:4096], s.now)
+
+
+def _newest_step(s: Situation, told: list[Evidence]) -> int | None:
+    """The newest committed step that anybody knows of."""
+    steps = [
+        s.status.checkpoint.step if s.status.checkpoint else None,
+        s.seen.report.report.checkpoint_step if s.seen.report else None,
+        *(e.checkpoint_step for e in told),
+    ]
+    return max((step for step in steps if step is not None), default=None)
+
+
+def _counted(s: Situation, newest: int | None, charged_to: Charge) -> Restarts:
+    """Application failures since the newest checkpoint, this one included: progress refills the budget."""
+    before = s.status.attempts[-2].checkpoint_step or 0 if len(s.status.attempts) > 1 else 0
+    old = s.status.restarts or Restarts()
+    since = 0 if (newest or 0) > before else old.since_checkpoint
+    return changed(old, since_checkpoint=since + (charged_to is Charge.APPLICATION))
+
+
+def _newer(old: Checkpoint | None, step: int | None, now: datetime) -> Checkpoint | None:
+    if step is None or (old is not None and old.step >= step):
+        return old
+    return Checkpoint(step=step, time=now)

@@ -1,0 +1,109 @@
+"""Progress on record: how often it is written, and the texts that ``kubectl get`` shows."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from llmtrain_api import Progress, changed
+
+from ..types import LastReport
+from .situation import Situation
+
+MAX_NUMBER = 2**53
+MAX_ETA_SECONDS = 10 * 365 * 86400.0
+
+
+def progress_interval(since: datetime | None, now: datetime) -> float:
+    """Seconds between writes of progress: often while somebody watches, seldom in a long run."""
+    age = (now - since).total_seconds() if since else 0.0
+    if age < 120:
+        return 5.0
+    return 15.0 if age < 600 else 60.0
+
+
+def progress_due(s: Situation, report: LastReport) -> bool:
+    """Whether the report goes on record now. A new stage is not kept waiting."""
+    old = s.status.progress
+    if old is None or old.updated_at is None or old.stage != report.report.stage.value:
+        return True
+    if report.received.replace(microsecond=0) <= old.updated_at:
+        return False
+    return (s.now - old.updated_at).total_seconds() >= progress_interval(s.this_attempt.running_at, s.now)
+
+
+def seconds_to_next_progress(s: Situation) -> float | None:
+    """When a report that was held back becomes due; None when all that is known is told."""
+    report, old = s.seen.report, s.status.progress
+    if report is None or old is None or old.updated_at is None or progress_due(s, report):
+        return None
+    if report.received.replace(microsecond=0) <= old.updated_at:
+        return None
+    due = old.updated_at + timedelta(seconds=progress_interval(s.this_attempt.running_at, s.now))
+    return max((due - s.now).total_seconds(), 0.1)
+
+
+def progress_of(last: LastReport) -> Progress:
+    """A report as the status tells it. What no status can hold is left out."""
+    r = last.report
+    eta = None if r.eta_seconds is None or r.eta_seconds > MAX_ETA_SECONDS else r.eta_seconds
+    return progress_texts(
+        Progress(
+            stage=r.stage.value,
+            step=_whole(r.step),
+            total_steps=_whole(r.total_steps),
+            epoch=r.epoch,
+            loss=r.loss,
+            eval_loss=r.eval_loss,
+            perplexity=r.perplexity,
+            learning_rate=r.learning_rate,
+            grad_norm=r.grad_norm,
+            tokens_per_second=r.tokens_per_second,
+            mfu=r.mfu,
+            eta=None if eta is None else last.received + timedelta(seconds=eta),
+            eta_text=None if eta is None else duration_text(eta),
+            updated_at=last.received.replace(microsecond=0),
+        )
+    )
+
+
+def progress_texts(progress: Progress) -> Progress:
+    """With the texts that ``kubectl get`` shows."""
+    percent: int | None = None
+    if progress.step is None:
+        summary = progress.stage
+    elif progress.total_steps:
+        summary = f"{progress.step}/{progress.total_steps}"
+        percent = min(100 * progress.step // progress.total_steps, 100)
+    else:
+        summary = str(progress.step)
+    rate = progress.tokens_per_second
+    return changed(
+        progress,
+        summary=summary,
+        percent=percent,
+        percent_text=None if percent is None else f"{percent}%",
+        loss_text=None if progress.loss is None else number_text(progress.loss, 3),
+        tokens_per_second_text=None if rate is None else number_text(rate, 0),
+    )
+
+
+def duration_text(seconds: float) -> str:
+    """``45s``, ``12m``, ``1h30m``, ``2d4h``: two units at most, as kubectl shows ages."""
+    total = max(round(seconds), 0)
+    if total < 60:
+        return f"{total}s"
+    minutes, hours, days = total // 60, total // 3600, total // 86400
+    if hours == 0:
+        return f"{minutes}m" if minutes >= 10 or total % 60 == 0 else f"{minutes}m{total % 60}s"
+    if days == 0:
+        return f"{hours}h{minutes % 60}m"
+    return f"{days}d{hours % 24}h"
+
+
+def number_text(value: float, decimals: int) -> str:
+    """Plain as long as it is short: no number of a pod makes a text that a column cannot show."""
+    return f"{value:.{decimals}f}" if abs(value) < 1e12 else f"{value:.3e}"
+
+
+def _whole(value: int | None) -> int | None:
+    return value if value is not None and value <= MAX_NUMBER else None

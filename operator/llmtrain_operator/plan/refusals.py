@@ -1,0 +1,97 @@
+"""What a no of the API server means: a verdict on the job, or something that may pass."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from llmtrain_api import Failure, FailureClass
+
+from ..types import Refusal, RefusalKind
+from .situation import Situation
+
+PATIENCE = timedelta(hours=1)
+"""How long what may pass is waited for, while the job has no checkpoint that waiting would save."""
+CHANGE = "change the job, the namespace's limits or its Pod Security level, then apply it again"
+LIMITS = "bring spec.resources (cpu, memory) within the namespace's LimitRange, or change the LimitRange"
+DEFAULTS = (
+    "the namespace's quota wants limits that no field of a job gives: "
+    "add a LimitRange with defaults for them to the namespace, or take them out of the quota"
+)
+SECURITY = "set the namespace's label pod-security.kubernetes.io/enforce to restricted or less"
+RIGHTS = "give the operator's ServiceAccount its rights back (helm upgrade of the chart does)"
+CONSTRAINT = (
+    "pods run as user 1000: on OpenShift, let the namespace's default ServiceAccount use the SCC nonroot-v2"
+)
+_VERDICTS = {
+    "violates PodSecurity": SECURITY,
+    "must specify limits": DEFAULTS,
+    "must specify requests": DEFAULTS,
+    "usage per Container is": LIMITS,
+    "usage per Pod is": LIMITS,
+    "limit to request ratio": LIMITS,
+    "must be less than or equal to": LIMITS,
+}
+_PASSING = {
+    "cannot create resource": RIGHTS,
+    "security context constraint": CONSTRAINT,
+    "denied the request": "change what the policy of the cluster asks for, or ask whoever runs it",
+}
+
+
+def classify(status: int, message: str) -> Refusal | None:
+    """A no that the user may have to hear of; None for what is simply tried again.
+
+    Only the API server's own rules over the pod are a verdict. All other refusals hang on rights, quotas,
+    ServiceAccounts and webhooks, which come and go.
+    """
+    if status == 403 and "exceeded quota" in message:
+        return Refusal(RefusalKind.QUOTA, message)
+    if status == 403 and "is being terminated" in message:
+        return Refusal(RefusalKind.NAME_CONFLICT, message)
+    if status in (403, 422):
+        for text, hint in _VERDICTS.items():
+            if text in message:
+                return Refusal(RefusalKind.REJECTED, message, hint)
+    if status == 422:
+        return Refusal(RefusalKind.REJECTED, message, CHANGE)
+    if status in (400, 403):
+        hints = (hint for text, hint in _PASSING.items() if text in message)
+        return Refusal(RefusalKind.FORBIDDEN, message, next(hints, None))
+    if status >= 500:
+        return Refusal(RefusalKind.UNAVAILABLE, message)
+    return None
+
+
+def counted(before: Refusal | None, now: Refusal | None) -> Refusal | None:
+    """The newest answer, with whether the one before was a no of the same kind."""
+    if now is None or before is None or before.kind is not now.kind:
+        return now
+    return replace(now, repeated=True)
+
+
+def verdict(s: Situation) -> Failure | None:
+    """The end of a job whose pods are refused for good; None while waiting may help.
+
+    What a job has reached is not given up for a refusal: with a checkpoint it waits, however long.
+    """
+    refusal = s.seen.refusal
+    if refusal is None or s.status.checkpoint is not None:
+        return None
+    final = refusal.kind is RefusalKind.REJECTED and s.attempt == 0
+    if not final and not _out_of_patience(s, refusal):
+        return None
+    return Failure(
+        failure_class=FailureClass.CONFIG_ERROR,
+        message=f"the API server refused a pod of this job: {refusal.message}"[:4096],
+        hint=refusal.hint or CHANGE,
+    )
+
+
+def _out_of_patience(s: Situation, refusal: Refusal) -> bool:
+    waiting = s.status.waiting
+    if refusal.kind not in (RefusalKind.REJECTED, RefusalKind.FORBIDDEN):
+        return False
+    if waiting is None or waiting.since is None or waiting.reason != refusal.kind.value:
+        return False
+    return s.now - waiting.since >= PATIENCE

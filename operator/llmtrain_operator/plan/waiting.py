@@ -1,0 +1,81 @@
+"""Why a job does not run yet: our own refused write first, then the scheduler, then the kubelet."""
+
+from __future__ import annotations
+
+from llmtrain_api import Waiting
+
+from ..types import Pod, PodPhase, RefusalKind
+from .situation import Situation
+
+NAMED_PODS = 3
+PREPARING = ("ContainerCreating", "PodInitializing")
+
+
+def waiting(s: Situation) -> Waiting | None:
+    """What is waited for, and since when; None when nothing is in the way."""
+    found = _reason(s)
+    if found is None:
+        return None
+    reason, message = found[0][:256], found[1][:4096]
+    old = s.status.waiting
+    since = old.since if old is not None and old.reason == reason and old.since is not None else s.now
+    return Waiting(reason=reason, message=message, since=since)
+
+
+def _reason(s: Situation) -> tuple[str, str] | None:
+    if s.stale:
+        return "OldPodsTerminating", _old_pods(s)
+    if s.twins:
+        return "TwoPodsOfOneRank", f"two pods are known as {', '.join(s.twins)}: one of them must be a memory"
+    refusal = s.seen.refusal
+    creating = s.this_attempt.created_at is None
+    if creating and refusal is not None and (refusal.kind is not RefusalKind.UNAVAILABLE or refusal.repeated):
+        hint = f" ({refusal.hint})" if refusal.hint else ""
+        return refusal.kind.value, f"{refusal.message}{hint}"
+    if creating and s.spec is None:
+        mistakes = "; ".join(s.mistakes)
+        return "SpecNotReadable", f"this operator cannot read the spec of a job that has begun: {mistakes}"
+    return _held(s) or _silent(s)
+
+
+def _old_pods(s: Situation) -> str:
+    """By name: whoever waits wants to know for which pod, and where it is."""
+    named = [f"{p.name} on {_node(p)}" for p in s.stale[:NAMED_PODS]]
+    more = len(s.stale) - len(named)
+    rest = f" and {more} more" if more else ""
+    silent = sorted({p.node for p in s.stale if p.node_silent and p.node})
+    why = f"; node {', '.join(silent)} does not answer" if silent else ""
+    seconds = s.seen.settings.lost_node_seconds
+    return (
+        f"{len(s.stale)} pods of an earlier attempt are not gone yet: {', '.join(named)}{rest}{why}; "
+        f"what is there {seconds}s after its grace time is removed by force"
+    )
+
+
+def _held(s: Situation) -> tuple[str, str] | None:
+    held = [p for p in s.current.values() if p.hold is not None and p.phase is PodPhase.PENDING]
+    if not held:
+        return None
+    first = min(held, key=lambda p: (p.hold is not None and p.hold[0] in PREPARING, p.rank))
+    assert first.hold is not None
+    reason, message = first.hold
+    if reason in PREPARING:
+        # why a volume cannot be mounted is told in the pod's events only
+        message = (
+            f"{message}: its image is pulled and its volumes are mounted on {_node(first)}; if it lasts, the "
+            f"reason is in: kubectl describe pod {first.name} -n {first.namespace}"
+        )
+    return reason, f"pod {first.name}: {message}"
+
+
+def _silent(s: Situation) -> tuple[str, str] | None:
+    silent = [p for p in s.current.values() if p.node_silent and not p.terminal]
+    if not silent:
+        return None
+    named = ", ".join(f"{p.name} on {_node(p)}" for p in silent[:NAMED_PODS])
+    seconds = s.seen.settings.unreachable_seconds
+    return "NodeNotReady", f"no answer from the node of {named}; pods are evicted from it after {seconds}s"
+
+
+def _node(pod: Pod) -> str:
+    return f"node {pod.node}" if pod.node else "no node yet"

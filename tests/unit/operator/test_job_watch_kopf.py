@@ -1,0 +1,142 @@
+"""Kopf against a server that breaks its watches: it begins anew, and the engine beside it never stops."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+from harness.control import eventually
+
+from llmtrain_api.names import API_VERSION, GROUP, KIND, PLURAL, VERSION
+from llmtrain_operator import handlers
+from llmtrain_operator.engine.workqueue import Key
+from llmtrain_operator.kube.address import ClusterAddress
+from llmtrain_operator.kube.http import HttpApi
+
+JOBS = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
+
+
+def _resource(plural: str, kind: str) -> dict[str, object]:
+    verbs = ["get", "list", "watch", "patch"]
+    return {"name": plural, "singularName": kind.lower(), "namespaced": True, "kind": kind, "verbs": verbs}
+
+
+def _group(name: str, version: str) -> dict[str, object]:
+    served = {"groupVersion": f"{name}/{version}", "version": version}
+    return {"name": name, "versions": [served], "preferredVersion": served}
+
+
+def job(name: str, version: int) -> dict[str, object]:
+    meta = {"name": name, "namespace": "default", "uid": name, "resourceVersion": str(version)}
+    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": meta, "spec": {}}
+
+
+class Server:
+    """Discovery, a list, and watches of which the first ends with an ERROR event."""
+
+    def __init__(self, code: int) -> None:
+        self.code, self.lists, self.watches = code, 0, 0
+
+    def application(self) -> web.Application:
+        app = web.Application()
+        groups = [_group(GROUP, VERSION), _group("apiextensions.k8s.io", "v1")]
+        for path, body in {
+            "/api": {"versions": ["v1"]},
+            "/api/v1": {"resources": [_resource("namespaces", "Namespace"), _resource("events", "Event")]},
+            "/apis": {"groups": groups},
+            f"/apis/{API_VERSION}": {"resources": [_resource(PLURAL, KIND)]},
+            "/apis/apiextensions.k8s.io/v1": {
+                "resources": [_resource("customresourcedefinitions", "CustomResourceDefinition")]
+            },
+        }.items():
+            app.router.add_get(path, self._answer(body))
+        app.router.add_get(JOBS, self.jobs)
+        return app
+
+    @staticmethod
+    def _answer(body: object) -> Callable[[web.Request], object]:
+        async def answer(_: web.Request) -> web.Response:
+            return web.json_response(body)
+
+        return answer  # type: ignore[return-value]
+
+    async def jobs(self, request: web.Request) -> web.StreamResponse:
+        if request.query.get("watch") != "true":
+            self.lists += 1
+            return web.json_response(
+                {"metadata": {"resourceVersion": "5"}, "items": [job(f"listed-{self.lists}", 4)]}
+            )
+        self.watches += 1
+        stream = web.StreamResponse()
+        await stream.prepare(request)
+        if self.watches == 1:
+            event = {"type": "ERROR", "object": {"code": self.code, "message": "etcd leader changed"}}
+        else:
+            event = {"type": "ADDED", "object": job("watched", 6)}
+        await stream.write(json.dumps(event).encode() + b"\n")
+        if self.watches > 1:
+            await asyncio.sleep(3600)
+        return stream
+
+
+@asynccontextmanager
+async def serving(app: web.Application) -> AsyncIterator[str]:
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("code", [500, 504])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_an_error_event_ends_a_watch_and_nothing_else(
+    code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handlers, "FIRST_PAUSE_SECONDS", 0.05)
+    server, woken = Server(code), []
+    async with serving(server.application()) as address, HttpApi(ClusterAddress(address, None)) as api:
+        main = threading.get_ident()
+
+        def wake(key: Key) -> None:
+            assert threading.get_ident() == main, "the queue belongs to the engine's thread"
+            woken.append(key)
+
+        engine = asyncio.create_task(asyncio.sleep(3600))
+        watch = asyncio.create_task(handlers.watch_jobs(handlers.kopf_runner(api, ""), wake))
+        await eventually("the second watch tells", lambda: ("default", "watched") in woken, 30)
+        assert server.lists >= 2, "nothing is missed: it lists anew"
+        late = asyncio.create_task(asyncio.sleep(3600))
+        assert not watch.done()
+        watch.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await watch
+        for task in (engine, late):
+            assert not task.cancelled()
+            task.cancel()
+        await asyncio.gather(engine, late, return_exceptions=True)
+
+
+async def test_it_begins_anew_whatever_it_dies_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handlers, "FIRST_PAUSE_SECONDS", 0.01)
+    lives = 0
+
+    async def run(_: object, stop: threading.Event) -> None:
+        nonlocal lives
+        lives += 1
+        if lives < 3:
+            raise RuntimeError("watch broken")
+        await asyncio.to_thread(stop.wait)
+
+    watch = asyncio.create_task(handlers.watch_jobs(run, lambda _: None))
+    await eventually("the third life", lambda: lives == 3)
+    watch.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await watch
