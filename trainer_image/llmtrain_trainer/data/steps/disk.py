@@ -10,10 +10,14 @@ from pathlib import Path
 
 from ...errors import ConfigError
 
-MEBI = 1 << 20
+KIBI, MEBI = 1 << 10, 1 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _IN_WORDS = "No space left on device"
 """How libraries that are no Python tell it."""
+
+
+def _size(count: int) -> str:
+    return f"{count // MEBI} MiB" if count >= MEBI else f"{count // KIBI} KiB"
 
 
 @contextmanager
@@ -31,7 +35,7 @@ def full_disk_named(folder: Path) -> Iterator[None]:
         written = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         space = shutil.disk_usage(folder)
         raise ConfigError(
-            f"{folder} is full: {space.free // MEBI} MiB of {space.total // MEBI} MiB are free after "
-            f"{written // MEBI} MiB of prepared data, and more are needed",
+            f"{folder} is full: {_size(space.free)} of {_size(space.total)} are free after "
+            f"{_size(written)} of prepared data, and more are needed",
             "use a larger volume for output.uri, free space there, or lower dataset.maxBytes",
         ) from error
