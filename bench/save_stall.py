@@ -18,8 +18,9 @@ from llmtrain_api import JobFile, JobIdentity, Rendezvous, layout_of, parse_spec
 from llmtrain_trainer import distributed
 from llmtrain_trainer.batch import BatchPlan
 from llmtrain_trainer.checkpoint.fence import raise_fence
+from llmtrain_trainer.checkpoint.manifest import StepFacts
 from llmtrain_trainer.checkpoint.ownership import claim
-from llmtrain_trainer.checkpoint.save import Checkpointer
+from llmtrain_trainer.checkpoint.save import Checkpointer, Votes
 from llmtrain_trainer.checkpoint.store import FolderCheckpointStore
 from llmtrain_trainer.models.build import write_initial
 from llmtrain_trainer.parallel.apply import build
@@ -51,14 +52,14 @@ def step(engine: Engine) -> None:
 def timed(files: Checkpointer, engine: Engine, number: int, *, background: bool) -> tuple[float, float]:
     """Seconds that the loop stood still, and until the commit. The loop trains meanwhile."""
     began = time.monotonic()
-    settled = files.start(engine, number, number, {}, background=background)
+    settled = files.start(engine, StepFacts(step=number), background=background)
     if not background:
         settled = files.finish()
     stall = time.monotonic() - began
     while settled is None:
         step(engine)
         before = time.monotonic()
-        settled = files.heard(*distributed.all_reduce_sum(files.ranks, *files.report()))
+        settled = files.count(Votes(*distributed.all_reduce_sum(files.ranks, *files.votes())))
         stall += time.monotonic() - before
     assert settled.error is None, settled.error
     return stall, time.monotonic() - began

@@ -12,7 +12,7 @@ from .layouts.layout import Layout
 from .names import MASTER_PORT
 from .schema.base import ApiModel
 from .schema.spec import JobSpec
-from .schema.status import MAX_FIGURE, Count, ExitCode, FailureClass, Figure, Rate, Results
+from .schema.status import MAX_FIGURE, Count, ExitCode, FailureClass, Figures, Results
 
 TERMINATION_LIMIT = 4096
 """Bytes of a termination message that the kubelet keeps."""
@@ -75,28 +75,24 @@ class Stage(StrEnum):
     EXPORT = "export"
 
 
-class ProgressReport(ApiModel):
-    """What rank 0 posts every few seconds: ``POST /v1/report``, answered 200 with an empty object."""
+class ProgressUpdate(Figures):
+    """What may change from one report to the next."""
 
-    job_uid: str = Field(max_length=64)
-    attempt: Count
-    stage: Stage
-    step: Count | None = None
-    total_steps: Count | None = None
-    epoch: Rate | None = None
-    loss: Figure | None = None
-    eval_loss: Figure | None = None
-    perplexity: Figure | None = None
-    learning_rate: Figure | None = None
-    grad_norm: Figure | None = None
-    tokens_per_second: Rate | None = None
-    mfu: Rate | None = Field(default=None, description="None where no peak is known, as on a CPU.")
+    stage: Stage | None = None
     eta_seconds: float | None = Field(default=None, ge=0, le=MAX_ETA_SECONDS)
     resumed_step: Count | None = Field(default=None, description="None until known; 0 = from the start.")
     resumed_note: str | None = Field(
         default=None, max_length=256, description="What was not usual about it, such as another layout."
     )
     checkpoint_step: Count | None = Field(default=None, description="Newest committed step.")
+
+
+class ProgressReport(ProgressUpdate):
+    """What rank 0 posts every few seconds: ``POST /v1/report``, answered 200 with an empty object."""
+
+    job_uid: str = Field(max_length=64)
+    attempt: Count
+    stage: Stage
 
 
 class Outcome(StrEnum):

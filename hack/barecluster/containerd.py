@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -13,10 +13,20 @@ from barecluster.sharing import layer_folders
 from barecluster.shell import attempt, run
 
 
+def unnamed(images: Mapping[str, str]) -> list[str]:
+    """Of the digests of manifests by image name, the names that are but a hash of what no other name has.
+
+    The kubelet's interface gives every image such a name beside its own, and keeps it when that moves on.
+    """
+    named = {digest for name, digest in images.items() if not name.startswith("sha256:")}
+    return [name for name, digest in images.items() if digest not in named]
+
+
 class Containerd:
     """The images, containers and tasks of the namespace that the kubelet uses."""
 
     def __init__(self, settings: Settings, node: Node) -> None:
+        self.node = node
         self._ctr = (str(settings.bin / "ctr"), "-a", str(node.socket), "-n", "k8s.io")
 
     def answers(self) -> bool:
@@ -37,8 +47,8 @@ class Containerd:
         run(*self._ctr, "images", "import", "--local", archive)
 
     def import_stream(self, write: Callable[[IO[bytes]], None]) -> None:
-        """Take in an OCI archive that `write` makes on the fly."""
-        words = (*self._ctr, "images", "import", "--local", "-")
+        """Take in an OCI archive that `write` makes on the fly; its layers are not unpacked yet."""
+        words = (*self._ctr, "images", "import", "--local", "--no-unpack", "-")
         child = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
@@ -53,6 +63,15 @@ class Containerd:
         child.stderr.close()
         if child.wait(timeout=300):
             raise ClusterError(f"containerd did not take the image: {said.strip()}")
+
+    def unpack(self, manifest: str) -> None:
+        """Unpack the layers of the image with this manifest; those that are unpacked stay."""
+        run(*self._ctr, "snapshots", "unpack", manifest, timeout=900)
+
+    def remove_unnamed(self) -> None:
+        """Remove the images that a newer one took the name of, with the layers that only they used."""
+        if names := unnamed(self.images()):
+            run(*self._ctr, "images", "rm", "--sync", *names, timeout=300)
 
     def layers(self, chain: str) -> list[Path]:
         """The folders of the unpacked layers of the snapshot with this chain identity, the topmost first."""

@@ -26,7 +26,7 @@ _WHEELS = Path("/media")  # there in every image: mounting on it leaves nothing 
 _CARRIED = ("index-url", "extra-index-url", "trusted-host", "proxy", "retries", "timeout", "default-timeout")
 NO_CPU_TORCH = (
     "no wheel of torch's CPU build in LLMTRAIN_WHEELS, ../shared/wheels or PIP_FIND_LINKS: unless the index "
-    "offers it, pip takes the CUDA build, with 2 GB more to download and 6 GB more on the disk"
+    "offers it, pip takes the CUDA build, with 2 GB more to download and 5 GB more on the disk"
 )
 _NOT_SOURCES = ("__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache")
 
@@ -60,7 +60,10 @@ def _build_if_changed(name: str, base: str, cache: Path, store: Store) -> None:
         config.write_text(pip_config(os.environ, Path("/etc/pip.conf"), has_wheels=wheels is not None))
         log = cache / "logs" / f"image-{name}.log"
         run_logged(_build_words(name, store, config, wheels), log, cwd=REPOSITORY, timeout=3600)
-    record.write_text(f"{inputs} {store.image_id(TAGS[name])}")
+    built = store.image_id(TAGS[name])
+    record.write_text(f"{inputs} {built}")
+    if current and current != built:
+        store.remove(current)
 
 
 def _build_words(name: str, store: Store, config: Path, wheels: Path | None) -> list[str | Path]:
@@ -81,6 +84,7 @@ def _build_words(name: str, store: Store, config: Path, wheels: Path | None) -> 
         "--pull-never",
         "--format=oci",
         f"--build-arg=BASE_IMAGE={base_image.TAG}",
+        f"--build-arg=WHEELS={wheels_key(wheels)}",
         "--build-arg=ACCELERATOR=cpu",  # the nodes have no device plugin
         "--build-arg=COMPILER=",  # 250 MB from Debian's archive, which need not be reachable from a build
         *volumes,
@@ -95,6 +99,13 @@ def wheels_folder(environ: Mapping[str, str]) -> Path | None:
     places = [environ.get("LLMTRAIN_WHEELS"), str(REPOSITORY.parent / "shared" / "wheels")]
     places += environ.get("PIP_FIND_LINKS", "").split()
     return next((Path(place).resolve() for place in places if place and Path(place).is_dir()), None)
+
+
+def wheels_key(wheels: Path | None) -> str:
+    """Changes when the folder's wheels do."""
+    found = sorted(wheels.glob("*.whl")) if wheels else []
+    rows = "".join(f"{wheel.name}\0{wheel.stat().st_size}\0" for wheel in found)
+    return hashlib.sha256(rows.encode()).hexdigest()[:16]
 
 
 def has_cpu_torch(wheels: Path | None) -> bool:
@@ -149,6 +160,5 @@ def input_hash(context: Path, dockerfile: Path, base: str, wheels: Path | None) 
             if path.is_file() and not set(path.parts) & set(_NOT_SOURCES):
                 digest.update(f"\0{path.relative_to(context)}\0{path.stat().st_mode}\0".encode())
                 digest.update(path.read_bytes())
-    for wheel in sorted(wheels.glob("*.whl")) if wheels else ():
-        digest.update(f"\0{wheel.name}\0{wheel.stat().st_size}".encode())
+    digest.update(f"\0{wheels_key(wheels)}".encode())
     return digest.hexdigest()

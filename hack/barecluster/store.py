@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from barecluster.locks import held
-from barecluster.shell import run
+from barecluster.shell import attempt, run
 
 
 def chain(top: str | None, parents: Mapping[str, str | None]) -> Iterator[str]:
@@ -52,6 +52,10 @@ class Store:
         parents = {layer["id"]: layer.get("parent") for layer in known}
         top = next((one["layer"] for one in images if one["id"] == image_id.removeprefix("sha256:")), None)
         return [self._root / "overlay" / layer / "diff" for layer in chain(top, parents)]
+
+    def remove(self, image_id: str) -> None:
+        """Remove an image that has no name any more; layers that others use stay, and so does one in use."""
+        attempt(*self.buildah, "rmi", image_id.removeprefix("sha256:"), timeout=300)
 
     def image_id(self, tag: str) -> str | None:
         """The image's identity, None when there is none of this tag."""

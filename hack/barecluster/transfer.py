@@ -28,15 +28,19 @@ def load(settings: Settings, images: Iterable[str]) -> None:
 
 
 def _load(settings: Settings, store: Store, layout: Layout, image: str, nodes: list[Node]) -> None:
-    """One node after the other: until its files are shared, a node needs room for copies of its own."""
+    """One node after the other, archives before unpacked files: until they are shared, each needs room."""
     descriptor = layout.take(store, image)
     chain = sharing.chain_id(layout.diff_ids(descriptor))
     places = [store.layers(store.image_id(image) or "")]
     for number, node in enumerate(nodes, 1):
-        was_sent = _send(layout, image, descriptor, node, settings)
-        places.append(Containerd(settings, node).layers(chain))
+        client = Containerd(settings, node)
+        was_sent, freed = _send(layout, image, descriptor, client), 0
         if was_sent:
-            freed = sharing.share_blobs(layout.paths(descriptor), nodes[:number])
+            freed += sharing.share_blobs(layout.paths(descriptor), nodes[:number])
+            client.unpack(descriptor["digest"])
+            client.remove_unnamed()
+        places.append(client.layers(chain))
+        if was_sent:
             freed += sharing.share_layers(places)
             say(f"  {node.name}: {freed / 1e6:.1f} MB of it shared with what is here already")
 
@@ -53,15 +57,14 @@ def _reachable(settings: Settings) -> list[Node]:
     return [node for node in there if node not in off]
 
 
-def _send(layout: Layout, image: str, descriptor: dict[str, Any], node: Node, settings: Settings) -> bool:
-    client = Containerd(settings, node)
+def _send(layout: Layout, image: str, descriptor: dict[str, Any], client: Containerd) -> bool:
     if client.images().get(image) == descriptor["digest"]:
-        say(f"  {node.name} has it")
+        say(f"  {client.node.name} has it")
         return False
     here = client.blobs()
     missing = [blob for blob in layout.blobs(descriptor) if blob not in here]
     client.import_stream(layout.writer(image, descriptor, missing))
-    say(f"  {node.name}: {len(missing)} blobs, {layout.size(missing) / 1e6:.1f} MB sent")
+    say(f"  {client.node.name}: {len(missing)} blobs, {layout.size(missing) / 1e6:.1f} MB sent")
     return True
 
 
@@ -118,7 +121,13 @@ class Layout:
         return write
 
     def prune(self) -> None:
-        """Remove the layers that no image here uses any more."""
+        """Remove the images that lost their name to a newer one, and the layers that no image here uses."""
+        path = self._folder / "index.json"
+        top = json.loads(path.read_text())
+        top["manifests"] = [one for one in self._index() if oci.NAME in one.get("annotations", {})]
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(top))
+        partial.rename(path)
         used = {blob for descriptor in self._index() for blob in self.blobs(descriptor)}
         for path in (self._folder / "blobs" / "sha256").iterdir():
             if f"sha256:{path.name}" not in used:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
-from harness.simulation.mutants.planted import MUTANTS
+from harness.simulation.mutants import MUTANTS
 from harness.simulation.quiet import silence
 from harness.simulation.scenarios import SCENARIOS
 from harness.simulation.schedule import live

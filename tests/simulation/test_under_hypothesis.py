@@ -9,9 +9,10 @@ from __future__ import annotations
 import random
 
 import pytest
-from harness.simulation.mutants.planted import MUTANTS
+from harness.simulation.acts import ACTS, Act, Life, apply
+from harness.simulation.mutants import MUTANTS
 from harness.simulation.quiet import silence
-from harness.simulation.schedule import ACTS, Act, Life, apply, judge_end, quiesce
+from harness.simulation.schedule import judge_end, quiesce
 from harness.simulation.world import World
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st

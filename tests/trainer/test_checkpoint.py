@@ -11,7 +11,7 @@ from harness.trainer.launches import job
 
 from llmtrain_api import Layout
 from llmtrain_trainer.checkpoint.fence import Fence, raise_fence
-from llmtrain_trainer.checkpoint.manifest import broken
+from llmtrain_trainer.checkpoint.manifest import StepFacts, broken
 from llmtrain_trainer.checkpoint.ownership import claim
 from llmtrain_trainer.errors import Fenced
 
@@ -24,6 +24,9 @@ with warnings.catch_warnings():
     from llmtrain_trainer.checkpoint.snapshot import SnapshotEngine
     from llmtrain_trainer.checkpoint.store import FolderCheckpointStore
     from llmtrain_trainer.distributed import Ranks
+
+
+FACTS = StepFacts(step=5, consumed_samples=40)
 
 
 class Engine:
@@ -69,7 +72,7 @@ def test_a_fence_that_rises_while_an_old_writer_saves(tmp_path: Path) -> None:
     fence = start(tmp_path)
     old = saver(fence)
     with pytest.raises(Fenced):
-        old.save(Engine(lambda: start(tmp_path, 1)), 5, 40, {})
+        old.save(Engine(lambda: start(tmp_path, 1)), FACTS)
     assert fence.output.committed() == []
     assert not fence.folder.exists(), "the old writer made its folder again, and could have committed"
 
@@ -77,13 +80,13 @@ def test_a_fence_that_rises_while_an_old_writer_saves(tmp_path: Path) -> None:
 def test_a_step_that_is_there_is_kept_and_a_torn_one_replaced(tmp_path: Path) -> None:
     fence = start(tmp_path)
     checkpoints = saver(fence)
-    assert checkpoints.save(Engine(), 5, 40, {"trainLoss": 1.0}).written
-    assert not checkpoints.save(Engine(), 5, 40, {}).written
+    assert checkpoints.save(Engine(), FACTS).written
+    assert not checkpoints.save(Engine(), FACTS).written
     step = fence.output.step(5)
     (step / "state" / "zero_pp_rank_0_mp_rank_00_optim_states.pt").write_text("opt")
     assert broken(step)
     newer = start(tmp_path, 1)
-    assert saver(newer).save(Engine(), 5, 40, {}).written
+    assert saver(newer).save(Engine(), FACTS).written
     assert broken(step) is None
 
 
@@ -91,7 +94,7 @@ def test_the_oldest_go(tmp_path: Path) -> None:
     fence = start(tmp_path)
     checkpoints = saver(fence, keep=2)
     for step in (5, 10, 15):
-        checkpoints.save(Engine(), step, step, {})
+        checkpoints.save(Engine(), StepFacts(step=step))
     assert fence.output.committed() == [15, 10]
     assert not list(fence.output.checkpoints.glob(".deleted-*"))
 
@@ -101,5 +104,5 @@ def test_a_missing_ranks_state_is_no_checkpoint(tmp_path: Path) -> None:
     ranks = Ranks(0, 2, 0, torch.device("cpu"))
     two = Checkpointer(fence, ranks, Layout(data=2), {}, FolderCheckpointStore(fence, ranks, 2))
     with pytest.raises(RuntimeError, match="1 of 2 ranks"):
-        two.save(Engine(), 5, 40, {})
+        two.save(Engine(), FACTS)
     assert fence.output.committed() == []

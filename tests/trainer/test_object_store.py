@@ -22,6 +22,7 @@ from safetensors.numpy import load_file
 
 from llmtrain_api import JobFile, Layout
 from llmtrain_trainer.checkpoint.fence import raise_fence
+from llmtrain_trainer.checkpoint.manifest import StepFacts
 from llmtrain_trainer.checkpoint.ownership import claim_private
 from llmtrain_trainer.output import Output
 from llmtrain_trainer.storage.objectstore import record
@@ -151,14 +152,14 @@ def test_going_back_within_an_attempt(
     assert one.fence.output.committed() == [], "the store has them"
     assert one.ledger.read().committed == [15, 10]
     assert one.newest() == 15
-    assert content_is_whole(one.bring(15), 15)
-    assert content_is_whole(other.bring(15), 15)
+    assert content_is_whole(one.fetch(15), 15)
+    assert content_is_whole(other.fetch(15), 15)
     one.bucket.delete(f"{one.ledger.newest.steps['15']}/state")
     one.clear(one.fence.folder / "nothing")
     assert one.newest() == 10, "what a rank of this node has read before is gone with the next save"
-    assert content_is_whole(other.bring(10), 10)
+    assert content_is_whole(other.fetch(10), 10)
     with pytest.raises(OSError, match="step 15: "):
-        shelves("third").bring(15)
+        shelves("third").fetch(15)
 
 
 def test_a_step_that_is_saved_once_more_takes_the_place_of_the_first(
@@ -168,7 +169,7 @@ def test_a_step_that_is_saved_once_more_takes_the_place_of_the_first(
     files = saver(store)
     assert save(files, 5, background=True) is None
     first = store.ledger.read().steps["5"]
-    assert not files.start(SmallEngine(5), 5, 5, {}).written  # type: ignore[arg-type,union-attr]
+    assert not files.start(SmallEngine(5), StepFacts(step=5)).written  # type: ignore[arg-type,union-attr]
     assert save(files, 5, background=False, whole=True) is None
     second = store.ledger.read().steps["5"]
     assert first != second

@@ -78,7 +78,7 @@ def test_a_sample_that_makes_the_loss_leap_is_skipped_after_a_rewind(work: Path)
         for one in rewound:
             assert "=WXE" in text_of(launch, one) or "#LYQ" in text_of(launch, one)
         manifest = json.loads((launch.output.step(STEPS) / MANIFEST).read_text())
-        assert manifest["run_state"]["skippedSteps"] == skipped
+        assert manifest["runState"]["skippedSteps"] == skipped
         assert manifest["consumedSamples"] == BATCH * STEPS
     finally:
         launch.end()

@@ -13,6 +13,7 @@ from harness.quota import files_up_to
 from llmtrain_api import CheckpointSpec, TrainingSpec
 from llmtrain_trainer.batch import Length
 from llmtrain_trainer.checkpoint.interval import Interval
+from llmtrain_trainer.checkpoint.manifest import Metrics
 from llmtrain_trainer.errors import SaveFailed
 from llmtrain_trainer.training.run_state import RunState
 
@@ -69,9 +70,9 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Checkp
 def steps(saves: CheckpointScheduler, first: int, last: int) -> None:
     """What the loop does of it."""
     for step in range(first, last + 1):
-        saves.heard(saves.word(), step - 1, {})
+        saves.collect(saves.votes(), step - 1, Metrics())
         saves.engine.weights.fill_(float(step))  # type: ignore[attr-defined]
-        saves.after(step, {})
+        saves.after(step, Metrics())
 
 
 def committed(saves: CheckpointScheduler) -> list[int]:
@@ -86,14 +87,14 @@ def test_every_step_that_is_due_is_saved_as_it_was(make: Callable[..., Checkpoin
     """A new save waits for the one before, and training goes on over a copy."""
     saves = make(everySteps=3)
     steps(saves, 1, 10)
-    assert saves.before_stopping(10, {}) == "saved at step 10"
+    assert saves.before_stopping(10, Metrics()) == "saved at step 10"
     assert committed(saves) == [3, 6, 9, 10]
 
 
 def test_a_step_that_was_just_saved_is_not_saved_again(make: Callable[..., CheckpointScheduler]) -> None:
     saves = make(everySteps=5, everyMinutes=1e-9)
     steps(saves, 1, 5)
-    assert saves.before_stopping(5, {}) == "saved at step 5"
+    assert saves.before_stopping(5, Metrics()) == "saved at step 5"
     assert committed(saves) == [0, 1, 2, 3, 4, 5]
 
 
@@ -105,7 +106,7 @@ def test_by_time(make: Callable[..., CheckpointScheduler]) -> None:
     assert committed(saves) == []
     saves.interval.since -= 2
     steps(saves, 7, 20)
-    saves.before_stopping(20, {})
+    saves.before_stopping(20, Metrics())
     assert committed(saves) == [6, 20]
 
 
@@ -124,7 +125,7 @@ def test_two_refusals_are_borne_and_a_success_forgives_them(make: Callable[..., 
             saves._settle(saves.files.finish())  # the second one may still be under way
         steps(saves, first + 2, first + 4)
         saves._settle(saves.files.finish())
-    saves.before_stopping(15, {})
+    saves.before_stopping(15, Metrics())
     assert len(saves.progress.failed) == 4  # type: ignore[attr-defined]
     assert committed(saves) == [3, 4, 5, 13, 14, 15]
 
@@ -142,7 +143,7 @@ def test_stopping_on_a_full_disk_says_what_is_kept(make: Callable[..., Checkpoin
     steps(saves, 1, 3)
     saves._settle(saves.files.finish())
     with files_up_to(6000):
-        said = saves.before_stopping(3, {})
+        said = saves.before_stopping(3, Metrics())
     assert said.startswith("step 3 could not be saved in")
     assert said.endswith("; saved at step 2")
 
@@ -151,7 +152,7 @@ def test_the_end_that_cannot_be_saved_is_a_failure(make: Callable[..., Checkpoin
     saves = make()
     steps(saves, 1, 3)
     with files_up_to(6000), pytest.raises(SaveFailed, match="step 3 could not be saved"):
-        saves.last(3, {})
+        saves.last(3, Metrics())
 
 
 def test_a_snapshot_is_a_copy_in_which_tied_weights_stay_one() -> None:

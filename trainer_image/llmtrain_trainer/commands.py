@@ -48,8 +48,9 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from .batch import BatchPlan
     from .data.loader import held_out_passes, open_rows
     from .evaluate.generate import open_folder
-    from .evaluate.heldout import loss_sum, perplexity
+    from .evaluate.heldout import loss_sum
     from .export.export import ALONE
+    from .floats import finite, perplexity
     from .tasks import encoder_of
 
     task = Task(arguments.task)
@@ -62,7 +63,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
     )
     losses, tokens = loss_sum(model, passes)
     loss = losses / tokens
-    print(json.dumps({"loss": loss, "perplexity": perplexity(loss), "tokens": tokens}))
+    said = {"loss": finite(loss), "perplexity": finite(perplexity(loss)), "tokens": tokens}
+    print(json.dumps(said, allow_nan=False))
     return 0
 
 

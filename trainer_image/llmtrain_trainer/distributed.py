@@ -10,12 +10,6 @@ import deepspeed
 import torch
 import torch.distributed as dist
 
-from llmtrain_api import Precision
-
-from .telemetry import flops
-from .telemetry.collectives import time_collectives
-from .telemetry.phases import Stopwatch
-
 TIMEOUT = timedelta(minutes=30)
 
 
@@ -47,43 +41,37 @@ def join() -> Ranks:
     return Ranks(dist.get_rank(), dist.get_world_size(), local, device)
 
 
-def stopwatch(ranks: Ranks) -> Stopwatch:
-    """A stopwatch for this rank's work; it counts the collectives of DeepSpeed, which has begun."""
-    gpu = ranks.device.type == "cuda"
-    watch = Stopwatch((lambda: torch.cuda.synchronize(ranks.device)) if gpu else None)
-    time_collectives(deepspeed.comm.comm.cdb, watch)
-    return watch
-
-
-def peak_flops(ranks: Ranks, precision: Precision) -> float | None:
-    """FLOP/s of one device at most; None where that is not known."""
-    gpu = ranks.device.type == "cuda"
-    return flops.peak_flops(torch.cuda.get_device_name(ranks.device) if gpu else None, precision)
-
-
 def all_reduce_sum(ranks: Ranks, *counts: int) -> list[int]:
     """Sums of whole numbers over all ranks: one message for all of them."""
     if ranks.world == 1:
         return list(counts)  # a message to oneself still waits for another thread
-    word = torch.tensor(counts, dtype=torch.int64, device=ranks.device)
-    dist.all_reduce(word)
-    return [int(v) for v in word.tolist()]
+    sums = torch.tensor(counts, dtype=torch.int64, device=ranks.device)
+    dist.all_reduce(sums)
+    return [int(v) for v in sums.tolist()]
 
 
 def all_gather_text(ranks: Ranks, own: str) -> list[str]:
-    """The text of every rank, by rank. It is slow: for rare messages only."""
-    found: list[str] = [""] * ranks.world
-    dist.all_gather_object(found, own)
-    return found
+    """The text of every rank, by rank, as bytes: an object would travel as a pickle."""
+    body = torch.tensor(list(own.encode()), dtype=torch.uint8, device=ranks.device)
+    sizes = [0] * ranks.world
+    sizes[ranks.rank] = len(body)
+    sizes = all_reduce_sum(ranks, *sizes)
+    longest = max(sizes)
+    if not longest:
+        return [""] * ranks.world
+    sent = torch.nn.functional.pad(body, (0, longest - len(body)))
+    parts = [torch.empty_like(sent) for _ in sizes]
+    dist.all_gather(parts, sent)
+    return [bytes(part[:size].tolist()).decode() for part, size in zip(parts, sizes, strict=True)]
 
 
 def all_reduce_sum_float(ranks: Ranks, *values: float) -> list[float]:
     """Sums over all ranks."""
     if ranks.world == 1:
         return list(values)
-    word = torch.tensor(values, dtype=torch.float64, device=ranks.device)
-    dist.all_reduce(word)
-    return [float(v) for v in word.tolist()]
+    sums = torch.tensor(values, dtype=torch.float64, device=ranks.device)
+    dist.all_reduce(sums)
+    return [float(v) for v in sums.tolist()]
 
 
 def all_equal(ranks: Ranks, digest: str) -> bool:

@@ -30,4 +30,14 @@ class SaveFailed(Exception):
 
 
 class DivergedError(Exception):
-    """Too many optimizer steps in a row had gradients that are not finite."""
+    """Training has diverged; from the same checkpoint it would diverge again, so the job is over.
+
+    Attributes:
+        message: the step, and what was seen in it.
+        hint: what to change before the job is started again.
+    """
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(f"{message}; {hint}")
+        self.message = message
+        self.hint = hint

@@ -31,10 +31,15 @@ def fsync_folder(path: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file that is either there in full or not at all."""
+    """Write a JSON file that is either there in full or not at all.
+
+    Raises:
+        ValueError: a number is infinite or not a number, which no JSON can hold; see `floats.finite_only`.
+    """
+    text = json.dumps(value, indent=1, allow_nan=False)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with temporary.open("w") as file:
-        json.dump(value, file, indent=1)
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

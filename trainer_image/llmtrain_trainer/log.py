@@ -9,6 +9,8 @@ from typing import Any
 
 import structlog
 
+from .floats import finite_only
+
 _HIDDEN = ("level", "timestamp", "job", "attempt", "rank", "event")
 
 
@@ -24,10 +26,16 @@ def sentence(event: MutableMapping[str, Any]) -> str:
 def _progress(event: MutableMapping[str, Any]) -> str:
     step, total = int(event["step"]), int(event["total_steps"])
     eta = timedelta(seconds=round(event.get("eta_seconds") or 0))
+    percent, loss = 100 * step // total, loss_text(event["loss"])
     return (
-        f"step {step:>{len(str(total))}}/{total}  {100 * step // total:>3}%  loss {event['loss']:.3f}  "
+        f"step {step:>{len(str(total))}}/{total}  {percent:>3}%  loss {loss}  "
         f"lr {event['learning_rate']:.2e}  {event['tokens_per_second']:,.0f} tokens/s  ETA {eta}"
     )
+
+
+def loss_text(loss: float | None) -> str:
+    """A loss as a person reads it; None is one that was infinite or not a number."""
+    return "not finite" if loss is None else f"{loss:.3f}"
 
 
 def _value(value: Any) -> str:
@@ -36,6 +44,12 @@ def _value(value: Any) -> str:
 
 def _render_sentence(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> str:
     return sentence(event)
+
+
+def _without_infinity(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """JSON cannot hold every float."""
+    event.update(finite_only(dict(event)))
+    return event
 
 
 def configure(*, human: bool | None = None, **context: Any) -> None:
@@ -51,7 +65,7 @@ def configure(*, human: bool | None = None, **context: Any) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _render_sentence if readable else structlog.processors.JSONRenderer(),
+            *([_render_sentence] if readable else [_without_infinity, structlog.processors.JSONRenderer()]),
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
         cache_logger_on_first_use=False,

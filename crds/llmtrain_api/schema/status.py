@@ -48,6 +48,7 @@ class FailureClass(StrEnum):
     INFRASTRUCTURE = "Infrastructure"
     HANG = "Hang"
     CONFIG_ERROR = "ConfigError"
+    DIVERGED = "Diverged"
     UNKNOWN = "Unknown"
 
 
@@ -80,33 +81,38 @@ class Workers(ApiModel):
     summary: Text = Field(description="Ready and desired pods, as kubectl get shows them.")
 
 
-class Progress(ApiModel):
-    """How far and how fast training is, as rank 0 last reported."""
+class Figures(ApiModel):
+    """Figures of training that rank 0 reports and the status shows under the same names."""
 
-    stage: Text | None = Field(
-        default=None, description="What the trainer does: prepare, train, evaluate, export or done."
-    )
     step: Count | None = None
     total_steps: Count | None = None
-    percent: int | None = Field(default=None, ge=0, le=100)
-    summary: Text | None = Field(default=None, description="Step and total steps, as kubectl get shows them.")
-    percent_text: Text | None = None
     epoch: Rate | None = None
     loss: Figure | None = None
-    loss_text: Text | None = Field(
-        default=None, description="Loss to three decimals, as kubectl get shows it."
-    )
     eval_loss: Figure | None = None
     perplexity: Figure | None = None
     learning_rate: Figure | None = None
     grad_norm: Figure | None = None
     tokens_per_second: Rate | None = None
-    tokens_per_second_text: Text | None = None
     mfu: Rate | None = Field(
         default=None,
         description="Model FLOP/s over the peak of the job's GPUs (bf16 dense), from 0 to 1, counting "
         "6N + 12LHQT per token.",
     )
+
+
+class Progress(Figures):
+    """How far and how fast training is, as rank 0 last reported."""
+
+    stage: Text | None = Field(
+        default=None, description="What the trainer does: prepare, train, evaluate, export or done."
+    )
+    percent: int | None = Field(default=None, ge=0, le=100)
+    summary: Text | None = Field(default=None, description="Step and total steps, as kubectl get shows them.")
+    percent_text: Text | None = None
+    loss_text: Text | None = Field(
+        default=None, description="Loss to three decimals, as kubectl get shows it."
+    )
+    tokens_per_second_text: Text | None = None
     eta: Time | None = None
     eta_text: Text | None = None
     updated_at: Time | None = None

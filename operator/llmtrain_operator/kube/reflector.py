@@ -128,6 +128,7 @@ class Reflector(Generic[T]):
         self._store = cache
         self._changed = changed
         self._hidden: dict[str, T] = {}
+        self._any_hidden = asyncio.Event()
         self._delay = FIRST_BACKOFF_SECONDS
         self.synced = asyncio.Event()
         # the loop's clock is this one, and there may be no loop yet
@@ -160,6 +161,8 @@ class Reflector(Generic[T]):
         absent = await asyncio.gather(*(self._still_there(i) for i in self._store.absent(items, version)))
         alive = [item for item in absent if item is not None]
         self._hidden = {item.uid: item for item in alive}
+        if self._hidden:
+            self._any_hidden.set()
         for item in self._store.replace([*items, *alive], version):
             self._changed(item)
         self.last_heard = _now()
@@ -219,13 +222,17 @@ class Reflector(Generic[T]):
         if known.uid not in self._hidden:
             log.warning("label-removed", resource=self._resource, name=f"{known.namespace}/{known.name}")
         self._hidden[known.uid] = alive
+        self._any_hidden.set()
         if self._store.upsert(alive):
             self._changed(alive)
 
     async def _poll_hidden(self) -> None:
         """No event tells of an object that lost its label: it is asked for until it is gone."""
         while True:
+            await self._any_hidden.wait()
             await asyncio.sleep(HIDDEN_POLL_SECONDS)
+            if not self._hidden:
+                self._any_hidden.clear()
             for item in list(self._hidden.values()):
                 try:
                     alive = await self._read(item)

@@ -25,8 +25,9 @@ def close(s: Situation) -> Plan | None:
         return None
     left = [p for p in s.pods if not p.terminal or p.others_run]
     running = [p for p in left if p.deletion_deadline is None]
-    actions = [DeletePod(p.name, p.uid, s.seen.settings.grace_seconds) for p in running]
-    actions += [DeletePod(p.name, p.uid, 0) for p in left if overdue(s, p)]
+    grace = s.seen.settings.grace_seconds
+    actions = [DeletePod(p.name, p.uid, grace) for p in running]
+    actions += [DeletePod(p.name, p.uid, 0) for p in left if overdue(s, p, grace)]
     return Plan(s.status, tuple(actions), requeue_after=OVERDUE_SECONDS if left else None)
 
 

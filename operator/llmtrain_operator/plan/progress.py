@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from llmtrain_api import Progress, changed
+from llmtrain_api import Figures, Progress, changed
 
 from ..types import LastReport
 from .situation import Situation
-
-MAX_NUMBER = 2**53
-MAX_ETA_SECONDS = 10 * 365 * 86400.0
 
 
 def progress_interval(since: datetime | None, now: datetime) -> float:
@@ -43,22 +40,13 @@ def seconds_to_next_progress(s: Situation) -> float | None:
 
 
 def progress_of(last: LastReport) -> Progress:
-    """A report as the status tells it. What no status can hold is left out."""
+    """A report as the status tells it."""
     r = last.report
-    eta = None if r.eta_seconds is None or r.eta_seconds > MAX_ETA_SECONDS else r.eta_seconds
+    eta = r.eta_seconds
     return progress_texts(
         Progress(
+            **{name: getattr(r, name) for name in Figures.model_fields},
             stage=r.stage.value,
-            step=_whole(r.step),
-            total_steps=_whole(r.total_steps),
-            epoch=r.epoch,
-            loss=r.loss,
-            eval_loss=r.eval_loss,
-            perplexity=r.perplexity,
-            learning_rate=r.learning_rate,
-            grad_norm=r.grad_norm,
-            tokens_per_second=r.tokens_per_second,
-            mfu=r.mfu,
             eta=None if eta is None else last.received + timedelta(seconds=eta),
             eta_text=None if eta is None else duration_text(eta),
             updated_at=last.received.replace(microsecond=0),
@@ -103,7 +91,3 @@ def duration_text(seconds: float) -> str:
 def number_text(value: float, decimals: int) -> str:
     """Plain as long as it is short: no number of a pod makes a text that a column cannot show."""
     return f"{value:.{decimals}f}" if abs(value) < 1e12 else f"{value:.3e}"
-
-
-def _whole(value: int | None) -> int | None:
-    return value if value is not None and value <= MAX_NUMBER else None

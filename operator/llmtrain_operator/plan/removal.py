@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from ..types import Action, DeletePod, Pod
 from .situation import Situation
@@ -19,27 +19,30 @@ def removals(s: Situation, pods: tuple[Pod, ...]) -> list[Action]:
     long_ago = s.now - timedelta(seconds=OVERDUE_SECONDS)
     found: list[Action] = []
     for p in pods:
-        if overdue(s, p):
+        if overdue(s, p, KILL_GRACE_SECONDS):
             found.append(DeletePod(p.name, p.uid, 0))
         elif p.deletion_deadline is None or not long_ago <= p.deletion_deadline <= soon:
             found.append(DeletePod(p.name, p.uid, KILL_GRACE_SECONDS))
     return found
 
 
-def overdue(s: Situation, pod: Pod) -> bool:
+def overdue(s: Situation, pod: Pod, grace_seconds: int) -> bool:
     """Whether the pod should have been gone for so long that nobody is there to end it.
 
     Its name is then freed by force. A process of it that still runs is fenced: names differ by attempt, and
-    the output takes writes of the newest attempt only. Two clocks must agree that the time is over: the API
-    server's, which wrote the deadline, and our own.
+    the output takes writes of the newest attempt only. The time is counted by the operator's own clock, from
+    the moment at which the attempt's end was put on record and its pods were asked to go; the deadline in the
+    pod is by another clock, which serves only where ours was set back meanwhile.
+
+    Args:
+        s: the situation.
+        pod: one that is to go.
+        grace_seconds: the grace time that it was given.
     """
     if pod.deletion_deadline is None:
         return False
-    limit = timedelta(seconds=s.seen.settings.lost_node_seconds)
-    return s.now - max(pod.deletion_deadline, _asked(s)) >= limit
-
-
-def _asked(s: Situation) -> datetime:
-    """The latest moment at which old pods were first asked to go, by our own clock."""
     record = s.this_attempt
-    return record.ended_at or record.started_at
+    asked = record.ended_at or record.started_at
+    if asked > s.now:
+        asked = pod.deletion_deadline
+    return (s.now - asked).total_seconds() >= grace_seconds + s.seen.settings.lost_node_seconds

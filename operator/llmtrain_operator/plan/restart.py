@@ -22,6 +22,8 @@ SILENT_RANK_SECONDS = 90.0
 """How long peers' echoes wait for the rank that has not said anything: a control plane needs up to 50 s to
 notice that a node is gone."""
 NODE_WINDOW = timedelta(hours=24)
+FINAL = frozenset({FailureClass.CONFIG_ERROR, FailureClass.DIVERGED})
+"""Failures that another attempt would only repeat: manifest, samples and arithmetic are the same."""
 
 
 def recover(s: Situation) -> Plan | None:
@@ -124,7 +126,7 @@ def exhausted(s: Situation, closed: JobStatus, failure: Failure) -> str | None:
     Infrastructure has a budget of its own. All else counts as application failures in a row without a newer
     checkpoint: progress refills it.
     """
-    if failure.failure_class is FailureClass.CONFIG_ERROR:
+    if failure.failure_class in FINAL:
         return "starting again would not help"
     recovery = s.spec.recovery if s.spec else None
     restarts = closed.restarts or Restarts()

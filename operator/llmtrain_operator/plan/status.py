@@ -8,7 +8,7 @@ from llmtrain_api import Attempt, Checkpoint, JobStatus, Phase, Workers, changed
 
 from ..types import LastReport, Plan, PodPhase
 from .conditions import with_condition
-from .progress import MAX_NUMBER, progress_due, progress_of, seconds_to_next_progress
+from .progress import progress_due, progress_of, seconds_to_next_progress
 from .situation import Situation
 from .waiting import waiting
 
@@ -93,7 +93,7 @@ def _noted(s: Situation, report: LastReport | None, up: bool) -> list[Attempt]:
     changes: dict[str, object] = {}
     if up and attempt.running_at is None:
         changes["running_at"] = s.now
-    if report is not None and attempt.resumed_step is None and _holds(report.report.resumed_step):
+    if report is not None and attempt.resumed_step is None and report.report.resumed_step is not None:
         changes["resumed_step"] = report.report.resumed_step
         changes["resumed_note"] = report.report.resumed_note
     return [*s.status.attempts[:-1], changed(attempt, **changes)]
@@ -102,10 +102,6 @@ def _noted(s: Situation, report: LastReport | None, up: bool) -> list[Attempt]:
 def newest_checkpoint(old: Checkpoint | None, report: LastReport | None) -> Checkpoint | None:
     """A committed step never goes back."""
     step = report.report.checkpoint_step if report else None
-    if report is None or step is None or step > MAX_NUMBER or (old is not None and old.step >= step):
+    if report is None or step is None or (old is not None and old.step >= step):
         return old
     return Checkpoint(step=step, time=report.received)
-
-
-def _holds(step: int | None) -> bool:
-    return step is not None and step <= MAX_NUMBER

@@ -20,6 +20,7 @@ from llmtrain_trainer.imports import import_muon_uncompiled
 from llmtrain_trainer.models.build import write_initial
 from llmtrain_trainer.parallel.apply import build
 from llmtrain_trainer.tasks import encoder
+from llmtrain_trainer.telemetry import device
 from llmtrain_trainer.telemetry.phases import Phase
 
 LAYOUTS = {
@@ -41,7 +42,7 @@ def train(row: Row, model: Path, out: Path) -> None:
     length = Length(SAMPLES, plan.global_batch, STEPS, None)
     batches = Batches(tokens(), plan, length, 0, encoder(spec, EOS))
     engine, _ = build(model, spec, row.layout, place, plan, STEPS)
-    engine.watch = distributed.stopwatch(ranks)
+    engine.watch = device.stopwatch(ranks)
     for step in range(2):
         passes = batches.at(step, place, ranks.device)
         [labels] = distributed.all_reduce_sum(ranks, engine.labels(passes))

@@ -16,6 +16,7 @@ from harness.layouts.worker import EOS, share_compiled
 from llmtrain_api import IfExists, JobFile, JobIdentity, Place, Rendezvous, ResumeFrom
 from llmtrain_trainer import distributed
 from llmtrain_trainer.batch import BatchPlan, Length
+from llmtrain_trainer.checkpoint.manifest import StepFacts
 from llmtrain_trainer.checkpoint.save import Checkpointer, load
 from llmtrain_trainer.checkpoint.store import FolderCheckpointStore
 from llmtrain_trainer.data.loader import Batches, Pass
@@ -95,7 +96,7 @@ def rank_main(job: JobFile, until: int, dies: bool, model: Path, out: Path) -> N
         [seen["losses"][step]] = distributed.all_reduce_sum_float(ranks, float(own) / labels)
         seen["samples"][step] = counted(rows.read, passes, place)
         if step + 1 == until:
-            saver.save(engine, until, length.consumed(until), {})
+            saver.save(engine, StepFacts(step=until, consumed_samples=length.consumed(until)))
             seen["saved"] = state_of(engine)
             torch.save(seen, out / f"attempt-{job.attempt}-rank-{ranks.rank}.pt")
             distributed.barrier()

@@ -19,6 +19,7 @@ from llmtrain_trainer.data.loader import Batches
 from llmtrain_trainer.optim.optimizer import adamw
 from llmtrain_trainer.parallel.apply import build
 from llmtrain_trainer.tasks import encoder
+from llmtrain_trainer.telemetry import device
 
 EOS = 0
 
@@ -59,7 +60,7 @@ def rank_main(row: Row, kind: str, clipping: float, model: Path, out: Path) -> N
     batches = Batches(rows, plan, length, training.seed, encoder(spec, EOS))
     engine, _ = build(model, spec, layout, place, plan, STEPS, sgd if kind == "sgd" else patient_adamw)
     assert engine.raw.module.training  # or no activation would be checkpointed
-    engine.watch = distributed.stopwatch(ranks)  # as a job does: what it wraps must not end in compiled code
+    engine.watch = device.stopwatch(ranks)  # as a job does: what it wraps must not end in compiled code
     found: dict[str, Any] = {"losses": [], "norms": [], "gradients": {}, "place": place}
     for step in range(STEPS):
         passes = batches.at(step, place, ranks.device)

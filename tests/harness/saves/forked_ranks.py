@@ -1,4 +1,4 @@
-"""One real rank that trains and saves: the product's engine, saves and word, on noise for data."""
+"""One real rank that trains and saves: the product's engine, saves and votes, on noise for data."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from llmtrain_api import JobFile
 from llmtrain_trainer import distributed
 from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.checkpoint.fence import Fence
+from llmtrain_trainer.checkpoint.manifest import Metrics
 from llmtrain_trainer.checkpoint.resume import Resume
 from llmtrain_trainer.checkpoint.save import Checkpointer, load
 from llmtrain_trainer.checkpoint.store import FolderCheckpointStore
@@ -21,10 +22,11 @@ from llmtrain_trainer.data.loader import Batches
 from llmtrain_trainer.output import Output
 from llmtrain_trainer.parallel.apply import build
 from llmtrain_trainer.tasks import encoder
+from llmtrain_trainer.telemetry import device
 from llmtrain_trainer.telemetry.figures import Workload
 from llmtrain_trainer.telemetry.sinks import Progress
 from llmtrain_trainer.telemetry.startup import Startup
-from llmtrain_trainer.training.checkpointing import CheckpointScheduler
+from llmtrain_trainer.training.checkpointing import CheckpointScheduler, SaveVotes
 from llmtrain_trainer.training.run_state import RunState
 
 STEPS, EVERY, WORLD = 1_000_000, 2, 2
@@ -63,7 +65,7 @@ class Train:
         self.batches = Batches(rows, plan, length, training.seed, encoder(spec, EOS))
         self.engine, _ = build(root / "initial", spec, layout, self.place, plan, STEPS)
         self.fence = Fence(Output(root / "output"), wanted.job.uid, wanted.attempt, f"pod{wanted.attempt}")
-        watch = self.engine.watch = distributed.stopwatch(self.ranks)
+        watch = self.engine.watch = device.stopwatch(self.ranks)
         workload = Workload(length, plan, self.ranks.world, 1.0, None)
         self.progress = Progress(wanted, workload, self.ranks, root, watch, Startup())
         store = FolderCheckpointStore(self.fence, self.ranks, spec.checkpoint.keep)
@@ -81,12 +83,12 @@ class Train:
             assert self.engine.raw.global_steps == done
         while True:
             passes = self.batches.at(done, self.place, self.ranks.device)
-            labels, *word = distributed.all_reduce_sum(
-                self.ranks, self.engine.labels(passes), *self.saves.word()
+            labels, *votes = distributed.all_reduce_sum(
+                self.ranks, self.engine.labels(passes), *self.saves.votes()
             )
-            self.saves.heard(word, done, {})
+            self.saves.collect(SaveVotes(*votes), done, Metrics())
             self.engine.forward_backward(passes, labels)
             self.engine.step()
             done += 1
-            self.saves.after(done, {})
+            self.saves.after(done, Metrics())
             yield done

@@ -13,8 +13,9 @@ from safetensors.torch import load_file
 from llmtrain_api import Layout, Place
 from llmtrain_trainer import distributed
 from llmtrain_trainer.checkpoint.fence import Fence, raise_fence
+from llmtrain_trainer.checkpoint.manifest import StepFacts
 from llmtrain_trainer.checkpoint.ownership import claim
-from llmtrain_trainer.checkpoint.save import STATE, Checkpointer
+from llmtrain_trainer.checkpoint.save import STATE, Checkpointer, Votes
 from llmtrain_trainer.checkpoint.snapshot import SnapshotEngine
 from llmtrain_trainer.checkpoint.store import FolderCheckpointStore
 from llmtrain_trainer.distributed import Ranks
@@ -73,11 +74,13 @@ def save(files: Checkpointer, step: int, *, background: bool, whole: bool = Fals
          meanwhile: Callable[[], object] = lambda: time.sleep(0.0005)) -> str | None:  # fmt: skip
     """Save a step as the loop does, going on with ``meanwhile``; why it failed, if it did."""
     engine = SmallEngine(step, numbers)
-    settled = files.start(engine, step, step, {}, whole=whole, background=background)  # type: ignore[arg-type]
+    settled = files.start(
+        engine, StepFacts(step=step, consumed_samples=step), whole=whole, background=background
+    )  # type: ignore[arg-type]
     engine.weights.fill_(-1.0)  # training goes on: what is saved must be a copy
     while settled is None:
         meanwhile()
-        settled = files.heard(*distributed.all_reduce_sum(files.ranks, *files.report()))
+        settled = files.count(Votes(*distributed.all_reduce_sum(files.ranks, *files.votes())))
     return settled.error
 
 

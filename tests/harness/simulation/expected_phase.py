@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.simulation.world import World, going, label, owner
+from harness.simulation.podview import going, label, owner, phase_of
+from harness.simulation.world import World
 
 from llmtrain_api.names import LABEL_RANK
 from llmtrain_operator.kube.api import Object
@@ -37,7 +38,7 @@ def _not_begun(world: World) -> str | None:
 
 
 def _lost(gang: list[Object], attempt: dict[str, Any], nodes: int) -> str | None:
-    phases = [p["status"]["phase"] for p in gang]
+    phases = [phase_of(p) for p in gang]
     if any(going(p) for p in gang) or "Failed" in phases:
         return f"a pod of attempt {attempt['number']} is lost, and no attempt follows: {phases}"
     if "createdAt" in attempt and len(gang) < nodes:
@@ -46,8 +47,8 @@ def _lost(gang: list[Object], attempt: dict[str, Any], nodes: int) -> str | None
 
 
 def _of_whole_gang(phase: str, gang: list[Object]) -> str | None:
-    phases = [p["status"]["phase"] for p in gang]
-    first = next(p["status"]["phase"] for p in gang if label(p, LABEL_RANK) == "0")
+    phases = [phase_of(p) for p in gang]
+    first = next(phase_of(p) for p in gang if label(p, LABEL_RANK) == "0")
     if first == "Succeeded":
         return "rank 0 is done"
     if set(phases) <= {"Running", "Succeeded"}:

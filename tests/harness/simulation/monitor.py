@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from harness.simulation.podview import NAMESPACE, is_rank, phase_of
 from harness.simulation.story import Story
 
 from llmtrain_api.names import LABEL_ATTEMPT, LABEL_JOB_UID, LABEL_RANK, PLURAL
@@ -55,6 +56,8 @@ class Monitor:
     def _pod(self, kind: str, pod: Object) -> None:
         meta = pod["metadata"]
         labels = meta["labels"]
+        if not is_rank(pod):
+            return
         uid, attempt, rank = labels[LABEL_JOB_UID], int(labels[LABEL_ATTEMPT]), int(labels[LABEL_RANK])
         if kind == "ADDED":
             self._pod_added(meta, (uid, attempt, rank))
@@ -62,7 +65,7 @@ class Monitor:
             self.pods.pop(meta["uid"], None)
         else:
             self.pods[meta["uid"]] = pod
-        if kind == "DELETED" or "deletionTimestamp" in meta or pod["status"]["phase"] == "Failed":
+        if kind == "DELETED" or "deletionTimestamp" in meta or phase_of(pod) == "Failed":
             self.damaged.add((uid, attempt))
 
     def _pod_added(self, meta: Object, new: Created) -> None:
@@ -85,8 +88,11 @@ class Monitor:
         same = [p["metadata"]["name"] for p in self.pods.values() if _rank(p) == (uid, rank)]
         self._must(not same, f"pod {name} created while {same} of the same rank is there")
 
-    def pod_deleted_by_operator(self, name: str) -> None:
-        """The operator may only take down what failed, what is old, or what is left of a finished job."""
+    def pod_deleted_by_operator(self, namespace: str, name: str) -> None:
+        """The operator may only take down what failed, what is old, or what is left of a finished job; and
+        nothing that is not its own."""
+        ours = namespace == NAMESPACE and not name.startswith("stranger-")
+        self._must(ours, f"the operator deletes {namespace}/{name}, a stranger's pod")
         for pod in self.pods.values():
             if pod["metadata"]["name"] != name:
                 continue

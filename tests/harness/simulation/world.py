@@ -14,6 +14,7 @@ from harness.jobs import T0, complete, manifest
 from harness.simulation.chaos import Chaos, FaultyApi
 from harness.simulation.monitor import Broken, Monitor, WatchedApi
 from harness.simulation.operator import Operator
+from harness.simulation.podview import NAMESPACE, SIDECAR, going, label, owner, phase_of
 from harness.simulation.story import Story
 from harness.simulation.virtual import VirtualLoop, at_once
 
@@ -22,7 +23,6 @@ from llmtrain_api.names import LABEL_ATTEMPT, LABEL_RANK, PLURAL
 from llmtrain_operator.kube.api import Object
 from llmtrain_operator.types import JobRef
 
-NAMESPACE = "default"
 STEPS = 20
 _loop = VirtualLoop()
 
@@ -37,13 +37,24 @@ class Trainer:
 
 @dataclass
 class World:
-    """One API, one operator at a time, and everybody else. All of it follows from the seed."""
+    """One API, one operator at a time, and everybody else. All of it follows from the seed.
+
+    Attributes:
+        sidecars: whether a mesh puts a container into each pod, which runs for ever.
+        kubelet_ahead: seconds by which the kubelets' clocks are ahead of the API server's.
+        operator_ahead: the same for the operator's clock.
+        silent: UIDs of pods on nodes that have no power any more.
+    """
 
     seed: int = 0
     rng: Random = field(init=False)
     story: Story = field(default_factory=Story)
     operator: Operator | None = None
     trainers: dict[str, Trainer] = field(default_factory=dict)
+    sidecars: bool = False
+    kubelet_ahead: float = 0.0
+    operator_ahead: float = 0.0
+    silent: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.rng = Random(self.seed)
@@ -66,6 +77,9 @@ class World:
     def clock(self) -> datetime:
         return T0 + timedelta(seconds=self.now())
 
+    def operator_clock(self) -> datetime:
+        return self.clock() + timedelta(seconds=self.operator_ahead)
+
     def run(self, seconds: float) -> None:
         """Let time pass; then say what broke."""
         self.loop.call_later(seconds, self.loop.stop)
@@ -81,7 +95,7 @@ class World:
     def start_operator(self) -> None:
         if self.operator is None:
             self.story.tell(self.now(), "operator", "starts")
-            self.operator = Operator(FaultyApi(self.api, self.chaos), self.clock, self.monitor)
+            self.operator = Operator(FaultyApi(self.api, self.chaos), self.operator_clock, self.monitor)
             self.operator.start(self.loop)
             self._tasks.extend(self.operator.tasks)
             self.monitor.saw_go = self.operator.store.saw_go
@@ -169,16 +183,26 @@ class World:
             "message": "no room",
         }
         if not pod["spec"].get("nodeName"):
-            self._pod_status(pod, {"phase": "Pending", "conditions": [condition]}, "is unschedulable")
+            self.pod_status(pod, {"phase": "Pending", "conditions": [condition]}, "is unschedulable")
 
     def start(self, pod: Object) -> None:
         self.bind(pod)
         current = self.monitor.pods.get(pod["metadata"]["uid"])
         if current and current["status"]["phase"] == "Pending" and not going(current):
-            self._pod_status(current, {"phase": "Running", "conditions": None}, "runs")
+            running = [self._container("trainer", {"running": {}}), *self._beside()]
+            status = {"phase": "Running", "conditions": None, "containerStatuses": running}
+            self.pod_status(current, status, "runs")
+
+    @staticmethod
+    def _container(name: str, state: Object) -> Object:
+        return {"name": name, "state": state}
+
+    def _beside(self) -> list[Object]:
+        """What a mesh puts into a pod; the kubelet lists containers by name."""
+        return [self._container(SIDECAR, {"running": {}})] if self.sidecars else []
 
     def end(self, pod: Object, code: int, message: TerminationMessage | str, reason: str = "") -> None:
-        if pod["status"]["phase"] != "Running":
+        if phase_of(pod) != "Running" or self.is_silent(pod):
             return
         text = (
             message if isinstance(message, str) else message.model_dump_json(by_alias=True, exclude_none=True)
@@ -187,13 +211,12 @@ class World:
             "exitCode": code,
             "message": text,
             "reason": reason or ("Error" if code else "Completed"),
-            "finishedAt": to_rfc3339(self.clock()),
+            "finishedAt": to_rfc3339(self.clock() + timedelta(seconds=self.kubelet_ahead)),
         }
-        phase = "Failed" if code else "Succeeded"
-        container = {"name": "trainer", "state": {"terminated": ended}}
-        self._pod_status(
-            pod, {"phase": phase, "containerStatuses": [container]}, f"ends with {code} {reason}"
-        )
+        beside = [c for c in pod["status"].get("containerStatuses") or [] if c["name"] != "trainer"]
+        phase = "Running" if beside else "Failed" if code else "Succeeded"
+        containers = [*beside, self._container("trainer", {"terminated": ended})]
+        self.pod_status(pod, {"phase": phase, "containerStatuses": containers}, f"ends with {code} {reason}")
 
     def evict(self, pod: Object) -> None:
         condition = {
@@ -202,15 +225,26 @@ class World:
             "reason": "EvictionByEvictionAPI",
             "message": "drain",
         }
-        self._pod_status(pod, {"conditions": [condition]}, "is evicted")
+        self.pod_status(pod, {"conditions": [condition]}, "is evicted")
         self.delete_pod(pod, 30, "drain")
 
     def finish_deletions(self, late: float = 0.0) -> None:
         """The kubelet confirms what has had its grace time."""
         for pod in self.pods():
             deadline = pod["metadata"].get("deletionTimestamp")
+            if self.is_silent(pod) and owner(pod) in self.monitor.jobs:
+                continue  # once its job is gone, the node is repaired and ends it
             if deadline and to_rfc3339(self.clock() - timedelta(seconds=late)) >= deadline:
                 self.remove(pod)
+
+    def is_silent(self, pod: Object) -> bool:
+        return pod["metadata"]["uid"] in self.silent
+
+    def evict_from_silent_nodes(self) -> None:
+        """The control plane's part, once their tolerations end: their kubelets never hear of it."""
+        for pod in self.pods():
+            if self.is_silent(pod) and not going(pod):
+                self.delete_pod(pod, 30, "taint manager")
 
     def remove(self, pod: Object) -> None:
         """Gone from the API at once."""
@@ -218,7 +252,7 @@ class World:
         self.story.tell(self.now(), "kubelet", f"{meta['name']} is gone")
         at_once(self.api.delete("pods", NAMESPACE, meta["name"], meta["uid"], 0))
 
-    def _pod_status(self, pod: Object, status: Object, what: str) -> None:
+    def pod_status(self, pod: Object, status: Object, what: str) -> None:
         name = pod["metadata"]["name"]
         self.story.tell(self.now(), "kubelet", f"{name} {what}")
         at_once(self.api.patch_status("pods", NAMESPACE, name, {"status": status}))
@@ -228,9 +262,9 @@ class World:
     def train(self, steps: int, commit: bool) -> None:
         """A whole gang makes progress; its rank 0 reports to the operator, if one is there."""
         job, gang = self.job(), self.gang()
-        if job is None or not gang or any(p["status"]["phase"] != "Running" for p in gang):
+        if job is None or not gang or any(phase_of(p) != "Running" for p in gang):
             return
-        if len(gang) < job["spec"]["nodes"]:
+        if len(gang) < job["spec"]["nodes"] or any(map(self.is_silent, gang)):
             return
         uid, attempt = job["metadata"]["uid"], int(label(gang[0], LABEL_ATTEMPT))
         trainer = self.trainers[uid]
@@ -255,9 +289,9 @@ class World:
     def finish_gang(self) -> None:
         """Every rank that still runs ends well, if none failed: rank 0 last, after its export."""
         job, gang = self.job(), self.gang()
-        if job is None or len(gang) < job["spec"]["nodes"]:
+        if job is None or len(gang) < job["spec"]["nodes"] or any(map(self.is_silent, gang)):
             return
-        if any(p["status"]["phase"] not in ("Running", "Succeeded") or going(p) for p in gang):
+        if any(phase_of(p) not in ("Running", "Succeeded") or going(p) for p in gang):
             return
         for pod in reversed(gang):
             rank0 = label(pod, LABEL_RANK) == "0"
@@ -269,11 +303,13 @@ class World:
         """No faults from here on, but the one that is still to come."""
         self.chaos.rate, self.chaos.down_until, self.chaos.fatal = 0.0, 0.0, fate
         self.chaos.refuse = None
+        self.evict_from_silent_nodes()
 
     def turn(self, seconds: float = 1.0) -> None:
         """Everybody does the part that is due."""
         self.start_operator()
         self.run(seconds)
+        self.evict_from_silent_nodes()
         self.finish_deletions()
         self.collect_garbage()
         for pod in self.pods():
@@ -324,15 +360,3 @@ class World:
         orphans = [p["metadata"]["name"] for p in self.pods() if owner(p) not in jobs]
         if orphans:
             raise Broken(f"pods without their job: {orphans}")
-
-
-def label(pod: Object, name: str) -> str:
-    return str(pod["metadata"]["labels"][name])
-
-
-def owner(pod: Object) -> str:
-    return str(pod["metadata"]["ownerReferences"][0]["uid"])
-
-
-def going(pod: Object) -> bool:
-    return "deletionTimestamp" in pod["metadata"]

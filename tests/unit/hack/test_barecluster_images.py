@@ -9,7 +9,9 @@ import tarfile
 from pathlib import Path
 
 import cpu_only
-from barecluster import images, oci
+from barecluster import images, oci, transfer
+from barecluster.containerd import unnamed
+from barecluster.settings import REPOSITORY
 
 DOCKERFILE = """\
 ARG BASE_IMAGE=python:3.11-slim
@@ -78,6 +80,18 @@ def test_torchs_cpu_build_is_known_by_its_wheels_name(tmp_path: Path) -> None:
     assert images.has_cpu_torch(tmp_path)
 
 
+def test_other_wheels_make_another_image(tmp_path: Path) -> None:
+    folder, wheels = context(tmp_path / "context"), tmp_path / "wheels"
+    wheels.mkdir()
+    assert images.wheels_key(None) == images.wheels_key(wheels)
+    before = images.input_hash(folder, folder / "Dockerfile", "base", wheels), images.wheels_key(wheels)
+    (wheels / "torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl").touch()
+    after = images.input_hash(folder, folder / "Dockerfile", "base", wheels), images.wheels_key(wheels)
+    assert all(one != other for one, other in zip(before, after, strict=True))
+    dockerfile = (REPOSITORY / "trainer_image/Dockerfile").read_text()
+    assert dockerfile.index("ARG WHEELS") < dockerfile.index("RUN pip install")
+
+
 def test_without_a_gpu_only_what_is_loaded_stays(tmp_path: Path) -> None:
     used, unused, module = (
         tmp_path / name for name in ("libcublas.so.13", "libcudnn_adv.so.9", "__init__.py")
@@ -99,6 +113,30 @@ def test_an_archive_holds_exactly_the_blobs_that_it_is_given(tmp_path: Path) -> 
         assert found is not None
         (manifest,) = json.loads(found.read())["manifests"]
     assert manifest["annotations"]["io.containerd.image.name"] == "localhost/x:dev"
+
+
+def test_an_image_that_lost_its_name_goes_with_the_layers_that_only_it_used(tmp_path: Path) -> None:
+    blobs = tmp_path / "blobs/sha256"
+    blobs.mkdir(parents=True)
+
+    def image(name: str, layer: str) -> dict[str, object]:
+        parts = {"config": {"digest": f"sha256:{name}-config"}, "layers": [{"digest": f"sha256:{layer}"}]}
+        (blobs / name).write_text(json.dumps(parts))
+        for part in (f"{name}-config", layer):
+            (blobs / part).touch()
+        return {"digest": f"sha256:{name}"}
+
+    named = image("new", "shared") | {"annotations": {oci.NAME: "localhost/x:dev"}}
+    manifests = [image("old", "large"), image("older", "shared"), named]
+    (tmp_path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": manifests}))
+    transfer.Layout(tmp_path).prune()
+    assert {path.name for path in blobs.iterdir()} == {"new", "new-config", "shared"}
+    assert json.loads((tmp_path / "index.json").read_text()) == {"schemaVersion": 2, "manifests": [named]}
+
+
+def test_a_nodes_images_without_a_name_of_their_own_are_found() -> None:
+    images_there = {"localhost/x:dev": "m2", "sha256:c2": "m2", "sha256:c1": "m1", "localhost/y:1": "m3"}
+    assert unnamed(images_there) == ["sha256:c1"]
 
 
 def test_the_pause_image_is_one_program_and_always_the_same() -> None:

@@ -181,11 +181,12 @@ def test_out_of_memory_names_the_fix() -> None:
     assert "spec.resources.memory" in (failure.hint or "")
 
 
-def test_a_configuration_error_is_not_tried_again() -> None:
-    bad = failed(0, "spec.output.uri: written by job a/b", failureClass="ConfigError", hint="use ifExists")
+@pytest.mark.parametrize("kind", ["ConfigError", "Diverged"])
+def test_what_another_attempt_would_only_repeat_is_not_tried_again(kind: str) -> None:
+    bad = failed(0, "what is wrong", failureClass=kind, hint="what would be right")
     decided = plan(seen(job(running()), (bad, pod(0, 1))), later(6)).status
     assert decided.phase is Phase.FAILED
-    assert decided.condition("Failed").reason == "ConfigError"  # type: ignore[union-attr]
+    assert decided.condition("Failed").reason == kind  # type: ignore[union-attr]
 
 
 def test_progress_refills_the_budget_and_what_is_kept_of_attempts_does_not_count() -> None:

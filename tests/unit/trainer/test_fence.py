@@ -14,7 +14,7 @@ import pytest
 from llmtrain_api import JobFile, JobIdentity, Layout, Rendezvous, parse_spec
 from llmtrain_trainer.checkpoint import fence as fence_module
 from llmtrain_trainer.checkpoint.fence import Fence, raise_fence
-from llmtrain_trainer.checkpoint.manifest import MANIFEST, newest_good, require_same
+from llmtrain_trainer.checkpoint.manifest import MANIFEST, Manifest, newest_good, require_same
 from llmtrain_trainer.checkpoint.ownership import claim, owned, uri_of
 from llmtrain_trainer.checkpoint.resume import Resume
 from llmtrain_trainer.errors import ConfigError, Fenced
@@ -233,8 +233,8 @@ def test_a_torn_checkpoint_is_passed_over(tmp_path: Path, damage: str) -> None:
 
 
 def test_a_checkpoint_of_something_else_is_refused_by_name() -> None:
-    manifest = {"step": 5, "fingerprints": {"seed": 0, "globalBatchSize": 16, "precision": "fp32"}}
     same = {"seed": 0, "globalBatchSize": 16, "precision": "fp32"}
+    manifest = Manifest(step=5, fingerprints=same)
     require_same(manifest, same)
     with pytest.raises(ConfigError, match="globalBatchSize: 16 in the checkpoint, 32 in this job"):
         require_same(manifest, same | {"globalBatchSize": 32}, weights_only=True)

@@ -81,11 +81,11 @@ def test_figures_of_a_step() -> None:
     """10 sequences in steps of 4, 2 ranks with passes of 3: the last step has 2, beside 4 fillers."""
     length = Length(samples=10, global_batch=4, max_steps=None, epochs=1)
     load = Workload(length, BatchPlan(4, 3, 2), world=2, sequence_flops=1e9, peak=4e9)
-    last = load.figures(StepResult(3, 2.0, 0.1, None, 60, True), 0.5, 1.0, {}, measured=True)
-    assert last.smooth == pytest.approx(0.95)
+    last = load.report(StepResult(3, 2.0, 0.1, None, 60, True), 0.5, 1.0, {}, measured=True)
+    assert last.smooth_seconds == pytest.approx(0.95)
     assert (last.samples, last.padding, last.epoch, last.progress) == (2, 0.5, 1.0, 1.0)
     assert last.tokens_per_second == pytest.approx(60 / 0.95)
-    assert last.flops_per_second == pytest.approx(2e9 / 0.95)
+    assert last.model_flops_per_second == pytest.approx(2e9 / 0.95)
     assert last.mfu == pytest.approx(2e9 / 0.95 / 8e9)
 
 

@@ -109,6 +109,10 @@ CAUSES = {
     "configuration": (
         [RankEnd(0, 78, 5.0, "ConfigError", "wrong", "do this")], 1, "ConfigError", 0, False, "wrong",
     ),
+    "diverged": (
+        [RankEnd(0, 1, 5.0, "DivergedError", "step 7: the loss is nan", "lower training.learningRate")],
+        1, "Diverged", 0, False, "step 7",
+    ),
 }  # fmt: skip
 
 

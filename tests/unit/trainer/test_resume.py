@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from llmtrain_api import JobFile, JobIdentity, Layout, Rendezvous, parse_spec
 from llmtrain_trainer.checkpoint.fence import Fence
-from llmtrain_trainer.checkpoint.manifest import MANIFEST
+from llmtrain_trainer.checkpoint.manifest import (
+    MANIFEST,
+    Manifest,
+    Metrics,
+    StepFacts,
+    broken,
+    read_manifest,
+)
 from llmtrain_trainer.checkpoint.resume import Resume, choose
 from llmtrain_trainer.errors import ConfigError
 from llmtrain_trainer.files import inventory, write_json
@@ -113,3 +122,21 @@ def test_a_manifest_without_a_layout_that_is_known_is_refused(tmp_path: Path, la
 
 def test_nothing_there_is_a_fresh_start(tmp_path: Path) -> None:
     assert chosen(Output(tmp_path)) is None
+
+
+@pytest.mark.parametrize("name", ["../../secret", "/etc/passwd", "state/../../x"])
+def test_a_manifest_that_lists_a_file_outside_of_its_folder_is_no_manifest(tmp_path: Path, name: str) -> None:
+    output = saved(tmp_path, 5)
+    entry = {"size": 1, "sha256": "00"}
+    write_json(output.step(5) / MANIFEST, {"step": 5, "files": {name: entry}})
+    assert broken(output.step(5)) == f"no readable {MANIFEST}"
+
+
+def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
+    """Also what JSON has no number for, and a fingerprint that is null."""
+    facts = StepFacts(step=7, consumed_samples=56, metrics=Metrics(train_loss=2.5), run_state={"a": [1]})
+    manifest = Manifest(**dict(facts), job_uid=OURS, layout=asdict(FOUR), fingerprints={"mixture": None})
+    write_json(tmp_path / MANIFEST, manifest.to_json())
+    assert read_manifest(tmp_path) == manifest
+    with pytest.raises(ValidationError):
+        Metrics(train_loss=math.nan)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmtrain_api import JobFile, JobIdentity, Layout, Rendezvous, parse_spec
-from llmtrain_trainer.checkpoint.manifest import require_same
+from llmtrain_trainer.checkpoint.manifest import Manifest, require_same
 from llmtrain_trainer.data.rows import SequenceWriter, held_out_counts, spread
 from llmtrain_trainer.data.sources import in_turn, texts_of
 from llmtrain_trainer.data.store import HELD_OUT, TRAIN, Marker, fingerprints, key_of, read_marker, reusable
@@ -166,7 +166,7 @@ def test_a_checkpoint_of_other_weights_is_refused_by_name_though_the_files_are_t
 ) -> None:
     before, after = mixed(BOOKS, CODE), mixed(BOOKS, CODE | {"weight": 2})
     marker = marked(tmp_path, before)
-    manifest = {"step": 5, "fingerprints": fingerprints(before, marker)}
+    manifest = Manifest(step=5, fingerprints=fingerprints(before, marker))
     require_same(manifest, fingerprints(before, marker))
     with pytest.raises(ConfigError, match=r"dataset\.mixture \(names, weights, maxBytes\)"):
         require_same(manifest, fingerprints(after, marker))

@@ -22,7 +22,7 @@ class Work:
     def _run(self) -> None:
         try:
             self._work()
-        except BaseException as error:  # told in the caller's thread
+        except BaseException as error:  # raised again in the caller's thread
             self._error = error
 
     @property

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from llmtrain_api import Layout, to_rfc3339
+from llmtrain_api import Layout, changed
 
 from .. import log
 from ..files import discard, entry_of, fsync_folder, inventory, read_json, write_json
 from .fence import Fence
-from .manifest import MANIFEST, broken, complete
+from .manifest import MANIFEST, Manifest, broken, complete
 from .snapshot import SnapshotEngine
 
 PARTS = "parts"
@@ -50,28 +50,20 @@ def part_of(rank: int) -> str:
     return f"{PARTS}/rank-{rank}.json"
 
 
-def write_manifest(fence: Fence, folder: Path, facts: dict[str, Any], layout: Layout) -> None:
+def write_manifest(folder: Path, head: Manifest, layout: Layout) -> None:
     """Say what the step is, and list all ranks' files. All of them have been synced.
 
     Args:
-        fence: the right to write.
         folder: the step's folder, reached through the attempt's own.
-        facts: what the manifest says beside the files.
+        head: what the manifest says beside the files.
         layout: whose ranks wrote.
 
     Raises:
         RuntimeError: a rank's files are missing.
         OSError: the disk is full.
     """
-    manifest = {
-        "version": 1,
-        "jobUid": fence.job_uid,
-        "attempt": fence.attempt,
-        "time": to_rfc3339(datetime.now(UTC)),
-        **facts,
-        "files": _all_files(folder, layout),
-    }
-    write_json(folder / MANIFEST, manifest)
+    manifest = changed(head, time=datetime.now(UTC), files=_all_files(folder, layout))
+    write_json(folder / MANIFEST, manifest.to_json())
 
 
 def commit_step(fence: Fence, folder: Path, step: int, keep: int) -> None:

@@ -17,7 +17,7 @@ from ..parallel.engine import Engine
 def write_whole(engine: Engine, folder: Path) -> list[str]:
     """Write the weights, all ranks together: one file a pipeline stage, and an index that names them all.
 
-    One tensor is gathered at a time; only the ranks that write keep it.
+    One tensor is gathered at a time; only the ranks that write hold on to it.
 
     Returns:
         Names of the files that this rank wrote.

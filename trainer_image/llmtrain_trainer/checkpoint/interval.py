@@ -1,4 +1,4 @@
-"""When to save, and when to give up on it. PURE."""
+"""When to save, and when to give up on it. Pure."""
 
 from __future__ import annotations
 

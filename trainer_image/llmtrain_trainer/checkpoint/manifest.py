@@ -1,12 +1,14 @@
-"""``manifest.json`` of a checkpoint, and which one a new attempt starts from. Standard library only."""
+"""``manifest.json`` of a checkpoint, and which one a new attempt starts from. No torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from llmtrain_api import Layout
+from pydantic import Field, ValidationError, field_validator
+
+from llmtrain_api import ApiModel, Layout, Time
 
 from ..errors import ConfigError
 from ..files import differing, read_json
@@ -28,28 +30,116 @@ _FIELDS = {
 }
 
 
+class FileEntry(ApiModel):
+    """One file of a checkpoint.
+
+    Attributes:
+        size: its bytes.
+        sha256: digest of what was meant to be written.
+    """
+
+    size: int = Field(ge=0)
+    sha256: str
+
+
+class Metrics(ApiModel):
+    """Losses of the step that was saved; None where one is not known, or was not finite."""
+
+    train_loss: float | None = None
+    eval_loss: float | None = None
+
+
+class StepFacts(ApiModel):
+    """What the training loop says of a step that it saves.
+
+    Attributes:
+        step: optimizer steps done.
+        consumed_samples: samples used.
+        metrics: losses of the step.
+        run_state: what was decided so far, as `RunState.to_json` gives it, for a resume.
+    """
+
+    step: int = Field(ge=0)
+    consumed_samples: int = Field(default=0, ge=0)
+    metrics: Metrics = Metrics()
+    run_state: dict[str, Any] = Field(default_factory=dict)
+
+
+class Manifest(StepFacts):
+    """``manifest.json``: rank 0 writes it before a step is committed, and every attempt reads it.
+
+    Attributes:
+        version: of this format.
+        job_uid: of the job that wrote it.
+        attempt: that wrote it.
+        time: when it was written.
+        world_size: ranks that wrote it.
+        layout: how the gang was cut; read by `layout_of`.
+        fingerprints: of data, tokenizer, model and batch.
+        files: every file of the step but this one, by path below its folder.
+    """
+
+    version: int = Field(default=1, ge=1)
+    job_uid: str | None = None
+    attempt: int = Field(default=0, ge=0)
+    time: Time | None = None
+    world_size: int = Field(default=1, ge=1)
+    layout: dict[str, Any] | None = None
+    fingerprints: dict[str, Any] = Field(default_factory=dict)
+    files: dict[str, FileEntry] = Field(default_factory=dict)
+
+    @field_validator("files")
+    @classmethod
+    def _inside(cls, files: dict[str, FileEntry]) -> dict[str, FileEntry]:
+        for name in files:
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts:
+                raise ValueError(f"{name} is not below the checkpoint's folder")
+        return files
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """A checkpoint's manifest, or None where there is none that can be read."""
+    try:
+        return Manifest.model_validate(read_json(folder / MANIFEST))
+    except ValidationError:
+        return None
+
+
+def manifest_of(folder: Path) -> Manifest:
+    """The manifest of a checkpoint that was found whole.
+
+    Raises:
+        OSError: it has gone since.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise OSError(f"{folder} has no readable {MANIFEST} any more")
+    return manifest
+
+
 def broken(folder: Path) -> str | None:
     """Why a checkpoint cannot be used, or None when every file is as its manifest says."""
-    manifest = read_json(folder / MANIFEST)
+    manifest = read_manifest(folder)
     if manifest is None:
         return f"no readable {MANIFEST}"
-    if not manifest.get("files"):
+    if not manifest.files:
         return f"{MANIFEST} lists no files"
-    return differing(folder, manifest["files"])
+    return differing(folder, {name: entry.model_dump() for name, entry in manifest.files.items()})
 
 
 def complete(folder: Path) -> bool:
     """Whether every file is there with its size: what can be asked often, as nothing is read."""
-    listed = (read_json(folder / MANIFEST) or {}).get("files")
-    if not listed:
+    manifest = read_manifest(folder)
+    if manifest is None or not manifest.files:
         return False
     try:
-        return all((folder / name).stat().st_size == entry["size"] for name, entry in listed.items())
+        return all((folder / name).stat().st_size == entry.size for name, entry in manifest.files.items())
     except OSError:
         return False
 
 
-def newest_good(output: Output, say: Callable[[int, str], None]) -> tuple[int, dict[str, Any]] | None:
+def newest_good(output: Output, say: Callable[[int, str], None]) -> tuple[int, Manifest] | None:
     """The newest checkpoint that is whole, with its manifest.
 
     Args:
@@ -57,22 +147,15 @@ def newest_good(output: Output, say: Callable[[int, str], None]) -> tuple[int, d
         say: told the step and the reason of each checkpoint that is passed over.
     """
     for step in output.committed():
-        reason = broken(output.step(step))
-        if reason is None:
-            return step, read_json(output.step(step) / MANIFEST) or {}
-        say(step, reason)
+        folder = output.step(step)
+        reason, manifest = broken(folder), read_manifest(folder)
+        if reason is None and manifest is not None:
+            return step, manifest
+        say(step, reason or f"{MANIFEST} went away while it was read")
     return None
 
 
-def run_state_of(folder: Path) -> dict[str, Any]:
-    """What had been decided when a checkpoint was written; nothing in one of an older version."""
-    kept: dict[str, Any] = (read_json(folder / MANIFEST) or {}).get("run_state", {})
-    return kept
-
-
-def require_same(
-    manifest: dict[str, Any], fingerprints: dict[str, Any], *, weights_only: bool = False
-) -> None:
+def require_same(manifest: Manifest, fingerprints: dict[str, Any], *, weights_only: bool = False) -> None:
     """Refuse to go on from a checkpoint that belongs to other data or another model.
 
     Args:
@@ -83,7 +166,7 @@ def require_same(
     Raises:
         ConfigError: naming everything that differs.
     """
-    old: dict[str, Any] = manifest.get("fingerprints", {})
+    old = manifest.fingerprints
     free = ("precision",) if weights_only else ()
     different = [
         f"{_FIELDS.get(key, key)}: {_short(old.get(key))} in the checkpoint, {_short(value)} in this job"
@@ -96,23 +179,23 @@ def require_same(
         )
 
 
-def layout_of(manifest: dict[str, Any]) -> Layout:
+def layout_of(manifest: Manifest) -> Layout:
     """The layout that a checkpoint was written in.
 
     Raises:
         ConfigError: the manifest does not tell, so that its files cannot be put together.
     """
     try:
-        return Layout(**manifest["layout"])
-    except (KeyError, TypeError):
+        return Layout(**(manifest.layout or {"": None}))
+    except TypeError:
         raise ConfigError(
             f"{_where(manifest)}: its {MANIFEST} tells no layout that this version knows",
             "use another output.uri, or the version that wrote it",
         ) from None
 
 
-def _where(manifest: dict[str, Any]) -> str:
-    return f"checkpoint of step {manifest.get('step')} cannot be resumed"
+def _where(manifest: Manifest) -> str:
+    return f"checkpoint of step {manifest.step} cannot be resumed"
 
 
 def _short(value: Any) -> str:

@@ -32,12 +32,12 @@ class Resume:
 
     def note(self, layout: Layout) -> str:
         """What is not usual about it, for people; empty when nothing is."""
-        said = []
+        unusual = []
         if self.layout != layout:
-            said.append(f"from layout {self.layout} to {layout}")
+            unusual.append(f"from layout {self.layout} to {layout}")
         if self.weights_only:
-            said.append("weights only, the optimizer starts anew")
-        return "; ".join(said)
+            unusual.append("weights only, the optimizer starts anew")
+        return "; ".join(unusual)
 
     def to_json(self) -> dict[str, Any]:
         """For ``attempt-K.ready``."""
@@ -45,7 +45,7 @@ class Resume:
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Resume:
-        """Of `to_json`."""
+        """The same, read back from what `to_json` gave."""
         return cls(raw["step"], Layout(**raw["layout"]), raw["weights_only"])
 
 
@@ -70,7 +70,7 @@ def choose(
     if found is None:
         return None
     step, manifest = found
-    foreign = manifest.get("jobUid") != job.job.uid
+    foreign = manifest.job_uid != job.job.uid
     weights_only = foreign and job.spec.checkpoint.resume_from is ResumeFrom.WEIGHTS
     require_same(manifest, fingerprints, weights_only=weights_only)
     return Resume(step, layout_of(manifest), weights_only)

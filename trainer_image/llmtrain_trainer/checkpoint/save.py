@@ -1,8 +1,8 @@
 """Saving and loading a step: every rank writes, all agree that it is written, rank 0 commits.
 
 A save has two pieces of work: each rank's files, then rank 0's commit. Either may run in a thread; how many
-ranks have finished a piece is a number in the word that all ranks exchange at each step anyway, so no rank
-ever waits for another rank's disk.
+ranks have finished a piece is a number among those that all ranks sum up at each step anyway, so no rank ever
+waits for another rank's disk.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from llmtrain_api import Layout
 
@@ -24,7 +24,7 @@ from .background import Work
 from .commit import write_part
 from .fence import Fence
 from .full_weights import write_whole
-from .manifest import WEIGHTS
+from .manifest import WEIGHTS, Manifest, StepFacts
 from .restore import restore
 from .resume import Resume
 from .shards import Shards
@@ -49,8 +49,22 @@ class SaveResult:
     written: bool = True
 
 
+class Votes(NamedTuple):
+    """What a rank knows of the save that is under way; summed up, what all of them know.
+
+    Attributes:
+        done: 1 when this rank's work has ended, well or not.
+        failed: 1 when it has ended badly.
+    """
+
+    done: int
+    failed: int
+
+
 @dataclass
 class _Pending:
+    """The save that is under way."""
+
     step: int
     folder: Path
     work: Work
@@ -78,52 +92,32 @@ class Checkpointer:
         except FileNotFoundError:
             raise Fenced(f"the folder of attempt {fence.attempt} was moved away by a newer writer") from None
 
-    def save(
-        self,
-        engine: Engine,
-        step: int,
-        consumed: int,
-        metrics: dict[str, float | None],
-        run_state: dict[str, Any] | None = None,
-        *,
-        whole: bool = False,
-    ) -> SaveResult:
-        """Save and commit a step, all ranks together, before it returns. No other save may be under way.
+    def save(self, engine: Engine, facts: StepFacts, *, whole: bool = False) -> SaveResult:
+        """Save and commit a step, all ranks together, before it returns. See `start`."""
+        ended = self.start(engine, facts, whole=whole, background=False) or self.finish()
+        assert ended is not None
+        return ended
+
+    def start(
+        self, engine: Engine, facts: StepFacts, *, whole: bool = False, background: bool = True
+    ) -> SaveResult | None:
+        """Copy a step's state, all ranks together, and begin to write it. No other save may be under way.
 
         Args:
             engine: whose state is saved.
-            step: optimizer steps done.
-            consumed: samples used.
-            metrics: kept in the manifest.
-            run_state: what was decided so far (`RunState.to_json`), kept in the manifest for a resume.
+            facts: what the manifest says of the step.
             whole: write the whole model's weights too.
+            background: write in a thread, while training goes on.
+
+        Returns:
+            None, or the end of it when the step is there already.
 
         Raises:
             Fenced: a newer attempt owns the output; nothing was committed.
         """
-        there = self.start(engine, step, consumed, metrics, run_state, whole=whole, background=False)
-        settled = there or self.finish()
-        assert settled is not None
-        return settled
-
-    def start(
-        self,
-        engine: Engine,
-        step: int,
-        consumed: int,
-        metrics: dict[str, float | None],
-        run_state: dict[str, Any] | None = None,
-        *,
-        whole: bool = False,
-        background: bool = True,
-    ) -> SaveResult | None:
-        """Copy a step's state, all ranks together, and begin to write it. See `save`.
-
-        Returns:
-            None, or the end of it when the step is there already.
-        """
         assert self._pending is None, "the save before must be settled first"
         self.fence.check()
+        step = facts.step
         # asked of one rank, as a file that one node already sees another may not
         found = self.ranks.first and self.store.has(step, whole=whole)
         [there] = distributed.all_reduce_sum(self.ranks, int(found))
@@ -131,53 +125,59 @@ class Checkpointer:
             return SaveResult(step, written=False)
         self.store.begin(step)
         folder = Path(f"/proc/self/fd/{self._folder}") / f"step-{step}"
-        self._files.begin(folder, hold=background)
-        self._files.attach(engine.raw)
-        engine.raw.save_checkpoint(str(folder), tag=STATE, save_latest=False)
-        weights: list[str] = []
-        if whole:
-            try:
-                weights = [f"{WEIGHTS}/{name}" for name in write_whole(engine, folder / WEIGHTS)]
-            except OSError as error:  # after the last exchange between ranks
-                self._files.error = self._files.error or error
-        facts = {
-            "step": step,
-            "consumedSamples": consumed,
-            "worldSize": self.ranks.world,
-            "layout": asdict(self.layout),
-            "fingerprints": self.fingerprints,
-            "metrics": dict(metrics),
-            "run_state": run_state or {},
-        }
-
-        def write() -> None:
-            self.store.take(folder, write_part(self._files, folder, self.ranks.rank, weights))
-
-        work = self._work(write, background)
-        commit = partial(self.store.commit, folder, facts, self.layout, whole=whole)
+        weights = self._copy(engine, folder, whole=whole, hold=background)
+        work = self._work(partial(self._write, folder, weights), background)
+        commit = partial(self.store.commit, folder, self._head(facts), self.layout, whole=whole)
         self._pending = _Pending(step, folder, work, commit, background)
         return None
 
-    def report(self) -> tuple[int, int]:
-        """This rank's part of the word: whether its work is done, and whether it failed.
+    def _copy(self, engine: Engine, folder: Path, *, whole: bool, hold: bool) -> list[str]:
+        """Take this rank's state, all ranks together; the files of whole weights that it wrote already."""
+        self._files.begin(folder, hold=hold)
+        self._files.attach(engine.raw)
+        engine.raw.save_checkpoint(str(folder), tag=STATE, save_latest=False)
+        if not whole:
+            return []
+        try:
+            return [f"{WEIGHTS}/{name}" for name in write_whole(engine, folder / WEIGHTS)]
+        except OSError as error:  # after the last exchange between ranks
+            self._files.error = self._files.error or error
+            return []
+
+    def _write(self, folder: Path, weights: list[str]) -> None:
+        self.store.upload(folder, write_part(self._files, folder, self.ranks.rank, weights))
+
+    def _head(self, facts: StepFacts) -> Manifest:
+        """The manifest, but for the files, which are known only when all ranks have written."""
+        return Manifest(
+            **dict(facts),
+            job_uid=self.fence.job_uid,
+            attempt=self.fence.attempt,
+            world_size=self.ranks.world,
+            layout=asdict(self.layout),
+            fingerprints=self.fingerprints,
+        )
+
+    def votes(self) -> Votes:
+        """This rank's part of what all ranks exchange at each step.
 
         Raises:
             Fenced: a newer attempt owns the output.
         """
         if self._pending is None or not self._pending.work.done:
-            return 0, 0
-        return 1, int(self._pending.work.failure() is not None)
+            return Votes(0, 0)
+        return Votes(1, int(self._pending.work.failure() is not None))
 
-    def heard(self, done: int, failed: int) -> SaveResult | None:
-        """Go on, given the sums of all ranks' reports. Every rank calls it with the same sums.
+    def count(self, votes: Votes) -> SaveResult | None:
+        """Go on, given the sums of all ranks' votes. Every rank calls it with the same sums.
 
         Returns:
             The end of the save, once all ranks know it.
         """
         one = self._pending
-        if one is None or done < self.ranks.world:
+        if one is None or votes.done < self.ranks.world:
             return None
-        if failed:
+        if votes.failed:
             return self._give_up(one)
         if one.committing:
             self._pending = None
@@ -193,7 +193,7 @@ class Checkpointer:
         settled = None
         while self._pending and settled is None:
             self._pending.work.wait()
-            settled = self.heard(*distributed.all_reduce_sum(self.ranks, *self.report()))
+            settled = self.count(Votes(*distributed.all_reduce_sum(self.ranks, *self.votes())))
         return settled
 
     def _work(self, act: Callable[[], None], background: bool) -> Work:
@@ -211,9 +211,9 @@ class Checkpointer:
         self._pending = None
         error = one.work.failure()
         own = self.store.refusal(one.step, error) if error else ""
-        said = next((text for text in distributed.all_gather_text(self.ranks, own) if text), "unknown error")
+        reasons = [text for text in distributed.all_gather_text(self.ranks, own) if text]
         self.store.clear(one.folder)
-        return SaveResult(one.step, said)
+        return SaveResult(one.step, reasons[0] if reasons else "unknown error")
 
 
 def load(engine: Engine, folder: Path, resume: Resume) -> None:
@@ -225,11 +225,13 @@ def load(engine: Engine, folder: Path, resume: Resume) -> None:
         resume: how it was saved, and what of it is wanted.
 
     Raises:
-        ConfigError: it was saved in another layout and cannot be put into this one.
+        ConfigError: it was saved in another layout and cannot be put into this one, or a file of it names
+            code that is no part of a checkpoint.
     """
     if not resume.as_saved(engine.layout):
-        restore(engine, Shards(folder / STATE, resume.layout, weights_only=resume.weights_only))
+        restore(engine, Shards(folder / STATE, resume.layout, skip_optimizer=resume.weights_only))
         return
+    SnapshotEngine().attach(engine.raw)  # DeepSpeed reads each file through it
     where, _ = engine.raw.load_checkpoint(str(folder), tag=STATE)
     if where is None:
         raise RuntimeError(f"DeepSpeed found nothing to load in {folder.name}")

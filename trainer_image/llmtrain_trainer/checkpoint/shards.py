@@ -27,6 +27,7 @@ from ..errors import ConfigError
 from ..models.pipeline_stages import whole_name
 from ..optim.optimizer import decays
 from ..parallel.tensor import join
+from .unpickle import load_state
 
 WEIGHT = "fp32"
 STEP = "step"
@@ -42,7 +43,7 @@ class Shards:
     Args:
         folder: DeepSpeed's files.
         layout: that they were written in.
-        weights_only: leave the optimizer's state out.
+        skip_optimizer: leave the optimizer's state out.
 
     Raises:
         ConfigError: the files are not that layout's, or the optimizer's state cannot be cut another way.
@@ -54,15 +55,15 @@ class Shards:
         moments: names of the optimizer's moments; empty before the first update.
     """
 
-    def __init__(self, folder: Path, layout: Layout, *, weights_only: bool = False) -> None:
-        self.folder, self.layout, self.weights_only = folder, layout, weights_only
+    def __init__(self, folder: Path, layout: Layout, *, skip_optimizer: bool = False) -> None:
+        self.folder, self.layout, self.skip_optimizer = folder, layout, skip_optimizer
         self._parts: dict[int, dict[str, list[Tensors]]] = {}
         self._shapes: dict[int, dict[str, tuple[int, ...]]] = {}
         self.step: torch.Tensor | None = None
         self.moments: tuple[str, ...] = ()
         try:
             self._open()
-        except (KeyError, OSError) as error:
+        except (KeyError, IndexError, TypeError, AttributeError, FileNotFoundError) as error:
             raise self._unreadable(f"{type(error).__name__}: {error}") from error
 
     def read(self, name: str, shape: tuple[int, ...]) -> Tensors:
@@ -168,7 +169,7 @@ class Shards:
 
     def _piece(self, weight: torch.Tensor, state: dict[str, Any]) -> Tensors:
         """A flat weight with its moments, which must be as long, or they could not be cut as it is."""
-        if self.weights_only:
+        if self.skip_optimizer:
             return {WEIGHT: weight}
         moments = {key: value.flatten() for key, value in state.items() if key != STEP and value is not None}
         if state:
@@ -187,5 +188,5 @@ class Shards:
 
 
 def _mapped(path: Path) -> dict[str, Any]:
-    loaded: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=False, mmap=True)
+    loaded: dict[str, Any] = load_state(path, mapped=True)
     return loaded

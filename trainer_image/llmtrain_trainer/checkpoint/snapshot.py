@@ -19,6 +19,7 @@ from deepspeed.runtime.checkpoint_engine.checkpoint_engine import CheckpointComm
 from deepspeed.runtime.checkpoint_engine.torch_checkpoint_engine import TorchCheckpointEngine
 
 from ..files import CHUNK
+from .unpickle import load_state
 
 
 class Sink(io.RawIOBase):
@@ -173,6 +174,10 @@ class SnapshotEngine(TorchCheckpointEngine):  # type: ignore[misc]
                 self._write(snapshot(state_dict), Path(path))
             except OSError as error:
                 self.error = error
+
+    def load(self, path: str, map_location: Any = None) -> Any:
+        """Read one file. DeepSpeed's own way would run whatever a pickle asks for."""
+        return load_state(Path(path), map_location=map_location)
 
     def write(self) -> None:
         """Write what is held, and force files and folders to the disk.

@@ -1,12 +1,14 @@
 """Where a step goes when its ranks have written it, and where it comes from: a folder that all nodes share.
 
-`objectstore.store` is the other kind.
+`storage.objectstore.checkpoints` is the other kind.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
+
+from typing_extensions import override
 
 from llmtrain_api import Layout
 
@@ -16,27 +18,33 @@ from .commit import commit_step, write_manifest
 from .disk_errors import refusal
 from .fence import Fence
 from .full_weights import write_index
-from .manifest import WEIGHTS, broken, newest_good
+from .manifest import WEIGHTS, Manifest, broken, newest_good
 
 
 class CheckpointStore(Protocol):
     """One attempt's committed steps, as its ranks see them."""
 
     def has(self, step: int, *, whole: bool) -> bool:
-        """Whether a step need not be written again. Asked of rank 0 only."""
+        """Whether a step, with whole weights if asked, need not be written again. Asked of rank 0 only."""
 
     def begin(self, step: int) -> None:
         """A save begins, on all ranks."""
 
-    def take(self, folder: Path, names: list[str]) -> None:
-        """Keep what a rank has written into its node's folder of a step.
+    def upload(self, folder: Path, names: list[str]) -> None:
+        """Bring what a rank has written into its node's folder of a step to where steps are kept.
 
         Raises:
             OSError: it could not be kept.
         """
 
-    def commit(self, folder: Path, facts: dict[str, Any], layout: Layout, *, whole: bool) -> None:
+    def commit(self, folder: Path, head: Manifest, layout: Layout, *, whole: bool) -> None:
         """Make one step of what all ranks wrote. Rank 0 only, when all of them have ended.
+
+        Args:
+            folder: the step's folder on this node.
+            head: the manifest without its files.
+            layout: whose ranks wrote.
+            whole: whether the whole model's weights are among it.
 
         Raises:
             Fenced: a newer attempt owns the output; nothing was committed.
@@ -49,7 +57,7 @@ class CheckpointStore(Protocol):
     def newest(self) -> int | None:
         """The newest step that is whole. Asked of rank 0 only."""
 
-    def bring(self, step: int) -> Path:
+    def fetch(self, step: int) -> Path:
         """A committed step as a folder on this rank's node. All ranks together.
 
         Raises:
@@ -60,44 +68,46 @@ class CheckpointStore(Protocol):
         """What to tell a person when a save fails."""
 
 
-class FolderCheckpointStore:
+class FolderCheckpointStore(CheckpointStore):
     """Steps lie where they were written: one rename commits one."""
 
     def __init__(self, fence: Fence, ranks: Ranks, keep: int) -> None:
         self.fence, self.ranks, self.keep = fence, ranks, keep
 
+    @override
     def has(self, step: int, *, whole: bool) -> bool:
-        """See `CheckpointStore`. The last step must have the whole model's weights, too."""
         target = self.fence.output.step(step)
         return target.is_dir() and broken(target) is None and (not whole or (target / WEIGHTS).is_dir())
 
+    @override
     def begin(self, step: int) -> None:
-        """See `CheckpointStore`."""
+        pass
 
-    def take(self, folder: Path, names: list[str]) -> None:
-        """See `CheckpointStore`. It is there already."""
+    @override
+    def upload(self, folder: Path, names: list[str]) -> None:
+        pass  # it lies there already
 
-    def commit(self, folder: Path, facts: dict[str, Any], layout: Layout, *, whole: bool) -> None:
-        """See `CheckpointStore`."""
+    @override
+    def commit(self, folder: Path, head: Manifest, layout: Layout, *, whole: bool) -> None:
         if whole:
             write_index(folder / WEIGHTS, layout.pipeline)
-        write_manifest(self.fence, folder, facts, layout)
-        commit_step(self.fence, folder, int(facts["step"]), self.keep)
+        write_manifest(folder, head, layout)
+        commit_step(self.fence, folder, head.step, self.keep)
 
+    @override
     def clear(self, folder: Path) -> None:
-        """See `CheckpointStore`. What was not committed may be what fills the disk."""
-        if self.ranks.first:
+        if self.ranks.first:  # what was not committed may be what fills the disk
             discard(folder)
 
+    @override
     def newest(self) -> int | None:
-        """See `CheckpointStore`."""
         found = newest_good(self.fence.output, lambda _step, _reason: None)
         return found[0] if found else None
 
-    def bring(self, step: int) -> Path:
-        """See `CheckpointStore`."""
+    @override
+    def fetch(self, step: int) -> Path:
         return self.fence.output.step(step)
 
+    @override
     def refusal(self, step: int, error: OSError) -> str:
-        """See `CheckpointStore`."""
         return refusal(step, self.fence.output.checkpoints, error)

@@ -1,8 +1,7 @@
-"""Token-weighted held-out loss of one process on an exported folder, and what it means."""
+"""Token-weighted held-out loss of one process on an exported folder."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -21,8 +20,3 @@ def loss_sum(model: Any, passes: list[Pass]) -> tuple[float, int]:
         losses += float(token_loss_sum(model(**inputs).logits, labels))
         labels_seen += label_count(labels)
     return losses, labels_seen
-
-
-def perplexity(loss: float) -> float:
-    """exp(loss), infinite where it overflows."""
-    return math.exp(loss) if loss < 700 else math.inf

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from ..data.rows import Ids
 from ..data.store import INITIAL, TOKENIZER, read_marker
 from ..errors import ConfigError
 from ..evaluate.generate import generate, open_folder
-from ..evaluate.heldout import loss_sum, perplexity
+from ..evaluate.heldout import loss_sum
 from ..files import discard, read_json, sync_tree, write_json
+from ..floats import finite, perplexity
 from ..models.build import DTYPES, HEADS
 from ..models.weights import Weights
 from ..storage.start_marker import Start
@@ -30,6 +32,8 @@ from ..tasks import encoder
 
 TOLERANCE = {Precision.FP32: 1e-4, Precision.BF16: 1e-2, Precision.FP16: 1e-2}
 """Largest relative difference of the perplexity between the trained engine and the exported folder."""
+SANE_LOSS = 20.0
+"""Nat a token that no model exceeds unless it has diverged: above, a difference is relative to the loss."""
 NAME = "export"
 ALONE = Place(0, 0, 0, 0)
 
@@ -52,7 +56,7 @@ def export(job: JobFile, start: Start) -> Results:
     model, tokenizer = open_folder(folder, task, DTYPES[job.spec.training.precision])
     again = _compare(job, model, open_held_out(output.data), marker.eos, trained["loss"])
     sample = None
-    if task is Task.CAUSAL:
+    if task is Task.CAUSAL and again is not None:  # nothing can be drawn from what is not finite
         code = PYTHON_STDLIB in (source.name for source in job.spec.dataset.sources)
         sample = generate(model, tokenizer, "def " if code else "")[:4096]
     sync_tree(folder)
@@ -63,7 +67,7 @@ def export(job: JobFile, start: Start) -> Results:
         steps=trained["step"],
         train_loss=trained["trainLoss"],
         eval_loss=again,
-        perplexity=perplexity(again),
+        perplexity=None if again is None else finite(perplexity(again)),
         data=marker.summary,
         unigram_entropy=marker.unigram_entropy,
         export_uri=f"{uri_of(job, output.root)}/{NAME}",
@@ -93,18 +97,25 @@ def _write(job: JobFile, checkpoint: Path, data: Path, folder: Path) -> None:
     shutil.copytree(data / TOKENIZER, folder, dirs_exist_ok=True)
 
 
-def _compare(job: JobFile, model: Any, rows: Ids, eos: int, trained: float) -> float:
+def _compare(job: JobFile, model: Any, rows: Ids, eos: int, trained: float | None) -> float | None:
+    """The exported folder's held-out loss; None where it is not finite, as the trained engine's was not."""
     plan = BatchPlan(len(rows), job.spec.training.micro_batch_size, 1)
     task = encoder(job.spec, eos)
     losses, tokens = loss_sum(model, held_out_passes(rows, plan, ALONE, task, torch.device("cpu")))
-    again = losses / tokens
-    difference = abs(perplexity(again) / perplexity(trained) - 1)
+    again = finite(losses / tokens)
+    difference = _difference(again, trained)
     log.get().info(
         "export compared", trained_loss=trained, exported_loss=again, relative_difference=difference
     )
-    if not difference <= TOLERANCE[job.spec.training.precision]:
+    if difference > TOLERANCE[job.spec.training.precision]:
         raise ExportMismatch(
-            f"the exported folder's perplexity {perplexity(again):.6g} is not the trained engine's "
-            f"{perplexity(trained):.6g}"
+            f"the exported folder's held-out loss {again} is not the trained engine's {trained}"
         )
     return again
+
+
+def _difference(again: float | None, trained: float | None) -> float:
+    """Relative difference of two perplexities, also of losses at which a perplexity overflows."""
+    if again is None or trained is None:
+        return 0.0 if again is trained else math.inf
+    return abs(math.expm1(min(again - trained, 700.0))) / max(1.0, abs(trained) / SANE_LOSS)

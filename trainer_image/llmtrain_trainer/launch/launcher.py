@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from llmtrain_api import FailureClass, JobFile, Outcome, Results, Stage, TerminationMessage
+from llmtrain_api import FailureClass, JobFile, Outcome, ProgressUpdate, Results, Stage, TerminationMessage
 from llmtrain_api.names import ENV_NODE_RANK, EXIT_CONFIG, EXIT_FENCED, EXIT_INTERRUPTED
 
 from .. import log, process
@@ -146,14 +146,16 @@ class Launcher:
 
     def _export(self, start: Start) -> Results:
         reporter = Reporter(self.job, Stage.EXPORT)
-        reporter.update(urgent=True, **self._steps())
+        reporter.update(self._steps(), urgent=True)
         try:
             log.get().info("exporting")
             self.store.before_export(start)
             self._stage("export", start.output, [])
             results = Results.model_validate(read_json(start.output.results) or {})
             self.store.complete(start, results)
-            reporter.update(urgent=True, eval_loss=results.eval_loss, perplexity=results.perplexity)
+            reporter.update(
+                ProgressUpdate(eval_loss=results.eval_loss, perplexity=results.perplexity), urgent=True
+            )
             return results
         finally:
             reporter.close()
@@ -162,11 +164,11 @@ class Launcher:
         path = output.logs(self.job.attempt) / f"{verb}.log"
         run_stage(verb, self.path, more, path, self.stop)
 
-    def _steps(self) -> dict[str, int]:
+    def _steps(self) -> ProgressUpdate:
         newest = self.store.committed()
         if not newest:
-            return {}
-        return {"step": newest[0], "total_steps": newest[0], "checkpoint_step": newest[0]}
+            return ProgressUpdate()
+        return ProgressUpdate(step=newest[0], total_steps=newest[0], checkpoint_step=newest[0])
 
     def _await_start(self) -> Start:
         """Other nodes: wait for node 0's word."""

@@ -132,6 +132,8 @@ def classify(kind: str, message: str) -> tuple[FailureClass, str]:
     """Class and hint of an exception by its type and text."""
     if kind == "ConfigError":
         return FailureClass.CONFIG_ERROR, ""
+    if kind == "DivergedError":
+        return FailureClass.DIVERGED, ""
     if kind in ("MemoryError", "OutOfMemoryError") or any(sign in message.lower() for sign in _MEMORY):
         hint = "lower training.microBatchSize or training.sequenceLength, or raise resources.memory"
         return FailureClass.OUT_OF_MEMORY, hint

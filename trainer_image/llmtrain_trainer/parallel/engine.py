@@ -118,7 +118,7 @@ class Engine:
 
     @property
     def learning_rate(self) -> float:
-        """Of the next step."""
+        """The learning rate of the next step."""
         return float(self.raw.get_lr()[0])
 
     @property
@@ -145,7 +145,7 @@ class Engine:
             return parameter.detach().clone()
 
     def whole_shape(self, name: str, parameter: torch.nn.Parameter) -> tuple[int, ...]:
-        """Of a parameter in the whole model."""
+        """The shape that a parameter has in the whole model."""
         del name
         return shape_of(parameter)
 
@@ -161,5 +161,5 @@ class Engine:
 
 
 def shape_of(parameter: torch.nn.Parameter) -> tuple[int, ...]:
-    """Also where ZeRO 3 has left only a shard."""
+    """A parameter's shape, also where ZeRO 3 has left only a shard of it."""
     return tuple(getattr(parameter, "ds_shape", parameter.shape))

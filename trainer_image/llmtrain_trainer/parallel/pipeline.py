@@ -11,6 +11,7 @@ import torch
 from deepspeed.pipe import PipelineModule
 from deepspeed.runtime.activation_checkpointing.checkpointing import non_reentrant_checkpoint
 from deepspeed.runtime.pipe import schedule
+from typing_extensions import override
 
 from llmtrain_api import Layout, Place
 
@@ -69,25 +70,28 @@ class PipelineEngine(Engine):
         }
 
     @property
+    @override
     def counts(self) -> bool:
         """Every stage has the labels; the first one's are counted."""
         return self.place.pipeline == 0
 
+    @override
     def forward_backward(self, passes: list[Pass], global_labels: int) -> torch.Tensor:
-        """See `Engine`. Only the last stage knows the losses."""
+        # only the last stage knows the losses
         self.loss.scale = self.plan.accumulation * self.averages_over / global_labels
         self.loss.sum = 0.0
         with self.watch(Phase.FORWARD_BACKWARD):
             self.raw.train_batch(iter([_plain(one) for one in passes]))
         return torch.tensor(self.loss.sum)
 
+    @override
     def step(self) -> None:
         """Clip and update."""
         self.raw._exec_optimizer_step()
 
     @torch.no_grad()
+    @override
     def loss_sum(self, passes: list[Pass]) -> tuple[float, int]:
-        """See `Engine`."""
         self.loss.scale, self.loss.sum = 1.0, 0.0
         self.raw.eval_batch(
             iter([_plain(one) for one in passes]),
@@ -98,6 +102,7 @@ class PipelineEngine(Engine):
         self.raw.train()
         return self.loss.sum, self.counts * sum(label_count(labels) for _, labels in passes)
 
+    @override
     def named_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
         """This stage's parameters by the whole model's names."""
         for name, parameter in self.raw.module.named_parameters():

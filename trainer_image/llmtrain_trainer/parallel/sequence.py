@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from deepspeed.runtime.sequence_parallel.ulysses_sp import UlyssesSPAttentionHF
+from typing_extensions import override
 
 from llmtrain_api import Layout
 
@@ -28,11 +29,13 @@ class SequenceEngine(Engine):
     """An engine whose ranks hold a part of each sequence."""
 
     @property
+    @override
     def averages_over(self) -> int:
         """DeepSpeed reduces over data and sequence ranks; stage 3 divides by both, the others by the data
         ranks only (which a loss cannot show: AdamW and clipping hide the scale)."""
         return self.layout.data * (self.layout.sequence if self.layout.zero == 3 else 1)
 
+    @override
     def share(self, one: Pass) -> Pass:
         """Positions are those in the whole sequence: without them each part would start at 0."""
         inputs, labels = one

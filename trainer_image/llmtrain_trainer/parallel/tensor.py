@@ -8,6 +8,7 @@ import torch
 import torch.distributed as dist
 from deepspeed.sequence.cross_entropy import vocab_parallel_cross_entropy
 from deepspeed.utils import groups
+from typing_extensions import override
 
 from llmtrain_api import Layout, Place
 
@@ -35,23 +36,25 @@ class TensorEngine(Engine):
         super().__init__(engine, layout, place, plan)
         self.shapes = shapes
 
+    @override
     def whole_weight(self, name: str, parameter: torch.nn.Parameter) -> torch.Tensor:
-        """See `Engine`. The shards of the group, joined along the dimension that was cut."""
+        # the shards of the group, joined along the dimension that was cut
         part = super().whole_weight(name, parameter).contiguous()
         group = groups.get_tensor_model_parallel_group()
         parts = [torch.empty_like(part) for _ in range(self.layout.tensor)]
         dist.all_gather(parts, part, group=group)
         return join(parts, self.shapes[name])
 
+    @override
     def whole_shape(self, name: str, parameter: torch.nn.Parameter) -> tuple[int, ...]:
-        """See `Engine`."""
         del parameter
         return self.shapes[name]
 
+    @override
     def own_part(self, parameter: torch.nn.Parameter, whole: torch.Tensor) -> torch.Tensor:
-        """See `Engine`."""
         return cut(whole, shape_of(parameter), self.place.tensor, self.layout.tensor)
 
+    @override
     def loss_of(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """With tied embeddings AutoTP leaves each rank the logits of its part of the vocabulary."""
         if logits.shape[-1] == self.raw.module.config.vocab_size:

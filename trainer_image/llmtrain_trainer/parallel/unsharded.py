@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import torch
+from typing_extensions import override
 
 from llmtrain_api import Layout, Place
 
@@ -27,6 +28,7 @@ class UnshardedEngine(Engine):
         super().__init__(engine, layout, place, plan)
         self.clipping = clipping
 
+    @override
     def step(self) -> None:
         """Clip and update; without an update where the gradient is not finite."""
         held = [p for p in self.raw.module.parameters() if p.grad is not None]

@@ -6,7 +6,7 @@ import json
 import sys
 from typing import Any, TextIO
 
-from ..log import sentence
+from ..log import loss_text, sentence
 
 
 class Screen:
@@ -48,7 +48,7 @@ class Screen:
 
     def _advance(self, event: dict[str, Any]) -> None:
         rate = f"{event['tokens_per_second']:,.0f}"
-        shown = {"loss": f"{event['loss']:.3f}", "tokens/s": rate}
+        shown = {"loss": loss_text(event["loss"]), "tokens/s": rate}
         if event.get("mfu") is not None:
             shown["MFU"] = f"{event['mfu']:.1%}"
         self._bar.set_postfix(shown, refresh=False)

@@ -1,4 +1,4 @@
-"""torch.compile at work: a phase of its own, told in the log, as it takes minutes in which no step ends."""
+"""torch.compile at work: a phase of its own, logged, as it takes minutes in which no step ends."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Compilation:
         logging.getLogger("torch._dynamo.convert_frame").addHandler(_Limit())
 
     def first_step_done(self) -> None:
-        """Say what the first step spent on it. From here on each compilation is told: a few are usual."""
+        """Log what the first step spent on it. From here on each compilation is logged: a few are usual."""
         self._first = False
         log.get().info("layers compiled", compilations=self.count, seconds=round(self.seconds, 3))
 
@@ -52,10 +52,10 @@ class Compilation:
 
 
 class _Limit(logging.Handler):
-    """Says in our words what torch says once and in its own: that it will not compile a function again."""
+    """Logs what torch says once and in words of its own: that it will not compile a function again."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        said = record.getMessage()
-        if "hit config." in said:
-            lines = [line.strip() for line in said.splitlines()[:3]]
+        message = record.getMessage()
+        if "hit config." in message:
+            lines = [line.strip() for line in message.splitlines()[:3]]
             log.get().warning("compiled too often; this part of the layers now runs as it is", seen=lines)

@@ -1,4 +1,4 @@
-"""What a step's outcome means: rates, shares, what is left. PURE."""
+"""What a step's outcome means: rates, shares, what is left. Pure."""
 
 from __future__ import annotations
 
@@ -24,23 +24,29 @@ class StepResult:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """All that is told of a step beside its result.
+class StepReport(StepResult):
+    """All that is known of a step: every sink shows a part of it.
 
     Attributes:
+        total_steps: optimizer steps of the whole job.
         seconds: wall time of the step.
-        smooth: the same, smoothed; rates and the ETA are by it.
+        smooth_seconds: the same, smoothed; rates and the ETA are by it.
         samples: sequences trained on.
         padding: share of the step's sequences that only fill the batch.
         epoch: passes over the data, with fraction.
-        flops_per_second: model FLOP/s of the gang, as `flops` counts.
+        progress: share of the steps done, 0 to 1.
+        eta_seconds: expected time until the last step.
+        tokens_per_second: of all ranks.
+        tokens_per_second_per_device: of one rank.
+        model_flops_per_second: of all ranks, as `flops` counts.
         mfu: share of the devices' peak; None where no peak is known.
         phases: seconds by phase of this rank.
         measured: whether the phases were measured in this step, not estimated.
     """
 
+    total_steps: int
     seconds: float
-    smooth: float
+    smooth_seconds: float
     samples: int
     padding: float
     epoch: float
@@ -48,7 +54,7 @@ class Figures:
     eta_seconds: float
     tokens_per_second: float
     tokens_per_second_per_device: float
-    flops_per_second: float
+    model_flops_per_second: float
     mfu: float | None
     phases: Seconds
     measured: bool
@@ -70,10 +76,10 @@ class Workload:
     sequence_flops: float
     peak: float | None
 
-    def figures(
+    def report(
         self, result: StepResult, seconds: float, before: float | None, phases: Seconds, *, measured: bool
-    ) -> Figures:
-        """Figures of a step.
+    ) -> StepReport:
+        """All figures of a step.
 
         Args:
             result: the step.
@@ -86,9 +92,11 @@ class Workload:
         samples = self.length.consumed(result.step) - self.length.consumed(result.step - 1)
         slots = self.plan.accumulation * self.plan.micro * self.plan.ranks
         rate, flops = result.tokens / smooth, samples * self.sequence_flops / smooth
-        return Figures(
+        return StepReport(
+            **vars(result),
+            total_steps=self.length.steps,
             seconds=seconds,
-            smooth=smooth,
+            smooth_seconds=smooth,
             samples=samples,
             padding=1 - samples / slots,
             epoch=self.length.consumed(result.step) / self.length.samples,
@@ -96,7 +104,7 @@ class Workload:
             eta_seconds=(self.length.steps - result.step) * smooth,
             tokens_per_second=rate,
             tokens_per_second_per_device=rate / self.world,
-            flops_per_second=flops,
+            model_flops_per_second=flops,
             mfu=mfu(flops, self.world, self.peak),
             phases=phases,
             measured=measured,

@@ -34,7 +34,7 @@ class Phase(StrEnum):
 
 
 WHOLE = frozenset({Phase.STARTUP, Phase.COMPILE, Phase.CHECKPOINT, Phase.EVALUATION})
-"""Phases that keep what happens inside them."""
+"""Phases that count all that happens inside them."""
 Seconds = Mapping[Phase, float]
 
 
@@ -111,7 +111,7 @@ def spread(lap: Lap, sample: Lap | None) -> Seconds:
     """A lap's seconds by phase, estimated where they were not measured.
 
     Args:
-        lap: to be told.
+        lap: the lap whose seconds are wanted.
         sample: the newest measured lap, whose proportions an unmeasured lap is taken to have.
     """
     if lap.measured or sample is None:

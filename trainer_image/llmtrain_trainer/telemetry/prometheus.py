@@ -14,8 +14,8 @@ from llmtrain_api import JobFile
 from llmtrain_api.names import ENV_METRICS_PORT, METRICS_PORT
 
 from .. import log
-from ..evaluate.heldout import perplexity
-from .figures import Figures, StepResult
+from ..floats import perplexity
+from .figures import StepReport
 from .phases import Phase, Seconds
 
 PREFIX = "llmtrain_train_"
@@ -77,79 +77,81 @@ class RankSeries:
             log.get().warning("no metrics are served", port=port + local_rank, error=str(error))
 
 
+STEP_GAUGES: dict[str, tuple[str, str]] = {
+    "step": ("step", "Optimizer steps done."),
+    "progress": ("progress_ratio", "Share of the steps done, 0 to 1."),
+    "eta_seconds": ("eta_seconds", "Expected time until the last step."),
+    "epoch": ("epoch", "Passes over the data, with fraction."),
+    "loss": ("loss", "Training loss of the last step, nat a token."),
+    "learning_rate": ("learning_rate", "Learning rate."),
+    "gradient_norm": ("gradient_norm", "Gradient norm before clipping."),
+    "tokens_per_second": ("tokens_per_second", "Tokens a second, all ranks."),
+    "tokens_per_second_per_device": ("tokens_per_second_per_device", "Tokens a second of one rank."),
+    "model_flops_per_second": (
+        "model_flops_per_second",
+        "Model FLOP/s of all ranks: 6N + 12LHQT a token.",
+    ),
+    "mfu": ("mfu_ratio", "Model FLOP/s over the devices' bf16 peak."),
+    "padding": ("padding_ratio", "Share of a step's sequences that only fill the batch."),
+}
+"""Gauges that each step sets: field of `StepReport`, name and description of the series."""
+
+
 class JobSeries:
     """What rank 0 says of the job. A figure that is not known yet is NaN, not 0."""
 
     def __init__(self, registry: CollectorRegistry, job: JobFile, *, with_mfu: bool) -> None:
-        def gauge(name: str, text: str) -> Gauge:
-            made = Gauge(PREFIX + name, text, registry=registry)
-            made.set(math.nan)
-            return made
-
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(PREFIX + name, text, labels, registry=registry)
-
-        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-            return Histogram(PREFIX + name, text, registry=registry, buckets=buckets)
-
-        self.step = gauge("step", "Optimizer steps done.")
-        self.total_steps = gauge("total_steps", "Optimizer steps of the whole job.")
-        self.progress = gauge("progress_ratio", "Share of the steps done, 0 to 1.")
-        self.eta = gauge("eta_seconds", "Expected time until the last step.")
-        self.epoch = gauge("epoch", "Passes over the data, with fraction.")
-        self.loss = gauge("loss", "Training loss of the last step, nat a token.")
-        self.held_out_loss = gauge("held_out_loss", "Held-out loss, nat a token.")
-        self.held_out_perplexity = gauge("held_out_perplexity", "exp(held-out loss).")
-        self.learning_rate = gauge("learning_rate", "Learning rate.")
-        self.gradient_norm = gauge("gradient_norm", "Gradient norm before clipping.")
-        self.rate = gauge("tokens_per_second", "Tokens a second, all ranks.")
-        self.device_rate = gauge("tokens_per_second_per_device", "Tokens a second of one rank.")
-        self.flops = gauge("model_flops_per_second", "Model FLOP/s of all ranks: 6N + 12LHQT a token.")
-        self.mfu = gauge("mfu_ratio", "Model FLOP/s over the devices' bf16 peak.") if with_mfu else None
-        self.padding = gauge("padding_ratio", "Share of a step's sequences that only fill the batch.")
-        self.checkpoint_step = gauge("checkpoint_step", "Newest committed checkpoint.")
-        self.checkpoint_time = gauge(
+        self._registry = registry
+        self.of_step = {
+            field: self._gauge(*series)
+            for field, series in STEP_GAUGES.items()
+            if field != "mfu" or with_mfu  # where no peak is known there is none
+        }
+        self.total_steps = self._gauge("total_steps", "Optimizer steps of the whole job.")
+        self.held_out_loss = self._gauge("held_out_loss", "Held-out loss, nat a token.")
+        self.held_out_perplexity = self._gauge("held_out_perplexity", "exp(held-out loss).")
+        self.checkpoint_step = self._gauge("checkpoint_step", "Newest committed checkpoint.")
+        self.checkpoint_time = self._gauge(
             "checkpoint_last_success_timestamp_seconds", "When the newest checkpoint was committed."
         )
-        self.tokens = counter("tokens", "Tokens trained on by this attempt, all ranks.")
-        self.samples = counter("samples", "Sequences trained on by this attempt, all ranks.")
-        self.skipped = counter("skipped_steps", "Steps that changed no weight, by reason.", "reason")
+        self.tokens = self._counter("tokens", "Tokens trained on by this attempt, all ranks.")
+        self.samples = self._counter("samples", "Sequences trained on by this attempt, all ranks.")
+        self.skipped = self._counter("skipped_steps", "Steps that changed no weight, by reason.", "reason")
         for reason in (NON_FINITE, REWOUND):
             self.skipped.labels(reason)
-        self.spikes = counter("loss_spikes", "Steps whose loss or gradient norm spiked, or was not finite.")
-        counter("restarts", "Restarts of the gang before this attempt.").inc(job.attempt)
-        self.failed_saves = counter("failed_saves", "Checkpoints that could not be written.")
-        self.step_seconds = histogram("step_seconds", "Wall time of a step.", STEP_BUCKETS)
-        self.checkpoint_seconds = histogram(
+        self.spikes = self._counter(
+            "loss_spikes", "Steps whose loss or gradient norm spiked, or was not finite."
+        )
+        self._counter("restarts", "Restarts of the gang before this attempt.").inc(job.attempt)
+        self.failed_saves = self._counter("failed_saves", "Checkpoints that could not be written.")
+        self.step_seconds = self._histogram("step_seconds", "Wall time of a step.", STEP_BUCKETS)
+        self.checkpoint_seconds = self._histogram(
             "checkpoint_seconds", "Time that training stood still for a save.", SAVE_BUCKETS
         )
         labels = run_labels(job)
         info = Gauge(f"{PREFIX}run_info", "What runs, as labels. Always 1.", list(labels), registry=registry)
         info.labels(**labels).set(1)
 
-    def stepped(self, result: StepResult, figures: Figures) -> None:
+    def _gauge(self, name: str, text: str) -> Gauge:
+        made = Gauge(PREFIX + name, text, registry=self._registry)
+        made.set(math.nan)
+        return made
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(PREFIX + name, text, labels, registry=self._registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(PREFIX + name, text, registry=self._registry, buckets=buckets)
+
+    def stepped(self, report: StepReport) -> None:
         """A step is done."""
-        values: dict[Gauge, float | None] = {
-            self.step: result.step,
-            self.progress: figures.progress,
-            self.eta: figures.eta_seconds,
-            self.epoch: figures.epoch,
-            self.loss: result.loss,
-            self.learning_rate: result.learning_rate,
-            self.gradient_norm: result.gradient_norm,
-            self.rate: figures.tokens_per_second,
-            self.device_rate: figures.tokens_per_second_per_device,
-            self.flops: figures.flops_per_second,
-            self.padding: figures.padding,
-        }
-        if self.mfu is not None:
-            values[self.mfu] = figures.mfu
-        for gauge, value in values.items():
+        for field, gauge in self.of_step.items():
+            value = getattr(report, field)
             gauge.set(math.nan if value is None else value)
-        self.tokens.inc(result.tokens)
-        self.samples.inc(figures.samples)
-        self.step_seconds.observe(figures.seconds)
-        self.skipped.labels(NON_FINITE).inc(not result.applied)
+        self.tokens.inc(report.tokens)
+        self.samples.inc(report.samples)
+        self.step_seconds.observe(report.seconds)
+        self.skipped.labels(NON_FINITE).inc(not report.applied)
 
     def evaluated(self, loss: float) -> None:
         """The held-out loss is known."""

@@ -7,10 +7,9 @@ import ssl
 import threading
 import urllib.request
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
-from llmtrain_api import JobFile, ProgressReport, ReportTarget, Stage
+from llmtrain_api import JobFile, ProgressReport, ProgressUpdate, ReportTarget, Stage, changed
 from llmtrain_api.names import REPORT_PATH
 
 from .. import log
@@ -34,15 +33,16 @@ class Reporter:
         if self._target:
             self._thread.start()
 
-    def update(self, *, urgent: bool = False, **fields: Any) -> None:
-        """Change fields of the report.
+    def update(self, news: ProgressUpdate | None = None, *, urgent: bool = False) -> None:
+        """Change what the report says.
 
         Args:
+            news: the fields that are set in it replace those of the report; None = send it as it is.
             urgent: post now: a stage, a resume, a commit, an end.
-            fields: of `ProgressReport`.
         """
+        fields = {name: getattr(news, name) for name in news.model_fields_set} if news else {}
         with self._lock:
-            self._report = self._report.model_copy(update=fields)
+            self._report = changed(self._report, **fields)
             self._dirty = True
         if urgent:
             self._wake.set()
@@ -83,7 +83,9 @@ def post(target: ReportTarget, report: ProgressReport) -> None:
     headers = {"Content-Type": "application/json"}
     if target.token_file:
         headers["Authorization"] = f"Bearer {Path(target.token_file).read_text().strip()}"
-    request = urllib.request.Request(url, json.dumps(report.to_json()).encode(), headers, method="POST")
+    request = urllib.request.Request(
+        url, json.dumps(report.to_json(), allow_nan=False).encode(), headers, method="POST"
+    )
     context = ssl.create_default_context(cafile=target.ca_file) if url.startswith("https") else None
     with urllib.request.urlopen(request, timeout=TIMEOUT, context=context) as answer:
         answer.read()

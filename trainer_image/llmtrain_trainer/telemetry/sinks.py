@@ -1,20 +1,21 @@
-"""What a step says: to the log, the operator, Prometheus, TensorBoard and ``metrics.jsonl``."""
+"""Where steps are reported: log, operator, Prometheus, TensorBoard and ``metrics.jsonl``."""
 
 from __future__ import annotations
 
 import json
 import time
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from llmtrain_api import JobFile, Stage
+from llmtrain_api import JobFile, ProgressUpdate, Stage
 from llmtrain_api.estimate.flops import CONVENTION
 
 from .. import log
 from ..distributed import Ranks
-from ..evaluate.heldout import perplexity
+from ..floats import finite, finite_only, perplexity
 from .compilation import Compilation
-from .figures import Figures, StepResult, Workload
+from .figures import StepReport, StepResult, Workload
 from .phases import Lap, Phase, Stopwatch, spread
 from .prometheus import REWOUND, JobSeries, RankSeries
 from .reporter import Reporter
@@ -25,7 +26,7 @@ LOG_INTERVAL = 1.0
 
 
 class Rank0Sinks:
-    """Rank 0's outlets."""
+    """All that rank 0 tells of the job."""
 
     def __init__(
         self, job: JobFile, workload: Workload, series: JobSeries, folder: Path, step: int, note: str
@@ -37,42 +38,37 @@ class Rank0Sinks:
         self._logged = time.monotonic()
         total = workload.length.steps
         series.total_steps.set(total)
-        series.step.set(step)
+        series.of_step["step"].set(step)
         log.get().info("resumed" if step else "started", from_step=step, total_steps=total,
                        flops_per_sequence=workload.sequence_flops, peak_flops=workload.peak,
                        flops_convention=CONVENTION, **({"note": note} if note else {}))  # fmt: skip
-        fields = {"step": step, "total_steps": total, "resumed_step": step}
-        self.report(fields | {"resumed_note": note[:256] or None}, urgent=True)
+        self.reporter.update(
+            ProgressUpdate(step=step, total_steps=total, resumed_step=step, resumed_note=note[:256] or None),
+            urgent=True,
+        )
 
-    def stepped(self, result: StepResult, figures: Figures) -> None:
+    def stepped(self, report: StepReport) -> None:
         """A step is done."""
-        self.series.stepped(result, figures)
-        self.board.stepped(result, figures)
-        self._rows.write(json.dumps(row(result, figures)) + "\n")
-        total = self.workload.length.steps
-        fields = {
-            "step": result.step,
-            "total_steps": total,
-            "epoch": figures.epoch,
-            "loss": result.loss,
-            "learning_rate": result.learning_rate,
-            "grad_norm": result.gradient_norm,
-            "tokens_per_second": figures.tokens_per_second,
-            "mfu": figures.mfu,
-            "eta_seconds": figures.eta_seconds,
-        }
-        self.report({"stage": Stage.TRAIN, **fields})
+        self.series.stepped(report)
+        self.board.stepped(report)
+        self._rows.write(json.dumps(row(report), allow_nan=False) + "\n")
+        update = figures_of(report)
+        self.reporter.update(update)
         now = time.monotonic()
-        if now - self._logged >= LOG_INTERVAL or result.step in (1, total) or not result.applied:
+        if now - self._logged >= LOG_INTERVAL or report.step in (1, report.total_steps) or not report.applied:
             self._logged = now
-            log.get().info("step", **fields, **({} if result.applied else {"dropped": True}))
+            dropped = {} if report.applied else {"dropped": True}
+            log.get().info("step", **update.model_dump(exclude_unset=True, exclude={"stage"}), **dropped)
 
     def evaluated(self, step: int, loss: float) -> None:
         """The held-out loss is known."""
         self.series.evaluated(loss)
         self.board.evaluated(step, loss)
-        log.get().info("evaluated", step=step, held_out_loss=loss, perplexity=perplexity(loss))
-        self.report({"stage": Stage.TRAIN, "eval_loss": loss, "perplexity": perplexity(loss)})
+        update = ProgressUpdate(
+            stage=Stage.TRAIN, eval_loss=finite(loss), perplexity=finite(perplexity(loss))
+        )
+        log.get().info("evaluated", step=step, held_out_loss=update.eval_loss, perplexity=update.perplexity)
+        self.reporter.update(update)
 
     def committed(self, step: int, seconds: float, *, written: bool) -> None:
         """A checkpoint is in place, so many seconds after its save began."""
@@ -80,16 +76,16 @@ class Rank0Sinks:
         self.board.flush()
         event = "checkpoint committed" if written else "checkpoint was there already"
         log.get().info(event, step=step, seconds=seconds)
-        self.report({"checkpoint_step": step}, urgent=True)
+        self.reporter.update(ProgressUpdate(checkpoint_step=step), urgent=True)
 
-    def report(self, fields: dict[str, Any], *, urgent: bool = False) -> None:
-        """Tell the operator."""
-        sendable = {name: value for name, value in fields.items() if _sendable(value)}
-        self.reporter.update(urgent=urgent, **sendable)
+    def evaluating(self) -> None:
+        """An evaluation begins."""
+        self.reporter.update(ProgressUpdate(stage=Stage.EVALUATE), urgent=True)
 
     def close(self) -> None:
         """Send and write what is left."""
         self.board.close()
+        self._rows.close()
         self.reporter.close()
 
 
@@ -104,7 +100,7 @@ class Progress:
         self.own = RankSeries(ranks.device)
         with_mfu = workload.peak is not None
         self.series = JobSeries(self.own.registry, job, with_mfu=with_mfu) if ranks.first else None
-        self.voice: Rank0Sinks | None = None
+        self.sinks: Rank0Sinks | None = None
         self._smooth: float | None = None
         self._sample: Lap | None = None
         self._first = True
@@ -119,7 +115,7 @@ class Progress:
             note: what is not usual about it.
         """
         if self.series:
-            self.voice = Rank0Sinks(self.job, self.workload, self.series, self.folder, step, note)
+            self.sinks = Rank0Sinks(self.job, self.workload, self.series, self.folder, step, note)
         self.startup.done("resume")
         self.own.spent({Phase.STARTUP: self.startup.seconds})
         self.watch.lap()
@@ -129,12 +125,12 @@ class Progress:
         lap = self.watch.lap()
         phases = spread(lap, self._sample)
         self._sample = lap if lap.measured else self._sample
-        figures = self.workload.figures(result, lap.training, self._smooth, phases, measured=lap.measured)
-        self._smooth = figures.smooth
+        report = self.workload.report(result, lap.training, self._smooth, phases, measured=lap.measured)
+        self._smooth = report.smooth_seconds
         self.own.spent(phases)
         self.own.stepped()
-        if self.voice:
-            self.voice.stepped(result, figures)
+        if self.sinks:
+            self.sinks.stepped(report)
         if self._first:
             self._first = False
             if self._compilation:
@@ -154,29 +150,28 @@ class Progress:
         samples = [length.consumed(step - 1), length.consumed(step) - 1]
         if self.ranks.first:
             log.get().info("rewound", from_step=step, to_step=to, skipped_sample_positions=samples)
-        self._began = time.monotonic()
 
     def skipped(self, step: int) -> None:
         """A step was passed over."""
         if self.series:
-            self.series.step.set(step)
+            self.series.of_step["step"].set(step)
             self.series.skipped.labels(REWOUND).inc()
             log.get().info("step skipped", step=step)
 
     def evaluating(self) -> None:
         """An evaluation begins."""
-        if self.voice:
-            self.voice.report({"stage": Stage.EVALUATE}, urgent=True)
+        if self.sinks:
+            self.sinks.evaluating()
 
     def evaluated(self, step: int, loss: float) -> None:
         """An evaluation ended."""
-        if self.voice:
-            self.voice.evaluated(step, loss)
+        if self.sinks:
+            self.sinks.evaluated(step, loss)
 
     def committed(self, step: int, seconds: float, *, written: bool) -> None:
         """A checkpoint is in place."""
-        if self.voice:
-            self.voice.committed(step, seconds, written=written)
+        if self.sinks:
+            self.sinks.committed(step, seconds, written=written)
 
     def stalled(self, seconds: float) -> None:
         """Training waited so long for a save."""
@@ -192,24 +187,30 @@ class Progress:
     def close(self) -> None:
         """Tell what is left."""
         self.own.spent(self.watch.lap().seconds)
-        if self.voice:
-            self.voice.close()
+        if self.sinks:
+            self.sinks.close()
 
 
-def row(result: StepResult, figures: Figures) -> dict[str, Any]:
-    """A line of ``metrics.jsonl``. Phases are there when they were measured."""
-    found = {
-        **vars(result),
-        "seconds": round(figures.seconds, 6),
-        "samples": figures.samples,
-        "model_flops_per_second": figures.flops_per_second,
-        "mfu": figures.mfu,
-    }
-    if figures.measured:
-        found["phases"] = {phase.value: round(spent, 6) for phase, spent in figures.phases.items()}
-    return found
+def figures_of(report: StepReport) -> ProgressUpdate:
+    """The figures of a step for the operator and the log: the only place that maps one to the other."""
+    return ProgressUpdate(
+        stage=Stage.TRAIN,
+        step=report.step,
+        total_steps=report.total_steps,
+        epoch=report.epoch,
+        loss=finite(report.loss),
+        learning_rate=report.learning_rate,
+        grad_norm=finite(report.gradient_norm),
+        tokens_per_second=report.tokens_per_second,
+        mfu=report.mfu,
+        eta_seconds=report.eta_seconds,
+    )
 
 
-def _sendable(value: object) -> bool:
-    """Whether JSON can say it: not infinity, not NaN."""
-    return not isinstance(value, float) or value - value == 0
+def row(report: StepReport) -> dict[str, Any]:
+    """A line of ``metrics.jsonl``: all that is known of a step, its phases only when they were measured."""
+    names = [field.name for field in fields(report) if field.name not in ("phases", "measured")]
+    found = {name: getattr(report, name) for name in names} | {"seconds": round(report.seconds, 6)}
+    if report.measured:
+        found["phases"] = {phase.value: round(spent, 6) for phase, spent in report.phases.items()}
+    return dict(finite_only(found))

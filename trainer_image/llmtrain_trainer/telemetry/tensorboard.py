@@ -10,7 +10,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 
-from .figures import Figures, StepResult
+from .figures import StepReport
 
 FLUSH_SECONDS = 10.0
 
@@ -31,20 +31,20 @@ class Board:
         if step:
             self._write(Event(step=step + 1, session_log=SessionLog(status=SessionLog.START)))
 
-    def stepped(self, result: StepResult, figures: Figures) -> None:
+    def stepped(self, report: StepReport) -> None:
         """A step's curves, all in one event."""
-        phases = {f"seconds/{phase}": seconds for phase, seconds in figures.phases.items()}
+        phases = {f"seconds/{phase}": seconds for phase, seconds in report.phases.items()}
         self._add(
             {
-                "loss/train": result.loss,
-                "learning_rate": result.learning_rate,
-                "gradient_norm": result.gradient_norm,
-                "tokens_per_second": figures.tokens_per_second,
-                "mfu": figures.mfu,
-                "seconds/step": figures.seconds,
+                "loss/train": report.loss,
+                "learning_rate": report.learning_rate,
+                "gradient_norm": report.gradient_norm,
+                "tokens_per_second": report.tokens_per_second,
+                "mfu": report.mfu,
+                "seconds/step": report.seconds,
             }
-            | (phases if figures.measured else {}),
-            result.step,
+            | (phases if report.measured else {}),
+            report.step,
         )
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()

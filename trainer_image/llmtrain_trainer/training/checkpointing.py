@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from typing import NamedTuple
 
 from llmtrain_api import CheckpointSpec
 
 from ..batch import Length
 from ..checkpoint.interval import MOST_FAILURES, Interval, due_by_steps
-from ..checkpoint.save import Checkpointer, SaveResult
+from ..checkpoint.manifest import Metrics, StepFacts
+from ..checkpoint.save import Checkpointer, SaveResult, Votes
 from ..errors import SaveFailed
 from ..parallel.engine import Engine
 from ..telemetry.sinks import Progress
 from .run_state import RunState
 
-Metrics = dict[str, float | None]
+
+class SaveVotes(NamedTuple):
+    """What a rank knows of saves when a step begins; summed up, what all of them know.
+
+    Attributes:
+        done: 1 when this rank's part of the save under way has ended, well or not.
+        failed: 1 when it has ended badly.
+        due: 1 when a save is due by time.
+    """
+
+    done: int
+    failed: int
+    due: int
 
 
 class CheckpointScheduler:
@@ -43,29 +56,28 @@ class CheckpointScheduler:
         self._step: int | None = None  # of the save that was begun last
         self._began = 0.0
 
-    def word(self) -> tuple[int, int, int]:
+    def votes(self) -> SaveVotes:
         """This rank's part of what is agreed each step; only rank 0's clock counts.
 
         Raises:
             Fenced: a newer attempt owns the output.
         """
         due = self.files.ranks.first and self.interval.due(time.monotonic())
-        return *self.files.report(), int(due)
+        return SaveVotes(*self.files.votes(), int(due))
 
-    def heard(self, word: Sequence[int], step: int, metrics: Metrics) -> None:
+    def collect(self, votes: SaveVotes, step: int, metrics: Metrics) -> None:
         """Go on with the save that is under way, and begin one that is due by time.
 
         Args:
-            word: sums of all ranks' words.
+            votes: sums of all ranks' votes.
             step: optimizer steps done.
             metrics: losses of that step.
 
         Raises:
             SaveFailed: too many saves in a row have failed.
         """
-        done, failed, due = word
-        self._settle(self.files.heard(done, failed))
-        if due:
+        self._settle(self.files.count(Votes(votes.done, votes.failed)))
+        if votes.due:
             self._begin(step, metrics)
 
     def due(self, step: int) -> bool:
@@ -73,12 +85,20 @@ class CheckpointScheduler:
         return due_by_steps(step, self.length.steps, self.spec)
 
     def after(self, step: int, metrics: Metrics) -> None:
-        """Save if a save is due by steps. See `heard`."""
+        """Save if a save is due by steps.
+
+        Raises:
+            SaveFailed: too many saves in a row have failed.
+        """
         if self.due(step):
             self._begin(step, metrics)
 
     def settle(self) -> None:
-        """Wait for the save that is under way. See `heard`."""
+        """Wait for the save that is under way.
+
+        Raises:
+            SaveFailed: too many saves in a row have failed.
+        """
         self._settle(self.files.finish())
 
     def first(self, metrics: Metrics) -> None:
@@ -117,8 +137,7 @@ class CheckpointScheduler:
         self._settle(self.files.finish())
         self._step, self._began, self.interval.since = step, began, began
         background = self.spec.background
-        consumed, run_state = self.length.consumed(step), self.run_state.to_json()
-        there = self.files.start(self.engine, step, consumed, metrics, run_state, background=background)
+        there = self.files.start(self.engine, self._facts(step, metrics), background=background)
         # what was written in this thread needs no further step to be agreed on
         settled = there or (None if background else self.files.finish())
         self.progress.stalled(time.monotonic() - began)
@@ -127,11 +146,18 @@ class CheckpointScheduler:
     def _now(self, step: int, metrics: Metrics, *, whole: bool = False) -> str | None:
         """Save and wait for it; why it failed, if it did."""
         self._began = time.monotonic()
-        consumed, run_state = self.length.consumed(step), self.run_state.to_json()
-        settled = self.files.save(self.engine, step, consumed, metrics, run_state, whole=whole)
+        settled = self.files.save(self.engine, self._facts(step, metrics), whole=whole)
         self.progress.stalled(time.monotonic() - self._began)
         self._settle(settled, stopping=True)
         return settled.error
+
+    def _facts(self, step: int, metrics: Metrics) -> StepFacts:
+        return StepFacts(
+            step=step,
+            consumed_samples=self.length.consumed(step),
+            metrics=metrics,
+            run_state=self.run_state.to_json(),
+        )
 
     def _settle(self, settled: SaveResult | None, *, stopping: bool = False) -> None:
         if settled is None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import signal
-from typing import Any
+from typing import Any, NamedTuple
 
-from llmtrain_api import JobFile, OnSpike, shape_of
+from llmtrain_api import JobFile, OnSpike, changed, shape_of
 from llmtrain_api.estimate.flops import sequence_flops
 
 from .. import distributed, log
 from ..batch import BatchPlan, Length
-from ..checkpoint.manifest import run_state_of
+from ..checkpoint.manifest import Metrics, manifest_of
 from ..checkpoint.save import Checkpointer, load
 from ..data.loader import Batches, Pass, held_out_passes, open_held_out, open_train
 from ..data.order import Source
@@ -18,18 +18,19 @@ from ..data.store import INITIAL, Marker
 from ..distributed import Ranks
 from ..errors import Interrupted
 from ..files import write_json
+from ..floats import finite, finite_only
 from ..parallel.apply import build
 from ..storage.select import checkpoint_store_of
 from ..storage.start_marker import Start
 from ..tasks import encoder
+from ..telemetry import device
 from ..telemetry.figures import StepResult, Workload
 from ..telemetry.phases import Phase
 from ..telemetry.sinks import Progress
 from ..telemetry.startup import Startup
-from .checkpointing import CheckpointScheduler
+from .checkpointing import CheckpointScheduler, SaveVotes
 from .rewind import rewind
 from .run_state import RunState
-from .spikes import Spike
 
 
 class StopRequest:
@@ -41,6 +42,36 @@ class StopRequest:
 
     def _ask(self, *_: object) -> None:
         self.asked = True
+
+
+class StepOutcome(NamedTuple):
+    """Where training stands after a step.
+
+    Attributes:
+        done: optimizer steps done.
+        rewound: whether that is an earlier checkpoint's step, as the state is.
+    """
+
+    done: int
+    rewound: bool = False
+
+
+class StepVotes(NamedTuple):
+    """What a rank knows before a step; summed up, what all of them know.
+
+    Attributes:
+        labels: tokens that this rank trains on.
+        stop: 1 when this rank was asked to stop.
+        save_done: see `SaveVotes`.
+        save_failed: see `SaveVotes`.
+        save_due: see `SaveVotes`.
+    """
+
+    labels: int
+    stop: int
+    save_done: int
+    save_failed: int
+    save_due: int
 
 
 class Training:
@@ -62,8 +93,8 @@ class Training:
         )
         logs = start.output.logs(job.attempt)
         startup.done("build")
-        self.watch = self.engine.watch = distributed.stopwatch(ranks)
-        peak = distributed.peak_flops(ranks, training.precision)
+        self.watch = self.engine.watch = device.stopwatch(ranks)
+        peak = device.peak_flops(ranks, training.precision)
         flops = sequence_flops(shape_of(spec), training.sequence_length)
         workload = Workload(self.length, self.plan, ranks.world, flops, peak)
         self.progress = Progress(job, workload, ranks, logs, self.watch, startup)
@@ -73,7 +104,7 @@ class Training:
         self.checkpointing = CheckpointScheduler(
             files, self.engine, spec.checkpoint, self.length, self.run_state, self.progress
         )
-        self.losses: dict[str, float | None] = {"trainLoss": None, "evalLoss": None}
+        self.metrics = Metrics()
         log.get().info("engine built", layout=str(layout), why=layout.why, dtype=str(training.precision),
                        accumulation=self.plan.accumulation, micro=self.plan.micro,
                        parameters=built.parameters, decayed=built.decayed, attention=built.attention,
@@ -82,77 +113,91 @@ class Training:
     def run(self, stop: StopRequest) -> None:
         """Train to the end, or until all ranks agree to stop."""
         done = self.begin()
-        every = self.job.spec.evaluation.every_steps
         while done < self.length.steps and not self.run_state.stop_reason:
-            if done + 1 in self.run_state.skipped:
-                self.progress.skipped(done + 1)
-                done += 1
-            else:
-                went = self.advance(done, stop)
-                back, done = went <= done, went
-                if back:
-                    continue
-            if done == self.length.steps:
-                break
-            if every and done % every == 0:
-                self.evaluate(done)
-            if self.checkpointing.due(done) and not self.run_state.stop_reason:
-                with self.watch(Phase.CHECKPOINT):
-                    self.checkpointing.after(done, self.losses)
+            outcome = self.train_step(done, stop)
+            done = outcome.done
+            if not outcome.rewound and done < self.length.steps:
+                self.after_step(done)
         self.evaluate(done, last=True)
         with self.watch(Phase.CHECKPOINT):
-            self.checkpointing.last(done, self.losses)
+            self.checkpointing.last(done, self.metrics)
         self.progress.close()
 
     def begin(self) -> int:
         """The step that training starts from."""
         done, resume = self.start.done, self.start.resume
         if resume:
-            folder = self.store.bring(done)
+            folder = self.store.fetch(done)
             load(self.engine, folder, resume)
-            self.run_state.restore(run_state_of(folder))
+            self.run_state.restore(manifest_of(folder).run_state)
         self.progress.resumed(done, self.start.note(self.engine.layout))
         if not resume and self.run_state.policy is OnSpike.REWIND:
-            self.checkpointing.first(self.losses)
+            self.checkpointing.first(self.metrics)
         return done
 
-    def advance(self, done: int, stop: StopRequest) -> int:
-        """Train one step; the number of steps done then, which is a checkpoint's after a rewind."""
+    def train_step(self, done: int, stop: StopRequest) -> StepOutcome:
+        """Train the step after ``done``, or pass over it, or go back because of it."""
+        step = done + 1
+        if step in self.run_state.skipped:
+            self.progress.skipped(step)
+            return StepOutcome(step)
         with self.watch(Phase.DATA):
             passes = self.batches.at(done, self.place, self.ranks.device)
-            own_labels = self.engine.labels(passes)
-        word = (own_labels, int(stop.asked), *self.checkpointing.word())
-        with self.watch(Phase.COMMUNICATION):
-            labels, stops, *saves = distributed.all_reduce_sum(self.ranks, *word)
-        if stops:
-            raise Interrupted(f"asked to stop; {self.checkpointing.before_stopping(done, self.losses)}")
-        if any(saves):
-            with self.watch(Phase.CHECKPOINT):
-                self.checkpointing.heard(saves, done, self.losses)
-        rate = self.engine.learning_rate
-        own = self.engine.forward_backward(passes, labels)
-        with self.watch(Phase.OPTIMIZER):
-            self.engine.step()
-        done += 1
-        spike, applied = self.note(done, float(own), labels, rate)
-        if self.run_state.rewinds(spike, applied=applied):
-            self.checkpointing.settle()
-            return rewind(done, self.run_state, self.engine, self.store, self.ranks, self.progress)
-        return done
-
-    def note(self, step: int, own_loss: float, labels: int, rate: float) -> tuple[Spike | None, bool]:
-        """Agree on what the step did, say it, and judge it: the first rank speaks for all."""
-        mine = (self.engine.gradient_norm or 0.0, self.engine.step_applied)
-        words = (own_loss / labels, *(mine if self.ranks.first else (0.0, 0.0)))
-        with self.watch(Phase.COMMUNICATION):
-            loss, norm, word = distributed.all_reduce_sum_float(self.ranks, *words)
-        applied = bool(word)
-        self.losses["trainLoss"] = loss
-        self.progress.step(StepResult(step, loss, rate, norm, labels, applied))
-        spike = self.run_state.judge(step, loss, norm, applied=applied)
+        labels = self.agree(passes, done, stop)
+        result = self.forward_backward_step(step, passes, labels)
+        self.metrics = changed(self.metrics, train_loss=finite(result.loss))
+        self.progress.step(result)
+        spike = self.run_state.judge(step, result.loss, result.gradient_norm, applied=result.applied)
         if spike:
             self.progress.spiked(step, str(spike))
-        return spike, applied
+        if not self.run_state.rewinds(spike, applied=result.applied):
+            return StepOutcome(step)
+        self.checkpointing.settle()
+        back = rewind(step, self.run_state, self.engine, self.store, self.ranks, self.progress)
+        return StepOutcome(back, rewound=True)
+
+    def agree(self, passes: list[Pass], done: int, stop: StopRequest) -> int:
+        """Exchange with all ranks what each knows before a step, and act on it; the global batch's labels.
+
+        Raises:
+            Interrupted: a rank was asked to stop; the state is saved.
+        """
+        with self.watch(Phase.DATA):
+            own_labels = self.engine.labels(passes)
+        own = StepVotes(own_labels, int(stop.asked), *self.checkpointing.votes())
+        with self.watch(Phase.COMMUNICATION):
+            votes = StepVotes(*distributed.all_reduce_sum(self.ranks, *own))
+        if votes.stop:
+            raise Interrupted(f"asked to stop; {self.checkpointing.before_stopping(done, self.metrics)}")
+        saves = SaveVotes(votes.save_done, votes.save_failed, votes.save_due)
+        if any(saves):
+            with self.watch(Phase.CHECKPOINT):
+                self.checkpointing.collect(saves, done, self.metrics)
+        return votes.labels
+
+    def forward_backward_step(self, step: int, passes: list[Pass], labels: int) -> StepResult:
+        """Compute gradients and update; what the step did, as all ranks agree: the first one tells them."""
+        rate = self.engine.learning_rate
+        own_loss = float(self.engine.forward_backward(passes, labels))
+        with self.watch(Phase.OPTIMIZER):
+            self.engine.step()
+        norm, applied = 0.0, 0.0
+        if self.ranks.first:
+            norm, applied = self.engine.gradient_norm or 0.0, float(self.engine.step_applied)
+        with self.watch(Phase.COMMUNICATION):
+            loss, norm, applied = distributed.all_reduce_sum_float(
+                self.ranks, own_loss / labels, norm, applied
+            )
+        return StepResult(step, loss, rate, norm, labels, bool(applied))
+
+    def after_step(self, done: int) -> None:
+        """Evaluate and save where that is due."""
+        every = self.job.spec.evaluation.every_steps
+        if every and done % every == 0:
+            self.evaluate(done)
+        if self.checkpointing.due(done) and not self.run_state.stop_reason:
+            with self.watch(Phase.CHECKPOINT):
+                self.checkpointing.after(done, self.metrics)
 
     def evaluate(self, step: int, *, last: bool = False) -> None:
         """Held-out loss: every rank its share, weighted by tokens."""
@@ -161,16 +206,16 @@ class Training:
             losses, tokens = distributed.all_reduce_sum_float(
                 self.ranks, *self.engine.loss_sum(self.held_out())
             )
-        self.losses["evalLoss"] = losses / tokens
+        self.metrics = changed(self.metrics, eval_loss=finite(losses / tokens))
         self.progress.evaluated(step, losses / tokens)
         self.run_state.evaluated(step, losses / tokens)
         if self.ranks.first and last:
             record: dict[str, Any] = {"step": step, "loss": losses / tokens, "tokens": int(tokens)}
             record |= {
-                "trainLoss": self.losses["trainLoss"],
+                "trainLoss": self.metrics.train_loss,
                 "run_state": self.run_state.results(early=step < self.length.steps),
             }
-            write_json(self.start.output.evaluation, record)
+            write_json(self.start.output.evaluation, finite_only(record))
 
     def held_out(self) -> list[Pass]:
         """This rank's share of the held-out sequences."""

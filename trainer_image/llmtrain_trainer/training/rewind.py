@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from .. import distributed
-from ..checkpoint.manifest import MANIFEST, layout_of, run_state_of
+from ..checkpoint.manifest import layout_of, manifest_of
 from ..checkpoint.resume import Resume
 from ..checkpoint.save import load
 from ..checkpoint.store import CheckpointStore
 from ..distributed import Ranks
 from ..errors import DivergedError
-from ..files import read_json
 from ..parallel.engine import Engine
 from ..telemetry.sinks import Progress
 from .run_state import RunState
@@ -30,12 +29,16 @@ def rewind(
     found = store.newest() if ranks.first else None
     [there] = distributed.all_reduce_sum_float(ranks, float(0 if found is None else found + 1))
     if not there:
-        raise DivergedError(f"step {step} spiked, and there is no checkpoint to go back to")
+        raise DivergedError(
+            f"step {step} spiked, and there is no checkpoint to go back to",
+            "set checkpoint.everySteps, lower training.learningRate, or raise training.warmupSteps",
+        )
     back = int(there) - 1
-    folder = store.bring(back)
+    folder = store.fetch(back)
+    manifest = manifest_of(folder)
     # it may be the one that this attempt came from, of another layout
-    load(engine, folder, Resume(back, layout_of(read_json(folder / MANIFEST) or {})))
+    load(engine, folder, Resume(back, layout_of(manifest)))
     run_state.skip(step)
-    run_state.restore(run_state_of(folder))
+    run_state.restore(manifest.run_state)
     progress.rewound(step, back)
     return back

@@ -1,22 +1,28 @@
-"""What a job decides about its own way: steps it skips, when it ends, which evaluation was the best. PURE.
+"""What a run has decided so far: steps it skips, when it ends, which evaluation was the best. Pure.
 
-All of it follows from numbers that every rank has alike, so all ranks decide alike. What a resume must know
-is kept in each checkpoint's manifest.
+All of it follows from numbers that every rank has alike, so all ranks decide alike. A checkpoint's manifest
+keeps the whole of it, so that a resumed attempt judges each step exactly as the one before would have.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from llmtrain_api import EarlyStoppingSpec, OnSpike, TrainingSpec
+from pydantic import Field, ValidationError
 
-from ..errors import DivergedError
-from .spikes import Spike, SpikeDetector, StepGuard
+from llmtrain_api import EarlyStoppingSpec, OnSpike, TrainingSpec
+from llmtrain_api.schema.base import ApiModel
+
+from ..errors import ConfigError, DivergedError
+from .spikes import Average, Spike, SpikeDetector, StepGuard
 
 MAX_REWINDS = 3
-REMEDY = "lower training.learningRate, lengthen training.warmupSteps, or look at the step's samples"
+STOP_HINT = "lower training.learningRate, raise training.warmupSteps, or set training.onSpike: rewind"
+REWIND_HINT = (
+    "lower training.learningRate, raise training.warmupSteps, or look at the samples that were skipped"
+)
 
 
 @dataclass(frozen=True)
@@ -37,8 +43,11 @@ class Evaluations:
     mark: float | None = None
     without_gain: int = 0
 
-    def saw(self, step: int, loss: float, min_delta: float = 0.0) -> Evaluations:
-        """With one more. One that a resume repeats is not counted; one that is not finite is no gain."""
+    def with_loss(self, step: int, loss: float, min_delta: float = 0.0) -> Evaluations:
+        """The same with one more evaluation.
+
+        One that a resume repeats is not counted, and a loss that is not finite is no gain.
+        """
         if step <= self.last:
             return self
         after = replace(self, last=step, without_gain=self.without_gain + 1)
@@ -63,6 +72,20 @@ class Evaluations:
         )
 
 
+class SavedRunState(ApiModel):
+    """``run_state`` in a checkpoint's manifest: all that `RunState` decides by.
+
+    A checkpoint of an older version lacks some of it, and is resumed with the defaults.
+    """
+
+    skipped_steps: tuple[int, ...] = ()
+    dropped_steps: int = Field(default=0, ge=0)
+    dropped_in_a_row: int = Field(default=0, ge=0)
+    evaluations: Evaluations = Evaluations()
+    losses: Average = Average()
+    norms: Average = Average()
+
+
 class RunState:
     """The decisions of one attempt.
 
@@ -81,7 +104,7 @@ class RunState:
 
     @property
     def dropped(self) -> int:
-        """See the class."""
+        """Steps that the engine dropped, as their gradients were not finite."""
         return self._guard.dropped
 
     @property
@@ -92,23 +115,23 @@ class RunState:
     def judge(self, step: int, loss: float, norm: float | None, *, applied: bool) -> Spike | None:
         """Note a step, and what spiked in it.
 
-        A step that the loss scaling of fp16 drops is part of finding the scale, and no leap.
+        A step that the loss scaling of fp16 drops is part of finding the scale, and no spike.
 
         Raises:
-            DivergedError: too many dropped steps in a row, or a leap that must end the job.
+            DivergedError: too many dropped steps in a row, or a spike that must end the job.
         """
-        self._guard.saw(step, applied=applied)
+        self._guard.observe(step, applied=applied)
         if not applied and self.scales:
             return None
-        spike = self._spikes.saw(loss, norm)
+        spike = self._spikes.observe(loss, norm)
         if spike is None and not applied:
             spike = Spike("gradient norm", math.nan, None)
         if spike is None or self.policy is OnSpike.WARN:
             return spike
         if self.policy is OnSpike.STOP:
-            raise DivergedError(f"step {step}: {spike}, and training.onSpike is stop; {REMEDY}")
+            raise DivergedError(f"step {step}: {spike}, and training.onSpike is stop", STOP_HINT)
         if applied and len(self.skipped) >= MAX_REWINDS:
-            raise DivergedError(f"step {step}: {spike}, after {MAX_REWINDS} rewinds; {REMEDY}")
+            raise DivergedError(f"step {step}: {spike}, after {MAX_REWINDS} rewinds", REWIND_HINT)
         return spike
 
     def rewinds(self, spike: Spike | None, *, applied: bool) -> bool:
@@ -122,21 +145,36 @@ class RunState:
     def evaluated(self, step: int, loss: float) -> None:
         """Note a held-out loss."""
         least = self.stopping.min_delta if self.stopping else 0.0
-        self.evaluations = self.evaluations.saw(step, loss, least)
+        self.evaluations = self.evaluations.with_loss(step, loss, least)
 
     def to_json(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
-        return {
-            "skippedSteps": list(self.skipped),
-            "droppedSteps": self.dropped,
-            "evaluations": asdict(self.evaluations),
-        }
+        """The state as a checkpoint's manifest holds it: see `SavedRunState`."""
+        return SavedRunState(
+            skipped_steps=self.skipped,
+            dropped_steps=self._guard.dropped,
+            dropped_in_a_row=self._guard.in_a_row,
+            evaluations=self.evaluations,
+            losses=self._spikes.losses,
+            norms=self._spikes.norms,
+        ).to_json()
 
-    def restore(self, kept: dict[str, Any]) -> None:
-        """Go on from what a checkpoint kept; steps skipped since it was written stay skipped."""
-        self.skipped = tuple(sorted({*self.skipped, *kept.get("skippedSteps", [])}))
-        self._guard.dropped = kept.get("droppedSteps", 0)
-        self.evaluations = Evaluations(**kept.get("evaluations", {}))
+    def restore(self, raw: dict[str, Any]) -> None:
+        """Go on from a checkpoint; steps skipped since it was written stay skipped.
+
+        Raises:
+            ConfigError: the manifest holds no state that this version can read.
+        """
+        try:
+            saved = SavedRunState.model_validate(raw)
+        except ValidationError as error:
+            raise ConfigError(
+                f"the run_state in the checkpoint's manifest cannot be read: {error.errors()[0]['msg']}",
+                "use another output.uri, or the version that wrote it",
+            ) from error
+        self.skipped = tuple(sorted({*self.skipped, *saved.skipped_steps}))
+        self._guard.dropped, self._guard.in_a_row = saved.dropped_steps, saved.dropped_in_a_row
+        self.evaluations = saved.evaluations
+        self._spikes = SpikeDetector(saved.losses, saved.norms)
 
     def results(self, *, early: bool) -> dict[str, Any]:
         """What the job's results say of it.

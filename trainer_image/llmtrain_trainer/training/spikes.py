@@ -1,13 +1,13 @@
-"""Whether a step's loss or gradient norm leaps, and whether steps are still applied. PURE.
+"""Whether a step's loss or gradient norm spikes, and whether steps are still applied. Pure.
 
-A leap is a loss above its running average by six standard deviations, or a gradient norm of ten times its
+A spike is a loss above its running average by six standard deviations, or a gradient norm of ten times its
 average; a number that is not finite always is one.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ..errors import DivergedError
 
@@ -42,34 +42,44 @@ class Spike:
         return f"the {self.what} {self.value:.4g} is above {self.limit:.4g}"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Average:
-    """Exponential averages of a number and of its variance; the plain ones over the first WINDOW steps."""
+    """Exponential averages of a number and of its variance; the plain ones over the first WINDOW steps.
+
+    Attributes:
+        mean: average of the number.
+        variance: average of its squared distance from the mean.
+        count: values seen so far.
+    """
 
     mean: float = 0.0
     variance: float = 0.0
     count: int = 0
 
-    def add(self, value: float) -> None:
-        """Note a value."""
-        self.count += 1
-        weight = max(1 / self.count, 1 / WINDOW)
+    def with_value(self, value: float) -> Average:
+        """The averages after one more value."""
+        weight = max(1 / (self.count + 1), 1 / WINDOW)
         off = value - self.mean
-        self.mean += weight * off
-        self.variance = (1 - weight) * (self.variance + weight * off * off)
+        variance = (1 - weight) * (self.variance + weight * off * off)
+        return Average(self.mean + weight * off, variance, self.count + 1)
 
 
 @dataclass
 class SpikeDetector:
-    """Remembers the steps before."""
+    """Judges each step by the averages of the steps before it.
 
-    losses: Average = field(default_factory=Average)
-    norms: Average = field(default_factory=Average)
+    Attributes:
+        losses: averages of the loss.
+        norms: averages of the gradient norm.
+    """
 
-    def saw(self, loss: float, norm: float | None) -> Spike | None:
+    losses: Average = Average()
+    norms: Average = Average()
+
+    def observe(self, loss: float, norm: float | None) -> Spike | None:
         """Judge a step, then note it.
 
-        A leap enters the averages as its limit: it cannot hide the next one, and a level that has risen for
+        A spike enters the averages as its limit: it cannot hide the next one, and a level that has risen for
         good is an alarm for a while only.
 
         Args:
@@ -77,18 +87,20 @@ class SpikeDetector:
             norm: of the gradient before clipping; None where it is not known.
         """
         deviation = max(math.sqrt(self.losses.variance), GRAIN * abs(self.losses.mean))
-        found = _judge("loss", loss, self.losses, self.losses.mean + DEVIATIONS * deviation)
+        limit = self.losses.mean + DEVIATIONS * deviation
+        found, self.losses = _judge("loss", loss, self.losses, limit)
         if norm is not None:
-            found = _judge("gradient norm", norm, self.norms, FACTOR * self.norms.mean) or found
+            in_norm, self.norms = _judge("gradient norm", norm, self.norms, FACTOR * self.norms.mean)
+            found = in_norm or found
         return found
 
 
-def _judge(what: str, value: float, average: Average, limit: float) -> Spike | None:
+def _judge(what: str, value: float, average: Average, limit: float) -> tuple[Spike | None, Average]:
     if not math.isfinite(value):
-        return Spike(what, value, None)
-    leaps = average.count >= LEAST and value > limit
-    average.add(limit if leaps else value)
-    return Spike(what, value, limit) if leaps else None
+        return Spike(what, value, None), average
+    spikes = average.count >= LEAST and value > limit
+    after = average.with_value(limit if spikes else value)
+    return (Spike(what, value, limit) if spikes else None), after
 
 
 class StepGuard:
@@ -98,7 +110,7 @@ class StepGuard:
         self.dropped = 0
         self.in_a_row = 0
 
-    def saw(self, step: int, *, applied: bool) -> None:
+    def observe(self, step: int, *, applied: bool) -> None:
         """Note whether a step was applied.
 
         Raises:
@@ -108,6 +120,6 @@ class StepGuard:
         self.dropped += not applied
         if self.in_a_row >= MAX_DROPPED:
             raise DivergedError(
-                f"{self.in_a_row} steps in a row up to step {step} had gradients that are not finite; "
-                "lower training.learningRate, or use precision fp32"
+                f"{self.in_a_row} steps in a row up to step {step} had gradients that are not finite",
+                "lower training.learningRate, or use training.precision fp32",
             )

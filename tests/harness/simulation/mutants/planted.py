@@ -75,8 +75,8 @@ def acts_before_it_writes(patch: Patch) -> None:
 def attempt_number_is_used_again(patch: Patch) -> None:
     honest = restart.next_attempt
 
-    def same(*words: Any) -> JobStatus:
-        status = honest(*words)
+    def same(*words: Any, **named: Any) -> JobStatus:
+        status = honest(*words, **named)
         record = status.attempts[-1].model_copy(update={"number": words[0].attempt})
         return status.model_copy(
             update={"attempt": words[0].attempt, "attempts": [*status.attempts[:-2], record]}
@@ -89,9 +89,9 @@ def attempt_number_is_used_again(patch: Patch) -> None:
 def restart_is_counted_in_memory(patch: Patch) -> None:
     honest, counted = restart.next_attempt, {"restarts": 0}
 
-    def count(*words: Any) -> JobStatus:
+    def count(*words: Any, **named: Any) -> JobStatus:
         counted["restarts"] += 1
-        status = honest(*words)
+        status = honest(*words, **named)
         assert status.restarts is not None
         total = status.restarts.model_copy(update={"total": counted["restarts"]})
         return status.model_copy(update={"restarts": total})
@@ -141,8 +141,8 @@ def plans_before_the_first_list(patch: Patch) -> None:
 def a_list_drops_what_is_newer(patch: Patch) -> None:
     honest = store.PodStore.replace
 
-    def drop(self: store.PodStore, pods: Any, _: int) -> list[Pod]:
-        return honest(self, pods, 10**12)
+    def drop(self: store.PodStore, listed: Any, _: int) -> list[Pod]:
+        return honest(self, listed, 10**12)
 
     patch.setattr(store.PodStore, "replace", drop)
 
@@ -174,8 +174,8 @@ def the_deleted_come_back(patch: Patch) -> None:
 
 @mutant
 def deletions_between_two_lists_go_unnoticed(patch: Patch) -> None:
-    def replace_all(self: store.PodStore, pods: Any, _: int) -> list[Pod]:
-        return [pod for pod in pods if self.upsert(pod)]
+    def replace_all(self: store.PodStore, listed: Any, _: int) -> list[Pod]:
+        return [pod for pod in listed if self.upsert(pod)]
 
     patch.setattr(store.PodStore, "replace", replace_all)
 

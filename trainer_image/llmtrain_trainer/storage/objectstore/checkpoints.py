@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import Any
+
+from typing_extensions import override
 
 from llmtrain_api import Layout
 
@@ -12,7 +13,8 @@ from ... import distributed, log
 from ...checkpoint.commit import part_of, write_manifest
 from ...checkpoint.fence import Fence
 from ...checkpoint.full_weights import names_of, write_index
-from ...checkpoint.manifest import MANIFEST, WEIGHTS
+from ...checkpoint.manifest import MANIFEST, WEIGHTS, Manifest
+from ...checkpoint.store import CheckpointStore
 from ...distributed import Ranks
 from ...files import discard
 from ...models.weights import INDEX
@@ -21,8 +23,8 @@ from .record import commit
 from .steps import bring, prefix_of, retired
 
 
-class ObjectCheckpointStore:
-    """One attempt's steps in the store. See `checkpoint.store.CheckpointStore`."""
+class ObjectCheckpointStore(CheckpointStore):
+    """One attempt's steps in the store."""
 
     def __init__(self, ledger: Ledger, fence: Fence, ranks: Ranks, keep: int) -> None:
         self.ledger, self.bucket, self.fence = ledger, ledger.bucket, fence
@@ -31,29 +33,31 @@ class ObjectCheckpointStore:
         self._prefix = ""
         self._mine: dict[int, bool] = {}  # steps of this attempt, and whether they have the whole weights
 
+    @override
     def has(self, step: int, *, whole: bool) -> bool:
-        """See `CheckpointStore`. A step that another attempt committed was the start, or was found torn."""
+        # a step that another attempt committed was the start, or was found torn
         if step in self._mine:
             return self._mine[step] or not whole
         return False
 
+    @override
     def begin(self, step: int) -> None:
-        """A save begins on all ranks: no two write under one prefix."""
+        # no two saves write under one prefix
         self._prefix = prefix_of(step, self.fence, next(self._saves))
 
-    def take(self, folder: Path, names: list[str]) -> None:
-        """See `CheckpointStore`."""
+    @override
+    def upload(self, folder: Path, names: list[str]) -> None:
         self.bucket.upload(folder, names, self._prefix)
 
-    def commit(self, folder: Path, facts: dict[str, Any], layout: Layout, *, whole: bool) -> None:
-        """See `CheckpointStore`."""
-        step, prefix = int(facts["step"]), self._prefix
+    @override
+    def commit(self, folder: Path, head: Manifest, layout: Layout, *, whole: bool) -> None:
+        step, prefix = head.step, self._prefix
         lists = [part_of(rank) for rank in range(layout.world)]
         lists += [f"{WEIGHTS}/{names_of(stage)}" for stage in range(layout.pipeline)] if whole else []
         self.bucket.download(prefix, [name for name in lists if not (folder / name).exists()], folder)
         if whole:
             write_index(folder / WEIGHTS, layout.pipeline)
-        write_manifest(self.fence, folder, facts, layout)
+        write_manifest(folder, head, layout)
         self.bucket.upload(folder, [f"{WEIGHTS}/{INDEX}"] * whole + [MANIFEST], prefix)
         before = self.ledger.read()
         old = retired(self.bucket, before, step, self.keep)
@@ -65,37 +69,38 @@ class ObjectCheckpointStore:
             except OSError as error:  # the step is committed; the next attempt deletes what is left
                 log.get().warning("an old checkpoint could not be deleted", error=str(error))
 
+    @override
     def clear(self, folder: Path) -> None:
-        """See `CheckpointStore`. What is in the store, or is not to be, need not fill the node's disk."""
+        # what is in the store, or is not to be, need not fill the node's disk
         if self.ranks.local_rank == 0:
             discard(folder)
             for step in self.fence.output.committed():
                 discard(self.fence.output.step(step))
 
+    @override
     def newest(self) -> int | None:
-        """See `CheckpointStore`."""
         for step in self.ledger.read().committed:
             if bring(self.bucket, self.ledger.newest.steps[str(step)], self.fence, step) is None:
                 return step
         return None
 
-    def bring(self, step: int) -> Path:
-        """See `CheckpointStore`."""
+    @override
+    def fetch(self, step: int) -> Path:
         error = None
         if self.ranks.local_rank == 0 and not self.fence.output.step(step).is_dir():
-            error = self._bring(step)
+            error = self._fetch(step)
         [failed] = distributed.all_reduce_sum(self.ranks, int(error is not None))
         if failed:
             raise OSError(error or f"another node could not get step {step}")
         return self.fence.output.step(step)
 
-    def _bring(self, step: int) -> str | None:
+    def _fetch(self, step: int) -> str | None:
         try:
             reason = bring(self.bucket, self.ledger.read().steps[str(step)], self.fence, step)
         except (OSError, KeyError) as error:
             reason = str(error)
         return f"step {step}: {reason}" if reason else None
 
+    @override
     def refusal(self, step: int, error: OSError) -> str:
-        """See `CheckpointStore`."""
         return f"step {step} could not be saved: {error.strerror or error}"

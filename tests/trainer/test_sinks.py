@@ -1,0 +1,110 @@
+"""What rank 0 tells of a step, field by field, also when the figures are no longer numbers."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.trainer.launches import job
+from harness.trainer.tensorboard_files import events
+from prometheus_client import CollectorRegistry
+
+from llmtrain_api import Figures, ProgressReport, ProgressUpdate, Stage
+from llmtrain_trainer.batch import BatchPlan, Length
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # what DeepSpeed says at import
+    from llmtrain_trainer.telemetry.figures import StepReport, StepResult, Workload
+    from llmtrain_trainer.telemetry.phases import Phase
+    from llmtrain_trainer.telemetry.prometheus import STEP_GAUGES, JobSeries
+    from llmtrain_trainer.telemetry.sinks import Rank0Sinks, figures_of
+
+INF, NAN = math.inf, math.nan
+LOAD = Workload(Length(80, 4, 20, None), BatchPlan(4, 2, 2), world=2, sequence_flops=1e9, peak=4e9)
+
+
+def report(step: int = 3, loss: float = 2.5, norm: float | None = 0.5) -> StepReport:
+    result = StepResult(step, loss, 1e-3, norm, 64, math.isfinite(loss))
+    return LOAD.report(result, 0.5, 0.25, {Phase.FORWARD: 0.5}, measured=True)
+
+
+@pytest.fixture
+def sinks(tmp_path: Path) -> Iterator[Rank0Sinks]:
+    asked = job(tmp_path / "output")
+    series = JobSeries(CollectorRegistry(), asked, with_mfu=True)
+    made = Rank0Sinks(asked, LOAD, series, tmp_path, 2, "from layout dp1 to dp2")
+    yield made
+    made.close()
+
+
+def strictly(text: str) -> Any:
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def posted(sinks: Rank0Sinks) -> dict[str, Any]:
+    """The report as it would go to the operator, which refuses what its contract does."""
+    body: dict[str, Any] = strictly(json.dumps(sinks.reporter._report.to_json(), allow_nan=False))
+    ProgressReport.model_validate(body, extra="forbid")
+    return body
+
+
+def test_every_field_of_a_report_is_told_by_something(sinks: Rank0Sinks) -> None:
+    """A figure that is added to the contract and measured nowhere, or not passed on, is missing here."""
+    sinks.stepped(report())
+    sinks.evaluated(3, 2.25)
+    sinks.committed(3, 0.1, written=True)
+    told = posted(sinks)
+    wanted = {field.alias for field in ProgressReport.model_fields.values()}
+    assert set(told) == wanted
+    assert (told["loss"], told["evalLoss"], told["gradNorm"], told["step"]) == (2.5, 2.25, 0.5, 3)
+    assert told["perplexity"] == pytest.approx(math.exp(2.25))
+    assert told["resumedStep"] == 2
+
+
+def test_a_step_tells_each_figure_that_is_known_after_a_step() -> None:
+    told = figures_of(report())
+    of_evaluations = {"eval_loss", "perplexity"}
+    assert {name for name in Figures.model_fields if getattr(told, name) is None} == of_evaluations
+
+
+def test_each_figure_of_a_step_has_a_series_or_a_reason_to_have_none() -> None:
+    counted = {"tokens", "samples", "applied", "seconds"}  # counters and a histogram
+    elsewhere = {"total_steps", "smooth_seconds", "phases", "measured"}  # set once, or each rank's own
+    assert {field.name for field in fields(StepReport)} == set(STEP_GAUGES) | counted | elsewhere
+
+
+@pytest.mark.parametrize("loss", [INF, -INF, NAN, 1e300])
+@pytest.mark.parametrize("norm", [INF, NAN, None, 1e300])
+def test_a_loss_that_explodes_reaches_every_sink_and_no_json(
+    sinks: Rank0Sinks, tmp_path: Path, loss: float, norm: float | None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sinks.stepped(report(3, loss, norm))
+    sinks.evaluated(3, loss)
+    told = posted(sinks)
+    assert ("loss" in told) == math.isfinite(loss)
+    assert "perplexity" not in told or loss < 0
+    [row] = [strictly(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert row["loss"] == (loss if math.isfinite(loss) else None)
+    assert row["phases"] == {"forward": 0.5}
+    [gauge] = sinks.series.of_step["loss"].collect()[0].samples
+    assert gauge.value == pytest.approx(loss, nan_ok=True)
+    sinks.board.flush()
+    curves = {v.tag: v.simple_value for e in events(tmp_path / "tensorboard") for v in e.summary.value}
+    assert not 0 < abs(curves["loss/train"]) < 1e38
+    capfd.readouterr()
+
+
+def test_a_misspelled_field_is_refused(sinks: Rank0Sinks) -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument"):
+        StepReport(los=1.5)  # type: ignore[call-arg]
+    sinks.reporter.update(ProgressUpdate(stage=Stage.EVALUATE))
+    assert posted(sinks)["stage"] == "evaluate"

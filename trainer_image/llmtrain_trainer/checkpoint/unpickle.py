@@ -1,0 +1,51 @@
+"""Reading DeepSpeed's files without running what a stranger may have put into them.
+
+A checkpoint may lie in a folder or bucket that others can write, and its manifest's digests come from
+whoever wrote it. ``torch.load`` runs any function that a pickle names, unless it is told what may be named.
+`ALLOWED` are all the classes that DeepSpeed's files hold beside tensors and plain values; none does anything
+when it is made.
+"""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from deepspeed.runtime.fp16.loss_scaler import DynamicLossScaler, LossScaler
+from deepspeed.runtime.zero.config import ZeroStageEnum
+from deepspeed.utils.tensor_fragment import fragment_address
+
+from ..errors import ConfigError
+
+ALLOWED = (DynamicLossScaler, LossScaler, ZeroStageEnum, fragment_address)
+
+
+def load_state(path: Path, *, map_location: Any = "cpu", mapped: bool = False) -> Any:
+    """What one of DeepSpeed's files holds.
+
+    Args:
+        path: the file.
+        map_location: where tensors go, as `torch.load` takes it.
+        mapped: leave the tensors in the file until they are used.
+
+    Raises:
+        ConfigError: the file names code that is no part of a checkpoint, or is no file of torch's.
+        OSError: the file could not be read.
+    """
+    try:
+        with torch.serialization.safe_globals(list(ALLOWED)):
+            return torch.load(path, map_location=map_location, weights_only=True, mmap=mapped or None)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ConfigError(
+            f"{path} is not loaded: {_reason(error)}",
+            "use another output.uri, or resume your own checkpoint with the version that wrote it",
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The line that names what was refused, out of torch's page of advice."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    named = next((line for line in lines if "GLOBAL" in line or "Unsupported" in line), "")
+    return (named or (lines[0] if lines else type(error).__name__))[:300]

@@ -1,0 +1,27 @@
+"""What a rank's device can do at most, and the clock for what it does."""
+
+from __future__ import annotations
+
+import deepspeed
+import torch
+
+from llmtrain_api import Precision
+
+from ..distributed import Ranks
+from . import flops
+from .collectives import time_collectives
+from .phases import Stopwatch
+
+
+def stopwatch(ranks: Ranks) -> Stopwatch:
+    """A stopwatch for this rank's work; it counts the collectives of DeepSpeed, which has begun."""
+    gpu = ranks.device.type == "cuda"
+    watch = Stopwatch((lambda: torch.cuda.synchronize(ranks.device)) if gpu else None)
+    time_collectives(deepspeed.comm.comm.cdb, watch)
+    return watch
+
+
+def peak_flops(ranks: Ranks, precision: Precision) -> float | None:
+    """FLOP/s of one device at most; None where that is not known."""
+    gpu = ranks.device.type == "cuda"
+    return flops.peak_flops(torch.cuda.get_device_name(ranks.device) if gpu else None, precision)
