@@ -23,11 +23,11 @@ from ..checkpoint.fence import Fence
 from ..data.store import Marker, fingerprints, read_marker, reusable
 from ..errors import ConfigError, Fenced, Interrupted
 from ..files import read_json
+from ..job_file import read_job
 from ..output import Output
 from ..storage.select import output_store_of
 from ..storage.start_marker import NodeZeroFailed, Start
 from ..telemetry.reporter import Reporter
-from ..training.rank import read_job
 from . import root_cause
 from .compiler import require_compiler
 from .root_cause import Verdict

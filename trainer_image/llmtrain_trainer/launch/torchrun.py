@@ -58,6 +58,7 @@ def environment() -> dict[str, str]:
     """What our children see: no hub, no thread contention, DeepSpeed on the hardware that is there."""
     env = dict(os.environ)
     env.setdefault("PYTHONUNBUFFERED", "1")
+    env["PYTHONSAFEPATH"] = "1"  # a torch.py in the working folder, where downloads go, is no code of ours
     env.setdefault("TOKENIZERS_PARALLELISM", "true")
     # torch warns of renamed collectives that DeepSpeed still calls: nothing a user could act on
     env.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")

@@ -17,21 +17,10 @@ from .. import log
 from ..errors import ConfigError, Fenced, Interrupted
 from ..files import write_json
 from ..imports import import_muon_uncompiled, quick_imports
+from ..job_file import read_job
 from ..process import die_with_parent
 from ..storage.start_marker import Start, read_start
 from ..telemetry.startup import Startup
-
-
-def read_job(path: str) -> JobFile:
-    """Read and check ``job.json``.
-
-    Raises:
-        ConfigError: it cannot be read, or its content is not valid.
-    """
-    try:
-        return JobFile.model_validate_json(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: {error}") from None
 
 
 def main(argv: list[str]) -> int:

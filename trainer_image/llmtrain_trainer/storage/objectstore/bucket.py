@@ -9,6 +9,8 @@ from pathlib import Path
 
 import fsspec
 
+from ...files import stays_inside
+
 
 class Bucket:
     """Objects by their key below ``url``. Credentials and the endpoint come from the environment.
@@ -65,7 +67,14 @@ class Bucket:
 
         Raises:
             FileNotFoundError: one of them is not there.
+            OSError: also for a name that would lie outside of the folder; nothing is downloaded then.
         """
+        names = list(names)
+        for name in names:
+            if not stays_inside(name):
+                raise OSError(
+                    errno.EINVAL, f"{self.url}: {name!r} under {prefix} is not a name inside a folder"
+                )
         for name in names:
             file = folder / name
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,21 @@
+"""Reads ``job.json``. Ground: launcher, stages and ranks all begin with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from llmtrain_api import JobFile
+
+from .errors import ConfigError
+
+
+def read_job(path: str) -> JobFile:
+    """Read and check ``job.json``.
+
+    Raises:
+        ConfigError: it cannot be read, or its content is not valid.
+    """
+    try:
+        return JobFile.model_validate_json(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: {error}") from None
