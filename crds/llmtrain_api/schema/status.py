@@ -61,7 +61,9 @@ class Workers(ApiModel):
 class Progress(ApiModel):
     """How far and how fast, as last reported by rank 0."""
 
-    stage: Text | None = Field(default=None, description="prepare, train, evaluate, export.")
+    stage: Text | None = Field(
+        default=None, description="prepare, wait (for the other nodes), train, evaluate, export."
+    )
     step: int | None = Field(default=None, ge=0)
     total_steps: int | None = Field(default=None, ge=0)
     percent: int | None = Field(default=None, ge=0, le=100)

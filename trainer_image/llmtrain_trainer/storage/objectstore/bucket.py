@@ -54,6 +54,12 @@ class Bucket:
             return False
         return True
 
+    def write(self, key: str, content: bytes) -> None:
+        """Write an object, over one that is there."""
+        self._parent(key)
+        with self._told():
+            self._files.pipe_file(self._path(key), content)
+
     def upload(self, folder: Path, names: Iterable[str], prefix: str) -> None:
         """Put files of a folder under a prefix; an object appears whole or not at all."""
         for name in names:
