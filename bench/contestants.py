@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 import transformers
 
-from llmtrain_api import JobSpec
+from llmtrain_api import JobSpec, layout_of, shape_of, task_of
 from llmtrain_trainer import distributed
 from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.data.loader import Batches
@@ -56,10 +56,11 @@ class Race:
 def ours(race: Race, ranks: Ranks, turn: Turn) -> None:
     """The step of the trainer's loop: fetch, agree, forward and backward, update, agree on the loss."""
     spec, training, plan = race.spec, race.spec.training, race.plan
-    place = spec.layout.place(ranks.rank)
+    layout = layout_of(shape_of(spec), spec)
+    place = layout.place(ranks.rank)
     length = Length(len(race.rows), training.global_batch_size, STEPS, None)
     batches = Batches(race.rows, plan, length, training.seed, encoder(spec, EOS))
-    engine, _ = build(race.folder, spec, place, plan, STEPS)
+    engine, _ = build(race.folder, spec, layout, place, plan, STEPS)
     for step in range(STEPS):
         turn()
         passes = batches.at(step, place, ranks.device)
@@ -72,7 +73,7 @@ def ours(race: Race, ranks: Ranks, turn: Turn) -> None:
 def plain(race: Race, ranks: Ranks, turn: Turn) -> None:
     """A loop as one writes it by hand; DistributedDataParallel where there are several processes."""
     training, plan = race.spec.training, race.plan
-    model = load(race.folder, race.spec.model.task, torch.float32).to(ranks.device).train()
+    model = load(race.folder, task_of(race.spec), torch.float32).to(ranks.device).train()
     groups, _ = parameter_groups(model.named_parameters(), training.weight_decay)
     optimizer = adamw(groups, training)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule(training, STEPS))
@@ -152,7 +153,7 @@ def _trainer(race: Race, ranks: Ranks, turn: Turn, deepspeed: dict[str, Any] | N
         ddp_find_unused_parameters=False,
         deepspeed=deepspeed,
     )
-    model = load(race.folder, race.spec.model.task, torch.float32)
+    model = load(race.folder, task_of(race.spec), torch.float32)
     samples = [{"input_ids": row, "labels": row} for row in torch.from_numpy(race.rows.astype(np.int64))]
 
     class Wait(transformers.TrainerCallback):  # type: ignore[misc]

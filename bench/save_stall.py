@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from llmtrain_api import JobFile, JobIdentity, JobSpec, Rendezvous
+from llmtrain_api import JobFile, JobIdentity, Rendezvous, layout_of, parse_spec, shape_of
 from llmtrain_trainer import distributed
 from llmtrain_trainer.batch import BatchPlan
 from llmtrain_trainer.checkpoint.fence import raise_fence
@@ -69,18 +69,20 @@ def main(folder: Path, saves: int) -> None:
     """Both ways by turns."""
     os.environ |= {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1"}
     os.environ.setdefault("MASTER_PORT", "29517")
-    spec = JobSpec.model_validate(SPEC)
+    spec = parse_spec(SPEC, strict=True)
+    layout = layout_of(shape_of(spec), spec)
     job = JobFile(
         job=JobIdentity(name="bench", namespace="bench", uid="bench"),
         attempt=0,
         spec=spec,
+        layout=layout,
         rendezvous=Rendezvous(master_address="127.0.0.1", id="bench"),
         output=str(folder / "output"),
         scratch=str(folder / "scratch"),
     )
     write_initial(spec, 0, folder / "initial")
-    ranks, layout = distributed.join(), spec.layout
-    engine, built = build(folder / "initial", spec, layout.place(0), BatchPlan(1, 1, 1), 100)
+    ranks = distributed.join()
+    engine, built = build(folder / "initial", spec, layout, layout.place(0), BatchPlan(1, 1, 1), 100)
     fence = raise_fence(claim(job), job, "bench")
     files = Checkpointer(fence, ranks, layout, {}, FolderCheckpointStore(fence, ranks, 1))
     step(engine)  # AdamW's state exists after the first one

@@ -30,8 +30,7 @@ import numpy as np
 import torch
 from bench.contestants import CONTESTANTS, EOS, SAMPLES, WITH_DEEPSPEED, Race
 
-from llmtrain_api import JobSpec
-from llmtrain_api.estimate.parameters import parameter_count
+from llmtrain_api import JobSpec, layout_of, parse_spec, shape_of
 from llmtrain_trainer import distributed
 from llmtrain_trainer.distributed import Ranks
 from llmtrain_trainer.models.build import write_initial
@@ -47,7 +46,7 @@ def job(*, quick: bool, processes: int, batch: int) -> JobSpec:
     small = {"hiddenSize": 64, "numLayers": 2, "vocabSize": 512}
     large = {"hiddenSize": 640, "numLayers": 8, "numHeads": 10, "vocabSize": 4096}
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return JobSpec.model_validate(
+    return parse_spec(
         {
             "model": (small if quick else large) | {"name": "builtin://tiny-llama"},
             "dataset": {"name": "builtin://random-tokens"},
@@ -55,7 +54,8 @@ def job(*, quick: bool, processes: int, batch: int) -> JobSpec:
             "training": {"globalBatchSize": batch * processes, "microBatchSize": batch},
             "resources": {"memory": "1Ti"},
         }
-        | ({"gpusPerNode": processes} if gpus else {"processesPerNode": processes})
+        | ({"gpusPerNode": processes} if gpus else {"processesPerNode": processes}),
+        strict=True,
     )
 
 
@@ -231,7 +231,9 @@ def main() -> int:
         tokens = options.steps * spec.training.global_batch_size * spec.training.sequence_length
         lines = summary(took, tokens)
         _say(spec, lines, took)
-        written.append({"processes": processes, "layout": str(spec.layout), "lines": lines})
+        written.append(
+            {"processes": processes, "layout": str(layout_of(shape_of(spec), spec)), "lines": lines}
+        )
     if options.json:
         options.json.write_text(json.dumps(written, indent=1) + "\n")
     return 0
@@ -250,12 +252,12 @@ def _race(spec: JobSpec, scratch: Path, threads: int | None) -> Race:
 
 
 def _say(spec: JobSpec, lines: list[dict[str, Any]], took: dict[str, list[Took]]) -> None:
-    millions = parameter_count(spec.model, spec.training.sequence_length) / 1e6
+    shape = shape_of(spec)
+    millions = shape.parameters / 1e6
     where = "GPU" if spec.gpus_per_node else f"CPU, {os.cpu_count()} cores"
     rounds = len(next(iter(took.values())))
-    print(
-        f"\n{millions:.1f}M parameters, {spec.world_size} processes, {spec.layout}, {where}, {rounds} rounds"
-    )
+    gang = f"{spec.world_size} processes, {layout_of(shape, spec)}"
+    print(f"\n{millions:.1f}M parameters, {gang}, {where}, {rounds} rounds")
     print(f"{'':24}{'tokens/s':>10}{'ratio':>8}{'spread':>14}{'CPU time':>10}")
     for one in lines:
         spread = f"{one['worst']:.2f}-{one['best']:.2f}"

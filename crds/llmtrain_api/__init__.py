@@ -1,6 +1,8 @@
 """The contract of ``llmtrain.dev/v1alpha1``: the only definition of a field, for every other part."""
 
 from .errors import explain
+from .estimate.zero_stage import layout_of
+from .families import shape_of, task_of
 from .job import InvalidJob, Job, Metadata, parse_manifest, parse_spec
 from .layouts.layout import Layout, Place
 from .messages import (
@@ -16,7 +18,7 @@ from .messages import (
 )
 from .schema.base import ApiModel, Rule, Time, changed, to_rfc3339
 from .schema.dataset import DatasetSpec, SourceSpec
-from .schema.model import BuiltinModel, ModelSpec, Task
+from .schema.model import BuiltinModel, ModelSpec
 from .schema.optimization import EarlyStoppingSpec, OnSpike, Schedule
 from .schema.spec import CheckpointSpec, IfExists, JobSpec, ParallelismSpec, ResumeFrom
 from .schema.status import (
@@ -36,6 +38,7 @@ from .schema.status import (
     Workers,
 )
 from .schema.training import Packing, Precision, TrainingSpec
+from .shape import ModelShape, Task
 
 __all__ = [
     "ApiModel",
@@ -58,6 +61,7 @@ __all__ = [
     "JobStatus",
     "Layout",
     "Metadata",
+    "ModelShape",
     "ModelSpec",
     "OnSpike",
     "Outcome",
@@ -87,7 +91,10 @@ __all__ = [
     "Workers",
     "changed",
     "explain",
+    "layout_of",
     "parse_manifest",
     "parse_spec",
+    "shape_of",
+    "task_of",
     "to_rfc3339",
 ]

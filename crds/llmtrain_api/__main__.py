@@ -1,4 +1,4 @@
-"""``python -m llmtrain_api``: write the CRD, the chart's copy of it, and the page of proven layouts."""
+"""``python -m llmtrain_api``: write the CRD, the chart's copy of it, and the generated pages of docs."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from pathlib import Path
 
 import yaml
 
+from .generate import layouts_page, reference_page
 from .generate.crd import custom_resource_definition
-from .generate.layouts_page import page
 from .names import CRD_NAME, GROUP, PLURAL
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = "# Generated from crds/llmtrain_api by `make generate`: change the models, not this file.\n"
-PAGE = ROOT / "docs" / "layouts.md"
+PAGES = {
+    ROOT / "docs" / "layouts.md": layouts_page.page,
+    ROOT / "docs" / "reference.md": reference_page.page,
+}
 TARGETS = (
     ROOT / "crds" / f"{GROUP}_{PLURAL}.yaml",
     ROOT / "helm" / "llm-training-operator" / "templates" / "crd.yaml",
@@ -35,8 +38,9 @@ def main() -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(render(for_chart="helm" in target.parts))
         print(f"{CRD_NAME}: {target.relative_to(ROOT)} ({target.stat().st_size} bytes)")
-    PAGE.write_text(page())
-    print(f"proven layouts: {PAGE.relative_to(ROOT)}")
+    for path, page in PAGES.items():
+        path.write_text(page())
+        print(f"page: {path.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

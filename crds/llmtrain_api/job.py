@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 
 from .errors import explain
 from .names import API_VERSION, KIND
+from .rules import mistake
 from .schema.base import ApiModel, Time
 from .schema.spec import JobSpec
 from .schema.status import JobStatus
@@ -48,7 +49,7 @@ class InvalidJob(ValueError):
 
 
 def parse_spec(spec: object, *, strict: bool) -> JobSpec:
-    """``spec`` as a model.
+    """``spec`` as a model that keeps all rules.
 
     Args:
         spec: the parsed YAML or JSON.
@@ -59,9 +60,12 @@ def parse_spec(spec: object, *, strict: bool) -> JobSpec:
         InvalidJob: with every mistake found.
     """
     try:
-        return JobSpec.model_validate(spec, extra="forbid" if strict else "ignore")
+        parsed = JobSpec.model_validate(spec, extra="forbid" if strict else "ignore")
     except ValidationError as error:
         raise InvalidJob(explain(error)) from None
+    if broken := mistake(parsed):
+        raise InvalidJob([broken])
+    return parsed
 
 
 class _Manifest(ApiModel):

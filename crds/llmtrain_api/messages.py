@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from .layouts.layout import Layout
 from .names import MASTER_PORT
 from .schema.base import ApiModel
 from .schema.spec import JobSpec
@@ -43,6 +44,7 @@ class ReportTarget(ApiModel):
 class JobFile(ApiModel):
     """``job.json``: all that a worker is told, the same for every rank of an attempt.
 
+    ``layout`` was decided by the operator before the first attempt; ranks obey it and decide nothing anew.
     ``output`` and ``dataset`` are folders as the worker sees them; ``dataset`` is None for built-in data and
     for a mixture, whose folders are in ``sources`` by the name of the source.
     ``scratch`` is private to the pod, writable, and gone with it.
@@ -52,6 +54,7 @@ class JobFile(ApiModel):
     job: JobIdentity
     attempt: int = Field(ge=0)
     spec: JobSpec
+    layout: Layout
     rendezvous: Rendezvous
     output: str
     dataset: str | None = None

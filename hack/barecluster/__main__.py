@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
+from collections.abc import Callable
 
-from barecluster import build, images, lifecycle, teardown, toolchain, transfer
+from barecluster import build, images, lifecycle, power, teardown, toolchain, transfer
 from barecluster.console import ClusterError
 from barecluster.settings import DEFAULT_NAME, Settings, settings_for
 
@@ -39,6 +41,12 @@ def parser() -> argparse.ArgumentParser:
     down.add_argument("--purge", action="store_true", help="remove the volume, images on nodes and logs too")
     verb("status", "tell how each part is; exits 1 unless all is well")
     verb("env", "print exports of KUBECONFIG and PATH for a shell to eval")
+    kill = verb("node-kill", "cut the power of a node: all its processes die at once, and nobody is told")
+    start = verb("node-start", "start a node that was killed; returns when it is Ready")
+    for one in (kill, start):
+        one.add_argument(
+            "node", type=node_number, metavar="N", help="the node's number, or its name: 2 or node2"
+        )
     logs = verb("logs", "print the end of a process's log")
     logs.add_argument("process", nargs="?", help="apiserver, kubelet-node1, ... (default: list them)")
     logs.add_argument("-n", "--lines", type=int, default=50, help="lines to print (default: %(default)s)")
@@ -50,6 +58,14 @@ def parser() -> argparse.ArgumentParser:
     load = verb("load", "send images to every node, only the layers that it lacks")
     load.add_argument("images", nargs="*", metavar="IMAGE", help="default: every image that `images` builds")
     return top
+
+
+def node_number(text: str) -> int:
+    """The number in `2` or `node2`."""
+    found = re.fullmatch(r"(?:node)?([0-9]{1,3})", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is no node: say 2 or node2")
+    return int(found[1])
 
 
 def main() -> int:
@@ -67,29 +83,38 @@ def main() -> int:
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
-    """What each verb does."""
-    match options.verb:
-        case "up":
-            lifecycle.up(settings, 0 if options.control_plane_only else options.nodes)
-        case "down":
-            teardown.down(settings, purge=options.purge)
-        case "status":
-            return 0 if lifecycle.status(settings) else 1
-        case "env":
-            print(f'export KUBECONFIG="{settings.kubeconfig}"')
-            print(f'export PATH="{settings.bin}:$PATH"')
-        case "logs":
-            lifecycle.show_log(settings, options.process, options.lines)
-        case "install":
-            toolchain.install(settings.cache)
-            toolchain.go_command(settings.cache)
-        case "build":
-            build.ensure(options.modules or build.ALL, settings.cache)
-        case "images":
-            images.build_images(options.images or images.NAMES, settings.cache)
-        case "load":
-            transfer.load(settings, options.images or [images.TAGS[name] for name in images.NAMES])
-    return 0
+    """Do what the verb says; its exit code."""
+    return 1 if _VERBS[options.verb](options, settings) is False else 0
+
+
+def _environment(_: argparse.Namespace, settings: Settings) -> None:
+    print(f'export KUBECONFIG="{settings.kubeconfig}"')
+    print(f'export PATH="{settings.bin}:$PATH"')
+
+
+def _install(_: argparse.Namespace, settings: Settings) -> None:
+    toolchain.install(settings.cache)
+    toolchain.go_command(settings.cache)
+
+
+# False is exit code 1
+_VERBS: dict[str, Callable[[argparse.Namespace, Settings], object]] = {
+    "up": lambda options, settings: lifecycle.up(
+        settings, 0 if options.control_plane_only else options.nodes
+    ),
+    "down": lambda options, settings: teardown.down(settings, purge=options.purge),
+    "status": lambda _, settings: lifecycle.status(settings),
+    "env": _environment,
+    "node-kill": lambda options, settings: power.kill(settings, options.node),
+    "node-start": lambda options, settings: power.start(settings, options.node),
+    "logs": lambda options, settings: lifecycle.show_log(settings, options.process, options.lines),
+    "install": _install,
+    "build": lambda options, settings: build.ensure(options.modules or build.ALL, settings.cache),
+    "images": lambda options, settings: images.build_images(options.images or images.NAMES, settings.cache),
+    "load": lambda options, settings: transfer.load(
+        settings, options.images or [images.TAGS[name] for name in images.NAMES]
+    ),
+}
 
 
 if __name__ == "__main__":

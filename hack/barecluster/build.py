@@ -1,15 +1,17 @@
 """The cluster's programs, built from Go modules and kept in the cache until their module changes.
 
 Each program has a module of its own under modules/: in one module their requirements would fight. tools.go
-names the main packages, go.mod and go.sum pin every source.
+names the main packages, or main.go is the only one; go.mod and go.sum pin every source. What the Go command
+downloads and compiles on the way, ten times as much as the programs, is removed once they are there.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +27,12 @@ NODES = ("containerd", "coredns")
 ALL = ("kubernetes", "etcd", "containerd", "coredns", "helm")
 
 _VERSION_VARIABLES = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
-_SOURCES = ("go.mod", "go.sum", "tools.go")
-_ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false", "GOTOOLCHAIN": "local"}
+_ENVIRONMENT = {
+    "CGO_ENABLED": "0",
+    "GOFLAGS": "-mod=readonly -buildvcs=false -modcacherw",
+    "GOTOOLCHAIN": "local",
+}
+_GO_CACHES = {"GOMODCACHE": "modules", "GOCACHE": "objects"}
 
 
 @dataclass(frozen=True)
@@ -38,12 +44,16 @@ class Module:
 
     @property
     def packages(self) -> list[str]:
-        """The main packages that tools.go names."""
+        """The main packages that tools.go names; the module's own where that is one."""
+        if (self.folder / "main.go").exists():
+            return ["."]
         return re.findall(r'^\s*_ "(\S+)"$', (self.folder / "tools.go").read_text(), re.MULTILINE)
 
     @property
     def programs(self) -> list[str]:
         """The built programs' names."""
+        if self.packages == ["."]:
+            return [self.name]
         return [program_name(package) for package in self.packages]
 
     @property
@@ -59,7 +69,7 @@ class Module:
     def key(self) -> str:
         """The name of the folder in the cache: changes when anything that decides the programs does."""
         digest = hashlib.sha256(" ".join(self.flags).encode())
-        for name in _SOURCES:
+        for name in ("go.mod", "go.sum", *sorted(path.name for path in self.folder.glob("*.go"))):
             digest.update(b"\0" + (self.folder / name).read_bytes())
         return f"{self.name}-{digest.hexdigest()[:16]}"
 
@@ -83,33 +93,55 @@ def module(name: str) -> Module:
 def ensure(names: Iterable[str], cache: Path) -> list[Path]:
     """Have the named modules built; the folders with their programs."""
     modules = [module(name) for name in names]
-    missing = [one for one in modules if not (cache / "bin" / one.key).exists()]
-    if missing:
-        go = go_command(cache)
-        # The compiler is short of cores, not of network: the next modules' sources come meanwhile.
-        with ThreadPoolExecutor(1) as background:
-            for later in missing[1:]:
-                background.submit(attempt, go, "-C", later.folder, "mod", "download", timeout=900)
-            for one in missing:
-                _build(one, go, cache)
+    if _missing(modules, cache):
+        with held(cache / "bin" / "build.lock"):  # whoever waited here may find all of it built
+            if missing := _missing(modules, cache):
+                _build_all(missing, cache)
     return [cache / "bin" / one.key for one in modules]
 
 
-def _build(one: Module, go: Path, cache: Path) -> None:
+def _missing(modules: Iterable[Module], cache: Path) -> list[Module]:
+    return [one for one in modules if not (cache / "bin" / one.key).exists()]
+
+
+def _build_all(missing: list[Module], cache: Path) -> None:
+    go = go_command(cache)
+    environment = {**_ENVIRONMENT, **go_caches(os.environ, cache)}
+    # The compiler is short of cores, not of network: the next modules' sources come meanwhile.
+    with ThreadPoolExecutor(1) as background:
+        for later in missing[1:]:
+            words = (go, "-C", later.folder, "mod", "download")
+            background.submit(attempt, *words, env=environment, timeout=900)
+        for one in missing:
+            _build(one, go, cache, environment)
+    for folder in own_go_caches(environment, cache):
+        shutil.rmtree(folder)
+
+
+def go_caches(environ: Mapping[str, str], cache: Path) -> dict[str, str]:
+    """Where Go's sources and objects go during a build: the caller's folders, else our own."""
+    own = cache / "go-build"
+    return {name: environ.get(name) or str(own / folder) for name, folder in _GO_CACHES.items()}
+
+
+def own_go_caches(environment: Mapping[str, str], cache: Path) -> list[Path]:
+    """Those of these folders that are ours to remove, as far as they exist."""
+    folders = [Path(environment[name]) for name in _GO_CACHES]
+    return [folder for folder in folders if folder.is_relative_to(cache / "go-build") and folder.exists()]
+
+
+def _build(one: Module, go: Path, cache: Path, environment: Mapping[str, str]) -> None:
     target = cache / "bin" / one.key
     partial = cache / "bin" / f"{one.key}.partial"
-    with held(cache / "bin" / f"{one.name}.lock"):
-        if target.exists():  # another command built it while this one waited
-            return
-        with step(f"go build {one.name} ({', '.join(one.programs)})"):
-            shutil.rmtree(partial, ignore_errors=True)
-            words = ("nice", "-n", "5", str(go), "build", *one.flags, "-o", f"{partial}/", *one.packages)
-            log = cache / "logs" / f"build-{one.name}.log"
-            run_logged(words, log, env=_ENVIRONMENT, cwd=one.folder, timeout=3000)
-        absent = [name for name in one.programs if not (partial / name).exists()]
-        if absent:
-            raise ClusterError(f"go build {one.name} left no {', '.join(absent)}")
-        partial.rename(target)
+    with step(f"go build {one.name} ({', '.join(one.programs)})"):
+        shutil.rmtree(partial, ignore_errors=True)
+        words = ("nice", "-n", "5", str(go), "build", *one.flags, "-o", f"{partial}/", *one.packages)
+        log = cache / "logs" / f"build-{one.name}.log"
+        run_logged(words, log, env=environment, cwd=one.folder, timeout=3000)
+    absent = [name for name in one.programs if not (partial / name).exists()]
+    if absent:
+        raise ClusterError(f"go build {one.name} left no {', '.join(absent)}")
+    partial.rename(target)
 
 
 def link(folders: Iterable[Path], into: Path) -> None:

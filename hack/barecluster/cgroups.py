@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,20 +66,6 @@ def _enable_controllers(root: Path) -> None:
         raise ClusterError(f"cannot hand cgroup controllers to the nodes from {root}: {error}") from error
 
 
-def kill(name: str, seconds: float = 10) -> None:
-    """SIGKILL every process in the group and below: the containers of one node."""
-    deadline = time.monotonic() + seconds
-    while pids := _processes(name):
-        if time.monotonic() > deadline:
-            raise ClusterError(f"processes {sorted(pids)} of {name} do not end, even by SIGKILL")
-        for pid in pids:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        time.sleep(0.05)
-
-
 def remove(name: str) -> None:
     """Remove the group and all below it."""
     found = detect()
@@ -102,12 +87,13 @@ def _remove_folder(folder: Path) -> None:
     raise ClusterError(f"cannot remove the control group {folder}")
 
 
-def _processes(name: str) -> set[int]:
-    pids: set[int] = set()
+def pids(name: str) -> set[int]:
+    """Every process in the group and below: the containers of one node."""
+    found: set[int] = set()
     for root in detect().roots:
         for folder, _, _ in os.walk(root / name):
             try:
-                pids.update(int(pid) for pid in Path(folder, "cgroup.procs").read_text().split())
+                found.update(int(pid) for pid in Path(folder, "cgroup.procs").read_text().split())
             except FileNotFoundError:
                 continue
-    return pids - {0}
+    return found - {0}

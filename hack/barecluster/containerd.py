@@ -9,6 +9,7 @@ from typing import IO
 
 from barecluster.console import ClusterError
 from barecluster.settings import Node, Settings
+from barecluster.sharing import layer_folders
 from barecluster.shell import attempt, run
 
 
@@ -52,6 +53,17 @@ class Containerd:
         child.stderr.close()
         if child.wait(timeout=300):
             raise ClusterError(f"containerd did not take the image: {said.strip()}")
+
+    def layers(self, chain: str) -> list[Path]:
+        """The folders of the unpacked layers of the snapshot with this chain identity, the topmost first."""
+        snapshots, view = (*self._ctr, "snapshots"), f"llmtrain-{chain}"
+        attempt(*snapshots, "rm", view)  # one that an interrupted command left
+        if attempt(*snapshots, "view", view, chain) is None:
+            return []
+        try:
+            return layer_folders(run(*snapshots, "mounts", "/nowhere", view))
+        finally:
+            attempt(*snapshots, "rm", view)
 
     def remove_all(self) -> None:
         """Remove every container with its task and snapshot; images stay. The processes must be dead."""

@@ -24,6 +24,10 @@ TAGS = {name: f"localhost/llmtrain-{name}:dev" for name in NAMES}
 _CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 _WHEELS = Path("/media")  # there in every image: mounting on it leaves nothing behind
 _CARRIED = ("index-url", "extra-index-url", "trusted-host", "proxy", "retries", "timeout", "default-timeout")
+NO_CPU_TORCH = (
+    "no wheel of torch's CPU build in LLMTRAIN_WHEELS, ../shared/wheels or PIP_FIND_LINKS: unless the index "
+    "offers it, pip takes the CUDA build, with 2 GB more to download and 6 GB more on the disk"
+)
 _NOT_SOURCES = ("__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache")
 
 
@@ -49,6 +53,8 @@ def _build_if_changed(name: str, base: str, cache: Path, store: Store) -> None:
     if current and record.exists() and record.read_text() == f"{inputs} {current}":
         say(f"image {TAGS[name]}: nothing changed")
         return
+    if name == "trainer" and not has_cpu_torch(wheels):
+        say(NO_CPU_TORCH)
     with step(f"image {TAGS[name]}"), tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "pip.conf")
         config.write_text(pip_config(os.environ, Path("/etc/pip.conf"), has_wheels=wheels is not None))
@@ -75,6 +81,7 @@ def _build_words(name: str, store: Store, config: Path, wheels: Path | None) -> 
         "--pull-never",
         "--format=oci",
         f"--build-arg=BASE_IMAGE={base_image.TAG}",
+        "--build-arg=ACCELERATOR=cpu",  # the nodes have no device plugin
         "--build-arg=COMPILER=",  # 250 MB from Debian's archive, which need not be reachable from a build
         *volumes,
         f"--tag={TAGS[name]}",
@@ -88,6 +95,11 @@ def wheels_folder(environ: Mapping[str, str]) -> Path | None:
     places = [environ.get("LLMTRAIN_WHEELS"), str(REPOSITORY.parent / "shared" / "wheels")]
     places += environ.get("PIP_FIND_LINKS", "").split()
     return next((Path(place).resolve() for place in places if place and Path(place).is_dir()), None)
+
+
+def has_cpu_torch(wheels: Path | None) -> bool:
+    """Whether the folder holds torch's CPU build."""
+    return wheels is not None and any(wheels.glob("torch-*+cpu-*.whl"))
 
 
 def pip_config(environ: Mapping[str, str], machine: Path, *, has_wheels: bool) -> str:

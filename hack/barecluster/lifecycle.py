@@ -63,7 +63,14 @@ def _start(settings: Settings, wanted: list[Node]) -> None:
 
 def is_node_up(settings: Settings, node: Node) -> bool:
     """True from `up` to `down`, also while the node's processes are dead."""
-    return f"containerd-{node.name}" in processes_of(settings).names()
+    return nodes.containerd_name(node) in processes_of(settings).names()
+
+
+def is_node_off(processes: Processes, node: Node) -> bool:
+    """Whether neither containerd nor the kubelet runs, as after a power cut."""
+    return all(
+        processes.pid(name) is None for name in (nodes.containerd_name(node), nodes.kubelet_name(node))
+    )
 
 
 def _refuse_second_cluster(settings: Settings) -> None:
@@ -89,16 +96,23 @@ def status(settings: Settings) -> bool:
     print(f"{settings.name}: {kind}, {settings.server}, state in {settings.state}")
     well = [_process_status(settings, processes, name) for name in names]
     up_nodes = [node for node in settings.known_nodes() if is_node_up(settings, node)]
-    for node in up_nodes:
-        ready = nodes.is_ready(settings, node)
-        print(f"  {node.name:<24}{'Ready' if ready else 'NOT READY'}")
-        well.append(ready)
+    well += [_node_status(settings, processes, node) for node in up_nodes]
     if up_nodes:
         claim = api.get(settings, "pvc", volume.CLAIM, "-n", volume.NAMESPACE) or {}
         phase = claim.get("status", {}).get("phase", "missing")
         print(f"  {'claim ' + volume.CLAIM:<24}{phase}, folder {settings.volume}")
         well.append(phase == "Bound")
     return all(well)
+
+
+def _node_status(settings: Settings, processes: Processes, node: Node) -> bool:
+    if is_node_off(processes, node):
+        again = f"hack/cluster --name {settings.name} node-start {node.number}"
+        print(f"  {node.name:<24}WITHOUT POWER ({again})")
+        return False
+    ready = nodes.is_ready(settings, node)
+    print(f"  {node.name:<24}{'Ready' if ready else 'NOT READY'}")
+    return ready
 
 
 def _process_status(settings: Settings, processes: Processes, name: str) -> bool:

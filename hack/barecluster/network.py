@@ -59,12 +59,36 @@ def create_bridge(node: Node) -> None:
         run("ip", "link", "add", node.bridge, "type", "bridge")
     run("ip", "addr", "replace", f"{node.address}/24", "dev", node.bridge)
     run("ip", "link", "set", node.bridge, "up")
+    _restore_route(node)
 
 
 def remove_bridge(node: Node) -> None:
     """Remove the bridge."""
     if attempt("ip", "link", "show", node.bridge) is not None:
         run("ip", "link", "delete", node.bridge)
+    _restore_route(node)
+
+
+def cut(node: Node) -> None:
+    """Let the node fall silent: its link goes down, and what is sent to its pods is lost without an answer.
+
+    The first node's bridge stays, for the API server and CoreDNS have their address on it: only the links of
+    its pods go down.
+    """
+    for link in _pod_links(node):
+        attempt("ip", "link", "set", link, "down")
+    if node.number > 1:
+        attempt("ip", "link", "set", node.bridge, "down")
+        run("ip", "route", "replace", "blackhole", node.subnet)
+
+
+def _restore_route(node: Node) -> None:
+    attempt("ip", "route", "delete", "blackhole", node.subnet)
+
+
+def _pod_links(node: Node) -> list[str]:
+    ports = Path("/sys/class/net", node.bridge, "brif")
+    return [port.name for port in ports.iterdir()] if ports.exists() else []
 
 
 def cni_config(node: Node) -> dict[str, Any]:
@@ -100,9 +124,8 @@ def remove_pod_networks(node: Node) -> None:
     for path, namespace in records.items():
         if namespace in own:  # each pod's loopback link has a record too, which does not name the node
             path.unlink()
-    links = Path("/sys/class/net", node.bridge, "brif")
-    for link in links.iterdir() if links.exists() else ():  # the kernel would remove them too, but later
-        attempt("ip", "link", "delete", link.name)
+    for link in _pod_links(node):  # the kernel would remove them too, but later
+        attempt("ip", "link", "delete", link)
     shutil.rmtree(node.home / "ipam", ignore_errors=True)
 
 

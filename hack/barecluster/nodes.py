@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from barecluster import api, cgroups, components, network, node_config, pause
 from barecluster.console import step
@@ -34,19 +36,24 @@ def start(settings: Settings, processes: Processes, nodes: list[Node]) -> None:
         _start_shared(settings, processes)
         for node in nodes:
             what = f"{node.name} is Ready"
-            processes.wait_until(_kubelet(node), what, partial(is_ready, settings, node), 90)
+            processes.wait_until(kubelet_name(node), what, partial(is_ready, settings, node), 90)
 
 
-def is_ready(settings: Settings, node: Node) -> bool:
-    """What the node's Ready condition says."""
-    found = api.get(settings, "node", node.name) or {}
-    conditions = found.get("status", {}).get("conditions", [])
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+def is_ready(settings: Settings, node: Node, since: datetime | None = None) -> bool:
+    """What the node's Ready condition says, by a heartbeat at or after `since` if that is given."""
+    return reports_ready(api.get(settings, "node", node.name) or {}, since)
+
+
+def reports_ready(node: dict[str, Any], since: datetime | None) -> bool:
+    """Whether this node object says Ready, by a heartbeat at or after `since`."""
+    conditions = node.get("status", {}).get("conditions", [])
+    ready = [one for one in conditions if one["type"] == "Ready" and one["status"] == "True"]
+    return any(since is None or datetime.fromisoformat(one["lastHeartbeatTime"]) >= since for one in ready)
 
 
 def start_containerd(settings: Settings, processes: Processes, node: Node) -> Containerd:
     """Have the node's containerd run and answer."""
-    name = f"containerd-{node.name}"
+    name = containerd_name(node)
     argv = [str(settings.bin / "containerd"), "-c", str(node.home / "containerd.toml")]
     path = {"PATH": f"{settings.bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
     files = {
@@ -68,11 +75,17 @@ def _start_kubelet(settings: Settings, processes: Processes, node: Node, archive
         node.home / "resolv.conf": "",  # pods ask CoreDNS alone, with no search domain of the machine's
     }
     path = {"PATH": f"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:{settings.bin}"}
-    processes.ensure(_kubelet(node), node_config.kubelet(settings, node), files=files, env=path)
+    processes.ensure(kubelet_name(node), node_config.kubelet(settings, node), files=files, env=path)
 
 
-def _kubelet(node: Node) -> str:
+def kubelet_name(node: Node) -> str:
+    """The name of its kubelet's record and log."""
     return f"kubelet-{node.name}"
+
+
+def containerd_name(node: Node) -> str:
+    """The name of its containerd's record and log."""
+    return f"containerd-{node.name}"
 
 
 def _start_shared(settings: Settings, processes: Processes) -> None:

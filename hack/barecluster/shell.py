@@ -41,10 +41,10 @@ def run(
     return done.stdout
 
 
-def attempt(*words: str | Path, timeout: float = 30) -> str | None:
+def attempt(*words: str | Path, env: Mapping[str, str] | None = None, timeout: float = 30) -> str | None:
     """Run a program whose failure is an answer: what it printed, or None."""
     try:
-        return run(*words, timeout=timeout)
+        return run(*words, env=env, timeout=timeout)
     except ClusterError:
         return None
 

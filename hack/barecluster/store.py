@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from barecluster.locks import held
 from barecluster.shell import run
+
+
+def chain(top: str | None, parents: Mapping[str, str | None]) -> Iterator[str]:
+    """A layer and all below it, the topmost first."""
+    while top:
+        yield top
+        top = parents.get(top)
 
 
 class Store:
@@ -35,6 +44,14 @@ class Store:
     def reference(self, tag: str) -> str:
         """How skopeo names an image of this store."""
         return f"containers-storage:[overlay@{self._root}+{self._run}]{tag}"
+
+    def layers(self, image_id: str) -> list[Path]:
+        """The folders of the image's unpacked layers, the topmost first."""
+        images = json.loads((self._root / "overlay-images" / "images.json").read_text())
+        known = json.loads((self._root / "overlay-layers" / "layers.json").read_text())
+        parents = {layer["id"]: layer.get("parent") for layer in known}
+        top = next((one["layer"] for one in images if one["id"] == image_id.removeprefix("sha256:")), None)
+        return [self._root / "overlay" / layer / "diff" for layer in chain(top, parents)]
 
     def image_id(self, tag: str) -> str | None:
         """The image's identity, None when there is none of this tag."""

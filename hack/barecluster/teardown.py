@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import time
+from functools import partial
 from pathlib import Path
 
-from barecluster import cgroups, network, nodes
-from barecluster.console import ClusterError, say, step
+from barecluster import cgroups, network, nodes, power
+from barecluster.console import say, step
 from barecluster.lifecycle import is_node_up, locked, processes_of
+from barecluster.mounts import refuse_mounts
 from barecluster.process import Processes
 from barecluster.settings import Node, Settings
-from barecluster.shell import attempt
 
 _OF_ONE_LIFE = ("etcd", "pki", "run", "bin", "audit-policy.json", "kube-proxy.json", "Corefile")
-_OF_ONE_NODE_LIFE = (
-    "state",
-    "runc",
-    "kubelet",
-    "pod-logs",
-    "cni",
-    "containerd.sock",
-    "containerd.sock.ttrpc",
-)
+_OF_ONE_NODE_LIFE = ("kubelet", "pod-logs", "cni")
 _CONTAINER_LOGS = Path("/var/log/containers")
 
 
@@ -34,7 +24,7 @@ def down(settings: Settings, *, purge: bool) -> None:
         if settings.state.exists():
             _take_down(settings)
             if purge:
-                _refuse_mounts(settings.state)
+                refuse_mounts(settings.state)
                 shutil.rmtree(settings.state)
     say(
         "down"
@@ -72,66 +62,19 @@ def _take_down(settings: Settings) -> None:
 
 
 def _remove_containers(settings: Settings, processes: Processes, node: Node) -> None:
-    cgroups.kill(node.cgroup)
+    power.kill_all(node.cgroup, partial(cgroups.pids, node.cgroup))
     if (node.home / "containerd.toml").exists() and (settings.bin / "containerd").exists():
         client = nodes.start_containerd(settings, processes, node)  # only it can forget its containers
         client.remove_all()
-    processes.stop([f"containerd-{node.name}"])
-    _kill_shims(node)
+    processes.stop([nodes.containerd_name(node)])
+    power.kill_all(f"the shims of {node.name}", partial(power.shims_of, node))
 
 
 def _clean_node(node: Node) -> None:
-    _unmount_below(node.home)
-    network.remove_pod_networks(node)
+    power.forget_memory(node)
     network.remove_bridge(node)
-    cgroups.remove(node.cgroup)
     for name in _OF_ONE_NODE_LIFE:
         _remove(node.home / name)
-
-
-def _kill_shims(node: Node) -> None:
-    """Shims outlive containerd by design; ours name our socket in their arguments."""
-    deadline = time.monotonic() + 10
-    while shims := [pid for pid in _pids() if _is_shim_of(pid, node)]:
-        if time.monotonic() > deadline:
-            raise ClusterError(f"container shims {shims} of {node.name} do not end, even by SIGKILL")
-        for pid in shims:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        time.sleep(0.05)
-
-
-def _pids() -> list[int]:
-    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-
-
-def _is_shim_of(pid: int, node: Node) -> bool:
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return words[0].endswith("containerd-shim-runc-v2") and str(node.socket) in words
-
-
-def mounts_below(mounts: str, folder: Path) -> list[str]:
-    """From /proc/mounts, the mount points under the folder, deepest first."""
-    points = [line.split()[1].replace("\\040", " ") for line in mounts.splitlines()]
-    return sorted((point for point in points if point.startswith(f"{folder}/")), reverse=True)
-
-
-def _unmount_below(folder: Path) -> None:
-    for point in mounts_below(Path("/proc/mounts").read_text(), folder):
-        if attempt("umount", point) is None:
-            attempt("umount", "--lazy", point)
-    _refuse_mounts(folder)
-
-
-def _refuse_mounts(folder: Path) -> None:
-    """Removing files through a mount would remove what is mounted, the volume's content for one."""
-    if left := mounts_below(Path("/proc/mounts").read_text(), folder):
-        raise ClusterError(f"still mounted: {', '.join(left)}")
 
 
 def _remove(path: Path) -> None:

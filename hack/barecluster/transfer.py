@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
 
-from barecluster import oci
+from barecluster import oci, sharing
 from barecluster.console import ClusterError, say, step
 from barecluster.containerd import Containerd
-from barecluster.lifecycle import is_node_up
+from barecluster.lifecycle import is_node_off, is_node_up, processes_of
 from barecluster.settings import Node, Settings
 from barecluster.shell import run
 from barecluster.store import Store
@@ -19,29 +18,51 @@ from barecluster.store import Store
 
 def load(settings: Settings, images: Iterable[str]) -> None:
     """Have each image on every node."""
-    nodes = [node for node in settings.known_nodes() if is_node_up(settings, node)]
-    if not nodes:
-        raise ClusterError(f"no node of {settings.name!r} is up: `hack/cluster up` first")
+    nodes = _reachable(settings)
     store, layout = Store(settings.cache), Layout(settings.cache / "images" / "oci")
     with store.locked():
         for image in images:
-            with step(f"load {image}"), ThreadPoolExecutor() as pool:
-                descriptor = layout.take(store, image)
-                sending = [pool.submit(_send, layout, image, descriptor, node, settings) for node in nodes]
-                for one in sending:
-                    one.result()
+            with step(f"load {image}"):
+                _load(settings, store, layout, image, nodes)
         layout.prune()
 
 
-def _send(layout: Layout, image: str, descriptor: dict[str, Any], node: Node, settings: Settings) -> None:
+def _load(settings: Settings, store: Store, layout: Layout, image: str, nodes: list[Node]) -> None:
+    """One node after the other: until its files are shared, a node needs room for copies of its own."""
+    descriptor = layout.take(store, image)
+    chain = sharing.chain_id(layout.diff_ids(descriptor))
+    places = [store.layers(store.image_id(image) or "")]
+    for number, node in enumerate(nodes, 1):
+        was_sent = _send(layout, image, descriptor, node, settings)
+        places.append(Containerd(settings, node).layers(chain))
+        if was_sent:
+            freed = sharing.share_blobs(layout.paths(descriptor), nodes[:number])
+            freed += sharing.share_layers(places)
+            say(f"  {node.name}: {freed / 1e6:.1f} MB of it shared with what is here already")
+
+
+def _reachable(settings: Settings) -> list[Node]:
+    there = [node for node in settings.known_nodes() if is_node_up(settings, node)]
+    off = [node for node in there if is_node_off(processes_of(settings), node)]
+    for node in off:
+        say(f"{node.name} is without power: nothing is sent to it")
+    if len(off) == len(there):
+        raise ClusterError(
+            f"no node of {settings.name!r} is up: `hack/cluster --name {settings.name} up` first"
+        )
+    return [node for node in there if node not in off]
+
+
+def _send(layout: Layout, image: str, descriptor: dict[str, Any], node: Node, settings: Settings) -> bool:
     client = Containerd(settings, node)
     if client.images().get(image) == descriptor["digest"]:
         say(f"  {node.name} has it")
-        return
+        return False
     here = client.blobs()
     missing = [blob for blob in layout.blobs(descriptor) if blob not in here]
     client.import_stream(layout.writer(image, descriptor, missing))
     say(f"  {node.name}: {len(missing)} blobs, {layout.size(missing) / 1e6:.1f} MB sent")
+    return True
 
 
 class Layout:
@@ -69,6 +90,18 @@ class Layout:
         manifest = json.loads(self._path(descriptor["digest"]).read_text())
         parts = [manifest["config"], *manifest["layers"]]
         return [descriptor["digest"], *dict.fromkeys(part["digest"] for part in parts)]
+
+    def paths(self, descriptor: dict[str, Any]) -> list[Path]:
+        """The files of the same."""
+        return [self._path(blob) for blob in self.blobs(descriptor)]
+
+    def diff_ids(self, descriptor: dict[str, Any]) -> list[str]:
+        """The identities of the unpacked layers, the lowest first."""
+        manifest = json.loads(self._path(descriptor["digest"]).read_text())
+        found: list[str] = json.loads(self._path(manifest["config"]["digest"]).read_text())["rootfs"][
+            "diff_ids"
+        ]
+        return found
 
     def size(self, blobs: Iterable[str]) -> int:
         """The bytes of these blobs."""

@@ -16,6 +16,7 @@ def residue() -> Residue:
         "processes": _processes(),
         "mounts": {line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()},
         "links": {path.name for path in Path("/sys/class/net").iterdir()},
+        "routes": _routes(),
         "namespaces": {path.name for path in Path("/run/netns").glob("*")},
         "rules": _rules("iptables-save") | _rules("ip6tables-save"),
         "cgroups": {str(path) for path in Path("/sys/fs/cgroup").glob("**/llmtrain*")},
@@ -47,6 +48,11 @@ def _processes() -> set[str]:
         if Path(words[0]).name.startswith(programs):
             found.add(f"{path.parent.name} {' '.join(words)[:200]}")
     return found
+
+
+def _routes() -> set[str]:
+    saved = subprocess.run(["ip", "route", "show"], capture_output=True, text=True, check=True).stdout
+    return {line.strip() for line in saved.splitlines()}
 
 
 def _rules(command: str) -> set[str]:

@@ -13,7 +13,7 @@ from harness.layouts.proof import Bench
 from harness.layouts.prove import TABLE, identity, key, line
 from harness.layouts.rows import FAMILIES, REFUSED, Row, quick, required
 
-from llmtrain_api import InvalidJob, Layout, parse_spec
+from llmtrain_api import InvalidJob, Layout, layout_of, parse_spec, shape_of
 from llmtrain_api.layouts.proven import Asked, refusal
 
 pytestmark = pytest.mark.timeout(600)
@@ -63,6 +63,8 @@ def test_validation_allows_what_is_proven_and_refuses_what_is_not() -> None:
     for row in required():
         options = (row.packing, row.checkpointing, row.precision, row.compiled)
         assert refusal(Asked(row.family, row.layout, *options)) is None, row
+        spec = row.spec(clipping=1.0)
+        assert layout_of(shape_of(spec), spec) == row.layout, row
     for row, reason in REFUSED.items():
         options = (row.packing, row.checkpointing, row.precision, row.compiled)
         asked = Asked(row.family, row.layout, *options)
@@ -109,4 +111,4 @@ def test_the_message_names_the_family_and_why(family: str, cut: str) -> None:
 
 
 def test_the_table_lies_in_the_contract() -> None:
-    assert Path(TABLE).parent.name == "llmtrain_api"
+    assert Path(TABLE).parents[1].name == "llmtrain_api"

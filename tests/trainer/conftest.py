@@ -14,6 +14,19 @@ import pytest
 from harness.trainer.launches import Launch, job
 from harness.trainer.scraper import Scraper
 
+LONGEST_FIRST = ("test_resume_layouts.py", "test_object_store.py", "test_kills.py", "test_memory.py")
+"""Files that take minutes: with two workers the layer ends when the last of them does."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file in one worker, and all that read the finished job, which is made once."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            shares = "finished" in getattr(item, "fixturenames", ())
+            item.add_marker(pytest.mark.xdist_group("finished job" if shares else item.path.name))
+    items.sort(key=lambda item: item.path.name not in LONGEST_FIRST)
+
 
 @dataclass
 class Operator:

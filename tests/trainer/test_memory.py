@@ -14,10 +14,9 @@ import pytest
 import torch
 from harness.children import environment
 
-from llmtrain_api import JobSpec, Layout
+from llmtrain_api import JobSpec, Layout, shape_of, task_of
 from llmtrain_api.estimate.activations import block_bytes
 from llmtrain_api.estimate.memory import of_stage
-from llmtrain_api.estimate.parameters import parameter_count
 from llmtrain_trainer.loss import token_loss_sum
 from llmtrain_trainer.models.build import HEADS, configuration
 
@@ -68,7 +67,7 @@ def _spec(family: str, layers: int, precision: str = "fp32", **sizes: Any) -> Jo
 
 
 def _model(spec: JobSpec, dtype: torch.dtype) -> Any:
-    return HEADS[spec.model.task].from_config(configuration(spec, 0), dtype=dtype)
+    return HEADS[task_of(spec)].from_config(configuration(spec, 0), dtype=dtype)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +83,7 @@ def test_every_parameter_is_counted(family: str, sizes: dict[str, Any]) -> None:
     spec = _spec(family, 3, **sizes)
     with torch.device("meta"):
         right = sum(p.numel() for p in _model(spec, torch.float32).parameters())
-    assert parameter_count(spec.model, LENGTH) == right
+    assert shape_of(spec).parameters == right
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -93,7 +92,7 @@ def test_a_block_keeps_the_activations_that_the_formula_counts(family: str, prec
     sizes = {"intermediateSize": 224} | ({"numKvHeads": 2} if family in ("llama", "qwen") else {})
     few, more = (_saved(_spec(family, layers, precision, **sizes)) for layers in (2, 4))
     block = (more - few) / 2 / (BATCH * LENGTH)
-    said = block_bytes(_spec(family, 1, **sizes).model, LENGTH, 4 if precision == "fp32" else 2)
+    said = block_bytes(shape_of(_spec(family, 1, **sizes)), LENGTH, 4 if precision == "fp32" else 2)
     assert said == pytest.approx(block, rel=0.05)
 
 
@@ -127,5 +126,5 @@ def test_checkpointing_lowers_the_peak_and_nothing_else() -> None:
         plain = _spec("llama", 8, precision)
         less = plain.training.model_copy(update={"activation_checkpointing": True})
         checkpointed = plain.model_copy(update={"training": less})
-        a, b = of_stage(plain, layout, 0), of_stage(checkpointed, layout, 0)
+        a, b = (of_stage(shape_of(one), one, layout, 0) for one in (plain, checkpointed))
         assert (b.held, b.peak < a.peak) == (a.held, True), (layout, precision)

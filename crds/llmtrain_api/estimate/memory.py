@@ -1,4 +1,4 @@
-"""How many bytes a rank needs: what DeepSpeed holds all the time, and what a step adds for a while. PURE.
+"""How many bytes a rank needs: what DeepSpeed holds all the time, and what a step adds for a while.
 
 The figures of what is held are those of DeepSpeed 0.19.8 with the settings of the trainer; a test compares
 them with what ranks really allocate.
@@ -7,14 +7,13 @@ them with what ranks really allocate.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from ..families import Tensors, numbers_of
 from ..layouts.layout import Layout
+from ..schema.spec import JobSpec
+from ..shape import ModelShape
 from .activations import activations
-from .parameters import Tensors, held_by, numbers_of
-
-if TYPE_CHECKING:
-    from ..schema.spec import JobSpec
+from .parameters import held_by
 
 FP32 = 4
 BUCKET = 500_000_000
@@ -63,23 +62,22 @@ def reduce_bucket(parameters: int) -> int:
     return max(1, min(BUCKET, parameters))
 
 
-def estimate(spec: JobSpec, layout: Layout) -> Memory:
+def estimate(shape: ModelShape, spec: JobSpec, layout: Layout) -> Memory:
     """Bytes of the rank that needs most: of the first or the last pipeline stage."""
     stages = {0, layout.pipeline - 1}
-    return max((of_stage(spec, layout, stage) for stage in stages), key=lambda memory: memory.peak)
+    return max((of_stage(shape, spec, layout, stage) for stage in stages), key=lambda memory: memory.peak)
 
 
-def of_stage(spec: JobSpec, layout: Layout, stage: int) -> Memory:
+def of_stage(shape: ModelShape, spec: JobSpec, layout: Layout, stage: int) -> Memory:
     """Bytes of a rank of a pipeline stage."""
     bf16 = spec.training.precision == "bf16"
     size, shards = 2 if bf16 else FP32, layout.data * layout.sequence
-    length = spec.training.sequence_length
-    tensors = held_by(spec.model, length, layout, stage)
+    tensors = held_by(shape, layout, stage)
     whole = numbers_of(tensors)
     part = sum(-(-one.numbers // shards) * one.count for one in tensors)
     uncut = Layout(layout.data, 1, layout.pipeline, layout.sequence, layout.zero)
-    bucket = FP32 * reduce_bucket(numbers_of(held_by(spec.model, length, uncut, stage)))
-    active = activations(spec, layout, stage)
+    bucket = FP32 * reduce_bucket(numbers_of(held_by(shape, uncut, stage)))
+    active = activations(shape, spec, layout, stage)
     # AdamW computes the root of its second moment, and the quotient, beside it
     update = 2 * FP32 * part
     if layout.zero == 0:
@@ -100,4 +98,4 @@ def of_stage(spec: JobSpec, layout: Layout, stage: int) -> Memory:
 
 
 def _kept_whole(tensors: list[Tensors]) -> int:
-    return sum(one.numbers * one.count for one in tensors if one.numbers <= PERSISTENT)
+    return sum(one.total for one in tensors if one.numbers <= PERSISTENT)

@@ -1,16 +1,15 @@
-"""Which ZeRO stage a job gets when it asks for none: the lowest whose ranks fit into memory. PURE."""
+"""How a job's gang is cut, and which ZeRO stage it gets when it asks for none: the lowest that fits."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from ..layouts.layout import Layout
+from ..schema.spec import JobSpec
+from ..schema.training import Precision
+from ..shape import ModelShape
 from .memory import estimate
-
-if TYPE_CHECKING:
-    from ..schema.spec import JobSpec
 
 GIB = 1 << 30
 UNITS = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
@@ -42,27 +41,46 @@ def limit(spec: JobSpec) -> float:
     return (quantity(spec.resources.memory) - NODE) / spec.processes_per_node - PROCESS
 
 
-def chosen(spec: JobSpec, lowest: Layout) -> Layout:
-    """The layout with the lowest stage that fits; with the last one that there is when none does.
+def layout_of(shape: ModelShape, spec: JobSpec) -> Layout:
+    """How the gang is cut, with the ZeRO stage decided: as asked, or the lowest that fits into memory.
+
+    Whoever starts a job decides this once; its ranks obey what ``job.json`` says.
 
     Args:
+        shape: the model's sizes.
         spec: the job.
-        lowest: its layout with the lowest stage that computes rightly.
     """
+    lowest, asked = lowest_layout(spec), spec.training.zero_stage
+    if asked is not None:
+        return replace(lowest, zero=max(lowest.zero, asked), why="as zeroStage says")
     room, tried, layout = limit(spec), "", lowest
     for stage in stages(lowest):
         layout = replace(lowest, zero=stage)
-        need = estimate(spec, layout).peak
+        need = estimate(shape, spec, layout).peak
         if need <= room:
             break
         tried = f"stage {stage} needs {_said(need)} a rank of {_said(room)}"
     return replace(layout, why=f"zero{layout.zero}: {tried or 'the lowest, and it fits'}")
 
 
-def too_large(spec: JobSpec, lowest: Layout) -> str | None:
+def lowest_layout(spec: JobSpec) -> Layout:
+    """The layout with the lowest stage that computes rightly, whether it fits or not.
+
+    Stage 0 shards nothing, so it is for one rank only; with bf16 it drifts, as DeepSpeed keeps another
+    optimizer there, and pipelines need 1. Elsewhere 0 means 1. With sequence parallelism DeepSpeed's
+    optimizer for bf16 with stage 1 fails in the first step, so there 1 means 2.
+    """
+    cut = spec.parallelism
+    data = spec.world_size // cut.ranks
+    fp32 = spec.training.precision is Precision.FP32
+    lowest = 0 if spec.world_size == 1 and fp32 else 1 if cut.sequence == 1 or fp32 else 2
+    return Layout(data, cut.tensor, cut.pipeline, cut.sequence, lowest)
+
+
+def too_large(shape: ModelShape, spec: JobSpec) -> str | None:
     """Why no stage fits, and what would help; None when one does."""
-    room = limit(spec)
-    needs = {stage: estimate(spec, replace(lowest, zero=stage)).peak for stage in stages(lowest)}
+    room, lowest = limit(spec), lowest_layout(spec)
+    needs = {stage: estimate(shape, spec, replace(lowest, zero=stage)).peak for stage in stages(lowest)}
     stage = min(needs, key=lambda one: needs[one])
     if needs[stage] <= room:
         return None

@@ -7,6 +7,8 @@ from typing import Any
 
 from ..job import MAX_NAME, NAME_MESSAGE
 from ..names import API_VERSION, CRD_NAME, GROUP, KIND, PLURAL, SHORT_NAMES, SINGULAR, VERSION
+from ..rules import RULES
+from ..schema.base import validations
 from ..schema.spec import JobSpec
 from ..schema.status import JobStatus
 
@@ -146,7 +148,8 @@ def custom_resource_definition() -> Schema:
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
-            "spec": _with_object_defaults(schema_of(JobSpec)),
+            "spec": _with_object_defaults(schema_of(JobSpec))
+            | {"x-kubernetes-validations": validations(RULES)},
             "status": _drop_defaults(schema_of(JobStatus)),
         },
         "x-kubernetes-validations": list(ROOT_RULES),

@@ -1,8 +1,13 @@
-"""How a gang is cut: data x sequence x tensor x pipeline ranks, and the ZeRO stage. PURE."""
+"""How a gang is cut: data x sequence x tensor x pipeline ranks, and the ZeRO stage."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import Field
+
+Size = Annotated[int, Field(ge=1, le=1 << 20)]
 
 
 @dataclass(frozen=True)
@@ -27,12 +32,12 @@ class Layout:
         why: how the stage was chosen.
     """
 
-    data: int = 1
-    tensor: int = 1
-    pipeline: int = 1
-    sequence: int = 1
-    zero: int = 1
-    why: str = field(default="", compare=False)
+    data: Size = 1
+    tensor: Size = 1
+    pipeline: Size = 1
+    sequence: Size = 1
+    zero: Annotated[int, Field(ge=0, le=3)] = 1
+    why: Annotated[str, Field(max_length=256)] = field(default="", compare=False)
 
     @property
     def world(self) -> int:

@@ -1,4 +1,4 @@
-"""Which layouts may be asked for: those that `proven.json` has a proof for. PURE.
+"""Which layouts may be asked for: those that `proven.json` has a proof for.
 
 `make layouts` writes the table: each row was trained for five steps of SGD and five of AdamW and compared
 with one fp64 process. Rows spread their options, so a layout is allowed when each pair of the family and its

@@ -1,1 +1,47 @@
-"""Rules between fields, each in Python and, where CEL can say it, in CEL."""
+"""What the sections of a spec must be to each other: each rule in Python and, where CEL can say it, CEL."""
+
+from __future__ import annotations
+
+from ..layouts.layout import Layout
+from ..layouts.proven import refusal
+from ..schema.base import Rule
+from ..schema.spec import JobSpec
+from . import dataset, model, parallelism, training
+
+RULES: tuple[Rule, ...] = (
+    *model.RULES,
+    *parallelism.RULES,
+    *training.RULES,
+    *dataset.RULES,
+    *parallelism.PROVEN,
+    *training.PROVEN,
+    *training.MEMORY,
+)
+"""In this order; the first that is broken is told. The last ones count on all that is above."""
+
+
+def mistake(spec: JobSpec) -> str | None:
+    """A sentence about the first rule that a spec breaks, with the field; None where it keeps all."""
+    for rule in RULES:
+        if message := rule.broken(spec):
+            return f"spec{rule.field}: {message}"
+    return None
+
+
+def layout_mistake(spec: JobSpec, layout: Layout) -> str | None:
+    """Why a job's ranks may not run in a layout that was decided for them; None where they may.
+
+    Args:
+        spec: the job.
+        layout: as it was decided, which need not be what this version would decide.
+    """
+    if layout.world != spec.world_size:
+        return (
+            f"layout {layout} is of {layout.world} ranks, and the job has {spec.world_size} (nodes x "
+            "processes); delete the job and apply it again"
+        )
+    compiled = spec.training.compile
+    why = refusal(parallelism.asked(spec, layout))
+    if why is None and compiled:
+        why = refusal(parallelism.asked(spec, layout, compiled=True))
+    return f"layout {layout}: {why}; use the trainer image of the operator's version" if why else None

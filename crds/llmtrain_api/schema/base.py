@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -13,7 +13,6 @@ from pydantic import (
     ConfigDict,
     GetJsonSchemaHandler,
     PlainSerializer,
-    ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
@@ -21,9 +20,6 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, PydanticCustomError
 
 Model = TypeVar("Model", bound=BaseModel)
-
-PROVING = "proving"
-"""Key of a validation context in which rules that ask for a proof are not held."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +32,12 @@ class Rule:
         field: path from the model to the field to change, such as ``.maxSteps``.
         message: what is wrong and what would be right, without numbers (CEL cannot bound them).
         broken: the same rule in Python: a message with the numbers, or None when it holds.
-        proof: whether it asks for a proof; not held where the validation context has ``PROVING``.
     """
 
     cel: str | None
     field: str
     message: str
     broken: Callable[[Any], str | None]
-    proof: bool = False
 
 
 class ApiModel(BaseModel):
@@ -73,7 +67,7 @@ def changed(model: Model, **fields: Any) -> Model:
 
 
 class RuledModel(ApiModel):
-    """A model whose fields must agree with each other.
+    """A section of the spec whose own fields must agree with each other.
 
     Attributes:
         rules: kept in Python here and in CEL by the CRD.
@@ -82,10 +76,8 @@ class RuledModel(ApiModel):
     rules: ClassVar[tuple[Rule, ...]] = ()
 
     @model_validator(mode="after")
-    def _keep_rules(self, info: ValidationInfo) -> RuledModel:
+    def _keep_rules(self) -> RuledModel:
         for rule in type(self).rules:
-            if rule.proof and (info.context or {}).get(PROVING):
-                continue
             if message := rule.broken(self):
                 raise PydanticCustomError("rule", "{message}", {"message": message, "field": rule.field})
         return self
@@ -96,12 +88,17 @@ class RuledModel(ApiModel):
     ) -> dict[str, Any]:
         schema = handler(core_schema)
         if cls.rules:
-            handler.resolve_ref_schema(schema)["x-kubernetes-validations"] = [
-                {"rule": r.cel, "message": r.message, "fieldPath": r.field, "reason": "FieldValueInvalid"}
-                for r in cls.rules
-                if r.cel is not None
-            ]
+            handler.resolve_ref_schema(schema)["x-kubernetes-validations"] = validations(cls.rules)
         return schema
+
+
+def validations(rules: Iterable[Rule]) -> list[dict[str, Any]]:
+    """Rules as the API server has them: those that CEL can say."""
+    return [
+        {"fieldPath": rule.field, "message": rule.message, "reason": "FieldValueInvalid", "rule": rule.cel}
+        for rule in rules
+        if rule.cel is not None
+    ]
 
 
 def to_rfc3339(moment: datetime) -> str:

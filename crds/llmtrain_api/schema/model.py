@@ -20,14 +20,6 @@ class BuiltinModel(StrEnum):
     TINY_T5 = "builtin://tiny-t5"
 
 
-class Task(StrEnum):
-    """What a family learns: the next token, masked tokens, or hidden spans."""
-
-    CAUSAL = "causal"
-    MASKED = "masked"
-    SEQ2SEQ = "seq2seq"
-
-
 def _heads(model: ModelSpec) -> str | None:
     if model.hidden_size % model.num_heads == 0:
         return None
@@ -43,23 +35,6 @@ def _kv_heads(model: ModelSpec) -> str | None:
         f"numHeads {model.num_heads} is not a multiple of numKvHeads {model.num_kv_heads}; "
         "use a divisor of numHeads"
     )
-
-
-GROUPED = (BuiltinModel.TINY_LLAMA, BuiltinModel.TINY_QWEN)
-"""Families with key/value groups, and with embeddings that may be tied or not."""
-GROUPED_CEL = "self.name in ['builtin://tiny-llama', 'builtin://tiny-qwen']"
-
-
-def _grouped_only(model: ModelSpec) -> str | None:
-    if model.name in GROUPED or model.num_kv_heads is None:
-        return None
-    return f"numKvHeads is for Llama and Qwen models; remove it for {model.name}"
-
-
-def _tied_only(model: ModelSpec) -> str | None:
-    if model.name in GROUPED or not model.tied_embeddings:
-        return None
-    return f"tiedEmbeddings is for Llama and Qwen models; remove it: {model.name} always ties them"
 
 
 class ModelSpec(RuledModel):
@@ -104,32 +79,7 @@ class ModelSpec(RuledModel):
             "numHeads must be a multiple of numKvHeads",
             _kv_heads,
         ),
-        Rule(
-            f"!has(self.numKvHeads) || {GROUPED_CEL}",
-            ".numKvHeads",
-            "numKvHeads is for Llama and Qwen models; remove it",
-            _grouped_only,
-        ),
-        Rule(
-            f"!self.tiedEmbeddings || {GROUPED_CEL}",
-            ".tiedEmbeddings",
-            "tiedEmbeddings is for Llama and Qwen models; remove it: the others always tie them",
-            _tied_only,
-        ),
     )
-
-    @property
-    def task(self) -> Task:
-        """What the family learns."""
-        if self.name is BuiltinModel.TINY_BERT:
-            return Task.MASKED
-        return Task.SEQ2SEQ if self.name is BuiltinModel.TINY_T5 else Task.CAUSAL
-
-    @property
-    def family(self) -> str:
-        """Its name in the table of proven layouts."""
-        name = self.name.removeprefix("builtin://tiny-")
-        return f"{name}-tied" if self.tied_embeddings else name
 
     @property
     def kv_heads(self) -> int:

@@ -6,20 +6,16 @@ default is here and nowhere else.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import StrEnum
 from typing import ClassVar
 
 from pydantic import Field
 
-from ..estimate.zero_stage import chosen
-from ..layouts.layout import Layout
-from ..rules.rules import RULES
 from .base import ApiModel, Rule, RuledModel
 from .dataset import DatasetSpec
 from .model import ModelSpec
 from .patterns import FILE_URI, PVC_URI, QUANTITY, S3_URI, Quantity, matches
-from .training import Precision, TrainingSpec
+from .training import TrainingSpec
 
 
 class IfExists(StrEnum):
@@ -163,8 +159,10 @@ class RecoverySpec(ApiModel):
     )
 
 
-class JobSpec(RuledModel):
+class JobSpec(ApiModel):
     """``spec``: twelve lines are enough, everything else has a default."""
+
+    # what its sections must be to each other is in `rules`, which `parse_spec` holds and this model does not
 
     model: ModelSpec = Field(description="What to train.")
     dataset: DatasetSpec = Field(description="What to train on.")
@@ -189,8 +187,6 @@ class JobSpec(RuledModel):
         description="Trainer image. Default: the operator's setting.",
     )
 
-    rules: ClassVar[tuple[Rule, ...]] = RULES
-
     @property
     def local_world_size(self) -> int:
         """Training processes on each node."""
@@ -200,25 +196,3 @@ class JobSpec(RuledModel):
     def world_size(self) -> int:
         """Training processes of the gang."""
         return self.nodes * self.local_world_size
-
-    @property
-    def layout(self) -> Layout:
-        """How the gang is cut, with the ZeRO stage decided: as asked, or the lowest that fits into memory."""
-        lowest, asked = self.lowest_layout, self.training.zero_stage
-        if asked is None:
-            return chosen(self, lowest)
-        return replace(lowest, zero=max(lowest.zero, asked), why="as zeroStage says")
-
-    @property
-    def lowest_layout(self) -> Layout:
-        """The layout with the lowest stage that computes rightly, whether it fits or not.
-
-        Stage 0 shards nothing, so it is for one rank only; with bf16 it drifts, as DeepSpeed keeps another
-        optimizer there, and pipelines need 1. Elsewhere 0 means 1. With sequence parallelism DeepSpeed's
-        optimizer for bf16 with stage 1 fails in the first step, so there 1 means 2.
-        """
-        cut = self.parallelism
-        data = self.world_size // cut.ranks
-        fp32 = self.training.precision is Precision.FP32
-        lowest = 0 if self.world_size == 1 and fp32 else 1 if cut.sequence == 1 or fp32 else 2
-        return Layout(data, cut.tensor, cut.pipeline, cut.sequence, lowest)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ..layouts.layout import Layout
 from .base import ApiModel, Time
 
 Text = Annotated[str, Field(max_length=256)]
@@ -151,6 +152,10 @@ class Resolved(ApiModel):
     image: Annotated[str, Field(max_length=512)]
     world_size: int
     layout: Text
+    parallelism: Layout | None = Field(
+        default=None,
+        description="How the gang is cut: decided before the first attempt, the same for all that follow.",
+    )
     micro_batch: int
     accumulation: int
     global_batch: int

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from .base import Rule, RuledModel
-from .optimization import TRAINING_RULES, EarlyStoppingSpec, OnSpike, Schedule
+from .optimization import EarlyStoppingSpec, OnSpike, Schedule
 
 
 class Packing(StrEnum):
@@ -44,6 +44,12 @@ def _micro_batch(training: TrainingSpec) -> str | None:
         f"microBatchSize {training.micro_batch_size} is larger than globalBatchSize "
         f"{training.global_batch_size}; lower microBatchSize"
     )
+
+
+def _decay_steps(training: TrainingSpec) -> str | None:
+    if training.decay_steps is None or training.schedule is Schedule.WSD:
+        return None
+    return f"decaySteps is for schedule wsd; remove it, or use wsd instead of {training.schedule}"
 
 
 class TrainingSpec(RuledModel):
@@ -134,5 +140,10 @@ class TrainingSpec(RuledModel):
             "microBatchSize must not be larger than globalBatchSize",
             _micro_batch,
         ),
-        *TRAINING_RULES,
+        Rule(
+            "!has(self.decaySteps) || self.schedule == 'wsd'",
+            ".decaySteps",
+            "decaySteps is for schedule wsd; remove it, or use wsd",
+            _decay_steps,
+        ),
     )

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import orjson
 
-from llmtrain_api import Job, JobFile, JobIdentity, JobSpec, Rendezvous, ReportTarget
+from llmtrain_api import (
+    Job,
+    JobFile,
+    JobIdentity,
+    JobSpec,
+    Layout,
+    Rendezvous,
+    ReportTarget,
+    layout_of,
+    shape_of,
+)
 from llmtrain_api.names import CA_FILE, SCRATCH_MOUNT, TOKEN_FILE
 
 from ..types import Manifest, PlanSettings
@@ -19,6 +29,7 @@ def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> J
         job=JobIdentity(name=meta.name, namespace=meta.namespace, uid=meta.uid),
         attempt=attempt,
         spec=spec,
+        layout=layout_on_record(job, spec),
         rendezvous=Rendezvous(
             master_address=names.master_address(meta.name, meta.namespace, attempt),
             id=names.rendezvous_id(meta.uid, attempt),
@@ -33,6 +44,16 @@ def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> J
             else None
         ),
     )
+
+
+def layout_on_record(job: Job, spec: JobSpec) -> Layout:
+    """The layout that was decided before the first attempt: another version of this operator, which would
+    decide otherwise, does not change a job that has started."""
+    resolved = job.status.resolved
+    if resolved is not None and resolved.parallelism is not None:
+        return resolved.parallelism
+    # put on record by a version that did not write it down
+    return layout_of(shape_of(spec), spec)
 
 
 def config_map(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> Manifest:

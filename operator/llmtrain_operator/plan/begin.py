@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from math import ceil
 
-from llmtrain_api import Attempt, JobSpec, JobStatus, Phase, Resolved, Restarts, Workers, changed
+from llmtrain_api import (
+    Attempt,
+    JobSpec,
+    JobStatus,
+    Phase,
+    Resolved,
+    Restarts,
+    Workers,
+    changed,
+    layout_of,
+    shape_of,
+)
 
 from ..types import Plan
 from .conditions import with_condition
@@ -45,17 +56,18 @@ def begin(s: Situation) -> Plan | None:
 
 
 def resolve(spec: JobSpec, image: str) -> Resolved:
-    """What defaults and arithmetic make of the spec.
+    """What defaults and arithmetic make of the spec. The layout is decided here, and nowhere after.
 
     accumulation = ceil(global batch / (micro-batch x data-parallel ranks)); slots left over carry no label.
     """
-    training, layout = spec.training, spec.layout
+    training, layout = spec.training, layout_of(shape_of(spec), spec)
     # a rank's share may be less than a micro-batch
     micro = min(training.micro_batch_size, ceil(training.global_batch_size / layout.data))
     return Resolved(
         image=spec.image or image,
         world_size=spec.world_size,
         layout=f"{layout} {training.precision.value} ({layout.why})",
+        parallelism=layout,
         micro_batch=micro,
         accumulation=ceil(training.global_batch_size / (micro * layout.data)),
         global_batch=training.global_batch_size,

@@ -37,11 +37,11 @@ def train(row: Row, model: Path, out: Path) -> None:
     """Two steps with nothing of ours that communicates inside the lap."""
     ranks = distributed.join()
     spec = row.spec(clipping=1.0)
-    place = spec.layout.place(ranks.rank)
-    plan = BatchPlan(spec.training.global_batch_size, spec.training.micro_batch_size, spec.layout.data)
+    place = row.layout.place(ranks.rank)
+    plan = BatchPlan(spec.training.global_batch_size, spec.training.micro_batch_size, row.layout.data)
     length = Length(SAMPLES, plan.global_batch, STEPS, None)
     batches = Batches(tokens(), plan, length, 0, encoder(spec, EOS))
-    engine, _ = build(model, spec, place, plan, STEPS)
+    engine, _ = build(model, spec, row.layout, place, plan, STEPS)
     engine.watch = device.stopwatch(ranks)
     for step in range(2):
         passes = batches.at(step, place, ranks.device)

@@ -19,7 +19,7 @@ import torch
 from harness.layouts.forked_gang import fork_each, gang
 from harness.layouts.rows import FAMILIES
 
-from llmtrain_api import JobSpec, Layout, ParallelismSpec
+from llmtrain_api import JobSpec, Layout, ParallelismSpec, shape_of
 from llmtrain_api.estimate import memory
 from llmtrain_trainer import distributed
 from llmtrain_trainer.batch import BatchPlan
@@ -86,12 +86,10 @@ def rank_main(family: str, cut: Layout, precision: str, model: Path, out: Path) 
     torch.set_num_threads(1)
     ranks = distributed.join()
     spec = job(family, cut, precision)
-    layout = spec.layout
-    assert layout == cut, layout
-    place = layout.place(ranks.rank)
-    plan = BatchPlan(spec.training.global_batch_size, spec.training.micro_batch_size, layout.data)
+    place = cut.place(ranks.rank)
+    plan = BatchPlan(spec.training.global_batch_size, spec.training.micro_batch_size, cut.data)
     before = storages()
-    engine, _ = build(model, spec, place, plan, 5)
+    engine, _ = build(model, spec, cut, place, plan, 5)
     rows = np.random.default_rng(0).integers(40, 2000, (2, LENGTH)).astype(np.uint16)
     for step in range(2):
         if step:
@@ -100,8 +98,8 @@ def rank_main(family: str, cut: Layout, precision: str, model: Path, out: Path) 
         engine.forward_backward(passes, LENGTH * plan.global_batch)
     del passes
     now = {at: size for at, size in storages().items() if before.get(at) != size}
-    expected = memory.of_stage(spec, layout, place.pipeline)
-    said: dict[str, Any] = {"row": f"{family} {layout} {precision}", "rank": ranks.rank}
+    expected = memory.of_stage(shape_of(spec), spec, cut, place.pipeline)
+    said: dict[str, Any] = {"row": f"{family} {cut} {precision}", "rank": ranks.rank}
     said |= {"held": sum(now.values()), "estimate": expected.held}
     (out / f"held-{ranks.rank}.json").write_text(json.dumps(said))
     distributed.leave()

@@ -46,13 +46,13 @@ def poisoned_main(row: Row, model: Path, out: Path) -> None:
     """Train five steps, one of them with a NaN gradient; then the last two again from a checkpoint before."""
     ranks = distributed.join()
     spec = row.spec(clipping=0.5)
-    training, layout = spec.training, spec.layout
+    training, layout = spec.training, row.layout
     place = layout.place(ranks.rank)
     plan = BatchPlan(training.global_batch_size, training.micro_batch_size, layout.data)
     rows = tokens()
     length = Length(len(rows), training.global_batch_size, STEPS, None)
     batches = Batches(rows, plan, length, training.seed, encoder(spec, EOS))
-    engine, _ = build(model, spec, place, plan, STEPS)
+    engine, _ = build(model, spec, layout, place, plan, STEPS)
     found: dict[str, Any] = {"applied": [], "moved": [], "finite": [], "norms": []}
 
     def train(step: int) -> None:

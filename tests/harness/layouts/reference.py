@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from harness.layouts.rows import STEPS, Row
 from harness.layouts.worker import EOS, patient_adamw, sgd, tokens
 
-from llmtrain_api import Task
+from llmtrain_api import Task, task_of
 from llmtrain_trainer.data.order import key_of, sample_at
 from llmtrain_trainer.models.build import load
 from llmtrain_trainer.optim.lr_schedules import schedule
@@ -23,8 +23,8 @@ def reference(row: Row, kind: str, clipping: float, model_folder: Path, dtype: t
     """Losses, first gradients and last weights."""
     spec = row.spec(clipping=clipping)
     training = spec.training
-    model = load(model_folder, spec.model.task, dtype)
-    if spec.model.task is Task.CAUSAL and training.packing == "documents":
+    model = load(model_folder, task_of(spec), dtype)
+    if task_of(spec) is Task.CAUSAL and training.packing == "documents":
         assert model.config._attn_implementation == "sdpa"
     rows, task = tokens(), encoder(spec, EOS)
     named = dict(model.named_parameters())

@@ -111,7 +111,7 @@ def live(life: Life, model: Path, root: Path) -> str | None:
         fence = raise_fence(claim(asked), asked, f"pod{attempt}")
         Start(fence, choose(fence.output, asked, {}, lambda *_: None), {}).publish()
         last = attempt == len(life.layouts) - 1
-        main = partial(rank_main, asked, life.row(attempt), life.until(attempt), not last, model, root)
+        main = partial(rank_main, asked, life.until(attempt), not last, model, root)
         error = gang(layout.world, main, root / f"attempt-{attempt}")
         killed = error is not None and "ended with -9" in error.splitlines()[0]
         if error and (last or not killed):

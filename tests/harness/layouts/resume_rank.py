@@ -58,24 +58,25 @@ def job_of(row: Row, attempt: int, output: Path, *, weights_only: bool) -> JobFi
         job=JobIdentity(name="life", namespace="default", uid=uid),
         attempt=attempt,
         spec=spec,
+        layout=row.layout,
         rendezvous=Rendezvous(master_address="127.0.0.1", master_port=1, id=f"{uid}-{attempt}"),
         output=str(output),
         scratch=str(output.parent),
     )
 
 
-def rank_main(job: JobFile, row: Row, until: int, dies: bool, model: Path, out: Path) -> None:
+def rank_main(job: JobFile, until: int, dies: bool, model: Path, out: Path) -> None:
     """Train to a step, save it, and perhaps be killed in the step that follows."""
     share_compiled(out)
     ranks, start = distributed.join(), read_start(job)
     assert start is not None
-    spec, layout = job.spec, row.layout
+    spec, layout = job.spec, job.layout
     training, place = spec.training, layout.place(ranks.rank)
     plan = BatchPlan(training.global_batch_size, training.micro_batch_size, layout.data)
     rows = Recorded()
     length = Length(len(rows), training.global_batch_size, STEPS, None)
     batches = Batches(rows, plan, length, training.seed, encoder(spec, EOS))  # type: ignore[arg-type]
-    engine, _ = build(model, spec, place, plan, STEPS)
+    engine, _ = build(model, spec, layout, place, plan, STEPS)
     saver = Checkpointer(
         start.fence, ranks, layout, start.fingerprints, FolderCheckpointStore(start.fence, ranks, 2)
     )

@@ -11,7 +11,6 @@ from itertools import product
 from typing import Any
 
 from llmtrain_api import JobSpec, Layout, Packing, ParallelismSpec, Precision
-from llmtrain_api.schema.base import PROVING
 
 VOCAB, LENGTH, STEPS, SAMPLES = 320, 32, 5, 11
 SIZES: dict[str, Any] = {"hiddenSize": 32, "numLayers": 2, "numHeads": 4, "vocabSize": VOCAB}
@@ -66,7 +65,6 @@ class Row:
                 "training": training,
             },
             extra="forbid",
-            context={PROVING: True},
         )
         # set apart: what validation refuses must be seen to go wrong
         uncut = spec.training.model_copy(

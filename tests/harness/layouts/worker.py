@@ -51,14 +51,14 @@ def rank_main(row: Row, kind: str, clipping: float, model: Path, out: Path) -> N
     ranks = distributed.join()
     loss.CHUNK = 7 * VOCAB  # so that the loss of a pass has several chunks, the last one smaller
     spec = row.spec(clipping=clipping)
-    training, layout = spec.training, spec.layout
+    training, layout = spec.training, row.layout
     place = layout.place(ranks.rank)
     plan = BatchPlan(training.global_batch_size, training.micro_batch_size, layout.data)
     assert plan.accumulation == row.accumulation, (plan.accumulation, row)
     rows = tokens()
     length = Length(len(rows), training.global_batch_size, STEPS, None)
     batches = Batches(rows, plan, length, training.seed, encoder(spec, EOS))
-    engine, _ = build(model, spec, place, plan, STEPS, sgd if kind == "sgd" else patient_adamw)
+    engine, _ = build(model, spec, layout, place, plan, STEPS, sgd if kind == "sgd" else patient_adamw)
     assert engine.raw.module.training  # or no activation would be checkpointed
     engine.watch = device.stopwatch(ranks)  # as a job does: what it wraps must not end in compiled code
     found: dict[str, Any] = {"losses": [], "norms": [], "gradients": {}, "place": place}

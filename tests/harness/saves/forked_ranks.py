@@ -57,13 +57,13 @@ class Train:
     def __init__(self, root: Path, wanted: JobFile) -> None:
         torch.set_num_threads(1)
         self.ranks = distributed.join()
-        spec, layout = wanted.spec, wanted.spec.layout
+        spec, layout = wanted.spec, wanted.layout
         training, self.place = spec.training, layout.place(self.ranks.rank)
         plan = BatchPlan(training.global_batch_size, training.micro_batch_size, layout.data)
         rows = tokens()
         length = Length(len(rows), training.global_batch_size, STEPS, None)
         self.batches = Batches(rows, plan, length, training.seed, encoder(spec, EOS))
-        self.engine, _ = build(root / "initial", spec, self.place, plan, STEPS)
+        self.engine, _ = build(root / "initial", spec, layout, self.place, plan, STEPS)
         self.fence = Fence(Output(root / "output"), wanted.job.uid, wanted.attempt, f"pod{wanted.attempt}")
         watch = self.engine.watch = device.stopwatch(self.ranks)
         workload = Workload(length, plan, self.ranks.world, 1.0, None)

@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.children import environment
 
-from llmtrain_api import JobFile, JobIdentity, JobSpec, Rendezvous
+from llmtrain_api import JobFile, JobIdentity, JobSpec, Rendezvous, layout_of, parse_spec, shape_of
 from llmtrain_trainer.output import Output
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -52,14 +52,16 @@ def spec(**changes: dict[str, Any] | int) -> JobSpec:
             base[section] = {**base.get(section, {}), **values}
         else:
             base[section] = values
-    return JobSpec.model_validate(base, extra="forbid")
+    return parse_spec(base, strict=True)
 
 
 def job(output: Path, /, *, attempt: int = 0, uid: str = UID, name: str = "run", **changes: Any) -> JobFile:
+    asked = spec(**changes)
     return JobFile(
         job=JobIdentity(name=name, namespace="default", uid=uid),
         attempt=attempt,
-        spec=spec(**changes),
+        spec=asked,
+        layout=layout_of(shape_of(asked), asked),
         rendezvous=Rendezvous(master_address="127.0.0.1", master_port=free_port(), id=f"{uid}-{attempt}"),
         output=str(output),
         scratch=str(output.parent / "scratch"),

@@ -12,9 +12,8 @@ from harness.jobs import manifest
 from pydantic import ValidationError
 
 from llmtrain_api import InvalidJob, JobSpec, JobStatus, Progress, changed, parse_manifest, parse_spec
-from llmtrain_api.__main__ import PAGE, TARGETS, render
+from llmtrain_api.__main__ import PAGES, TARGETS, render
 from llmtrain_api.generate.crd import custom_resource_definition, structural
-from llmtrain_api.generate.layouts_page import page
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -24,8 +23,25 @@ def test_generated_files_are_up_to_date(target: Path) -> None:
     assert target.read_text() == render(for_chart="helm" in target.parts), "run `make generate`"
 
 
-def test_the_page_of_layouts_is_up_to_date() -> None:
-    assert PAGE.read_text() == page(), "run `make generate`"
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_generated_pages_are_up_to_date(path: Path) -> None:
+    assert path.read_text() == PAGES[path](), "run `make generate`"
+
+
+def test_the_reference_has_every_field_of_the_schema() -> None:
+    def fields(node: Any, path: str) -> list[tuple[str, str]]:
+        properties = node.get("properties", node.get("items", {}).get("properties", {}))
+        found = [(path, name) for name in properties]
+        return found + [one for name, child in properties.items() for one in fields(child, name)]
+
+    [version] = custom_resource_definition()["spec"]["versions"]
+    root = version["schema"]["openAPIV3Schema"]
+    everything = [one for one in fields(root, "") if one[0] or one[1] in ("spec", "status")]
+    text = next(path for path in PAGES if path.name == "reference.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    assert len(rows) == len([one for one in everything if one[0]])
+    for _, name in everything[2:]:
+        assert any(row.startswith(f"| `{name}` |") for row in rows), name
 
 
 def test_crd_stays_small_enough_for_client_side_apply() -> None:

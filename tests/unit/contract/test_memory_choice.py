@@ -10,9 +10,9 @@ import pytest
 import yaml
 from harness.jobs import manifest
 
-from llmtrain_api import InvalidJob, JobSpec, parse_spec
+from llmtrain_api import InvalidJob, JobSpec, Layout, layout_of, parse_spec, shape_of
 from llmtrain_api.estimate.memory import estimate
-from llmtrain_api.estimate.zero_stage import limit, quantity
+from llmtrain_api.estimate.zero_stage import limit, lowest_layout, quantity
 from llmtrain_operator.plan.begin import resolve
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[3] / "examples").glob("**/*.yaml"))
@@ -31,6 +31,14 @@ def spec(**fields: Any) -> JobSpec:
     return parse_spec(manifest(**fields)["spec"], strict=True)
 
 
+def decided(job: JobSpec) -> Layout:
+    return layout_of(shape_of(job), job)
+
+
+def peak(job: JobSpec) -> int:
+    return estimate(shape_of(job), job, decided(job)).peak
+
+
 def large(nodes: int = 2, gpus: int = 8, memory: str = "80Gi", **training: Any) -> JobSpec:
     return spec(
         model=SEVEN_BILLION,
@@ -43,21 +51,19 @@ def large(nodes: int = 2, gpus: int = 8, memory: str = "80Gi", **training: Any) 
 
 def test_seven_billion_parameters_are_counted_as_llama_2_has_them() -> None:
     # published: 6,738,415,616
-    from llmtrain_api.estimate.parameters import parameter_count
-
-    assert parameter_count(large().model, 128) == 6_738_415_616
+    assert shape_of(large()).parameters == 6_738_415_616
 
 
 @pytest.mark.parametrize(("memory", "zero"), [("80Gi", 1), ("40Gi", 2), ("20Gi", 3)])
 def test_the_lowest_stage_that_fits_is_taken(memory: str, zero: int) -> None:
     job = large(memory=memory)
-    assert job.layout.zero == zero, job.layout.why
-    assert estimate(job, job.layout).peak <= limit(job)
+    assert decided(job).zero == zero, decided(job).why
+    assert peak(job) <= limit(job)
 
 
 def test_the_reason_names_the_stage_that_did_not_fit_and_both_sizes() -> None:
     resolved = resolve(large(memory="40Gi"), "image").layout
-    need = estimate(large(zeroStage=1), large(zeroStage=1).layout).peak / 2**30
+    need = peak(large(zeroStage=1)) / 2**30
     assert resolved == f"dp16 zero2 bf16 (zero2: stage 1 needs {need:.1f} GiB a rank of 38.0 GiB)"
 
 
@@ -71,14 +77,14 @@ def test_nothing_fits_is_a_mistake_that_names_the_field_and_the_numbers() -> Non
 
 def test_on_cpus_the_memory_of_the_node_is_shared_by_its_processes() -> None:
     sizes = {"name": "builtin://tiny-llama", "hiddenSize": 1024, "numLayers": 12, "numHeads": 16}
-    assert spec(model=sizes, resources={"memory": "8Gi"}).layout.zero == 1
+    assert decided(spec(model=sizes, resources={"memory": "8Gi"})).zero == 1
     with pytest.raises(InvalidJob, match="memory 8Gi leaves"):
         spec(model=sizes, resources={"memory": "8Gi"}, processesPerNode=4)
 
 
 def test_who_sets_the_stage_gets_it() -> None:
-    assert large(memory="12Gi", zeroStage=1).layout.zero == 1
-    assert large(zeroStage=3).layout.zero == 3
+    assert decided(large(memory="12Gi", zeroStage=1)).zero == 1
+    assert decided(large(zeroStage=3)).zero == 3
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
@@ -86,19 +92,19 @@ def test_examples_get_the_lowest_stage(path: Path) -> None:
     for document in yaml.safe_load_all(path.read_text()):
         job = parse_spec(document["spec"], strict=True)
         if job.training.zero_stage is None:
-            assert job.layout.zero == job.lowest_layout.zero, job.layout.why
+            assert decided(job).zero == lowest_layout(job).zero, decided(job).why
 
 
 def test_defaults_are_as_they_were() -> None:
-    assert spec().layout.zero == 1
-    assert spec(nodes=1).layout.zero == 0
-    assert spec(nodes=1, training={"precision": "bf16"}).layout.zero == 1
+    assert decided(spec()).zero == 1
+    assert decided(spec(nodes=1)).zero == 0
+    assert decided(spec(nodes=1, training={"precision": "bf16"})).zero == 1
 
 
 def test_more_ranks_never_need_more_memory() -> None:
     for zero in (1, 2, 3):
         jobs = [large(nodes=nodes, zeroStage=zero) for nodes in (1, 2, 4, 8)]
-        for few, more in pairwise(estimate(job, job.layout).peak for job in jobs):
+        for few, more in pairwise(map(peak, jobs)):
             assert more < few
 
 

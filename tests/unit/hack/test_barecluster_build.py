@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-from barecluster import build
+from barecluster import build, components
 from barecluster.console import ClusterError
+from barecluster.settings import settings_for
 from barecluster.toolchain import GO_VERSION, parse_go_version
 
 
@@ -40,11 +42,42 @@ def test_every_module_is_complete(name: str) -> None:
     module = build.module(name)
     assert module.programs
     assert all((module.folder / file).stat().st_size for file in ("go.mod", "go.sum"))
+    assert len(list(module.folder.glob("*.go"))) == 1, "tools.go or main.go"
     wanted = next(
         line for line in (module.folder / "go.mod").read_text().splitlines() if line.startswith("go ")
     )
     version = parse_go_version(wanted.replace(" ", ""))
     assert version <= parse_go_version(f"go{GO_VERSION}"), "the Go from PyPI must be able to build it"
+
+
+def test_the_name_server_has_the_plugins_that_its_configuration_names_and_few_more() -> None:
+    module = build.module("coredns")
+    assert (module.packages, module.programs) == (["."], ["coredns"])
+    linked = set(re.findall(r"coredns/plugin/([a-z_]+)", (module.folder / "main.go").read_text()))
+    settings = settings_for("demo", {})
+    corefiles = components.corefile(settings, "1.1.1.1") + components.corefile(settings, "")
+    named = set(re.findall(r"^  ([a-z]+)", corefiles, re.MULTILINE))
+    assert named <= linked
+    assert len(linked) < 15, "all of CoreDNS takes as long to build as half of Kubernetes"
+
+
+def test_a_changed_main_program_changes_the_key(tmp_path: Path) -> None:
+    shutil.copytree(build.MODULES / "coredns", tmp_path / "coredns")
+    own = build.Module("coredns", tmp_path / "coredns")
+    before = own.key
+    with (own.folder / "main.go").open("a") as file:
+        file.write("// changed\n")
+    assert own.key != before
+
+
+def test_what_go_leaves_is_ours_to_remove_unless_the_caller_named_the_place(tmp_path: Path) -> None:
+    mine = build.go_caches({}, tmp_path)
+    for folder in mine.values():
+        Path(folder).mkdir(parents=True)
+    assert {str(folder) for folder in build.own_go_caches(mine, tmp_path)} == set(mine.values())
+    outside = tmp_path.parent
+    theirs = build.go_caches({"GOCACHE": str(outside), "GOMODCACHE": str(outside)}, tmp_path)
+    assert build.own_go_caches(theirs, tmp_path) == []
 
 
 def test_an_unknown_module_is_refused_by_name() -> None:

@@ -8,6 +8,7 @@ import json
 import tarfile
 from pathlib import Path
 
+import cpu_only
 from barecluster import images, oci
 
 DOCKERFILE = """\
@@ -67,6 +68,24 @@ def test_builds_ask_the_index_that_the_caller_asks(tmp_path: Path) -> None:
 
 def test_wheels_come_from_the_named_folder(tmp_path: Path) -> None:
     assert images.wheels_folder({"LLMTRAIN_WHEELS": str(tmp_path)}) == tmp_path
+
+
+def test_torchs_cpu_build_is_known_by_its_wheels_name(tmp_path: Path) -> None:
+    assert not images.has_cpu_torch(None)
+    (tmp_path / "torch-2.13.0-cp311-cp311-manylinux_2_28_x86_64.whl").touch()
+    assert not images.has_cpu_torch(tmp_path)
+    (tmp_path / "torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl").touch()
+    assert images.has_cpu_torch(tmp_path)
+
+
+def test_without_a_gpu_only_what_is_loaded_stays(tmp_path: Path) -> None:
+    used, unused, module = (
+        tmp_path / name for name in ("libcublas.so.13", "libcudnn_adv.so.9", "__init__.py")
+    )
+    for path in (used, unused, module):
+        path.write_text(path.name)
+    (tmp_path / "libcublas.so").symlink_to(used)
+    assert cpu_only.unneeded(sorted(tmp_path.iterdir()), {used.resolve()}) == [unused]
 
 
 def test_an_archive_holds_exactly_the_blobs_that_it_is_given(tmp_path: Path) -> None:

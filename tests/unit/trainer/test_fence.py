@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from llmtrain_api import JobFile, JobIdentity, JobSpec, Layout, Rendezvous
+from llmtrain_api import JobFile, JobIdentity, Layout, Rendezvous, parse_spec
 from llmtrain_trainer.checkpoint import fence as fence_module
 from llmtrain_trainer.checkpoint.fence import Fence, raise_fence
 from llmtrain_trainer.checkpoint.manifest import MANIFEST, Manifest, newest_good, require_same
@@ -34,7 +34,8 @@ def job(root: Path, uid: str = FIRST, attempt: int = 0, if_exists: str = "fail")
     return JobFile(
         job=JobIdentity(name=f"job-{uid[:1]}", namespace="team", uid=uid),
         attempt=attempt,
-        spec=JobSpec.model_validate(spec),
+        spec=parse_spec(spec, strict=True),
+        layout=Layout(zero=0),
         rendezvous=Rendezvous(master_address="localhost", id="x"),
         output=str(root / "run"),
         scratch=str(root / "scratch"),

@@ -8,9 +8,11 @@ import pytest
 import torch
 from harness.layouts.rows import FAMILIES
 
-from llmtrain_api import BuiltinModel, JobSpec, Precision
+from llmtrain_api import BuiltinModel, JobSpec, Precision, shape_of, task_of
+from llmtrain_api.estimate.flops import sequence_flops, stacks
+from llmtrain_api.families.t5 import lengths
 from llmtrain_trainer.models.build import HEADS, configuration
-from llmtrain_trainer.tasks.seq2seq import SpanCorruption, lengths
+from llmtrain_trainer.tasks.seq2seq import SpanCorruption
 from llmtrain_trainer.telemetry import flops
 
 
@@ -31,7 +33,7 @@ def spec(**changes: Any) -> JobSpec:
 
 def built(asked: JobSpec) -> torch.nn.Module:
     with torch.device("meta"):
-        model: torch.nn.Module = HEADS[asked.model.task].from_config(configuration(asked, 0))
+        model: torch.nn.Module = HEADS[task_of(asked)].from_config(configuration(asked, 0))
     return model
 
 
@@ -44,7 +46,9 @@ def test_n_is_the_built_models(family: str) -> None:
     }
     asked = spec(**only)
     model = built(asked)
-    assert flops.parameters(asked) == sum(p.numel() for p in model.parameters())
+    found = stacks(shape_of(asked), 40)
+    assert sum(stack.computed + stack.looked_up for stack in found) == shape_of(asked).parameters
+    assert shape_of(asked).parameters == sum(p.numel() for p in model.parameters())
     words = ("wpe", "position_embeddings", "token_type_embeddings", "relative_attention_bias")
     if (
         asked.model.name in (BuiltinModel.TINY_LLAMA, BuiltinModel.TINY_QWEN)
@@ -52,7 +56,7 @@ def test_n_is_the_built_models(family: str) -> None:
     ):
         words += ("embed_tokens",)
     tables = sum(p.numel() for name, p in model.named_parameters() if any(word in name for word in words))
-    assert sum(stack.looked_up for stack in flops.stacks(asked)) == tables
+    assert sum(stack.looked_up for stack in found) == tables
 
 
 @pytest.mark.parametrize("name", ["builtin://tiny-llama", "builtin://tiny-gpt2", "builtin://tiny-t5"])
@@ -61,14 +65,16 @@ def test_it_is_what_torch_counts_of_the_matrix_products(name: str) -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
     asked = spec(name=name, hiddenSize=256, intermediateSize=1024, vocabSize=2000)
-    model = HEADS[asked.model.task].from_config(configuration(asked, 0), attn_implementation="eager")
+    model = HEADS[task_of(asked)].from_config(configuration(asked, 0), attn_implementation="eager")
     source, target = lengths(40) if name.endswith("t5") else (40, 0)
     inputs = {"input_ids": torch.ones(1, source, dtype=torch.long)}
     if target:
         inputs["decoder_input_ids"] = torch.ones(1, target, dtype=torch.long)
     with FlopCounterMode(display=False) as counter:
         model(**inputs).logits.sum().backward()
-    assert flops.sequence_flops(asked) == pytest.approx(counter.get_total_flops(), rel=0.01)
+    assert sequence_flops(shape_of(asked), asked.training.sequence_length) == pytest.approx(
+        counter.get_total_flops(), rel=0.01
+    )
 
 
 def test_spans_have_the_lengths_that_are_counted() -> None:
@@ -83,9 +89,9 @@ def test_a_published_figure() -> None:
     llama = {"hiddenSize": 4096, "numLayers": 32, "numHeads": 32, "numKvHeads": 8, "intermediateSize": 14336}
     asked = spec(name="builtin://tiny-llama", **llama, vocabSize=128256)
     asked = asked.model_copy(update={"training": asked.training.model_copy(update={"sequence_length": 8192})})
-    assert flops.parameters(asked) == 8_030_261_248
+    assert shape_of(asked).parameters == 8_030_261_248
     peak = flops.peak_flops("NVIDIA H100 80GB HBM3", Precision.BF16)
-    share = flops.mfu(5762 * flops.sequence_flops(asked) / 8192, 1, peak)
+    share = flops.mfu(5762 * sequence_flops(shape_of(asked), asked.training.sequence_length) / 8192, 1, peak)
     assert share == pytest.approx(0.337, abs=1e-3)
 
 

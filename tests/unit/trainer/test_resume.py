@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from llmtrain_api import JobFile, JobIdentity, JobSpec, Layout, Rendezvous
+from llmtrain_api import JobFile, JobIdentity, Layout, Rendezvous, parse_spec
 from llmtrain_trainer.checkpoint.fence import Fence
 from llmtrain_trainer.checkpoint.manifest import (
     MANIFEST,
@@ -43,7 +43,8 @@ def job(resume_from: str = "state") -> JobFile:
     return JobFile(
         job=JobIdentity(name="job", namespace="team", uid=OURS),
         attempt=1,
-        spec=JobSpec.model_validate(spec),
+        spec=parse_spec(spec, strict=True),
+        layout=TWO,
         rendezvous=Rendezvous(master_address="localhost", id="x"),
         output="unused",
         scratch="unused",

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtrain_api import JobFile, JobIdentity, JobSpec, Rendezvous
+from llmtrain_api import JobFile, JobIdentity, Layout, Rendezvous, parse_spec
 from llmtrain_trainer.checkpoint.manifest import Manifest, require_same
 from llmtrain_trainer.data.rows import SequenceWriter, held_out_counts, spread
 from llmtrain_trainer.data.sources import in_turn, texts_of
@@ -31,7 +31,8 @@ def job(text: dict[str, Any], **told: Any) -> JobFile:
     return JobFile(
         job=JobIdentity(name="job", namespace="team", uid="uid"),
         attempt=1,
-        spec=JobSpec.model_validate(spec, extra="forbid"),
+        spec=parse_spec(spec, strict=True),
+        layout=Layout(zero=0),
         rendezvous=Rendezvous(master_address="localhost", id="x"),
         output="unused",
         scratch="unused",

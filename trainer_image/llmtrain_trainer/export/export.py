@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import transformers
 
-from llmtrain_api import JobFile, Place, Precision, Results, Task
+from llmtrain_api import JobFile, Place, Precision, Results, Task, task_of
 from llmtrain_api.schema.dataset import PYTHON_STDLIB
 
 from .. import log
@@ -52,7 +52,7 @@ def export(job: JobFile, start: Start) -> Results:
     folder = start.fence.folder / NAME
     discard(folder)
     _write(job, output.step(newest[0]), output.data, folder)
-    task = job.spec.model.task
+    task = task_of(job.spec)
     model, tokenizer = open_folder(folder, task, DTYPES[job.spec.training.precision])
     again = _compare(job, model, open_held_out(output.data), marker.eos, trained["loss"])
     sample = None
@@ -79,7 +79,7 @@ def export(job: JobFile, start: Start) -> Results:
 
 def _write(job: JobFile, checkpoint: Path, data: Path, folder: Path) -> None:
     """The last checkpoint has the whole model's weights beside each rank's part."""
-    weights, task = checkpoint / WEIGHTS, job.spec.model.task
+    weights, task = checkpoint / WEIGHTS, task_of(job.spec)
     if not weights.is_dir():
         raise ConfigError(f"{checkpoint.name} has no {WEIGHTS} folder: it is not the last step's checkpoint")
     config = transformers.AutoConfig.from_pretrained(data / INITIAL, local_files_only=True)

@@ -111,7 +111,7 @@ class Launcher:
 
         resume = self.store.choose(fence, prints, pass_over)
         start = Start(fence, resume, prints, tuple(torn))
-        note = start.note(self.job.spec.layout)
+        note = start.note(self.job.layout)
         if resume:
             log.get().info("going on from a checkpoint", step=resume.step, **({"note": note} if note else {}))
         elif note:

@@ -10,13 +10,9 @@ import transformers
 from deepspeed.pipe import LayerSpec, TiedLayerSpec
 from torch import nn
 from transformers.masking_utils import create_causal_mask
-from transformers.models.llama import modeling_llama as llama
-from transformers.models.qwen3 import modeling_qwen3 as qwen3
 
-FAMILIES: dict[str, tuple[Any, Any, Any]] = {
-    "llama": (llama.LlamaDecoderLayer, llama.LlamaRMSNorm, llama.LlamaRotaryEmbedding),
-    "qwen3": (qwen3.Qwen3DecoderLayer, qwen3.Qwen3RMSNorm, qwen3.Qwen3RotaryEmbedding),
-}
+from .families import STAGES
+
 TIED = "embedding"
 Flow = torch.Tensor | tuple[torch.Tensor, torch.Tensor]
 """What goes from layer to layer: hidden states, and positions where documents must not see each other."""
@@ -42,10 +38,10 @@ class Block(nn.Module):
 
     def __init__(self, config: Any, number: int) -> None:
         super().__init__()
-        layer, _, rotary = FAMILIES[config.model_type]
+        made_of = STAGES[config.model_type]
         self.config = config
-        self.layer = layer(config, number)
-        self.rotary = rotary(config)
+        self.layer = made_of.block(config, number)
+        self.rotary = made_of.rotary(config)
 
     def forward(self, flow: Flow) -> Flow:
         """Hidden states to hidden states."""
@@ -76,7 +72,7 @@ class Norm(nn.Module):
 
     def __init__(self, config: Any) -> None:
         super().__init__()
-        self.norm = FAMILIES[config.model_type][1](config.hidden_size, eps=config.rms_norm_eps)
+        self.norm = STAGES[config.model_type].norm(config.hidden_size, eps=config.rms_norm_eps)
 
     def forward(self, flow: Flow) -> torch.Tensor:
         """Hidden states; positions end here."""

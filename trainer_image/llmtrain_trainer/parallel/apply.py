@@ -11,7 +11,7 @@ from typing import Any
 import deepspeed
 import torch
 
-from llmtrain_api import JobSpec, Place, TrainingSpec
+from llmtrain_api import JobSpec, Layout, Place, TrainingSpec, task_of
 
 from ..batch import BatchPlan
 from ..models.build import load
@@ -50,6 +50,7 @@ class Built:
 def build(
     folder: Path,
     spec: JobSpec,
+    layout: Layout,
     place: Place,
     plan: BatchPlan,
     total_steps: int,
@@ -60,16 +61,17 @@ def build(
     Args:
         folder: initial weights as a Hugging Face folder.
         spec: the job.
-        place: this rank's coordinates in the job's layout.
+        layout: how the gang is cut, as the job was told; nothing of it is decided here.
+        place: this rank's coordinates in it.
         plan: how a global batch is cut.
         total_steps: optimizer steps of the whole job.
         make_optimizer: from parameter groups; another one only to prove a layout.
     """
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
-    layout, checkpointing = spec.layout, spec.training.activation_checkpointing
+    checkpointing = spec.training.activation_checkpointing
 
     def initialize(model: torch.nn.Module, named: Named, mpu: Any = None) -> tuple[Any, Built]:
-        return _initialize(model, named, spec, plan, total_steps, make_optimizer, mpu)
+        return _initialize(model, named, spec, layout, plan, total_steps, make_optimizer, mpu)
 
     if layout.pipeline > 1:
         loss = StageLoss()
@@ -77,7 +79,7 @@ def build(
         engine, built = initialize(stage, [(whole_name(name), p) for name, p in stage.named_parameters()])
         return PipelineEngine(engine, layout, place, plan, loss), built
     with sharded_from_the_start(layout, spec.training.precision, plan.micro):
-        model = load(folder, spec.model.task, torch.float32, checkpointing=checkpointing)
+        model = load(folder, task_of(spec), torch.float32, checkpointing=checkpointing)
     model.train()  # it is loaded for evaluation, in which no activation is checkpointed
     named = list(model.named_parameters())
     if layout.tensor > 1:
@@ -97,12 +99,13 @@ def _initialize(
     model: torch.nn.Module,
     named: Named,
     spec: JobSpec,
+    layout: Layout,
     plan: BatchPlan,
     total_steps: int,
     make_optimizer: MakeOptimizer,
     mpu: Any,
 ) -> tuple[Any, Built]:
-    training, layout = spec.training, spec.layout
+    training = spec.training
     groups, decayed = parameter_groups(named, training.weight_decay)
     if training.compile:
         compile_layers(model)

@@ -11,13 +11,20 @@ from typing import Protocol
 
 import torch
 
-from llmtrain_api import BuiltinModel, JobSpec, Packing, Task
+from llmtrain_api import BuiltinModel, JobSpec, Packing, Task, task_of
+from llmtrain_api.families import BUILTIN
 
 from .causal import CausalLM
 from .masked import MaskedLM
 from .seq2seq import SpanCorruption
 
 Inputs = dict[str, torch.Tensor]
+SPECIAL: dict[Task, list[str]] = {
+    Task.CAUSAL: [],
+    Task.MASKED: MaskedLM.SPECIAL,
+    Task.SEQ2SEQ: SpanCorruption.SPECIAL,
+}
+"""Tokens that a task needs beside the end-of-document token."""
 
 
 class Encoder(Protocol):
@@ -41,7 +48,7 @@ def encoder(spec: JobSpec, eos: int) -> Encoder:
         eos: id of the end-of-document token.
     """
     separator = eos if spec.training.packing is Packing.DOCUMENTS else None
-    return encoder_of(spec.model.task, spec.model.vocab_size, separator)
+    return encoder_of(task_of(spec), spec.model.vocab_size, separator)
 
 
 def encoder_of(task: Task, vocabulary: int, separator: int | None) -> Encoder:
@@ -59,11 +66,7 @@ def encoder_of(task: Task, vocabulary: int, separator: int | None) -> Encoder:
 
 def special_tokens(name: BuiltinModel) -> list[str]:
     """Tokens that a family's task needs beside the end-of-document token, in the order of their ids."""
-    if name is BuiltinModel.TINY_BERT:
-        return MaskedLM.SPECIAL
-    if name is BuiltinModel.TINY_T5:
-        return SpanCorruption.SPECIAL
-    return []
+    return SPECIAL[BUILTIN[name].task]
 
 
 __all__ = ["Encoder", "Inputs", "encoder", "encoder_of", "special_tokens"]

@@ -9,25 +9,13 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from llmtrain_api.families.t5 import SENTINELS, hidden_and_spans
+
 from .noise import lowest
 
 PAD_ID = 1
 """Also what the decoder starts with."""
-SENTINELS = 32
 FIRST_SENTINEL = 2
-SHARE, SPAN = 0.15, 3
-
-
-def hidden_and_spans(length: int) -> tuple[int, int]:
-    """Tokens that are hidden in a row, and in how many spans."""
-    hidden = max(1, round(SHARE * length))
-    return hidden, min(SENTINELS - 1, max(1, round(hidden / SPAN)))
-
-
-def lengths(length: int) -> tuple[int, int]:
-    """Tokens that the encoder and the decoder see of a row."""
-    hidden, spans = hidden_and_spans(length)
-    return length - hidden + spans, hidden + spans + 1
 
 
 class SpanCorruption:

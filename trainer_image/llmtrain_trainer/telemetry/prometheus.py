@@ -167,7 +167,7 @@ class JobSeries:
 
 def run_labels(job: JobFile) -> dict[str, Any]:
     """The labels of ``run_info``: few values each, and the same for the whole attempt."""
-    spec, layout = job.spec, job.spec.layout
+    spec, layout = job.spec, job.layout
     return {
         "model": spec.model.name.value,
         "precision": spec.training.precision.value,

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from llmtrain_api import JobFile, ProgressUpdate, Stage
+from llmtrain_api.estimate.flops import CONVENTION
 
 from .. import log
 from ..distributed import Ranks
 from ..floats import finite, finite_only, perplexity
 from .compilation import Compilation
 from .figures import StepReport, StepResult, Workload
-from .flops import CONVENTION
 from .phases import Lap, Phase, Stopwatch, spread
 from .prometheus import REWOUND, JobSeries, RankSeries
 from .reporter import Reporter

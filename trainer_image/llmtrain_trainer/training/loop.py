@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 from typing import Any, NamedTuple
 
-from llmtrain_api import JobFile, OnSpike, changed
+from llmtrain_api import JobFile, OnSpike, changed, shape_of
+from llmtrain_api.estimate.flops import sequence_flops
 
 from .. import distributed, log
 from ..batch import BatchPlan, Length
@@ -24,7 +25,6 @@ from ..storage.start_marker import Start
 from ..tasks import encoder
 from ..telemetry import device
 from ..telemetry.figures import StepResult, Workload
-from ..telemetry.flops import sequence_flops
 from ..telemetry.phases import Phase
 from ..telemetry.sinks import Progress
 from ..telemetry.startup import Startup
@@ -78,7 +78,7 @@ class Training:
     """One rank's part of one attempt."""
 
     def __init__(self, job: JobFile, start: Start, ranks: Ranks, marker: Marker, startup: Startup) -> None:
-        spec, training, layout = job.spec, job.spec.training, job.spec.layout
+        spec, training, layout = job.spec, job.spec.training, job.layout
         self.job, self.start, self.ranks = job, start, ranks
         self.place = layout.place(ranks.rank)
         self.task = encoder(spec, marker.eos)
@@ -89,13 +89,14 @@ class Training:
         self.batches = Batches(rows, self.plan, self.length, training.seed, self.task, sources)
         startup.done("data")
         self.engine, built = build(
-            start.output.data / INITIAL, spec, self.place, self.plan, self.length.steps
+            start.output.data / INITIAL, spec, layout, self.place, self.plan, self.length.steps
         )
         logs = start.output.logs(job.attempt)
         startup.done("build")
         self.watch = self.engine.watch = device.stopwatch(ranks)
         peak = device.peak_flops(ranks, training.precision)
-        workload = Workload(self.length, self.plan, ranks.world, sequence_flops(spec), peak)
+        flops = sequence_flops(shape_of(spec), training.sequence_length)
+        workload = Workload(self.length, self.plan, ranks.world, flops, peak)
         self.progress = Progress(job, workload, ranks, logs, self.watch, startup)
         self.run_state = RunState(training)
         self.store = checkpoint_store_of(job, start.fence, ranks)

@@ -12,6 +12,7 @@ from typing import Any
 
 from llmtrain_api import JobFile
 from llmtrain_api.names import EXIT_CONFIG, EXIT_FENCED, EXIT_INTERRUPTED
+from llmtrain_api.rules import layout_mistake
 
 from .. import log
 from ..errors import ConfigError, Fenced, Interrupted
@@ -26,12 +27,15 @@ def read_job(path: str) -> JobFile:
     """Read and check ``job.json``.
 
     Raises:
-        ConfigError: it cannot be read, or its content is not valid.
+        ConfigError: it cannot be read, its content is not valid, or its layout is not proven.
     """
     try:
-        return JobFile.model_validate_json(Path(path).read_text())
+        job = JobFile.model_validate_json(Path(path).read_text())
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: {error}") from None
+    if wrong := layout_mistake(job.spec, job.layout):
+        raise ConfigError(f"{path}: {wrong}")
+    return job
 
 
 def main(argv: list[str]) -> int:

@@ -1,18 +1,19 @@
-"""What the fields of a job must be to each other. PURE."""
+"""How a gang may be cut: sizes that divide each other, and layouts that are proven."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from ..estimate.zero_stage import too_large
-from ..layouts.proven import Asked, families, refusal, stages
+from ..estimate.zero_stage import layout_of
+from ..families import FAMILIES, family_of, shape_of
+from ..layouts.layout import Layout
+from ..layouts.proven import Asked, families, refusal
 from ..schema.base import Rule
-from ..schema.model import Task
-from ..schema.optimization import JOB_RULES
-from ..schema.training import Packing
+from ..schema.spec import JobSpec
 
-if TYPE_CHECKING:
-    from ..schema.spec import JobSpec
+WAYS = {"tensor": "tp", "pipeline": "pp", "sequence": "sp"}
+WORLD_CEL = "self.nodes * (self.gpusPerNode > 0 ? self.gpusPerNode : self.processesPerNode)"
+CUT_CEL = "(self.parallelism.tensor * self.parallelism.pipeline * self.parallelism.sequence)"
+KV_CEL = "(has(self.model.numKvHeads) ? self.model.numKvHeads : self.model.numHeads)"
+WIDTH_CEL = "(has(self.model.intermediateSize) ? self.model.intermediateSize : 4 * self.model.hiddenSize)"
 
 
 def _processes(spec: JobSpec) -> str | None:
@@ -85,77 +86,40 @@ def _pipeline_zero(spec: JobSpec) -> str | None:
     )
 
 
-def _packed(spec: JobSpec) -> str | None:
-    if spec.training.packing is Packing.CONCAT:
-        return None
-    if spec.model.task is not Task.CAUSAL:
-        return f"packing documents is for decoder-only models, {spec.model.name} is none; use concat"
-    if spec.parallelism.sequence > 1:
-        return (
-            "packing documents with parallelism.sequence: Ulysses drops the mask; use concat, or sequence 1"
-        )
-    return None
+def asked(spec: JobSpec, layout: Layout, *, compiled: bool = False) -> Asked:
+    """What a job asks the table of proven layouts for.
+
+    Args:
+        spec: the job.
+        layout: how its gang is cut.
+        compiled: whether its layers are compiled.
+    """
+    how, variant = spec.training, family_of(spec).variant(tied=spec.model.tied_embeddings)
+    return Asked(variant, layout, how.packing, how.activation_checkpointing, how.precision, compiled)
 
 
 def _proven(spec: JobSpec) -> str | None:
-    how = spec.training
-    options = (how.packing, how.activation_checkpointing, how.precision)
-    return refusal(Asked(spec.model.family, spec.layout, *options))
+    return refusal(asked(spec, layout_of(shape_of(spec), spec)))
 
 
-def _compiled(spec: JobSpec) -> str | None:
-    how = spec.training
-    if not how.compile:
-        return None
-    options = (how.packing, how.activation_checkpointing, how.precision)
-    why = refusal(Asked(spec.model.family, spec.layout, *options, compiled=True))
-    return f"compiled layers: {why}; or set compile to false" if why else None
-
-
-WAYS = {"tensor": "tp", "pipeline": "pp", "sequence": "sp"}
-
-
-def _family_cel(kind: str, *, compile_layers: bool = False) -> str:
-    """Whether the model's family is proven in a kind of layout."""
-    names = [f"builtin://tiny-{name}" for name in families(kind, compile_layers=compile_layers)]
-    return f"(self.model.name + (self.model.tiedEmbeddings ? '-tied' : '')) in {names}"
+def family_cel(kind: str, *, compile_layers: bool = False) -> str:
+    """Whether the model's family is proven in a kind of layout, with compiled layers or without."""
+    variants = families(kind, compile_layers=compile_layers)
+    names = [
+        f"{family.builtin}{'-tied' if tied else ''}"
+        for family in FAMILIES.values()
+        for tied in ((False, True) if family.grouped else (False,))
+        if family.variant(tied=tied) in variants
+    ]
+    return f"(self.model.name + (self.model.tiedEmbeddings ? '-tied' : '')) in {sorted(names)}"
 
 
 def _proven_cel() -> str:
     """The part of `_proven` that CEL can say: which family may be cut how, and in one way at a time."""
-    allowed = [f"(self.parallelism.{way} == 1 || {_family_cel(kind)})" for way, kind in WAYS.items()]
+    allowed = [f"(self.parallelism.{way} == 1 || {family_cel(kind)})" for way, kind in WAYS.items()]
     used = " + ".join(f"(self.parallelism.{way} > 1 ? 1 : 0)" for way in WAYS)
     return " && ".join([*allowed, f"{used} <= 1"])
 
-
-def _compiled_cel() -> str:
-    """The part of `_compiled` that CEL can say: which family may be compiled, how cut, in which stage."""
-    cut = [
-        f"(self.parallelism.{way} == 1 || {_family_cel(kind, compile_layers=True)})"
-        for way, kind in WAYS.items()
-    ]
-    stage = f"(!has(self.training.zeroStage) || self.training.zeroStage in {stages(compile_layers=True)})"
-    allowed = [_family_cel("dp", compile_layers=True), *cut, stage]
-    return f"!self.training.compile || ({' && '.join(allowed)})"
-
-
-def _evaluates_each_source(spec: JobSpec) -> str | None:
-    sources, most = len(spec.dataset.sources), spec.evaluation.max_sequences
-    if most >= sources:
-        return None
-    return (
-        f"maxSequences {most} is fewer than the {sources} sources of dataset.mixture; use at least {sources}"
-    )
-
-
-def _fits(spec: JobSpec) -> str | None:
-    return too_large(spec, spec.lowest_layout) if spec.training.zero_stage is None else None
-
-
-WORLD_CEL = "self.nodes * (self.gpusPerNode > 0 ? self.gpusPerNode : self.processesPerNode)"
-CUT_CEL = "(self.parallelism.tensor * self.parallelism.pipeline * self.parallelism.sequence)"
-KV_CEL = "(has(self.model.numKvHeads) ? self.model.numKvHeads : self.model.numHeads)"
-WIDTH_CEL = "(has(self.model.intermediateSize) ? self.model.intermediateSize : 4 * self.model.hiddenSize)"
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -209,37 +173,14 @@ RULES: tuple[Rule, ...] = (
         "with parallelism.pipeline use zeroStage 1",
         _pipeline_zero,
     ),
-    Rule(
-        "self.training.packing == 'concat' || (self.parallelism.sequence == 1 && "
-        "!(self.model.name in ['builtin://tiny-bert', 'builtin://tiny-t5']))",
-        ".training.packing",
-        "packing documents is for decoder-only models without parallelism.sequence; use concat",
-        _packed,
-    ),
-    *JOB_RULES,
-    Rule(
-        "!has(self.dataset.mixture) || self.evaluation.maxSequences >= self.dataset.mixture.size()",
-        ".evaluation.maxSequences",
-        "maxSequences must be at least the number of sources of dataset.mixture",
-        _evaluates_each_source,
-    ),
+)
+PROVEN: tuple[Rule, ...] = (
     Rule(
         _proven_cel(),
         ".parallelism",
         "this family is not proven equal to one process when it is cut like this; use one of tensor, "
         "pipeline and sequence, with a Llama or Qwen model (tensor also with BERT), or none",
         _proven,
-        proof=True,
     ),
-    Rule(
-        _compiled_cel(),
-        ".training.compile",
-        "compiled layers of this family are not proven equal to one process, or not when it is cut like "
-        "this or with this zeroStage; set compile to false",
-        _compiled,
-        proof=True,
-    ),
-    # the last: it counts on all that is above
-    Rule(None, ".resources", "training must fit into memory", _fits),
 )
-"""In this order; the first that is broken is told. The last counts on all that is above."""
+"""They count on all other rules but those of memory."""

@@ -1,0 +1,122 @@
+"""What there is to know of a model family: its tensors, what a block saves for later, its task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from ..schema.model import BuiltinModel
+from ..shape import ModelShape, Task
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """Equal tensors.
+
+    Attributes:
+        numbers: of one of them.
+        count: how many there are.
+        cut: whether tensor parallelism gives each rank a part only.
+        looked_up: whether it is a table that no token is multiplied with.
+        stack: of which stack of layers, in the order of `Family.seen`.
+    """
+
+    numbers: int
+    count: int = 1
+    cut: bool = False
+    looked_up: bool = False
+    stack: int = 0
+
+    @property
+    def total(self) -> int:
+        """Numbers of all of them."""
+        return self.numbers * self.count
+
+    def on(self, ranks: int) -> Tensors:
+        """What one of so many tensor-parallel ranks holds."""
+        return replace(self, numbers=self.numbers // ranks, cut=False) if self.cut else self
+
+    def times(self, blocks: int) -> Tensors:
+        """Those of so many blocks."""
+        return replace(self, count=self.count * blocks)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A model's tensors, by where a pipeline puts them.
+
+    Attributes:
+        first: before the blocks.
+        block: one block; of an encoder-decoder one of either side.
+        last: after the blocks.
+        shared: of ``first``, what the last stage needs a copy of.
+    """
+
+    first: list[Tensors]
+    block: list[Tensors]
+    last: list[Tensors]
+    shared: list[Tensors]
+
+    def whole(self, layers: int) -> list[Tensors]:
+        """Those of the whole model; a shared tensor is there once."""
+        return [*self.first, *(one.times(layers) for one in self.block), *self.last]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Numbers that one block saves for a token.
+
+    Attributes:
+        hidden: times the width of the residual stream.
+        hidden32: the same, in fp32 whatever the precision (norms).
+        keys: times the width of keys and values.
+        keys32: the same in fp32.
+        feed: times the width of the feed-forward layer.
+        scores: times heads x length, in fp32 (attention with a bias).
+    """
+
+    hidden: int
+    hidden32: int
+    keys: int
+    keys32: int
+    feed: int
+    scores: int = 0
+
+
+def whole_row(length: int) -> tuple[int, ...]:
+    """A model of one stack sees the row as it is."""
+    return (length,)
+
+
+@dataclass(frozen=True)
+class Family:
+    """One architecture. How it may be cut is not here: `proven.json` says so, for each of its variants.
+
+    Attributes:
+        name: as `ModelShape.family` and the table of proven layouts have it.
+        title: for people.
+        builtin: its name in a manifest, where it is built from sizes and a seed.
+        task: what it learns.
+        grouped: whether it has key/value groups, and embeddings that may be tied or not.
+        saved: what a block keeps for the backward pass.
+        parts: its tensors.
+        seen: tokens of a row of so many that each of its stacks sees: one, or encoder and decoder.
+    """
+
+    name: str
+    title: str
+    builtin: BuiltinModel
+    task: Task
+    grouped: bool
+    saved: Saved
+    parts: Callable[[ModelShape], Parts]
+    seen: Callable[[int], tuple[int, ...]] = whole_row
+
+    def variant(self, *, tied: bool) -> str:
+        """Its name in the table of proven layouts: tied embeddings are cut in their own way."""
+        return f"{self.name}-tied" if self.grouped and tied else self.name
+
+
+def numbers_of(tensors: list[Tensors]) -> int:
+    """Numbers in all."""
+    return sum(one.total for one in tensors)

@@ -1,0 +1,56 @@
+"""T5: an encoder and a decoder that learn hidden spans, with relative positions and no biases."""
+
+from __future__ import annotations
+
+from ..schema.model import BuiltinModel
+from ..shape import ModelShape, Task
+from .base import Family, Parts, Saved, Tensors
+
+DISTANCES = 32
+"""Distances that it tells apart, in each of its stacks: the default of its configuration."""
+SENTINELS = 32
+"""Tokens that stand for what is hidden."""
+SHARE, SPAN = 0.15, 3
+"""Which share of a row is hidden, in spans of how many tokens on average (https://arxiv.org/abs/1910.10683)."""
+ENCODER, DECODER = 0, 1
+
+
+def hidden_and_spans(length: int) -> tuple[int, int]:
+    """Tokens that are hidden in a row, and in how many spans."""
+    hidden = max(1, round(SHARE * length))
+    return hidden, min(SENTINELS - 1, max(1, round(hidden / SPAN)))
+
+
+def lengths(length: int) -> tuple[int, int]:
+    """Tokens that the encoder and the decoder see of a row."""
+    hidden, spans = hidden_and_spans(length)
+    return length - hidden + spans, hidden + spans + 1
+
+
+def parts(shape: ModelShape) -> Parts:
+    """Its tensors. The shared embedding counts where it is multiplied with: at the decoder's output."""
+    hidden = shape.hidden
+    sides = (ENCODER, DECODER)
+    attention, feed = hidden * shape.query_width, hidden * shape.width
+    # the first block of either side has the weights of the distances
+    tables = [Tensors(DISTANCES * shape.heads, cut=True, looked_up=True, stack=side) for side in sides]
+    block = [
+        Tensors(attention, 4, cut=True, stack=ENCODER),
+        Tensors(attention, 8, cut=True, stack=DECODER),  # self and cross attention
+        *(Tensors(feed, 2, cut=True, stack=side) for side in sides),
+        *(Tensors(hidden, norms, stack=side) for side, norms in ((ENCODER, 2), (DECODER, 3))),
+    ]
+    first = [Tensors(shape.vocabulary * hidden, stack=DECODER), *tables]
+    return Parts(first, block, [Tensors(hidden, stack=side) for side in sides], [])
+
+
+T5 = Family(
+    name="t5",
+    title="T5",
+    builtin=BuiltinModel.TINY_T5,
+    task=Task.SEQ2SEQ,
+    grouped=False,
+    saved=Saved(11, 16, 0, 0, 2, 2),
+    parts=parts,
+    seen=lengths,
+)

@@ -1,0 +1,39 @@
+"""Rules over ``spec.model`` that a model's family decides."""
+
+from __future__ import annotations
+
+from ..families import BUILTIN, family_of
+from ..schema.base import Rule
+from ..schema.spec import JobSpec
+
+GROUPED = [family for family in BUILTIN.values() if family.grouped]
+TITLES = " and ".join(family.title for family in GROUPED)
+GROUPED_CEL = f"self.model.name in {[str(family.builtin) for family in GROUPED]}"
+
+
+def _grouped_only(spec: JobSpec) -> str | None:
+    if family_of(spec).grouped or spec.model.num_kv_heads is None:
+        return None
+    return f"numKvHeads is for {TITLES} models; remove it for {spec.model.name}"
+
+
+def _tied_only(spec: JobSpec) -> str | None:
+    if family_of(spec).grouped or not spec.model.tied_embeddings:
+        return None
+    return f"tiedEmbeddings is for {TITLES} models; remove it: {spec.model.name} always ties them"
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        f"!has(self.model.numKvHeads) || {GROUPED_CEL}",
+        ".model.numKvHeads",
+        f"numKvHeads is for {TITLES} models; remove it",
+        _grouped_only,
+    ),
+    Rule(
+        f"!self.model.tiedEmbeddings || {GROUPED_CEL}",
+        ".model.tiedEmbeddings",
+        f"tiedEmbeddings is for {TITLES} models; remove it: the others always tie them",
+        _tied_only,
+    ),
+)

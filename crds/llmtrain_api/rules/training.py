@@ -1,0 +1,100 @@
+"""Rules over ``spec.training`` and what else they depend on, memory among it."""
+
+from __future__ import annotations
+
+from ..estimate.zero_stage import layout_of, too_large
+from ..families import BUILTIN, shape_of, task_of
+from ..layouts.proven import refusal, stages
+from ..schema.base import Rule
+from ..schema.spec import JobSpec
+from ..schema.training import Packing
+from ..shape import Task
+from .parallelism import WAYS, asked, family_cel
+
+NOT_CAUSAL = [str(name) for name, family in BUILTIN.items() if family.task is not Task.CAUSAL]
+
+
+def _packed(spec: JobSpec) -> str | None:
+    if spec.training.packing is Packing.CONCAT:
+        return None
+    if task_of(spec) is not Task.CAUSAL:
+        return f"packing documents is for decoder-only models, {spec.model.name} is none; use concat"
+    if spec.parallelism.sequence > 1:
+        return (
+            "packing documents with parallelism.sequence: Ulysses drops the mask; use concat, or sequence 1"
+        )
+    return None
+
+
+def _half(spec: JobSpec) -> str | None:
+    if not spec.training.precision.scales_losses:
+        return None
+    if not spec.gpus_per_node:
+        return "precision fp16 with gpusPerNode 0: CPUs have no fp16 training; use bf16 or fp32, or GPUs"
+    if spec.parallelism.ranks > 1:
+        return "precision fp16 is for data parallelism only; use bf16, or remove parallelism"
+    return None
+
+
+def _evaluated(spec: JobSpec) -> str | None:
+    if spec.training.early_stopping is None or spec.evaluation.every_steps:
+        return None
+    return "earlyStopping with evaluation.everySteps 0 would never act; set evaluation.everySteps"
+
+
+def _compiled(spec: JobSpec) -> str | None:
+    if not spec.training.compile:
+        return None
+    why = refusal(asked(spec, layout_of(shape_of(spec), spec), compiled=True))
+    return f"compiled layers: {why}; or set compile to false" if why else None
+
+
+def _compiled_cel() -> str:
+    """The part of `_compiled` that CEL can say: which family may be compiled, how cut, in which stage."""
+    cut = [
+        f"(self.parallelism.{way} == 1 || {family_cel(kind, compile_layers=True)})"
+        for way, kind in WAYS.items()
+    ]
+    stage = f"(!has(self.training.zeroStage) || self.training.zeroStage in {stages(compile_layers=True)})"
+    allowed = [family_cel("dp", compile_layers=True), *cut, stage]
+    return f"!self.training.compile || ({' && '.join(allowed)})"
+
+
+def _fits(spec: JobSpec) -> str | None:
+    return too_large(shape_of(spec), spec) if spec.training.zero_stage is None else None
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "self.training.packing == 'concat' || (self.parallelism.sequence == 1 && "
+        f"!(self.model.name in {NOT_CAUSAL}))",
+        ".training.packing",
+        "packing documents is for decoder-only models without parallelism.sequence; use concat",
+        _packed,
+    ),
+    Rule(
+        "self.training.precision != 'fp16' || (self.gpusPerNode > 0 && self.parallelism.tensor == 1 && "
+        "self.parallelism.pipeline == 1 && self.parallelism.sequence == 1)",
+        ".training.precision",
+        "fp16 needs gpusPerNode above 0 and no parallelism but data; use bf16 or fp32",
+        _half,
+    ),
+    Rule(
+        "!has(self.training.earlyStopping) || self.evaluation.everySteps > 0",
+        ".training.earlyStopping",
+        "earlyStopping judges evaluations; set evaluation.everySteps above 0",
+        _evaluated,
+    ),
+)
+PROVEN: tuple[Rule, ...] = (
+    Rule(
+        _compiled_cel(),
+        ".training.compile",
+        "compiled layers of this family are not proven equal to one process, or not when it is cut like "
+        "this or with this zeroStage; set compile to false",
+        _compiled,
+    ),
+)
+"""It counts on the rules of parallelism."""
+MEMORY: tuple[Rule, ...] = (Rule(None, ".resources", "training must fit into memory", _fits),)
+"""It counts on all other rules."""

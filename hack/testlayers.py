@@ -1,0 +1,167 @@
+"""What `hack/test` does: run the test layers in order, prepare what each needs, and count what each ran.
+
+A layer in which nothing ran has failed: a skipped proof is no proof. Standard library only; pytest runs in
+the environment that `hack/venv` makes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+TRAINER_IMAGE = "localhost/llmtrain-trainer:dev"
+OPERATOR_IMAGE = "localhost/llmtrain-operator:dev"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A folder of tests, and the commands that must have run before it."""
+
+    name: str
+    before: tuple[tuple[str, ...], ...] = ()
+    cluster: bool = False
+    options: tuple[str, ...] = ()
+
+
+LAYERS = (
+    Layer("unit"),
+    Layer("simulation", options=("-rP",)),  # it prints what it went through
+    Layer("integration", before=(("hack/cluster", "build"),)),
+    Layer("trainer", options=("-n", "2", "--dist", "loadgroup")),  # they wait more than they compute
+    Layer("layouts"),
+    Layer("cluster"),
+    Layer(
+        "e2e",
+        before=(
+            ("hack/cluster", "install"),
+            ("hack/cluster", "images"),
+            ("hack/cluster", "up"),
+            ("hack/cluster", "load", OPERATOR_IMAGE, TRAINER_IMAGE),
+            ("hack/install",),
+        ),
+        cluster=True,
+    ),
+)
+
+
+@dataclass
+class Count:
+    """What one layer ran."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+
+
+def cluster_is_up() -> bool:
+    """Whether the nodes that the last layer needs are here already."""
+    status = subprocess.run(["hack/cluster", "status"], cwd=ROOT, capture_output=True, check=False)
+    return status.returncode == 0
+
+
+def cluster_environment() -> dict[str, str]:
+    """What `hack/cluster env` exports."""
+    command = ["hack/cluster", "env"]
+    exports = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    found = dict(re.findall(r'^export (\w+)="?([^"\n]+)"?', exports, re.MULTILINE))
+    found["PATH"] = found["PATH"].replace("$PATH", os.environ["PATH"])
+    return os.environ | found
+
+
+def read_counts(report: Path) -> Count:
+    """Totals of a JUnit file; nothing at all if pytest died before it wrote the whole of one."""
+    count = Count()
+    try:
+        suites = ET.parse(report).getroot().iter("testsuite")
+    except (OSError, ET.ParseError) as error:
+        print(f"no report of this layer's tests: {error}", flush=True)
+        return count
+    for suite in suites:
+        tests, skipped = int(suite.get("tests", 0)), int(suite.get("skipped", 0))
+        failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+        count.failed += failed
+        count.skipped += skipped
+        count.passed += tests - failed - skipped
+    return count
+
+
+def run(layer: Layer, python: str, extra: list[str]) -> Count:
+    """Prepare and run one layer."""
+    started = time.monotonic()
+    print(f"\n=== {layer.name}", flush=True)
+    for preparation in layer.before:
+        if subprocess.run(preparation, cwd=ROOT, check=False).returncode:
+            print(f"{layer.name}: {' '.join(preparation)} failed", flush=True)
+            return Count(failed=1, seconds=time.monotonic() - started)
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder, "junit.xml")
+        command = [python, "-m", "pytest", f"tests/{layer.name}", "-q", f"--junitxml={report}"]
+        command += [*layer.options, *extra]
+        environment = cluster_environment() if layer.cluster else dict(os.environ)
+        code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+        count = read_counts(report)
+    if code and not count.failed:
+        count.failed = 1
+    if not count.passed and not count.failed:
+        print(f"{layer.name}: nothing ran", flush=True)
+        count.failed = 1
+    count.seconds = time.monotonic() - started
+    return count
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    top = argparse.ArgumentParser("hack/test", description="Run the test layers.")
+    top.add_argument("layers", nargs="*", help=f"which (default: all): {', '.join(x.name for x in LAYERS)}")
+    top.add_argument("-k", metavar="WORD", help="only tests whose name has that word")
+    top.add_argument("-x", action="store_true", help="stop a layer at its first failure")
+    return top
+
+
+def chosen_layers(grammar: argparse.ArgumentParser, names: list[str]) -> list[Layer]:
+    """Those named, in the order in which they run; all where none is. An unknown name ends the program."""
+    unknown = set(names) - {layer.name for layer in LAYERS}
+    if unknown:
+        grammar.error(f"no such layer: {', '.join(sorted(unknown))}")
+    return [layer for layer in LAYERS if not names or layer.name in names]
+
+
+def table(counts: dict[str, Count]) -> str:
+    """What every layer ran, and the totals."""
+    rows = ["layer         passed  failed  skipped  seconds"]
+    rows += [
+        f"{name:12} {c.passed:7} {c.failed:7} {c.skipped:8} {c.seconds:8.0f}" for name, c in counts.items()
+    ]
+    passed, failed = (sum(getattr(c, kind) for c in counts.values()) for kind in ("passed", "failed"))
+    return "\n".join([*rows, "", f"{passed} passed, {failed} failed"])
+
+
+def main() -> int:
+    """All layers, or those named."""
+    grammar = parser()
+    options = grammar.parse_args()
+    chosen = chosen_layers(grammar, options.layers)
+    extra = (["-k", options.k] if options.k else []) + (["-x"] if options.x else [])
+    found = subprocess.run(["hack/venv"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    python = found.stdout.strip() + "/bin/python"
+    # what ran before the tests runs after them
+    borrowed = not any(layer.cluster for layer in chosen) or cluster_is_up()
+    counts = {layer.name: run(layer, python, extra) for layer in chosen}
+    if not borrowed:
+        subprocess.run(["hack/cluster", "down"], cwd=ROOT, check=False)
+    print("\n" + table(counts), flush=True)
+    return 1 if any(count.failed for count in counts.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

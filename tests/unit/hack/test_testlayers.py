@@ -1,0 +1,80 @@
+"""`hack/test`: which layers run, what counts as a failure, and that it is the same command as ever."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import testlayers
+
+ROOT = Path(__file__).resolve().parents[3]
+TWO_SUITES = """<testsuites>
+  <testsuite tests="5" failures="1" errors="1" skipped="1"/><testsuite tests="2" failures="0" errors="0"/>
+</testsuites>"""
+
+
+def test_the_command_tells_every_layer() -> None:
+    told = subprocess.run([ROOT / "hack/test", "--help"], capture_output=True, text=True, check=True).stdout
+    assert told.startswith("usage: hack/test")
+    assert all(layer.name in told for layer in testlayers.LAYERS)
+
+
+def test_every_layer_is_a_folder_of_tests() -> None:
+    folders = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")} | {"unit"}
+    assert {layer.name for layer in testlayers.LAYERS} == folders
+
+
+def test_layers_run_in_their_own_order(capsys: pytest.CaptureFixture[str]) -> None:
+    grammar = testlayers.parser()
+    assert [x.name for x in testlayers.chosen_layers(grammar, ["trainer", "unit"])] == ["unit", "trainer"]
+    assert testlayers.chosen_layers(grammar, []) == list(testlayers.LAYERS)
+    with pytest.raises(SystemExit):
+        testlayers.chosen_layers(grammar, ["unit", "intergation"])
+    assert "no such layer: intergation" in capsys.readouterr().err
+
+
+def test_failures_and_errors_count_and_skips_do_not_pass(tmp_path: Path) -> None:
+    report = tmp_path / "junit.xml"
+    report.write_text(TWO_SUITES)
+    count = testlayers.read_counts(report)
+    assert (count.passed, count.failed, count.skipped) == (4, 2, 1)
+
+
+@pytest.mark.parametrize("text", [None, "", "<testsuites><testsuite te"])
+def test_a_report_that_was_not_written_to_its_end_counts_nothing(tmp_path: Path, text: str | None) -> None:
+    report = tmp_path / "junit.xml"
+    if text is not None:
+        report.write_text(text)
+    assert testlayers.read_counts(report) == testlayers.Count()
+
+
+@pytest.mark.parametrize(
+    ("body", "failed"),
+    [("def test_a(): pass", 0), ("def test_a(): assert False", 1), ("", 1), ("import nothing_like_it", 1)],
+)
+def test_a_layer_in_which_nothing_ran_has_failed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, body: str, failed: int
+) -> None:
+    folder = tmp_path / "tests" / "unit"
+    folder.mkdir(parents=True)
+    (folder / "test_it.py").write_text(body)
+    monkeypatch.setattr(testlayers, "ROOT", tmp_path)
+    count = testlayers.run(testlayers.Layer("unit"), sys.executable, [])
+    assert count.failed == failed
+    assert count.passed == (0 if failed else 1)
+
+
+def test_a_command_that_fails_before_a_layer_fails_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(testlayers, "ROOT", tmp_path)
+    layer = testlayers.Layer("unit", before=(("false",),))
+    assert testlayers.run(layer, "no python is needed", []).failed == 1
+
+
+def test_the_table_ends_with_the_totals() -> None:
+    text = testlayers.table({"unit": testlayers.Count(3, 0, 1, 2.4), "e2e": testlayers.Count(1, 2, 0, 60)})
+    assert text.splitlines()[-1] == "4 passed, 2 failed"

@@ -1,0 +1,63 @@
+"""``job.json``: what a rank refuses to run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from harness.trainer.launches import job
+
+from llmtrain_api import Layout, changed
+from llmtrain_trainer.errors import ConfigError
+from llmtrain_trainer.models.families import STAGES, TRAINED
+from llmtrain_trainer.training.rank import read_job
+
+
+def written(folder: Path, layout: Layout) -> str:
+    path = folder / "job.json"
+    asked = changed(job(folder / "run"), layout=layout)
+    path.write_text(asked.model_dump_json(by_alias=True))
+    return str(path)
+
+
+def test_a_layout_is_taken_as_it_was_decided(tmp_path: Path) -> None:
+    """The spec alone would give ZeRO 1."""
+    assert job(tmp_path / "run").layout.zero == 1
+    told = Layout(data=2, zero=2, why="decided by another version")
+    assert read_job(written(tmp_path, told)).layout == told
+
+
+@pytest.mark.parametrize(
+    ("layout", "said"),
+    [
+        (Layout(data=4), "layout dp4 zero1 is of 4 ranks, and the job has 2"),
+        (Layout(), "layout dp1 zero1 is of 1 ranks, and the job has 2"),
+        (Layout(pipeline=2, zero=3), "layout dp1 pp2 zero3: llama with pp"),
+    ],
+)
+def test_a_layout_that_is_not_proven_or_not_of_this_gang_is_refused(
+    tmp_path: Path, layout: Layout, said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        read_job(written(tmp_path, layout))
+
+
+def test_a_job_file_without_a_layout_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "job.json"
+    path.write_text(job(tmp_path / "run").model_dump_json(by_alias=True, exclude={"layout"}))
+    with pytest.raises(ConfigError, match="layout"):
+        read_job(str(path))
+
+
+def test_each_family_of_the_contract_can_be_trained() -> None:
+    from llmtrain_api.families import FAMILIES
+
+    assert TRAINED.keys() == FAMILIES.keys()
+
+
+def test_families_with_a_proven_pipeline_are_those_that_have_stages() -> None:
+    from llmtrain_api.layouts.proven import families
+
+    cut = {name.removesuffix("-tied") for name in families("pp")}
+    assert cut == {name for name, family in TRAINED.items() if family.stages}
+    assert len(STAGES) == len(cut)
