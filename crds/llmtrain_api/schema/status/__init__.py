@@ -1,0 +1,36 @@
+"""``status`` of an LLMTrainingJob: what the object itself answers."""
+
+from .attempt import Attempt, Charge, Failure, FailureClass, Restarts, Workers
+from .conditions import Condition
+from .job import MAX_ATTEMPTS, JobStatus, Phase, Resolved, Waiting
+from .progress import Checkpoint, Figures, Progress
+from .results import DataSummary, Results
+from .values import MAX_COUNT, MAX_FIGURE, Count, ExitCode, Figure, LongText, Rate, Text
+
+__all__ = [
+    "MAX_ATTEMPTS",
+    "MAX_COUNT",
+    "MAX_FIGURE",
+    "Attempt",
+    "Charge",
+    "Checkpoint",
+    "Condition",
+    "Count",
+    "DataSummary",
+    "ExitCode",
+    "Failure",
+    "FailureClass",
+    "Figure",
+    "Figures",
+    "JobStatus",
+    "LongText",
+    "Phase",
+    "Progress",
+    "Rate",
+    "Resolved",
+    "Restarts",
+    "Results",
+    "Text",
+    "Waiting",
+    "Workers",
+]
