@@ -113,7 +113,11 @@ class DatasetSpec(RuledModel):
     )
     max_bytes: MaxBytes | None = None
     held_out_fraction: float = Field(
-        default=0.05, gt=0, le=0.5, description="Share of the documents that is used for evaluation only."
+        default=0.05,
+        gt=0,
+        le=0.5,
+        description="Share of the documents that is used for evaluation only. A document is a row or a "
+        "file; a long text file is many documents, cut at blank lines.",
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (
