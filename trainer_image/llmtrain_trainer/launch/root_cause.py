@@ -110,9 +110,10 @@ def root_cause(ends: list[RankEnd], torchrun_code: int | None = None) -> Verdict
         return _judge(chosen[0])
     reported = sorted((end for end in ends if end.kind), key=lambda end: end.time or 0.0)
     if reported:
+        first = reported[0]
         return Verdict(
-            FailureClass.UNKNOWN, f"{reported[0].kind}: {reported[0].message}", "the cause is on another node",
-            reported[0].rank, reported[0].exit_code, True, reported[0].log_tail,
+            FailureClass.UNKNOWN, f"{first.kind}: {first.message}", "the cause is on another node",
+            first.rank, first.exit_code, True, first.log_tail,
         )  # fmt: skip
     if torchrun_code is not None and torchrun_code < 0:
         return Verdict(
