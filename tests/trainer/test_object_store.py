@@ -281,7 +281,7 @@ def test_another_job_is_refused_or_gets_its_own_folder(story: Story, store: Stor
 
 
 @pytest.mark.usefixtures("story")
-def test_another_layout_takes_over_and_the_old_job_is_fenced(store: Store) -> None:
+def test_another_layout_takes_over_and_the_old_job_ends(store: Store) -> None:
     uid = OTHER.replace("2", "3")
     taken = {"nodes": 1, "uid": uid, "name": "third", "training": {"maxSteps": 44}}
     [third] = store.start(**taken, output={"ifExists": "resume"})
@@ -289,7 +289,7 @@ def test_another_layout_takes_over_and_the_old_job_is_fenced(store: Store) -> No
     assert third.message()["resumedStep"] == 40
     assert third.message()["results"]["steps"] == 44
     [late] = store.start(attempt=3, nodes=2)[:1]
-    assert late.wait() == 93, late.text()
+    assert late.wait() == 78, late.text()
     assert "taken over by job default/third" in late.message()["message"]
 
 

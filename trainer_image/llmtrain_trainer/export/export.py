@@ -23,10 +23,11 @@ from ..data.store import INITIAL, TOKENIZER, read_marker
 from ..errors import ConfigError
 from ..evaluate.generate import generate, open_folder
 from ..evaluate.heldout import loss_sum
-from ..files import discard, read_json, sync_tree, write_json
+from ..files import discard, sync_tree, write_json
 from ..floats import finite, perplexity
 from ..models.build import DTYPES, HEADS
 from ..models.weights import Weights
+from ..records import EvaluationRecord, read_record
 from ..storage.start_marker import Start
 from ..tasks import encoder
 
@@ -45,16 +46,16 @@ class ExportMismatch(Exception):
 def export(job: JobFile, start: Start) -> Results:
     """Write, reload, compare, generate, then publish the folder and ``results.json``."""
     output = start.output
-    marker, trained = read_marker(output.data), read_json(output.evaluation)
+    marker, trained = read_marker(output.data), read_record(output.evaluation, EvaluationRecord)
     newest = output.committed()
-    if marker is None or trained is None or not newest or newest[0] != trained["step"]:
+    if marker is None or trained is None or not newest or newest[0] != trained.step:
         raise ConfigError("nothing to export: training has not finished in this output folder")
     folder = start.fence.folder / NAME
     discard(folder)
     _write(job, output.step(newest[0]), output.data, folder)
     task = task_of(job.spec)
     model, tokenizer = open_folder(folder, task, DTYPES[job.spec.training.precision])
-    again = _compare(job, model, open_held_out(output.data), marker.eos, trained["loss"])
+    again = _compare(job, model, open_held_out(output.data), marker.eos, trained.loss)
     sample = None
     if task is Task.CAUSAL and again is not None:  # nothing can be drawn from what is not finite
         code = PYTHON_STDLIB in (source.name for source in job.spec.dataset.sources)
@@ -64,15 +65,15 @@ def export(job: JobFile, start: Start) -> Results:
         output.export.rename(start.fence.folder / f"old-{NAME}")
     start.fence.commit(NAME, output.export)
     results = Results(
-        steps=trained["step"],
-        train_loss=trained["trainLoss"],
+        steps=trained.step,
+        train_loss=trained.train_loss,
         eval_loss=again,
         perplexity=None if again is None else finite(perplexity(again)),
         data=marker.summary,
         unigram_entropy=marker.unigram_entropy,
         export_uri=f"{uri_of(job, output.root)}/{NAME}",
         sample=sample,
-        **trained.get("run_state", {}),
+        **trained.run_state,
     )
     write_json(output.results, results.to_json())
     return results

@@ -74,7 +74,7 @@ class Presence:
             try:
                 self._claimed.publish_up(self._node_rank, beat)
             except OSError as error:
-                log.get().warning("the other nodes could not be told that this one runs", error=str(error))
+                log.get().warning("could not publish that this node runs", error=str(error))
 
 
 def await_start(store: OutputStore, stop: Stop, clock: Callable[[], float] = time.monotonic) -> Joined:

@@ -108,11 +108,12 @@ def root_cause(ends: list[RankEnd], torchrun_code: int | None = None) -> Verdict
     chosen = sorted(own, key=lambda end: (end.time or 0.0, end.rank))
     if chosen:
         return _judge(chosen[0])
-    told = sorted((end for end in ends if end.kind), key=lambda end: end.time or 0.0)
-    if told:
+    reported = sorted((end for end in ends if end.kind), key=lambda end: end.time or 0.0)
+    if reported:
+        first = reported[0]
         return Verdict(
-            FailureClass.UNKNOWN, f"{told[0].kind}: {told[0].message}", "the cause is on another node",
-            told[0].rank, told[0].exit_code, True, told[0].log_tail,
+            FailureClass.UNKNOWN, f"{first.kind}: {first.message}", "the cause is on another node",
+            first.rank, first.exit_code, True, first.log_tail,
         )  # fmt: skip
     if torchrun_code is not None and torchrun_code < 0:
         return Verdict(

@@ -10,13 +10,13 @@ import sys
 import time
 from pathlib import Path
 
-from llmtrain_api import FailureClass, JobFile
+from llmtrain_api import FailureClass, JobFile, Outcome
 from llmtrain_api.names import EXIT_CONFIG
 
 from .. import log, process
 from ..errors import ConfigError, Fenced, Interrupted, OutputTaken
-from ..files import read_json
 from ..output import Output
+from ..records import RankRecord, read_record
 from ..telemetry.bar import screen
 from ..telemetry.log_tail import Tail
 from .compiler import private_cache
@@ -185,20 +185,22 @@ class Torchrun:
         process.signal_each(workers or [torchrun.pid], signal.SIGTERM)
 
     def _judge(self, code: int) -> None:
-        raw = {rank: read_json(self.output.rank_end(self.job.attempt, rank)) or {} for rank in self.ranks}
-        outcomes = {end.get("outcome") for end in raw.values()}
-        if "Fenced" in outcomes:
-            fenced = sorted((e for e in raw.values() if e.get("outcome") == "Fenced"), key=_is_taken)
-            raise (OutputTaken if _is_taken(fenced[-1]) else Fenced)(fenced[-1]["message"])
-        if "Interrupted" in outcomes:
-            raise Interrupted(next(e["message"] for e in raw.values() if e.get("outcome") == "Interrupted"))
+        raw = {rank: self._record(rank) for rank in self.ranks}
+        records = [record for record in raw.values() if record]
+        fenced = [record for record in records if record.outcome is Outcome.FENCED]
+        if fenced:
+            taken = [record for record in fenced if record.type == OutputTaken.__name__]
+            raise OutputTaken(taken[0].message) if taken else Fenced(fenced[0].message)
+        for record in records:
+            if record.outcome is Outcome.INTERRUPTED:
+                raise Interrupted(record.message)
         if code == 0 and self.stop.asked:
             raise Interrupted("asked to stop; training was finished already")
         if code == 0:
             return
         codes = exit_codes(_tail(self.log, 20_000))
         ends = [self._end(rank, raw[rank], codes.get(rank)) for rank in self.ranks]
-        alone = not any(raw.values()) and rendezvous_failure(_tail(self.log, 20_000), self.job.spec.nodes)
+        alone = not records and rendezvous_failure(_tail(self.log, 20_000), self.job.spec.nodes)
         verdict = alone or root_cause([end for end, rank in ends if rank], code)
         if not verdict.log_tail:
             shown = self.ranks[0] if verdict.rank is None else verdict.rank
@@ -208,23 +210,19 @@ class Torchrun:
             raise Interrupted(f"asked to stop; nothing was saved: {verdict.message}")
         raise Failed(verdict)
 
-    def _end(self, rank: int, raw: dict[str, object], code: int | None) -> tuple[RankEnd, bool]:
+    def _record(self, rank: int) -> RankRecord | None:
+        try:
+            return read_record(self.output.rank_end(self.job.attempt, rank), RankRecord)
+        except ValueError as error:  # as if the rank had been killed while it wrote
+            log.get().warning("the record of a rank's end cannot be read", rank=rank, error=str(error))
+            return None
+
+    def _end(self, rank: int, record: RankRecord | None, code: int | None) -> tuple[RankEnd, bool]:
         """A rank's end, and whether it is one of those that did not succeed."""
-        moment = raw.get("time")
-        end = RankEnd(
-            rank,
-            code,
-            float(moment) if isinstance(moment, int | float) else None,
-            str(raw.get("type", "")),
-            str(raw.get("message", "")),
-            str(raw.get("hint", "")),
-            str(raw.get("traceback", "")),
-        )
-        return end, raw.get("outcome") != "Complete"
-
-
-def _is_taken(end: dict[str, object]) -> bool:
-    return end.get("type") == OutputTaken.__name__
+        if record is None:
+            return RankEnd(rank, code), True
+        end = RankEnd(rank, code, record.time, record.type, record.message, record.hint, record.traceback)
+        return end, record.outcome is not Outcome.COMPLETE
 
 
 def _tail(path: Path, size: int = TAIL) -> str:

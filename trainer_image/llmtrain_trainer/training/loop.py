@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from llmtrain_api import JobFile, OnSpike, changed, shape_of
 from llmtrain_api.estimate.flops import sequence_flops
@@ -20,6 +20,7 @@ from ..errors import Interrupted
 from ..files import write_json
 from ..floats import finite, finite_only
 from ..parallel.apply import build
+from ..records import EvaluationRecord
 from ..storage.select import checkpoint_store_of
 from ..storage.start_marker import Start
 from ..tasks import encoder
@@ -210,12 +211,14 @@ class Training:
         self.progress.evaluated(step, losses / tokens)
         self.run_state.evaluated(step, losses / tokens)
         if self.ranks.first and last:
-            record: dict[str, Any] = {"step": step, "loss": losses / tokens, "tokens": int(tokens)}
-            record |= {
-                "trainLoss": self.metrics.train_loss,
-                "run_state": self.run_state.results(early=step < self.length.steps),
-            }
-            write_json(self.start.output.evaluation, finite_only(record))
+            record = EvaluationRecord(
+                step=step,
+                loss=self.metrics.eval_loss,
+                tokens=int(tokens),
+                train_loss=self.metrics.train_loss,
+                run_state=finite_only(self.run_state.results(early=step < self.length.steps)),
+            )
+            write_json(self.start.output.evaluation, record.to_json())
 
     def held_out(self) -> list[Pass]:
         """This rank's share of the held-out sequences."""

@@ -8,9 +8,8 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from llmtrain_api import JobFile
+from llmtrain_api import JobFile, Outcome
 from llmtrain_api.names import EXIT_CONFIG, EXIT_FENCED, EXIT_INTERRUPTED
 
 from .. import log
@@ -19,6 +18,7 @@ from ..files import write_json
 from ..imports import import_muon_uncompiled, quick_imports
 from ..job_file import read_job
 from ..process import die_with_parent
+from ..records import RankRecord
 from ..storage.start_marker import Start, read_start
 from ..telemetry.startup import Startup
 
@@ -38,17 +38,17 @@ def main(argv: list[str]) -> int:
         _train(job, start)
     except BaseException as error:  # anything at all is an ending that must be told
         code, outcome = _classify(error)
-        if outcome == "Failed":
+        if outcome is Outcome.FAILED:
             traceback.print_exc()
         else:
-            log.get().warning("stopping", outcome=outcome, reason=str(error))
-        write_json(end, _ending(error, outcome))
+            log.get().warning("stopping", outcome=outcome.value, reason=str(error))
+        write_json(end, _ending(error, outcome).to_json())
         sys.stdout.flush()
         sys.stderr.flush()
         close_screen()
         # no interpreter shutdown: a process group with a dead peer may block in it
         os._exit(code)
-    write_json(end, {"outcome": "Complete", "time": time.time()})
+    write_json(end, RankRecord(outcome=Outcome.COMPLETE, time=time.time()).to_json())
     close_screen()
     return 0
 
@@ -75,25 +75,25 @@ def _train(job: JobFile, start: Start) -> None:
     distributed.leave()
 
 
-def _classify(error: BaseException) -> tuple[int, str]:
+def _classify(error: BaseException) -> tuple[int, Outcome]:
     if isinstance(error, ConfigError):
-        return EXIT_CONFIG, "Failed"
+        return EXIT_CONFIG, Outcome.FAILED
     if isinstance(error, Fenced):
-        return EXIT_FENCED, "Fenced"
+        return EXIT_FENCED, Outcome.FENCED
     if isinstance(error, Interrupted):
-        return EXIT_INTERRUPTED, "Interrupted"
-    return 1, "Failed"
+        return EXIT_INTERRUPTED, Outcome.INTERRUPTED
+    return 1, Outcome.FAILED
 
 
-def _ending(error: BaseException, outcome: str) -> dict[str, Any]:
-    return {
-        "outcome": outcome,
-        "time": time.time(),
-        "type": type(error).__name__,
-        "message": getattr(error, "message", str(error)),
-        "hint": getattr(error, "hint", ""),
-        "traceback": "".join(traceback.format_exception(error))[-4000:],
-    }
+def _ending(error: BaseException, outcome: Outcome) -> RankRecord:
+    return RankRecord(
+        outcome=outcome,
+        time=time.time(),
+        type=type(error).__name__,
+        message=str(getattr(error, "message", error)),
+        hint=str(getattr(error, "hint", "") or ""),
+        traceback="".join(traceback.format_exception(error))[-4000:],
+    )
 
 
 def _redirect(path: Path, *, watched: bool) -> Callable[[], None]:

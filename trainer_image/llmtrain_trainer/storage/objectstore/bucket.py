@@ -23,12 +23,12 @@ class Bucket:
         self.url = url.rstrip("/")
         # a listing that is remembered would hide what other nodes wrote
         options = {"skip_instance_cache": True, "use_listings_cache": False}
-        with self._told():
+        with self._store_errors():
             self._files, self._root = fsspec.url_to_fs(self.url, **options)
 
     def sizes(self, prefix: str) -> dict[str, int]:
         """Bytes of every object whose key begins with ``prefix/``, by the rest of its key."""
-        with self._told():
+        with self._store_errors():
             found = self._files.find(self._path(prefix), detail=True)
         start = self._path(prefix) + "/"
         # a folder that appears while it is listed may be given as one of its own files
@@ -40,7 +40,7 @@ class Bucket:
         Raises:
             FileNotFoundError: there is none.
         """
-        with self._told():
+        with self._store_errors():
             content: bytes = self._files.cat_file(self._path(key))
         return content
 
@@ -48,7 +48,7 @@ class Bucket:
         """Write an object that is not there yet; False when it is. Of two writers exactly one succeeds."""
         self._parent(key)
         try:
-            with self._told():
+            with self._store_errors():
                 self._files.pipe_file(self._path(key), content, mode="create")
         except FileExistsError:
             return False
@@ -57,7 +57,7 @@ class Bucket:
     def write(self, key: str, content: bytes) -> None:
         """Write an object, over one that is there."""
         self._parent(key)
-        with self._told():
+        with self._store_errors():
             self._files.pipe_file(self._path(key), content)
 
     def upload(self, folder: Path, names: Iterable[str], prefix: str) -> None:
@@ -65,7 +65,7 @@ class Bucket:
         for name in names:
             key = f"{prefix}/{name}".lstrip("/")
             self._parent(key)
-            with self._told():
+            with self._store_errors():
                 self._files.put_file(str(folder / name), self._path(key))
 
     def download(self, prefix: str, names: Iterable[str], folder: Path) -> None:
@@ -84,13 +84,13 @@ class Bucket:
         for name in names:
             file = folder / name
             file.parent.mkdir(parents=True, exist_ok=True)
-            with self._told():
+            with self._store_errors():
                 self._files.get_file(self._path(f"{prefix}/{name}"), str(file))
 
     def delete(self, prefix: str) -> None:
         """Delete everything under a prefix, if there is anything."""
         if self.sizes(prefix):
-            with self._told():
+            with self._store_errors():
                 self._files.rm(self._path(prefix), recursive=True)
 
     def _path(self, key: str) -> str:
@@ -102,7 +102,7 @@ class Bucket:
             self._files.makedirs(self._path(key).rpartition("/")[0], exist_ok=True)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _store_errors(self) -> Iterator[None]:
         """Errors of the store's own library, which are of many kinds, as OSError."""
         try:
             yield
