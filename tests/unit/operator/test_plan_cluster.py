@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from harness.control import Control, eventually
 from harness.jobs import SETTINGS, T0, UID, complete, ended, job, later, pod, report, seen
 
 from llmtrain_api import (
@@ -24,9 +25,10 @@ from llmtrain_api import (
     Workers,
     changed,
 )
-from llmtrain_api.names import API_VERSION, KIND
+from llmtrain_api.names import API_VERSION, KIND, PLURAL
 from llmtrain_operator.engine.events import events_between
 from llmtrain_operator.kube.pods import decode_pod
+from llmtrain_operator.local.memory_api import MemoryApi
 from llmtrain_operator.manifests.pod import pod as build_pod
 from llmtrain_operator.plan import plan
 from llmtrain_operator.plan.refusals import classify, counted
@@ -486,3 +488,17 @@ def test_mounts_that_hang_say_where_to_look() -> None:
     assert waiting is not None
     assert "kubectl describe pod tiny-0-0 -n default" in waiting.message
     assert waiting.reason == "ContainerCreating"
+
+
+async def test_a_status_that_cannot_be_read_is_told_and_looked_at_again() -> None:
+    """Of another version of the operator, say. Its pods run on, and nothing is decided about them."""
+    async with Control(MemoryApi()).up() as control:
+        await control.apply()
+        await control.bring_up("tiny-0-0", "tiny-0-1")
+        patch = {"status": {"phase": "Hibernating"}}
+        await control.memory.patch_status(PLURAL, "default", "tiny", patch)
+        waiting = await eventually("it is told", lambda: control.status().get("waiting"))
+        assert "status.phase" in waiting["message"]
+        assert set(control.pods()) == {"tiny-0-0", "tiny-0-1"}
+        await control.memory.patch_status(PLURAL, "default", "tiny", {"status": {"phase": "Running"}})
+        await eventually("and no more is told", lambda: control.status().get("waiting") is None)
