@@ -190,6 +190,25 @@ def test_worker_pods_leave_a_node_that_is_gone_soon() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("condition", "ready", "silent"),
+    [
+        ({"status": "True"}, True, False),
+        ({"status": "False"}, False, True),
+        ({"status": "Unknown", "reason": "NodeStatusUnknown"}, False, True),
+        ({"status": "False", "reason": "ContainersNotReady"}, False, False),
+        ({"status": "False", "reason": "PodCompleted"}, False, False),
+    ],
+)
+def test_an_unready_pod_tells_whether_its_node_or_its_kubelet_says_so(
+    condition: dict[str, str], ready: bool, silent: bool
+) -> None:
+    """The control plane gives no reason where it makes the pods of a silent node unready; a kubelet does."""
+    found = raw(None, conditions=({"type": "Ready"} | condition,))
+    assert (found.ready, found.node_silent) == (ready, silent)
+    assert (raw(None).ready, raw(None).node_silent) == (True, False)
+
+
 # -- one rank that never ran ------------------------------------------------------------------------------
 
 
@@ -254,7 +273,13 @@ def test_two_pods_of_one_rank_are_told_and_nothing_is_chosen() -> None:
 # -- sidecars ---------------------------------------------------------------------------------------------
 
 
-def raw(code: int | None, message: str = "", phase: str = "Running", sidecar: str = "a-proxy") -> Pod:
+def raw(
+    code: int | None,
+    message: str = "",
+    phase: str = "Running",
+    sidecar: str = "a-proxy",
+    conditions: tuple[dict[str, str], ...] = (),
+) -> Pod:
     """A worker pod into which a webhook put another container, as the kubelet lists them: by name."""
     at = "2026-01-02T03:04:05Z"
     terminated = {"exitCode": code, "reason": "Error", "message": message, "finishedAt": at}
@@ -267,7 +292,11 @@ def raw(code: int | None, message: str = "", phase: str = "Running", sidecar: st
     body = {
         "metadata": meta | {"ownerReferences": [owner]},
         "spec": {"nodeName": "n"},
-        "status": {"phase": phase, "containerStatuses": sorted(statuses, key=lambda s: str(s["name"]))},
+        "status": {
+            "phase": phase,
+            "conditions": list(conditions),
+            "containerStatuses": sorted(statuses, key=lambda s: str(s["name"])),
+        },
     }
     return decode_pod(json.dumps(body).encode())
 
