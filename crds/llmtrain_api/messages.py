@@ -70,6 +70,7 @@ class Stage(StrEnum):
     """What the trainer is doing."""
 
     PREPARE = "prepare"
+    WAIT = "wait"
     TRAIN = "train"
     EVALUATE = "evaluate"
     EXPORT = "export"

@@ -22,7 +22,9 @@ from .kube.http import HttpApi
 FIRST_PAUSE_SECONDS = 1.0
 MAX_PAUSE_SECONDS = 30.0
 HEALTHY_SECONDS = 60.0
-"""A watch that lived so long is begun anew at once."""
+"""A watch that went on for so long is begun anew at once."""
+KopfRunner = Callable[[Callable[[Key], None], threading.Event], Coroutine[Any, Any, None]]
+"""Runs Kopf in the loop that it is called in: what to wake, and what ends it."""
 log = structlog.get_logger()
 
 
@@ -113,10 +115,8 @@ def settings() -> kopf.OperatorSettings:
     return s
 
 
-def kopf_runner(
-    api: HttpApi, namespace: str
-) -> Callable[[Callable[[Key], None], threading.Event], Coroutine[Any, Any, None]]:
-    """Kopf over all namespaces, or over one: called with what to wake and what ends it."""
+def kopf_runner(api: HttpApi, namespace: str) -> KopfRunner:
+    """Kopf over all namespaces, or over one."""
 
     async def run(wake_key: Callable[[Key], None], stop: threading.Event) -> None:
         await kopf.operator(
@@ -131,7 +131,7 @@ def kopf_runner(
 
 
 async def watch_jobs(
-    run: Callable[[Callable[[Key], None], threading.Event], Coroutine[Any, Any, None]],
+    run: KopfRunner,
     wake_key: Callable[[Key], None],
 ) -> None:
     """Keep Kopf watching until cancelled. It lists all jobs when it begins, so nothing is missed."""
@@ -140,7 +140,7 @@ async def watch_jobs(
     while True:
         began, reason = loop.time(), "it ended"
         try:
-            await _one_life(run, wake_key)
+            await _run_once(run, wake_key)
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
         if loop.time() - began > HEALTHY_SECONDS:
@@ -150,8 +150,8 @@ async def watch_jobs(
         pause = min(pause * 2, MAX_PAUSE_SECONDS)
 
 
-async def _one_life(
-    run: Callable[[Callable[[Key], None], threading.Event], Coroutine[Any, Any, None]],
+async def _run_once(
+    run: KopfRunner,
     wake_key: Callable[[Key], None],
 ) -> None:
     loop, stop = asyncio.get_running_loop(), threading.Event()
@@ -163,12 +163,12 @@ async def _one_life(
             # a thread of Kopf's waits for it, and would be waited for
             stop.set()
 
-    life = asyncio.create_task(asyncio.to_thread(lambda: asyncio.run(in_thread())))
+    thread = asyncio.create_task(asyncio.to_thread(lambda: asyncio.run(in_thread())))
     try:
-        await asyncio.shield(life)
+        await asyncio.shield(thread)
     except asyncio.CancelledError:
         stop.set()
-        await asyncio.wait([life])
+        await asyncio.wait([thread])
         raise
 
 

@@ -36,7 +36,7 @@ from llmtrain_operator.progress.auth import PodIdentity
 from llmtrain_operator.progress.latest import ReportBook
 from llmtrain_operator.types import Pod
 
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 30.0
 
 
 async def eventually(what: str, holds: Callable[[], Any], seconds: float = DEADLINE_SECONDS) -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 from harness.trainer.launches import Launch, alive, job
 
 from llmtrain_trainer.checkpoint.fence import raise_fence
+from llmtrain_trainer.checkpoint.ownership import claim
 
 OTHER = "22222222-aaaa-4bbb-8ccc-000000000000"
 
@@ -99,3 +100,37 @@ def test_another_jobs_output_ends_with_78_and_names_the_owner(finished: Launch, 
     message = launch.message()
     assert "belongs to job default/run" in message["message"]
     assert "output.ifExists" in message["hint"]
+
+
+def test_an_output_that_another_job_took_over_ends_the_job_at_once(work: Path) -> None:
+    """Not one of 50 restarts could get it back."""
+    asked = job(work / "output")
+    claim(asked)
+    claim(job(work / "output", uid=OTHER, name="heir", output={"ifExists": "resume"}))
+    late = Launch(work, asked)
+    try:
+        assert late.wait() == 78, late.text()
+        message = late.message()
+        assert (message["outcome"], message["failureClass"]) == ("Failed", "ConfigError")
+        assert "was taken over by job default/heir" in message["message"]
+        assert "output.uri" in message["hint"]
+    finally:
+        late.end()
+
+
+def test_a_node_whose_peer_is_late_waits_before_torchrun(work: Path) -> None:
+    """Node 1's pod is still in a queue: nothing of node 0 may run out of time meanwhile."""
+    asked = job(work / "output", nodes=2, processesPerNode=1, training={"maxSteps": 5})
+    first = Launch(work, asked)
+    late = None
+    try:
+        up = first.output.root / first.output.up(0, 0, asked.job.uid)
+        first.until(lambda: first.output.ready(0).exists() and up.exists(), "the start")
+        first.until(lambda: "waiting for the other nodes" in first.text(), "word of the missing node")
+        assert first.descendants() == []
+        late = Launch(work, asked, node=1)
+        assert first.wait() == 0, first.text()
+        assert late.wait() == 0, late.text()
+    finally:
+        for one in filter(None, (first, late)):
+            one.end()

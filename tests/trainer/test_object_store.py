@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -25,7 +26,7 @@ from llmtrain_trainer.checkpoint.fence import raise_fence
 from llmtrain_trainer.checkpoint.manifest import StepFacts
 from llmtrain_trainer.checkpoint.ownership import claim_private
 from llmtrain_trainer.output import Output
-from llmtrain_trainer.storage.objectstore import record
+from llmtrain_trainer.storage.objectstore import record, steps
 from llmtrain_trainer.storage.objectstore.bucket import Bucket
 from llmtrain_trainer.storage.objectstore.ledger import Ledger
 
@@ -315,3 +316,19 @@ def test_a_bucket_that_is_not_there_is_a_mistake_in_the_job(store: Store, tmp_pa
     assert launch.wait() == 78, launch.text()
     assert "s3://no-such-bucket/run" in launch.message()["message"]
     assert "output.secret" in launch.message()["hint"]
+
+
+def test_a_manifest_in_the_bucket_writes_nothing_outside(
+    shelves: Callable[[str], ObjectCheckpointStore], store: Store, tmp_path: Path
+) -> None:
+    one, evil = shelves("one"), tmp_path / "evil.py"
+    prefix = "checkpoints/step-5.evil"
+    key = f"{Server.bucket}/{tmp_path.name}/{prefix}"
+    entry = {"size": 4, "sha256": hashlib.sha256(b"evil").hexdigest()}
+    store.server.files.pipe_file(f"{key}/manifest.json", json.dumps({"files": {str(evil): entry}}).encode())
+    store.server.files.pipe_file(f"{key}/{evil}", b"evil")
+    reason = steps.bring(one.bucket, prefix, one.fence, 5)
+    assert reason
+    assert "inside of the step" in reason
+    assert not evil.exists()
+    assert not one.fence.output.step(5).exists()

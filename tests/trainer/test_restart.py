@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,23 @@ from llmtrain_trainer.checkpoint.manifest import newest_good
 from llmtrain_trainer.output import Output
 
 STEPS = {"maxSteps": 60}
+
+
+@dataclass(frozen=True)
+class Disturbed:
+    """Three attempts of one job.
+
+    Attributes:
+        attempts: their launchers.
+        workers: ranks of the second attempt.
+        left: those that were still there after its launcher had ended.
+        newest: step of its last checkpoint, which was then torn.
+    """
+
+    attempts: list[Launch]
+    workers: list[int]
+    left: list[int]
+    newest: int
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +50,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launch]:
 
 
 @pytest.fixture(scope="module")
-def disturbed(tmp_path_factory: pytest.TempPathFactory, undisturbed: Launch) -> Iterator[list[Launch]]:
+def disturbed(tmp_path_factory: pytest.TempPathFactory, undisturbed: Launch) -> Iterator[Disturbed]:
     """The same job: SIGTERM in attempt 0, kill -9 of torchrun in 1, a torn checkpoint before 2."""
     work = tmp_path_factory.mktemp("disturbed")
     output = Output(work / "output")
@@ -52,22 +70,20 @@ def disturbed(tmp_path_factory: pytest.TempPathFactory, undisturbed: Launch) -> 
         after = (newest_good(output, lambda *_: None) or (0,))[0]
         second.until(lambda: max(output.committed(), default=0) > after, "a newer checkpoint")
         torchrun, *workers = second.descendants()
-        second.workers = workers  # type: ignore[attr-defined]
         os.kill(torchrun, signal.SIGKILL)
         second.wait()
-        second.left = [pid for pid in workers if alive(pid)]  # type: ignore[attr-defined]
-        second.newest = output.committed()[0]  # type: ignore[attr-defined]
-        torn = output.step(second.newest) / "state" / "zero_pp_rank_1_mp_rank_00_optim_states.pt"  # type: ignore[attr-defined]
+        left, newest = [pid for pid in workers if alive(pid)], output.committed()[0]
+        torn = output.step(newest) / "state" / "zero_pp_rank_1_mp_rank_00_optim_states.pt"
         torn.write_bytes(torn.read_bytes()[:-100])
         launch(2).wait()
-        yield attempts
+        yield Disturbed(attempts, workers, left, newest)
     finally:
         for one in attempts:
             one.end()
 
 
-def test_sigterm_saves_and_says_interrupted(disturbed: list[Launch]) -> None:
-    first = disturbed[0]
+def test_sigterm_saves_and_says_interrupted(disturbed: Disturbed) -> None:
+    first = disturbed.attempts[0]
     message = first.message()
     assert first.process.returncode == 75, first.text()
     assert message["outcome"] == "Interrupted"
@@ -75,26 +91,26 @@ def test_sigterm_saves_and_says_interrupted(disturbed: list[Launch]) -> None:
     assert f"saved at step {message['checkpointStep']}" in message["message"]
 
 
-def test_killing_torchrun_leaves_no_worker_and_a_message(disturbed: list[Launch]) -> None:
-    second = disturbed[1]
-    assert len(second.workers) == 2  # type: ignore[attr-defined]
-    assert second.left == []  # type: ignore[attr-defined]
+def test_killing_torchrun_leaves_no_worker_and_a_message(disturbed: Disturbed) -> None:
+    second = disturbed.attempts[1]
+    assert len(disturbed.workers) == 2
+    assert disturbed.left == []
     message = second.message()
     assert second.process.returncode == 1
     assert message["outcome"] == "Failed"
     assert "signal 9 (out of memory or kill -9)" in message["message"]
-    assert message["resumedStep"] == disturbed[0].message()["checkpointStep"]
+    assert message["resumedStep"] == disturbed.attempts[0].message()["checkpointStep"]
 
 
-def test_a_torn_checkpoint_is_passed_over(disturbed: list[Launch]) -> None:
-    third, newest = disturbed[2], disturbed[1].newest  # type: ignore[attr-defined]
+def test_a_torn_checkpoint_is_passed_over(disturbed: Disturbed) -> None:
+    third, newest = disturbed.attempts[2], disturbed.newest
     assert third.process.returncode == 0, third.text()
     assert 0 < third.message()["resumedStep"] < newest
     assert "checkpoint is torn and passed over" in third.text()
 
 
-def test_the_result_is_bit_equal(undisturbed: Launch, disturbed: list[Launch]) -> None:
-    assert disturbed[2].process.returncode == 0, disturbed[2].text()
+def test_the_result_is_bit_equal(undisturbed: Launch, disturbed: Disturbed) -> None:
+    assert disturbed.attempts[2].process.returncode == 0, disturbed.attempts[2].text()
     compared = 0
     for name in (
         "mp_rank_00_model_states.pt",
@@ -103,13 +119,15 @@ def test_the_result_is_bit_equal(undisturbed: Launch, disturbed: list[Launch]) -
     ):
         old, new = (
             torch.load(x.output.step(60) / "state" / name, weights_only=False)
-            for x in (undisturbed, disturbed[2])
+            for x in (undisturbed, disturbed.attempts[2])
         )
         pairs = list(zip(tensors(old), tensors(new), strict=True))
         compared += len(pairs)
         assert all(torch.equal(a, b) for a, b in pairs), name
     assert compared > 20
-    weights = [(x.output.export / "model.safetensors").read_bytes() for x in (undisturbed, disturbed[2])]
+    weights = [
+        (x.output.export / "model.safetensors").read_bytes() for x in (undisturbed, disturbed.attempts[2])
+    ]
     assert weights[0] == weights[1]
 
 
@@ -158,6 +176,6 @@ def losses(launch: Launch, attempt: int) -> dict[int, float]:
     return {row["step"]: row["loss"] for row in map(json.loads, rows)}
 
 
-def test_the_launcher_logs_lie_in_the_output(disturbed: list[Launch]) -> None:
-    root = Path(disturbed[2].job.output)
+def test_the_launcher_logs_lie_in_the_output(disturbed: Disturbed) -> None:
+    root = Path(disturbed.attempts[2].job.output)
     assert {p.name for p in (root / "logs").iterdir()} == {"attempt-0", "attempt-1", "attempt-2"}

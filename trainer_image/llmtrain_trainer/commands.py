@@ -9,8 +9,8 @@ from pathlib import Path
 from . import log
 from .errors import ConfigError
 from .imports import quick_imports
+from .job_file import read_job
 from .storage.start_marker import read_start
-from .training.rank import read_job
 
 
 def prepare(arguments: argparse.Namespace) -> int:

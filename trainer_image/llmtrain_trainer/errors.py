@@ -21,6 +21,10 @@ class Fenced(Exception):
     """A newer attempt, or another job, owns the output: this writer must stop without writing."""
 
 
+class OutputTaken(Fenced):
+    """Another job owns the output now. No attempt of this job can ever write again."""
+
+
 class Interrupted(Exception):
     """SIGTERM was agreed on by all ranks, and the state is saved."""
 

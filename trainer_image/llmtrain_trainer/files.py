@@ -84,11 +84,21 @@ def inventory(folder: Path, leave_out: tuple[str, ...] = ()) -> dict[str, dict[s
     return found
 
 
+def stays_inside(name: str) -> bool:
+    """Whether a name that somebody else wrote is a plain path below a folder: no ``..``, not absolute."""
+    return "\\" not in name and "\0" not in name and not {"", ".", ".."} & set(name.split("/"))
+
+
 def differing(folder: Path, expected: dict[str, dict[str, Any]]) -> str | None:
     """The first file that is missing or not as listed, in words; None when all are as listed."""
+    root = folder.resolve()
     for name, entry in expected.items():
         path = folder / name
+        if not stays_inside(name):
+            return f"{name!r} is not the name of a file inside {folder.name}"
         try:
+            if path.resolve() != root / name:
+                return f"{name} is a link, and links are not followed"
             if path.stat().st_size != entry["size"]:
                 return f"{name} has {path.stat().st_size} bytes instead of {entry['size']}"
             if sha256(path) != entry["sha256"]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 STEP = re.compile(r"step-(\d+)")
+UP = re.compile(r"node-(\d+)\.(.+)\.up")
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,21 @@ class Output:
         return self.root / "export"
 
     def ready(self, attempt: int) -> Path:
-        """Node 0's word to all ranks that data and fence of this attempt are in place."""
+        """Written by node 0 when data and fence of this attempt are in place: all ranks may start."""
         return self.root / f"attempt-{attempt}.ready"
 
     def logs(self, attempt: int) -> Path:
         """Logs and endings of every rank of an attempt."""
         return self.root / "logs" / f"attempt-{attempt}"
+
+    def up(self, attempt: int, node_rank: int, uid: str) -> str:
+        """Name, below the root, of the file by which a node's launcher lets the others know that it runs."""
+        return f"logs/attempt-{attempt}/node-{node_rank}.{uid}.up"
+
+    def nodes_of(self, names: Iterable[str], uid: str) -> set[int]:
+        """The nodes whose `up` files are among the names in an attempt's folder of logs."""
+        found = (UP.fullmatch(name) for name in names)
+        return {int(match[1]) for match in found if match and match[2] == uid}
 
     def rank_log(self, attempt: int, rank: int) -> Path:
         """Everything that a rank printed."""

@@ -104,7 +104,8 @@ class Progress(Figures):
     """How far and how fast training is, as rank 0 last reported."""
 
     stage: Text | None = Field(
-        default=None, description="What the trainer does: prepare, train, evaluate, export or done."
+        default=None,
+        description="What the trainer does: prepare, wait (for the other nodes), train, evaluate or export.",
     )
     percent: int | None = Field(default=None, ge=0, le=100)
     summary: Text | None = Field(default=None, description="Step and total steps, as kubectl get shows them.")

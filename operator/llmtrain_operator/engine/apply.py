@@ -99,14 +99,14 @@ class Applier:
 
     async def _create_pods(self, job: Job, pods: list[CreatePod]) -> Refusal | None:
         """In batches of 1, 2, 4 and so on, up to the first no: a gang that has no room costs few calls."""
-        done, batch = 0, 1
+        done, size = 0, 1
         while done < len(pods):
-            wave = pods[done : done + batch]
-            answers = await _all(self._create(job, "pods", pod.manifest) for pod in wave)
+            batch = pods[done : done + size]
+            answers = await _all(self._create(job, "pods", pod.manifest) for pod in batch)
             refusal = next((answer for answer in answers if answer is not None), None)
             if refusal is not None:
                 return refusal
-            done, batch = done + batch, batch * 2
+            done, size = done + size, size * 2
         return None
 
     async def _create(self, job: Job, resource: str, manifest: Manifest) -> Refusal | None:

@@ -148,14 +148,14 @@ def _place(meta: _Meta, owner: _Owner) -> tuple[int, int]:
     found = PLACE.fullmatch(meta.name.removeprefix(owner.name))
     if found is None or not meta.name.startswith(owner.name):
         raise ValueError(f"pod {meta.namespace}/{meta.name} has no name of a rank of job {owner.name}")
-    said = dict(
+    expected = dict(
         zip(
             (LABEL_JOB, LABEL_JOB_UID, LABEL_ATTEMPT, LABEL_RANK),
             (owner.name, owner.uid, *found.groups()),
             strict=True,
         )
     )
-    for label, value in said.items():
+    for label, value in expected.items():
         if meta.labels.get(label, value) != value:
             raise ValueError(
                 f"label {label} of pod {meta.namespace}/{meta.name} is {meta.labels[label]!r}, "

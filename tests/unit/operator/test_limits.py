@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from typing import Any
 
@@ -50,7 +51,7 @@ async def test_a_gang_that_has_no_room_costs_few_calls() -> None:
     api = Counting(quota=10)
     control = Control(api)
     async with control.up():
-        await control.apply(nodes=4096, training={"maxSteps": 5, "globalBatchSize": 4096})
+        await control.apply(nodes=512, training={"maxSteps": 5, "globalBatchSize": 512})
         await eventually("the refusal is told", lambda: control.status().get("waiting"))
         assert control.status()["waiting"]["reason"] == "QuotaExceeded"
         # 1 + 2 + 4 + 8, of which the last ones are refused
@@ -58,20 +59,29 @@ async def test_a_gang_that_has_no_room_costs_few_calls() -> None:
         assert first_round <= 31, first_round
 
 
-async def test_what_wakes_a_job_does_not_shorten_its_wait() -> None:
+async def test_what_wakes_a_job_does_not_shorten_its_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     api = Counting(quota=0)
     control = Control(api)
     async with control.up():
         await control.apply(nodes=2)
-        await eventually("the backoff has grown", lambda: control.queue.failures(("default", "tiny")) >= 4)
-        before, until = len(api.pod_creates), time.monotonic() + 0.3
+        key = ("default", "tiny")
+        await eventually("the backoff has grown", lambda: control.queue.failures(key) >= 3)
         looked = 0
-        while time.monotonic() < until:
-            control.queue.add(("default", "tiny"))
+        honest = control.reconciler.reconcile
+
+        async def counted(key: tuple[str, str]) -> None:
+            nonlocal looked
             looked += 1
-            await asyncio.sleep(0.005)
-        assert looked > 20
-        assert len(api.pod_creates) - before <= 2, "asked again at each wake-up"
+            await honest(key)
+
+        monkeypatch.setattr(control.reconciler, "reconcile", counted)
+        before, failures = len(api.pod_creates), control.queue.failures(key)
+        while looked < 100:
+            control.queue.add(key)
+            await asyncio.sleep(0.001)
+        asked = len(api.pod_creates) - before
+        assert asked == control.queue.failures(key) - failures, "each try has its own, longer wait"
+        assert asked < looked / 4, "asked again at each wake-up"
 
 
 async def test_the_gang_is_created_when_there_is_room_again() -> None:
@@ -184,25 +194,24 @@ async def test_metrics_are_made_beside_the_loop(monkeypatch: pytest.MonkeyPatch)
         status = JobStatus(phase=Phase.RUNNING, progress=Progress(step=1, loss=2.0))
         known.note(changed(a_known_job(f"j{n}", None), status=status))
     metrics = OperatorMetrics(known, queue, store)
-    made = 0
+    made, started, release = 0, threading.Event(), threading.Event()
 
     def slow(registry: Any) -> bytes:
         nonlocal made
         made += 1
-        time.sleep(0.3)
+        started.set()
+        assert release.wait(20), "the loop stood still"
         return generate_latest(registry)
 
+    monkeypatch.setattr(health, "PAGE_SECONDS", 60.0)
     monkeypatch.setattr(health, "generate_latest", slow)
     app = health.application(reflector.PodReflector(MemoryApi(), store, lambda _: None), metrics)
     async with TestClient(TestServer(app)) as client:
         page = asyncio.create_task(client.get("/metrics"))
         rest = [asyncio.create_task(client.get("/metrics")) for _ in range(5)]
-        turns, until = 0, time.monotonic() + 0.2
-        while time.monotonic() < until:
-            await asyncio.sleep(0.001)
-            turns += 1
-        assert turns > 20, "the loop stood still"
+        await eventually("the page is being made", started.is_set)
         assert (await client.get("/healthz")).status == 200
+        release.set()
         text = await (await page).text()
         for other in rest:
             assert (await other).status == 200

@@ -24,7 +24,7 @@ from llmtrain_operator.serve import Servers
 
 FLOOD = 1_500
 ROOT = Path(__file__).resolve().parents[3]
-SMALL = Limits(connections=6, per_peer=3, request_seconds=0.5, answer_seconds=2.0)
+SMALL = Limits(connections=6, per_peer=3, request_seconds=1.5, answer_seconds=30.0)
 SERVER = """
 import asyncio, json, sys
 from datetime import UTC, datetime
@@ -105,7 +105,7 @@ async def ask(
 async def ended(reader: asyncio.StreamReader) -> bool:
     """Whether the server has closed."""
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             return await reader.read(1) == b""
     except (OSError, ssl.SSLError):
         return True

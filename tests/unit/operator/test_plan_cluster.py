@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from harness.control import Control, eventually
 from harness.jobs import SETTINGS, T0, UID, complete, ended, job, later, pod, report, seen
+from pydantic import ValidationError
 
 from llmtrain_api import (
     Attempt,
@@ -509,6 +510,10 @@ def test_odd_numbers_of_a_pod_neither_raise_nor_land_in_the_status() -> None:
     decided = plan(seen(job(running()), (pod(0, 0, PodPhase.FAILED, termination=odd), echo(0, 1))), later(10))
     assert decided.status.failure is not None
     assert decided.status.failure.exit_code is None
+    last = report(step=7)
+    for fields in ({"eta_seconds": 1e300}, {"step": 10**30}, {"loss": 1e300, "tokens_per_second": 1e300}):
+        with pytest.raises(ValidationError):
+            changed(last.report, **fields)
 
 
 def test_mounts_that_hang_say_where_to_look() -> None:

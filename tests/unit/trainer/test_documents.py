@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtrain_api import JobFile, JobIdentity, JobSpec, Rendezvous
+from llmtrain_api import JobFile, JobIdentity, Layout, Rendezvous, parse_spec
 from llmtrain_trainer.data import cleaning, tokenizer
 from llmtrain_trainer.data.documents import documents_of
 from llmtrain_trainer.data.preparation import ProgressLog
@@ -29,7 +29,8 @@ def job(name: str = "pvc://texts/data", uri: str = "pvc://out/run", **told: Any)
     return JobFile(
         job=JobIdentity(name="job", namespace="team", uid="uid"),
         attempt=1,
-        spec=JobSpec.model_validate(spec, extra="forbid"),
+        spec=parse_spec(spec, strict=True),
+        layout=Layout(zero=0),
         rendezvous=Rendezvous(master_address="localhost", id="x"),
         **{"output": "/mnt/output/run", "scratch": "unused", **told},
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import threading
 import uuid
@@ -13,12 +15,13 @@ from harness.trainer.launches import UID, job
 
 from llmtrain_trainer.checkpoint.fence import Fence
 from llmtrain_trainer.errors import ConfigError, Fenced
+from llmtrain_trainer.files import differing
 from llmtrain_trainer.output import Output
 from llmtrain_trainer.storage.objectstore import record
 from llmtrain_trainer.storage.objectstore.bucket import Bucket
 from llmtrain_trainer.storage.objectstore.ledger import Ledger
 from llmtrain_trainer.storage.objectstore.record import Record
-from llmtrain_trainer.storage.objectstore.steps import left_over, prefix_of, retired
+from llmtrain_trainer.storage.objectstore.steps import bring, left_over, prefix_of, retired
 
 OTHER = "22222222-aaaa-4bbb-8ccc-000000000000"
 
@@ -182,3 +185,32 @@ def test_errors_name_the_store(tmp_path: Path) -> None:
         bucket.read("log/1")
     assert bucket.sizes("log") == {}
     bucket.delete("log")
+
+
+OUTSIDE = ["/etc/evil", "../evil", "state/../../evil", "state//evil", "./evil", "", "state\\evil", "state/"]
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_a_name_from_the_store_that_leaves_the_folder_is_refused(tmp_path: Path, name: str) -> None:
+    bucket, mine = Bucket(str(tmp_path / "store")), Fence(Output(tmp_path / "node"), UID, 0, "pod")
+    manifest = {"files": {name: {"size": 4, "sha256": hashlib.sha256(b"evil").hexdigest()}}}
+    step = tmp_path / "store/checkpoints/5"
+    step.mkdir(parents=True)
+    (step / "manifest.json").write_text(json.dumps(manifest))
+    mine.folder.mkdir(parents=True)
+    reason = bring(bucket, "checkpoints/5", mine, 5)
+    assert reason
+    assert "inside of the step" in reason
+    with pytest.raises(OSError, match="is not a name inside a folder"):
+        bucket.download("checkpoints/5", ["manifest.json", name], mine.folder)
+    assert list(mine.folder.iterdir()) == []
+    assert "not the name of a file inside" in (differing(step, manifest["files"]) or "")
+
+
+def test_a_manifest_follows_no_link(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("evil")
+    folder = tmp_path / "step-5"
+    folder.mkdir()
+    (folder / "state").symlink_to(tmp_path / "secret")
+    entry = {"size": 4, "sha256": hashlib.sha256(b"evil").hexdigest()}
+    assert differing(folder, {"state": entry}) == "state is a link, and links are not followed"

@@ -92,7 +92,7 @@ def test_a_torn_checkpoint_is_passed_over_and_told(tmp_path: Path) -> None:
     assert told.note(TWO).startswith("from layout dp4 zero1 to dp2 zero1; passed over")
     nothing = Start(fence, None, PRINTS, (10, 5))
     assert nothing.note(FOUR).endswith("of step 10, 5, and there is no other: training begins anew")
-    assert Start.from_word(fence, json.loads(json.dumps(told.word()))) == told
+    assert Start.from_json(fence, json.loads(json.dumps(told.to_json()))) == told
     assert Start(fence, None, PRINTS).note(FOUR) == ""
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from llmtrain_api import JobFile
 from llmtrain_api.names import ENV_HOLDER
 
-from ..errors import Fenced
+from ..errors import Fenced, OutputTaken
 from ..files import discard, fsync_folder, read_json, write_json
 from ..output import Output
 from .manifest import broken
@@ -48,7 +48,8 @@ class Fence:
         """
         owner = (read_json(self.output.owner) or {}).get("jobUid")
         if owner != self.job_uid:
-            raise Fenced(f"{self.output.root} now belongs to job {owner}")
+            kind = OutputTaken if owner else Fenced
+            raise kind(f"{self.output.root} now belongs to job {owner}")
         seen = read_json(self.output.fence) or {}
         mine = (self.job_uid, self.attempt, self.holder)
         newest = (seen.get("jobUid"), int(seen.get("attempt", -1)), seen.get("holder"))

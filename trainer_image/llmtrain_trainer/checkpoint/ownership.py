@@ -8,7 +8,7 @@ from typing import Any
 
 from llmtrain_api import IfExists, JobFile
 
-from ..errors import ConfigError, Fenced
+from ..errors import ConfigError, Fenced, OutputTaken
 from ..files import fsync_folder, read_json, write_json
 from ..output import Output
 
@@ -49,7 +49,7 @@ def claim(job: JobFile) -> Output:
 
     Raises:
         ConfigError: the folder is another job's and ``output.ifExists`` is ``fail``.
-        Fenced: another job has taken this job's folder over.
+        OutputTaken: another job has taken this job's folder over.
     """
     mine = owned(job)
     if mine:
@@ -76,11 +76,11 @@ def may_take(owner: dict[str, Any], job: JobFile) -> IfExists:
 
     Raises:
         ConfigError: ``output.ifExists`` is ``fail``.
-        Fenced: the owner took this job's output over.
+        OutputTaken: the owner took this job's output over.
     """
     uri, wanted = job.spec.output.uri, job.spec.output.if_exists
     if job.job.uid in owner.get("previous", []):
-        raise Fenced(f"{uri} was taken over by job {_name(owner)}")
+        raise OutputTaken(f"{uri} was taken over by job {_name(owner)}")
     if wanted is IfExists.FAIL:
         raise ConfigError(
             f"output {uri} belongs to job {_name(owner)} (uid {owner.get('jobUid')})",

@@ -21,6 +21,10 @@ _ECHOES = (
     "nccl communicator was aborted",
 )
 _MEMORY = ("out of memory", "cannot allocate memory", "defaultcpuallocator: can't allocate")
+_TOO_FEW = re.compile(
+    r"Timed out after (?P<seconds>\d+) seconds waiting for clients\. (?P<joined>\d+)/\d+ clients"
+)
+_NO_MASTER = re.compile(r"DistNetworkError: The client socket has (timed out|failed)")
 _TORCHRUN_RANK = re.compile(
     r"rank\s*:\s*(?P<rank>\d+) \(local_rank: \d+\)\s*\n\s*exitcode\s*:\s*(?P<code>-?\d+)", re.MULTILINE
 )
@@ -69,6 +73,19 @@ class Verdict:
 def exit_codes(torchrun_log: str) -> dict[int, int]:
     """Exit code of each rank that torchrun's closing summary names."""
     return {int(m["rank"]): int(m["code"]) for m in _TORCHRUN_RANK.finditer(torchrun_log)}
+
+
+def rendezvous_failure(torchrun_log: str, nodes: int) -> Verdict | None:
+    """Whether torchrun gave up waiting for other nodes before any rank ran: no failure of the code."""
+    match = _TOO_FEW.search(torchrun_log)
+    if match:
+        met = f"{match['joined']} of {nodes} nodes joined within {match['seconds']} s"
+    elif nodes > 1 and (match := _NO_MASTER.search(torchrun_log)):
+        met = "node 0 could not be reached"
+    else:
+        return None
+    hint = "see why the pods of the other nodes do not run"
+    return Verdict(FailureClass.INFRASTRUCTURE, f"torchrun did not meet its gang: {met}", hint, cascade=True)
 
 
 def is_echo(end: RankEnd) -> bool:

@@ -14,15 +14,18 @@ from llmtrain_api import FailureClass, JobFile
 from llmtrain_api.names import EXIT_CONFIG
 
 from .. import log, process
-from ..errors import ConfigError, Fenced, Interrupted
+from ..errors import ConfigError, Fenced, Interrupted, OutputTaken
 from ..files import read_json
 from ..output import Output
 from ..telemetry.bar import screen
 from ..telemetry.log_tail import Tail
 from .compiler import private_cache
-from .root_cause import RankEnd, Verdict, classify, exit_codes, root_cause
+from .disk_full import disk_full, is_full, no_space
+from .root_cause import RankEnd, Verdict, classify, exit_codes, rendezvous_failure, root_cause
 
 POLL = 0.1
+RENDEZVOUS_TIMEOUT = 900
+"""Seconds for torchruns to meet. All launchers run by then, so only a node that died meanwhile is late."""
 TAIL = 2000
 
 
@@ -58,6 +61,7 @@ def environment() -> dict[str, str]:
     """What our children see: no hub, no thread contention, DeepSpeed on the hardware that is there."""
     env = dict(os.environ)
     env.setdefault("PYTHONUNBUFFERED", "1")
+    env["PYTHONSAFEPATH"] = "1"  # a torch.py in the working folder, where downloads go, is no code of ours
     env.setdefault("TOKENIZERS_PARALLELISM", "true")
     # torch warns of renamed collectives that DeepSpeed still calls: nothing a user could act on
     env.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
@@ -67,8 +71,19 @@ def environment() -> dict[str, str]:
     return env
 
 
-def run_stage(verb: str, job_path: str, more: list[str], path: Path, stop: Stop) -> None:
+def run_stage(
+    verb: str, job_path: str, more: list[str], path: Path, stop: Stop, folders: list[Path], wrote: Path | None
+) -> None:
     """Run a verb of this program in its own process and wait for it.
+
+    Args:
+        verb: of the command line.
+        job_path: ``job.json``.
+        more: arguments.
+        path: of its log.
+        stop: whether SIGTERM came.
+        folders: that it writes to.
+        wrote: the folder that it makes.
 
     Raises:
         ConfigError: it found a mistake in the configuration.
@@ -84,12 +99,20 @@ def run_stage(verb: str, job_path: str, more: list[str], path: Path, stop: Stop)
             raise Interrupted(f"asked to stop while {verb} ran")
         time.sleep(POLL)
     if child.returncode:
-        raise _stage_failure(verb, child.returncode, _tail(path))
+        text = _tail(path)
+        if is_full(last_line(text)) or no_space(folders):
+            raise disk_full(verb, folders, wrote)
+        raise _stage_failure(verb, child.returncode, text)
+
+
+def last_line(text: str) -> str:
+    """The last line that is not blank: Python ends with the exception."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
 
 
 def _stage_failure(verb: str, code: int, text: str) -> Exception:
-    lines = [line for line in text.splitlines() if line.strip()]
-    last = lines[-1] if lines else ""
+    last = last_line(text)
     if code == EXIT_CONFIG:
         return ConfigError(last.removeprefix("error: "))
     if code < 0:
@@ -120,6 +143,7 @@ class Torchrun:
             *("--nproc-per-node", str(self.job.spec.local_world_size)),
             *("--master-addr", meet.master_address, "--master-port", str(meet.master_port)),
             *("--rdzv-id", meet.id, "--max-restarts", "0", "--monitor-interval", "0.1"),
+            *("--rdzv-conf", f"timeout={RENDEZVOUS_TIMEOUT}"),
             *("-m", "llmtrain_trainer.training.rank", self.job_path),
         ]
 
@@ -164,7 +188,8 @@ class Torchrun:
         raw = {rank: read_json(self.output.rank_end(self.job.attempt, rank)) or {} for rank in self.ranks}
         outcomes = {end.get("outcome") for end in raw.values()}
         if "Fenced" in outcomes:
-            raise Fenced(next(e["message"] for e in raw.values() if e.get("outcome") == "Fenced"))
+            fenced = sorted((e for e in raw.values() if e.get("outcome") == "Fenced"), key=_is_taken)
+            raise (OutputTaken if _is_taken(fenced[-1]) else Fenced)(fenced[-1]["message"])
         if "Interrupted" in outcomes:
             raise Interrupted(next(e["message"] for e in raw.values() if e.get("outcome") == "Interrupted"))
         if code == 0 and self.stop.asked:
@@ -173,7 +198,8 @@ class Torchrun:
             return
         codes = exit_codes(_tail(self.log, 20_000))
         ends = [self._end(rank, raw[rank], codes.get(rank)) for rank in self.ranks]
-        verdict = root_cause([end for end, rank in ends if rank], code)
+        alone = not any(raw.values()) and rendezvous_failure(_tail(self.log, 20_000), self.job.spec.nodes)
+        verdict = alone or root_cause([end for end, rank in ends if rank], code)
         if not verdict.log_tail:
             shown = self.ranks[0] if verdict.rank is None else verdict.rank
             path = self.output.rank_log(self.job.attempt, shown)
@@ -195,6 +221,10 @@ class Torchrun:
             str(raw.get("traceback", "")),
         )
         return end, raw.get("outcome") != "Complete"
+
+
+def _is_taken(end: dict[str, object]) -> bool:
+    return end.get("type") == OutputTaken.__name__
 
 
 def _tail(path: Path, size: int = TAIL) -> str:

@@ -1,37 +1,32 @@
-"""Where a job's output lives, as its launchers see it: a folder that all nodes share.
-
-`objectstore.home` is the other kind.
-"""
+"""Where a job's output lives, as its launchers see it. Two kinds: `folder` and `objectstore.output`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from llmtrain_api import JobFile, Results
 
-from ..checkpoint.fence import Fence, raise_fence
-from ..checkpoint.ownership import claim
-from ..checkpoint.resume import Resume, choose
-from ..files import read_json, write_json
+from ..checkpoint.fence import Fence
+from ..checkpoint.resume import Resume
 from ..output import Output
-from .start_marker import Start, publish_failure, read_start
+from .start_marker import Start
 
-Say = Callable[[int, str], None]
-"""Told the step and the reason of each torn checkpoint."""
+PassOver = Callable[[int, str], None]
+"""Called with the step and the reason of each torn checkpoint."""
 
 
-class OutputStore(Protocol):
-    """One job's output. Only node 0 claims, raises, keeps and completes.
+class ClaimedOutput(Protocol):
+    """The output that this job owns. Only node 0 raises the fence, uploads, publishes and completes.
 
     Attributes:
-        poll: seconds between two looks for node 0's word.
+        job: whose it is.
+        output: its folder on this node.
     """
 
-    poll: float
-
-    def claim(self) -> Output:
-        """Make the output this job's own; see `ownership.claim`."""
+    job: JobFile
+    output: Output
 
     def finished(self) -> Results | None:
         """The results of this very job, when it ran to its end before."""
@@ -39,27 +34,26 @@ class OutputStore(Protocol):
     def raise_fence(self) -> Fence:
         """Make this attempt the only one that can commit; see `fence.raise_fence`."""
 
-    def bring_data(self, fence: Fence) -> None:
+    def fetch_data(self, fence: Fence) -> None:
         """Put data of an earlier attempt into the output's folder, if there are any."""
 
-    def keep_data(self, fence: Fence) -> None:
-        """Keep the data that are in the output's folder."""
+    def upload_data(self, fence: Fence) -> None:
+        """Store the data that are in the output's folder."""
 
-    def choose(self, fence: Fence, fingerprints: dict[str, Any], say: Say) -> Resume | None:
+    def choose(self, fence: Fence, fingerprints: dict[str, Any], pass_over: PassOver) -> Resume | None:
         """The checkpoint to go on from, in the output's folder; see `resume.choose`."""
 
-    def announce(self, start: Start) -> None:
+    def publish_start(self, start: Start) -> None:
         """Let all ranks of all nodes start."""
 
-    def announce_failure(self, message: str) -> None:
-        """Tell the other nodes that node 0 gave up, so that they need not wait."""
+    def publish_failure(self, message: str) -> None:
+        """Let the other nodes know that node 0 gave up, so that they need not wait."""
 
-    def heard(self) -> Start | None:
-        """Node 0's word, once it is there, with all that it speaks of in this node's folder.
+    def publish_up(self, node_rank: int, beat: int) -> None:
+        """Let the other nodes know that the launcher of this node runs; ``beat`` differs each time."""
 
-        Raises:
-            NodeZeroFailed: node 0 gave up.
-        """
+    def nodes_up(self) -> set[int]:
+        """Nodes of this attempt whose launcher has published that it runs."""
 
     def committed(self) -> list[int]:
         """Steps of all checkpoints, newest first."""
@@ -68,76 +62,42 @@ class OutputStore(Protocol):
         """Put what the export reads into the output's folder."""
 
     def complete(self, start: Start, results: Results) -> None:
-        """The work is done; see `Output.complete`.
+        """Put on record that the work is done.
 
         Raises:
             Fenced: a newer attempt owns the output.
         """
 
-    def keep_logs(self) -> None:
-        """Keep this node's logs. Never fails: the attempt has ended."""
+    def upload_logs(self) -> None:
+        """Store this node's logs. Never fails: the attempt has ended."""
 
 
-class FolderOutputStore:
-    """Every node sees the same folder, so most of it is there already."""
+@dataclass(frozen=True)
+class Joined:
+    """What a node other than node 0 finds once node 0 has published the start."""
 
-    poll = 0.2
+    claimed: ClaimedOutput
+    start: Start
 
-    def __init__(self, job: JobFile) -> None:
-        self.job = job
-        self.output: Output | None = None
 
-    def claim(self) -> Output:
-        """See `OutputStore`."""
-        self.output = claim(self.job)
-        return self.output
+class OutputStore(Protocol):
+    """Where one job's output is or will be.
 
-    def finished(self) -> Results | None:
-        """See `OutputStore`."""
-        marker = (read_json(self.output.complete) if self.output else None) or {}
-        return Results.model_validate(marker["results"]) if marker.get("jobUid") == self.job.job.uid else None
+    Attributes:
+        poll: seconds between two looks at what the other nodes published.
+    """
 
-    def raise_fence(self) -> Fence:
-        """See `OutputStore`."""
-        assert self.output is not None, "claimed first"
-        return raise_fence(self.output, self.job)
+    poll: float
 
-    def bring_data(self, fence: Fence) -> None:
-        """See `OutputStore`."""
+    def claim(self) -> ClaimedOutput:
+        """Make the output this job's own; see `ownership.claim`. Node 0 only."""
 
-    def keep_data(self, fence: Fence) -> None:
-        """See `OutputStore`."""
+    def read_start(self) -> Joined | None:
+        """How the attempt starts, once node 0 has published it, with all that it needs in this node's folder.
 
-    def choose(self, fence: Fence, fingerprints: dict[str, Any], say: Say) -> Resume | None:
-        """See `OutputStore`."""
-        return choose(fence.output, self.job, fingerprints, say)
+        Raises:
+            NodeZeroFailed: node 0 gave up.
+        """
 
-    def announce(self, start: Start) -> None:
-        """See `OutputStore`."""
-        start.publish()
-
-    def announce_failure(self, message: str) -> None:
-        """See `OutputStore`."""
-        if self.output:
-            publish_failure(self.output, self.job, message)
-
-    def heard(self) -> Start | None:
-        """See `OutputStore`."""
-        start = read_start(self.job)
-        self.output = start.output if start else self.output
-        return start
-
-    def committed(self) -> list[int]:
-        """See `OutputStore`."""
-        return self.output.committed() if self.output else []
-
-    def before_export(self, start: Start) -> None:
-        """See `OutputStore`."""
-
-    def complete(self, start: Start, results: Results) -> None:
-        """See `OutputStore`."""
-        start.fence.check()
-        write_json(start.output.complete, {**start.fence.to_json(), "results": results.to_json()})
-
-    def keep_logs(self) -> None:
-        """See `OutputStore`."""
+    def heartbeat(self) -> str | None:
+        """The newest beat that node 0's launcher published in this attempt; None before the first."""

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from llmtrain_api import JobFile
 
-from .base import FolderOutputStore, OutputStore
+from .base import OutputStore
+from .folder import FolderOutputStore
 
 if TYPE_CHECKING:
     from ..checkpoint.fence import Fence

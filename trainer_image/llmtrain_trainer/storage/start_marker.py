@@ -1,4 +1,4 @@
-"""Node 0's word to every launcher and rank of an attempt: ``attempt-K.ready``. No torch."""
+"""How an attempt starts, published by node 0 for every launcher and rank: ``attempt-K.ready``. No torch."""
 
 from __future__ import annotations
 
@@ -42,31 +42,31 @@ class Start:
 
     def note(self, layout: Layout) -> str:
         """What is not usual about the start, for people; empty when nothing is."""
-        said = [self.resume.note(layout)] if self.resume else []
+        notes = [self.resume.note(layout)] if self.resume else []
         if self.torn:
             steps = ", ".join(str(step) for step in self.torn)
             none = "" if self.resume else ", and there is no other: training begins anew"
-            said.append(f"passed over the torn checkpoint of step {steps}{none}")
-        return "; ".join(text for text in said if text)
+            notes.append(f"passed over the torn checkpoint of step {steps}{none}")
+        return "; ".join(text for text in notes if text)
 
-    def word(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """All of it but the fence, for JSON."""
         resume = self.resume.to_json() if self.resume else None
         return {"resume": resume, "fingerprints": self.fingerprints, "torn": list(self.torn)}
 
     @classmethod
-    def from_word(cls, fence: Fence, raw: dict[str, Any]) -> Start:
-        """Of `word`."""
+    def from_json(cls, fence: Fence, raw: dict[str, Any]) -> Start:
+        """The start that `to_json` described."""
         resume = Resume.from_json(raw["resume"]) if raw["resume"] else None
         return cls(fence, resume, raw["fingerprints"], tuple(raw["torn"]))
 
     def publish(self) -> None:
         """Let the ranks start."""
-        write_json(self.output.ready(self.fence.attempt), {**self.fence.to_json(), **self.word()})
+        write_json(self.output.ready(self.fence.attempt), {**self.fence.to_json(), **self.to_json()})
 
 
 def publish_failure(output: Output, job: JobFile, message: str) -> None:
-    """Tell the other nodes that node 0 gave up, so that they need not wait."""
+    """Let the other nodes know that node 0 gave up, so that they need not wait."""
     write_json(output.ready(job.attempt), {"jobUid": job.job.uid, "attempt": job.attempt, "error": message})
 
 
@@ -75,7 +75,7 @@ class NodeZeroFailed(Exception):
 
 
 def read_start(job: JobFile) -> Start | None:
-    """Node 0's word for this job and attempt, if it is there.
+    """What node 0 published for this job and attempt, if it is there.
 
     Raises:
         NodeZeroFailed: node 0 gave up.
@@ -87,5 +87,5 @@ def read_start(job: JobFile) -> Start | None:
         if "error" in raw:
             raise NodeZeroFailed(raw["error"])
         fence = Fence(output, job.job.uid, job.attempt, raw["holder"])
-        return Start.from_word(fence, raw)
+        return Start.from_json(fence, raw)
     return None

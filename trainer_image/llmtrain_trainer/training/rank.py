@@ -12,30 +12,15 @@ from typing import Any
 
 from llmtrain_api import JobFile
 from llmtrain_api.names import EXIT_CONFIG, EXIT_FENCED, EXIT_INTERRUPTED
-from llmtrain_api.rules import layout_mistake
 
 from .. import log
 from ..errors import ConfigError, Fenced, Interrupted
 from ..files import write_json
 from ..imports import import_muon_uncompiled, quick_imports
+from ..job_file import read_job
 from ..process import die_with_parent
 from ..storage.start_marker import Start, read_start
 from ..telemetry.startup import Startup
-
-
-def read_job(path: str) -> JobFile:
-    """Read and check ``job.json``.
-
-    Raises:
-        ConfigError: it cannot be read, its content is not valid, or its layout is not proven.
-    """
-    try:
-        job = JobFile.model_validate_json(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: {error}") from None
-    if wrong := layout_mistake(job.spec, job.layout):
-        raise ConfigError(f"{path}: {wrong}")
-    return job
 
 
 def main(argv: list[str]) -> int:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import fsspec
 
+from ...files import stays_inside
+
 
 class Bucket:
     """Objects by their key below ``url``. Credentials and the endpoint come from the environment.
@@ -52,6 +54,12 @@ class Bucket:
             return False
         return True
 
+    def write(self, key: str, content: bytes) -> None:
+        """Write an object, over one that is there."""
+        self._parent(key)
+        with self._told():
+            self._files.pipe_file(self._path(key), content)
+
     def upload(self, folder: Path, names: Iterable[str], prefix: str) -> None:
         """Put files of a folder under a prefix; an object appears whole or not at all."""
         for name in names:
@@ -65,7 +73,14 @@ class Bucket:
 
         Raises:
             FileNotFoundError: one of them is not there.
+            OSError: also for a name that would lie outside of the folder; nothing is downloaded then.
         """
+        names = list(names)
+        for name in names:
+            if not stays_inside(name):
+                raise OSError(
+                    errno.EINVAL, f"{self.url}: {name!r} under {prefix} is not a name inside a folder"
+                )
         for name in names:
             file = folder / name
             file.parent.mkdir(parents=True, exist_ok=True)

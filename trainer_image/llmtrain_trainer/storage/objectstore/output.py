@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from llmtrain_api import JobFile, Results
 
 from ... import log
@@ -14,9 +16,9 @@ from ...checkpoint.ownership import candidates, claim_private, uri_of
 from ...checkpoint.resume import Resume, choose
 from ...data.store import MARKER, read_marker
 from ...errors import ConfigError
-from ...files import differing
+from ...files import differing, stays_inside
 from ...output import Output
-from ..base import Say
+from ..base import ClaimedOutput, Joined, OutputStore, PassOver
 from ..start_marker import NodeZeroFailed, Start
 from . import record
 from .bucket import Bucket
@@ -30,178 +32,197 @@ HINT = (
 EXPORT = "export"
 
 
-class ObjectOutputStore:
-    """See `home.OutputStore`."""
+class ObjectOutputStore(OutputStore):
+    """The prefix that the job names, or the one beside it."""
 
     poll = 2.0
 
     def __init__(self, job: JobFile) -> None:
         self.job = job
-        self.output: Output | None = None
-        self.ledger: Ledger | None = None
 
-    def claim(self) -> Output:
-        """See `OutputStore`.
-
-        Raises:
-            ConfigError: also when there is no such bucket, or the credentials do not do.
-        """
+    @override
+    def claim(self) -> ClaimedOutput:
         try:
-            output = self._mine() or self._claim()
+            output, ledger = self._mine() or self._claim()
         except (FileNotFoundError, PermissionError) as error:
             raise ConfigError(f"output.uri: {error.strerror or error}", HINT) from error
-        return self._private(output)
+        claim_private(output, self.job)
+        return ClaimedPrefix(self.job, output, ledger)
 
-    def _mine(self) -> Output | None:
+    def _mine(self) -> tuple[Output, Ledger] | None:
         for output in candidates(self.job):
-            self.ledger = ledger_of(self.job, output)
-            if self.ledger.read().owner.get("jobUid") == self.job.job.uid:
-                return output
+            ledger = ledger_of(self.job, output)
+            if ledger.read().owner.get("jobUid") == self.job.job.uid:
+                return output, ledger
         return None
 
-    def _claim(self) -> Output:
+    def _claim(self) -> tuple[Output, Ledger]:
         base, beside = candidates(self.job)
-        self.ledger = ledger_of(self.job, base)
+        ledger = ledger_of(self.job, base)
         try:
-            self.ledger.append(record.claim(self.job))
-            return base
+            ledger.append(record.claim(self.job))
+            return base, ledger
         except record.Beside:
-            self.ledger = ledger_of(self.job, beside)
-            self.ledger.append(record.claim(self.job))
-            return beside
+            ledger = ledger_of(self.job, beside)
+            ledger.append(record.claim(self.job))
+            return beside, ledger
 
-    def _private(self, output: Output) -> Output:
+    @override
+    def read_start(self) -> Joined | None:
+        output, ledger = self._mine() or (None, None)
+        if output is None or ledger is None:
+            return None
+        now = ledger.newest
+        if (now.ready or {}).get("attempt") != self.job.attempt:
+            return None
         claim_private(output, self.job)
-        self.output = output
-        return output
+        claimed = ClaimedPrefix(self.job, output, ledger)
+        return Joined(claimed, claimed.follow(now))
 
-    @property
-    def kept(self) -> Ledger:
-        """The records of the output that is claimed."""
-        assert self.ledger is not None, "claimed first"
-        return self.ledger
+    @override
+    def heartbeat(self) -> str | None:
+        for output in candidates(self.job):
+            try:
+                up = output.up(self.job.attempt, 0, self.job.job.uid)
+                return ledger_of(self.job, output).bucket.read(up).decode()
+            except FileNotFoundError:
+                continue
+        return None
 
+
+class ClaimedPrefix(ClaimedOutput):
+    """The prefix whose newest record names this job as the owner."""
+
+    def __init__(self, job: JobFile, output: Output, ledger: Ledger) -> None:
+        self.job, self.output, self.ledger = job, output, ledger
+
+    @override
     def finished(self) -> Results | None:
-        """See `OutputStore`."""
-        results = self.kept.read().results
+        results = self.ledger.read().results
         return Results.model_validate(results) if results else None
 
+    @override
     def raise_fence(self) -> Fence:
-        """See `OutputStore`."""
-        assert self.output is not None, "claimed first"
         fence = raise_fence(self.output, self.job)
-        bucket, now = self.kept.bucket, self.kept.append(record.fence(fence))
+        bucket, now = self.ledger.bucket, self.ledger.append(record.fence(fence))
         for prefix in left_over(bucket.sizes(FOLDER), now, fence):
             bucket.delete(prefix)
         return fence
 
-    def bring_data(self, fence: Fence) -> None:
-        """See `OutputStore`."""
-        prefix = self.kept.newest.data
+    @override
+    def fetch_data(self, fence: Fence) -> None:
+        prefix = self.ledger.newest.data
         if prefix is None or read_marker(fence.output.data):
             return
         folder = fence.folder / "data"
-        log.get().info("downloading prepared data", store=self.kept.bucket.url)
-        self.kept.bucket.download(prefix, self.kept.bucket.sizes(prefix), folder)
-        marker = read_marker(folder)
-        reason = differing(folder, marker.files) if marker else f"no readable {MARKER}"
+        log.get().info("downloading prepared data", store=self.ledger.bucket.url)
+        names = self.ledger.bucket.sizes(prefix)
+        reason = next(
+            (f"{name!r} is not a name inside a folder" for name in names if not stays_inside(name)), None
+        )
+        if reason is None:
+            self.ledger.bucket.download(prefix, names, folder)
+            marker = read_marker(folder)
+            reason = differing(folder, marker.files) if marker else f"no readable {MARKER}"
         if reason:
             log.get().warning("the prepared data in the store are torn", reason=reason)
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
             return
         fence.commit("data", fence.output.data)
 
-    def keep_data(self, fence: Fence) -> None:
-        """See `OutputStore`."""
+    @override
+    def upload_data(self, fence: Fence) -> None:
         marker = read_marker(fence.output.data)
         assert marker is not None, "prepared first"
         prefix = f"data/{marker.digest[:16]}"
-        if self.kept.newest.data == prefix:
+        if self.ledger.newest.data == prefix:
             return
-        log.get().info("uploading prepared data", store=self.kept.bucket.url)
-        self.kept.bucket.upload(fence.output.data, [*marker.files, MARKER], prefix)
-        old = self.kept.newest.data
-        self.kept.append(record.by(fence, "data prepared", data=prefix))
+        log.get().info("uploading prepared data", store=self.ledger.bucket.url)
+        self.ledger.bucket.upload(fence.output.data, [*marker.files, MARKER], prefix)
+        old = self.ledger.newest.data
+        self.ledger.append(record.by(fence, "data prepared", data=prefix))
         if old:
-            self.kept.bucket.delete(old)
+            self.ledger.bucket.delete(old)
 
-    def choose(self, fence: Fence, fingerprints: dict[str, Any], say: Say) -> Resume | None:
-        """See `OutputStore`. Downloads the newest step that is whole."""
-        for step in self.kept.newest.committed:
-            log.get().info("downloading a checkpoint", step=step, store=self.kept.bucket.url)
-            reason = bring(self.kept.bucket, self.kept.newest.steps[str(step)], fence, step)
+    @override
+    def choose(self, fence: Fence, fingerprints: dict[str, Any], pass_over: PassOver) -> Resume | None:
+        # Downloads the newest step that is whole
+        for step in self.ledger.newest.committed:
+            log.get().info("downloading a checkpoint", step=step, store=self.ledger.bucket.url)
+            reason = bring(self.ledger.bucket, self.ledger.newest.steps[str(step)], fence, step)
             if reason is None:
                 break
-            say(step, reason)
-        return choose(fence.output, self.job, fingerprints, say)
+            pass_over(step, reason)
+        return choose(fence.output, self.job, fingerprints, pass_over)
 
-    def announce(self, start: Start) -> None:
-        """See `OutputStore`."""
+    @override
+    def publish_start(self, start: Start) -> None:
         start.publish()
-        word = {"attempt": self.job.attempt, **start.word()}
-        self.kept.append(record.by(start.fence, "ready", ready=word))
+        ready = {"attempt": self.job.attempt, **start.to_json()}
+        self.ledger.append(record.by(start.fence, "ready", ready=ready))
 
-    def announce_failure(self, message: str) -> None:
-        """See `OutputStore`."""
-        now = self.kept.newest
-        if now.attempt == self.job.attempt and self.output:
+    @override
+    def publish_failure(self, message: str) -> None:
+        now = self.ledger.newest
+        if now.attempt == self.job.attempt:
             fence = Fence(self.output, self.job.job.uid, now.attempt, now.holder)
-            self.kept.append(record.by(fence, "failed", ready={"attempt": now.attempt, "error": message}))
+            self.ledger.append(record.by(fence, "failed", ready={"attempt": now.attempt, "error": message}))
 
-    def heard(self) -> Start | None:
-        """See `OutputStore`."""
-        for output in candidates(self.job):
-            ledger = ledger_of(self.job, output)
-            now = ledger.read()
-            mine = now.owner.get("jobUid") == self.job.job.uid
-            if mine and (now.ready or {}).get("attempt") == self.job.attempt:
-                self.ledger = ledger
-                return self._follow(self._private(output), now)
-        return None
+    def follow(self, now: record.Record) -> Start:
+        """Get what node 0 published into this node's folder.
 
-    def _follow(self, output: Output, now: record.Record) -> Start:
-        word = now.ready or {}
-        if "error" in word:
-            raise NodeZeroFailed(word["error"])
-        fence = raise_fence(output, self.job, now.holder)
-        self.bring_data(fence)
-        start = Start.from_word(fence, word)
+        Raises:
+            NodeZeroFailed: node 0 gave up.
+        """
+        ready = now.ready or {}
+        if "error" in ready:
+            raise NodeZeroFailed(ready["error"])
+        fence = raise_fence(self.output, self.job, now.holder)
+        self.fetch_data(fence)
+        start = Start.from_json(fence, ready)
         if start.resume:
-            reason = bring(self.kept.bucket, now.steps[str(start.done)], fence, start.done)
+            reason = bring(self.ledger.bucket, now.steps[str(start.done)], fence, start.done)
             if reason:
                 raise OSError(f"step {start.done}, which node 0 goes on from, cannot be read here: {reason}")
         start.publish()
         return start
 
+    @override
+    def publish_up(self, node_rank: int, beat: int) -> None:
+        up = self.output.up(self.job.attempt, node_rank, self.job.job.uid)
+        self.ledger.bucket.write(up, str(beat).encode())
+
+    @override
+    def nodes_up(self) -> set[int]:
+        names = self.ledger.bucket.sizes(f"logs/attempt-{self.job.attempt}")
+        return self.output.nodes_of(names, self.job.job.uid)
+
+    @override
     def committed(self) -> list[int]:
-        """See `OutputStore`. As they were last seen where the store does not answer now."""
-        if self.ledger is None:
-            return []
+        # As they were last seen where the store does not answer now
         try:
             return self.ledger.read().committed
         except OSError:
             return self.ledger.newest.committed
 
+    @override
     def before_export(self, start: Start) -> None:
-        """See `OutputStore`."""
-        now = self.kept.read()
+        now = self.ledger.read()
         record.check(now, start.fence)
         step = now.committed[0]
-        if reason := bring(self.kept.bucket, now.steps[str(step)], start.fence, step, weights_only=True):
+        if reason := bring(self.ledger.bucket, now.steps[str(step)], start.fence, step, weights_only=True):
             raise OSError(f"step {step}, the last one, cannot be read: {reason}")
 
+    @override
     def complete(self, start: Start, results: Results) -> None:
-        """See `OutputStore`."""
-        record.check(self.kept.read(), start.fence)
+        record.check(self.ledger.read(), start.fence)
         folder = start.output.export
-        self.kept.bucket.upload(folder, _files(folder), EXPORT)
-        self.kept.bucket.upload(start.output.root, [start.output.results.name], "")
-        self.kept.append(record.by(start.fence, "complete", results=results.to_json()))
+        self.ledger.bucket.upload(folder, _files(folder), EXPORT)
+        self.ledger.bucket.upload(start.output.root, [start.output.results.name], "")
+        self.ledger.append(record.by(start.fence, "complete", results=results.to_json()))
 
-    def keep_logs(self) -> None:
-        """See `OutputStore`."""
-        if self.ledger is None or self.output is None:
-            return
+    @override
+    def upload_logs(self) -> None:
         folder = self.output.logs(self.job.attempt)
         try:
             self.ledger.bucket.upload(folder, _files(folder), f"logs/{folder.name}")

@@ -14,7 +14,7 @@ from llmtrain_api import IfExists, JobFile
 
 from ...checkpoint.fence import Fence
 from ...checkpoint.ownership import identity, may_take, taken_over
-from ...errors import Fenced
+from ...errors import Fenced, OutputTaken
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Record:
         holder: its rank 0's pod.
         data: prefix of the prepared data.
         steps: prefix of each committed checkpoint, by its step.
-        ready: node 0's word to the other nodes of the attempt.
+        ready: what node 0 published for the other nodes of the attempt.
         results: of the finished job.
     """
 
@@ -90,7 +90,7 @@ def fence(raised: Fence) -> Change:
 
     def change(now: Record) -> Record:
         if now.owner.get("jobUid") != raised.job_uid:
-            raise Fenced(f"the output now belongs to job {now.owner.get('jobUid')}")
+            raise OutputTaken(f"the output now belongs to job {now.owner.get('jobUid')}")
         if now.attempt > raised.attempt:
             raise Fenced(f"attempt {now.attempt} of this job writes here already")
         begins = f"attempt {raised.attempt} begins"
@@ -107,7 +107,8 @@ def check(now: Record, raised: Fence) -> None:
     """
     newest = (now.owner.get("jobUid"), now.attempt, now.holder)
     if newest != (raised.job_uid, raised.attempt, raised.holder):
-        raise Fenced(f"attempt {now.attempt} of job {newest[0]} (pod {now.holder}) writes here now")
+        kind = Fenced if newest[0] in (None, raised.job_uid) else OutputTaken
+        raise kind(f"attempt {now.attempt} of job {newest[0]} (pod {now.holder}) writes here now")
 
 
 def by(raised: Fence, what: str, **fields: Any) -> Change:

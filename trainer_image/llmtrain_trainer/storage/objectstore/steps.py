@@ -12,7 +12,7 @@ from typing import Any
 
 from ...checkpoint.fence import Fence, short
 from ...checkpoint.manifest import MANIFEST, WEIGHTS
-from ...files import differing, discard, fsync_folder
+from ...files import differing, discard, fsync_folder, stays_inside
 from .bucket import Bucket
 from .record import Record
 
@@ -26,16 +26,17 @@ def prefix_of(step: int, fence: Fence, number: int) -> str:
 
 
 def listed(bucket: Bucket, prefix: str) -> dict[str, Any] | None:
-    """The files that a step's manifest lists; None where there is no readable one.
+    """The files that a step's manifest lists; None where there is none that can be read and trusted.
 
     Raises:
         OSError: the store does not answer.
     """
     try:
         files: dict[str, Any] = json.loads(bucket.read(f"{prefix}/{MANIFEST}"))["files"]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        sizes = [int(entry["size"]) for entry in files.values()]
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return files
+    return files if sizes and all(map(stays_inside, files)) else None
 
 
 def whole(bucket: Bucket, prefix: str) -> bool:
@@ -75,7 +76,7 @@ def bring(bucket: Bucket, prefix: str, fence: Fence, step: int, *, weights_only:
     """
     files = listed(bucket, prefix)
     if not files:
-        return f"no readable {MANIFEST}"
+        return f"no {MANIFEST} that can be read and names files inside of the step only"
     if weights_only:
         files = {name: entry for name, entry in files.items() if name.startswith(f"{WEIGHTS}/")}
     folder, target = fence.folder / f"in-{step}", fence.output.step(step)

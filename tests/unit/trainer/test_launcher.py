@@ -1,0 +1,102 @@
+"""The launcher walks a table of stages, and every ending is a message of its class."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+from harness.trainer.launches import UID, job
+
+from llmtrain_api import FailureClass, JobFile, Outcome
+from llmtrain_trainer.checkpoint.fence import raise_fence
+from llmtrain_trainer.checkpoint.ownership import claim
+from llmtrain_trainer.errors import OutputTaken
+from llmtrain_trainer.launch.attempt import Attempt
+from llmtrain_trainer.launch.launcher import Launcher
+from llmtrain_trainer.launch.stages import STAGES, On, StageRow, walk
+from llmtrain_trainer.launch.torchrun import Stop
+from llmtrain_trainer.storage.select import output_store_of
+from llmtrain_trainer.storage.start_marker import NodeZeroFailed
+
+OTHER = "22222222-aaaa-4bbb-8ccc-000000000000"
+
+
+def attempt(asked: JobFile, node: int = 0) -> Attempt:
+    return Attempt(asked, "job.json", node, output_store_of(asked), Stop())
+
+
+def names(asked: JobFile, node: int = 0) -> list[str]:
+    one = attempt(asked, node)
+    return [stage.name for stage in STAGES if stage.applies(one)]
+
+
+def test_which_stages_run_on_which_node(tmp_path: Path) -> None:
+    alone, gang = job(tmp_path / "a"), job(tmp_path / "a", nodes=2, processesPerNode=1)
+    first = ["claim", "fence", "prepare", "start"]
+    assert names(alone) == [*first, "resolve", "train", "export"]
+    assert names(gang) == [*first, "gather", "resolve", "train", "export"]
+    assert names(gang, 1) == ["join", "gather", "resolve", "train"]
+    assert "compiler" in names(job(tmp_path / "a", training={"compile": True}))
+
+
+def test_what_a_stage_needs_an_earlier_one_leaves() -> None:
+    for on in (On.NODE_0, On.OTHERS):
+        there: set[str] = set()
+        for stage in STAGES:
+            if stage.on in (on, On.ALL):
+                assert set(stage.needs) <= there, (on, stage.name)
+                there |= set(stage.leaves)
+
+
+def test_a_stage_that_leaves_nothing_is_found_out(tmp_path: Path) -> None:
+    rows = (StageRow("lazy", On.ALL, lambda _: None, leaves=("data",)),)
+    with pytest.raises(RuntimeError, match="`data`"):
+        list(walk(attempt(job(tmp_path / "a")), rows))
+
+
+def test_an_output_that_another_job_took_over_ends_the_job(tmp_path: Path) -> None:
+    asked = job(tmp_path / "output")
+    fence = raise_fence(claim(asked), asked, "pod")
+    claim(job(tmp_path / "output", uid=OTHER, name="heir", output={"ifExists": "resume"}))
+    with pytest.raises(OutputTaken):
+        fence.check()
+    message = Launcher(asked, "job.json", 0).run()
+    assert (message.outcome, message.failure_class) == (Outcome.FAILED, FailureClass.CONFIG_ERROR)
+    assert "was taken over by job default/heir" in message.message
+
+
+def test_a_newer_attempt_of_the_same_job_is_fenced_only(tmp_path: Path) -> None:
+    newer = job(tmp_path / "output", attempt=1)
+    raise_fence(claim(newer), newer, "pod")
+    message = Launcher(job(tmp_path / "output"), "job.json", 0).run()
+    assert (message.outcome, message.failure_class) == (Outcome.FENCED, None)
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(errno.ENOSPC, FailureClass.CONFIG_ERROR), (errno.EIO, FailureClass.USER_ERROR)],
+)
+def test_a_full_disk_is_final_and_a_broken_read_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, expected: FailureClass
+) -> None:
+    def fail(_: JobFile) -> None:
+        raise OSError(number, "the disk says no")
+
+    monkeypatch.setattr("llmtrain_trainer.storage.folder.claim", fail)
+    message = Launcher(job(tmp_path), "job.json", 0).run()
+    assert message.failure_class is expected
+    assert ("is full" in message.message) is (number == errno.ENOSPC)
+
+
+def test_what_node_0_could_not_do_the_others_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = job(tmp_path / "output", nodes=2, processesPerNode=1, training={"compile": True})
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    message = Launcher(asked, "job.json", 0).run()
+    assert message.failure_class is FailureClass.CONFIG_ERROR
+    other = Launcher(asked, "job.json", 1)
+    with pytest.raises(NodeZeroFailed, match="no-such-compiler"):
+        other.attempt.store.read_start()
+    message = other.run()
+    assert message.cascade
+    assert claim(asked).up(0, 1, UID) == f"logs/attempt-0/node-1.{UID}.up"

@@ -1,0 +1,35 @@
+"""The termination message and the log's sentences."""
+
+from __future__ import annotations
+
+import json
+
+from llmtrain_api import FailureClass, Outcome, Results, TerminationMessage
+from llmtrain_trainer.launch.termination import encode
+from llmtrain_trainer.log import sentence
+
+
+def test_a_termination_message_always_fits() -> None:
+    message = TerminationMessage.model_construct(
+        outcome=Outcome.FAILED,
+        failure_class=FailureClass.USER_ERROR,
+        message="m" * 5000 + "\u00e9" * 3000,
+        hint="h" * 5000,
+        log_tail="\u00e9\u4e16" * 5000 + "the end",
+        results=Results.model_construct(steps=1, sample="\U0001f600" * 4096),
+    )
+    body = encode(message)
+    assert len(body) <= 4096
+    read = TerminationMessage.model_validate_json(body)
+    assert read.outcome is Outcome.FAILED
+    assert read.failure_class is FailureClass.USER_ERROR
+    assert read.message.startswith("mmm")
+
+
+def test_a_person_reads_progress_as_a_sentence() -> None:
+    event = {
+        "event": "step", "step": 20, "total_steps": 200, "loss": 3.14159, "learning_rate": 1e-3,
+        "tokens_per_second": 12345.6, "eta_seconds": 62.0,
+    }  # fmt: skip
+    assert sentence(event) == ("step  20/200   10%  loss 3.142  lr 1.00e-03  12,346 tokens/s  ETA 0:01:02")
+    assert json.dumps(event)

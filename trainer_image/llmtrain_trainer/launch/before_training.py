@@ -1,0 +1,132 @@
+"""Stages until all ranks may start: claim, fence, data, checkpoint; or, on other nodes, waiting for it."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from llmtrain_api import Stage
+
+from .. import log
+from ..data.store import Marker, fingerprints, read_marker, reusable
+from ..storage.start_marker import Start
+from ..telemetry.reporter import Reporter
+from .attempt import Attempt, required
+from .compiler import require_compiler
+from .gang import await_gang, await_start
+
+NAME_DEADLINE = 120.0
+
+
+def claim(attempt: Attempt) -> None:
+    """Make the output this job's own, and look whether the job is complete already."""
+    attempt.claimed = attempt.store.claim()
+    attempt.results = attempt.claimed.finished()
+    if attempt.results:
+        log.get().info("this job is complete already", output=str(attempt.claimed.output.root))
+
+
+def raise_fence(attempt: Attempt) -> None:
+    """Make this attempt the only one that can commit."""
+    claimed = required(attempt.claimed, "claimed")
+    attempt.fence = claimed.raise_fence()
+    attempt.be_present(claimed)
+
+
+def check_compiler(_: Attempt) -> None:
+    """Look for what compiled layers need, before data are prepared for an hour."""
+    require_compiler()
+
+
+def prepare(attempt: Attempt) -> None:
+    """The data of an earlier attempt, or new ones: into the attempt's folder, then one rename."""
+    claimed, fence = required(attempt.claimed, "claimed"), required(attempt.fence, "fence")
+    claimed.fetch_data(fence)
+    data = fence.output.data
+    attempt.data, reason = reusable(data, attempt.job, has_checkpoints=bool(claimed.committed()))
+    if attempt.data:
+        log.get().info("prepared data are reused", **attempt.data.report)
+        _warn(attempt.data)
+    else:
+        _make_data(attempt, reason)
+    claimed.upload_data(fence)
+
+
+def _make_data(attempt: Attempt, reason: str) -> None:
+    fence, job = required(attempt.fence, "fence"), attempt.job
+    log.get().info("preparing data", reason=reason, dataset=job.spec.dataset.said)
+    reporter = Reporter(job, Stage.PREPARE)
+    reporter.update(urgent=True)
+    folder, data = fence.folder / "data", fence.output.data
+    try:
+        attempt.run_verb("prepare", ["--into", str(folder)], wrote=folder)
+    finally:
+        reporter.close()
+    if data.exists():
+        data.rename(fence.folder / "old-data")
+    fence.commit("data", data)
+    attempt.data = read_marker(data)
+    if attempt.data is None:
+        raise RuntimeError("the data stage left no marker")
+    log.get().info("data prepared", **attempt.data.report)
+    _warn(attempt.data)
+
+
+def _warn(data: Marker) -> None:
+    for sentence in data.report.get("warnings", []):
+        log.get().warning(sentence)
+
+
+def publish_start(attempt: Attempt) -> None:
+    """Choose the checkpoint to go on from, and let all ranks start."""
+    claimed, fence = required(attempt.claimed, "claimed"), required(attempt.fence, "fence")
+    prints = fingerprints(attempt.job, required(attempt.data, "data"))
+    torn: list[int] = []
+
+    def pass_over(step: int, reason: str) -> None:
+        torn.append(step)
+        log.get().warning("checkpoint is torn and passed over", step=step, reason=reason)
+
+    resume = claimed.choose(fence, prints, pass_over)
+    start = Start(fence, resume, prints, tuple(torn))
+    note = start.note(attempt.job.layout)
+    if resume:
+        log.get().info("going on from a checkpoint", step=resume.step, **({"note": note} if note else {}))
+    elif note:
+        log.get().warning("no checkpoint to go on from", note=note)
+    claimed.publish_start(start)
+    attempt.start = start
+
+
+def join(attempt: Attempt) -> None:
+    """Wait until node 0 has published the start, and get what it needs onto this node."""
+    joined = await_start(attempt.store, attempt.stop)
+    attempt.claimed, attempt.start = joined.claimed, joined.start
+    attempt.be_present(joined.claimed)
+
+
+def gather(attempt: Attempt) -> None:
+    """Wait until the launchers of all nodes run."""
+    claimed = required(attempt.claimed, "claimed")
+    reporter = Reporter(attempt.job, Stage.WAIT) if attempt.node_rank == 0 else None
+    try:
+        if reporter:
+            reporter.update(urgent=True)
+        await_gang(claimed, attempt.store.poll, attempt.stop)
+    finally:
+        if reporter:
+            reporter.close()
+
+
+def resolve_master(attempt: Attempt) -> None:
+    """A new pod's name takes a while to resolve; torchrun itself would give up at once."""
+    meet, until = attempt.job.rendezvous, time.monotonic() + NAME_DEADLINE
+    while True:
+        try:
+            socket.getaddrinfo(meet.master_address, meet.master_port)
+            return
+        except OSError as error:
+            if time.monotonic() > until:
+                raise TimeoutError(f"{meet.master_address} does not resolve: {error}") from None
+        attempt.stop.raise_if_asked()
+        time.sleep(0.5)

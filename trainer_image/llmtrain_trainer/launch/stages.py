@@ -1,0 +1,79 @@
+"""The stages of an attempt, in order. A new stage is a row here and a function in a file of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from . import before_training as before
+from . import training
+from .attempt import Attempt, required
+
+
+class On(Enum):
+    """Nodes that a stage runs on."""
+
+    NODE_0 = "node 0"
+    OTHERS = "all but node 0"
+    ALL = "all nodes"
+
+
+@dataclass(frozen=True)
+class StageRow:
+    """One stage.
+
+    Attributes:
+        name: for logs.
+        on: nodes that it runs on.
+        run: does it.
+        needs: fields of `Attempt` that must be there.
+        leaves: fields of `Attempt` that are there afterwards.
+        unless: when it is left out, beside what all are left out for: a job that is complete.
+    """
+
+    name: str
+    on: On
+    run: Callable[[Attempt], None]
+    needs: tuple[str, ...] = ()
+    leaves: tuple[str, ...] = ()
+    unless: Callable[[Attempt], bool] = lambda _: False
+
+    def applies(self, attempt: Attempt) -> bool:
+        """Whether it runs in this attempt, on this node."""
+        here = self.on is On.ALL or (self.on is On.NODE_0) == (attempt.node_rank == 0)
+        return here and attempt.results is None and not self.unless(attempt)
+
+
+def _not_compiled(attempt: Attempt) -> bool:
+    return not attempt.job.spec.training.compile
+
+
+def _one_node(attempt: Attempt) -> bool:
+    return attempt.job.spec.nodes == 1
+
+
+STAGES = (
+    StageRow("claim", On.NODE_0, before.claim, leaves=("claimed",)),
+    StageRow("fence", On.NODE_0, before.raise_fence, ("claimed",), ("fence",)),
+    StageRow("compiler", On.NODE_0, before.check_compiler, unless=_not_compiled),
+    StageRow("prepare", On.NODE_0, before.prepare, ("claimed", "fence"), ("data",)),
+    StageRow("start", On.NODE_0, before.publish_start, ("claimed", "fence", "data"), ("start",)),
+    StageRow("join", On.OTHERS, before.join, leaves=("claimed", "start")),
+    StageRow("gather", On.ALL, before.gather, ("claimed",), unless=_one_node),
+    StageRow("resolve", On.ALL, before.resolve_master),
+    StageRow("train", On.ALL, training.train, ("start",)),
+    StageRow("export", On.NODE_0, training.export, ("claimed", "start"), ("results",)),
+)
+
+
+def walk(attempt: Attempt, stages: tuple[StageRow, ...] = STAGES) -> Iterator[StageRow]:
+    """Run the stages of this node in order; each is yielded before it runs."""
+    for stage in stages:
+        if stage.applies(attempt):
+            yield stage
+            for name in stage.needs:
+                required(getattr(attempt, name), name)
+            stage.run(attempt)
+            for name in stage.leaves:
+                required(getattr(attempt, name), name)

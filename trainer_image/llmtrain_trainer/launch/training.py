@@ -1,0 +1,40 @@
+"""Stages from torchrun on: the ranks train, then node 0 exports."""
+
+from __future__ import annotations
+
+from llmtrain_api import ProgressUpdate, Results, Stage
+
+from .. import log
+from ..files import read_json
+from ..telemetry.reporter import Reporter
+from .attempt import Attempt, required
+from .torchrun import Torchrun
+
+
+def train(attempt: Attempt) -> None:
+    """Run this node's ranks."""
+    if attempt.presence:
+        attempt.presence.close()
+    job, start = attempt.job, required(attempt.start, "start")
+    log.get().info("starting torchrun", node_rank=attempt.node_rank, nodes=job.spec.nodes)
+    Torchrun(job, attempt.path, start.output, attempt.node_rank, attempt.stop).run()
+
+
+def export(attempt: Attempt) -> None:
+    """Write the trained model as a folder that anybody can load, and put on record that the work is done."""
+    claimed, start = required(attempt.claimed, "claimed"), required(attempt.start, "start")
+    reporter = Reporter(attempt.job, Stage.EXPORT)
+    newest = claimed.committed()[:1]
+    steps = {name: newest[0] for name in ("step", "total_steps", "checkpoint_step") if newest}
+    reporter.update(ProgressUpdate(**steps), urgent=True)
+    try:
+        log.get().info("exporting")
+        claimed.before_export(start)
+        attempt.run_verb("export", [], wrote=start.fence.folder / "export")
+        results = Results.model_validate(read_json(start.output.results) or {})
+        claimed.complete(start, results)
+        losses = ProgressUpdate(eval_loss=results.eval_loss, perplexity=results.perplexity)
+        reporter.update(losses, urgent=True)
+    finally:
+        reporter.close()
+    attempt.results = results
