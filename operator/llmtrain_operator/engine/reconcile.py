@@ -146,6 +146,8 @@ class Reconciler:
             job = Job.model_validate(raw)
         except ValidationError as error:
             log.error("status-not-understood", job="/".join(key), reason=str(error))
+            self._queue.add_failed(key)
+            await self._tell_failure(key, f"this operator cannot read its {unreadable(error)}")
             return None
         self._known.note(job)
         return job, raw.get("status", {})
@@ -239,6 +241,12 @@ class Reconciler:
 def creates(decision: Plan) -> bool:
     """Whether the plan makes anything."""
     return any(isinstance(action, CreatePod | CreateChild) for action in decision.actions)
+
+
+def unreadable(error: ValidationError) -> str:
+    """Which field of an object this version does not understand."""
+    found = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(str(part) for part in found['loc'])}: {found['msg']}"
 
 
 def without_internal_error(decision: Plan) -> Plan:

@@ -13,7 +13,7 @@ from .situation import Situation
 from .waiting import waiting
 
 REPORTING_LOST_SECONDS = 300.0
-"""A rank 0 that reports every few seconds and is silent for so long is not heard any more."""
+"""Reports come every few seconds; after so long without one they are lost."""
 
 
 def observe(s: Situation) -> Plan:
@@ -50,14 +50,14 @@ def derive(s: Situation) -> JobStatus:
 def _with_reporting(s: Situation, status: JobStatus) -> JobStatus:
     """Condition ``ReportingLost``: an attempt that has reported has fallen silent. It is told, and nothing is
     done about it: the trainer itself ends a rank that hangs."""
-    heard = _last_heard(s)
+    last = _last_report_at(s)
     known = s.status.condition("ReportingLost")
-    if heard is None or status.phase is not Phase.RUNNING:
+    if last is None or status.phase is not Phase.RUNNING:
         return status
-    if (s.now - heard).total_seconds() >= REPORTING_LOST_SECONDS:
+    if (s.now - last).total_seconds() >= REPORTING_LOST_SECONDS:
         url = s.seen.settings.report_url or "the operator"
         text = (
-            f"no progress report of attempt {s.attempt} since {to_rfc3339(heard)}: the figures shown "
+            f"no progress report of attempt {s.attempt} since {to_rfc3339(last)}: the figures shown "
             f"are old, the job may well run on; check that its pods reach {url} (NetworkPolicy, DNS, its CA)"
         )
         return with_condition(status, "ReportingLost", True, "NoReports", text, s.now)
@@ -66,8 +66,8 @@ def _with_reporting(s: Situation, status: JobStatus) -> JobStatus:
     return status
 
 
-def _last_heard(s: Situation) -> datetime | None:
-    """When this attempt was last heard of, or could have been; None for one that has never reported."""
+def _last_report_at(s: Situation) -> datetime | None:
+    """When this attempt last reported, or could have; None for one that has never reported."""
     if s.this_attempt.running_at is None:
         return None
     if s.seen.report is not None:
@@ -80,10 +80,10 @@ def _last_heard(s: Situation) -> datetime | None:
 
 def _seconds_to_silence(s: Situation) -> float | None:
     """When an attempt that says nothing more counts as silent."""
-    heard = _last_heard(s)
-    if heard is None:
+    last = _last_report_at(s)
+    if last is None:
         return None
-    left = REPORTING_LOST_SECONDS - (s.now - heard).total_seconds()
+    left = REPORTING_LOST_SECONDS - (s.now - last).total_seconds()
     return min(left, REPORTING_LOST_SECONDS) + 1.0 if left > 0 else None
 
 

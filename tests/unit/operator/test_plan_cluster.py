@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from harness.control import Control, eventually
 from harness.jobs import SETTINGS, T0, UID, complete, ended, job, later, pod, report, seen
 from pydantic import ValidationError
 
@@ -25,9 +26,10 @@ from llmtrain_api import (
     Workers,
     changed,
 )
-from llmtrain_api.names import API_VERSION, KIND
+from llmtrain_api.names import API_VERSION, KIND, PLURAL
 from llmtrain_operator.engine.events import events_between
 from llmtrain_operator.kube.pods import decode_pod
+from llmtrain_operator.local.memory_api import MemoryApi
 from llmtrain_operator.manifests.pod import pod as build_pod
 from llmtrain_operator.plan import plan
 from llmtrain_operator.plan.refusals import classify, counted
@@ -189,6 +191,25 @@ def test_worker_pods_leave_a_node_that_is_gone_soon() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("condition", "ready", "silent"),
+    [
+        ({"status": "True"}, True, False),
+        ({"status": "False"}, False, True),
+        ({"status": "Unknown", "reason": "NodeStatusUnknown"}, False, True),
+        ({"status": "False", "reason": "ContainersNotReady"}, False, False),
+        ({"status": "False", "reason": "PodCompleted"}, False, False),
+    ],
+)
+def test_an_unready_pod_tells_whether_its_node_or_its_kubelet_says_so(
+    condition: dict[str, str], ready: bool, silent: bool
+) -> None:
+    """The control plane gives no reason where it makes the pods of a silent node unready; a kubelet does."""
+    found = raw(None, conditions=({"type": "Ready"} | condition,))
+    assert (found.ready, found.node_silent) == (ready, silent)
+    assert (raw(None).ready, raw(None).node_silent) == (True, False)
+
+
 # -- one rank that never ran ------------------------------------------------------------------------------
 
 
@@ -253,7 +274,13 @@ def test_two_pods_of_one_rank_are_told_and_nothing_is_chosen() -> None:
 # -- sidecars ---------------------------------------------------------------------------------------------
 
 
-def raw(code: int | None, message: str = "", phase: str = "Running", sidecar: str = "a-proxy") -> Pod:
+def raw(
+    code: int | None,
+    message: str = "",
+    phase: str = "Running",
+    sidecar: str = "a-proxy",
+    conditions: tuple[dict[str, str], ...] = (),
+) -> Pod:
     """A worker pod into which a webhook put another container, as the kubelet lists them: by name."""
     at = "2026-01-02T03:04:05Z"
     terminated = {"exitCode": code, "reason": "Error", "message": message, "finishedAt": at}
@@ -266,7 +293,11 @@ def raw(code: int | None, message: str = "", phase: str = "Running", sidecar: st
     body = {
         "metadata": meta | {"ownerReferences": [owner]},
         "spec": {"nodeName": "n"},
-        "status": {"phase": phase, "containerStatuses": sorted(statuses, key=lambda s: str(s["name"]))},
+        "status": {
+            "phase": phase,
+            "conditions": list(conditions),
+            "containerStatuses": sorted(statuses, key=lambda s: str(s["name"])),
+        },
     }
     return decode_pod(json.dumps(body).encode())
 
@@ -491,3 +522,17 @@ def test_mounts_that_hang_say_where_to_look() -> None:
     assert waiting is not None
     assert "kubectl describe pod tiny-0-0 -n default" in waiting.message
     assert waiting.reason == "ContainerCreating"
+
+
+async def test_a_status_that_cannot_be_read_is_told_and_looked_at_again() -> None:
+    """Of another version of the operator, say. Its pods run on, and nothing is decided about them."""
+    async with Control(MemoryApi()).up() as control:
+        await control.apply()
+        await control.bring_up("tiny-0-0", "tiny-0-1")
+        patch = {"status": {"phase": "Hibernating"}}
+        await control.memory.patch_status(PLURAL, "default", "tiny", patch)
+        waiting = await eventually("it is told", lambda: control.status().get("waiting"))
+        assert "status.phase" in waiting["message"]
+        assert set(control.pods()) == {"tiny-0-0", "tiny-0-1"}
+        await control.memory.patch_status(PLURAL, "default", "tiny", {"status": {"phase": "Running"}})
+        await eventually("and no more is told", lambda: control.status().get("waiting") is None)
