@@ -18,6 +18,7 @@ LONGEST_FIRST = ("test_resume_layouts.py", "test_object_store.py", "test_kills.p
 """Files that take minutes: with two workers the layer ends when the last of them does."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before the one that reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file in one worker, and all that read the finished job, which is made once."""
     here = Path(__file__).parent
