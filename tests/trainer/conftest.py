@@ -26,7 +26,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if here in item.path.parents:
             shares = "finished" in getattr(item, "fixturenames", ())
             item.add_marker(pytest.mark.xdist_group("finished job" if shares else item.path.name))
-    items.sort(key=lambda item: item.path.name not in LONGEST_FIRST)
+    order = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 @dataclass
