@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -18,6 +19,7 @@ from llmtrain_trainer.files import entry_of, read_json, write_json
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what DeepSpeed says at import
     import torch
+    from deepspeed.runtime.zero.config import ZeroStageEnum
 
     from llmtrain_trainer.checkpoint.unpickle import load_state
 
@@ -25,6 +27,16 @@ MODEL, OPTIMIZER = "mp_rank_00_model_states.pt", "zero_pp_rank_1_mp_rank_00_opti
 STRANGER = "99999999-bbbb-4ccc-8ddd-000000000000"
 LAST = 4
 pytestmark = pytest.mark.timeout(600)
+
+
+class Attribute:
+    """Pickled as a call of ``getattr``, as Python before 3.11.4 pickles a member of an enumeration."""
+
+    def __init__(self, owner: Any, name: str) -> None:
+        self.owner, self.name = owner, name
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, str]]:
+        return getattr, (self.owner, self.name)
 
 
 class Command:
@@ -112,3 +124,18 @@ def test_a_command_in_either_format_is_named_and_not_run(tmp_path: Path, old: bo
     with pytest.raises(ConfigError, match=f"{MODEL} is not loaded"):
         load_state(path, mapped=mapped)
     assert not ran.exists()
+
+
+@pytest.mark.parametrize("member", ZeroStageEnum)
+def test_a_checkpoint_of_any_python_is_read(tmp_path: Path, member: ZeroStageEnum) -> None:
+    path = tmp_path / OPTIMIZER
+    torch.save({"stage": Attribute(ZeroStageEnum, member.name), "same": member}, path)
+    assert load_state(path) == {"stage": member, "same": member}
+
+
+@pytest.mark.parametrize("name", ["mro", "__subclasses__", "__class__", "_member_map_"])
+def test_no_other_attribute_is_read(tmp_path: Path, name: str) -> None:
+    path = tmp_path / OPTIMIZER
+    torch.save({"stage": Attribute(ZeroStageEnum, name)}, path)
+    with pytest.raises(ConfigError, match=re.escape(f"getattr, here of {name!r}")):
+        load_state(path)

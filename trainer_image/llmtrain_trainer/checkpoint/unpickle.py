@@ -19,7 +19,17 @@ from deepspeed.utils.tensor_fragment import fragment_address
 
 from ..errors import ConfigError
 
-ALLOWED = (DynamicLossScaler, LossScaler, ZeroStageEnum, fragment_address)
+_MEMBERS: dict[object, ZeroStageEnum] = {member.name: member for member in ZeroStageEnum}
+
+
+def _member(owner: object, name: object) -> ZeroStageEnum:
+    """A member of an enumeration, which Python before 3.11.4 may write as a call of ``getattr``."""
+    if owner is ZeroStageEnum and name in _MEMBERS:
+        return _MEMBERS[name]
+    raise pickle.UnpicklingError(f"Unsupported global: GLOBAL getattr, here of {name!r}")
+
+
+ALLOWED = (DynamicLossScaler, LossScaler, ZeroStageEnum, fragment_address, (_member, "builtins.getattr"))
 
 
 def load_state(path: Path, *, map_location: Any = "cpu", mapped: bool = False) -> Any:

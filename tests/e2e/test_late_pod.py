@@ -1,0 +1,66 @@
+"""A gang of which one pod finds no room: it waits without an end, and that counts as nobody's failure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from e2e.test_faults import a_job, delete
+from harness.cluster import Cluster, Namespace, restarts, wait_for
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+
+@contextmanager
+def cordoned(cluster: Cluster, node: str) -> Iterator[None]:
+    """No new pod comes to that node meanwhile."""
+    cluster.kubectl("cordon", node)
+    try:
+        yield
+    finally:
+        cluster.kubectl("uncordon", node)
+
+
+def cpu_of_most_of(cluster: Cluster, node: str) -> str:
+    """A request that fits that node once, beside the system's pods, and not twice."""
+    text = cluster.call("GET", f"/api/v1/nodes/{node}")["status"]["allocatable"]["cpu"]
+    milli = int(text[:-1]) if text.endswith("m") else 1000 * int(text)
+    return f"{milli * 6 // 10}m"
+
+
+def test_a_late_pod_is_waited_for_told_and_costs_no_restart(namespace: Namespace) -> None:
+    cluster = namespace.cluster
+    with cordoned(cluster, "node2"):
+        namespace.apply(
+            a_job("late", 60, resources={"cpu": cpu_of_most_of(cluster, "node1"), "memory": "1Gi"})
+        )
+        status = wait_for("the late pod is told", lambda: waits_for_room(namespace), 90)
+        assert "late-0-" in status["waiting"]["message"]
+        assert "Insufficient cpu" in status["waiting"]["message"]
+        assert "1 node(s) were unschedulable" in status["waiting"]["message"]
+        [early] = wait_for("the other pod runs", lambda: running(namespace), 90)
+        # both ways of waiting, for node 0 and for all others, are told in the log
+        wait_for("the early pod waits", lambda: "waiting for" in log_of(namespace, early), 120)
+        assert running(namespace) == [early]
+        status = namespace.status("late")
+        assert (status["phase"], status["attempt"], restarts(status)) == ("Starting", 0, (0, 0, 0))
+        assert status["waiting"]["reason"] == "Unschedulable"
+    status = namespace.wait_phase("late", "Succeeded", 0, 240)
+    assert restarts(status) == (0, 0, 0)
+    assert "waiting" not in status
+    delete(namespace, "late")
+
+
+def waits_for_room(namespace: Namespace) -> dict[str, dict[str, str]] | None:
+    status = namespace.status("late")
+    return status if status.get("waiting", {}).get("reason") == "Unschedulable" else None
+
+
+def running(namespace: Namespace) -> list[str]:
+    pods = namespace.pods("llmtrain.dev/job=late")
+    return [name for name, pod in pods.items() if pod["status"].get("phase") == "Running"]
+
+
+def log_of(namespace: Namespace, pod: str) -> str:
+    return namespace.cluster.kubectl("logs", "-n", namespace.name, pod).stdout
