@@ -75,7 +75,8 @@ def waiting(namespace: Namespace, name: str, words: str) -> dict[str, Any]:
 def test_a_node_that_loses_its_power_costs_one_attempt_and_is_named(namespace: Namespace) -> None:
     cluster = namespace.cluster
     move_operator_to(cluster, "node1", "node2")
-    namespace.apply(a_job("power", 1500))
+    # one node has room for both ranks
+    namespace.apply(a_job("power", 200, resources={"cpu": "500m", "memory": "1Gi"}))
     until_checkpoint(namespace, "power")
     nodes = {p["spec"]["nodeName"] for p in namespace.pods().values()}
     assert nodes == {"node1", "node2"}
@@ -96,7 +97,7 @@ def test_a_node_that_loses_its_power_costs_one_attempt_and_is_named(namespace: N
     finally:
         cluster_tool("node-start", "2")
     wait_for("node2 is Ready again", lambda: node_ready(cluster, "node2"), 120)
-    status = namespace.wait_phase("power", "Succeeded", 1, 400)
+    status = namespace.wait_phase("power", "Succeeded", 1, 500)
     assert restarts(status) == (1, 0, 1)
     delete(namespace, "power")
 
@@ -142,7 +143,7 @@ def another_namespace(cluster: Cluster, name: str) -> Iterator[Namespace]:
 
 def test_a_strangers_pod_decides_nothing_and_is_left_alone(namespace: Namespace) -> None:
     cluster = namespace.cluster
-    namespace.apply(a_job("victim", 400))
+    namespace.apply(a_job("victim", 200))
     until_checkpoint(namespace, "victim")
     uid = namespace.job("victim")["metadata"]["uid"]
     with another_namespace(cluster, f"{namespace.name}-stranger") as elsewhere:
@@ -155,7 +156,7 @@ def test_a_strangers_pod_decides_nothing_and_is_left_alone(namespace: Namespace)
                 lambda path=path: cluster.call("GET", path)["status"].get("phase") == "Failed",
                 60,
             )
-        status = namespace.wait_phase("victim", "Succeeded", 0, 300)
+        status = namespace.wait_phase("victim", "Succeeded", 0, 500)
         assert status["restarts"]["total"] == 0
         assert cluster.get(elsewhere.core("pods", "evil")), "a stranger's pod is not ours to delete"
         assert cluster.get(namespace.core("pods", "copy-of-victim-0-0"))
@@ -220,17 +221,17 @@ def injected(namespace: Namespace) -> bool:
 def test_an_injected_sidecar_neither_holds_a_finished_job_nor_hides_a_failure(namespace: Namespace) -> None:
     with injected_sidecar(namespace.cluster, namespace.name):
         wait_for("the policy is seen", lambda: injected(namespace), 60)
-        namespace.apply(a_job("meshed", 60))
+        namespace.apply(a_job("meshed", 30))
         namespace.wait_phase("meshed", "Running", 0, 180)
         containers = [p["spec"]["containers"] for p in namespace.pods("llmtrain.dev/job=meshed").values()]
         assert all({c["name"] for c in found} == {"trainer", "a-proxy"} for found in containers)
         status = namespace.wait_phase("meshed", "Succeeded", 0, 240)
-        assert status["results"]["steps"] == 60
+        assert status["results"]["steps"] == 30
         wait_for("no pod runs on", lambda: not running(namespace, "meshed"), 60)
         # the same output again is a mistake of the configuration: told as such, at once, past the proxy
         uid = namespace.job("meshed")["metadata"]["uid"]
         delete(namespace, "meshed")
-        again = namespace.apply(a_job("meshed", 60))
+        again = namespace.apply(a_job("meshed", 30))
         assert again["metadata"]["uid"] != uid
         failed = namespace.wait_phase("meshed", "Failed", 0, 120)["failure"]
         assert failed["class"] == "ConfigError"
@@ -263,14 +264,14 @@ def without_create_pods(cluster: Cluster) -> Iterator[None]:
 
 
 def test_rights_that_go_for_a_minute_in_a_restart_are_waited_for(namespace: Namespace) -> None:
-    namespace.apply(a_job("rights", 400))
+    namespace.apply(a_job("rights", 150))
     until_checkpoint(namespace, "rights")
     with without_create_pods(namespace.cluster):
         kill_process(namespace, "rights-0-1", "worker")
         told = waiting(namespace, "rights", "cannot create resource")
         assert "pods" in told["message"]
         assert namespace.status("rights")["phase"] == "Restarting"
-    status = namespace.wait_phase("rights", "Succeeded", 1, 300)
+    status = namespace.wait_phase("rights", "Succeeded", 1, 500)
     assert restarts(status) == (1, 1, 0)
     delete(namespace, "rights")
 
@@ -289,7 +290,7 @@ def test_a_quota_for_fewer_pods_than_the_gang_leaves_none_behind_and_is_told(nam
         "the quota counts",
         lambda: cluster.call("GET", namespace.core("resourcequotas", "few")).get("status", {}).get("hard"),
     )
-    namespace.apply(a_job("quota", 60))
+    namespace.apply(a_job("quota", 20))
     told = waiting(namespace, "quota", "exceeded quota")
     assert "few" in told["message"]
     wait_for("no pod is left behind", lambda: not namespace.pods("llmtrain.dev/job=quota"), 60)

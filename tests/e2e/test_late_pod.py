@@ -33,7 +33,7 @@ def test_a_late_pod_is_waited_for_told_and_costs_no_restart(namespace: Namespace
     cluster = namespace.cluster
     with cordoned(cluster, "node2"):
         namespace.apply(
-            a_job("late", 60, resources={"cpu": cpu_of_most_of(cluster, "node1"), "memory": "1Gi"})
+            a_job("late", 20, resources={"cpu": cpu_of_most_of(cluster, "node1"), "memory": "1Gi"})
         )
         status = wait_for("the late pod is told", lambda: waits_for_room(namespace), 90)
         assert "late-0-" in status["waiting"]["message"]

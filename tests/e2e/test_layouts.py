@@ -31,7 +31,7 @@ def test_a_cut_model_trains_over_two_nodes_and_its_export_reloads(namespace: Nam
             **asked | {"training": lengths | asked.get("training", {})},
         )
     )
-    status = namespace.wait_phase(name, "Succeeded", 0, 240)
+    status = namespace.wait_phase(name, "Succeeded", 0, 500)
     assert status["resolved"]["layout"].startswith(layout)
     assert status["workers"]["desired"] == 2
     output = shared_volume(namespace.cluster) / namespace.name / name
