@@ -6,9 +6,11 @@ import asyncio
 import time
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from .kube.reflector import PodReflector
+from .listener import request_is_in
 from .metrics import OperatorMetrics
 
 STALE_SECONDS = 600.0
@@ -36,11 +38,20 @@ def application(reflector: PodReflector, metrics: OperatorMetrics) -> web.Applic
     async def series(_: web.Request) -> web.Response:
         return web.Response(body=await page.get(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    app = web.Application()
+    app = web.Application(middlewares=[one_answer])
     app.router.add_get("/readyz", ready)
     app.router.add_get("/healthz", live)
     app.router.add_get("/metrics", series)
     return app
+
+
+@web.middleware
+async def one_answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """A connection for each request, as one that stays open could be anybody's."""
+    request_is_in(request.transport)
+    response = await handler(request)
+    response.force_close()
+    return response
 
 
 class MetricsPage:

@@ -1,9 +1,8 @@
-"""A TLS listener that strangers cannot fill: few connections at once, each with little time."""
+"""A listener that strangers cannot fill: few connections at once, each with little time."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 import ssl
 from collections import Counter
@@ -47,7 +46,7 @@ class Connection(asyncio.Protocol):
         self.served = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The handshake is through."""
+        """The handshake, where there is one, is through."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         loop = asyncio.get_running_loop()
@@ -117,7 +116,7 @@ class LimitedListener:
     """Accepts TCP connections itself: a refused one costs a file descriptor for a moment, no buffers."""
 
     def __init__(
-        self, new_protocol: Callable[[], asyncio.Protocol], tls: ssl.SSLContext, limits: Limits
+        self, new_protocol: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None, limits: Limits
     ) -> None:
         self._new_protocol = new_protocol
         self._tls = tls
@@ -157,8 +156,8 @@ class LimitedListener:
             try:
                 raw, address = await loop.sock_accept(listening)
             except OSError as error:
-                if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    raise
+                # of this one connection, or of a machine that has no more files: the next may do
+                log.warning("accept-failed", reason=str(error))
                 await asyncio.sleep(ACCEPT_PAUSE_SECONDS)
                 continue
             self._admit(raw, str(address[0]))
@@ -193,8 +192,8 @@ class LimitedListener:
                 lambda: slot.connection,
                 slot.raw,
                 ssl=self._tls,
-                ssl_handshake_timeout=seconds,
-                ssl_shutdown_timeout=seconds,
+                ssl_handshake_timeout=seconds if self._tls else None,
+                ssl_shutdown_timeout=seconds if self._tls else None,
             )
         except (OSError, TimeoutError):
             # a stranger's failed handshake is no news

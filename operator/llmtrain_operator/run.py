@@ -63,7 +63,7 @@ async def operate(settings: Settings) -> None:
 
         reflector = PodReflector(api, store, wake, settings.watch_namespace)
         async with Servers() as servers:
-            await servers.add(health.application(reflector, metrics), settings.health_port, None)
+            await servers.add_limited(health.application(reflector, metrics), settings.health_port, None)
             authority = ""
             if settings.report_url:
                 ca = await ensure_authority(api, settings.namespace, settings.tls_secret)

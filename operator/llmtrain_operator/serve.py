@@ -33,7 +33,7 @@ class Servers:
         self,
         app: web.Application,
         port: int,
-        tls: ssl.SSLContext,
+        tls: ssl.SSLContext | None,
         limits: Limits | None = None,
         host: str | None = None,
     ) -> int:

@@ -174,6 +174,12 @@ class Namespace:
         return found
 
 
+def restarts(status: Object) -> tuple[int, int, int]:
+    """The restarts that a status counts: all, the application's, the infrastructure's."""
+    counted = status["restarts"]
+    return counted["total"], counted["application"], counted["infrastructure"]
+
+
 def shared_volume(cluster: Cluster) -> Path:
     """The host's folder behind the shared claim of hack/cluster."""
     for pv in cluster.call("GET", "/api/v1/persistentvolumes")["items"]:

@@ -6,28 +6,73 @@ import threading
 from datetime import UTC, datetime
 from typing import Any
 
-from harness.cluster import Namespace, Refused
+from harness.cluster import Cluster, Namespace, Refused
 
-NODE = "imaginary"
+HEARTBEAT_SECONDS = 2.0
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 
 
-class FakeKubelet:
-    """Binds every pod of a namespace and takes away the ones that are being deleted after ``linger`` s."""
+class FakeNode:
+    """A Node that is Ready, and takes only pods that are bound to it by hand.
 
-    def __init__(self, namespace: Namespace, linger: float = 0.3) -> None:
-        self.namespace = namespace
-        self.linger = linger
+    Pods on a node that no object stands for are collected as garbage, and a node without heartbeats is taken
+    for lost.
+    """
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self.cluster = cluster
+        self.name = name
         self._stop = threading.Event()
-        self._going: dict[str, float] = {}
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> FakeKubelet:
+    def __enter__(self) -> FakeNode:
+        meta = {"metadata": {"name": self.name}}
+        node = {"apiVersion": "v1", "kind": "Node", "spec": {"unschedulable": True}}
+        self.cluster.call("POST", "/api/v1/nodes", node | meta)
+        lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "spec": self._renewed()}
+        self.cluster.call("POST", LEASES, lease | meta)
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "lastHeartbeatTime": now}
+        self.cluster.merge(f"/api/v1/nodes/{self.name}/status", {"status": {"conditions": [ready]}})
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join(10)
+        self.cluster.call("DELETE", f"{LEASES}/{self.name}")
+        self.cluster.call("DELETE", f"/api/v1/nodes/{self.name}")
+
+    def _renewed(self) -> dict[str, Any]:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return {"holderIdentity": self.name, "leaseDurationSeconds": 40, "renewTime": now}
+
+    def _run(self) -> None:
+        while not self._stop.wait(HEARTBEAT_SECONDS):
+            self.cluster.merge(f"{LEASES}/{self.name}", {"spec": self._renewed()})
+
+
+class FakeKubelet:
+    """Binds every pod of a namespace to a node of its own and takes away the ones that are being deleted
+    after ``linger`` s."""
+
+    def __init__(self, namespace: Namespace, linger: float = 0.3) -> None:
+        self.namespace = namespace
+        self.linger = linger
+        self._node = FakeNode(namespace.cluster, namespace.name)
+        self._stop = threading.Event()
+        self._going: dict[str, float] = {}
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> FakeKubelet:
+        self._node.__enter__()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(10)
+        self._node.__exit__()
 
     def _run(self) -> None:
         while not self._stop.wait(0.1):
@@ -47,7 +92,7 @@ class FakeKubelet:
             if waited >= self.linger:
                 cluster.call("DELETE", path, {"gracePeriodSeconds": 0, "preconditions": {"uid": uid}})
         elif "nodeName" not in pod["spec"]:
-            target = {"apiVersion": "v1", "kind": "Node", "name": NODE}
+            target = {"apiVersion": "v1", "kind": "Node", "name": self._node.name}
             body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": target}
             cluster.call("POST", path + "/binding", body)
 

@@ -18,6 +18,7 @@ LONGEST_FIRST = ("test_resume_layouts.py", "test_object_store.py", "test_kills.p
 """Files that take minutes: with two workers the layer ends when the last of them does."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before the one that reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file in one worker, and all that read the finished job, which is made once."""
     here = Path(__file__).parent
@@ -25,7 +26,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if here in item.path.parents:
             shares = "finished" in getattr(item, "fixturenames", ())
             item.add_marker(pytest.mark.xdist_group("finished job" if shares else item.path.name))
-    items.sort(key=lambda item: item.path.name not in LONGEST_FIRST)
+    order = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 @dataclass

@@ -23,11 +23,13 @@ def waiting(s: Situation) -> Waiting | None:
 
 
 def _reason(s: Situation) -> tuple[str, str] | None:
-    if s.stale:
+    refusal = s.seen.refusal
+    no_room = refusal is not None and refusal.kind is RefusalKind.QUOTA
+    if s.stale and not no_room:
+        # what is given back for want of room goes by itself: the quota is what is waited for
         return "OldPodsTerminating", _old_pods(s)
     if s.twins:
         return "TwoPodsOfOneRank", f"two pods are known as {', '.join(s.twins)}: one of them must be a memory"
-    refusal = s.seen.refusal
     creating = s.this_attempt.created_at is None
     if creating and refusal is not None and (refusal.kind is not RefusalKind.UNAVAILABLE or refusal.repeated):
         hint = f" ({refusal.hint})" if refusal.hint else ""

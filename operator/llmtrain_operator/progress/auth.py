@@ -90,7 +90,7 @@ class TokenAuthenticator:
             ApiError: the API server could not be asked.
             Busy: too many tokens are being asked about.
         """
-        digest, now = sha256(token.encode()).digest(), self._clock()
+        digest, now = sha256(token.encode(errors="surrogateescape")).digest(), self._clock()
         cached = self._cache.get(digest)
         if cached is not None and cached[0] > now:
             return cached[1]
@@ -150,7 +150,7 @@ def claimed_pod(token: str) -> str | None:
     try:
         payload = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
         claims = msgspec.json.decode(payload, type=_Claims)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if TOKEN_AUDIENCE not in ([claims.aud] if isinstance(claims.aud, str) else claims.aud):
         return None

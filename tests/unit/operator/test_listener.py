@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
+import os
 import resource
+import socket
 import ssl
 import subprocess
 import sys
@@ -14,11 +17,15 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import pytest
 from aiohttp import web
 
+from llmtrain_operator import health
+from llmtrain_operator.kube.reflector import PodReflector
 from llmtrain_operator.listener import Limits, request_is_in
+from llmtrain_operator.metrics import OperatorMetrics
 from llmtrain_operator.progress.tls import Authority, new_authority, server_context
 from llmtrain_operator.serve import Servers
 
@@ -173,6 +180,46 @@ async def test_when_all_are_taken_the_oldest_that_brings_nothing_goes(
         ]
         assert await ask(port, client_tls) == b"HTTP/1.1 200 OK\r\n"
         assert servers._listeners[0].open <= 4
+        for _, writer in idle:
+            writer.close()
+
+
+@pytest.mark.parametrize("number", [errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.EMFILE])
+async def test_an_accept_that_fails_is_not_the_last(
+    number: int, authority: Authority, client_tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    accept, failed = loop.sock_accept, asyncio.Event()
+
+    async def failing_once(listening: socket.socket) -> tuple[socket.socket, object]:
+        if not failed.is_set():
+            failed.set()
+            raise OSError(number, os.strerror(number))
+        return await accept(listening)
+
+    monkeypatch.setattr(loop, "sock_accept", failing_once)
+    async with serving(authority, SMALL) as (port, _):
+        await failed.wait()
+        async with asyncio.timeout(10):
+            assert await ask(port, client_tls) == b"HTTP/1.1 200 OK\r\n"
+
+
+async def test_health_and_metrics_are_answered_while_strangers_hold_all_they_may() -> None:
+    app = health.application(cast("PodReflector", None), cast("OperatorMetrics", None))
+    limits = Limits(connections=4, per_peer=4, request_seconds=30)
+    async with Servers() as servers:
+        port = await servers.add_limited(app, 0, None, limits, "127.0.0.1")
+        idle = [
+            await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0)) for _ in range(20)
+        ]
+        for _ in range(6):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert await asyncio.wait_for(reader.readline(), 10) == b"HTTP/1.1 200 OK\r\n"
+            async with asyncio.timeout(10):
+                assert await reader.read(), "the answer, up to the end of its connection"
+            writer.close()
+        assert servers._listeners[0].open <= limits.connections
         for _, writer in idle:
             writer.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from typing import Any
 
 import pytest
@@ -88,6 +89,9 @@ async def test_a_token_is_good_for_its_pod_and_our_audience_only(
         "secret",
         "a.b.c",
         "a.!!.c",
+        "\udcff.\udcff.\udcff",
+        "a." + base64.urlsafe_b64encode(b'{"aud":' + b"[" * 3000).decode() + ".c",
+        "a." + base64.urlsafe_b64encode(b'{"x":' + b"[" * 3000).decode() + ".c",
         jwt(WORKER, "https://kubernetes.default.svc"),
         jwt(PodIdentity("default", "evil", "another")),
         jwt(PodIdentity("default", "evil", "")),
