@@ -46,7 +46,7 @@ def test_the_reference_has_every_field_of_the_schema() -> None:
 
 
 def test_crd_stays_small_enough_for_client_side_apply() -> None:
-    assert len(render(for_chart=False)) < 60_000
+    assert len(render(for_chart=False)) < 120_000
 
 
 def test_every_example_is_valid() -> None:
@@ -172,5 +172,6 @@ def test_every_description_says_per_and_is_a_sentence() -> None:
         assert not SHORT_FOR_PER.search(text.lower()), f"{path}: {text}"
         assert "``" not in text, f"{path}: {text}"
         assert text.rstrip()[-1] in ".)", f"{path}: {text}"
-    for path, node in walk(schema["properties"]["spec"]):
+        assert len(text.split()) >= 2, f"{path}: {text}"
+    for path, node in nodes:
         assert "description" in node or path.endswith("[]"), path
