@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import warnings
@@ -14,6 +15,7 @@ from harness.trainer.launches import Launch, job
 from llmtrain_trainer.checkpoint.manifest import MANIFEST
 from llmtrain_trainer.errors import ConfigError
 from llmtrain_trainer.files import entry_of, read_json, write_json
+from llmtrain_trainer.models.weights import INDEX, Weights
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what DeepSpeed says at import
@@ -112,3 +114,10 @@ def test_a_command_in_either_format_is_named_and_not_run(tmp_path: Path, old: bo
     with pytest.raises(ConfigError, match=f"{MODEL} is not loaded"):
         load_state(path, mapped=mapped)
     assert not ran.exists()
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../other.safetensors", "a/../../b", ""])
+def test_an_index_of_weights_names_no_file_outside_of_its_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / INDEX).write_text(json.dumps({"weight_map": {"lm_head.weight": name}}))
+    with pytest.raises(ConfigError, match="is no file inside its folder"):
+        Weights(tmp_path)
