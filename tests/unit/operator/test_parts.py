@@ -31,12 +31,12 @@ from llmtrain_operator.plan.situation import look
 from llmtrain_operator.progress.latest import ReportBook
 from llmtrain_operator.progress.tls import new_authority, new_leaf, server_context
 from llmtrain_operator.settings import parse
-from llmtrain_operator.types import JobRef, RefusalKind
+from llmtrain_operator.types import JobRef, Pod, RefusalKind
 
 JOB = JobRef("default", "tiny", UID)
 
 
-def at(version: int, **changes: Any):  # type: ignore[no-untyped-def]
+def at(version: int, **changes: Any) -> Pod:
     return replace(pod(0, 0), resource_version=version, **changes)
 
 

@@ -57,8 +57,8 @@ def test_a_torn_record_is_told_with_its_path_and_a_missing_one_is_none(tmp_path:
     path.write_text('{"step": 5, "lo')
     with pytest.raises(ValueError, match=r"evaluation\.json: the file: Invalid JSON"):
         read_record(path, EvaluationRecord)
-    path.write_text('{"loss": 5, "trainLoss": 1.0}')
-    with pytest.raises(ValueError, match=r"evaluation\.json: step: Field required"):
+    path.write_text('{"step": 5, "trainLoss": 1.0}')
+    with pytest.raises(ValueError, match=r"evaluation\.json: tokens: Field required"):
         read_record(path, EvaluationRecord)
 
 
