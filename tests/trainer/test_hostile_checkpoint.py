@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from harness.trainer.launches import Launch, job
 from llmtrain_trainer.checkpoint.manifest import MANIFEST
 from llmtrain_trainer.errors import ConfigError
 from llmtrain_trainer.files import entry_of, read_json, write_json
+from llmtrain_trainer.models.weights import INDEX, Weights
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what DeepSpeed says at import
@@ -139,3 +141,10 @@ def test_no_other_attribute_is_read(tmp_path: Path, name: str) -> None:
     torch.save({"stage": Attribute(ZeroStageEnum, name)}, path)
     with pytest.raises(ConfigError, match=re.escape(f"getattr, here of {name!r}")):
         load_state(path)
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../other.safetensors", "a/../../b", ""])
+def test_an_index_of_weights_names_no_file_outside_of_its_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / INDEX).write_text(json.dumps({"weight_map": {"lm_head.weight": name}}))
+    with pytest.raises(ConfigError, match="is no file inside its folder"):
+        Weights(tmp_path)

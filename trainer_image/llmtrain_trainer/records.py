@@ -45,6 +45,11 @@ class EvaluationRecord(ApiModel):
     run_state: dict[str, Any] = Field(default_factory=dict)
 
 
+def characters(text: str) -> str:
+    """A text without halves of characters, which names of files may hold and no reader of JSON accepts."""
+    return text.encode(errors="replace").decode()
+
+
 def read_record(path: Path, kind: type[R]) -> R | None:
     """A record, or None where there is no file.
 

@@ -32,12 +32,14 @@ class Layout:
         why: how the stage was chosen.
     """
 
-    data: Size = 1
-    tensor: Size = 1
-    pipeline: Size = 1
-    sequence: Size = 1
-    zero: Annotated[int, Field(ge=0, le=3)] = 1
-    why: Annotated[str, Field(max_length=256)] = field(default="", compare=False)
+    data: Annotated[Size, Field(description="Ranks that train on different samples.")] = 1
+    tensor: Annotated[Size, Field(description="Ranks that share each matrix of a layer.")] = 1
+    pipeline: Annotated[Size, Field(description="Stages that the layers are cut into.")] = 1
+    sequence: Annotated[Size, Field(description="Ranks that share each sequence.")] = 1
+    zero: Annotated[int, Field(ge=0, le=3, description="ZeRO stage: what the data-parallel ranks shard.")] = 1
+    why: Annotated[str, Field(max_length=256, description="How the stage was chosen.")] = field(
+        default="", compare=False
+    )
 
     @property
     def world(self) -> int:

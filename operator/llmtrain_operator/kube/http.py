@@ -134,7 +134,10 @@ class HttpApi:
         params = {"labelSelector": selector, "limit": "500"}
         while True:
             raw = await self._request("GET", self._path(resource, namespace), params=params)
-            page = msgspec.json.decode(raw, type=RawItems)
+            try:
+                page = msgspec.json.decode(raw, type=RawItems)
+            except ValueError as error:
+                raise no_answer(raw) from error
             items.extend(bytes(item) for item in page.items)
             if not page.metadata.continue_:
                 return Listing(items, page.metadata.resource_version)
@@ -161,7 +164,10 @@ class HttpApi:
                 async for chunk in response.content.iter_any():
                     *lines, buffer = (buffer + chunk).split(b"\n")
                     for line in lines:
-                        event = msgspec.json.decode(line, type=RawEvent)
+                        try:
+                            event = msgspec.json.decode(line, type=RawEvent)
+                        except ValueError as error:
+                            raise no_answer(line) from error
                         yield WatchEvent(event.type, bytes(event.object))
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ApiError(0, "ConnectionLost", str(error) or type(error).__name__) from error
@@ -178,7 +184,13 @@ class HttpApi:
         return RESOURCES[resource].path(namespace, name)
 
     async def _json(self, method: str, path: str, **options: Any) -> Object:
-        found: Object = orjson.loads(await self._request(method, path, **options))
+        raw = await self._request(method, path, **options)
+        try:
+            found = orjson.loads(raw)
+        except orjson.JSONDecodeError as error:
+            raise no_answer(raw) from error
+        if not isinstance(found, dict):
+            raise no_answer(raw)
         return found
 
     async def _request(
@@ -231,6 +243,12 @@ def retry_seconds(error: ApiError, delay: float) -> float:
     return wait * random.uniform(0.8, 1.2)
 
 
+def no_answer(content: bytes) -> ApiError:
+    """What a proxy sends in the API server's place is trouble that passes, and no fault of ours."""
+    shown = content[:100].decode(errors="replace")
+    return ApiError(502, "NoAnswer", f"the answer is none of an API server: {shown!r}")
+
+
 def as_error(response: aiohttp.ClientResponse, content: bytes) -> ApiError:
     """The server's ``Status`` object, or whatever else it sent."""
     try:
@@ -243,5 +261,5 @@ def as_error(response: aiohttp.ClientResponse, content: bytes) -> ApiError:
         response.status,
         str(said.get("reason", response.reason or "")),
         str(said.get("message", content[:500].decode(errors="replace"))),
-        float(retry) if retry.isdigit() else None,
+        float(retry) if retry.isdecimal() else None,
     )

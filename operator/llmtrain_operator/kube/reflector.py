@@ -147,10 +147,9 @@ class Reflector(Generic[T]):
                 listed = _now()
                 while _now() - listed < RELIST_SECONDS:
                     version = await self._watch(version)
-            except ApiError as error:
-                log.warning(
-                    "watch-interrupted", resource=self._resource, status=error.status, reason=error.message
-                )
+            except (ApiError, ValueError) as error:
+                # a ValueError: the answer was none of an API server
+                log.warning("watch-interrupted", resource=self._resource, reason=str(error))
                 await asyncio.sleep(self._delay * random.uniform(0.5, 1.0))
                 self._delay = min(self._delay * 2, MAX_BACKOFF_SECONDS)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 
 def seconds_left(since: datetime, length: float, now: datetime) -> float:
@@ -11,5 +11,5 @@ def seconds_left(since: datetime, length: float, now: datetime) -> float:
     A moment that is still to come was told by a clock that is ahead, or ours was set back: such a wait could
     take hours, so it is not waited at all.
     """
-    left = (since + timedelta(seconds=length) - now).total_seconds()
+    left = length - (now - since).total_seconds()
     return left if 0.0 < left <= length else 0.0

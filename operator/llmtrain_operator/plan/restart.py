@@ -81,12 +81,12 @@ def seconds_to_settle(s: Situation, found: list[Evidence]) -> float:
     if all(e.cascade for e in found):
         return seconds_left(noticed, SILENT_RANK_SECONDS, s.now)
     settings = s.seen.settings
-    limit = timedelta(seconds=settings.evidence_seconds)
-    deadlines = [e.at + limit for e in found if e.at is not None]
-    deadlines += [p.deletion_deadline for p in alive if p.deletion_deadline is not None]
-    if not deadlines:
+    # by differences: there is no moment after the last one that a pod can name
+    waits = [(e.at - s.now).total_seconds() + settings.evidence_seconds for e in found if e.at is not None]
+    waits += [(p.deletion_deadline - s.now).total_seconds() for p in alive if p.deletion_deadline is not None]
+    if not waits:
         return 0.0
-    wait = (min(deadlines) - s.now).total_seconds()
+    wait = min(waits)
     longest = max(settings.evidence_seconds, float(settings.grace_seconds))
     return min(wait, seconds_left(noticed, longest, s.now))
 

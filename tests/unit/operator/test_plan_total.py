@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -49,6 +49,8 @@ texts = st.one_of(
     st.sampled_from(["x" * n for n in (255, 256, 257, 512, 1024, 2048, 4096, 5000)]),
     st.sampled_from(["\x00", "\ud83d\ude00" * 0 + "😀" * 256, "{}", "null", "[]", "1"]),
 )
+EDGES = (datetime(1, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC, microsecond=0))
+moments = st.sampled_from([None, T0, later(5), later(4000), *EDGES])
 values = st.one_of(st.none(), numbers, texts, st.booleans())
 
 
@@ -96,9 +98,7 @@ def pods(draw: Callable[[st.SearchStrategy[Any]], Any], attempt: int, rank: int)
     phase = draw(st.sampled_from(PodPhase))
     ended = phase in (PodPhase.SUCCEEDED, PodPhase.FAILED)
     code = 0 if phase is PodPhase.SUCCEEDED else draw(st.sampled_from([1, 75, 78, 137, 255, 2**31 - 1]))
-    end = Termination(
-        code, draw(texts), draw(messages), draw(st.sampled_from([None, T0, later(5), later(4000)]))
-    )
+    end = Termination(code, draw(texts), draw(messages), draw(moments))
     return pod(
         attempt,
         rank,
@@ -108,7 +108,7 @@ def pods(draw: Callable[[st.SearchStrategy[Any]], Any], attempt: int, rank: int)
         node=draw(st.sampled_from([None, "node1"])),
         hold=draw(st.one_of(st.none(), st.tuples(texts, texts))) if phase is PodPhase.PENDING else None,
         disruption=draw(st.one_of(st.none(), texts)),
-        deletion_deadline=draw(st.sampled_from([None, None, later(30)])),
+        deletion_deadline=draw(st.sampled_from([None, None, later(30), *EDGES])),
         termination=end if ended and draw(st.integers(0, 5)) else None,
     )
 

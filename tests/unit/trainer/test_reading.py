@@ -45,6 +45,9 @@ ENCODED: dict[str, bytes] = {
     "utf-32": ROWS.encode("utf-32"),
     "blank lines": ("\n \n\r\n" + ROWS.replace("\n", "\r\n\n") + "\n\n").encode(),
     "no last line feed": ROWS.encode(),
+    "marks of files that were put together": "\n".join(
+        ("\ufeff" if number % 7 == 0 else "") + line for number, line in enumerate(ROWS.split("\n"))
+    ).encode(),
 }
 
 
@@ -208,7 +211,9 @@ def test_data_in_a_form_that_is_not_read_are_refused(tmp_path: Path, name: str) 
     assert f"1 file(s) hold data in a form that is not read, such as {name}" in refused(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.zip", "a.tar.gz", "b/a.tsv"])
+@pytest.mark.parametrize(
+    "name", ["a.csv", "a.zip", "a.tar.gz", "b/a.tsv", "a.csv.gz", "a.gz", "a.txt.gz.gz", "A.TSV.BZ2", "a.xz"]
+)
 def test_a_card_is_never_all_that_is_trained_on(tmp_path: Path, name: str) -> None:
     made(tmp_path, "card.md", "notes.md")
     assert len(read(tmp_path)[0]) == 2
@@ -419,6 +424,13 @@ def test_the_library_has_a_limit_of_its_own() -> None:
     size = sum(len(text.encode()) for text in documents(built_in, counts))
     assert 0.95 * BUILTIN_BYTES < size <= BUILTIN_BYTES
     assert counts.bytes_not_read > 0
+
+
+def test_a_name_of_a_file_moves_no_cursor(tmp_path: Path) -> None:
+    (tmp_path / "a\x1b[2J\n\u202eb.jsonl").write_text("[]")
+    told = refused(tmp_path)
+    assert "a\\x1b[2J\\n\\u202eb.jsonl line 1" in told
+    assert told.isprintable()
 
 
 def test_reading_twice_is_the_same(tmp_path: Path) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
+from llmtrain_api import Outcome, TerminationMessage
+from llmtrain_api.messages import read_termination_message
 from llmtrain_trainer.errors import ConfigError, OutputTaken
 from llmtrain_trainer.files import write_json
+from llmtrain_trainer.launch.termination import encode
 from llmtrain_trainer.records import EvaluationRecord, RankRecord, read_record
 from llmtrain_trainer.training import rank
 
@@ -20,6 +25,30 @@ def test_what_a_rank_writes_the_launcher_reads(tmp_path: Path, error: Exception)
     assert record is not None
     assert (record.type, record.message) == (type(error).__name__, getattr(error, "message", str(error)))
     assert record.hint == getattr(error, "hint", "")
+
+
+def test_a_message_with_half_a_character_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "rank-0.end.json"
+    error = ConfigError("no file caf\udce9.txt", "rename \ud83d")
+    write_json(path, rank._ending(error, Outcome.FAILED).to_json())
+    record = read_record(path, RankRecord)
+    assert record is not None
+    assert record.message == "no file caf?.txt"
+    raw = encode(TerminationMessage.model_construct(outcome=Outcome.FAILED, message=str(error)))
+    read = read_termination_message(raw.decode())
+    assert read is not None
+    assert read.message == "no file caf?.txt; rename ?"
+
+
+def test_an_end_that_cannot_be_written_is_still_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(rank, "write_json", full)
+    rank._leave(tmp_path / "rank-0.end.json", rank._ending(ValueError("boom"), Outcome.FAILED))
+    assert "No space left on device" in capfd.readouterr().err
 
 
 def test_a_torn_record_is_told_with_its_path_and_a_missing_one_is_none(tmp_path: Path) -> None:
@@ -35,7 +64,7 @@ def test_a_torn_record_is_told_with_its_path_and_a_missing_one_is_none(tmp_path:
 
 def test_the_export_reads_what_the_training_loop_writes(tmp_path: Path) -> None:
     path = tmp_path / "evaluation.json"
-    record = {"step": 5, "loss": 2.5, "tokens": 9, "trainLoss": 1.0, "run_state": {"bestStep": 5}}
+    record = {"step": 5, "loss": 2.5, "tokens": 9, "trainLoss": 1.0, "runState": {"bestStep": 5}}
     write_json(path, record)
     read = read_record(path, EvaluationRecord)
     assert read is not None

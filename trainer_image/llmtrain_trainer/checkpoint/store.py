@@ -110,4 +110,6 @@ class FolderCheckpointStore(CheckpointStore):
 
     @override
     def refusal(self, step: int, error: OSError) -> str:
-        return refusal(step, self.fence.output.checkpoints, error)
+        output = self.fence.output
+        last = next((output.step(saved) for saved in output.committed()), None)
+        return refusal(step, output.checkpoints, error, last)

@@ -11,6 +11,8 @@ from llmtrain_api import TerminationMessage
 from llmtrain_api.messages import TERMINATION_LIMIT
 from llmtrain_api.names import ENV_TERMINATION_LOG, TERMINATION_LOG
 
+from ..records import characters
+
 _LONGEST = {"message": 1024, "hint": 512, "logTail": 2048}
 
 
@@ -34,7 +36,7 @@ def encode(message: TerminationMessage) -> bytes:
 
 
 def _cut(text: Any, limit: int, *, keep_end: bool = False) -> str:
-    value = str(text)
+    value = characters(str(text))
     if not limit:
         return ""
     return value[-limit:] if keep_end else value[:limit]

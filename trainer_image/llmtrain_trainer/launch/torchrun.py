@@ -14,13 +14,13 @@ from llmtrain_api import FailureClass, JobFile, Outcome
 from llmtrain_api.names import EXIT_CONFIG
 
 from .. import log, process
-from ..errors import ConfigError, Fenced, Interrupted, OutputTaken
+from ..errors import ConfigError, Fenced, Interrupted, OutputTaken, SaveFailed
 from ..output import Output
 from ..records import RankRecord, read_record
 from ..telemetry.bar import screen
 from ..telemetry.log_tail import Tail
 from .compiler import private_cache
-from .disk_full import disk_full, is_full, no_space
+from .disk_full import HINT, disk_full, is_full, no_space
 from .root_cause import RankEnd, Verdict, classify, exit_codes, rendezvous_failure, root_cause
 
 POLL = 0.1
@@ -198,6 +198,7 @@ class Torchrun:
             raise Interrupted("asked to stop; training was finished already")
         if code == 0:
             return
+        self._require_room(records)
         codes = exit_codes(_tail(self.log, 20_000))
         ends = [self._end(rank, raw[rank], codes.get(rank)) for rank in self.ranks]
         alone = not records and rendezvous_failure(_tail(self.log, 20_000), self.job.spec.nodes)
@@ -209,6 +210,16 @@ class Torchrun:
         if self.stop.asked:
             raise Interrupted(f"asked to stop; nothing was saved: {verdict.message}")
         raise Failed(verdict)
+
+    def _require_room(self, records: list[RankRecord]) -> None:
+        """What a rank that failed says of a full disk, or what is seen where none could say anything."""
+        folders = [self.output.root, Path(self.job.scratch)]
+        failed = [record for record in records if record.outcome is Outcome.FAILED]
+        full = next((record for record in failed if is_full(record.message)), None)
+        if full is not None and full.type == SaveFailed.__name__:
+            raise ConfigError(full.message, HINT)
+        if full is not None or (not records and no_space(folders)):
+            raise disk_full("training", folders)
 
     def _record(self, rank: int) -> RankRecord | None:
         try:

@@ -8,8 +8,20 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 
+from ..errors import ConfigError
+from ..files import stays_inside
+
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
+
+
+def _require_inside(folder: Path, files: dict[str, str]) -> None:
+    for name in files.values():
+        if not stays_inside(name):
+            raise ConfigError(
+                f"{folder / INDEX} names {name!r}, which is no file inside its folder",
+                "do not use weights of a writer that is not trusted",
+            )
 
 
 class Weights:
@@ -21,6 +33,7 @@ class Weights:
         self._files: dict[str, str] | None = None
         if index.exists():
             self._files = json.loads(index.read_text())["weight_map"]
+            _require_inside(folder, self._files)
 
     def names(self) -> list[str]:
         """Of all tensors."""

@@ -18,7 +18,7 @@ from ..files import write_json
 from ..imports import import_muon_uncompiled, quick_imports
 from ..job_file import read_job
 from ..process import die_with_parent
-from ..records import RankRecord
+from ..records import RankRecord, characters
 from ..storage.start_marker import Start, read_start
 from ..telemetry.startup import Startup
 
@@ -42,7 +42,7 @@ def main(argv: list[str]) -> int:
             traceback.print_exc()
         else:
             log.get().warning("stopping", outcome=outcome.value, reason=str(error))
-        write_json(end, _ending(error, outcome).to_json())
+        _leave(end, _ending(error, outcome))
         sys.stdout.flush()
         sys.stderr.flush()
         close_screen()
@@ -90,10 +90,18 @@ def _ending(error: BaseException, outcome: Outcome) -> RankRecord:
         outcome=outcome,
         time=time.time(),
         type=type(error).__name__,
-        message=str(getattr(error, "message", error)),
-        hint=str(getattr(error, "hint", "") or ""),
-        traceback="".join(traceback.format_exception(error))[-4000:],
+        message=characters(str(getattr(error, "message", error))),
+        hint=characters(str(getattr(error, "hint", "") or "")),
+        traceback=characters("".join(traceback.format_exception(error))[-4000:]),
     )
+
+
+def _leave(path: Path, record: RankRecord) -> None:
+    """Write how it ended. On a full disk it cannot, and the launcher sees that the disk is full."""
+    try:
+        write_json(path, record.to_json())
+    except OSError:
+        traceback.print_exc()
 
 
 def _redirect(path: Path, *, watched: bool) -> Callable[[], None]:

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from llmtrain_api import EarlyStoppingSpec, OnSpike, TrainingSpec
+from llmtrain_api.messages import figure
 from llmtrain_api.schema.base import ApiModel
 
 from ..errors import ConfigError, DivergedError
@@ -187,5 +188,5 @@ class RunState:
             "stop_reason": self.stop_reason if early else None,
             "skipped_steps": len(self.skipped) + self.dropped,
             "best_step": best.best_step if best.best_loss is not None else None,
-            "best_eval_loss": best.best_loss,
+            "best_eval_loss": figure(best.best_loss),
         }

@@ -34,9 +34,15 @@ class Charge(StrEnum):
 class Restarts(ApiModel):
     """How often the gang was started again after a failure."""
 
-    total: Count = 0
-    application: Count = Field(default=0, description="Limited by recovery.maxRestarts, see below.")
-    infrastructure: Count = Field(default=0, description="Limited by recovery.maxInfrastructureRestarts.")
+    total: Count = Field(default=0, description="Restarts of the gang, whoever was to blame.")
+    application: Count = Field(
+        default=0, description="Restarts after failures of the program, since the job began."
+    )
+    infrastructure: Count = Field(
+        default=0,
+        description="Restarts after something was done to the pods from outside; "
+        "recovery.maxInfrastructureRestarts limits them.",
+    )
     since_checkpoint: Count = Field(
         default=0,
         description="Application failures since the newest checkpoint was first there: what "
@@ -47,38 +53,46 @@ class Restarts(ApiModel):
 class Workers(ApiModel):
     """Pods of the current attempt."""
 
-    desired: Count
-    ready: Count
+    desired: Count = Field(description="Pods of the gang.")
+    ready: Count = Field(description="Pods of the current attempt that run and are ready.")
     summary: Text = Field(description="Ready and desired pods, as kubectl get shows them.")
 
 
 class Failure(ApiModel):
     """The root cause of the last failed attempt."""
 
-    failure_class: FailureClass = Field(alias="class")
-    message: LongText
-    hint: LongText | None = None
+    failure_class: FailureClass = Field(
+        alias="class",
+        description="What kind of failure it was; it decides whether the gang is started again, and whose "
+        "budget pays for it.",
+    )
+    message: LongText = Field(description="What happened, in the words of whoever saw it first.")
+    hint: LongText | None = Field(default=None, description="What to change.")
     rank: Count | None = Field(default=None, description="Node rank of the pod that failed.")
-    node: Text | None = None
-    container: Text | None = None
-    exit_code: ExitCode | None = None
-    log_tail: LongText | None = None
-    time: Time | None = None
+    node: Text | None = Field(default=None, description="Node that the pod ran on.")
+    container: Text | None = Field(default=None, description="Container that failed.")
+    exit_code: ExitCode | None = Field(
+        default=None, description="Exit code of the process that failed; a negative one is a signal."
+    )
+    log_tail: LongText | None = Field(
+        default=None, description="The last lines of its log, without obvious secrets."
+    )
+    time: Time | None = Field(default=None, description="When it failed, by the clock of its node.")
 
 
 class Attempt(ApiModel):
     """One start of the whole gang."""
 
-    number: Count
-    started_at: Time
+    number: Count = Field(description="Number of the attempt, from 0.")
+    started_at: Time = Field(description="When the attempt was put on record, before its pods were created.")
     created_at: Time | None = Field(
         default=None, description="When all its pods existed; a pod that is missing after that is lost."
     )
-    running_at: Time | None = None
+    running_at: Time | None = Field(default=None, description="When all its pods ran for the first time.")
     failed_at: Time | None = Field(
         default=None, description="When the operator saw the first sign of its failure."
     )
-    ended_at: Time | None = None
+    ended_at: Time | None = Field(default=None, description="When the operator put its end on record.")
     resumed_step: Count | None = Field(
         default=None, description="Step of the checkpoint that it started from."
     )
@@ -90,7 +104,9 @@ class Attempt(ApiModel):
     checkpoint_step: Count | None = Field(
         default=None, description="Step of the newest checkpoint that was committed when it ended."
     )
-    failure_class: FailureClass | None = None
+    failure_class: FailureClass | None = Field(
+        default=None, description="What kind of failure ended it; empty if none did."
+    )
     charge: Charge | None = Field(default=None, description="Whose restart budget its end was taken from.")
     node: Text | None = Field(default=None, description="Node of the root cause.")
-    message: Text | None = None
+    message: Text | None = Field(default=None, description="Why it ended.")

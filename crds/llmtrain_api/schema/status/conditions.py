@@ -13,9 +13,13 @@ from .values import Count, Text
 class Condition(ApiModel):
     """A condition by the conventions of Kubernetes."""
 
-    type: Literal["Accepted", "Running", "Suspended", "Complete", "Failed", "ReportingLost"]
-    status: Literal["True", "False", "Unknown"]
-    reason: Text
-    message: Annotated[str, Field(max_length=8192)] = ""
-    last_transition_time: Time
-    observed_generation: Count | None = None
+    type: Literal["Accepted", "Running", "Suspended", "Complete", "Failed", "ReportingLost"] = Field(
+        description="Name of the condition, such as Running or Complete."
+    )
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
+    reason: Text = Field(description="Why, as one word for programs.")
+    message: Annotated[str, Field(max_length=8192)] = Field(default="", description="Why, for people.")
+    last_transition_time: Time = Field(description="When it last changed between holding and not holding.")
+    observed_generation: Count | None = Field(
+        default=None, description="Generation of the spec that it speaks of."
+    )

@@ -37,24 +37,24 @@ class Phase(StrEnum):
 class Waiting(ApiModel):
     """Why the job does not run yet."""
 
-    reason: Text
-    message: LongText
+    reason: Text = Field(description="What is waited for, as one word for programs.")
+    message: LongText = Field(description="What is waited for, and what helps.")
     since: Time | None = Field(default=None, description="When it began to wait for this reason.")
 
 
 class Resolved(ApiModel):
     """What defaults and arithmetic made of the spec; all attempts use this image."""
 
-    image: Annotated[str, Field(max_length=512)]
-    world_size: Count
-    layout: Text
+    image: Annotated[str, Field(max_length=512)] = Field(description="Image of the trainer.")
+    world_size: Count = Field(description="Ranks of the gang: nodes x processes per node.")
+    layout: Text = Field(description="How the gang is cut, in words, with the precision and the reason.")
     parallelism: Layout | None = Field(
         default=None,
         description="How the gang is cut: decided before the first attempt, the same for all that follow.",
     )
-    micro_batch: Count
-    accumulation: Count
-    global_batch: Count
+    micro_batch: Count = Field(description="Sequences that a rank computes at once.")
+    accumulation: Count = Field(description="Micro-batches of a rank per optimizer step.")
+    global_batch: Count = Field(description="Sequences of all ranks per optimizer step.")
 
 
 MAX_ATTEMPTS = 60
@@ -64,19 +64,37 @@ MAX_ATTEMPTS = 60
 class JobStatus(ApiModel):
     """The state of the job. Texts beside numbers are what kubectl get shows."""
 
-    phase: Phase | None = None
-    attempt: Count | None = None
-    restarts: Restarts | None = None
-    workers: Workers | None = None
-    progress: Progress | None = None
-    checkpoint: Checkpoint | None = None
-    waiting: Waiting | None = None
-    failure: Failure | None = None
-    attempts: list[Attempt] = Field(default_factory=list, max_length=MAX_ATTEMPTS)
-    resolved: Resolved | None = None
-    results: Results | None = None
-    conditions: list[Condition] = Field(default_factory=list, max_length=16)
-    observed_generation: Count | None = None
+    phase: Phase | None = Field(default=None, description="Where the job is in its life.")
+    attempt: Count | None = Field(
+        default=None, description="Number of the current attempt; empty before the first."
+    )
+    restarts: Restarts | None = Field(default=None, description="How often the gang was started again.")
+    workers: Workers | None = Field(default=None, description="Pods of the current attempt.")
+    progress: Progress | None = Field(default=None, description="How far and how fast training is.")
+    checkpoint: Checkpoint | None = Field(default=None, description="The newest committed checkpoint.")
+    waiting: Waiting | None = Field(
+        default=None, description="Why the job does not run; empty when nothing is in the way."
+    )
+    failure: Failure | None = Field(default=None, description="The root cause of the last failed attempt.")
+    attempts: list[Attempt] = Field(
+        default_factory=list,
+        max_length=MAX_ATTEMPTS,
+        description="The newest attempts and how they ended, the current one last.",
+    )
+    resolved: Resolved | None = Field(
+        default=None, description="What defaults and arithmetic made of the spec."
+    )
+    results: Results | None = Field(
+        default=None, description="What the job leaves; empty until it has succeeded."
+    )
+    conditions: list[Condition] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Conditions by the conventions of Kubernetes, for kubectl wait.",
+    )
+    observed_generation: Count | None = Field(
+        default=None, description="Generation of the spec that this status speaks of."
+    )
 
     def condition(self, kind: str) -> Condition | None:
         """The condition of that type, if it was ever set."""

@@ -11,15 +11,21 @@ from .values import Count, Figure, Rate, Text
 class Figures(ApiModel):
     """Figures of training that rank 0 reports and the status shows under the same names."""
 
-    step: Count | None = None
-    total_steps: Count | None = None
-    epoch: Rate | None = None
-    loss: Figure | None = None
-    eval_loss: Figure | None = None
-    perplexity: Figure | None = None
-    learning_rate: Figure | None = None
-    grad_norm: Figure | None = None
-    tokens_per_second: Rate | None = None
+    step: Count | None = Field(default=None, description="Optimizer steps done.")
+    total_steps: Count | None = Field(default=None, description="Optimizer steps in all.")
+    epoch: Rate | None = Field(default=None, description="Passes over the data so far, with fraction.")
+    loss: Figure | None = Field(default=None, description="Training loss of the step, in nats per token.")
+    eval_loss: Figure | None = Field(
+        default=None, description="Loss of the newest evaluation on the held-out data, in nats per token."
+    )
+    perplexity: Figure | None = Field(
+        default=None, description="Perplexity of the newest evaluation on the held-out data."
+    )
+    learning_rate: Figure | None = Field(default=None, description="Learning rate of the step.")
+    grad_norm: Figure | None = Field(default=None, description="Norm of the gradient before clipping.")
+    tokens_per_second: Rate | None = Field(
+        default=None, description="Tokens that all ranks together train on per second."
+    )
     mfu: Rate | None = Field(
         default=None,
         description="Model FLOP/s over the peak of the job's GPUs (bf16 dense), from 0 to 1, counting "
@@ -34,21 +40,25 @@ class Progress(Figures):
         default=None,
         description="What the trainer does: prepare, wait (for the other nodes), train, evaluate or export.",
     )
-    percent: int | None = Field(default=None, ge=0, le=100)
+    percent: int | None = Field(
+        default=None, ge=0, le=100, description="Share of the steps done, in percent."
+    )
     summary: Text | None = Field(default=None, description="Step and total steps, as kubectl get shows them.")
-    percent_text: Text | None = None
+    percent_text: Text | None = Field(default=None, description="The same as kubectl get shows it.")
     loss_text: Text | None = Field(
         default=None, description="Loss to three decimals, as kubectl get shows it."
     )
-    tokens_per_second_text: Text | None = None
-    eta: Time | None = None
-    eta_text: Text | None = None
-    updated_at: Time | None = None
+    tokens_per_second_text: Text | None = Field(
+        default=None, description="Tokens per second without decimals, as kubectl get shows them."
+    )
+    eta: Time | None = Field(default=None, description="When the last step is expected to be done.")
+    eta_text: Text | None = Field(default=None, description="Time until then, as kubectl get shows it.")
+    updated_at: Time | None = Field(default=None, description="When rank 0 reported these figures.")
 
 
 class Checkpoint(ApiModel):
     """The newest committed checkpoint."""
 
-    step: Count
-    time: Time | None = None
-    uri: Text | None = None
+    step: Count = Field(description="Step after which it was saved.")
+    time: Time | None = Field(default=None, description="When the operator learnt of it.")
+    uri: Text | None = Field(default=None, description="Where it lies.")

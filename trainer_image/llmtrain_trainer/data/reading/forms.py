@@ -64,7 +64,8 @@ def refused_form(reason: str) -> bool:
 
 def may_hold_data(reason: str) -> bool:
     """Whether files that are skipped for this reason may be a dataset, or a part of a program as well."""
-    return reason.startswith(NOT_READ) and reason.removeprefix(NOT_READ) in MAYBE
+    kind = reason.removeprefix(NOT_READ)
+    return reason.startswith(NOT_READ) and (kind in MAYBE or kind.endswith((GZIP, *PACKED)))
 
 
 def _holds_rows(path: Path, name: str, compressed: bool) -> bool:

@@ -18,8 +18,10 @@ LONGEST_ROW = 32 << 20
 
 _KINDS = {dict: "an object", list: "an array", str: "a string", bool: "true or false", type(None): "null"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_BLANK = re.compile(r"[ \t\r\n]*")
-_SEPARATOR = re.compile(r"[ \t\r\n,]*")
+_MARK = "\ufeff"
+"""A byte order mark; inside of a file where files that begin with one were put together."""
+_BLANK = re.compile(rf"[ \t\r\n{_MARK}]*")
+_SEPARATOR = re.compile(rf"[ \t\r\n,{_MARK}]*")
 
 
 def lines(chunks: Iterator[str], name: str) -> Iterator[tuple[int, str]]:
@@ -66,8 +68,9 @@ def rows_of_lines(chunks: Iterator[str], name: str) -> Iterator[Row]:
         ConfigError: a line that is no object with a text.
     """
     for number, line in lines(chunks, name):
-        if line.strip():
-            yield _row(_parsed(line, name, number), len(line) + 1, name, number)
+        row = line.lstrip(_MARK)
+        if row.strip():
+            yield _row(_parsed(row, name, number), len(line) + 1, name, number)
 
 
 def rows_of_json(chunks: Iterator[str], name: str) -> Iterator[Row]:

@@ -183,5 +183,6 @@ def _no_dataset(names: set[str]) -> str | None:
 
 
 def printable(name: str) -> str:
-    """A file's name for messages, which may hold bytes that are no text."""
-    return os.fsencode(name).decode("utf-8", "replace")
+    """A file's name for messages: it may hold bytes that are no text, and commands to a terminal."""
+    text = os.fsencode(name).decode("utf-8", "replace")
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
