@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.trainer.launches import Launch, job
+from harness.builders import job
+from harness.trainer.launches import Launch
 from harness.trainer.scraper import Scraper
 
 LONGEST_FIRST = ("test_resume_layouts.py", "test_object_store.py", "test_kills.py", "test_memory.py")

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.builders import job
 from harness.objectstore import Server, server
 from harness.reader import perplexity_of
-from harness.trainer.launches import DEADLINE, Launch, alive, job
+from harness.trainer.launches import DEADLINE, Launch, alive
 from safetensors.numpy import load_file
 
 from llmtrain_api import JobFile, Layout

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness.trainer.launches import UID, job
+from harness.builders import UID, job
 
 from llmtrain_trainer.checkpoint.fence import Fence
 from llmtrain_trainer.errors import ConfigError, Fenced
