@@ -20,6 +20,7 @@ from .schema.base import ApiModel, Rule, Time, changed, to_rfc3339
 from .schema.dataset import DatasetSpec, SourceSpec
 from .schema.model import BuiltinModel, ModelSpec
 from .schema.optimization import EarlyStoppingSpec, OnSpike, Schedule
+from .schema.scheduling import Toleration, WorkerDefaults
 from .schema.spec import CheckpointSpec, IfExists, JobSpec, ParallelismSpec, ResumeFrom
 from .schema.status import (
     Attempt,
@@ -90,8 +91,10 @@ __all__ = [
     "Task",
     "TerminationMessage",
     "Time",
+    "Toleration",
     "TrainingSpec",
     "Waiting",
+    "WorkerDefaults",
     "Workers",
     "changed",
     "explain",

@@ -17,6 +17,7 @@ LABEL_ATTEMPT = f"{GROUP}/attempt"
 LABEL_RANK = f"{GROUP}/rank"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "llm-training-operator"
+SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 
 TOKEN_AUDIENCE = f"{GROUP}/progress"
 """Audience of the projected ServiceAccount token that a worker shows with its reports."""

@@ -6,7 +6,12 @@ import argparse
 import os
 import sys
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
+
+from llmtrain_api import WorkerDefaults, explain
+from llmtrain_api.api_json import read
 
 PREFIX = "LLMTRAIN_OPERATOR_"
 
@@ -50,6 +55,11 @@ class Settings(BaseModel):
         pattern=r"^([0-9]+(Ki|Mi|Gi|Ti|k|M|G|T)?)?$",
         description="how much of its node's disk the scheduler sets aside for a worker; empty = none",
     )
+    worker_defaults: WorkerDefaults = Field(
+        default_factory=WorkerDefaults,
+        description="what every worker pod says of its place, as JSON such as "
+        '{"nodeSelector": {"pool": "gpu"}}; under what its job says',
+    )
     workers: int = Field(default=8, ge=1, le=256, description="jobs looked at at the same time")
 
     @field_validator("metrics_namespace", mode="before")
@@ -62,6 +72,24 @@ class Settings(BaseModel):
             raise ValueError(f"must be key=value,key=value, not {value!r}")
         return tuple((key, text) for key, _, text in pairs)
 
+    @field_validator("worker_defaults", mode="before")
+    @classmethod
+    def _from_json(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return read(WorkerDefaults, orjson.loads(value or "{}"))
+        except orjson.JSONDecodeError as error:
+            problem = f"is no JSON ({error}): {value!r}"
+        except ValidationError as error:
+            # they are the chart's values of that name
+            problem = "; ".join(explain(error, "trainer"))
+        raise PydanticCustomError("worker_defaults", "{problem}", {"problem": problem})
+
+
+def _shown(default: object) -> str:
+    return "{}" if isinstance(default, BaseModel) else repr(default)
+
 
 def parse(argv: list[str]) -> Settings:
     """Flags, else environment, else defaults. Exits 2 with the reason on a bad value."""
@@ -70,7 +98,11 @@ def parse(argv: list[str]) -> Settings:
     )
     for name, field in Settings.model_fields.items():
         default = os.environ.get(PREFIX + name.upper(), None)
-        shown = "required" if field.is_required() else f"default: {field.default!r}"
+        shown = (
+            "required"
+            if field.is_required()
+            else f"default: {_shown(field.get_default(call_default_factory=True))}"
+        )
         parser.add_argument(
             "--" + name.replace("_", "-"), default=default, help=f"{field.description or name} ({shown})"
         )

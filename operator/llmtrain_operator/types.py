@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from llmtrain_api import Job, JobStatus, ProgressReport
+from llmtrain_api import Job, JobStatus, ProgressReport, WorkerDefaults
 
 Manifest = dict[str, Any]
 
@@ -107,6 +107,7 @@ class RefusalKind(StrEnum):
     QUOTA = "QuotaExceeded"
     FORBIDDEN = "Forbidden"
     UNAVAILABLE = "ApiUnavailable"
+    DELETION = "DeletionRefused"
     REJECTED = "Rejected"
 
 
@@ -137,6 +138,7 @@ class PlanSettings:
         metrics_namespace: labels of the namespaces that may scrape the ranks; none = nobody may.
         scratch_size: most that a rank may write to its node's disk; empty = no limit.
         scratch_request: how much of it the scheduler sets aside; empty = none, and only scratch is limited.
+        worker_defaults: what each worker pod says of its place, under what its job says.
     """
 
     trainer_image: str
@@ -152,6 +154,7 @@ class PlanSettings:
     metrics_namespace: tuple[tuple[str, str], ...] = ()
     scratch_size: str = ""
     scratch_request: str = ""
+    worker_defaults: WorkerDefaults = field(default_factory=WorkerDefaults)
 
 
 @dataclass(frozen=True, slots=True)

@@ -244,4 +244,112 @@ BAD: dict[str, Bad] = {
         manifest(resources={"cpu": True}), "spec.resources.cpu", "such as 2, 0.5", "must not validate"
     ),
     "name too long": Bad(manifest("a" * 53), "metadata.name", "at most 52", "at most 52"),
+    "a label key with a space": Bad(
+        manifest(nodeSelector={"a pool": "x"}), "spec.nodeSelector", "a key must be NAME or PREFIX/NAME"
+    ),
+    "a label key with a prefix that is no DNS name": Bad(
+        manifest(labels={"Team/x": "x"}), "spec.labels", "the prefix a DNS name"
+    ),
+    "a label key with a prefix that is too long": Bad(
+        manifest(labels={f"{'a' * 254}/x": "x"}), "spec.labels", "the prefix a DNS name"
+    ),
+    "a label value with a space": Bad(
+        manifest(nodeSelector={"pool": "a 100"}), "spec.nodeSelector", "a value must be at most 63 letters"
+    ),
+    "a label value that is a number": Bad(
+        manifest(nodeSelector={"pool": 100}), "spec.nodeSelector.pool", "in quotes", "must be of type string"
+    ),
+    "a label value that is too long": Bad(
+        manifest(labels={"team": "a" * 64}), "spec.labels.team", "longer than 63", "Too long"
+    ),
+    "too many labels": Bad(
+        manifest(labels={f"team-{n}": "x" for n in range(33)}), "spec.labels", "at most 32", "at most 32"
+    ),
+    "a label of the operator": Bad(
+        manifest(labels={"llmtrain.dev/job-uid": "x"}),
+        "spec.labels",
+        "the operator sets llmtrain.dev/job-uid itself; remove it",
+        "remove keys under llmtrain.dev/",
+    ),
+    "the label of who manages": Bad(
+        manifest(labels={"app.kubernetes.io/managed-by": "me"}),
+        "spec.labels",
+        "the operator sets app.kubernetes.io/managed-by itself; remove it",
+        "app.kubernetes.io/managed-by",
+    ),
+    "an annotation of the operator": Bad(
+        manifest(annotations={"cluster-autoscaler.kubernetes.io/safe-to-evict": "true"}),
+        "spec.annotations",
+        "the operator sets cluster-autoscaler.kubernetes.io/safe-to-evict itself; remove it",
+        "cluster-autoscaler.kubernetes.io/safe-to-evict",
+    ),
+    "an annotation key with two slashes": Bad(
+        manifest(annotations={"a/b/c": "x"}), "spec.annotations", "a key must be NAME or PREFIX/NAME"
+    ),
+    "a toleration of every value with a value": Bad(
+        manifest(tolerations=[{"key": "gpu", "operator": "Exists", "value": "a"}]),
+        "spec.tolerations[0].value",
+        "remove value, or use operator Equal",
+    ),
+    "a toleration of nothing": Bad(
+        manifest(tolerations=[{"key": "a", "operator": "Exists"}, {"effect": "NoSchedule"}]),
+        "spec.tolerations[1].key",
+        "use operator: Exists to tolerate every taint",
+    ),
+    "a toleration with a key that is no key": Bad(
+        manifest(tolerations=[{"key": "a b", "operator": "Exists"}]),
+        "spec.tolerations[0].key",
+        "a key must be NAME or PREFIX/NAME",
+    ),
+    "a toleration with a value that is no value": Bad(
+        manifest(tolerations=[{"key": "a", "value": "-"}]),
+        "spec.tolerations[0].value",
+        "a value must be at most 63 letters",
+    ),
+    "an unknown effect": Bad(
+        manifest(tolerations=[{"key": "a", "operator": "Exists", "effect": "NoRun"}]),
+        "spec.tolerations[0].effect",
+        "'NoExecute'",
+        '"NoExecute"',
+    ),
+    "an unknown operator": Bad(
+        manifest(tolerations=[{"key": "a", "operator": "In"}]),
+        "spec.tolerations[0].operator",
+        "'Equal' or 'Exists'",
+        '"Equal"',
+    ),
+    "seconds of a toleration that never evicts": Bad(
+        manifest(tolerations=[{"key": "a", "operator": "Exists", "tolerationSeconds": 5}]),
+        "spec.tolerations[0].tolerationSeconds",
+        "NoExecute",
+        "set effect: NoExecute, or remove it",
+    ),
+    "a pull secret without a name": Bad(
+        manifest(imagePullSecrets=[{}]), "spec.imagePullSecrets[0].name", "is required", "Required value"
+    ),
+    "a pull secret as a text": Bad(
+        manifest(imagePullSecrets=["pull"]), "spec.imagePullSecrets[0]", "a mapping", "must be of type object"
+    ),
+    "a pull secret's name in capitals": Bad(
+        manifest(imagePullSecrets=[{"name": "Pull"}]),
+        "spec.imagePullSecrets[0].name",
+        "use lowercase letters",
+    ),
+    "a priority class with a space": Bad(
+        manifest(priorityClassName="very high"), "spec.priorityClassName", "use lowercase letters"
+    ),
+    "a ServiceAccount with its namespace": Bad(
+        manifest(serviceAccountName="team/trainer"), "spec.serviceAccountName", "use lowercase letters"
+    ),
 }
+SEEN_BY_OPERATOR: dict[str, Bad] = {
+    "a CPU limit below the request": Bad(
+        manifest(resources={"cpu": "1.5", "cpuLimit": "1200m"}),
+        "spec.resources.cpuLimit",
+        "got 1200m, below resources.cpu 1.5; raise it",
+    ),
+    "a CPU limit below the default request": Bad(
+        manifest(resources={"cpuLimit": 0.5}), "spec.resources.cpuLimit", "below resources.cpu 1"
+    ),
+}
+"""What CEL cannot say: the API server takes them, and the operator answers ``Accepted=False``."""

@@ -21,6 +21,17 @@ T0 = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SETTINGS = PlanSettings(trainer_image="trainer:1", report_url="https://op:8443", ca_certificate="CA")
 UID = "11111111-2222-3333-4444-555555555555"
 
+POD_FIELDS: dict[str, Any] = {
+    "nodeSelector": {"pool": "a100"},
+    "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+    "imagePullSecrets": [{"name": "pull"}],
+    "priorityClassName": "high",
+    "serviceAccountName": "trainer",
+    "annotations": {"example.com/owner": "Team A"},
+    "labels": {"team": "a"},
+}
+"""Every field that a pod has too, as a user writes it."""
+
 
 def manifest(name: str = "tiny", namespace: str = "default", **spec: Any) -> dict[str, Any]:
     """A manifest that is right, with top-level fields of spec replaced (None removes one)."""

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from typing import Any
 
 import yaml
 from harness.cluster import ROOT, Cluster
+from harness.jobs import POD_FIELDS
+
+from llmtrain_api import WorkerDefaults
+from llmtrain_operator.settings import parse
 
 CHART = ROOT / "helm" / "llm-training-operator"
 Objects = dict[tuple[str, str], dict[str, Any]]
@@ -83,3 +88,33 @@ def test_an_image_may_be_pinned_by_its_digest(cluster: Cluster) -> None:
     objects = rendered(cluster, "default", f'image.digest="{digest}"')
     [container] = objects["Deployment", "llm-training-operator"]["spec"]["template"]["spec"]["containers"]
     assert container["image"] == f"localhost/llmtrain-operator@{digest}"
+
+
+def worker_defaults(objects: Objects) -> WorkerDefaults:
+    """As the operator has them: Kubernetes takes $$ in an argument for a $, and no shell reads it."""
+    [flag] = [text for text in arguments(objects) if text.startswith("--worker-defaults=")]
+    assert not re.search(r"(?<!\$)(\$\$)*\$\(", flag), "it would be expanded"
+    return parse(["--trainer-image=t", flag.replace("$$", "$")]).worker_defaults
+
+
+def test_what_the_installation_says_of_worker_pods_reaches_the_operator(cluster: Cluster) -> None:
+    assert worker_defaults(rendered(cluster, "default")) == WorkerDefaults()
+    given = {k: v for k, v in POD_FIELDS.items() if k not in ("serviceAccountName", "labels")}
+    given["annotations"] = {"example.com/odd": 'a "quoted" <text> of $(HOME), $$ and\nü: {x}'}
+    settings = [f"trainer.{name}={json.dumps(value)}" for name, value in given.items()]
+    found = worker_defaults(rendered(cluster, "default", *settings))
+    assert found.to_json() == given
+    assert worker_defaults(rendered(cluster, "default", "trainer.tolerations=null")) == WorkerDefaults()
+
+
+def test_helm_refuses_what_no_pod_has(cluster: Cluster) -> None:
+    for setting in (
+        'trainer.tolerations=[{"key": "a", "effect": "NoRun"}]',
+        'trainer.imagePullSecrets=["pull"]',
+        'trainer.nodeSelector={"pool": 1}',
+        'trainer.priority="high"',
+    ):
+        command = ["helm", "template", "x", str(CHART), "--kube-version", "1.34", "--set-json", setting]
+        done = subprocess.run(command, env=cluster.environment, text=True, capture_output=True, check=False)
+        assert done.returncode != 0, setting
+        assert "/trainer" in done.stderr

@@ -80,6 +80,31 @@ VARIANTS += (
 NAMES = sorted({*FOLDERS, *HIDDEN, *WRONG} - {"a\x00b"})
 VARIANTS += [{"dataset": {"name": f"pvc://lake/{name}"}} for name in NAMES]
 VARIANTS += [{"output": {"uri": f"pvc://lake/{name}"}} for name in NAMES]
+VARIANTS += [
+    {name: {key: "x"}}
+    for name in ("nodeSelector", "labels", "annotations")
+    for key in ("a.b/c", "A", "A.b/c", "a/", "/a", "", "a" * 64, f"{'a' * 253}/b", f"{'a' * 254}/b", "a..b/c")
+]
+VALUES: list[Any] = ["", "-", "a_b.C", "a" * 63, "a" * 64, "ü", None, True, {}]
+VARIANTS += [{"nodeSelector": {"a": value}} for value in VALUES]
+VARIANTS += [{"annotations": {"a": value}} for value in ("", "{}\n", "ü" * 4096, "a" * 4097, None, 1)]
+TOLERATIONS: list[dict[str, Any]] = [
+    *({"operator": operator} for operator in ("Exists", "Equal", "", None, "exists")),
+    *({"effect": effect} for effect in ("NoSchedule", "", None, "noexecute")),
+    *({"effect": "NoExecute", "tolerationSeconds": seconds} for seconds in (0, 30, -1, 2**31, 1.5, "5")),
+    *({"operator": "Exists", "value": value} for value in ("", None, "b")),
+    *({"key": key, "operator": "Exists"} for key in ("", None, "a/b", "a/b/c")),
+]
+VARIANTS += [{"tolerations": [{"key": "a", **rest}]} for rest in TOLERATIONS]
+VARIANTS += [
+    {name: value}
+    for name in ("priorityClassName", "serviceAccountName")
+    for value in ("a.b-c", "", "-a", "A", "a" * 253, "a" * 254, None, 1)
+]
+VARIANTS += [
+    {"imagePullSecrets": secrets}
+    for secrets in ([], None, [{"name": "a"}], [{"name": ""}], [{"x": 1}], [None])
+]
 VARIANTS += [{"dataset": {"name": f"pvc://{claim}/x"}} for claim in ("a.b", "a..b", "Lake", "my_lake", "")]
 
 

@@ -18,6 +18,7 @@ import pytest
 from harness.builders import spec
 from harness.children import environment
 from harness.cluster import restarts
+from harness.jobs import POD_FIELDS
 from harness.trainer.launches import DEADLINE
 
 from llmtrain_trainer.output import Output
@@ -104,6 +105,9 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         processesPerNode=1,
         training={"maxSteps": STEPS},
         output={"uri": "pvc://checkpoints/tiny"},
+        # there is no scheduler here
+        resources={"memory": "4Gi", "cpuLimit": 2},
+        **POD_FIELDS,
     )
     head = {"apiVersion": "llmtrain.dev/v1alpha1", "kind": "LLMTrainingJob", "metadata": {"name": "tiny"}}
     (told.folder / "job.yaml").write_text(json.dumps(head | {"spec": asked.to_json()}))

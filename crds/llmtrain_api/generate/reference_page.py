@@ -20,6 +20,7 @@ _BOUNDS = (
     ("minItems", "at least {} items"),
     ("maxItems", "at most {} items"),
     ("maxLength", "at most {} characters"),
+    ("maxProperties", "at most {} entries"),
 )
 
 
@@ -40,13 +41,8 @@ def _section(path: str, node: Schema) -> list[str]:
         default = "required" if name in required else _default(child)
         lines.append(f"| `{name}` | {_type(child)} | {default} | {_about(child)} |")
     lines.append("")
-    if rules := node.get("x-kubernetes-validations"):
-        lines += [
-            "Rules:",
-            "",
-            *(f"- `{path}{rule['fieldPath']}`: {_text(rule['message'])}" for rule in rules),
-            "",
-        ]
+    if rules := _rules(path, node):
+        lines += ["Rules:", "", *rules, ""]
     for name, child in fields.items():
         if "properties" in child:
             lines += _section(f"{path}.{name}", child)
@@ -55,10 +51,22 @@ def _section(path: str, node: Schema) -> list[str]:
     return lines
 
 
+def _rules(path: str, node: Schema) -> list[str]:
+    """The rules of an object and of those of its fields that are no objects with fields themselves."""
+    own = node.get("x-kubernetes-validations", ())
+    lines = [f"- `{path}{rule.get('fieldPath', '')}`: {_text(rule['message'])}" for rule in own]
+    for name, child in node["properties"].items():
+        rules = () if "properties" in child else child.get("x-kubernetes-validations", ())
+        lines += [f"- `{path}.{name}`: {_text(rule['message'])}" for rule in rules]
+    return lines
+
+
 def _type(node: Schema) -> str:
     if node.get("x-kubernetes-int-or-string"):
         return "integer or string"
     kind = str(node.get("format", node.get("type", "any")))
+    if "additionalProperties" in node:
+        return f"map of {_type(node['additionalProperties'])}"
     if kind == "array":
         return f"list of {_type(node['items'])}"
     return f"`{'`, `'.join(str(one) for one in node['enum'])}`" if "enum" in node else kind
@@ -73,7 +81,11 @@ def _default(node: Schema) -> str:
 
 def _about(node: Schema) -> str:
     """Its description and its bounds."""
-    bounds = [words.format(node[key]) for key, words in _BOUNDS if key in node]
+    bounds = [
+        words.format(node[key])
+        for key, words in _BOUNDS
+        if node.get(key) or (key in node and key == "minimum")
+    ]
     if node.get("exclusiveMinimum"):
         bounds = [one.replace("at least", "more than") for one in bounds]
     return " ".join(

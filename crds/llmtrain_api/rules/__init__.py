@@ -6,13 +6,14 @@ from ..layouts.layout import Layout
 from ..layouts.proven import refusal
 from ..schema.base import Rule
 from ..schema.spec import JobSpec
-from . import dataset, model, parallelism, training
+from . import dataset, model, parallelism, resources, training
 
 RULES: tuple[Rule, ...] = (
     *model.RULES,
     *parallelism.RULES,
     *training.RULES,
     *dataset.RULES,
+    *resources.RULES,
     *parallelism.PROVEN,
     *training.PROVEN,
     *training.MEMORY,

@@ -29,7 +29,7 @@ class Rule:
     Attributes:
         cel: CEL over ``self`` that is true when the rule holds, or what of it CEL can say: the operator is
             the first to see the rest (condition ``Accepted=False``). None where it can say nothing.
-        field: path from the model to the field to change, such as ``.maxSteps``.
+        field: path from the model to the field to change, such as ``.maxSteps``; empty for the model itself.
         message: what is wrong and what would be right, without numbers (CEL cannot bound them).
         broken: the same rule in Python: a message with the numbers, or None when it holds.
     """
@@ -95,7 +95,8 @@ class RuledModel(ApiModel):
 def validations(rules: Iterable[Rule]) -> list[dict[str, Any]]:
     """Rules as the API server has them: those that CEL can say."""
     return [
-        {"fieldPath": rule.field, "message": rule.message, "reason": "FieldValueInvalid", "rule": rule.cel}
+        ({"fieldPath": rule.field} if rule.field else {})
+        | {"message": rule.message, "reason": "FieldValueInvalid", "rule": rule.cel}
         for rule in rules
         if rule.cel is not None
     ]

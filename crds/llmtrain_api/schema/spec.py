@@ -16,6 +16,7 @@ from .dataset import DatasetSpec
 from .locations import VISIBLE_PART, forms, matches, mistake
 from .model import ModelSpec
 from .quantity import CpuQuantity, MemoryQuantity
+from .scheduling import WorkerPodSpec
 from .training import TrainingSpec
 
 
@@ -154,6 +155,11 @@ class ResourcesSpec(ApiModel):
     """CPU and memory of each node."""
 
     cpu: CpuQuantity = Field(default="1", description="CPU request of each node, such as 2, 0.5 or 500m.")
+    cpu_limit: CpuQuantity | None = Field(
+        default=None,
+        description="CPU limit of each node, at least resources.cpu, for namespaces with a quota on "
+        "limits.cpu. Default: no limit.",
+    )
     memory: MemoryQuantity = Field(
         default="4Gi", description="Memory request and limit of each node, such as 512Mi or 4Gi."
     )
@@ -180,10 +186,8 @@ class RecoverySpec(ApiModel):
     )
 
 
-class JobSpec(ApiModel):
-    """What the job is: twelve lines are enough, as everything else has a default."""
-
-    # what its sections must be to each other is in `rules`, which `parse_spec` holds and this model does not
+class JobSections(ApiModel):
+    """What is trained, on what, and how."""
 
     model: ModelSpec = Field(description="The model to train.")
     dataset: DatasetSpec = Field(description="The text to train on.")
@@ -226,3 +230,9 @@ class JobSpec(ApiModel):
     def world_size(self) -> int:
         """Training processes of the gang."""
         return self.nodes * self.local_world_size
+
+
+class JobSpec(WorkerPodSpec, JobSections):
+    """What the job is: twelve lines are enough, as everything else has a default."""
+
+    # what its sections must be to each other is in `rules`, which `parse_spec` holds and this model does not

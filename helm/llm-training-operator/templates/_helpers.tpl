@@ -10,6 +10,14 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- range $key, $value := .Values.networkPolicy.metricsNamespace }}{{ $pairs = append $pairs (printf "%s=%s" $key $value) }}{{ end }}
 {{- join "," $pairs }}
 {{- end }}
+{{- /* As JSON in a quoted YAML text; Kubernetes expands $(NAME) in arguments, and takes $$ for a $. */ -}}
+{{- define "operator.workerDefaults" -}}
+{{- $set := dict }}
+{{- range $name := list "nodeSelector" "tolerations" "imagePullSecrets" "priorityClassName" "annotations" }}
+{{- with index $.Values.trainer $name }}{{ $_ := set $set $name . }}{{ end }}
+{{- end }}
+{{- printf "--worker-defaults=%s" (toRawJson $set | replace "$" "$$") | toRawJson }}
+{{- end }}
 {{- define "operator.image" -}}
 {{ .Values.image.repository }}{{ with .Values.image.digest }}@{{ . }}{{ else }}:{{ .Values.image.tag }}{{ end }}
 {{- end }}

@@ -20,28 +20,22 @@ from llmtrain_api.schema.quantity import canonical
 
 from ..types import Manifest, PlanSettings
 from . import names
+from .scheduling import pod_annotations, scheduling
 from .volumes import output_location, text_claims
 
 CONTAINER = "trainer"
 USER_ID = 1000
 TOKEN_SECONDS = 3600
 
-ANNOTATIONS = {
-    # an evicted rank restarts the whole gang, and a service-mesh sidecar never ends
-    "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
-    "karpenter.sh/do-not-disrupt": "true",
-    "sidecar.istio.io/inject": "false",
-}
-
 
 def pod(job: Job, spec: JobSpec, attempt: int, rank: int, image: str, settings: PlanSettings) -> Manifest:
     """The manifest of one worker."""
     name = names.pod_name(job.metadata.name, attempt, rank)
-    meta = names.metadata(job, name, names.attempt_labels(job, attempt, rank))
+    meta = names.metadata(job, name, {**spec.labels, **names.attempt_labels(job, attempt, rank)})
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {**meta, "annotations": ANNOTATIONS},
+        "metadata": {**meta, "annotations": pod_annotations(spec, settings)},
         "spec": {
             "restartPolicy": "Never",
             "hostname": name,
@@ -59,7 +53,7 @@ def pod(job: Job, spec: JobSpec, attempt: int, rank: int, image: str, settings: 
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             "affinity": _one_a_node(job),
-            "tolerations": _tolerations(settings),
+            **scheduling(spec, settings),
             "containers": [_container(spec, rank, image, settings)],
             "volumes": _volumes(job, spec, attempt, settings.scratch_size),
         },
@@ -70,6 +64,7 @@ def _container(spec: JobSpec, rank: int, image: str, settings: PlanSettings) -> 
     memory = canonical(spec.resources.memory)
     gpus = {"nvidia.com/gpu": str(spec.gpus_per_node)} if spec.gpus_per_node else {}
     asked, most = _disk(settings)
+    limit = {"cpu": canonical(spec.resources.cpu_limit)} if spec.resources.cpu_limit else {}
     secret = {"envFrom": [{"secretRef": {"name": spec.output.secret}}]} if spec.output.secret else {}
     return {
         "name": CONTAINER,
@@ -88,7 +83,7 @@ def _container(spec: JobSpec, rank: int, image: str, settings: PlanSettings) -> 
         "ports": [{"name": "metrics", "containerPort": METRICS_PORT}],
         "resources": {
             "requests": {"cpu": canonical(spec.resources.cpu), "memory": memory, **asked, **gpus},
-            "limits": {"memory": memory, **most, **gpus},
+            "limits": {**limit, "memory": memory, **most, **gpus},
         },
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -147,19 +142,6 @@ def _volumes(job: Job, spec: JobSpec, attempt: int, disk: str) -> list[Manifest]
 
 def _claim(name: str, claim: str) -> Manifest:
     return {"name": name, "persistentVolumeClaim": {"claimName": claim}}
-
-
-def _tolerations(settings: PlanSettings) -> list[Manifest]:
-    """A node that is gone is noticed soon: by default a pod would stay on it for five minutes."""
-    return [
-        {
-            "key": f"node.kubernetes.io/{taint}",
-            "operator": "Exists",
-            "effect": "NoExecute",
-            "tolerationSeconds": settings.unreachable_seconds,
-        }
-        for taint in ("not-ready", "unreachable")
-    ]
 
 
 def _one_a_node(job: Job) -> Manifest:

@@ -249,7 +249,9 @@ def test_locations() -> None:
         (400, 'admission webhook "x" denied the request: no', RefusalKind.FORBIDDEN),
         (500, "failed calling webhook", RefusalKind.UNAVAILABLE),
         (0, "connection refused", None),
-        (429, "slow down", None),
+        (429, "slow down", RefusalKind.UNAVAILABLE),
+        (409, "please apply your changes to the latest version and try again", None),
+        (413, "Request entity too large", RefusalKind.UNAVAILABLE),
     ],
 )
 def test_which_refusals_are_told(status: int, message: str, kind: RefusalKind | None) -> None:
