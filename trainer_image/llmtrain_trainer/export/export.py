@@ -11,6 +11,7 @@ import torch
 import transformers
 
 from llmtrain_api import JobFile, Place, Precision, Results, Task, task_of
+from llmtrain_api.messages import figure
 from llmtrain_api.schema.dataset import PYTHON_STDLIB
 
 from .. import log
@@ -66,9 +67,9 @@ def export(job: JobFile, start: Start) -> Results:
     start.fence.commit(NAME, output.export)
     results = Results(
         steps=trained.step,
-        train_loss=trained.train_loss,
-        eval_loss=again,
-        perplexity=None if again is None else finite(perplexity(again)),
+        train_loss=figure(trained.train_loss),
+        eval_loss=figure(again),
+        perplexity=None if again is None else figure(perplexity(again)),
         data=marker.summary,
         unigram_entropy=marker.unigram_entropy,
         export_uri=f"{uri_of(job, output.root)}/{NAME}",

@@ -10,10 +10,11 @@ from typing import Any
 
 from llmtrain_api import JobFile, ProgressUpdate, Stage
 from llmtrain_api.estimate.flops import CONVENTION
+from llmtrain_api.messages import figure
 
 from .. import log
 from ..distributed import Ranks
-from ..floats import finite, finite_only, perplexity
+from ..floats import finite_only, perplexity
 from .compilation import Compilation
 from .figures import StepReport, StepResult, Workload
 from .phases import Lap, Phase, Stopwatch, spread
@@ -65,7 +66,7 @@ class Rank0Sinks:
         self.series.evaluated(loss)
         self.board.evaluated(step, loss)
         update = ProgressUpdate(
-            stage=Stage.TRAIN, eval_loss=finite(loss), perplexity=finite(perplexity(loss))
+            stage=Stage.TRAIN, eval_loss=figure(loss), perplexity=figure(perplexity(loss))
         )
         log.get().info("evaluated", step=step, held_out_loss=update.eval_loss, perplexity=update.perplexity)
         self.reporter.update(update)
@@ -198,9 +199,9 @@ def figures_of(report: StepReport) -> ProgressUpdate:
         step=report.step,
         total_steps=report.total_steps,
         epoch=report.epoch,
-        loss=finite(report.loss),
+        loss=figure(report.loss),
         learning_rate=report.learning_rate,
-        grad_norm=finite(report.gradient_norm),
+        grad_norm=figure(report.gradient_norm),
         tokens_per_second=report.tokens_per_second,
         mfu=report.mfu,
         eta_seconds=report.eta_seconds,
