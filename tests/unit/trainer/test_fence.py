@@ -152,7 +152,7 @@ def test_fail_names_the_owner_and_the_fix(tmp_path: Path) -> None:
     claim(job(tmp_path))
     with pytest.raises(ConfigError) as error:
         claim(job(tmp_path, SECOND))
-    assert "team/job-a" in error.value.message
+    assert "default/job-a" in error.value.message
     assert "output.ifExists" in error.value.hint
 
 

@@ -23,7 +23,7 @@ class Weights:
             self._files = json.loads(index.read_text())["weight_map"]
 
     def names(self) -> list[str]:
-        """Of all tensors."""
+        """The names of all tensors, sorted."""
         if self._files is not None:
             return sorted(self._files)
         with safe_open(self.folder / SINGLE, "pt") as tensors:
