@@ -36,7 +36,7 @@ LAYERS = (
     Layer("unit"),
     Layer("simulation", options=("-rP",)),  # it prints what it went through
     Layer("integration", before=(("hack/cluster", "build"),)),
-    Layer("trainer", options=("-n", "2", "--dist", "loadgroup")),  # they wait more than they compute
+    Layer("trainer", options=("-n", "2", "--dist", "loadfile")),  # they wait more than they compute
     Layer("layouts"),
     Layer("cluster"),
     Layer(

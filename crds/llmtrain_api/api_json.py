@@ -1,4 +1,4 @@
-"""Reads a document as the API server does: the types of JSON as they are, null is left out. PURE."""
+"""Reads a document as the API server does: the types of JSON as they are, null is left out."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ MAX_ETA_SECONDS = 10 * 365 * 86400
 
 
 class JobIdentity(ApiModel):
-    """Whose attempt this is."""
+    """The job that an attempt belongs to."""
 
     name: str
     namespace: str

@@ -1,4 +1,4 @@
-"""The arguments and configuration of each control plane program. Pure."""
+"""The arguments and configuration of each control plane program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The configuration of one node's containerd and kubelet. Pure."""
+"""The configuration of one node's containerd and kubelet."""
 
 from __future__ import annotations
 

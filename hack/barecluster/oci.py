@@ -1,4 +1,4 @@
-"""Writing OCI image archives with the standard library. Pure but for the stream that is written to."""
+"""Writing OCI image archives with the standard library. Only the given stream is written to."""
 
 from __future__ import annotations
 

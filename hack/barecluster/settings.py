@@ -1,4 +1,4 @@
-"""Where an instance of the cluster lies and which addresses and ports it uses. Pure: nothing is touched."""
+"""Where an instance of the cluster lies and which addresses and ports it uses. Nothing is touched."""
 
 from __future__ import annotations
 

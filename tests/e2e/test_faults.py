@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from harness.cluster import Namespace, restarts, shared_volume, wait_for
-from harness.jobs import manifest
+from harness.jobs import quick_manifest
 from harness.podwatch import PodWatch
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -63,19 +63,6 @@ FAULTS = (
 )
 
 
-def a_job(name: str, steps: int, **spec: Any) -> dict[str, Any]:
-    """Small enough that its time goes into starting, and with a checkpoint every 25 steps."""
-    return manifest(
-        name,
-        model={"name": "builtin://tiny-llama", "hiddenSize": 32, "numLayers": 2, "vocabSize": 512},
-        dataset={"name": "builtin://python-stdlib", "maxBytes": 500_000},
-        training={"maxSteps": steps, "globalBatchSize": 4, "microBatchSize": 2, "sequenceLength": 32},
-        checkpoint={"everySteps": 25, "keep": 1000},
-        evaluation={"everySteps": 0, "maxSequences": 32},
-        **spec,
-    )
-
-
 def gone(namespace: Namespace, uid: str) -> bool:
     """Whether nothing in the namespace carries that job's UID."""
     selector = f"?labelSelector=llmtrain.dev/job-uid={uid}"
@@ -93,7 +80,7 @@ def delete(namespace: Namespace, name: str) -> None:
 def test_each_fault_costs_one_attempt_and_nothing_that_was_committed(namespace: Namespace) -> None:
     steps = 400
     watch = PodWatch(namespace, 900)
-    namespace.apply(a_job("faults", steps))
+    namespace.apply(quick_manifest("faults", steps))
     kill_operator(namespace)  # while it starts
     output = shared_volume(namespace.cluster) / namespace.name / "faults"
     for k, (name, fault) in enumerate(FAULTS):
@@ -139,7 +126,7 @@ def resumed_from_the_newest(output: Path, attempts: list[dict[str, Any]]) -> Non
 
 def used_output_is_refused(namespace: Namespace, steps: int) -> None:
     """The same job applied again must not write over what it finds, and says so."""
-    namespace.apply(a_job("faults", steps))
+    namespace.apply(quick_manifest("faults", steps))
     failed = namespace.wait_phase("faults", "Failed", 0, 60)["failure"]
     assert failed["class"] == "ConfigError"
     assert "output" in failed["message"]
@@ -151,7 +138,7 @@ def test_a_job_deleted_while_it_trains_takes_its_children_along_and_can_come_bac
     namespace: Namespace,
 ) -> None:
     for output in ("short-lived", "second-life"):
-        namespace.apply(a_job("again", 5000, output={"uri": f"pvc://checkpoints/{output}"}))
+        namespace.apply(quick_manifest("again", 5000, output={"uri": f"pvc://checkpoints/{output}"}))
         namespace.wait_phase("again", "Running", 0, 120)
         folder = shared_volume(namespace.cluster) / namespace.name / output
         wait_for("a checkpoint", partial(committed_by, folder, 0), 120)

@@ -9,8 +9,9 @@ from functools import partial
 from typing import Any
 
 import pytest
-from e2e.test_faults import a_job, committed, committed_by, delete, kill_process
+from e2e.test_faults import committed, committed_by, delete, kill_process
 from harness.cluster import ROOT, Cluster, Namespace, restarts, shared_volume, wait_for
+from harness.jobs import quick_manifest
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 OPERATOR = "app.kubernetes.io/name=llm-training-operator"
@@ -81,7 +82,7 @@ def test_a_node_that_loses_its_power_costs_one_attempt_and_is_named(namespace: N
     cluster = namespace.cluster
     move_operator_to(cluster, "node1", "node2")
     # one node has room for both ranks
-    namespace.apply(a_job("power", 200, resources={"cpu": "500m", "memory": "1Gi"}))
+    namespace.apply(quick_manifest("power", 200, resources={"cpu": "500m", "memory": "1Gi"}))
     until_checkpoint(namespace, "power")
     nodes = {p["spec"]["nodeName"] for p in namespace.pods().values()}
     assert nodes == {"node1", "node2"}
@@ -148,7 +149,7 @@ def another_namespace(cluster: Cluster, name: str) -> Iterator[Namespace]:
 
 def test_a_strangers_pod_decides_nothing_and_is_left_alone(namespace: Namespace) -> None:
     cluster = namespace.cluster
-    namespace.apply(a_job("victim", 200))
+    namespace.apply(quick_manifest("victim", 200))
     until_checkpoint(namespace, "victim")
     uid = namespace.job("victim")["metadata"]["uid"]
     with another_namespace(cluster, f"{namespace.name}-stranger") as elsewhere:
@@ -226,7 +227,7 @@ def injected(namespace: Namespace) -> bool:
 def test_an_injected_sidecar_neither_holds_a_finished_job_nor_hides_a_failure(namespace: Namespace) -> None:
     with injected_sidecar(namespace.cluster, namespace.name):
         wait_for("the policy is seen", lambda: injected(namespace), 60)
-        namespace.apply(a_job("meshed", 30))
+        namespace.apply(quick_manifest("meshed", 30))
         namespace.wait_phase("meshed", "Running", 0, 180)
         containers = [p["spec"]["containers"] for p in namespace.pods("llmtrain.dev/job=meshed").values()]
         assert all({c["name"] for c in found} == {"trainer", "a-proxy"} for found in containers)
@@ -236,7 +237,7 @@ def test_an_injected_sidecar_neither_holds_a_finished_job_nor_hides_a_failure(na
         # the same output again is a mistake of the configuration: told as such, at once, past the proxy
         uid = namespace.job("meshed")["metadata"]["uid"]
         delete(namespace, "meshed")
-        again = namespace.apply(a_job("meshed", 30))
+        again = namespace.apply(quick_manifest("meshed", 30))
         assert again["metadata"]["uid"] != uid
         failed = namespace.wait_phase("meshed", "Failed", 0, 120)["failure"]
         assert failed["class"] == "ConfigError"
@@ -269,7 +270,7 @@ def without_create_pods(cluster: Cluster) -> Iterator[None]:
 
 
 def test_rights_that_go_for_a_minute_in_a_restart_are_waited_for(namespace: Namespace) -> None:
-    namespace.apply(a_job("rights", 150))
+    namespace.apply(quick_manifest("rights", 150))
     until_checkpoint(namespace, "rights")
     with without_create_pods(namespace.cluster):
         kill_process(namespace, "rights-0-1", "worker")
@@ -295,7 +296,7 @@ def test_a_quota_for_fewer_pods_than_the_gang_leaves_none_behind_and_is_told(nam
         "the quota counts",
         lambda: cluster.call("GET", namespace.core("resourcequotas", "few")).get("status", {}).get("hard"),
     )
-    namespace.apply(a_job("quota", 20))
+    namespace.apply(quick_manifest("quota", 20))
     told = waiting(namespace, "quota", "exceeded quota")
     assert "few" in told["message"]
     wait_for("no pod is left behind", lambda: not namespace.pods("llmtrain.dev/job=quota"), 60)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from e2e.test_faults import a_job, delete
+from e2e.test_faults import delete
 from harness.cluster import Cluster, Namespace, restarts, wait_for
+from harness.jobs import quick_manifest
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -33,7 +34,7 @@ def test_a_late_pod_is_waited_for_told_and_costs_no_restart(namespace: Namespace
     cluster = namespace.cluster
     with cordoned(cluster, "node2"):
         namespace.apply(
-            a_job("late", 20, resources={"cpu": cpu_of_most_of(cluster, "node1"), "memory": "1Gi"})
+            quick_manifest("late", 20, resources={"cpu": cpu_of_most_of(cluster, "node1"), "memory": "1Gi"})
         )
         status = wait_for("the late pod is told", lambda: waits_for_room(namespace), 90)
         assert "late-0-" in status["waiting"]["message"]

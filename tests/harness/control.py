@@ -125,7 +125,7 @@ class Control:
     def pods(self, namespace: str = "default") -> dict[str, Object]:
         return {
             name: pod
-            for (where, name), pod in self.memory._shelves["pods"].objects.items()
+            for (where, name), pod in self.memory._collections["pods"].objects.items()
             if where == namespace
         }
 

@@ -55,6 +55,19 @@ def manifest(name: str = "tiny", namespace: str = "default", **spec: Any) -> dic
     }
 
 
+def quick_manifest(name: str, steps: int, **spec: Any) -> dict[str, Any]:
+    """Small enough that its time goes into starting, and with a checkpoint every 25 steps."""
+    return manifest(
+        name,
+        model={"name": "builtin://tiny-llama", "hiddenSize": 32, "numLayers": 2, "vocabSize": 512},
+        dataset={"name": "builtin://python-stdlib", "maxBytes": 500_000},
+        training={"maxSteps": steps, "globalBatchSize": 4, "microBatchSize": 2, "sequenceLength": 32},
+        checkpoint={"everySteps": 25, "keep": 1000},
+        evaluation={"everySteps": 0, "maxSequences": 32},
+        **spec,
+    )
+
+
 def job(status: JobStatus | None = None, **spec: Any) -> Job:
     """The object as the API server holds it."""
     raw = manifest(**spec)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 import fsspec
 
-from harness.trainer.launches import free_port
+from harness.builders import free_port
 
 _SERVE = """
 import sys

@@ -11,21 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.trainer.launches import Launch, job
+from harness.builders import job
+from harness.trainer.launches import Launch
 from harness.trainer.scraper import Scraper
 
 LONGEST_FIRST = ("test_resume_layouts.py", "test_object_store.py", "test_kills.py", "test_memory.py")
 """Files that take minutes: with two workers the layer ends when the last of them does."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before the one that reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one worker, and all that read the finished job, which is made once."""
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            shares = "finished" in getattr(item, "fixturenames", ())
-            item.add_marker(pytest.mark.xdist_group("finished job" if shares else item.path.name))
+    """Begin with the longest files: with ``--dist loadfile`` a file stays in one worker."""
     order = {name: place for place, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
 

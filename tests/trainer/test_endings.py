@@ -8,7 +8,8 @@ import os
 import signal
 from pathlib import Path
 
-from harness.trainer.launches import Launch, alive, job
+from harness.builders import job
+from harness.trainer.launches import Launch, alive
 
 from llmtrain_trainer.checkpoint.fence import raise_fence
 from llmtrain_trainer.checkpoint.ownership import claim

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.trainer.launches import Launch, job
+from harness.builders import job
+from harness.trainer.launches import Launch
 
 from llmtrain_trainer.checkpoint.manifest import MANIFEST
 from llmtrain_trainer.errors import ConfigError

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.builders import spec
 from harness.children import environment
 from harness.cluster import restarts
 from harness.jobs import POD_FIELDS
-from harness.trainer.launches import DEADLINE, spec
+from harness.trainer.launches import DEADLINE
 
 from llmtrain_trainer.output import Output
 

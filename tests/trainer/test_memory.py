@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from harness.builders import unchecked_spec
 from harness.children import environment
 
 from llmtrain_api import JobSpec, Layout, shape_of, task_of
@@ -56,14 +57,8 @@ def _measured(folder: Path, row: str = "") -> list[dict[str, Any]]:
 
 def _spec(family: str, layers: int, precision: str = "fp32", **sizes: Any) -> JobSpec:
     model = {"name": f"builtin://tiny-{family}", "hiddenSize": 64, "numLayers": layers, "vocabSize": 320}
-    return JobSpec.model_validate(
-        {
-            "model": model | sizes,
-            "dataset": {"name": "builtin://random-tokens"},
-            "output": {"uri": "pvc://claim/run"},
-            "training": {"sequenceLength": LENGTH, "precision": precision},
-        }
-    )
+    training = {"sequenceLength": LENGTH, "precision": precision}
+    return unchecked_spec(model=model | sizes, training=training)
 
 
 def _model(spec: JobSpec, dtype: torch.dtype) -> Any:

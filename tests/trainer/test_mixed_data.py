@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from harness.builders import job
 from harness.children import PYTHONPATH
-from harness.trainer.launches import Launch, job
+from harness.trainer.launches import Launch
 from transformers import AutoTokenizer
 
 from llmtrain_trainer.data import tokenizer

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.builders import job
 from harness.objectstore import Server, server
 from harness.reader import perplexity_of
-from harness.trainer.launches import DEADLINE, Launch, alive, job
+from harness.trainer.launches import DEADLINE, Launch, alive
 from safetensors.numpy import load_file
 
 from llmtrain_api import JobFile, Layout
@@ -118,7 +119,7 @@ def test_an_object_is_created_once(store: Store, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture
-def shelves(
+def store_of_node(
     store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Callable[[str], ObjectCheckpointStore]:
     """Nodes of one attempt by their folder's name, each as its first rank sees the store."""
@@ -144,9 +145,9 @@ def saver(store: ObjectCheckpointStore) -> Checkpointer:
 
 @pytest.mark.parametrize("background", [False, True])
 def test_going_back_within_an_attempt(
-    shelves: Callable[[str], ObjectCheckpointStore], background: bool
+    store_of_node: Callable[[str], ObjectCheckpointStore], background: bool
 ) -> None:
-    one, other = shelves("one"), shelves("other")
+    one, other = store_of_node("one"), store_of_node("other")
     files = saver(one)
     for step in (5, 10, 15):
         assert save(files, step, background=background, whole=step == 15) is None
@@ -160,13 +161,13 @@ def test_going_back_within_an_attempt(
     assert one.newest() == 10, "what a rank of this node has read before is gone with the next save"
     assert content_is_whole(other.fetch(10), 10)
     with pytest.raises(OSError, match="step 15: "):
-        shelves("third").fetch(15)
+        store_of_node("third").fetch(15)
 
 
 def test_a_step_that_is_saved_once_more_takes_the_place_of_the_first(
-    shelves: Callable[[str], ObjectCheckpointStore],
+    store_of_node: Callable[[str], ObjectCheckpointStore],
 ) -> None:
-    store = shelves("one")
+    store = store_of_node("one")
     files = saver(store)
     assert save(files, 5, background=True) is None
     first = store.ledger.read().steps["5"]
@@ -319,15 +320,15 @@ def test_a_bucket_that_is_not_there_is_a_mistake_in_the_job(store: Store, tmp_pa
 
 
 def test_a_manifest_in_the_bucket_writes_nothing_outside(
-    shelves: Callable[[str], ObjectCheckpointStore], store: Store, tmp_path: Path
+    store_of_node: Callable[[str], ObjectCheckpointStore], store: Store, tmp_path: Path
 ) -> None:
-    one, evil = shelves("one"), tmp_path / "evil.py"
+    one, evil = store_of_node("one"), tmp_path / "evil.py"
     prefix = "checkpoints/step-5.evil"
     key = f"{Server.bucket}/{tmp_path.name}/{prefix}"
     entry = {"size": 4, "sha256": hashlib.sha256(b"evil").hexdigest()}
     store.server.files.pipe_file(f"{key}/manifest.json", json.dumps({"files": {str(evil): entry}}).encode())
     store.server.files.pipe_file(f"{key}/{evil}", b"evil")
-    reason = steps.bring(one.bucket, prefix, one.fence, 5)
+    reason = steps.fetch_step(one.bucket, prefix, one.fence, 5)
     assert reason
     assert "inside of the step" in reason
     assert not evil.exists()

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from harness.builders import job
 from harness.children import environment
-from harness.trainer.launches import job
 
 from llmtrain_trainer.data import cleaning
 from llmtrain_trainer.data.loader import open_held_out, open_train

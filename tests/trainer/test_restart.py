@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from harness.trainer.launches import Launch, alive, job
+from harness.builders import job
+from harness.trainer.launches import Launch, alive
 from trainer.conftest import Operator
 
 from llmtrain_trainer.checkpoint.manifest import newest_good

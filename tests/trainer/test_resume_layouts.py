@@ -20,7 +20,7 @@ from llmtrain_trainer.files import read_json
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what DeepSpeed says at import
     import torch
-    from harness.layouts.resume_jobs import OTHER, SAME, WEIGHTS, Life
+    from harness.layouts.resume_jobs import OTHER, SAME, WEIGHTS, ResumeJob
     from harness.layouts.resume_rank import SAMPLES, STATE, STEPS
     from harness.layouts.tolerances import whole
 
@@ -48,7 +48,7 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def seen(lives: Path, life: Life) -> list[list[dict[str, Any]]]:
+def seen(lives: Path, life: ResumeJob) -> list[list[dict[str, Any]]]:
     """What each rank of each attempt saw."""
     folder = lives / str(life)
     assert (folder / "error").read_text() == ""
@@ -63,7 +63,7 @@ def seen(lives: Path, life: Life) -> list[list[dict[str, Any]]]:
 
 @pytest.mark.timeout(1600)
 @pytest.mark.parametrize("life", SAME, ids=str)
-def test_the_same_layout_is_bit_equal(lives: Path, life: Life) -> None:
+def test_the_same_layout_is_bit_equal(lives: Path, life: ResumeJob) -> None:
     """Everything in every file of the last checkpoint: weights, moments, step counts, schedule, counters."""
     before, after = (
         lives / str(one) / "output" / "checkpoints" / f"step-{STEPS}" for one in (life.undisturbed, life)
@@ -108,7 +108,7 @@ def leaves(value: object, where: str) -> Iterator[tuple[str, object]]:
 
 @pytest.mark.timeout(1600)
 @pytest.mark.parametrize("life", OTHER, ids=str)
-def test_another_layout_goes_on_exactly(lives: Path, life: Life) -> None:
+def test_another_layout_goes_on_exactly(lives: Path, life: ResumeJob) -> None:
     attempts, [alone] = seen(lives, life), seen(lives, life.undisturbed)
     initial = Weights(lives / "initial" / life.family)
     for old, new in pairwise(attempts):
@@ -128,7 +128,7 @@ def test_another_layout_goes_on_exactly(lives: Path, life: Life) -> None:
 
 @pytest.mark.timeout(1600)
 @pytest.mark.parametrize("life", WEIGHTS, ids=str)
-def test_only_the_weights_of_another_job(lives: Path, life: Life) -> None:
+def test_only_the_weights_of_another_job(lives: Path, life: ResumeJob) -> None:
     """The optimizer counts from 0 again; steps, data and schedule go on."""
     (old, new), [alone] = seen(lives, life), seen(lives, life.undisturbed)
     initial = Weights(lives / "initial" / life.family)
@@ -143,7 +143,7 @@ def test_only_the_weights_of_another_job(lives: Path, life: Life) -> None:
 
 @pytest.mark.timeout(1600)
 @pytest.mark.parametrize("life", [*SAME, *OTHER, *WEIGHTS], ids=str)
-def test_each_sample_is_read_exactly_once(lives: Path, life: Life) -> None:
+def test_each_sample_is_read_exactly_once(lives: Path, life: ResumeJob) -> None:
     read = [rank["samples"].values() for ranks in seen(lives, life) for rank in ranks]
     every = sorted(chain.from_iterable(chain.from_iterable(read)))
     assert every == list(range(SAMPLES))

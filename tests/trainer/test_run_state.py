@@ -7,7 +7,8 @@ import random
 from pathlib import Path
 from typing import Any
 
-from harness.trainer.launches import Launch, job
+from harness.builders import job
+from harness.trainer.launches import Launch
 from transformers import AutoTokenizer
 
 from llmtrain_trainer.checkpoint.manifest import MANIFEST

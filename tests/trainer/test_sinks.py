@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.trainer.launches import job
+from harness.builders import job
 from harness.trainer.tensorboard_files import events
 from prometheus_client import CollectorRegistry
 

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from harness.trainer.launches import Launch, spec
+from harness.builders import spec
+from harness.trainer.launches import Launch
 from harness.trainer.scraper import Scraper
 from harness.trainer.tensorboard_files import events
 from prometheus_client import Metric

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import torch
-from harness.trainer.launches import Launch, job
+from harness.builders import job
+from harness.trainer.launches import Launch
 
 from llmtrain_api import Layout, changed
 from llmtrain_trainer.checkpoint.manifest import layout_of, manifest_of

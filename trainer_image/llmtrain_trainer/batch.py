@@ -1,4 +1,4 @@
-"""Which sample goes into which slot. PURE.
+"""Which sample goes into which slot.
 
 A global batch of any size is spread over any number of ranks: micro-batches are filled in turn, and slots
 that are left over carry no label. Which samples form a step therefore depends on the job alone, never on

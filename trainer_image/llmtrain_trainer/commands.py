@@ -63,8 +63,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
     )
     losses, tokens = loss_sum(model, passes)
     loss = losses / tokens
-    said = {"loss": finite(loss), "perplexity": finite(perplexity(loss)), "tokens": tokens}
-    print(json.dumps(said, allow_nan=False))
+    result = {"loss": finite(loss), "perplexity": finite(perplexity(loss)), "tokens": tokens}
+    print(json.dumps(result, allow_nan=False))
     return 0
 
 

@@ -46,9 +46,9 @@ def stacks(shape: ModelShape, length: int) -> list[Stack]:
     family = FAMILIES[shape.family]
     found = []
     for number, sees in enumerate(family.seen(length)):
-        mine = [one for one in family.parts(shape).whole(shape.layers) if one.stack == number]
-        tables = [one for one in mine if one.looked_up]
-        found.append(Stack(numbers_of(mine) - numbers_of(tables), numbers_of(tables), sees))
+        stacked = [one for one in family.parts(shape).whole(shape.layers) if one.stack == number]
+        tables = [one for one in stacked if one.looked_up]
+        found.append(Stack(numbers_of(stacked) - numbers_of(tables), numbers_of(tables), sees))
     return found
 
 

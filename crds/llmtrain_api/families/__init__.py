@@ -14,9 +14,9 @@ from .qwen import QWEN
 from .t5 import T5
 
 FAMILIES: dict[str, Family] = {family.name: family for family in (LLAMA, QWEN, GPT2, BERT, T5)}
-"""By the name in `ModelShape.family`."""
+"""Every family, by the name that `ModelShape.family` holds."""
 BUILTIN: dict[BuiltinModel, Family] = {family.builtin: family for family in FAMILIES.values()}
-"""By the name in a manifest."""
+"""Every family, by the name that a manifest gives in ``model.name``."""
 
 
 def family_of(spec: JobSpec) -> Family:

@@ -46,14 +46,14 @@ def _equal(rows: list[dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for family, layout in dict.fromkeys((row["family"], row["layout"]) for row in rows):
-        mine = [row for row in rows if (row["family"], row["layout"]) == (family, layout)]
-        exact = [row for row in mine if row["precision"] == "fp32"]
-        stages = ", ".join(str(stage) for stage in sorted({row["zero"] for row in mine}))
-        packing = ", ".join(sorted({row["packing"] for row in mine}))
+        proofs = [row for row in rows if (row["family"], row["layout"]) == (family, layout)]
+        exact = [row for row in proofs if row["precision"] == "fp32"]
+        stages = ", ".join(str(stage) for stage in sorted({row["zero"] for row in proofs}))
+        packing = ", ".join(sorted({row["packing"] for row in proofs}))
         worst, alone = (_most(exact, name) for name in ("worstError", "oneProcess"))
-        bf16 = "yes" if len(mine) > len(exact) else ""
+        bf16 = "yes" if len(proofs) > len(exact) else ""
         lines.append(
-            f"| {family} | {layout} | {stages} | {len(mine)} | {packing} | {worst} | {alone} | {bf16} |"
+            f"| {family} | {layout} | {stages} | {len(proofs)} | {packing} | {worst} | {alone} | {bf16} |"
         )
     return "\n".join(lines) + "\n"
 

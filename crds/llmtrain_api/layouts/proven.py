@@ -52,12 +52,12 @@ def refusal(asked: Asked, rows: Iterable[dict[str, Any]] | None = None) -> str |
     kind = asked.layout.kind
     if kind == "one" and asked.layout.zero:
         kind = "dp"  # one rank of ZeRO is its smallest gang
-    mine = [row for row in equal if row["layout"] == kind]
+    of_kind = [row for row in equal if row["layout"] == kind]
     for row in known:
         alike = _same_kind(row["layout"], kind) and row["packing"] == asked.packing
         same = (row["zero"], row["precision"]) == (asked.layout.zero, asked.precision)
         # a reason is about one stage in one precision only where others are proven
-        if row["verdict"] == "refused" and alike and (same or not mine):
+        if row["verdict"] == "refused" and alike and (same or not of_kind):
             return f"{asked.family} with {kind}: {row['reason']}"
     pairs = (
         ("zero", asked.layout.zero, "zeroStage"),
@@ -67,7 +67,7 @@ def refusal(asked: Asked, rows: Iterable[dict[str, Any]] | None = None) -> str |
     if not equal:
         return f"{asked.family} is not proven equal to one process in any layout"
     for field, value, name in pairs:
-        if not any(row[field] == value for row in mine):
+        if not any(row[field] == value for row in of_kind):
             proven = sorted({f"{row['layout']} {field} {row[field]}" for row in equal})
             return (
                 f"{asked.family} with {kind} and {name} {value} is not proven equal to one process; "

@@ -158,7 +158,7 @@ class DatasetSpec(RuledModel):
 
     @property
     def weights(self) -> tuple[float, ...]:
-        """Of each source."""
+        """The weight of each source, in their order."""
         return tuple(source.weight for source in self.sources)
 
     @property
@@ -167,6 +167,6 @@ class DatasetSpec(RuledModel):
         return parts(self.weights)
 
     @property
-    def said(self) -> str:
-        """The names, for people."""
+    def source_names(self) -> str:
+        """The names of all sources, as a log line or a message lists them."""
         return ", ".join(source.name for source in self.sources)

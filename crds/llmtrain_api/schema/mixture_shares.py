@@ -1,4 +1,4 @@
-"""Weights as whole numbers: how many places of a block each source of a mixture gets. PURE.
+"""Weights as whole numbers: how many places of a block each source of a mixture gets.
 
 The order of samples counts in blocks of positions, the same number of each source in every block. A block is
 as short as the weights allow: 3 to 1 is a block of 4.

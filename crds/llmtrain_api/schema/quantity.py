@@ -1,4 +1,4 @@
-"""Kubernetes' quantities, such as ``500m``, ``0.5``, ``1e9`` or ``4Gi``. PURE."""
+"""Kubernetes' quantities, such as ``500m``, ``0.5``, ``1e9`` or ``4Gi``."""
 
 from __future__ import annotations
 

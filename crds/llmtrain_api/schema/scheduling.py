@@ -64,8 +64,8 @@ def is_key(key: str) -> bool:
     return key.find("/") <= MAX_PREFIX and re.fullmatch(KEY, key) is not None
 
 
-def _first(found: Iterable[str], told: Callable[[str], str]) -> str | None:
-    return next((told(one) for one in found), None)
+def _first(found: Iterable[str], describe: Callable[[str], str]) -> str | None:
+    return next((describe(one) for one in found), None)
 
 
 def _odd_value(values: dict[str, str]) -> str | None:

@@ -26,7 +26,7 @@ class Event:
 
 
 def events_between(old: JobStatus, new: JobStatus) -> list[Event]:
-    """The events of one step from a status to the next. Pure."""
+    """The events of one step from a status to the next."""
     found: list[Event] = []
     accepted, was = new.condition("Accepted"), old.condition("Accepted")
     if accepted is not None and accepted.status == "False" and accepted != was:

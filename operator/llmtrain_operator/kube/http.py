@@ -252,14 +252,14 @@ def no_answer(content: bytes) -> ApiError:
 def as_error(response: aiohttp.ClientResponse, content: bytes) -> ApiError:
     """The server's ``Status`` object, or whatever else it sent."""
     try:
-        said = orjson.loads(content)
+        status = orjson.loads(content)
     except orjson.JSONDecodeError:
-        said = {}
-    said = said if isinstance(said, dict) else {}
+        status = {}
+    status = status if isinstance(status, dict) else {}
     retry = response.headers.get("Retry-After", "")
     return ApiError(
         response.status,
-        str(said.get("reason", response.reason or "")),
-        str(said.get("message", content[:500].decode(errors="replace"))),
+        str(status.get("reason", response.reason or "")),
+        str(status.get("message", content[:500].decode(errors="replace"))),
         float(retry) if retry.isdecimal() else None,
     )

@@ -39,17 +39,17 @@ class Cached(Protocol):
 
     @property
     def namespace(self) -> str:
-        """Of its metadata."""
+        """The object's namespace, from its metadata."""
         ...
 
     @property
     def name(self) -> str:
-        """Of its metadata."""
+        """The object's name, from its metadata."""
         ...
 
     @property
     def uid(self) -> str:
-        """Of its metadata."""
+        """The object's UID, from its metadata."""
         ...
 
     @property

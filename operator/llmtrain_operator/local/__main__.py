@@ -59,24 +59,24 @@ def _count(text: str) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run a verb; the exit code."""
-    words = sys.argv[1:] if argv is None else argv
-    asked = parser().parse_args(words)
+    arguments = sys.argv[1:] if argv is None else argv
+    asked = parser().parse_args(arguments)
     request = Request(
         manifest=asked.manifest,
         runs=asked.runs.absolute(),
         output=asked.output.absolute() if asked.output else None,
         overrides=GangOverrides(asked.nodes, asked.processes_per_node),
         new=asked.new,
-        command=os.environ.get(ENV_COMMAND) or _typed(words),
+        command=os.environ.get(ENV_COMMAND) or _typed(arguments),
     )
     return run(request, sys.stdout)
 
 
-def _typed(words: list[str]) -> str:
+def _typed(arguments: list[str]) -> str:
     """The command as a person can type it again, less ``--new``, which would not go on."""
     program = Path(sys.argv[0])
     name = [sys.executable, "-m", "llmtrain_operator.local"] if program.suffix == ".py" else [program.name]
-    return shlex.join([*name, *(word for word in words if word != "--new")])
+    return shlex.join([*name, *(word for word in arguments if word != "--new")])
 
 
 if __name__ == "__main__":

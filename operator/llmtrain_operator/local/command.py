@@ -209,8 +209,8 @@ def tell_end(
         return DONE
     if status.phase is Phase.FAILED and status.failure is not None:
         ranks = root / "logs" / f"attempt-{status.attempt}"
-        places = [path for path in (ranks, job_folder.folder / "logs") if path.is_dir()]
-        table.say("", *console_text.failed(status.failure, places))
+        log_folders = [path for path in (ranks, job_folder.folder / "logs") if path.is_dir()]
+        table.say("", *console_text.failed(status.failure, log_folders))
         return FAILED
     accepted = status.condition("Accepted")
     if accepted is not None and accepted.status == "False":

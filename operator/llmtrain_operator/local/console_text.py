@@ -1,4 +1,4 @@
-"""What a person reads of a job. PURE."""
+"""What a person reads of a job."""
 
 from __future__ import annotations
 

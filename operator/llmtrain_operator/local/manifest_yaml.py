@@ -1,4 +1,4 @@
-"""YAML as kubectl reads it, so that one text is one document on a laptop and in a cluster. PURE.
+"""YAML as kubectl reads it, so that one text is one document on a laptop and in a cluster.
 
 kubectl reads YAML 1.1 by its own lights: ``yes`` and ``on`` are true, ``010`` is 8, ``1_000`` is 1000 and
 ``1e3`` is a number, but ``1:30`` and ``2026-01-02`` are texts. PyYAML differs in the last three.

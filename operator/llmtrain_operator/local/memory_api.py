@@ -49,7 +49,7 @@ class _Change:
 
 
 @dataclass
-class _Shelf:
+class _Collection:
     """All objects of one resource, their recent changes and who watches them."""
 
     objects: dict[Key, Object] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class MemoryApi:
         self._clock = clock
         self._new_uid = new_uid
         self._version = 0
-        self._shelves = {resource: _Shelf() for resource in RESOURCES}
+        self._collections = {resource: _Collection() for resource in RESOURCES}
 
     # -- the protocol -------------------------------------------------------------------------------------
 
@@ -87,7 +87,7 @@ class MemoryApi:
         new = copy(body)
         admit(resource, new)
         meta = new["metadata"]
-        if (namespace, meta["name"]) in self._shelves[resource].objects:
+        if (namespace, meta["name"]) in self._collections[resource].objects:
             raise ApiError(409, "AlreadyExists", f'{qualified(resource)} "{meta["name"]}" already exists')
         meta |= {
             "namespace": namespace,
@@ -135,7 +135,7 @@ class MemoryApi:
         wanted = parse_selector(selector)
         found = [
             orjson.dumps(o)
-            for (where, _), o in self._shelves[resource].objects.items()
+            for (where, _), o in self._collections[resource].objects.items()
             if namespace in ("", where) and matches(o["metadata"].get("labels", {}), wanted)
         ]
         return Listing(found, str(self._version))
@@ -144,28 +144,28 @@ class MemoryApi:
         self, resource: str, namespace: str, selector: str, resource_version: str
     ) -> AsyncIterator[WatchEvent]:
         """Changes since a version until `close_watches`; 410 when they are no longer kept."""
-        shelf, wanted = self._shelves[resource], parse_selector(selector)
+        collection, wanted = self._collections[resource], parse_selector(selector)
         since = int(resource_version or self._version)
-        if since < shelf.forgotten:
-            raise ApiError(410, "Expired", f"too old resource version: {since} ({shelf.forgotten})")
+        if since < collection.forgotten:
+            raise ApiError(410, "Expired", f"too old resource version: {since} ({collection.forgotten})")
         queue: asyncio.Queue[_Change | None] = asyncio.Queue()
-        for change in shelf.history:
+        for change in collection.history:
             if change.version > since:
                 queue.put_nowait(change)
-        shelf.watchers.add(queue)
+        collection.watchers.add(queue)
         try:
-            while (told := await queue.get()) is not None:
-                event = told.seen_through(wanted) if namespace in ("", told.namespace) else None
+            while (queued := await queue.get()) is not None:
+                event = queued.seen_through(wanted) if namespace in ("", queued.namespace) else None
                 if event is not None:
                     yield event
         finally:
-            shelf.watchers.discard(queue)
+            collection.watchers.discard(queue)
 
     # -- what others than the operator do -----------------------------------------------------------------
 
     def peek(self, resource: str, namespace: str, name: str) -> Object | None:
         """A copy of one object, if it is there."""
-        found = self._shelves[resource].objects.get((namespace, name))
+        found = self._collections[resource].objects.get((namespace, name))
         return None if found is None else copy(found)
 
     def replace_spec(self, resource: str, namespace: str, name: str, spec: Object) -> Object:
@@ -190,9 +190,13 @@ class MemoryApi:
 
     def garbage(self) -> Iterator[tuple[str, Object]]:
         """Objects none of whose owners exists any more, as (resource, object)."""
-        alive = {o["metadata"]["uid"] for shelf in self._shelves.values() for o in shelf.objects.values()}
-        for resource, shelf in self._shelves.items():
-            for found in list(shelf.objects.values()):
+        alive = {
+            o["metadata"]["uid"]
+            for collection in self._collections.values()
+            for o in collection.objects.values()
+        }
+        for resource, collection in self._collections.items():
+            for found in list(collection.objects.values()):
                 owners = found["metadata"].get("ownerReferences", [])
                 going = "deletionTimestamp" in found["metadata"]
                 if owners and not going and not any(owner["uid"] in alive for owner in owners):
@@ -210,21 +214,21 @@ class MemoryApi:
 
     def close_watches(self) -> None:
         """End every stream, as a server does after some minutes or when it goes down."""
-        for shelf in self._shelves.values():
-            for queue in shelf.watchers:
+        for collection in self._collections.values():
+            for queue in collection.watchers:
                 queue.put_nowait(None)
 
     def compact(self, resource: str) -> None:
         """Forget the changes kept for watches, as etcd does every few minutes."""
-        shelf = self._shelves[resource]
-        shelf.history.clear()
-        shelf.forgotten = self._version
+        collection = self._collections[resource]
+        collection.history.clear()
+        collection.forgotten = self._version
 
     # -- inside -------------------------------------------------------------------------------------------
 
     def _find(self, resource: str, namespace: str, name: str) -> Object:
         try:
-            return self._shelves[resource].objects[namespace, name]
+            return self._collections[resource].objects[namespace, name]
         except KeyError:
             raise ApiError(404, "NotFound", f'{qualified(resource)} "{name}" not found') from None
 
@@ -245,21 +249,21 @@ class MemoryApi:
         self._change("pods", found, {"metadata": {**meta, **deleted}})
 
     def _put(self, resource: str, kind: str, new: Object) -> None:
-        shelf, meta = self._shelves[resource], new["metadata"]
+        collection, meta = self._collections[resource], new["metadata"]
         self._version += 1
         meta["resourceVersion"] = str(self._version)
-        before = shelf.objects.get((meta["namespace"], meta["name"]), new)
-        shelf.objects[meta["namespace"], meta["name"]] = new
-        self._tell(shelf, kind, new, before)
+        before = collection.objects.get((meta["namespace"], meta["name"]), new)
+        collection.objects[meta["namespace"], meta["name"]] = new
+        self._tell(collection, kind, new, before)
 
     def _drop(self, resource: str, found: Object) -> None:
-        shelf, meta = self._shelves[resource], found["metadata"]
+        collection, meta = self._collections[resource], found["metadata"]
         self._version += 1
-        del shelf.objects[meta["namespace"], meta["name"]]
+        del collection.objects[meta["namespace"], meta["name"]]
         last = {**found, "metadata": {**meta, "resourceVersion": str(self._version)}}
-        self._tell(shelf, "DELETED", last, last)
+        self._tell(collection, "DELETED", last, last)
 
-    def _tell(self, shelf: _Shelf, kind: str, found: Object, before: Object) -> None:
+    def _tell(self, collection: _Collection, kind: str, found: Object, before: Object) -> None:
         meta, was = found["metadata"], before["metadata"]
         labels, labels_before = meta.get("labels", {}), was.get("labels", {})
         raw = raw_before = orjson.dumps(found)
@@ -268,10 +272,10 @@ class MemoryApi:
             old = {**before, "metadata": {**was, "resourceVersion": meta["resourceVersion"]}}
             raw_before = orjson.dumps(old)
         change = _Change(self._version, kind, meta["namespace"], labels, labels_before, raw, raw_before)
-        if len(shelf.history) == HISTORY:
-            shelf.forgotten = shelf.history[0].version
-        shelf.history.append(change)
-        for queue in shelf.watchers:
+        if len(collection.history) == HISTORY:
+            collection.forgotten = collection.history[0].version
+        collection.history.append(change)
+        for queue in collection.watchers:
             queue.put_nowait(change)
 
 

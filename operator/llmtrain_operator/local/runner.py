@@ -95,16 +95,16 @@ class Runner:
         """
         loop = asyncio.get_running_loop()
         # nohup has its way
-        heard = [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN else []
-        heard += [signal.SIGINT, signal.SIGTERM]
-        for number in heard:
+        hangup = [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN else []
+        hangup += [signal.SIGINT, signal.SIGTERM]
+        for number in hangup:
             loop.add_signal_handler(number, self._ask)
         try:
             async with Servers() as servers:
                 await self._live(await self._settings(servers))
         finally:
             await self._kubelet.close()
-            for number in heard:
+            for number in hangup:
                 loop.remove_signal_handler(number)
         return self._job
 

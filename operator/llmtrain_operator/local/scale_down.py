@@ -1,4 +1,4 @@
-"""A manifest made to fit this machine. PURE."""
+"""A manifest made to fit this machine."""
 
 from __future__ import annotations
 

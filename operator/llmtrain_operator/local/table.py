@@ -52,10 +52,10 @@ class Table:
     def show(self, job: Job, progress: Progress | None = None) -> None:
         """The job as it is now."""
         now = self._clock()
-        told = console_text.news(self._status or JobStatus(), job.status)
+        lines = console_text.news(self._status or JobStatus(), job.status)
         self._status = job.status
         row = console_text.row(job, progress, now)
-        stamped = [f"{now.astimezone():%H:%M:%S}  {line}" for line in told]
+        stamped = [f"{now.astimezone():%H:%M:%S}  {line}" for line in lines]
         if self.live:
             self._row = row
             self._write(stamped)

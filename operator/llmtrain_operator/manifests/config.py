@@ -59,9 +59,9 @@ def layout_on_record(job: Job, spec: JobSpec) -> Layout:
 def config_map(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> Manifest:
     """Immutable: a running attempt can never be told something else."""
     name = names.config_name(job.metadata.name, attempt)
-    told = job_file(job, spec, attempt, settings).to_json()
+    document = job_file(job, spec, attempt, settings).to_json()
     data = {
-        "job.json": orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode(),
+        "job.json": orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode(),
         "ca.crt": settings.ca_certificate,
     }
     return {

@@ -52,11 +52,11 @@ def close_attempt(
         message: why it ended where nothing failed.
         found: what its ranks told of steps committed and resumed from.
     """
-    told = list(found)
-    newest = _newest_step(s, told)
+    evidence = list(found)
+    newest = _newest_step(s, evidence)
     report = s.seen.report.report if s.seen.report else None
     old = s.this_attempt
-    resumed = [old.resumed_step, report.resumed_step if report else None, *(e.resumed_step for e in told)]
+    resumed = [old.resumed_step, report.resumed_step if report else None, *(e.resumed_step for e in evidence)]
     text = failure.message if failure else message
     ended = changed(
         old,
@@ -120,12 +120,12 @@ def next_attempt(
     return with_condition(status, "Running", False, reason, text[:4096], s.now)
 
 
-def _newest_step(s: Situation, told: list[Evidence]) -> int | None:
+def _newest_step(s: Situation, evidence: list[Evidence]) -> int | None:
     """The newest committed step that anybody knows of."""
     steps = [
         s.status.checkpoint.step if s.status.checkpoint else None,
         s.seen.report.report.checkpoint_step if s.seen.report else None,
-        *(e.checkpoint_step for e in told),
+        *(e.checkpoint_step for e in evidence),
     ]
     return max((step for step in steps if step is not None), default=None)
 

@@ -14,12 +14,12 @@ def with_condition(
     status: JobStatus, kind: ConditionType, value: bool, reason: str, message: str, now: datetime
 ) -> JobStatus:
     """``status`` with that condition set; its transition time moves only when its value does."""
-    said: Literal["True", "False"] = "True" if value else "False"
+    truth: Literal["True", "False"] = "True" if value else "False"
     old = status.condition(kind)
-    since = old.last_transition_time if old is not None and old.status == said else now
+    since = old.last_transition_time if old is not None and old.status == truth else now
     new = Condition(
         type=kind,
-        status=said,
+        status=truth,
         reason=reason,
         message=message[:8192],
         last_transition_time=since,

@@ -53,9 +53,9 @@ def evidence(s: Situation) -> list[Evidence]:
     for rank in range(s.nodes):
         pod = s.current.get(rank)
         if pod is not None:
-            told = of_pod(pod)
-            if told is not None:
-                found.append(told)
+            evidence = of_pod(pod)
+            if evidence is not None:
+                found.append(evidence)
         elif s.this_attempt.created_at is not None or rank in s.seen.lost:
             found.append(of_missing(rank, pod_name(s.job.metadata.name, s.this_attempt.number, rank)))
     if not found:

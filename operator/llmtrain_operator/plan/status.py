@@ -72,10 +72,10 @@ def _last_report_at(s: Situation) -> datetime | None:
         return None
     if s.seen.report is not None:
         return s.seen.report.received
-    told = s.status.progress.updated_at if s.status.progress else None
-    if told is None or told < s.this_attempt.started_at or s.seen.watched_since is None:
+    reported_at = s.status.progress.updated_at if s.status.progress else None
+    if reported_at is None or reported_at < s.this_attempt.started_at or s.seen.watched_since is None:
         return None
-    return max(told, s.seen.watched_since)
+    return max(reported_at, s.seen.watched_since)
 
 
 def _seconds_to_silence(s: Situation) -> float | None:

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from harness.builders import cut_as, unchecked_spec
 from harness.layouts.forked_gang import fork_each, gang
 from harness.layouts.rows import FAMILIES
 from harness.layouts.worker import first_weights
 
-from llmtrain_api import JobSpec, Layout, ParallelismSpec, shape_of
+from llmtrain_api import JobSpec, Layout, Precision, shape_of
 from llmtrain_api.estimate import memory
 from llmtrain_trainer import distributed
 from llmtrain_trainer.batch import BatchPlan
@@ -49,21 +50,12 @@ ROWS: list[tuple[str, Layout, str]] = [
 """Big enough that DeepSpeed's padding is under 2 %, small enough for seconds."""
 
 
-def job(family: str, cut: Layout, precision: str) -> JobSpec:
+def spec_of(family: str, cut: Layout, precision: str) -> JobSpec:
     """A job of about 1.5 million parameters, with two passes a step."""
     model = FAMILIES[family] | {"hiddenSize": 128, "numLayers": 4, "vocabSize": 2048}
     training = {"sequenceLength": LENGTH, "globalBatchSize": 2 * cut.data, "microBatchSize": 1}
-    spec = JobSpec.model_validate(
-        {
-            "model": model,
-            "dataset": {"name": "builtin://random-tokens"},
-            "output": {"uri": "pvc://claim/run"},
-            "training": training | {"maxSteps": 5, "precision": precision},
-        }
-    )
-    parts = ParallelismSpec(tensor=cut.tensor, pipeline=cut.pipeline, sequence=cut.sequence)
-    staged = spec.training.model_copy(update={"zero_stage": cut.zero})
-    return spec.model_copy(update={"training": staged, "parallelism": parts, "processes_per_node": cut.world})
+    asked = unchecked_spec(model=model, training=training | {"maxSteps": 5})
+    return cut_as(asked, cut, precision=Precision(precision))
 
 
 def storages() -> dict[int, int]:
@@ -85,7 +77,7 @@ def rank_main(family: str, cut: Layout, precision: str, model: Path, out: Path) 
     """Two steps without the second update; then count."""
     torch.set_num_threads(1)
     ranks = distributed.join()
-    spec = job(family, cut, precision)
+    spec = spec_of(family, cut, precision)
     place = cut.place(ranks.rank)
     plan = BatchPlan(spec.training.global_batch_size, spec.training.micro_batch_size, cut.data)
     before = storages()
@@ -116,7 +108,7 @@ def main() -> int:
                 continue
             model, out = Path(folder) / row[0], Path(folder) / "out"
             if not model.exists():
-                spec = job(row[0], Layout(zero=0), "fp32")
+                spec = spec_of(row[0], Layout(zero=0), "fp32")
                 failed = fork_each(1, partial(first_weights, spec, model), out)
                 assert failed is None, failed
             failed = gang(row[1].world, partial(rank_main, *row, model, out), out)

@@ -30,7 +30,7 @@ PLAIN = Layout(zero=0)
 
 
 @dataclass(frozen=True)
-class Life:
+class ResumeJob:
     """One job.
 
     Attributes:
@@ -56,9 +56,9 @@ class Life:
         )
 
     @property
-    def undisturbed(self) -> Life:
+    def undisturbed(self) -> ResumeJob:
         """The same job when nothing dies."""
-        return Life(self.layouts[:1], self.family, self.precision)
+        return ResumeJob(self.layouts[:1], self.family, self.precision)
 
     def until(self, attempt: int) -> int:
         """The step that an attempt saves last."""
@@ -75,7 +75,7 @@ class Life:
 
 SAME = [
     *(
-        Life((layout, layout))
+        ResumeJob((layout, layout))
         for layout in (
             PLAIN,
             *(Layout(data=2, zero=zero) for zero in (1, 2, 3)),
@@ -84,27 +84,27 @@ SAME = [
             *(Layout(data, sequence=2) for data in (1, 2)),
         )
     ),
-    *(Life((layout, layout), precision="bf16") for layout in (TWO, Layout(data=2, zero=3))),
+    *(ResumeJob((layout, layout), precision="bf16") for layout in (TWO, Layout(data=2, zero=3))),
 ]
 OTHER = [
-    Life((FOUR, TWO, FOUR)),
-    Life((FOUR, THREE)),
-    Life((TWO, TWO, TWO), compiled=(0, 2)),
-    Life((TENSOR, ONE, TENSOR)),
-    Life((TWO, Layout(data=2, zero=2), Layout(data=2, zero=3), TWO)),
-    Life((Layout(data=3, zero=3), Layout(data=2, zero=2), Layout(data=4, zero=3))),
-    Life((PIPE, ONE, PIPE), family="llama-tied"),
-    Life((SEQUENCE, ONE, SEQUENCE)),
-    Life((PLAIN, Layout(data=2, zero=3), PLAIN), family="gpt2"),
-    Life((Layout(data=2, tensor=2, zero=3), PIPE, Layout(tensor=2, zero=2)), family="qwen-tied"),
-    Life((Layout(data=2, zero=3), TENSOR, ONE), family="bert"),
-    Life((TWO, Layout(data=3, zero=3)), family="t5"),
-    Life((TWO, Layout(data=3, zero=3), TENSOR, PIPE), precision="bf16"),
+    ResumeJob((FOUR, TWO, FOUR)),
+    ResumeJob((FOUR, THREE)),
+    ResumeJob((TWO, TWO, TWO), compiled=(0, 2)),
+    ResumeJob((TENSOR, ONE, TENSOR)),
+    ResumeJob((TWO, Layout(data=2, zero=2), Layout(data=2, zero=3), TWO)),
+    ResumeJob((Layout(data=3, zero=3), Layout(data=2, zero=2), Layout(data=4, zero=3))),
+    ResumeJob((PIPE, ONE, PIPE), family="llama-tied"),
+    ResumeJob((SEQUENCE, ONE, SEQUENCE)),
+    ResumeJob((PLAIN, Layout(data=2, zero=3), PLAIN), family="gpt2"),
+    ResumeJob((Layout(data=2, tensor=2, zero=3), PIPE, Layout(tensor=2, zero=2)), family="qwen-tied"),
+    ResumeJob((Layout(data=2, zero=3), TENSOR, ONE), family="bert"),
+    ResumeJob((TWO, Layout(data=3, zero=3)), family="t5"),
+    ResumeJob((TWO, Layout(data=3, zero=3), TENSOR, PIPE), precision="bf16"),
 ]
-WEIGHTS = [Life((layout, layout), weights_only=True) for layout in (TWO, Layout(data=2, zero=3))]
+WEIGHTS = [ResumeJob((layout, layout), weights_only=True) for layout in (TWO, Layout(data=2, zero=3))]
 
 
-def live(life: Life, model: Path, root: Path) -> str | None:
+def live(life: ResumeJob, model: Path, root: Path) -> str | None:
     """All attempts of a job; what went wrong, if anything did."""
     for attempt, layout in enumerate(life.layouts):
         asked = job_of(life.row(attempt), attempt, root / "output", weights_only=life.weights_only)

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
+from harness.builders import job_file
 from harness.layouts.rows import GLOBAL_BATCH, LENGTH, VOCAB, Row
 from harness.layouts.worker import EOS, share_compiled
 
-from llmtrain_api import IfExists, JobFile, JobIdentity, Place, Rendezvous, ResumeFrom
+from llmtrain_api import IfExists, JobFile, Place, ResumeFrom
 from llmtrain_trainer import distributed
 from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.checkpoint.manifest import StepFacts
@@ -54,15 +55,7 @@ def job_of(row: Row, attempt: int, output: Path, *, weights_only: bool) -> JobFi
         checkpoint = spec.checkpoint.model_copy(update={"resume_from": ResumeFrom.WEIGHTS})
         output_spec = spec.output.model_copy(update={"if_exists": IfExists.RESUME})
         spec = spec.model_copy(update={"checkpoint": checkpoint, "output": output_spec})
-    return JobFile(
-        job=JobIdentity(name="life", namespace="default", uid=uid),
-        attempt=attempt,
-        spec=spec,
-        layout=row.layout,
-        rendezvous=Rendezvous(master_address="127.0.0.1", master_port=1, id=f"{uid}-{attempt}"),
-        output=str(output),
-        scratch=str(output.parent),
-    )
+    return job_file(spec, output, attempt=attempt, uid=uid, layout=row.layout)
 
 
 def rank_main(job: JobFile, until: int, dies: bool, model: Path, out: Path) -> None:

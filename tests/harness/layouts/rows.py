@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from llmtrain_api import JobSpec, Layout, Packing, ParallelismSpec, Precision
+from harness.builders import cut_as, unchecked_spec
+
+from llmtrain_api import JobSpec, Layout, Packing, Precision
 
 VOCAB, LENGTH, STEPS, SAMPLES = 320, 32, 5, 11
 SIZES: dict[str, Any] = {"hiddenSize": 32, "numLayers": 2, "numHeads": 4, "vocabSize": VOCAB}
@@ -57,27 +59,13 @@ class Row:
             "weightDecay": 0.1,
             "gradientClipping": clipping,
         }
-        spec = JobSpec.model_validate(
-            {
-                "model": FAMILIES[self.family],
-                "dataset": {"name": "builtin://random-tokens"},
-                "output": {"uri": "pvc://claim/run"},
-                "training": training,
-            },
-            extra="forbid",
-        )
         # set apart: what validation refuses must be seen to go wrong
-        uncut = spec.training.model_copy(
-            update={
-                "zero_stage": cut.zero,
-                "packing": Packing(self.packing),
-                "precision": Precision(self.precision),
-                "compile": self.compiled,
-            }
-        )
-        parts = ParallelismSpec(tensor=cut.tensor, pipeline=cut.pipeline, sequence=cut.sequence)
-        return spec.model_copy(
-            update={"training": uncut, "parallelism": parts, "processes_per_node": cut.world}
+        return cut_as(
+            unchecked_spec(model=FAMILIES[self.family], training=training),
+            cut,
+            packing=Packing(self.packing),
+            precision=Precision(self.precision),
+            compile=self.compiled,
         )
 
     @property

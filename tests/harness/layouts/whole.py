@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from harness.builders import job
 from harness.layouts.forked_gang import fork_each, gang
 from harness.layouts.worker import share_compiled
-from harness.trainer.launches import job
 
 from llmtrain_api import JobFile
 from llmtrain_trainer import distributed

@@ -7,8 +7,8 @@ from importlib import import_module
 from pathlib import Path
 
 import torch
+from harness.builders import job
 from harness.layouts.worker import EOS, tokens
-from harness.trainer.launches import job
 
 from llmtrain_api import JobFile
 from llmtrain_trainer import distributed

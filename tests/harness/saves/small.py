@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from harness.trainer.launches import job
+from harness.builders import job
 from safetensors.torch import load_file
 
 from llmtrain_api import Layout, Place

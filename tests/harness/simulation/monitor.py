@@ -163,11 +163,11 @@ class WatchedApi(MemoryApi):
 
     changed: Callable[[str, str, Object], None]
 
-    def _tell(self, shelf: Any, kind: str, found: Object, before: Object) -> None:
-        super()._tell(shelf, kind, found, before)
-        resource = next(name for name, one in self._shelves.items() if one is shelf)
+    def _tell(self, collection: Any, kind: str, found: Object, before: Object) -> None:
+        super()._tell(collection, kind, found, before)
+        resource = next(name for name, one in self._collections.items() if one is collection)
         self.changed(resource, kind, found)
 
     def peek(self, resource: str, namespace: str, name: str) -> Object | None:
         """Not a copy: tests only look."""
-        return self._shelves[resource].objects.get((namespace, name))
+        return self._collections[resource].objects.get((namespace, name))

@@ -1,11 +1,10 @@
-"""Jobs, launchers and waiting for the trainer's tests."""
+"""Launchers and waiting for the trainer's tests."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,57 +14,11 @@ from typing import Any
 
 from harness.children import environment
 
-from llmtrain_api import JobFile, JobIdentity, JobSpec, Rendezvous, layout_of, parse_spec, shape_of
+from llmtrain_api import JobFile
 from llmtrain_trainer.output import Output
 
 ROOT = Path(__file__).resolve().parents[3]
-UID = "11111111-aaaa-4bbb-8ccc-000000000000"
 DEADLINE = 150.0
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
-def spec(**changes: dict[str, Any] | int) -> JobSpec:
-    """A job of two ranks that trains in seconds. ``changes`` are merged section by section."""
-    base: dict[str, Any] = {
-        "model": {
-            "name": "builtin://tiny-llama",
-            "hiddenSize": 32,
-            "numLayers": 2,
-            "numHeads": 4,
-            "numKvHeads": 2,
-            "vocabSize": 512,
-        },
-        "dataset": {"name": "builtin://python-stdlib", "maxBytes": 400_000, "heldOutFraction": 0.2},
-        "processesPerNode": 2,
-        "training": {"maxSteps": 40, "globalBatchSize": 8, "microBatchSize": 4, "sequenceLength": 32},
-        "checkpoint": {"everySteps": 10},
-        "evaluation": {"everySteps": 0, "maxSequences": 64},
-        "output": {"uri": "pvc://claim/run"},
-    }
-    for section, values in changes.items():
-        if isinstance(values, dict):
-            base[section] = {**base.get(section, {}), **values}
-        else:
-            base[section] = values
-    return parse_spec(base, strict=True)
-
-
-def job(output: Path, /, *, attempt: int = 0, uid: str = UID, name: str = "run", **changes: Any) -> JobFile:
-    asked = spec(**changes)
-    return JobFile(
-        job=JobIdentity(name=name, namespace="default", uid=uid),
-        attempt=attempt,
-        spec=asked,
-        layout=layout_of(shape_of(asked), asked),
-        rendezvous=Rendezvous(master_address="127.0.0.1", master_port=free_port(), id=f"{uid}-{attempt}"),
-        output=str(output),
-        scratch=str(output.parent / "scratch"),
-    )
 
 
 class Launch:

@@ -112,7 +112,7 @@ class OneConfigMap(MemoryApi):
     """A namespace whose quota is one ConfigMap."""
 
     async def create(self, resource: str, namespace: str, body: Object) -> Object:
-        if resource == "configmaps" and self._shelves["configmaps"].objects:
+        if resource == "configmaps" and self._collections["configmaps"].objects:
             raise ApiError(403, "Forbidden", "exceeded quota: count/configmaps=1")
         return await super().create(resource, namespace, body)
 

@@ -42,7 +42,7 @@ class Counting(MemoryApi):
     async def create(self, resource: str, namespace: str, body: Object) -> Object:
         if resource == "pods":
             self.pod_creates.append(body["metadata"]["name"])
-            if len(self._shelves["pods"].objects) >= self.quota:
+            if len(self._collections["pods"].objects) >= self.quota:
                 raise ApiError(403, "Forbidden", f"pods is forbidden: {self.message}")
         return await super().create(resource, namespace, body)
 

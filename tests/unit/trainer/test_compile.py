@@ -10,7 +10,7 @@ from typing import Any
 import filelock
 import pytest
 import structlog.testing
-from harness.trainer.launches import job
+from harness.builders import job
 from torch._dynamo.callback import CallbackArgs, CallbackTrigger, callback_handler
 
 from llmtrain_trainer.data.store import Marker, fingerprints

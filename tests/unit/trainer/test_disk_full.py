@@ -9,7 +9,7 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
-from harness.trainer.launches import job
+from harness.builders import job
 
 from llmtrain_api import Outcome
 from llmtrain_trainer.checkpoint.disk_errors import refusal

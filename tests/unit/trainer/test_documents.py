@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.builders import job_file, least_spec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtrain_api import JobFile, JobIdentity, Layout, Rendezvous, parse_spec
+from llmtrain_api import JobFile
 from llmtrain_trainer.data import cleaning, tokenizer
 from llmtrain_trainer.data.documents import documents_of
 from llmtrain_trainer.data.preparation import ProgressLog
@@ -25,15 +26,8 @@ from llmtrain_trainer.files import write_json
 
 
 def job(name: str = "pvc://texts/data", uri: str = "pvc://out/run", **told: Any) -> JobFile:
-    spec = {"model": {"name": "builtin://tiny-llama"}, "dataset": {"name": name}, "output": {"uri": uri}}
-    return JobFile(
-        job=JobIdentity(name="job", namespace="team", uid="uid"),
-        attempt=1,
-        spec=parse_spec(spec, strict=True),
-        layout=Layout(zero=0),
-        rendezvous=Rendezvous(master_address="localhost", id="x"),
-        **{"output": "/mnt/output/run", "scratch": "unused", **told},
-    )
+    asked = least_spec(dataset={"name": name}, output={"uri": uri})
+    return job_file(asked, **{"output": "/mnt/output/run", **told})
 
 
 def _distinct(texts: Iterator[str], settings: cleaning.Settings) -> Iterator[str]:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.builders import job_file, least_spec
 
-from llmtrain_api import JobFile, JobIdentity, Layout, Rendezvous, parse_spec
+from llmtrain_api import JobFile, Layout
 from llmtrain_trainer.checkpoint import fence as fence_module
 from llmtrain_trainer.checkpoint.fence import Fence, raise_fence
 from llmtrain_trainer.checkpoint.manifest import MANIFEST, Manifest, newest_good, require_same
@@ -26,20 +27,8 @@ FIRST, SECOND = "aaaaaaaa-1", "bbbbbbbb-2"
 
 
 def job(root: Path, uid: str = FIRST, attempt: int = 0, if_exists: str = "fail") -> JobFile:
-    spec = {
-        "model": {"name": "builtin://tiny-llama"},
-        "dataset": {"name": "builtin://random-tokens"},
-        "output": {"uri": "pvc://claim/run", "ifExists": if_exists},
-    }
-    return JobFile(
-        job=JobIdentity(name=f"job-{uid[:1]}", namespace="team", uid=uid),
-        attempt=attempt,
-        spec=parse_spec(spec, strict=True),
-        layout=Layout(zero=0),
-        rendezvous=Rendezvous(master_address="localhost", id="x"),
-        output=str(root / "run"),
-        scratch=str(root / "scratch"),
-    )
+    asked = least_spec(output={"uri": "pvc://claim/run", "ifExists": if_exists})
+    return job_file(asked, root / "run", attempt=attempt, uid=uid, name=f"job-{uid[:1]}")
 
 
 def start(root: Path, attempt: int = 0, holder: str = "pod0", **more: Any) -> Fence:
@@ -163,7 +152,7 @@ def test_fail_names_the_owner_and_the_fix(tmp_path: Path) -> None:
     claim(job(tmp_path))
     with pytest.raises(ConfigError) as error:
         claim(job(tmp_path, SECOND))
-    assert "team/job-a" in error.value.message
+    assert "default/job-a" in error.value.message
     assert "output.ifExists" in error.value.hint
 
 

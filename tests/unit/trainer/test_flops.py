@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from harness.builders import unchecked_spec
 from harness.layouts.rows import FAMILIES
 
 from llmtrain_api import BuiltinModel, JobSpec, Precision, shape_of, task_of
@@ -18,17 +19,8 @@ from llmtrain_trainer.telemetry import flops
 
 def spec(**changes: Any) -> JobSpec:
     model = {"hiddenSize": 48, "numLayers": 3, "numHeads": 4, "vocabSize": 400, "intermediateSize": 112}
-    return JobSpec.model_validate(
-        {
-            "model": model | changes,
-            "dataset": {"name": "builtin://random-tokens"},
-            "output": {"uri": "pvc://claim/run"},
-            "training": {
-                "sequenceLength": 40,
-                "zeroStage": 1,
-            },  # set: whether it fits into memory is not asked
-        }
-    )
+    # with a stage set, whether it fits into memory is not asked
+    return unchecked_spec(model=model | changes, training={"sequenceLength": 40, "zeroStage": 1})
 
 
 def built(asked: JobSpec) -> torch.nn.Module:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from harness.trainer.launches import UID, job
+from harness.builders import UID, job
 
 from llmtrain_trainer.errors import Interrupted
 from llmtrain_trainer.launch import gang

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from harness.trainer.launches import job
+from harness.builders import job
 
 from llmtrain_api import Layout, changed
 from llmtrain_trainer.errors import ConfigError

@@ -6,7 +6,7 @@ import errno
 from pathlib import Path
 
 import pytest
-from harness.trainer.launches import UID, job
+from harness.builders import UID, job
 
 from llmtrain_api import FailureClass, JobFile, Outcome
 from llmtrain_trainer.checkpoint.fence import raise_fence

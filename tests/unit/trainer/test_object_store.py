@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness.trainer.launches import UID, job
+from harness.builders import UID, job
 
 from llmtrain_trainer.checkpoint.fence import Fence
 from llmtrain_trainer.errors import ConfigError, Fenced
@@ -21,7 +21,7 @@ from llmtrain_trainer.storage.objectstore import record
 from llmtrain_trainer.storage.objectstore.bucket import Bucket
 from llmtrain_trainer.storage.objectstore.ledger import Ledger
 from llmtrain_trainer.storage.objectstore.record import Record
-from llmtrain_trainer.storage.objectstore.steps import bring, left_over, prefix_of, retired
+from llmtrain_trainer.storage.objectstore.steps import fetch_step, left_over, prefix_of, retired
 
 OTHER = "22222222-aaaa-4bbb-8ccc-000000000000"
 
@@ -198,7 +198,7 @@ def test_a_name_from_the_store_that_leaves_the_folder_is_refused(tmp_path: Path,
     step.mkdir(parents=True)
     (step / "manifest.json").write_text(json.dumps(manifest))
     mine.folder.mkdir(parents=True)
-    reason = bring(bucket, "checkpoints/5", mine, 5)
+    reason = fetch_step(bucket, "checkpoints/5", mine, 5)
     assert reason
     assert "inside of the step" in reason
     with pytest.raises(OSError, match="is not a name inside a folder"):

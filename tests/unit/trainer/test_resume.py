@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.builders import job_file, least_spec
 from pydantic import ValidationError
 
-from llmtrain_api import JobFile, JobIdentity, Layout, Rendezvous, parse_spec
+from llmtrain_api import JobFile, Layout
 from llmtrain_trainer.checkpoint.fence import Fence
 from llmtrain_trainer.checkpoint.manifest import (
     MANIFEST,
@@ -33,22 +34,9 @@ PRINTS = {"seed": 0, "precision": "fp32"}
 
 
 def job(resume_from: str = "state") -> JobFile:
-    spec = {
-        "model": {"name": "builtin://tiny-llama"},
-        "dataset": {"name": "builtin://random-tokens"},
-        "output": {"uri": "pvc://claim/run", "ifExists": "resume"},
-        "checkpoint": {"resumeFrom": resume_from},
-        "processesPerNode": 2,
-    }
-    return JobFile(
-        job=JobIdentity(name="job", namespace="team", uid=OURS),
-        attempt=1,
-        spec=parse_spec(spec, strict=True),
-        layout=TWO,
-        rendezvous=Rendezvous(master_address="localhost", id="x"),
-        output="unused",
-        scratch="unused",
-    )
+    output = {"uri": "pvc://claim/run", "ifExists": "resume"}
+    asked = least_spec(output=output, checkpoint={"resumeFrom": resume_from}, processesPerNode=2)
+    return job_file(asked, attempt=1, uid=OURS, layout=TWO)
 
 
 def saved(root: Path, step: int, *, uid: str = OURS, **changes: Any) -> Output:

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from harness.builders import job_file, least_spec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtrain_api import JobFile, JobIdentity, Layout, Rendezvous, parse_spec
+from llmtrain_api import JobFile, Layout
 from llmtrain_trainer.checkpoint.manifest import Manifest, require_same
 from llmtrain_trainer.data.rows import SequenceWriter, held_out_counts, spread
 from llmtrain_trainer.data.sources import in_turn, texts_of
@@ -23,21 +24,7 @@ CODE = {"name": "builtin://python-stdlib", "weight": 1, "maxBytes": 50_000}
 
 
 def job(text: dict[str, Any], **told: Any) -> JobFile:
-    spec = {
-        "model": {"name": "builtin://tiny-llama"},
-        "dataset": text,
-        "output": {"uri": "pvc://claim/run"},
-    }
-    return JobFile(
-        job=JobIdentity(name="job", namespace="team", uid="uid"),
-        attempt=1,
-        spec=parse_spec(spec, strict=True),
-        layout=Layout(zero=0),
-        rendezvous=Rendezvous(master_address="localhost", id="x"),
-        output="unused",
-        scratch="unused",
-        **told,
-    )
+    return job_file(least_spec(dataset=text), layout=Layout(zero=0), **told)
 
 
 def mixed(*sources: dict[str, Any], **told: Any) -> JobFile:

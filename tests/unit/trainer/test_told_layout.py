@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from harness.trainer.launches import job
+from harness.builders import job
 
 from llmtrain_api import JobSpec, Layout, Place, changed
 from llmtrain_trainer.batch import BatchPlan

@@ -37,12 +37,12 @@ def write_part(files: SnapshotEngine, folder: Path, rank: int, more: Iterable[st
     entries = files.entries | {name: entry_of(folder / name) for name in more}
     parts = folder / PARTS
     parts.mkdir(exist_ok=True)
-    mine = part_of(rank)
-    write_json(folder / mine, {"files": entries})
+    part = part_of(rank)
+    write_json(folder / part, {"files": entries})
     for name in {str(Path(name).parent) for name in entries}:
         fsync_folder(folder / name)
     fsync_folder(folder)
-    return [*entries, mine]
+    return [*entries, part]
 
 
 def part_of(rank: int) -> str:

@@ -51,10 +51,10 @@ class Fence:
             kind = OutputTaken if owner else Fenced
             raise kind(f"{self.output.root} now belongs to job {owner}")
         seen = read_json(self.output.fence) or {}
-        mine = (self.job_uid, self.attempt, self.holder)
+        own = (self.job_uid, self.attempt, self.holder)
         newest = (seen.get("jobUid"), int(seen.get("attempt", -1)), seen.get("holder"))
         # a lower attempt in FENCE is a late starter that is about to find our folder and stop
-        if newest != mine and not (newest[0] == self.job_uid and newest[1] < self.attempt):
+        if newest != own and not (newest[0] == self.job_uid and newest[1] < self.attempt):
             raise Fenced(f"attempt {newest[1]} of job {newest[0]} (pod {newest[2]}) writes here now")
         if not self.folder.is_dir():
             raise Fenced(f"the folder of attempt {self.attempt} was moved away by a newer writer")

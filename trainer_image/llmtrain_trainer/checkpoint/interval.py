@@ -1,4 +1,4 @@
-"""When to save, and when to give up on it. Pure."""
+"""When to save, and when to give up on it."""
 
 from __future__ import annotations
 

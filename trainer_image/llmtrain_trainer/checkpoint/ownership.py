@@ -51,9 +51,9 @@ def claim(job: JobFile) -> Output:
         ConfigError: the folder is another job's and ``output.ifExists`` is ``fail``.
         OutputTaken: another job has taken this job's folder over.
     """
-    mine = owned(job)
-    if mine:
-        return mine
+    own = owned(job)
+    if own:
+        return own
     base, beside = candidates(job)
     owner = _first(base, job)
     if owner is None:

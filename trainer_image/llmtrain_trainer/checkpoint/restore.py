@@ -38,8 +38,8 @@ def restore(engine: Engine, source: Shards) -> None:
     for name, parameter in engine.named_parameters():
         if parameter.requires_grad:
             found = source.read(name, engine.whole_shape(name, parameter))
-            mine = {key: engine.own_part(parameter, value) for key, value in found.items()}
-            put(raw.optimizer, parameter, mine)
+            own = {key: engine.own_part(parameter, value) for key, value in found.items()}
+            put(raw.optimizer, parameter, own)
     for group, saved in zip(optimizer.param_groups, source.groups, strict=True):
         group.update({key: value for key, value in saved.items() if key != "params"})
     raw.lr_scheduler.load_state_dict(source.common["lr_scheduler"])
@@ -65,31 +65,31 @@ def _make_state(optimizer: torch.optim.Optimizer, masters: list[torch.Tensor], s
             state[STEP] = source.step.clone()
 
 
-def _put_whole(optimizer: Any, parameter: torch.nn.Parameter, mine: Tensors) -> None:
+def _put_whole(optimizer: Any, parameter: torch.nn.Parameter, own: Tensors) -> None:
     """ZeRO 0."""
-    parameter.copy_(mine[WEIGHT])
-    for key, value in mine.items():
+    parameter.copy_(own[WEIGHT])
+    for key, value in own.items():
         if key != WEIGHT:
             optimizer.state[parameter][key].copy_(value)
 
 
-def _put_flat(optimizer: Any, parameter: torch.nn.Parameter, mine: Tensors) -> None:
+def _put_flat(optimizer: Any, parameter: torch.nn.Parameter, own: Tensors) -> None:
     """ZeRO 1 and 2: the part that lies in this rank's flat vector, if any; DeepSpeed links it by itself."""
-    parameter.copy_(mine[WEIGHT])
+    parameter.copy_(own[WEIGHT])
     mapping = parameter._hp_mapping  # type: ignore[attr-defined]
     if mapping is None:
         return
     [master] = optimizer.optimizer.param_groups[mapping.param_group_index]["params"]
     here, there = mapping.get_hp_fragment_address(), mapping.lp_fragment_address
-    for key, value in mine.items():
+    for key, value in own.items():
         flat = master if key == WEIGHT else optimizer.optimizer.state[master][key]
         flat.narrow(0, here.start, here.numel).copy_(value.flatten().narrow(0, there.start, there.numel))
 
 
-def _put_sharded(optimizer: Any, parameter: Any, mine: Tensors) -> None:
+def _put_sharded(optimizer: Any, parameter: Any, own: Tensors) -> None:
     """ZeRO 3: this rank's part, padded as DeepSpeed pads it. A fresh engine has gathered nothing yet."""
     size, rank = parameter.ds_tensor.ds_numel, optimizer._get_param_partition_rank(parameter)
-    for key, value in mine.items():
+    for key, value in own.items():
         part = torch.zeros(size)
         held = value.flatten()[rank * size : (rank + 1) * size]
         part[: held.numel()] = held

@@ -40,7 +40,7 @@ class Resume:
         return "; ".join(unusual)
 
     def to_json(self) -> dict[str, Any]:
-        """For ``attempt-K.ready``."""
+        """The form in which ``attempt-K.ready`` holds it."""
         return asdict(self)
 
     @classmethod

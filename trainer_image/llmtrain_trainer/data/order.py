@@ -1,4 +1,4 @@
-"""The order of samples: a permutation of each epoch, computed one index at a time. PURE.
+"""The order of samples: a permutation of each epoch, computed one index at a time.
 
 A Feistel network over the index, walked until it falls inside the range. It needs no memory, depends on
 nothing but its arguments (no library's generator, whose stream may change between versions), and any

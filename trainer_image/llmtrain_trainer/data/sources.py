@@ -82,7 +82,7 @@ def documents(
     counts = ReadCounts() if counts is None else counts
     found = surveyed(source)
     counts.skipped.update(found.skipped)
-    counts.examples = found.told()
+    counts.examples = found.skipped_text()
     library = source.name == PYTHON_STDLIB
     reader = Reader(found.files, source.limit, counts, library=library, progress=progress)
     try:
@@ -111,14 +111,14 @@ def surveyed(source: Text) -> Survey:
     except ConfigError as error:
         raise _in(source, error) from None
     if not found.files:
-        passed_over = f"; not read: {found.told()}" if found.skipped else ""
+        passed_over = f"; not read: {found.skipped_text()}" if found.skipped else ""
         raise ConfigError(
             f"{where} has no file ending in {', '.join(FORMS)} (also with .gz){passed_over}", "add some text"
         )
     if _only_describes(found):
         raise ConfigError(
             f"{where} has nothing to read but what describes it ({found.files[0].name}); not read: "
-            f"{found.told()}",
+            f"{found.skipped_text()}",
             "add the data as .jsonl or .txt",
         )
     return found

@@ -54,7 +54,7 @@ def prepare(attempt: Attempt) -> None:
 
 def _make_data(attempt: Attempt, reason: str) -> None:
     fence, job = required(attempt.fence, "fence"), attempt.job
-    log.get().info("preparing data", reason=reason, dataset=job.spec.dataset.said)
+    log.get().info("preparing data", reason=reason, dataset=job.spec.dataset.source_names)
     reporter = Reporter(job, Stage.PREPARE)
     reporter.update(urgent=True)
     folder, data = fence.folder / "data", fence.output.data

@@ -34,7 +34,7 @@ class Stop(Protocol):
 
 
 class NodeZeroWatch:
-    """Whether node 0's launcher lives, by this node's clock alone: its beats must go on changing. PURE."""
+    """Whether node 0's launcher lives, by this node's clock alone: its beats must go on changing."""
 
     def __init__(self) -> None:
         self._beat: str | None = None
@@ -98,7 +98,7 @@ def await_start(store: OutputStore, stop: Stop, clock: Callable[[], float] = tim
 
 
 def missing(up: set[int], nodes: int) -> list[int]:
-    """Nodes of the gang whose launcher has not been seen. PURE."""
+    """Nodes of the gang whose launcher has not been seen."""
     return sorted(set(range(nodes)) - up)
 
 

@@ -1,4 +1,4 @@
-"""Why an attempt failed, from what its ranks left behind. PURE."""
+"""Why an attempt failed, from what its ranks left behind."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Weights:
             _require_inside(folder, self._files)
 
     def names(self) -> list[str]:
-        """Of all tensors."""
+        """The names of all tensors, sorted."""
         if self._files is not None:
             return sorted(self._files)
         with safe_open(self.folder / SINGLE, "pt") as tensors:

@@ -1,4 +1,4 @@
-"""The learning rate's way from warm-up to end, as a share of its peak. PURE, standard library only."""
+"""The learning rate's way from warm-up to end, as a share of its peak. Standard library only."""
 
 from __future__ import annotations
 

@@ -42,5 +42,5 @@ class SequenceEngine(Engine):
         ids = inputs["input_ids"]
         whole = inputs | {"position_ids": torch.arange(ids.shape[1], device=ids.device).expand_as(ids)}
         length = ids.shape[1] // self.layout.sequence
-        mine = slice(self.place.sequence * length, (self.place.sequence + 1) * length)
-        return {name: value[:, mine].contiguous() for name, value in whole.items()}, labels[:, mine]
+        own = slice(self.place.sequence * length, (self.place.sequence + 1) * length)
+        return {name: value[:, own].contiguous() for name, value in whole.items()}, labels[:, own]

@@ -22,7 +22,7 @@ class CausalLM:
         self.separator = separator
 
     def encode(self, rows: torch.Tensor, keys: Sequence[int]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """See `Encoder`."""
+        """Inputs and labels of some rows, as `Encoder` describes them."""
         del keys
         labels = torch.full_like(rows, IGNORED)
         labels[:, :-1] = rows[:, 1:]

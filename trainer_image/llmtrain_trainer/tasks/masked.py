@@ -25,7 +25,7 @@ class MaskedLM:
         self.vocabulary = vocabulary
 
     def encode(self, rows: torch.Tensor, keys: Sequence[int]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """See `Encoder`."""
+        """Inputs and labels of some rows, as `Encoder` describes them."""
         ids, labels = rows.clone(), torch.full_like(rows, IGNORED)
         length = rows.shape[1]
         count = max(1, round(self.SHARE * length))

@@ -31,7 +31,7 @@ class SpanCorruption:
         self.vocabulary = vocabulary
 
     def encode(self, rows: torch.Tensor, keys: Sequence[int]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """See `Encoder`."""
+        """Inputs and labels of some rows, as `Encoder` describes them."""
         pairs = [self._corrupt(row.numpy(), key) for row, key in zip(rows, keys, strict=True)]
         inputs = torch.from_numpy(np.stack([pair[0] for pair in pairs]))
         labels = torch.from_numpy(np.stack([pair[1] for pair in pairs]))

@@ -1,4 +1,4 @@
-"""What a step's outcome means: rates, shares, what is left. Pure."""
+"""What a step's outcome means: rates, shares, what is left."""
 
 from __future__ import annotations
 

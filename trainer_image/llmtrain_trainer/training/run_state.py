@@ -1,4 +1,4 @@
-"""What a run has decided so far: steps it skips, when it ends, which evaluation was the best. Pure.
+"""What a run has decided so far: steps it skips, when it ends, which evaluation was the best.
 
 All of it follows from numbers that every rank has alike, so all ranks decide alike. A checkpoint's manifest
 keeps the whole of it, so that a resumed attempt judges each step exactly as the one before would have.

@@ -1,4 +1,4 @@
-"""Whether a step's loss or gradient norm spikes, and whether steps are still applied. Pure.
+"""Whether a step's loss or gradient norm spikes, and whether steps are still applied.
 
 A spike is a loss above its running average by six standard deviations, or a gradient norm of ten times its
 average; a number that is not finite always is one.

@@ -84,9 +84,9 @@ class Container:
 
     def last_words(self, code: int) -> str:
         """Its termination message; after a failure without one the tail of its log."""
-        said = _tail(self._task.message, MESSAGE_BYTES)
-        if said or not code or not self._task.fall_back_to_log:
-            return said
+        message = _tail(self._task.message, MESSAGE_BYTES)
+        if message or not code or not self._task.fall_back_to_log:
+            return message
         return _tail(self._task.log, TAIL_BYTES)
 
     def _signal(self, number: int) -> None:

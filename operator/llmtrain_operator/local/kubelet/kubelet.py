@@ -223,7 +223,7 @@ def running(since: str) -> Object:
 
 def ended(since: str, code: int, reason: str, message: str) -> Object:
     """``status`` of a pod that has ended."""
-    told = {
+    terminated = {
         "exitCode": code,
         "reason": reason,
         "message": message,
@@ -231,7 +231,7 @@ def ended(since: str, code: int, reason: str, message: str) -> Object:
         "finishedAt": _now(),
     }
     phase = "Failed" if code else "Succeeded"
-    return {"phase": phase, "containerStatuses": [_container({"terminated": told})]}
+    return {"phase": phase, "containerStatuses": [_container({"terminated": terminated})]}
 
 
 def _container(state: Object) -> Object:

@@ -1,4 +1,4 @@
-"""What a pod's volumes are on this machine. PURE: folders, files and strings from a manifest."""
+"""What a pod's volumes are on this machine. Nothing is touched."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class CleaningStep:
 
 
 STEPS: tuple[CleaningStep, ...] = ()
-"""In the order in which they are applied."""
+"""All cleaning steps, in the order in which they are applied."""
 
 
 def asked(spec: JobSpec) -> list[tuple[CleaningStep, Settings]]:

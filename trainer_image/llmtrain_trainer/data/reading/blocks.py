@@ -1,4 +1,4 @@
-"""A long text as documents: blocks of whole paragraphs. PURE."""
+"""A long text as documents: blocks of whole paragraphs."""
 
 from __future__ import annotations
 

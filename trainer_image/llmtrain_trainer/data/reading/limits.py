@@ -1,4 +1,4 @@
-"""How ``maxBytes`` is shared between the files of a folder. PURE."""
+"""How ``maxBytes`` is shared between the files of a folder."""
 
 from __future__ import annotations
 

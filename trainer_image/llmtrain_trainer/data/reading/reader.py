@@ -26,7 +26,7 @@ Progress = Callable[[int], None]
 
 
 def no_progress(_: int) -> None:
-    """For a reader that nobody waits for."""
+    """Report no progress: nobody waits for this reader."""
 
 
 class Reader:
@@ -109,15 +109,15 @@ class Reader:
             yield from (Row(text, 0, len(text)) for text in blocks(chunks, self._length))
 
     def _watched(self, file: DataFile, decoder: Decoder, raw: IO[bytes], stream: IO[bytes]) -> Iterator[str]:
-        told = 0
+        reported = 0
         try:
             for chunk in decoder.chunks(stream):
                 now = min(file.size, raw.tell())
-                self._progress(now - told)
-                told = now
+                self._progress(now - reported)
+                reported = now
                 yield chunk
         finally:
-            self._progress(file.size - told)
+            self._progress(file.size - reported)
 
     def _fitting(
         self, file: DataFile, rows: Iterator[Row], decoder: Decoder, raw: IO[bytes]

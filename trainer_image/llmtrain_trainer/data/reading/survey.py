@@ -62,8 +62,8 @@ class Survey:
         self.skipped[reason] += 1
         self.examples.setdefault(reason, name)
 
-    def told(self) -> str:
-        """What is not read, in words."""
+    def skipped_text(self) -> str:
+        """What is not read, with counts, reasons and an example of each."""
         return ", ".join(
             f"{count} x {reason} (such as {self.examples[reason]})"
             for reason, count in sorted(self.skipped.items())

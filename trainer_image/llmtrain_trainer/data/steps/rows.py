@@ -66,7 +66,7 @@ def _require_enough(made: Preparation) -> None:
     if empty is None and held_out.rows:
         return
     one = spec.dataset.mixture is None
-    name = spec.dataset.said if empty is None else spec.dataset.sources[empty].name
+    name = spec.dataset.source_names if empty is None else spec.dataset.sources[empty].name
     written = (
         [*train.sources, *held_out.sources]
         if empty is None

@@ -10,7 +10,7 @@ from .qwen import QWEN
 from .t5 import T5
 
 TRAINED: dict[str, TrainedFamily] = {"llama": LLAMA, "qwen": QWEN, "gpt2": GPT2, "bert": BERT, "t5": T5}
-"""By the name in `ModelShape.family`."""
+"""Every trained family, by the name that `ModelShape.family` holds."""
 STAGES: dict[str, PipelineLayers] = {
     family.config.model_type: family.stages for family in TRAINED.values() if family.stages
 }

@@ -20,7 +20,7 @@ from ...files import discard
 from ...models.weights import INDEX
 from .ledger import Ledger
 from .record import commit
-from .steps import bring, prefix_of, retired
+from .steps import fetch_step, prefix_of, retired
 
 
 class ObjectCheckpointStore(CheckpointStore):
@@ -31,13 +31,13 @@ class ObjectCheckpointStore(CheckpointStore):
         self.ranks, self.keep = ranks, keep
         self._saves = itertools.count()
         self._prefix = ""
-        self._mine: dict[int, bool] = {}  # steps of this attempt, and whether they have the whole weights
+        self._saved: dict[int, bool] = {}  # steps of this attempt, and whether they have the whole weights
 
     @override
     def has(self, step: int, *, whole: bool) -> bool:
         # a step that another attempt committed was the start, or was found torn
-        if step in self._mine:
-            return self._mine[step] or not whole
+        if step in self._saved:
+            return self._saved[step] or not whole
         return False
 
     @override
@@ -62,7 +62,7 @@ class ObjectCheckpointStore(CheckpointStore):
         before = self.ledger.read()
         old = retired(self.bucket, before, step, self.keep)
         now = self.ledger.append(commit(self.fence, step, prefix, old))
-        self._mine[step] = whole
+        self._saved[step] = whole
         for gone in sorted(set(before.steps.values()) - set(now.steps.values())):
             try:
                 self.bucket.delete(gone)
@@ -80,7 +80,7 @@ class ObjectCheckpointStore(CheckpointStore):
     @override
     def newest(self) -> int | None:
         for step in self.ledger.read().committed:
-            if bring(self.bucket, self.ledger.newest.steps[str(step)], self.fence, step) is None:
+            if fetch_step(self.bucket, self.ledger.newest.steps[str(step)], self.fence, step) is None:
                 return step
         return None
 
@@ -96,7 +96,7 @@ class ObjectCheckpointStore(CheckpointStore):
 
     def _fetch(self, step: int) -> str | None:
         try:
-            reason = bring(self.bucket, self.ledger.read().steps[str(step)], self.fence, step)
+            reason = fetch_step(self.bucket, self.ledger.read().steps[str(step)], self.fence, step)
         except (OSError, KeyError) as error:
             reason = str(error)
         return f"step {step}: {reason}" if reason else None

@@ -52,15 +52,15 @@ class Ledger:
             Exception: what the change itself refuses with; nothing is written then.
             OSError: the store does not answer. The change may have been made.
         """
-        mine = uuid.uuid4().hex
+        own_id = uuid.uuid4().hex
         while True:
             now = self.read()
-            if now.written_by == mine:  # our answer was lost, and the library asked again
+            if now.written_by == own_id:  # our answer was lost, and the library asked again
                 return now
             wanted = change(now)
             if wanted is now:
                 return now
-            following = replace(wanted, number=now.number + 1, written_by=mine)
+            following = replace(wanted, number=now.number + 1, written_by=own_id)
             if self.bucket.create(_key(following.number), json.dumps(asdict(following), indent=1).encode()):
                 self.newest = following
                 return following

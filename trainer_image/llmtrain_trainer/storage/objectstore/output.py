@@ -23,7 +23,7 @@ from ..start_marker import NodeZeroFailed, Start
 from . import record
 from .bucket import Bucket
 from .ledger import Ledger
-from .steps import FOLDER, bring, left_over
+from .steps import FOLDER, fetch_step, left_over
 
 HINT = (
     "create the bucket, or name a Secret in output.secret that holds AWS_ACCESS_KEY_ID, "
@@ -43,13 +43,13 @@ class ObjectOutputStore(OutputStore):
     @override
     def claim(self) -> ClaimedOutput:
         try:
-            output, ledger = self._mine() or self._claim()
+            output, ledger = self._own() or self._claim()
         except (FileNotFoundError, PermissionError) as error:
             raise ConfigError(f"output.uri: {error.strerror or error}", HINT) from error
         claim_private(output, self.job)
         return ClaimedPrefix(self.job, output, ledger)
 
-    def _mine(self) -> tuple[Output, Ledger] | None:
+    def _own(self) -> tuple[Output, Ledger] | None:
         for output in candidates(self.job):
             ledger = ledger_of(self.job, output)
             if ledger.read().owner.get("jobUid") == self.job.job.uid:
@@ -69,7 +69,7 @@ class ObjectOutputStore(OutputStore):
 
     @override
     def read_start(self) -> Joined | None:
-        output, ledger = self._mine() or (None, None)
+        output, ledger = self._own() or (None, None)
         if output is None or ledger is None:
             return None
         now = ledger.newest
@@ -149,7 +149,7 @@ class ClaimedPrefix(ClaimedOutput):
         # Downloads the newest step that is whole
         for step in self.ledger.newest.committed:
             log.get().info("downloading a checkpoint", step=step, store=self.ledger.bucket.url)
-            reason = bring(self.ledger.bucket, self.ledger.newest.steps[str(step)], fence, step)
+            reason = fetch_step(self.ledger.bucket, self.ledger.newest.steps[str(step)], fence, step)
             if reason is None:
                 break
             pass_over(step, reason)
@@ -181,7 +181,7 @@ class ClaimedPrefix(ClaimedOutput):
         self.fetch_data(fence)
         start = Start.from_json(fence, ready)
         if start.resume:
-            reason = bring(self.ledger.bucket, now.steps[str(start.done)], fence, start.done)
+            reason = fetch_step(self.ledger.bucket, now.steps[str(start.done)], fence, start.done)
             if reason:
                 raise OSError(f"step {start.done}, which node 0 goes on from, cannot be read here: {reason}")
         start.publish()
@@ -210,7 +210,9 @@ class ClaimedPrefix(ClaimedOutput):
         now = self.ledger.read()
         record.check(now, start.fence)
         step = now.committed[0]
-        if reason := bring(self.ledger.bucket, now.steps[str(step)], start.fence, step, weights_only=True):
+        if reason := fetch_step(
+            self.ledger.bucket, now.steps[str(step)], start.fence, step, weights_only=True
+        ):
             raise OSError(f"step {step}, the last one, cannot be read: {reason}")
 
     @override

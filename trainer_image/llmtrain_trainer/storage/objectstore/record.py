@@ -1,4 +1,4 @@
-"""The state of an output in an object store, and every change that it may undergo. PURE.
+"""The state of an output in an object store, and every change that it may undergo.
 
 A change takes the newest record and gives the next one, or refuses. What makes it safe is in `Ledger`: the
 next record can only be written if no other was written meanwhile.

@@ -58,7 +58,9 @@ def retired(bucket: Bucket, record: Record, step: int, keep: int) -> list[int]:
     return old
 
 
-def bring(bucket: Bucket, prefix: str, fence: Fence, step: int, *, weights_only: bool = False) -> str | None:
+def fetch_step(
+    bucket: Bucket, prefix: str, fence: Fence, step: int, *, weights_only: bool = False
+) -> str | None:
     """Download a step into this node's folder, and check it.
 
     Args:
@@ -107,7 +109,7 @@ def left_over(names: Iterable[str], record: Record, fence: Fence) -> list[str]:
     found = set()
     for name in names:
         match = _PREFIX.fullmatch(name.partition("/")[0])
-        mine = match and match[1] == short(fence.job_uid) and int(match[2]) < fence.attempt
-        if match and (mine or match[1] in earlier):
+        own = match and match[1] == short(fence.job_uid) and int(match[2]) < fence.attempt
+        if match and (own or match[1] in earlier):
             found.add(f"{FOLDER}/{match[0]}")
     return sorted(found - set(record.steps.values()))

@@ -1,0 +1,88 @@
+"""The pod of a rank: security, identity, GPUs and volumes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from harness.jobs import SETTINGS, T0, UID, job, seen
+
+from llmtrain_api import JobFile
+from llmtrain_api.names import TOKEN_AUDIENCE
+from llmtrain_operator.manifests.config import config_map
+from llmtrain_operator.manifests.pod import pod as build_pod
+from llmtrain_operator.plan.situation import look
+
+
+def test_pod_passes_pod_security_restricted_and_carries_its_identity() -> None:
+    found = look(seen(job()), T0)
+    assert found.spec is not None
+    manifest = build_pod(found.job, found.spec, 3, 1, "img:1", SETTINGS)
+    assert manifest["metadata"]["name"] == "tiny-3-1"
+    assert manifest["metadata"]["ownerReferences"][0]["uid"] == UID
+    spec, container = manifest["spec"], manifest["spec"]["containers"][0]
+    assert spec["restartPolicy"] == "Never"
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    token = next(v for v in spec["volumes"] if v["name"] == "token")
+    assert token["projected"]["sources"][0]["serviceAccountToken"]["audience"] == TOKEN_AUDIENCE
+    assert not any("nvidia.com/gpu" in r for r in container["resources"].values())
+
+
+def test_gpus_are_asked_for_with_shared_memory() -> None:
+    found = look(seen(job(gpusPerNode=8, nodes=1, training={"globalBatchSize": 64})), T0)
+    assert found.spec is not None
+    manifest = build_pod(found.job, found.spec, 0, 0, "img:1", SETTINGS)
+    assert manifest["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "8"
+    assert any(v["name"] == "shm" for v in manifest["spec"]["volumes"])
+
+
+def dataset_volumes(dataset: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], JobFile]:
+    """Mounts and claims of the text by volume, and what the workers are told."""
+    found = look(seen(job(dataset=dataset)), T0)
+    assert found.spec is not None
+    of_pod = build_pod(found.job, found.spec, 0, 0, "img:1", SETTINGS)["spec"]
+    mounts = {m["name"]: m for m in of_pod["containers"][0]["volumeMounts"] if m["name"].startswith("data")}
+    claims = {
+        v["name"]: v["persistentVolumeClaim"]["claimName"] for v in of_pod["volumes"] if v["name"] in mounts
+    }
+    config = config_map(found.job, found.spec, 0, SETTINGS)
+    return mounts, claims, JobFile.model_validate(json.loads(config["data"]["job.json"]), extra="forbid")
+
+
+def test_each_claim_of_a_mixture_is_mounted_once_to_be_read() -> None:
+    names = ["pvc://texts/books", "builtin://python-stdlib", "pvc://code", "file:///data", "pvc://texts/web/"]
+    mounts, claims, told = dataset_volumes({"mixture": [{"name": name, "weight": 1} for name in names]})
+    assert claims == {"dataset-0": "texts", "dataset-1": "code"}
+    assert mounts == {
+        name: {"name": name, "mountPath": f"/mnt/dataset/{claim}", "readOnly": True}
+        for name, claim in claims.items()
+    }
+    assert told.dataset is None
+    assert told.sources == {
+        "pvc://texts/books": "/mnt/dataset/texts/books",
+        "pvc://code": "/mnt/dataset/code",
+        "file:///data": "/data",
+        "pvc://texts/web/": "/mnt/dataset/texts/web",
+    }
+
+
+def test_a_dataset_with_a_name_is_mounted_as_before() -> None:
+    mounts, claims, told = dataset_volumes({"name": "pvc://texts/books"})
+    assert claims == {"dataset": "texts"}
+    assert mounts == {"dataset": {"name": "dataset", "mountPath": "/mnt/dataset", "readOnly": True}}
+    assert (told.dataset, told.sources) == ("/mnt/dataset/books", {})
+    assert dataset_volumes({"name": "builtin://python-stdlib"})[2].dataset is None
+
+
+def test_an_output_in_an_object_store_needs_no_volume() -> None:
+    found = look(seen(job(output={"uri": "s3://models/team/run", "secret": "store"})), T0)
+    assert found.spec is not None
+    manifest = build_pod(found.job, found.spec, 0, 0, "img:1", SETTINGS)
+    [container] = manifest["spec"]["containers"]
+    assert container["envFrom"] == [{"secretRef": {"name": "store"}}]
+    assert {volume["name"] for volume in manifest["spec"]["volumes"]} == {"config", "token", "scratch"}
+    told = config_map(found.job, found.spec, 0, SETTINGS)["data"]["job.json"]
+    assert json.loads(told)["output"] == "/scratch/output"
