@@ -12,6 +12,9 @@ from barecluster.settings import Node, Settings
 from barecluster.sharing import layer_folders
 from barecluster.shell import attempt, run
 
+UNPACK_ATTEMPTS = 5
+GONE = "does not exist"
+
 
 def unnamed(images: Mapping[str, str]) -> list[str]:
     """Of the digests of manifests by image name, the names that are but a hash of what no other name has.
@@ -65,8 +68,18 @@ class Containerd:
             raise ClusterError(f"containerd did not take the image: {said.strip()}")
 
     def unpack(self, manifest: str) -> None:
-        """Unpack the layers of the image with this manifest; those that are unpacked stay."""
-        run(*self._ctr, "snapshots", "unpack", manifest, timeout=900)
+        """Unpack the layers of the image with this manifest; those that are unpacked stay.
+
+        containerd may be removing the layers of an image that just lost its name, and with them some that
+        the new one was to stand on. They are then unpacked anew.
+        """
+        for left in reversed(range(UNPACK_ATTEMPTS)):
+            try:
+                run(*self._ctr, "snapshots", "unpack", manifest, timeout=900)
+                return
+            except ClusterError as error:
+                if not left or GONE not in str(error):
+                    raise
 
     def remove_unnamed(self) -> None:
         """Remove the images that a newer one took the name of, with the layers that only they used."""
@@ -77,12 +90,10 @@ class Containerd:
         """The folders of the unpacked layers of the snapshot with this chain identity, the topmost first."""
         snapshots, view = (*self._ctr, "snapshots"), f"llmtrain-{chain}"
         attempt(*snapshots, "rm", view)  # one that an interrupted command left
-        if attempt(*snapshots, "view", view, chain) is None:
-            return []
-        try:
-            return layer_folders(run(*snapshots, "mounts", "/nowhere", view))
-        finally:
-            attempt(*snapshots, "rm", view)
+        # one call: nothing holds a view, so that containerd may remove it at any time
+        mount = attempt(*snapshots, "view", "--target", "/nowhere", view, chain)
+        attempt(*snapshots, "rm", view)
+        return layer_folders(mount) if mount is not None else []
 
     def remove_all(self) -> None:
         """Remove every container with its task and snapshot; images stay. The processes must be dead."""

@@ -37,7 +37,9 @@ def _load(settings: Settings, store: Store, layout: Layout, image: str, nodes: l
         was_sent, freed = _send(layout, image, descriptor, client), 0
         if was_sent:
             freed += sharing.share_blobs(layout.paths(descriptor), nodes[:number])
-            client.unpack(descriptor["digest"])
+        # of one that is there, too: an interrupted load may have left it packed
+        client.unpack(descriptor["digest"])
+        if was_sent:
             client.remove_unnamed()
         places.append(client.layers(chain))
         if was_sent:

@@ -107,6 +107,7 @@ class RefusalKind(StrEnum):
     QUOTA = "QuotaExceeded"
     FORBIDDEN = "Forbidden"
     UNAVAILABLE = "ApiUnavailable"
+    DELETION = "DeletionRefused"
     REJECTED = "Rejected"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,14 +98,14 @@ def test_each_fault_costs_one_attempt_and_nothing_that_was_committed(namespace: 
     output = shared_volume(namespace.cluster) / namespace.name / "faults"
     for k, (name, fault) in enumerate(FAULTS):
         namespace.wait_phase("faults", "Running", k, 120)
-        wait_for(f"a checkpoint of attempt {k}", lambda k=k: committed_by(output, k), 120)
+        wait_for(f"a checkpoint of attempt {k}", partial(committed_by, output, k), 120)
         assert committed(output)[-1]["step"] < 0.8 * steps, f"{name}: too late to count"
         if k == 2:
             kill_operator(namespace)  # while it runs
         fault(namespace, k)
         if k == 3:
             kill_operator(namespace)  # while it restarts
-        wait_for(f"{name}: attempt {k + 1}", lambda k=k: namespace.status("faults")["attempt"] == k + 1, 60)
+        wait_for(f"{name}: attempt {k + 1}", partial(reached, namespace, k + 1), 60)
     status = namespace.wait_phase("faults", "Succeeded", len(FAULTS), 300)
     assert restarts(status) == (5, 3, 2)
     resumed_from_the_newest(output, status["attempts"])
@@ -113,6 +114,10 @@ def test_each_fault_costs_one_attempt_and_nothing_that_was_committed(namespace: 
     assert watch.check() == 2 * len(status["attempts"]), "the watch must have seen them all"
     delete(namespace, "faults")
     used_output_is_refused(namespace, steps)
+
+
+def reached(namespace: Namespace, attempt: int) -> bool:
+    return bool(namespace.status("faults")["attempt"] == attempt)
 
 
 def committed_by(output: Path, attempt: int) -> bool:
@@ -149,5 +154,5 @@ def test_a_job_deleted_while_it_trains_takes_its_children_along_and_can_come_bac
         namespace.apply(a_job("again", 5000, output={"uri": f"pvc://checkpoints/{output}"}))
         namespace.wait_phase("again", "Running", 0, 120)
         folder = shared_volume(namespace.cluster) / namespace.name / output
-        wait_for("a checkpoint", lambda folder=folder: committed_by(folder, 0), 120)
+        wait_for("a checkpoint", partial(committed_by, folder, 0), 120)
         delete(namespace, "again")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -34,6 +35,10 @@ def cluster_tool(*words: str) -> None:
 def node_ready(cluster: Cluster, node: str) -> bool:
     conditions = cluster.call("GET", f"/api/v1/nodes/{node}")["status"]["conditions"]
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def has_failed(cluster: Cluster, pod_path: str) -> bool:
+    return bool(cluster.call("GET", pod_path)["status"].get("phase") == "Failed")
 
 
 def operator_node(cluster: Cluster) -> str | None:
@@ -152,7 +157,7 @@ def test_a_strangers_pod_decides_nothing_and_is_left_alone(namespace: Namespace)
             path = where.core("pods", name)
             wait_for(
                 f"{name} has ended",
-                lambda path=path: cluster.call("GET", path)["status"].get("phase") == "Failed",
+                partial(has_failed, cluster, path),
                 60,
             )
         status = namespace.wait_phase("victim", "Succeeded", 0, 300)

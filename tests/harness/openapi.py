@@ -18,9 +18,10 @@ TYPES: dict[str, tuple[type, ...]] = {
 
 def mistakes(value: Any, schema: dict[str, Any], path: str = "status") -> list[str]:
     """Every place where the value is not as the schema says; an unknown field is one."""
-    kind = schema["type"]
+    kind: str = schema["type"]
     is_bool = isinstance(value, bool)
-    if not isinstance(value, TYPES[kind]) or (is_bool and kind != "boolean"):
+    of_kind = isinstance(value, TYPES[kind])
+    if not of_kind or (is_bool and kind != "boolean"):
         return [f"{path}: {value!r} is no {kind}"]
     found = (
         [f"{path}: {value!r} is not in {schema['enum']}"] if value not in schema.get("enum", [value]) else []

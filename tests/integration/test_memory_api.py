@@ -235,8 +235,8 @@ async def counts_generations(side: Side) -> Answers:
     await api.patch_status(PLURAL, ns, "edited", {"status": {"phase": "Pending"}})
     spec = dict(created["spec"], nodes=3)
     return [
-        ("edit", await answer(side.edit("edited", spec))),  # type: ignore[arg-type]
-        ("same again", await answer(side.edit("edited", spec))),  # type: ignore[arg-type]
+        ("edit", await answer(side.edit("edited", spec))),
+        ("same again", await answer(side.edit("edited", spec))),
         ("read", await answer(api.get(PLURAL, ns, "edited"))),
     ]
 
@@ -255,7 +255,7 @@ async def deletes_pods_gracefully(side: Side) -> Answers:
     uid = bound["metadata"]["uid"]
     with contextlib.suppress(ApiError):
         await side.bind("bound", "n1")
-    answers.append(("bound twice", await answer(side.bind("bound", "n2"))))  # type: ignore[arg-type]
+    answers.append(("bound twice", await answer(side.bind("bound", "n2"))))
     await note("wrong UID", api.delete("pods", ns, "bound", "00000000-0000-0000-0000-000000000000", 30))
     await note("with grace", api.delete("pods", ns, "bound", uid, 30))
     await note("going", api.get("pods", ns, "bound"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 import yaml
@@ -55,28 +56,24 @@ def test_the_spec_is_immutable_once_an_attempt_has_started(namespace: Namespace,
     assert operator.process is not None
 
 
-VARIANTS = [
-    {"nodes": n, "training": {"globalBatchSize": b, "microBatchSize": 1}} for n in (1, 7) for b in (1, 6, 7)
-] + [
-    {"resources": {"cpu": cpu, "memory": memory}}
-    for cpu in (1, 0, 0.5, "500m", "1.5", ".5", "5.", "+1", "1n", "-1", "", "0.0", True, [], {}, [1], 1e300)
-    for memory in ("4Gi", 4 << 30, "4 Gi")
+TRAINING: list[Any] = [
+    *({"maxSteps": steps} for steps in ("4", True, 1e3, 2.5, None, "1:30")),
+    *({"maxSteps": 4, "compile": flag} for flag in ("no", True, 1, None)),
+    *({"maxSteps": 4, "learningRate": rate} for rate in (1, "1e-3", 1e-3, True)),
+    *({"max_steps": 4}, [], None, {"seed": None}, {"maxSteps": 4, "zeroStage": None}),
 ]
+CPU: list[Any] = [1, 0, 0.5, "500m", "1.5", ".5", "5.", "+1", "1n", "-1", "", "0.0"]
+CPU += [True, [], {}, [1], 1e300]
+VARIANTS: list[dict[str, Any]] = [
+    {"nodes": n, "training": {"globalBatchSize": b, "microBatchSize": 1}} for n in (1, 7) for b in (1, 6, 7)
+] + [{"resources": {"cpu": cpu, "memory": memory}} for cpu in CPU for memory in ("4Gi", 4 << 30, "4 Gi")]
 VARIANTS += [
     {"resources": {"memory": memory}}
     for memory in ("0.5Ti", 8e9, "1e9", "1E9", "1P", "1Pi", "1e99", "4GB", "ki", "1K", {"a": 1}, -4.5)
 ]
 VARIANTS += (
     [{"nodes": nodes} for nodes in ("1", True, 2.5, None, [1])]
-    + [
-        {"training": training}
-        for training in (
-            *({"maxSteps": steps} for steps in ("4", True, 1e3, 2.5, None, "1:30")),
-            *({"maxSteps": 4, "compile": flag} for flag in ("no", True, 1, None)),
-            *({"maxSteps": 4, "learningRate": rate} for rate in (1, "1e-3", 1e-3, True)),
-            *({"max_steps": 4}, [], None, {"seed": None}, {"maxSteps": 4, "zeroStage": None}),
-        )
-    ]
+    + [{"training": training} for training in TRAINING]
     + [{"image": image} for image in (5, "", None, True)]
 )
 
@@ -124,7 +121,7 @@ def test_a_text_is_one_document_for_kubectl_and_for_a_laptop(cluster: Cluster) -
 
 
 @pytest.mark.parametrize("spec", VARIANTS, ids=str)
-def test_api_server_and_model_agree(cluster: Cluster, namespace: Namespace, spec: dict[str, object]) -> None:
+def test_api_server_and_model_agree(cluster: Cluster, namespace: Namespace, spec: dict[str, Any]) -> None:
     document = manifest(namespace=namespace.name, **spec)
     try:
         parse_manifest(document)

@@ -76,7 +76,7 @@ def test_an_unknown_family_may_only_what_a_row_says() -> None:
         "family": "new", "layout": "dp", "zero": 1, "packing": "concat", "checkpointing": False,
         "precision": "fp32", "verdict": "equal",
     }  # fmt: skip
-    usual = {"family": "new", "layout": Layout(data=4), "packing": "concat"}
+    usual: dict[str, Any] = {"family": "new", "layout": Layout(data=4), "packing": "concat"}
     usual |= {"checkpointing": False, "precision": "fp32"}
 
     def asked(**changes: Any) -> Asked:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 import pytest
 from harness.simulation.mutants import MUTANTS
@@ -22,10 +23,10 @@ def found_by(name: str) -> str | None:
     with pytest.MonkeyPatch.context() as patch:
         MUTANTS[name](patch)
         for scenario in SCENARIOS:
-            if broken := breaks(lambda scenario=scenario: play(scenario, None)):
+            if broken := breaks(partial(play, scenario, None)):
                 return f"scenario {scenario.__name__}: {broken}"
         for seed in range(LIVES):
-            if broken := breaks(lambda seed=seed: live(seed)):
+            if broken := breaks(partial(live, seed)):
                 return f"life {seed}: {broken}"
         return _by_the_sweep()
 
@@ -34,7 +35,7 @@ def _by_the_sweep() -> str | None:
     for scenario in SCENARIOS:
         for number in range(1, play(scenario, None).chaos.writes + 1):
             for fate in ("before", "after", "answer-lost"):
-                if broken := breaks(lambda s=scenario, f=(number, fate): play(s, f)):
+                if broken := breaks(partial(play, scenario, (number, fate))):
                     return f"sweep of {scenario.__name__}, {fate} write {number}: {broken}"
     return None
 
@@ -61,4 +62,4 @@ def test_every_planted_bug_is_found() -> None:
 def test_without_a_bug_nothing_is_found() -> None:
     silence()
     for scenario in SCENARIOS:
-        assert breaks(lambda scenario=scenario: play(scenario, None)) is None
+        assert breaks(partial(play, scenario, None)) is None

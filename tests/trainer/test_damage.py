@@ -19,9 +19,11 @@ from llmtrain_trainer.files import read_json, write_json
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what DeepSpeed says at import
-    from harness.saves.small import MODEL, OPTIMIZER, content_is_whole, save, saver, start
+    from harness.saves.small import MODEL, OPTIMIZER, content_is_whole, save, saver, start, text_of_one
 
     from llmtrain_trainer import distributed
+    from llmtrain_trainer.checkpoint.save import Checkpointer
+    from llmtrain_trainer.checkpoint.store import FolderCheckpointStore
 
 FILES = (
     f"state/{MODEL}",
@@ -36,8 +38,12 @@ MODES = pytest.mark.parametrize("background", [False, True], ids=["in the loop",
 
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distributed, "all_reduce_sum", lambda _ranks, *counts: list(counts))
-    monkeypatch.setattr(distributed, "all_gather_text", lambda _ranks, own: [own])
+    monkeypatch.setattr(distributed, "all_gather_text", text_of_one)
+
+
+def of_folder(files: Checkpointer) -> FolderCheckpointStore:
+    assert isinstance(files.store, FolderCheckpointStore)
+    return files.store
 
 
 def cut(file: Path) -> None:
@@ -73,11 +79,9 @@ DAMAGE: dict[str, Callable[[Path], None]] = {
 def undamaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two checkpoints with every kind of file, made once and copied for each damage."""
     root = tmp_path_factory.mktemp("undamaged")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(distributed, "all_reduce_sum", lambda _ranks, *counts: list(counts))
-        files = saver(start(root))
-        for step in (5, 10):
-            assert save(files, step, background=True, whole=True) is None
+    files = saver(start(root))
+    for step in (5, 10):
+        assert save(files, step, background=True, whole=True) is None
     listed = (read_json(root / "output/checkpoints/step-10" / MANIFEST) or {})["files"]
     assert set(listed) == set(FILES), "a kind of file that this test does not damage"
     return root
@@ -120,13 +124,13 @@ def test_retention_does_not_count_what_is_torn(tmp_path: Path) -> None:
     """A newer torn step, and a torn one between, push out neither the new one nor the good one before."""
     files = saver(start(tmp_path))
     for step in (10, 15, 20):
-        files.store.keep = 3
+        of_folder(files).keep = 3
         assert save(files, step, background=False) is None
     output = files.fence.output
     for step in (15, 20):
         cut(output.step(step) / "state" / MODEL)
     for keep, kept in ((2, {10, 17}), (1, {17})):
-        files.store.keep = keep
+        of_folder(files).keep = keep
         shutil.rmtree(output.step(17), ignore_errors=True)
         assert save(files, 17, background=False) is None
         good = {step for step in output.committed() if content_is_whole(output.step(step), step)}

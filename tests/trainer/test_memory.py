@@ -89,7 +89,9 @@ def test_every_parameter_is_counted(family: str, sizes: dict[str, Any]) -> None:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_block_keeps_the_activations_that_the_formula_counts(family: str, precision: str) -> None:
-    sizes = {"intermediateSize": 224} | ({"numKvHeads": 2} if family in ("llama", "qwen") else {})
+    sizes: dict[str, Any] = {"intermediateSize": 224} | (
+        {"numKvHeads": 2} if family in ("llama", "qwen") else {}
+    )
     few, more = (_saved(_spec(family, layers, precision, **sizes)) for layers in (2, 4))
     block = (more - few) / 2 / (BATCH * LENGTH)
     said = block_bytes(shape_of(_spec(family, 1, **sizes)), LENGTH, 4 if precision == "fp32" else 2)

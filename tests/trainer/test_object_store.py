@@ -33,7 +33,7 @@ from llmtrain_trainer.storage.objectstore.ledger import Ledger
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what DeepSpeed says at import
     import torch
-    from harness.saves.small import SmallEngine, content_is_whole, save
+    from harness.saves.small import SmallEngine, as_engine, content_is_whole, save, text_of_one
 
     from llmtrain_trainer import distributed
     from llmtrain_trainer.checkpoint.save import Checkpointer
@@ -124,10 +124,10 @@ def shelves(
     """Nodes of one attempt by their folder's name, each as its first rank sees the store."""
     for name, value in store.server.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(distributed, "all_gather_text", lambda _ranks, own: [own])
+    monkeypatch.setattr(distributed, "all_gather_text", text_of_one)
     asked, url = job(tmp_path / "unused"), f"s3://{Server.bucket}/{tmp_path.name}"
 
-    def store(node: str) -> ObjectCheckpointStore:
+    def of_node(node: str) -> ObjectCheckpointStore:
         output, ledger = Output(tmp_path / node), Ledger(Bucket(url))
         claim_private(output, asked)
         fence = raise_fence(output, asked, "pod")
@@ -135,7 +135,7 @@ def shelves(
         ledger.append(record.fence(fence))
         return ObjectCheckpointStore(ledger, fence, Ranks(0, 1, 0, torch.device("cpu")), 2)
 
-    return store
+    return of_node
 
 
 def saver(store: ObjectCheckpointStore) -> Checkpointer:
@@ -170,7 +170,7 @@ def test_a_step_that_is_saved_once_more_takes_the_place_of_the_first(
     files = saver(store)
     assert save(files, 5, background=True) is None
     first = store.ledger.read().steps["5"]
-    assert not files.start(SmallEngine(5), StepFacts(step=5)).written  # type: ignore[arg-type,union-attr]
+    assert not files.save(as_engine(SmallEngine(5)), StepFacts(step=5)).written
     assert save(files, 5, background=False, whole=True) is None
     second = store.ledger.read().steps["5"]
     assert first != second

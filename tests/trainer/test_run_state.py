@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 from harness.trainer.launches import Launch, job
 from transformers import AutoTokenizer
@@ -22,20 +23,20 @@ def words(generator: random.Random, count: int) -> str:
     return " ".join(generator.choice(known) for _ in range(count))
 
 
-def events(launch: Launch, name: str) -> list[dict[str, object]]:
+def events(launch: Launch, name: str) -> list[dict[str, Any]]:
     """What rank 0 logged under that name."""
     lines = launch.output.rank_log(launch.job.attempt, 0).read_text().splitlines()
     read = [json.loads(line) for line in lines if line.startswith("{")]
     return [one for one in read if one.get("event") == name]
 
 
-def text_of(launch: Launch, rewound: dict[str, object]) -> str:
+def text_of(launch: Launch, rewound: dict[str, Any]) -> str:
     """What the samples say that a rewind passes over."""
     marker = read_marker(launch.output.data)
     assert marker is not None
     rows = open_train(launch.output.data, marker)
     tokenizer = AutoTokenizer.from_pretrained(launch.output.data / TOKENIZER)
-    first, last = rewound["skipped_sample_positions"]  # type: ignore[misc]
+    first, last = rewound["skipped_sample_positions"]
     return "".join(tokenizer.decode(rows[sample_at(at, len(rows), SEED)]) for at in range(first, last + 1))
 
 

@@ -20,7 +20,7 @@ from llmtrain_trainer.training.run_state import RunState
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what DeepSpeed says at import
     import torch
-    from harness.saves.small import SmallEngine, content_is_whole, saver, start
+    from harness.saves.small import SmallEngine, content_is_whole, saver, start, text_of_one
 
     from llmtrain_trainer import distributed
     from llmtrain_trainer.checkpoint.snapshot import snapshot
@@ -52,8 +52,7 @@ class Told:
 
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distributed, "all_reduce_sum", lambda _ranks, *counts: list(counts))
-    monkeypatch.setattr(distributed, "all_gather_text", lambda _ranks, own: [own])
+    monkeypatch.setattr(distributed, "all_gather_text", text_of_one)
 
 
 @pytest.fixture(params=[False, True], ids=["in the loop", "beside it"])

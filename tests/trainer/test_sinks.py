@@ -95,7 +95,8 @@ def test_a_loss_that_explodes_reaches_every_sink_and_no_json(
     [row] = [strictly(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert row["loss"] == (loss if math.isfinite(loss) else None)
     assert row["phases"] == {"forward": 0.5}
-    [gauge] = sinks.series.of_step["loss"].collect()[0].samples
+    [family] = sinks.series.of_step["loss"].collect()
+    [gauge] = family.samples
     assert gauge.value == pytest.approx(loss, nan_ok=True)
     sinks.board.flush()
     curves = {v.tag: v.simple_value for e in events(tmp_path / "tensorboard") for v in e.summary.value}

@@ -14,7 +14,8 @@ from harness.trainer.tensorboard_files import events
 from prometheus_client import Metric
 from tensorboardX.proto.event_pb2 import SessionLog
 
-from llmtrain_trainer.telemetry.flops import sequence_flops
+from llmtrain_api import shape_of
+from llmtrain_api.estimate.flops import sequence_flops
 from llmtrain_trainer.telemetry.phases import Phase
 
 OF_EACH_RANK = {"phase_seconds": ("counter", {"phase"}), "last_step_timestamp_seconds": ("gauge", set())}
@@ -88,7 +89,9 @@ def test_figures_are_those_of_the_job(finished: Launch, scraper: Scraper) -> Non
     rate, per_device = value(seen, "tokens_per_second"), value(seen, "tokens_per_second_per_device")
     assert rate == pytest.approx(2 * per_device)
     flops = value(seen, "model_flops_per_second")
-    assert flops == pytest.approx(rate / 31 * sequence_flops(spec()))
+    assert flops == pytest.approx(
+        rate / 31 * sequence_flops(shape_of(spec()), spec().training.sequence_length)
+    )
     assert value(seen, "step_seconds", "_count") == step
     assert value(seen, "checkpoint_seconds", "_count") == pytest.approx(step // 50, abs=1)
     assert value(seen, "checkpoint_last_success_timestamp_seconds") > 1.7e9

@@ -9,9 +9,8 @@ import torch
 from harness.trainer.launches import Launch, job
 
 from llmtrain_api import Layout, changed
-from llmtrain_trainer.checkpoint.manifest import MANIFEST, layout_of
+from llmtrain_trainer.checkpoint.manifest import layout_of, manifest_of
 from llmtrain_trainer.checkpoint.save import STATE
-from llmtrain_trainer.files import read_json
 
 
 def test_ranks_run_in_the_layout_that_they_are_told(tmp_path: Path) -> None:
@@ -20,9 +19,7 @@ def test_ranks_run_in_the_layout_that_they_are_told(tmp_path: Path) -> None:
     told = Layout(data=2, zero=2, why="decided by another version")
     launch = Launch(tmp_path, changed(wanted, layout=told))
     assert launch.wait() == 0, launch.text()
-    manifest = read_json(launch.output.step(4) / MANIFEST)
-    assert manifest is not None
-    assert layout_of(manifest) == told
+    assert layout_of(manifest_of(launch.output.step(4))) == told
     built = next(one for one in map(json.loads, logged(launch)) if one.get("event") == "engine built")
     assert (built["layout"], built["why"]) == (str(told), told.why)
     # what DeepSpeed itself wrote: stage 2 shards gradients too, and says so in its state

@@ -59,8 +59,8 @@ class Applier:
         await self._api.patch_status(PLURAL, meta.namespace, meta.name, body)
         return True
 
-    async def learns_of_pods(self, job: Job) -> bool:
-        """Ask the API server itself for the job's pods. Returns whether any of them is news.
+    async def learns_of_pods(self, job: Job) -> bool | Refusal:
+        """Ask the API server itself for the job's pods. Returns whether any of them is news, or its no.
 
         A create may have been carried out though its answer was lost, and its event may be late: without
         this, the next gang could start beside a pod that nobody knows of.
@@ -69,7 +69,10 @@ class Applier:
             ApiError: it could not be asked.
         """
         selector = f"{LABEL_JOB_UID}={job.metadata.uid}"
-        listing = await self._api.list("pods", job.metadata.namespace, selector)
+        try:
+            listing = await self._api.list("pods", job.metadata.namespace, selector)
+        except ApiError as error:
+            return refused_or_raise(error)
         found = [pod for pod in map(decode_rank, listing.items) if pod is not None]
         news = [pod for pod in found if self._store.upsert(pod)]
         return bool(news)
@@ -87,7 +90,10 @@ class Applier:
             refusal = await self._prepare(job, action)
             if refusal is not None:
                 return refusal
-        await _all(self._delete(job, action) for action in actions if isinstance(action, DeletePod))
+        deletions = (self._delete(job, action) for action in actions if isinstance(action, DeletePod))
+        refused = [answer for answer in await _all(deletions) if answer is not None]
+        if refused:
+            return refused[0]
         return await self._create_pods(job, [a for a in actions if isinstance(a, CreatePod)])
 
     async def _prepare(self, job: Job, action: Action) -> Refusal | None:
@@ -120,9 +126,7 @@ class Applier:
         except ApiError as error:
             if error.status == 409 and error.reason == "AlreadyExists":
                 return await self._already_there(job, resource, name)
-            refusal = as_refusal(error)
-            if refusal is None:
-                raise
+            refusal = refused_or_raise(error)
             log.warning("refused", **_who(job), resource=resource, name=name, reason=refusal.message)
             return refusal
         log.info("created", **_who(job), resource=resource, name=name)
@@ -140,7 +144,7 @@ class Applier:
         except ApiError as error:
             if error.status == 404:
                 return Refusal(RefusalKind.NAME_CONFLICT, f"{resource} {name} has just gone")
-            raise
+            return refused_or_raise(error)
         owners = found["metadata"].get("ownerReferences", [])
         if any(owner.get("uid") == job.metadata.uid for owner in owners):
             self._remember(resource, found)
@@ -157,7 +161,7 @@ class Applier:
         if pod is not None:
             self._store.upsert(pod)
 
-    async def _delete(self, job: Job, action: DeletePod) -> None:
+    async def _delete(self, job: Job, action: DeletePod) -> Refusal | None:
         try:
             await self._api.delete(
                 "pods", job.metadata.namespace, action.name, action.uid, action.grace_seconds
@@ -166,9 +170,13 @@ class Applier:
         except ApiError as error:
             # gone already, or another pod has the name by now: either way this one is no more, and nobody
             # needs to wait for the watch to say so
-            if error.status not in (404, 409):
+            if error.status in (404, 409):
+                self._store.remove(action.uid)
+                return None
+            if error.status == 0:
                 raise
-            self._store.remove(action.uid)
+            return Refusal(RefusalKind.DELETION, error.message)
+        return None
 
     async def _delete_child(self, job: Job, action: DeleteChild) -> None:
         """Only this job's own: another object may have the name by now."""
@@ -187,6 +195,18 @@ class Applier:
 def as_refusal(error: ApiError) -> Refusal | None:
     """A no that the user must hear of; None for trouble that passes."""
     return classify(error.status, error.message)
+
+
+def refused_or_raise(error: ApiError) -> Refusal:
+    """The answer as a no that is told.
+
+    Raises:
+        ApiError: there was no answer.
+    """
+    refusal = as_refusal(error)
+    if refusal is None:
+        raise error
+    return refusal
 
 
 async def _all(calls: Iterable[Coroutine[object, object, R]]) -> list[R]:

@@ -19,7 +19,7 @@ from ..kube.store import PodStore
 from ..plan import plan
 from ..plan.refusals import counted
 from ..progress.latest import ReportBook
-from ..types import CreateChild, CreatePod, Observed, Plan, PlanSettings, Refusal
+from ..types import CreateChild, CreatePod, Observed, Plan, PlanSettings, Refusal, RefusalKind
 from .apply import Applier
 from .events import events_between, post
 from .known_jobs import KnownJobs, ref
@@ -121,16 +121,19 @@ class Reconciler:
         if wrote:
             await self._tell(job, decision.status, now)
             self._known.note(changed(job, status=decision.status))
-        creates_pods = any(isinstance(action, CreatePod) for action in decision.actions)
-        if creates_pods and await self._applier.learns_of_pods(job):
-            self._queue.add_after(key, 0.0)
-            return
-        left = self._seconds_to_retry(job)
-        if left > 0 and creates(decision):
+        left = self._seconds_to_retry(job, decision)
+        if left > 0:
             # whatever woke the key: what was refused just now is not asked for again yet
             self._queue.add_after(key, left)
             return
-        refusal = await self._applier.act(job, decision.actions)
+        refusal: Refusal | None = None
+        if any(isinstance(action, CreatePod) for action in decision.actions):
+            news = await self._applier.learns_of_pods(job)
+            if news is True:
+                self._queue.add_after(key, 0.0)
+                return
+            refusal = news or None
+        refusal = refusal or await self._applier.act(job, decision.actions)
         self._again(key, job, decision, wrote, refusal)
 
     async def _read(self, key: Key) -> tuple[Job, dict[str, object]] | None:
@@ -154,21 +157,19 @@ class Reconciler:
 
     def _again(self, key: Key, job: Job, decision: Plan, wrote: bool, refusal: Refusal | None) -> None:
         """When to look at the job next, if nothing wakes it earlier."""
-        if creates(decision):
-            before = self._refusals.get(job.metadata.uid)
+        before = self._refusals.get(job.metadata.uid)
+        if refusal is not None or creates(decision) or (before and before.kind is RefusalKind.DELETION):
             refusal = counted(before, refusal)
             self._note_refusal(job, refusal)
             if refusal is not None:
                 self._hold_back(key, job, told=refusal == before)
                 return
-            self._queue.add_after(key, 0.0)
-        elif wrote:
+        if creates(decision) or wrote:
             self._queue.add_after(key, 0.0)
         elif decision.actions:
             # deletions: the watch tells when they are through; ask again only in case it does not
             self._queue.add_after(key, DELETED_RETRY_SECONDS)
-        if refusal is None:
-            self._queue.forget(key)
+        self._queue.forget(key)
         if decision.requeue_after is not None:
             self._queue.add_after(key, decision.requeue_after)
 
@@ -178,9 +179,14 @@ class Reconciler:
         self._not_before[job.metadata.uid] = asyncio.get_running_loop().time() + delay
         self._queue.add_after(key, delay if told else 0.0)
 
-    def _seconds_to_retry(self, job: Job) -> float:
-        due = self._not_before.get(job.metadata.uid)
-        return 0.0 if due is None else due - asyncio.get_running_loop().time()
+    def _seconds_to_retry(self, job: Job, decision: Plan) -> float:
+        """How long the actions of a plan wait, if any of them is of the kind that was refused."""
+        due, refusal = self._not_before.get(job.metadata.uid), self._refusals.get(job.metadata.uid)
+        if due is None or refusal is None or not decision.actions:
+            return 0.0
+        if refusal.kind is not RefusalKind.DELETION and not creates(decision):
+            return 0.0
+        return due - asyncio.get_running_loop().time()
 
     async def _tell_failure(self, key: Key, what: str) -> None:
         """What fails again and again stands in the object too, where its owner looks."""

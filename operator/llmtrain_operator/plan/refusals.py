@@ -68,7 +68,7 @@ _PASSING = {
 
 
 def classify(status: int, message: str) -> Refusal | None:
-    """A no that the user may have to hear of; None for what is simply tried again.
+    """A no that the user may have to hear of; None for what is simply tried again: no answer at all.
 
     Only the API server's own rules over the pod are a verdict. All other refusals hang on rights, quotas,
     ServiceAccounts and webhooks, which come and go.
@@ -82,9 +82,14 @@ def classify(status: int, message: str) -> Refusal | None:
         return Refusal(RefusalKind.REJECTED, message, hint or CHANGE)
     if status in (400, 403):
         return Refusal(RefusalKind.FORBIDDEN, message, _first(_PASSING, message))
-    if status >= 500:
-        return Refusal(RefusalKind.UNAVAILABLE, message)
-    return None
+    if status == 0 or (status == 409 and _moved(message)):
+        return None
+    return Refusal(RefusalKind.UNAVAILABLE, message)
+
+
+def _moved(message: str) -> bool:
+    """Whether somebody wrote at the same moment, as quotas make happen often: asked again, it is done."""
+    return "please apply your changes to the latest version" in message
 
 
 def _first(hints: dict[str, str], message: str) -> str | None:

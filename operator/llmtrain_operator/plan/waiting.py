@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llmtrain_api import Waiting
 
-from ..types import Pod, PodPhase, RefusalKind
+from ..types import Pod, PodPhase, Refusal, RefusalKind
 from .situation import Situation
 
 NAMED_PODS = 3
@@ -31,13 +31,20 @@ def _reason(s: Situation) -> tuple[str, str] | None:
     if s.twins:
         return "TwoPodsOfOneRank", f"two pods are known as {', '.join(s.twins)}: one of them must be a memory"
     creating = s.this_attempt.created_at is None
-    if creating and refusal is not None and (refusal.kind is not RefusalKind.UNAVAILABLE or refusal.repeated):
+    if creating and refusal is not None and _is_told(refusal):
         hint = f" ({refusal.hint})" if refusal.hint else ""
         return refusal.kind.value, f"{refusal.message}{hint}"
     if creating and s.spec is None:
         mistakes = "; ".join(s.mistakes)
         return "SpecNotReadable", f"this operator cannot read the spec of a job that has begun: {mistakes}"
     return _held(s) or _silent(s)
+
+
+def _is_told(refusal: Refusal) -> bool:
+    """What passes by itself is told from the second time on; a refused deletion, where pods are to go."""
+    if refusal.kind is RefusalKind.UNAVAILABLE:
+        return refusal.repeated
+    return refusal.kind is not RefusalKind.DELETION
 
 
 def _old_pods(s: Situation) -> str:
@@ -47,6 +54,9 @@ def _old_pods(s: Situation) -> str:
     rest = f" and {more} more" if more else ""
     silent = sorted({p.node for p in s.stale if p.node_silent and p.node})
     why = f"; node {', '.join(silent)} does not answer" if silent else ""
+    refusal = s.seen.refusal
+    if refusal is not None and refusal.kind is RefusalKind.DELETION:
+        why += f"; the API server does not delete them: {refusal.message}"
     seconds = s.seen.settings.lost_node_seconds
     return (
         f"{len(s.stale)} pods of an earlier attempt are not gone yet: {', '.join(named)}{rest}{why}; "

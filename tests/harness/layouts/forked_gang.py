@@ -16,7 +16,7 @@ import torch
 DEADLINE = 120.0
 
 
-def fork_each(count: int, main: Callable[[int], None], folder: Path) -> str | None:
+def fork_each(count: int, main: Callable[[int], object], folder: Path) -> str | None:
     """Run ``main(rank)`` in ``count`` forked processes; what went wrong, if anything did."""
     folder.mkdir(parents=True, exist_ok=True)
     pids = [_fork(rank, main, folder / f"log-{rank}") for rank in range(count)]
@@ -41,7 +41,7 @@ def fork_each(count: int, main: Callable[[int], None], folder: Path) -> str | No
     return "\n".join([failed, *tails])
 
 
-def _fork(rank: int, main: Callable[[int], None], log: Path) -> int:
+def _fork(rank: int, main: Callable[[int], object], log: Path) -> int:
     pid = os.fork()
     if pid:
         return pid
@@ -62,7 +62,7 @@ def _fork(rank: int, main: Callable[[int], None], log: Path) -> int:
         os._exit(code)
 
 
-def gang(world: int, main: Callable[[], None], folder: Path) -> str | None:
+def gang(world: int, main: Callable[[], object], folder: Path) -> str | None:
     """Run ``main`` as the ranks of a gang, with torchrun's environment."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))

@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from harness.layouts.forked_gang import fork_each, gang
 from harness.layouts.rows import FAMILIES
+from harness.layouts.worker import first_weights
 
 from llmtrain_api import JobSpec, Layout, ParallelismSpec, shape_of
 from llmtrain_api.estimate import memory
 from llmtrain_trainer import distributed
 from llmtrain_trainer.batch import BatchPlan
 from llmtrain_trainer.data.loader import encoded
-from llmtrain_trainer.models.build import write_initial
 from llmtrain_trainer.parallel.apply import build
 from llmtrain_trainer.tasks import encoder
 
@@ -117,7 +117,7 @@ def main() -> int:
             model, out = Path(folder) / row[0], Path(folder) / "out"
             if not model.exists():
                 spec = job(row[0], Layout(zero=0), "fp32")
-                failed = fork_each(1, lambda _, s=spec, m=model: write_initial(s, 0, m) and None, out)
+                failed = fork_each(1, partial(first_weights, spec, model), out)
                 assert failed is None, failed
             failed = gang(row[1].world, partial(rank_main, *row, model, out), out)
             if failed is not None:

@@ -16,7 +16,7 @@ import torch
 from deepspeed.accelerator import get_accelerator
 from harness.layouts.forked_gang import fork_each, gang
 from harness.layouts.rows import STEPS, Row
-from harness.layouts.worker import EOS, tokens, weight
+from harness.layouts.worker import EOS, first_weights, tokens, weight
 
 from llmtrain_api import Layout
 from llmtrain_trainer import distributed
@@ -24,7 +24,6 @@ from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.checkpoint.resume import Resume
 from llmtrain_trainer.checkpoint.save import STATE, load
 from llmtrain_trainer.data.loader import Batches
-from llmtrain_trainer.models.build import write_initial
 from llmtrain_trainer.parallel.apply import build
 from llmtrain_trainer.tasks import encoder
 
@@ -100,7 +99,7 @@ def main(folder: Path) -> int:
     seen: dict[str, Any] = {}
     model = folder / "initial"
     spec = ROWS[0].spec(clipping=0.0)
-    assert fork_each(1, lambda _rank: write_initial(spec, 0, model), folder / "log") is None
+    assert fork_each(1, partial(first_weights, spec, model), folder / "log") is None
     for number, row in enumerate(ROWS):
         out = folder / f"row-{number}"
         error = gang(row.layout.world, partial(poisoned_main, row, model, out), out)

@@ -16,12 +16,12 @@ from pathlib import Path
 from harness.layouts.forked_gang import fork_each, gang
 from harness.layouts.resume_rank import STEPS, job_of, rank_main
 from harness.layouts.rows import Row
+from harness.layouts.worker import first_weights
 
 from llmtrain_api import Layout
 from llmtrain_trainer.checkpoint.fence import raise_fence
 from llmtrain_trainer.checkpoint.ownership import claim
 from llmtrain_trainer.checkpoint.resume import choose
-from llmtrain_trainer.models.build import write_initial
 from llmtrain_trainer.storage.start_marker import Start
 
 ONE, TWO, THREE, FOUR = (Layout(data=ranks) for ranks in (1, 2, 3, 4))
@@ -127,8 +127,8 @@ def main() -> int:
         began = time.monotonic()
         model = root / "initial" / life.family
         if not model.exists():
-            make = partial(write_initial, Row(life.family, Layout()).spec(clipping=0.0), 0, model)
-            assert fork_each(1, lambda _rank, make=make: make(), root / "log") is None
+            spec = Row(life.family, Layout()).spec(clipping=0.0)
+            assert fork_each(1, partial(first_weights, spec, model), root / "log") is None
         folder = root / str(life)
         folder.mkdir()
         error = live(life, model, folder)

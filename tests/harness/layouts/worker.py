@@ -12,16 +12,22 @@ import torch
 from deepspeed.utils import safe_get_full_fp32_param
 from harness.layouts.rows import LENGTH, SAMPLES, STEPS, VOCAB, Row
 
-from llmtrain_api import TrainingSpec
+from llmtrain_api import JobSpec, TrainingSpec
 from llmtrain_trainer import distributed, loss
 from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.data.loader import Batches
+from llmtrain_trainer.models.build import write_initial
 from llmtrain_trainer.optim.optimizer import adamw
 from llmtrain_trainer.parallel.apply import build
 from llmtrain_trainer.tasks import encoder
 from llmtrain_trainer.telemetry import device
 
 EOS = 0
+
+
+def first_weights(spec: JobSpec, folder: Path, _rank: int = 0) -> None:
+    """Write the model that training starts from; in a fork of its own, as it computes."""
+    write_initial(spec, EOS, folder)
 
 
 def tokens() -> np.ndarray[Any, Any]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.layouts.forked_gang import fork_each, gang
+from harness.layouts.worker import first_weights
 from harness.saves.forked_ranks import WORLD, Train, asked
 from harness.saves.refused import refusals
 
@@ -25,7 +26,6 @@ from llmtrain_api import JobFile
 from llmtrain_trainer.checkpoint.fence import raise_fence
 from llmtrain_trainer.checkpoint.manifest import broken, newest_good
 from llmtrain_trainer.checkpoint.ownership import claim
-from llmtrain_trainer.models.build import write_initial
 
 MOST = 12
 """Steps of an attempt before its kill, at most."""
@@ -57,7 +57,7 @@ def main(folder: str, kills: int) -> dict[str, Any]:
     """Attempt after attempt, each killed and each going on from the one before."""
     root, dice = Path(folder), random.Random(1)
     failed = fork_each(
-        1, lambda _: write_initial(asked(root, 0, background=True).spec, 0, root / "initial"), root
+        1, partial(first_weights, asked(root, 0, background=True).spec, root / "initial"), root
     )
     assert failed is None, failed
     refusals(root)

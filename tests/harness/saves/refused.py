@@ -38,8 +38,9 @@ def for_a_while(root: Path, wanted: JobFile) -> None:
             limit(train, resource.RLIM_INFINITY)
         if failed and train.saves.newest:
             assert train.saves.failures == 0
-            told = train.progress.own.registry.get_sample_value("llmtrain_train_failed_saves_total")
-            assert told is None if train.ranks.rank else told >= 1, "rank 0 alone speaks for the job"
+            count = train.progress.own.registry.get_sample_value("llmtrain_train_failed_saves_total")
+            assert (count is None) == bool(train.ranks.rank), "rank 0 alone speaks for the job"
+            assert count is None or count >= 1
             return
         assert done < 200, "no checkpoint was committed after the disk was well again"
 

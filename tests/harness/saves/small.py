@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import torch
 from harness.trainer.launches import job
@@ -19,6 +20,7 @@ from llmtrain_trainer.checkpoint.save import STATE, Checkpointer, Votes
 from llmtrain_trainer.checkpoint.snapshot import SnapshotEngine
 from llmtrain_trainer.checkpoint.store import FolderCheckpointStore
 from llmtrain_trainer.distributed import Ranks
+from llmtrain_trainer.parallel.engine import Engine
 
 MODEL = "mp_rank_00_model_states.pt"
 OPTIMIZER = "zero_pp_rank_0_mp_rank_00_optim_states.pt"
@@ -31,7 +33,11 @@ class SmallEngine:
     place, layout = Place(0, 0, 0, 0), Layout()
     checkpoint_engine: SnapshotEngine
 
-    def __init__(self, step: int = 0, numbers: int = NUMBERS) -> None:
+    def __init__(
+        self, step: int = 0, numbers: int = NUMBERS, meanwhile: Callable[[], object] = lambda: None
+    ) -> None:
+        """``meanwhile`` happens as soon as the engine begins to save."""
+        self.meanwhile = meanwhile
         self.weights = torch.full((numbers,), float(step))
 
     @property
@@ -41,6 +47,7 @@ class SmallEngine:
     def save_checkpoint(self, folder: str, tag: str, save_latest: bool) -> None:
         """The order and the calls of DeepSpeed's own."""
         assert not save_latest
+        self.meanwhile()
         state = Path(folder, tag)
         self.checkpoint_engine.makedirs(folder, exist_ok=True)
         self.checkpoint_engine.makedirs(str(state), exist_ok=True)
@@ -54,10 +61,20 @@ class SmallEngine:
         return parameter
 
 
+def as_engine(engine: SmallEngine) -> Engine:
+    """It has of the product's engine what saving needs."""
+    return cast(Engine, engine)
+
+
+def text_of_one(ranks: Ranks, own: str) -> list[str]:
+    """In place of ``distributed.all_gather_text``, which needs a process group also for one rank."""
+    del ranks
+    return [own]
+
+
 def stand_alone() -> None:
     """Make the gang one rank without a process group."""
-    distributed.all_reduce_sum = lambda _ranks, *counts: list(counts)
-    distributed.all_gather_text = lambda _ranks, own: [own]
+    distributed.all_gather_text = text_of_one
 
 
 def start(root: Path, attempt: int = 0) -> Fence:
@@ -74,9 +91,8 @@ def save(files: Checkpointer, step: int, *, background: bool, whole: bool = Fals
          meanwhile: Callable[[], object] = lambda: time.sleep(0.0005)) -> str | None:  # fmt: skip
     """Save a step as the loop does, going on with ``meanwhile``; why it failed, if it did."""
     engine = SmallEngine(step, numbers)
-    settled = files.start(
-        engine, StepFacts(step=step, consumed_samples=step), whole=whole, background=background
-    )  # type: ignore[arg-type]
+    facts = StepFacts(step=step, consumed_samples=step)
+    settled = files.start(as_engine(engine), facts, whole=whole, background=background)
     engine.weights.fill_(-1.0)  # training goes on: what is saved must be a copy
     while settled is None:
         meanwhile()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from random import Random
@@ -184,7 +185,7 @@ class FaultyApi:
         self, resource: str, namespace: str, selector: str, resource_version: str
     ) -> AsyncIterator[WatchEvent]:
         await self._reach("watch", resource, self._chaos.pick(("throttled", "server-error")))
-        before: list[WatchEvent] = []
+        before: deque[WatchEvent] = deque(maxlen=5)
         async for event in self._real.watch(resource, namespace, selector, resource_version):
             async for seen in self._disturbed(resource, event, before):
                 yield seen
@@ -192,7 +193,7 @@ class FaultyApi:
             raise ApiError(0, "ConnectionLost", "the API server went away")
 
     async def _disturbed(
-        self, resource: str, event: WatchEvent, before: list[WatchEvent]
+        self, resource: str, event: WatchEvent, before: deque[WatchEvent]
     ) -> AsyncIterator[WatchEvent]:
         chaos = self._chaos
         fault = "watch-loss" if chaos.loses(resource, event) else chaos.pick(chaos.watch_faults)
@@ -215,7 +216,6 @@ class FaultyApi:
         if fault == "watch-stale" and before:
             yield chaos.rng.choice(before)
         before.append(event)
-        del before[:-5]
 
 
 async def _suffer(fault: str, rng: Random) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from harness.simulation.cluster_scenarios import CLUSTER_SCENARIOS
 from harness.simulation.steps import BOOM, CASCADE, CONFIG, Expected, created, rank
@@ -26,6 +27,10 @@ def trained_and_reported(world: World) -> None:
     for _ in range(4):
         world.train(3, commit=True)
         world.turn(6.0)
+
+
+def runs(world: World, attempt: int) -> bool:
+    return world.phase() == "Running" and bool(world.status()["attempt"] == attempt)
 
 
 def rank_fails(world: World) -> None:
@@ -61,16 +66,14 @@ def out_of_memory(world: World) -> None:
 
 def fails_twice(world: World) -> None:
     rank_fails(world)
-    world.until("attempt 1 runs", lambda: world.phase() == "Running" and world.status()["attempt"] == 1)
+    world.until("attempt 1 runs", partial(runs, world, 1))
     world.end(rank(world, 0), 137, "", "Error")
 
 
 def budget_used_up(world: World) -> None:
     world.apply(recovery={"maxRestarts": 1})
     for attempt in (0, 1):
-        world.until(
-            "Running", lambda a=attempt: world.phase() == "Running" and world.status()["attempt"] == a
-        )  # type: ignore[misc]
+        world.until("Running", partial(runs, world, attempt))
         world.end(rank(world, 1), 1, BOOM)
     world.until("Failed", lambda: world.phase() == "Failed")
 

@@ -38,7 +38,7 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 def record(settings: Settings, name: str, pid: int | None = None) -> None:
     """A process of the instance that runs under this pid, or ended."""
     settings.run.mkdir(parents=True, exist_ok=True)
-    entry = {"pid": pid or 1, "started": pid and start_time(pid), "wanted": []}
+    entry: dict[str, object] = {"pid": pid or 1, "started": pid and start_time(pid), "wanted": []}
     (settings.run / f"{name}.json").write_text(json.dumps(entry))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -59,11 +59,11 @@ class Server:
         return app
 
     @staticmethod
-    def _answer(body: object) -> Callable[[web.Request], object]:
+    def _answer(body: object) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def answer(_: web.Request) -> web.Response:
             return web.json_response(body)
 
-        return answer  # type: ignore[return-value]
+        return answer
 
     async def jobs(self, request: web.Request) -> web.StreamResponse:
         if request.query.get("watch") != "true":

@@ -31,12 +31,12 @@ from llmtrain_operator.plan.situation import look
 from llmtrain_operator.progress.latest import ReportBook
 from llmtrain_operator.progress.tls import new_authority, new_leaf, server_context
 from llmtrain_operator.settings import parse
-from llmtrain_operator.types import JobRef, RefusalKind
+from llmtrain_operator.types import JobRef, Pod, RefusalKind
 
 JOB = JobRef("default", "tiny", UID)
 
 
-def at(version: int, **changes: Any):  # type: ignore[no-untyped-def]
+def at(version: int, **changes: Any) -> Pod:
     return replace(pod(0, 0), resource_version=version, **changes)
 
 
@@ -249,7 +249,9 @@ def test_locations() -> None:
         (400, 'admission webhook "x" denied the request: no', RefusalKind.FORBIDDEN),
         (500, "failed calling webhook", RefusalKind.UNAVAILABLE),
         (0, "connection refused", None),
-        (429, "slow down", None),
+        (429, "slow down", RefusalKind.UNAVAILABLE),
+        (409, "please apply your changes to the latest version and try again", None),
+        (413, "Request entity too large", RefusalKind.UNAVAILABLE),
     ],
 )
 def test_which_refusals_are_told(status: int, message: str, kind: RefusalKind | None) -> None:

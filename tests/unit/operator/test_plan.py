@@ -50,7 +50,7 @@ def running(attempt: int = 0, **changes: object) -> JobStatus:
     return base.model_copy(update=changes)
 
 
-def failed(rank: int, text: str, at: datetime = T0, **fields: object):  # type: ignore[no-untyped-def]
+def failed(rank: int, text: str, at: datetime = T0, **fields: object) -> Pod:
     message = TerminationMessage.model_validate(
         {"outcome": Outcome.FAILED, "failureClass": "UserError", "message": text} | fields
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -220,12 +220,13 @@ def test_a_torn_checkpoint_is_passed_over(tmp_path: Path, damage: str) -> None:
     for step in (5, 10):
         fence.commit(written(fence, step), fence.output.step(step))
     file = fence.output.step(10) / "file"
-    {
+    damages: dict[str, Callable[[], object]] = {
         "missing": file.unlink,
         "shorter": lambda: file.write_text("weight"),
         "flipped": lambda: file.write_text("Weights"),
         "no manifest": (file.parent / MANIFEST).unlink,
-    }[damage]()
+    }
+    damages[damage]()
     said: list[int] = []
     found = newest_good(fence.output, lambda step, _: said.append(step))
     assert found is not None
