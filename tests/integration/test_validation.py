@@ -86,19 +86,17 @@ VARIANTS += [
     for key in ("a.b/c", "A", "A.b/c", "a/", "/a", "", "a" * 64, f"{'a' * 253}/b", f"{'a' * 254}/b", "a..b/c")
 ]
 VARIANTS += [
-    {"nodeSelector": {"a": value}} for value in ("", "-", "a_b.C", "a" * 63, "a" * 64, "ü", None, True, {})
+    {"nodeSelector": {"a": value}} for value in ("", "-", "a_b.C", "a" * 63, "a" * 64, "ü", None, True, 1)
 ]
 VARIANTS += [{"annotations": {"a": value}} for value in ("", "{}\n", "ü" * 4096, "a" * 4097, None, 1)]
-VARIANTS += [
-    {"tolerations": [{"key": "a", **rest}]}
-    for rest in (
-        *({"operator": operator} for operator in ("Exists", "Equal", "", None, "exists")),
-        *({"effect": effect} for effect in ("NoSchedule", "", None, "noexecute")),
-        *({"effect": "NoExecute", "tolerationSeconds": seconds} for seconds in (0, 30, -1, 2**31, 1.5, "5")),
-        *({"operator": "Exists", "value": value} for value in ("", None, "b")),
-        *({"key": key, "operator": "Exists"} for key in ("", None, "a/b", "a/b/c")),
-    )
+TOLERATIONS: list[dict[str, Any]] = [
+    *({"operator": operator} for operator in ("Exists", "Equal", "", None, "exists")),
+    *({"effect": effect} for effect in ("NoSchedule", "", None, "noexecute")),
+    *({"effect": "NoExecute", "tolerationSeconds": seconds} for seconds in (0, 30, -1, 2**31, 1.5, "5")),
+    *({"operator": "Exists", "value": value} for value in ("", None, "b")),
+    *({"key": key, "operator": "Exists"} for key in ("", None, "a/b", "a/b/c")),
 ]
+VARIANTS += [{"tolerations": [{"key": "a"} | rest]} for rest in TOLERATIONS]
 VARIANTS += [
     {name: value}
     for name in ("priorityClassName", "serviceAccountName")
