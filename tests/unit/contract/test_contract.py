@@ -79,6 +79,8 @@ def test_pods_fields_take_what_a_pod_takes() -> None:
     )
     spec = parse_manifest(taken)[1]
     assert spec.tolerations[2].operator == "Equal"
+    # as the API server does
+    assert parse_manifest(manifest(nodeSelector={"pool": None}))[1].node_selector == {}
     assert JobSpec.model_validate(spec.to_json(), extra="forbid") == spec
 
 
