@@ -85,18 +85,17 @@ VARIANTS += [
     for name in ("nodeSelector", "labels", "annotations")
     for key in ("a.b/c", "A", "A.b/c", "a/", "/a", "", "a" * 64, f"{'a' * 253}/b", f"{'a' * 254}/b", "a..b/c")
 ]
-VARIANTS += [
-    {"nodeSelector": {"a": value}} for value in ("", "-", "a_b.C", "a" * 63, "a" * 64, "ü", None, True, 1)
-]
+LABELS: tuple[Any, ...] = ("", "-", "a_b.C", "a" * 63, "a" * 64, "ü", None, True, {})
+VARIANTS += [{"nodeSelector": {"a": label}} for label in LABELS]
 VARIANTS += [{"annotations": {"a": value}} for value in ("", "{}\n", "ü" * 4096, "a" * 4097, None, 1)]
-TOLERATIONS: list[dict[str, Any]] = [
+TOLERATIONS: tuple[dict[str, Any], ...] = (
     *({"operator": operator} for operator in ("Exists", "Equal", "", None, "exists")),
     *({"effect": effect} for effect in ("NoSchedule", "", None, "noexecute")),
     *({"effect": "NoExecute", "tolerationSeconds": seconds} for seconds in (0, 30, -1, 2**31, 1.5, "5")),
     *({"operator": "Exists", "value": value} for value in ("", None, "b")),
     *({"key": key, "operator": "Exists"} for key in ("", None, "a/b", "a/b/c")),
-]
-VARIANTS += [{"tolerations": [{"key": "a"} | rest]} for rest in TOLERATIONS]
+)
+VARIANTS += [{"tolerations": [{"key": "a", **rest}]} for rest in TOLERATIONS]
 VARIANTS += [
     {name: value}
     for name in ("priorityClassName", "serviceAccountName")
