@@ -35,11 +35,12 @@ def _served(value: Any, kind: Any) -> Any:
     """The value without the nulls that the API server takes for fields left out, and without ``1000.0``."""
     if isinstance(value, dict):
         model = _model(kind)
+        is_map = any(get_origin(part) is dict for part in _parts(kind))
         fields = {f.alias or name: f.annotation for name, f in model.model_fields.items()} if model else {}
         return {
             key: _served(inner, fields.get(key))
             for key, inner in value.items()
-            if inner is not None or key not in fields
+            if inner is not None or not (key in fields or is_map)
         }
     if isinstance(value, list):
         return [_served(inner, _item(kind)) for inner in value]

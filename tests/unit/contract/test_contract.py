@@ -66,6 +66,24 @@ def test_a_bad_manifest_names_the_field_and_the_fix(name: str) -> None:
     assert any(bad.fix in mistake for mistake in caught.value.mistakes), caught.value.mistakes
 
 
+def test_pods_fields_take_what_a_pod_takes() -> None:
+    taken = manifest(
+        annotations={"Team.example.com/x": "any text\n", "y": ""},
+        nodeSelector={"node-role.kubernetes.io/gpu": "", f"{'a' * 253}/{'b' * 63}": "c" * 63},
+        tolerations=[
+            {"operator": "Exists"},
+            {"key": "", "operator": "Exists", "value": ""},
+            {"key": "a", "value": "b", "effect": "NoExecute", "tolerationSeconds": 0},
+        ],
+        resources={"cpu": "1500m", "cpuLimit": 1.5},
+    )
+    spec = parse_manifest(taken)[1]
+    assert spec.tolerations[2].operator == "Equal"
+    # as the API server does
+    assert parse_manifest(manifest(nodeSelector={"pool": None}))[1].node_selector == {}
+    assert JobSpec.model_validate(spec.to_json(), extra="forbid") == spec
+
+
 def test_every_mistake_is_told_at_once() -> None:
     with pytest.raises(InvalidJob) as caught:
         parse_manifest(manifest(nodes=0, image="", typo=1, dataset=None))
