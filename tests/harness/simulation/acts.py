@@ -241,7 +241,7 @@ ACTS: tuple[tuple[int, Act], ...] = (
     (1, user_deletes),
     (2, user_applies_again),
     (2, user_puts_the_spec_right),
-    (1, configuration_fails),
+    (2, configuration_fails),
     (1, collect),
     (3, a_node_loses_its_power),
     (1, the_control_plane_evicts),

@@ -23,6 +23,7 @@ WATCH_FAULTS = (
     "watch-stale",
     "watch-broken",
     "watch-gone",
+    "watch-gone",
 )
 Refuse = Callable[[str, Object], ApiError | None]
 
