@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 from typing import Any
 
+from harness.ports import free_port
 from llmtrain_api import (
     JobFile,
     JobIdentity,
@@ -42,12 +42,6 @@ QUICK: dict[str, Any] = {
     "output": {"uri": "pvc://claim/run"},
 }
 """Two ranks that train in seconds."""
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def spec(**changes: dict[str, Any] | int) -> JobSpec:

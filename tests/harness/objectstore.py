@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 import fsspec
 
-from harness.builders import free_port
+from harness.ports import free_port
 
 _SERVE = """
 import sys

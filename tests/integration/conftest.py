@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import uuid
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 from harness.cluster import ROOT, Cluster, Namespace, wait_for
 from harness.kubelet import FakeKubelet
+from harness.ports import free_port
 
 NAME = "itest"
 
@@ -61,12 +61,6 @@ def namespace(cluster: Cluster) -> Iterator[Namespace]:
 def kubelet(namespace: Namespace) -> Iterator[FakeKubelet]:
     with FakeKubelet(namespace) as fake:
         yield fake
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Operator:

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.builders import free_port, job
+from harness.builders import job
 from harness.children import environment
+from harness.ports import free_port
 from harness.trainer.launches import Launch
 
 from llmtrain_trainer.telemetry.bar import Screen

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import time
 import traceback
@@ -12,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from harness.ports import free_port
 
 DEADLINE = 120.0
 
@@ -64,9 +64,7 @@ def _fork(rank: int, main: Callable[[int], object], log: Path) -> int:
 
 def gang(world: int, main: Callable[[], object], folder: Path) -> str | None:
     """Run ``main`` as the ranks of a gang, with torchrun's environment."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
+    port = free_port()
 
     def one(rank: int) -> None:
         os.environ.update(
