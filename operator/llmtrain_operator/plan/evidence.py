@@ -11,7 +11,6 @@ from llmtrain_api.messages import read_termination_message
 from ..types import Pod, PodPhase
 from .secrets import masked
 
-MAX_STEP = 2**53
 MAX_EXIT_CODE = 2**31 - 1
 
 
@@ -63,8 +62,8 @@ def of_success(pod: Pod) -> tuple[Evidence, ...]:
             rank=pod.rank,
             failure_class=FailureClass.UNKNOWN,
             message="",
-            checkpoint_step=_step(message.checkpoint_step),
-            resumed_step=_step(message.resumed_step),
+            checkpoint_step=message.checkpoint_step,
+            resumed_step=message.resumed_step,
         ),
     )
 
@@ -119,8 +118,8 @@ def _infrastructure(pod: Pod, message: str) -> Evidence:
         message=message.strip(),
         node=pod.node,
         at=pod.termination.finished_at if pod.termination else None,
-        checkpoint_step=_step(last.checkpoint_step) if last else None,
-        resumed_step=_step(last.resumed_step) if last else None,
+        checkpoint_step=last.checkpoint_step if last else None,
+        resumed_step=last.resumed_step if last else None,
     )
 
 
@@ -156,8 +155,8 @@ def _from_launcher(pod: Pod, message: TerminationMessage) -> Evidence:
         exit_code=_exit_code(code),
         log_tail=masked(message.log_tail) if message.log_tail else None,
         at=pod.termination.finished_at,
-        checkpoint_step=_step(message.checkpoint_step),
-        resumed_step=_step(message.resumed_step),
+        checkpoint_step=message.checkpoint_step,
+        resumed_step=message.resumed_step,
     )
 
 
@@ -174,11 +173,6 @@ def _from_exit_code(pod: Pod) -> Evidence:
         log_tail=masked(pod.termination.message)[-2048:] or None,
         at=pod.termination.finished_at,
     )
-
-
-def _step(value: int | None) -> int | None:
-    """A step that a status can hold; what else a pod says is no step."""
-    return value if value is not None and 0 <= value <= MAX_STEP else None
 
 
 def _exit_code(value: int) -> int | None:
