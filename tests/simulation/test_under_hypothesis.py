@@ -1,7 +1,7 @@
 """The same world under hypothesis: it chooses the acts, and shrinks a broken life to the acts that matter.
 
-`test_schedules` lives many more lives; this one's gain is the short timeline of a failure. It runs last: worker
-processes that are forked after hypothesis has run here did not end.
+`test_schedules` lives many more lives; this one's gain is the short timeline of a failure. It runs last:
+worker processes that are forked after hypothesis has run here did not end.
 """
 
 from __future__ import annotations
