@@ -162,6 +162,20 @@ BAD: dict[str, Bad] = {
         "spec.dataset.maxBytes",
         "give it to each source",
     ),
+    "columns of all sources": Bad(
+        manifest(dataset={"mixture": [BOOKS], "fields": {"text": "body"}}),
+        "spec.dataset.fields",
+        "give it to each source",
+    ),
+    "a column without a name": Bad(
+        manifest(dataset={"fields": {"text": ""}}), "spec.dataset.fields.text", "is empty", "at least 1"
+    ),
+    "a field of rows that is not known": Bad(
+        manifest(dataset={"fields": {"txet": "body"}}),
+        "spec.dataset.fields.txet",
+        "remove it",
+        "unknown field",
+    ),
     "fewer held-out sequences than sources": Bad(
         mixed(STDLIB, BOOKS, evaluation={"maxSequences": 1}),
         "spec.evaluation.maxSequences",

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from .base import Rule, RuledModel
+from .base import ApiModel, Rule, RuledModel
 from .locations import PART, forms, matches, mistake
 from .mixture_shares import LONGEST, TOLERANCE, errors, parts
 
@@ -37,6 +37,23 @@ MaxBytes = Annotated[
 ]
 
 
+class FieldsSpec(ApiModel):
+    """Names of the columns that rows have, where they are not the usual ones."""
+
+    text: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="Column that holds the text of a document. Default: text.",
+    )
+
+
+Fields = Annotated[
+    FieldsSpec,
+    Field(description="Names of the columns of rows (.jsonl, .json, .csv, .tsv, .parquet)."),
+]
+
+
 class SourceSpec(RuledModel):
     """One source of a mixture."""
 
@@ -50,8 +67,14 @@ class SourceSpec(RuledModel):
         description="Share of the training sequences, relative to the other weights.",
     )
     max_bytes: MaxBytes | None = None
+    fields: Fields | None = None
 
     rules: ClassVar[tuple[Rule, ...]] = (matches("name", ".name", NAME_FORM, NAME_FIX, why=_name_mistake),)
+
+    @property
+    def text_column(self) -> str:
+        """Column of rows that holds the text."""
+        return (self.fields and self.fields.text) or "text"
 
 
 def _one_kind(dataset: DatasetSpec) -> str | None:
@@ -80,6 +103,12 @@ def _own_limits(dataset: DatasetSpec) -> str | None:
     return f"maxBytes {dataset.max_bytes} beside mixture has no effect; give it to each source of the mixture"
 
 
+def _own_fields(dataset: DatasetSpec) -> str | None:
+    if dataset.mixture is None or dataset.fields is None:
+        return None
+    return "fields beside mixture has no effect; give it to each source of the mixture"
+
+
 def _shares(dataset: DatasetSpec) -> str | None:
     weights, wrong = dataset.weights, errors(dataset.weights)
     worst = wrong.index(max(wrong))
@@ -101,8 +130,9 @@ class DatasetSpec(RuledModel):
         max_length=512,
         description=(
             "builtin://python-stdlib (the Python sources in the image), builtin://random-tokens (noise, for "
-            "checks), pvc://CLAIM/FOLDER or file:///FOLDER with .txt, .md, .py, .jsonl or .json files, also "
-            "as .gz. A folder may have any name that a file system takes. Set this or mixture."
+            "checks), pvc://CLAIM/FOLDER or file:///FOLDER with .txt, .md, .py, .jsonl, .json, .csv, .tsv or "
+            ".parquet files, all but the last also as .gz, .zst, .bz2 or .xz. It may name one file, or have "
+            "wildcards, as in pvc://CLAIM/FOLDER/*.jsonl. Set this or mixture."
         ),
     )
     mixture: list[SourceSpec] | None = Field(
@@ -112,6 +142,7 @@ class DatasetSpec(RuledModel):
         description="Several sources of text. Each sample comes once per epoch of its source.",
     )
     max_bytes: MaxBytes | None = None
+    fields: Fields | None = None
     held_out_fraction: float = Field(
         default=0.05,
         gt=0,
@@ -146,6 +177,12 @@ class DatasetSpec(RuledModel):
             "maxBytes beside mixture has no effect; give it to each source of the mixture",
             _own_limits,
         ),
+        Rule(
+            "!has(self.mixture) || !has(self.fields)",
+            ".fields",
+            "fields beside mixture has no effect; give it to each source of the mixture",
+            _own_fields,
+        ),
         Rule(None, ".mixture", "each weight must be a share that the order can keep", _shares),
     )
 
@@ -154,7 +191,7 @@ class DatasetSpec(RuledModel):
         """What it is made of: those of the mixture, or the one."""
         if self.mixture is not None:
             return tuple(self.mixture)
-        return (SourceSpec(name=self.name or "", weight=1, max_bytes=self.max_bytes),)
+        return (SourceSpec(name=self.name or "", weight=1, max_bytes=self.max_bytes, fields=self.fields),)
 
     @property
     def weights(self) -> tuple[float, ...]:

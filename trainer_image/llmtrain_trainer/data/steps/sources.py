@@ -22,7 +22,7 @@ def find_sources(made: Preparation) -> None:
     made.bytes_total = 0
     for source in made.sources:
         require_apart(made.job, source)
-        found = surveyed(source)
+        found = surveyed(source, (source.column,))
         size = sum(file.size for file in found.files)
         made.bytes_total += size
         log.get().info("found text", dataset=source.name, files=len(found.files), bytes=size)
