@@ -146,7 +146,7 @@ def _tree(files: Files, path: str, *, recursive: bool) -> list[dict[str, Any]]:
     entries = [{"type": "directory", "path": name, "oid": "0", "size": 0} for name in sorted(folders)]
     entries += [_entry(name, files[name]) for name in sorted(below)]
     depth = start.count("/")
-    return [entry for entry in entries if recursive or entry["path"].count("/") == depth]
+    return [entry for entry in entries if recursive or str(entry["path"]).count("/") == depth]
 
 
 def _file(hub: Hub, request: BaseHTTPRequestHandler, data: bytes, commit: str) -> None:
