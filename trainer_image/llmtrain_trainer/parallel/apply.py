@@ -11,7 +11,7 @@ from typing import Any
 import deepspeed
 import torch
 
-from llmtrain_api import JobSpec, Layout, Place, TrainingSpec, task_of
+from llmtrain_api import JobSpec, Layout, ModelShape, Place, TrainingSpec, task_of
 
 from ..batch import BatchPlan
 from ..models.build import load
@@ -50,6 +50,7 @@ class Built:
 def build(
     folder: Path,
     spec: JobSpec,
+    shape: ModelShape,
     layout: Layout,
     place: Place,
     plan: BatchPlan,
@@ -61,6 +62,7 @@ def build(
     Args:
         folder: initial weights as a Hugging Face folder.
         spec: the job.
+        shape: the whole model's.
         layout: how the gang is cut, as the job was told; nothing of it is decided here.
         place: this rank's coordinates in it.
         plan: how a global batch is cut.
@@ -79,7 +81,7 @@ def build(
         engine, built = initialize(stage, [(whole_name(name), p) for name, p in stage.named_parameters()])
         return PipelineEngine(engine, layout, place, plan, loss), built
     with sharded_from_the_start(layout, spec.training.precision, plan.micro):
-        model = load(folder, task_of(spec), torch.float32, checkpointing=checkpointing)
+        model = load(folder, task_of(spec, shape), torch.float32, checkpointing=checkpointing)
     model.train()  # it is loaded for evaluation, in which no activation is checkpointed
     named = list(model.named_parameters())
     if layout.tensor > 1:
