@@ -1,7 +1,8 @@
 """Training that dies and goes on in another layout: the product's engine, fence, checkpoints and resume.
 
 ``python -m harness.layouts.resume_jobs FOLDER [WORD]`` runs them, in a process that computes nothing (with
-``LLMTRAIN_RESUME=all`` also those that `make test` leaves out), and leaves what the ranks saw in FOLDER for `trainer/test_resume_layouts.py` to judge.
+``LLMTRAIN_RESUME=all`` also those that `make test` leaves out), and leaves what the ranks saw in FOLDER for
+`trainer/test_resume_layouts.py` to judge.
 """
 
 from __future__ import annotations
