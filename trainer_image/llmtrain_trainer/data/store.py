@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from llmtrain_api import DataSummary, JobFile
 
 from ..errors import ConfigError
 from ..files import differing, digest_of, read_json, write_json
+from ..special_tokens import OURS, Tokens
 from . import cleaning
 
 MARKER = "data.json"
@@ -47,6 +48,7 @@ class Marker:
         eos: id of the end-of-document token.
         files: size and digest of every file.
         report: numbers for people.
+        tokens: the tokenizer's special tokens; a folder of an older version has none, and `OURS`.
         sources: training sequences of each source; a folder of an older version has none, and one source.
     """
 
@@ -59,6 +61,12 @@ class Marker:
     files: dict[str, dict[str, Any]]
     report: dict[str, Any]
     sources: list[int] = field(default_factory=list)
+    tokens: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def special(self) -> Tokens:
+        """The tokenizer's special tokens."""
+        return Tokens.from_json(self.tokens) if self.tokens else replace(OURS, eos=self.eos)
 
     @property
     def rows(self) -> list[int]:

@@ -23,7 +23,8 @@ def write_marker(made: Preparation) -> None:
         sequences=made.train.rows,
         held_out=sum(made.used),
         unigram_entropy=made.entropy,
-        eos=made.eos,
+        eos=made.tokens.eos,
+        tokens=made.tokens.to_json(),
         files=inventory(made.folder),
         report={
             **counted(made),

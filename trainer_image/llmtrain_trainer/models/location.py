@@ -1,0 +1,33 @@
+"""Where the model that a job starts from lies on this node. No torch: launcher and stages ask too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from llmtrain_api import JobFile
+
+SCRATCH = "model"
+"""A model that was fetched is below this name of the pod's private folder, under its commit."""
+
+
+def is_builtin(job: JobFile) -> bool:
+    """Whether the model is built from sizes and a seed, and is no model that exists."""
+    return str(job.spec.model.name).startswith("builtin://")
+
+
+def folder_of(job: JobFile) -> Path | None:
+    """The Hugging Face folder of a job's base on this node; None for a built-in model.
+
+    A folder is read where it is mounted; what comes from a hub or a bucket is fetched into the pod's scratch
+    first, into a folder of its commit.
+    """
+    if is_builtin(job):
+        return None
+    if job.base is not None:
+        return Path(job.base)
+    return Path(job.scratch) / SCRATCH / (job.model.revision or "none" if job.model else "none")
+
+
+def named(job: JobFile) -> str:
+    """What messages call the base: the field with its value."""
+    return f"spec.model.name {job.spec.model.name}"
