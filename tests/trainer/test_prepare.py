@@ -108,9 +108,9 @@ def test_the_report_tells_what_was_not_read(
     assert (read["files"], read["filesCut"], read["replacedCharacters"]) == (1, 1, 2)
     summary = marker.summary
     assert summary is not None
-    told = summary.to_json()
-    assert len(told.pop("samples")) == 5
-    assert told == {
+    summarised = summary.to_json()
+    assert len(summarised.pop("samples")) == 5
+    assert summarised == {
         "documents": sum(marker.report["documents"].values()),
         "tokens": marker.sequences * 32,
         "bytesRead": read["bytesRead"],
