@@ -46,7 +46,10 @@ class Tokens:
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Tokens:
         """The same, read back from what `to_json` gave, through JSON."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()})
+        fields: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()
+        }
+        return cls(**fields)
 
 
 OURS = Tokens(eos=0, mask=1, pad=1, sentinels=tuple(range(2, 2 + SENTINELS)))

@@ -11,13 +11,14 @@ from llmtrain_api import task_of
 
 from ...errors import ConfigError
 from ...models.location import folder_of, named
+from ...special_tokens import EOS
 from ...tasks import OURS, require_tokens, special_names
 from ..base_tokenizer import copy_tokenizer, cut_at_lines, open_tokenizer
 from ..documents import documents_of
 from ..preparation import Preparation, ProgressLog
 from ..sources import in_turn
 from ..store import TOKENIZER
-from ..tokenizer import EOS, lines, numbered, pieces, train_bpe
+from ..tokenizer import lines, numbered, pieces, train_bpe
 
 
 def make_tokenizer(made: Preparation) -> None:
