@@ -75,7 +75,18 @@ def _card() -> dict[str, Any]:
         card = torch.ones(1 << 28, dtype=torch.uint8, device=gpu)
         copy = lambda host=host, card=card: host.copy_(card, non_blocking=True)  # noqa: E731
         found[f"from_gpu_{name}_gb_s"] = _rate(copy, 1 << 28)
+    found["tf32_rotary_error_rad"], found["fp32_rotary_error_rad"] = map(_rotary_error, (True, False))
     return found
+
+
+def _rotary_error(tf32: bool) -> float:
+    """The largest error of an angle of rotary positions below 8,192, as transformers multiplies them."""
+    frequencies = 500_000.0 ** -(torch.arange(0, 64, dtype=torch.float64) / 64)
+    places = torch.arange(8192, dtype=torch.float64)
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    gpu = (frequencies.float()[None, :, None].cuda() @ places.float()[None, None, :].cuda()).cpu().double()
+    torch.backends.cuda.matmul.allow_tf32 = False
+    return float((gpu[0] - torch.outer(frequencies, places)).abs().max())
 
 
 def _rate(copy: Any, size: int) -> float:
