@@ -34,6 +34,8 @@ TOKEN_FILE = f"{TOKEN_DIR}/token"
 OUTPUT_MOUNT = "/mnt/output"
 DATASET_MOUNT = "/mnt/dataset"
 SCRATCH_MOUNT = "/scratch"
+DATASET_SECRET_PREFIX = "DATASET_"
+"""What the variables of ``dataset.secret`` begin with: the output may lie in another store."""
 TERMINATION_LOG = "/dev/termination-log"
 MASTER_PORT = 29400
 METRICS_PORT = 9400

@@ -27,7 +27,7 @@ from ..evaluate.heldout import loss_sum
 from ..files import discard, sync_tree, write_json
 from ..floats import finite, perplexity
 from ..models.build import DTYPES, HEADS
-from ..models.weights import Weights
+from ..models.source import Source
 from ..records import EvaluationRecord, read_record
 from ..storage.start_marker import Start
 from ..tasks import encoder
@@ -88,7 +88,7 @@ def _write(job: JobFile, checkpoint: Path, data: Path, folder: Path) -> None:
     config = transformers.AutoConfig.from_pretrained(data / INITIAL, local_files_only=True)
     config.use_cache = True  # off in training; whoever reads the folder wants to generate
     model = HEADS[task].from_config(config, dtype=DTYPES[job.spec.training.precision])
-    found = Weights(weights)
+    found = Source(weights)
     missing, unknown = model.load_state_dict({name: found.read(name) for name in found.names()}, strict=False)
     model.tie_weights()
     # names of one tensor that is shared: only one of them is written

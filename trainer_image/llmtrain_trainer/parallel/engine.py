@@ -157,7 +157,9 @@ class Engine:
     def gradient(self, parameter: torch.nn.Parameter) -> torch.Tensor:
         """A parameter's gradient before the update, as DeepSpeed will apply it; all ranks call it."""
         found: torch.Tensor = safe_get_full_grad(parameter)
-        return found
+        # in fp16 it is held as the loss was scaled; DeepSpeed takes that off as it updates
+        scale = float(getattr(self.raw.optimizer, "loss_scale", 1.0))
+        return found if scale == 1.0 else found / scale
 
 
 def shape_of(parameter: torch.nn.Parameter) -> tuple[int, ...]:
