@@ -7,7 +7,7 @@ from pathlib import Path
 from llmtrain_api import JobFile
 
 SCRATCH = "model"
-"""A model that was fetched is below this name of the pod's private folder, under its commit."""
+"""Name in the pod's private folder of a model that was fetched: that of the commit that the job is pinned to."""
 
 
 def is_builtin(job: JobFile) -> bool:
@@ -18,14 +18,13 @@ def is_builtin(job: JobFile) -> bool:
 def folder_of(job: JobFile) -> Path | None:
     """The Hugging Face folder of a job's base on this node; None for a built-in model.
 
-    A folder is read where it is mounted; what comes from a hub or a bucket is fetched into the pod's scratch
-    first, into a folder of its commit.
+    A folder is read where it is mounted; what comes from a hub or a bucket is fetched into the pod's scratch.
     """
     if is_builtin(job):
         return None
     if job.base is not None:
         return Path(job.base)
-    return Path(job.scratch) / SCRATCH / (job.model.revision or "none" if job.model else "none")
+    return Path(job.scratch) / SCRATCH
 
 
 def named(job: JobFile) -> str:
