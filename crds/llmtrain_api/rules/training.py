@@ -17,7 +17,10 @@ NOT_CAUSAL = [str(name) for name, family in BUILTIN.items() if family.task is no
 
 def _packed(job: Sized) -> str | None:
     spec = job.spec
-    if spec.training.packing is Packing.CONCAT:
+    chat = spec.task is Task.CHAT
+    if chat and spec.parallelism.sequence > 1:
+        return "task chat keeps dialogues apart, and parallelism.sequence drops that mask; use sequence 1"
+    if spec.training.packing is Packing.CONCAT or chat:
         return None
     if task_of(spec, job.shape) is not Task.CAUSAL:
         return f"packing documents is for decoder-only models, {spec.model.name} is none; use concat"
@@ -68,10 +71,10 @@ def _fits(job: Sized) -> str | None:
 
 RULES: tuple[Rule, ...] = (
     SizedRule(
-        "self.training.packing == 'concat' || (self.parallelism.sequence == 1 && "
-        f"!(self.model.name in {NOT_CAUSAL}))",
+        "(self.training.packing == 'concat' && !(has(self.task) && self.task == 'chat')) || "
+        f"(self.parallelism.sequence == 1 && !(self.model.name in {NOT_CAUSAL}))",
         ".training.packing",
-        "packing documents is for decoder-only models without parallelism.sequence; use concat",
+        "packing documents, and task chat, are for decoder-only models without parallelism.sequence",
         _packed,
     ),
     Rule(

@@ -47,6 +47,27 @@ class FieldsSpec(ApiModel):
         max_length=256,
         description="Column that holds the text of a document. Default: text.",
     )
+    messages: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="With task chat: column that holds the messages of a dialogue: role and content. "
+        "Default: messages, or conversations.",
+    )
+    prompt: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="With task chat: column that holds what is asked. Default: prompt, question, or "
+        "instruction with input.",
+    )
+    completion: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="With task chat: column that holds the answer. Default: completion, response, answer or "
+        "output.",
+    )
 
 
 Fields = Annotated[
@@ -110,6 +131,12 @@ class SourceSpec(RuledModel):
     def text_column(self) -> str:
         """Column of rows that holds the text."""
         return (self.fields and self.fields.text) or "text"
+
+    @property
+    def dialogue_columns(self) -> dict[str, str]:
+        """Columns that hold what of a dialogue, where they are named."""
+        named = self.fields.to_json() if self.fields else {}
+        return {name: column for name, column in named.items() if name != "text"}
 
 
 def _one_kind(dataset: DatasetSpec) -> str | None:
@@ -193,6 +220,13 @@ class DatasetSpec(RuledModel):
         description="Secret in the job's namespace for data that lie in a store. Its keys become the "
         "workers' environment, with DATASET_ before each: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and "
         "AWS_ENDPOINT_URL for s3://, HF_TOKEN and HF_ENDPOINT for the hub. Default: those of output.secret.",
+    )
+    chat_template: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=32768,
+        description="With task chat: Jinja text that renders messages. Default: the tokenizer's own; ChatML "
+        "for a model that is built in.",
     )
     held_out_fraction: float = Field(
         default=0.05,

@@ -193,8 +193,8 @@ class JobSections(ApiModel):
     model: ModelSpec = Field(description="The model to train.")
     task: Task | None = Field(
         default=None,
-        description="What the model learns: causal (the next token), masked (masked tokens) or seq2seq "
-        "(hidden spans). Default: what models of its architecture learn.",
+        description="What the model learns: causal (the next token), chat (the answers in dialogues), masked "
+        "(masked tokens) or seq2seq (hidden spans). Default: what models of its architecture learn.",
     )
     dataset: DatasetSpec = Field(description="The text to train on.")
     output: OutputSpec = Field(description="Where checkpoints, logs and the exported model go.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -38,6 +38,7 @@ class Text:
         folder: where it lies, or a file, or either with wildcards; not read for built-in data.
         max_bytes: read at most so many; None for all of a folder, `BUILTIN_BYTES` of built-in data.
         column: of rows that holds the text.
+        dialogue_columns: that hold what of a dialogue, where the job names them.
         revision: of a dataset on the hub; a commit once it is pinned.
     """
 
@@ -46,6 +47,7 @@ class Text:
     folder: Path
     max_bytes: int | None
     column: str = TEXT
+    dialogue_columns: Mapping[str, str] | None = None
     revision: str | None = None
 
     @property
@@ -69,6 +71,7 @@ def texts_of(job: JobFile) -> list[Text]:
             Path(job.sources.get(source.name) or job.dataset or source.name.removeprefix("file://")),
             source.max_bytes,
             source.text_column,
+            source.dialogue_columns,
             source.revision,
         )
         for number, source in enumerate(dataset.sources)

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from llmtrain_api import DataSummary, JobFile
+from llmtrain_api import DataSummary, JobFile, Task
 
 from ..errors import ConfigError
 from ..files import differing, digest_of, read_json, write_json
@@ -128,6 +128,8 @@ def key_of(job: JobFile) -> dict[str, Any]:
         "evaluation.maxSequences": spec["evaluation"]["maxSequences"],
         _RULES_KEY: RULES,
     }
+    if job.spec.task is Task.CHAT:
+        key["task"] = str(job.spec.task)
     if steps := cleaning.key_of(job.spec):
         key["cleaning"] = steps
     return key

@@ -20,6 +20,7 @@ class ReadCounts:
         empty: documents without a visible character.
         skipped: files and folders that are not read, by the reason.
         cleaned: documents that each cleaning step dropped.
+        dialogues: those that were not taken as they are, by what was done with them.
         first_replaced: where the first replaced character stands.
         examples: what is skipped, in words.
     """
@@ -32,6 +33,7 @@ class ReadCounts:
     empty: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     cleaned: Counter[str] = field(default_factory=Counter)
+    dialogues: Counter[str] = field(default_factory=Counter)
     first_replaced: str = ""
     examples: str = ""
 
@@ -46,6 +48,7 @@ class ReadCounts:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.skipped.update(other.skipped)
         self.cleaned.update(other.cleaned)
+        self.dialogues.update(other.dialogues)
         self.first_replaced = self.first_replaced or other.first_replaced
 
     def report(self) -> dict[str, Any]:
@@ -55,6 +58,7 @@ class ReadCounts:
             "emptyDocuments": self.empty,
             "skipped": dict(sorted(self.skipped.items())),
             "droppedByCleaning": dict(sorted(self.cleaned.items())),
+            "dialogues": {name: count for name, count in sorted(self.dialogues.items()) if count},
         }
         return {
             "files": self.files,

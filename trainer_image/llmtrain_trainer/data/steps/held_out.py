@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...token_marks import NOT_TRAINED, ids_of
 from ..preparation import Preparation
 from ..rows import Ids, held_out_counts, spread
 from ..store import HELD_OUT
@@ -23,6 +24,7 @@ def choose_held_out(made: Preparation) -> None:
 def unigram_entropy(sequences: Ids) -> float:
     """Entropy of the predicted tokens (all but each row's first) under their own frequencies, in nat: what
     a model that only counts tokens, and had seen these very tokens, would reach."""
-    counts = np.bincount(sequences[:, 1:].ravel().astype(np.int64))
+    predicted = sequences[:, 1:].ravel().astype(np.int64)
+    counts = np.bincount(ids_of(predicted[(predicted & NOT_TRAINED) == 0]))
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum())

@@ -9,6 +9,7 @@ import numpy as np
 
 from ... import log
 from ...files import inventory, write_json
+from ..chat.samples import CUT, TOO_LONG
 from ..preparation import Preparation
 from ..reading.counts import ReadCounts
 from ..samples import Part, samples
@@ -69,6 +70,16 @@ def warnings_of(made: Preparation) -> list[str]:
             told.append(
                 f"{where}: {counts.replaced} characters are no text and were replaced, the first in "
                 f"{counts.first_replaced}"
+            )
+        if counts.dialogues[CUT]:
+            told.append(
+                f"{where}: {counts.dialogues[CUT]} dialogues are longer than training.sequenceLength and "
+                "lost their oldest turns"
+            )
+        if counts.dialogues[TOO_LONG]:
+            told.append(
+                f"{where}: {counts.dialogues[TOO_LONG]} dialogues are left out, as their last turn alone is "
+                "longer than training.sequenceLength; to train on them raise it"
             )
         if counts.skipped:
             told.append(f"{where}: not read: {counts.examples}")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from llmtrain_api import JobFile
+from llmtrain_api import JobFile, Task, task_of
 
 from ...errors import ConfigError
 from ..documents import documents_of
@@ -17,6 +17,7 @@ from ..rows import Ids, SequenceWriter
 from ..sources import BUILTIN_BYTES
 from ..store import TRAIN
 from ..tokenizer import encoded
+from .dialogues import write_dialogues
 
 Split = Iterable[tuple[bool, Ids]]
 """The documents of one source as token ids, and whether each is for evaluation only."""
@@ -31,6 +32,17 @@ def write_rows(made: Preparation) -> None:
     Raises:
         ConfigError: too little text.
     """
+    if task_of(made.job.spec, made.job.shape) is Task.CHAT:
+        write_dialogues(made)
+    else:
+        _write_texts(made)
+    highest, vocabulary = made.train.highest, made.job.shape.vocabulary
+    if highest >= vocabulary:
+        raise ConfigError(f"token id {highest} does not fit the model's vocabulary of {vocabulary}")
+    _require_enough(made)
+
+
+def _write_texts(made: Preparation) -> None:
     spec = made.job.spec
     dtype = "uint16" if made.job.shape.vocabulary <= 1 << 16 else "uint32"
     length = spec.training.sequence_length
@@ -44,10 +56,6 @@ def write_rows(made: Preparation) -> None:
         made.held_out.end_source()
     made.held_out.close()
     made.train.close()
-    highest, vocabulary = made.train.highest, made.job.shape.vocabulary
-    if highest >= vocabulary:
-        raise ConfigError(f"token id {highest} does not fit the model's vocabulary of {vocabulary}")
-    _require_enough(made)
 
 
 def _splits(made: Preparation) -> Iterator[Split]:

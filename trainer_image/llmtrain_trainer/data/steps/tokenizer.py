@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import transformers
 
-from llmtrain_api import task_of
+from llmtrain_api import Task, task_of
 
 from ...errors import ConfigError
 from ...models.location import folder_of, named
 from ...special_tokens import EOS
 from ...tasks import OURS, require_tokens, special_names
 from ..base_tokenizer import copy_tokenizer, cut_at_lines, open_tokenizer
+from ..chat.samples import dialogues_of
+from ..chat.template import CHATML
 from ..documents import documents_of
 from ..preparation import Preparation, ProgressLog
 from ..sources import in_turn
@@ -41,13 +44,27 @@ def _train(made: Preparation) -> None:
         made.tokenizer = numbered(vocabulary, special)
     else:
         progress = ProgressLog("tokenizer", made.bytes_total)
-        found = in_turn(documents_of(made.job, source, None, progress) for source in made.sources)
-        texts = (document.text for document in found if not document.held_out)
-        made.tokenizer = train_bpe(texts, vocabulary, special)
+        made.tokenizer = train_bpe(_training_texts(made, progress), vocabulary, special)
     made.tokens, made.cut = replace(OURS, eos=int(made.tokenizer.token_to_id(EOS))), pieces
-    transformers.PreTrainedTokenizerFast(
-        tokenizer_object=made.tokenizer, eos_token=EOS, bos_token=EOS, clean_up_tokenization_spaces=False
-    ).save_pretrained(made.folder / TOKENIZER)
+    whole = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=made.tokenizer,
+        eos_token=EOS,
+        bos_token=EOS,
+        clean_up_tokenization_spaces=False,
+        additional_special_tokens=special,
+    )
+    if task_of(job.spec, job.shape) is Task.CHAT:
+        whole.chat_template = job.spec.dataset.chat_template or CHATML
+    whole.save_pretrained(made.folder / TOKENIZER)
+
+
+def _training_texts(made: Preparation, progress: ProgressLog) -> Iterator[str]:
+    job = made.job
+    if task_of(job.spec, job.shape) is Task.CHAT:
+        dialogues = in_turn(dialogues_of(job, source, None, progress) for source in made.sources)
+        return (text for held_out, one in dialogues if not held_out for text in one.contents)
+    found = in_turn(documents_of(job, source, None, progress) for source in made.sources)
+    return (document.text for document in found if not document.held_out)
 
 
 def _take(made: Preparation, base: Path) -> None:
@@ -63,3 +80,7 @@ def _take(made: Preparation, base: Path) -> None:
         )
     made.cut = lines if cut_at_lines(made.tokenizer) else lambda text: [text]
     copy_tokenizer(base, made.folder / TOKENIZER)
+    if template := job.spec.dataset.chat_template:
+        whole = transformers.AutoTokenizer.from_pretrained(made.folder / TOKENIZER, local_files_only=True)
+        whole.chat_template = template
+        whole.save_pretrained(made.folder / TOKENIZER)
