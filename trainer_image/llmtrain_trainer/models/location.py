@@ -7,7 +7,7 @@ from pathlib import Path
 from llmtrain_api import JobFile
 
 SCRATCH = "model"
-"""Name in the pod's private folder of a model that was fetched: that of the commit that the job is pinned to."""
+"""Name in the pod's private folder of a model that was fetched, in the commit that the job is pinned to."""
 
 
 def is_builtin(job: JobFile) -> bool:
