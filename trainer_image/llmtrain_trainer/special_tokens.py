@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from llmtrain_api import Task
-from llmtrain_api.families.t5 import SENTINELS
+from llmtrain_api.families.t5 import SENTINELS as SENTINELS
 
 from .errors import ConfigError
 

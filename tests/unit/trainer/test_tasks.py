@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from llmtrain_trainer.data.order import key_of, sample_at
 from llmtrain_trainer.evaluate.heldout import loss_sum
 from llmtrain_trainer.loss import IGNORED, label_count, token_loss_sum
+from llmtrain_trainer.special_tokens import SENTINELS
 from llmtrain_trainer.tasks.causal import CausalLM, positions
 from llmtrain_trainer.tasks.masked import MaskedLM
 from llmtrain_trainer.tasks.noise import lowest, noise
-from llmtrain_trainer.tasks.seq2seq import SENTINELS, SpanCorruption
+from llmtrain_trainer.tasks.seq2seq import SpanCorruption
 
 EOS = 0
 MASK, PAD = 103, 0

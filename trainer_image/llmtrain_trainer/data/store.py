@@ -122,6 +122,8 @@ def key_of(job: JobFile) -> dict[str, Any]:
     for number, source in enumerate(mixture):
         key |= {f"dataset.mixture[{number}].{name}": value for name, value in source.items()}
     key |= {f"model.{name}": value for name, value in job.spec.model.identity().items()}
+    if job.model:
+        key["model.digest"] = job.model.digest
     key |= {
         "training.sequenceLength": spec["training"]["sequenceLength"],
         "training.seed": spec["training"]["seed"],
@@ -178,7 +180,7 @@ def fingerprints(job: JobFile, marker: Marker) -> dict[str, Any]:
     return {
         "data": digest_of([marker.files[TRAIN], marker.files[HELD_OUT]]),
         "tokenizer": part(TOKENIZER),
-        "model": digest_of(job.spec.model.identity()),
+        "model": digest_of(job.model.digest if job.model else job.spec.model.identity()),
         "sequenceLength": training.sequence_length,
         "globalBatchSize": training.global_batch_size,
         "seed": training.seed,

@@ -101,7 +101,7 @@ def _write(job: JobFile, checkpoint: Path, data: Path, folder: Path) -> None:
     model.config.use_cache = True  # off in training; whoever reads the folder wants to generate
     model.save_pretrained(folder)
     shutil.copytree(data / TOKENIZER, folder, dirs_exist_ok=True)
-    if base:
+    if base is not None:
         _keep_configuration(base, model.config, folder)
 
 

@@ -7,12 +7,7 @@ from pathlib import Path
 from llmtrain_api import JobFile
 
 SCRATCH = "model"
-"""Name in the pod's private folder of a model that was fetched: that of the job's pinned commit."""
-
-
-def is_builtin(job: JobFile) -> bool:
-    """Whether the model is built from sizes and a seed, and is no model that exists."""
-    return str(job.spec.model.name).startswith("builtin://")
+"""Name in the pod's private folder of a model that was fetched, in the commit that the job is pinned to."""
 
 
 def folder_of(job: JobFile) -> Path | None:
@@ -20,11 +15,22 @@ def folder_of(job: JobFile) -> Path | None:
 
     A folder is read where it is mounted; what comes from a hub or a bucket is fetched into the pod's scratch.
     """
-    if is_builtin(job):
+    if job.spec.model.builtin is not None:
         return None
     if job.base is not None:
         return Path(job.base)
     return Path(job.scratch) / SCRATCH
+
+
+def start_of(job: JobFile, initial: Path) -> Path:
+    """The Hugging Face folder whose weights training starts from.
+
+    Args:
+        job: whose base it is, if it has one.
+        initial: of a model that was made from a seed: a built-in one, or random weights of a base's sizes.
+    """
+    base = folder_of(job)
+    return base if base is not None and job.spec.model.pretrained else initial
 
 
 def named(job: JobFile) -> str:

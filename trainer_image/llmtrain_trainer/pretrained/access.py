@@ -15,8 +15,14 @@ BUCKET_FIX = (
     "name a Secret in spec.model.secret that holds AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for a store "
     "that is not Amazon's, AWS_ENDPOINT_URL"
 )
-_SECRETS = ("HF_TOKEN", "HF_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-_SECRETS += ("AWS_ENDPOINT_URL",)
+_SECRETS = (
+    "HF_TOKEN",
+    "HF_ENDPOINT",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_ENDPOINT_URL",
+)
 
 
 def go_online() -> None:

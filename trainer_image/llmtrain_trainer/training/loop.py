@@ -22,7 +22,7 @@ from ..distributed import Ranks
 from ..errors import Interrupted
 from ..files import write_json
 from ..floats import finite, finite_only
-from ..models.location import folder_of
+from ..models.location import start_of
 from ..parallel.apply import build
 from ..records import EvaluationRecord
 from ..storage.select import checkpoint_store_of
@@ -98,7 +98,7 @@ class Training:
         )
         startup.done("data")
         self.engine, built = build(
-            folder_of(job) or start.output.data / INITIAL,
+            start_of(job, start.output.data / INITIAL),
             spec,
             job.shape,
             layout,

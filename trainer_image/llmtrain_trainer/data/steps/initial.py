@@ -22,9 +22,10 @@ def write_initial_model(made: Preparation) -> None:
         ConfigError: a base that does not have what its configuration asks for.
     """
     job, base = made.job, folder_of(made.job)
-    if base is None:
-        folder = made.folder / INITIAL
-        made.parameters = write_initial(job.spec, job.shape, made.tokens.eos, folder)["parameters"]
+    if base is None or not job.spec.model.pretrained:
+        config = configuration_of(base) if base else None
+        initial = made.folder / INITIAL
+        made.parameters = write_initial(job.spec, job.shape, made.tokens.eos, initial, config)["parameters"]
         return
     task = task_of(job.spec, job.shape)
     shapes = shapes_of(configuration_of(base), task)
