@@ -47,8 +47,8 @@ class Text:
     folder: Path
     max_bytes: int | None
     column: str = TEXT
-    dialogue_columns: Mapping[str, str] | None = None
     revision: str | None = None
+    dialogue_columns: Mapping[str, str] | None = None
 
     @property
     def limit(self) -> int | None:
@@ -71,8 +71,8 @@ def texts_of(job: JobFile) -> list[Text]:
             Path(job.sources.get(source.name) or job.dataset or source.name.removeprefix("file://")),
             source.max_bytes,
             source.text_column,
-            source.dialogue_columns,
             source.revision,
+            source.dialogue_columns,
         )
         for number, source in enumerate(dataset.sources)
     ]
