@@ -213,6 +213,44 @@ BAD: dict[str, Bad] = {
     "a task of another architecture": Bad(
         manifest(task="masked"), "spec.task", "LlamaForCausalLM, which learns task causal", "remove task"
     ),
+    "dialogues of built-in data": Bad(
+        manifest(task="chat"), "spec.dataset", "has no dialogues, which task chat needs", "no dialogues"
+    ),
+    "dialogues for a model that fills gaps": Bad(
+        manifest(model={"name": "builtin://tiny-bert"}, task="chat", dataset={"name": "pvc://talks/all"}),
+        "spec.task",
+        "learns task masked",
+        "remove task",
+    ),
+    "columns of dialogues for another task": Bad(
+        manifest(dataset={"name": "pvc://a/b", "fields": {"messages": "talk"}}),
+        "spec.dataset",
+        "set task: chat",
+        "set task: chat",
+    ),
+    "a template for another task": Bad(
+        manifest(dataset={"name": "pvc://a/b", "chatTemplate": "{{ messages }}"}),
+        "spec.dataset",
+        "set task: chat",
+        "set task: chat",
+    ),
+    "a column of text for dialogues": Bad(
+        manifest(task="chat", dataset={"name": "pvc://talks/all", "fields": {"text": "body"}}),
+        "spec.dataset",
+        "fields.text is for other tasks than chat",
+        "remove it",
+    ),
+    "dialogues with sequence parallelism": Bad(
+        manifest(
+            task="chat",
+            dataset={"name": "pvc://talks/all"},
+            processesPerNode=2,
+            parallelism={"sequence": 2},
+        ),
+        "spec.training.packing",
+        "parallelism.sequence drops that mask",
+        "without parallelism.sequence",
+    ),
     "unknown task": Bad(manifest(task="chess"), "spec.task", "use one of", "supported values"),
     "a model without its owner": Bad(
         manifest(model={"name": "gpt2"}), "spec.model.name", "of the Hugging Face hub, OWNER/NAME"

@@ -51,6 +51,19 @@ def _with_slash(text: str) -> str:
 
 _OUTPUT = _with_slash("self.output.uri")
 
+_NOT_TEXT = "(!has({0}.fields) || !has({0}.fields.text))"
+_NOT_CHAT = (
+    "(!has({0}.fields) || (!has({0}.fields.messages) && !has({0}.fields.prompt) && "
+    "!has({0}.fields.completion)))"
+)
+
+
+def _everywhere(condition: str) -> str:
+    """A condition on the dataset and on each source of its mixture."""
+    mixture = f"(!has(self.dataset.mixture) || self.dataset.mixture.all(s, {condition.format('s')}))"
+    return f"{condition.format('self.dataset')} && {mixture}"
+
+
 _CHAT = "has(self.task) && self.task == 'chat'"
 
 RULES: tuple[Rule, ...] = (
@@ -62,9 +75,15 @@ RULES: tuple[Rule, ...] = (
         _dialogues,
     ),
     Rule(
-        f"({_CHAT}) || !has(self.dataset.chatTemplate)",
+        f"({_CHAT}) || (!has(self.dataset.chatTemplate) && {_everywhere(_NOT_CHAT)})",
         ".dataset",
-        "chatTemplate is for task chat; set task: chat, or remove it",
+        "chatTemplate and fields.messages, prompt and completion are for task chat; set task: chat",
+        _fields_of_task,
+    ),
+    Rule(
+        f"!({_CHAT}) || {_everywhere(_NOT_TEXT)}",
+        ".dataset",
+        "fields.text is for other tasks than chat; remove it",
         _fields_of_task,
     ),
     Rule(

@@ -10,7 +10,6 @@ from ..schema.base import Rule
 from ..schema.model import HEADS, HIDDEN, LAYERS
 from ..schema.spec import JobSpec
 from ..schema.task import Task
-from ..schema.training import Packing
 from .sized import Sized, SizedRule
 
 WAYS = {"tensor": "tp", "pipeline": "pp", "sequence": "sp"}
@@ -108,8 +107,7 @@ def asked(job: Sized, layout: Layout, *, compiled: bool = False) -> Asked:
         compiled: whether its layers are compiled.
     """
     how, variant = job.spec.training, FAMILIES[job.shape.architecture].variant(tied=job.shape.tied)
-    # dialogues of one row never see each other: the code of packed documents
-    packing = Packing.DOCUMENTS if job.spec.task is Task.CHAT else how.packing
+    packing = "dialogues" if job.spec.task is Task.CHAT else how.packing
     return Asked(variant, layout, packing, how.activation_checkpointing, how.precision, compiled)
 
 

@@ -29,6 +29,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
 DECODERS = ("llama", "llama-tied", "qwen", "qwen-tied", "gpt2")
 CUT = DECODERS[:-1]
 """Families that may be cut in every way."""
+DIALOGUES = "dialogues"
+"""How rows of `task: chat` are packed: documents apart, and only some tokens trained on."""
 GLOBAL_BATCH = {1: 3, 4: 7}
 """By accumulation steps; odd, so that slots stay spare wherever the batch is cut evenly."""
 
@@ -61,11 +63,17 @@ class Row:
         }
         # set apart: what validation refuses must be seen to go wrong
         return cut_as(
-            unchecked_spec(model=FAMILIES[self.family], training=training),
+            unchecked_spec(model=FAMILIES[self.family], training=training, **self._task),
             cut,
-            packing=Packing(self.packing),
+            packing=Packing.DOCUMENTS if self._task else Packing(self.packing),
             precision=Precision(self.precision),
             compile=self.compiled,
+        )
+
+    @property
+    def _task(self) -> dict[str, Any]:
+        return (
+            {"task": "chat", "dataset": {"name": "pvc://data/dialogues"}} if self.packing == DIALOGUES else {}
         )
 
     @property
@@ -77,7 +85,7 @@ class Row:
         options = [f"accumulation {self.accumulation}"]
         options += ["checkpointing"] if self.checkpointing else []
         options += ["compiled"] if self.compiled else []
-        options += ["documents"] if self.packing == "documents" else []
+        options += [self.packing] if self.packing != "concat" else []
         options += [self.precision] if self.precision != "fp32" else []
         return f"{self.family} {self.layout} ({', '.join(options)})"
 
@@ -108,6 +116,7 @@ def required() -> list[Row]:
         sequence = [Layout(data, sequence=2, zero=z) for data in (1, 2) for z in (1, 2, 3)]
         found += _spread(family, sequence, packs=False)
     found += _spread("bert", [Layout(data, 2) for data in (1, 2)], packs=False)
+    found += dialogues()
     bf16 = [Layout(data=2, zero=1), Layout(data=2, zero=2), Layout(data=2, zero=3)]
     cut16 = [Layout(tensor=2), Layout(pipeline=2), Layout(sequence=2, zero=2), Layout(sequence=2, zero=3)]
     found += [Row(family, layout, 4, precision="bf16") for family, layout in product(FAMILIES, bf16)]
@@ -115,6 +124,17 @@ def required() -> list[Row]:
     # with gloo on a CPU, which has fp16 too; that a GPU computes the same: `bench.gpu`
     found += [Row(family, layout, 4, precision="fp16") for family, layout in product(FAMILIES, bf16)]
     return found + compiled()
+
+
+def dialogues() -> list[Row]:
+    """Rows of `task: chat`: each family in each way that it may be cut, against its dialogues one by one."""
+    usual = [Layout(zero=0), *(Layout(data=2, zero=zero) for zero in (1, 2, 3))]
+    cut = [Layout(data, 2) for data in (1, 2)] + [Layout(data, pipeline=2) for data in (1, 2)]
+    return [
+        Row(family, layout, 4 if number % 2 else 1, bool(number % 2), DIALOGUES)
+        for family in DECODERS
+        for number, layout in enumerate([*usual, *(cut if family in CUT else [])])
+    ]
 
 
 def compiled() -> list[Row]:
