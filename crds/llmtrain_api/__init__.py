@@ -37,6 +37,8 @@ from .schema.status import (
     Resolved,
     Restarts,
     Results,
+    Setup,
+    SetupStage,
     Waiting,
     Workers,
 )
@@ -86,6 +88,8 @@ __all__ = [
     "ResumeFrom",
     "Rule",
     "Schedule",
+    "Setup",
+    "SetupStage",
     "SourceSpec",
     "Stage",
     "Task",

@@ -157,6 +157,16 @@ def _flat(value: object, path: str) -> dict[str, object]:
     return {p: v for key, inner in value.items() for p, v in _flat(inner, f"{path}.{key}").items()}
 
 
+def rejoined(raw: Object) -> Object:
+    """A job that was stopped before its first attempt: the pod that ran then went with all that ran it. That is
+    nobody's failure, so it is created once more."""
+    status = dict(raw.get("status", {}))
+    if status.get("attempt") is None and "setup" in status:
+        kept = {name: value for name, value in status["setup"].items() if name != "createdAt"}
+        status |= {"setup": kept}
+    return {**raw, "status": status}
+
+
 def reopened(saved: SavedJob, spec: Object) -> Object:
     """A failed job, applied once more: its number of attempts goes on, as its output knows it, and all that
     counted against it is forgotten."""

@@ -12,6 +12,7 @@ from llmtrain_api import (
     Layout,
     Rendezvous,
     ReportTarget,
+    Setup,
     layout_of,
     shape_of,
 )
@@ -60,6 +61,17 @@ def config_map(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) ->
     """Immutable: a running attempt can never be told something else."""
     name = names.config_name(job.metadata.name, attempt)
     document = job_file(job, spec, attempt, settings).to_json()
+    return _immutable(names.metadata(job, name, names.attempt_labels(job, attempt)), document, settings)
+
+
+def setup_config_map(job: Job, spec: JobSpec, setup: Setup, settings: PlanSettings) -> Manifest:
+    """What a pod that runs before the gang is told: it works for attempt 0."""
+    name = names.setup_name(job.metadata.name, setup.stage, setup.number)
+    document = job_file(job, spec, 0, settings).to_json()
+    return _immutable(names.metadata(job, name, names.setup_labels(job, setup.stage)), document, settings)
+
+
+def _immutable(metadata: Manifest, document: Manifest, settings: PlanSettings) -> Manifest:
     data = {
         "job.json": orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode(),
         "ca.crt": settings.ca_certificate,
@@ -67,7 +79,7 @@ def config_map(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) ->
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": names.metadata(job, name, names.attempt_labels(job, attempt)),
+        "metadata": metadata,
         "immutable": True,
         "data": data,
     }
