@@ -17,7 +17,7 @@ from harness.layouts.rows import Row
 from harness.layouts.worker import EOS, tokens
 from harness.ports import free_port
 
-from llmtrain_api import Layout, Precision
+from llmtrain_api import Layout, Precision, shape_of
 from llmtrain_trainer import distributed
 from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.data.loader import Batches
@@ -75,7 +75,18 @@ def _card() -> dict[str, Any]:
         card = torch.ones(1 << 28, dtype=torch.uint8, device=gpu)
         copy = lambda host=host, card=card: host.copy_(card, non_blocking=True)  # noqa: E731
         found[f"from_gpu_{name}_gb_s"] = _rate(copy, 1 << 28)
+    found["tf32_rotary_error_rad"], found["fp32_rotary_error_rad"] = map(_rotary_error, (True, False))
     return found
+
+
+def _rotary_error(tf32: bool) -> float:
+    """The largest error of an angle of rotary positions below 8,192, as transformers multiplies them."""
+    frequencies = 500_000.0 ** -(torch.arange(0, 64, dtype=torch.float64) / 64)
+    places = torch.arange(8192, dtype=torch.float64)
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    gpu = (frequencies.float()[None, :, None].cuda() @ places.float()[None, None, :].cuda()).cpu().double()
+    torch.backends.cuda.matmul.allow_tf32 = False
+    return float((gpu[0] - torch.outer(frequencies, places)).abs().max())
 
 
 def _rate(copy: Any, size: int) -> float:
@@ -109,17 +120,17 @@ def first_steps(context: Context) -> None:
         folder = context.folder / f"zero{zero}"
         spec = row.spec(clipping=0.5)
         training = spec.training
-        write_initial(spec, EOS, folder)
+        write_initial(spec, shape_of(spec), EOS, folder)
         began = time.perf_counter()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             place = row.layout.place(0)
             plan = BatchPlan(training.global_batch_size, training.micro_batch_size, 1)
-            engine, _ = build(folder, spec, row.layout, place, plan, 5)
+            engine, _ = build(folder, spec, shape_of(spec), row.layout, place, plan, 5)
             engine.watch = device.stopwatch(ranks)
             rows = tokens()
             length = Length(len(rows), training.global_batch_size, 5, None)
-            batches = Batches(rows, plan, length, training.seed, encoder(spec, EOS))
+            batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), EOS))
             losses = []
             for step in range(3):
                 passes = batches.at(step, place, ranks.device)

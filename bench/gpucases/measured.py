@@ -18,6 +18,7 @@ from harness.ports import free_port
 from llmtrain_api import JobSpec, Precision, layout_of, parse_spec, shape_of, task_of
 from llmtrain_trainer import distributed
 from llmtrain_trainer.batch import BatchPlan, Length
+from llmtrain_trainer.data.feed import Feed
 from llmtrain_trainer.data.loader import Batches
 from llmtrain_trainer.distributed import Ranks
 from llmtrain_trainer.models.build import HEADS, configuration
@@ -84,7 +85,9 @@ def on_device(spec: JobSpec, ranks: Ranks) -> Any:
     """A model of random weights, made where it is trained: no file of gigabytes is written for it."""
     torch.manual_seed(0)
     with ranks.device:
-        return HEADS[task_of(spec)].from_config(configuration(spec, EOS), dtype=torch.float32)
+        return HEADS[task_of(spec, shape_of(spec))].from_config(
+            configuration(shape_of(spec), EOS), dtype=torch.float32
+        )
 
 
 def rows_of(spec: JobSpec) -> np.ndarray[Any, Any]:
@@ -100,22 +103,21 @@ class Ours:
     spec: JobSpec
     ranks: Ranks
     engine: Engine
-    batches: Batches
+    feed: Feed
     done: int = 0
     losses: list[float] = field(default_factory=list)
 
     def forward_backward(self) -> tuple[torch.Tensor, int]:
         """Gradients of the next batch, and its labels."""
-        place = self.engine.layout.place(0)
-        passes = self.batches.at(self.done, place, self.ranks.device)
+        passes = self.feed.take(self.done)
         [labels] = distributed.all_reduce_sum(self.ranks, self.engine.labels(passes))
-        return self.engine.forward_backward(passes, labels), labels
+        return self.engine.forward_backward(self.feed.move(passes), labels), labels
 
     def step(self) -> None:
         """One step, with what the trainer's loop asks after it."""
         own, labels = self.forward_backward()
-        self.losses.append(float(own) / labels)
         self.engine.step()
+        self.losses.append(float(own) / labels)
         assert self.engine.step_applied
         assert self.engine.gradient_norm
         self.engine.watch.lap()
@@ -135,11 +137,13 @@ def ours(spec: JobSpec) -> Ours:
     given = [made]
     del made  # so that what DeepSpeed makes of it is all that is held
     with patch.object(apply, "load", lambda *_, **__: given.pop()):
-        engine, _ = apply.build(Path("none"), spec, layout, layout.place(0), plan, STEPS)
+        engine, _ = apply.build(Path("none"), spec, shape_of(spec), layout, layout.place(0), plan, STEPS)
     engine.watch = device.stopwatch(ranks)
     rows = rows_of(spec)
     length = Length(len(rows), training.global_batch_size, STEPS, None)
-    return Ours(spec, ranks, engine, Batches(rows, plan, length, training.seed, encoder(spec, EOS)))
+    batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), EOS))
+    feed = Feed(lambda done: batches.at(done, layout.place(0), torch.device("cpu")), STEPS, ranks.device)
+    return Ours(spec, ranks, engine, feed)
 
 
 def plain(spec: JobSpec) -> Callable[[], None]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 
 import torch
 from bench.save_stall import job_of
 from bench.save_stall import stalls as measured_stalls
 
+from llmtrain_trainer.checkpoint.host_memory import HostMemory
 from llmtrain_trainer.checkpoint.snapshot import snapshot
 
 from .measured import job, ours
@@ -30,27 +30,15 @@ def stalls(context: Context) -> None:
         if isinstance(value, torch.Tensor) and value.dim()
     ]
     size = sum(one.numel() * one.element_size() for one in [*state.values(), *moments])
-    context.say({"bytes": size, "copy_seconds": [round(_copied([state, moments]), 3) for _ in range(3)]})
-    if torch.cuda.is_available():
-        context.say({"bytes": size, "pinned_copy_seconds": _pinned([*state.values(), *moments])})
+    kept, new = HostMemory(), [HostMemory(kept_for="none") for _ in range(2)]
+    for name, rooms in (("new", new), ("kept", [kept, kept, kept])):
+        context.say(
+            {"bytes": size, "memory": name, "copy_seconds": [_copied([state, moments], one) for one in rooms]}
+        )
 
 
-def _copied(state: object) -> float:
+def _copied(state: object, room: HostMemory) -> float:
     began = time.perf_counter()
-    snapshot(state)
-    return time.perf_counter() - began
-
-
-def _pinned(tensors: list[torch.Tensor]) -> dict[str, float]:
-    """Into buffers of locked memory that are kept from save to save: made once, copied into by turns."""
-    began = time.perf_counter()
-    buffers = [torch.empty(one.shape, dtype=one.dtype, pin_memory=True) for one in tensors]
-    made, took = time.perf_counter(), []
-    for _ in range(3):
-        torch.cuda.synchronize()
-        start = time.perf_counter()
-        for buffer, one in zip(buffers, tensors, strict=True):
-            buffer.copy_(one, non_blocking=True)
-        torch.cuda.synchronize()
-        took.append(time.perf_counter() - start)
-    return {"made": round(made - began, 3), "copied": round(statistics.median(took), 3)}
+    snapshot(state, room)
+    room.give_back()
+    return round(time.perf_counter() - began, 3)

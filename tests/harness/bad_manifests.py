@@ -159,7 +159,7 @@ BAD: dict[str, Bad] = {
     "a source without a scheme": Bad(
         mixed(STDLIB, {"name": "/texts", "weight": 1}),
         "spec.dataset.mixture[1].name",
-        "pvc://CLAIM/FOLDER or file:///FOLDER",
+        "pvc://CLAIM/FOLDER, file:///FOLDER",
     ),
     "a misspelt field of a source": Bad(
         mixed(STDLIB | {"wieght": 2}), "spec.dataset.mixture[0].wieght", "remove it", "unknown field"
@@ -171,6 +171,31 @@ BAD: dict[str, Bad] = {
         "spec.dataset.maxBytes",
         "give it to each source",
     ),
+    "a revision of a folder": Bad(
+        manifest(dataset={"name": "pvc://lake/x", "revision": "main"}),
+        "spec.dataset.revision",
+        "only a dataset of the hub",
+    ),
+    "a revision of a source that is no dataset": Bad(
+        mixed(STDLIB | {"revision": "main"}, BOOKS),
+        "spec.dataset.mixture[0].revision",
+        "only a dataset of the hub",
+    ),
+    "credentials for a folder": Bad(
+        manifest(dataset={"name": "pvc://lake/x", "secret": "store"}),
+        "spec.dataset.secret",
+        "remove",
+    ),
+    "a bucket's name in upper case": Bad(
+        manifest(dataset={"name": "s3://Lake/x"}),
+        "spec.dataset.name",
+        "the bucket 'Lake' must be",
+        "use builtin://python-stdlib",
+    ),
+    "a hub's dataset that climbs": Bad(
+        manifest(dataset={"name": "owner/name/../x"}), "spec.dataset.name", "'..'"
+    ),
+    "a name without an owner": Bad(manifest(dataset={"name": "wikitext"}), "spec.dataset.name", "OWNER/NAME"),
     "columns of all sources": Bad(
         manifest(dataset={"mixture": [BOOKS], "fields": {"text": "body"}}),
         "spec.dataset.fields",
@@ -194,6 +219,10 @@ BAD: dict[str, Bad] = {
     "unknown model": Bad(
         manifest(model={"name": "Qwen/Qwen2.5-7B"}), "spec.model.name", "builtin://tiny-llama"
     ),
+    "a task of another architecture": Bad(
+        manifest(task="masked"), "spec.task", "LlamaForCausalLM, which learns task causal", "remove task"
+    ),
+    "unknown task": Bad(manifest(task="chess"), "spec.task", "use one of", "supported values"),
     "steps and epochs": Bad(
         manifest(training={"maxSteps": 5, "epochs": 1}), "spec.training.maxSteps", "keep one of them"
     ),

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmtrain_api import Job, JobStatus, Phase, Restarts, parse_spec
+from llmtrain_api import Job, JobStatus, Phase, Restarts, parse_spec, shape_of
 from llmtrain_api.names import OUTPUT_MOUNT, PLURAL
 
 from ..kube.api import Object
@@ -158,7 +158,7 @@ def _flat(value: object, path: str) -> dict[str, object]:
 
 
 def rejoined(raw: Object) -> Object:
-    """A job that was stopped before its first attempt: the pod that ran then went with all that ran it. That is
+    """A job that was stopped before its first attempt: the pod of then went with all that ran it. That is
     nobody's failure, so it is created once more."""
     status = dict(raw.get("status", {}))
     if status.get("attempt") is None and "setup" in status:
@@ -170,14 +170,14 @@ def rejoined(raw: Object) -> Object:
 def reopened(saved: SavedJob, spec: Object) -> Object:
     """A failed job, applied once more: its number of attempts goes on, as its output knows it, and all that
     counted against it is forgotten."""
-    old = saved.job.status
+    old, parsed = saved.job.status, parse_spec(spec, strict=False)
     status = JobStatus(
         phase=Phase.STARTING,
         attempt=old.attempt,
         restarts=Restarts(),
         checkpoint=old.checkpoint,
         attempts=old.attempts[-1:],
-        resolved=resolve(parse_spec(spec, strict=False), IMAGE),
+        resolved=resolve(parsed, shape_of(parsed), IMAGE),
         conditions=[c for c in old.conditions if c.type == "Accepted"],
     )
     meta = saved.raw["metadata"] | {"generation": saved.job.metadata.generation + 1}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from llmtrain_api import Job, JobSpec, Setup, SetupStage
 from llmtrain_api.names import (
     CONFIG_DIR,
+    DATASET_SECRET_PREFIX,
     ENV_HOLDER,
     ENV_JOB_FILE,
     ENV_NODE_RANK,
@@ -121,7 +122,6 @@ def _container(spec: JobSpec, asked: _Container, image: str, settings: PlanSetti
     gpus = {"nvidia.com/gpu": str(asked.gpus)} if asked.gpus else {}
     least, most = _disk(settings)
     limit = {"cpu": canonical(_cpu_limit(spec, asked))} if spec.resources.cpu_limit else {}
-    secret = {"envFrom": [{"secretRef": {"name": spec.output.secret}}]} if spec.output.secret else {}
     return {
         "name": CONTAINER,
         "image": image,
@@ -135,7 +135,7 @@ def _container(spec: JobSpec, asked: _Container, image: str, settings: PlanSetti
             {"name": "HOME", "value": SCRATCH_MOUNT},
             {"name": "TMPDIR", "value": SCRATCH_MOUNT},
         ],
-        **secret,
+        **_secrets(spec),
         "ports": [{"name": "metrics", "containerPort": METRICS_PORT}],
         "resources": {
             "requests": {"cpu": canonical(asked.cpu), "memory": memory, **least, **gpus},
@@ -155,6 +155,14 @@ def _cpu_limit(spec: JobSpec, asked: _Container) -> str:
     """Never below what this pod asks for."""
     limit = str(spec.resources.cpu_limit)
     return max(limit, asked.cpu, key=quantity)
+
+
+def _secrets(spec: JobSpec) -> Manifest:
+    """Credentials as environment; those for the data under names of their own."""
+    output = [{"secretRef": {"name": spec.output.secret}}] if spec.output.secret else []
+    data = spec.dataset.secret
+    dataset = [{"prefix": DATASET_SECRET_PREFIX, "secretRef": {"name": data}}] if data else []
+    return {"envFrom": output + dataset} if output or dataset else {}
 
 
 def _disk(settings: PlanSettings) -> tuple[dict[str, str], dict[str, str]]:

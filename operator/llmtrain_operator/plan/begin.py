@@ -7,6 +7,7 @@ from math import ceil
 from llmtrain_api import (
     JobSpec,
     JobStatus,
+    ModelShape,
     Phase,
     Resolved,
     Restarts,
@@ -71,7 +72,7 @@ def begin(s: Situation) -> Plan | None:
         restarts=Restarts(),
         workers=Workers(desired=s.spec.nodes, ready=0, summary=f"0/{s.spec.nodes}"),
         attempts=first_attempt(s.now),
-        resolved=decided or resolve(s.spec, s.seen.settings.trainer_image),
+        resolved=decided or resolve(s.spec, shape_of(s.spec), s.seen.settings.trainer_image),
         setup=setup,
         conditions=s.status.conditions,
         observed_generation=s.job.metadata.generation,
@@ -84,12 +85,20 @@ def is_for_this_spec(s: Situation) -> bool:
     return s.status.setup is not None and s.status.setup.generation == s.job.metadata.generation
 
 
-def resolve(spec: JobSpec, image: str) -> Resolved:
+def why_precision(spec: JobSpec) -> str:
+    """The number format of training, and where it comes from."""
+    training = spec.training
+    if "precision" in training.model_fields_set:
+        return f"{training.precision}, as precision says"
+    return f"{training.precision}, the default on {'GPUs' if spec.gpus_per_node else 'CPUs'}"
+
+
+def resolve(spec: JobSpec, shape: ModelShape, image: str) -> Resolved:
     """What defaults and arithmetic make of the spec. The layout is decided here, and nowhere after.
 
     accumulation = ceil(global batch / (micro-batch x data-parallel ranks)); slots left over carry no label.
     """
-    training, layout = spec.training, layout_of(shape_of(spec), spec)
+    training, layout = spec.training, layout_of(shape, spec)
     # a rank's share may be less than a micro-batch
     micro = min(training.micro_batch_size, ceil(training.global_batch_size / layout.data))
     return Resolved(
@@ -97,6 +106,7 @@ def resolve(spec: JobSpec, image: str) -> Resolved:
         world_size=spec.world_size,
         layout=f"{layout} {training.precision.value} ({layout.why})",
         parallelism=layout,
+        precision=why_precision(spec),
         micro_batch=micro,
         accumulation=ceil(training.global_batch_size / (micro * layout.data)),
         global_batch=training.global_batch_size,

@@ -12,6 +12,7 @@ from llmtrain_api import (
     Setup,
     SetupStage,
     changed,
+    shape_of,
 )
 
 from ..manifests.config import setup_config_map
@@ -74,7 +75,7 @@ def _opened(
             started_at=s.now,
             restarts=restarts,
         ),
-        resolved=resolve(spec, s.seen.settings.trainer_image),
+        resolved=resolve(spec, shape_of(spec), s.seen.settings.trainer_image),
         failure=failure,
         waiting=None,
         progress=None,

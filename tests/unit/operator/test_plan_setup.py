@@ -89,7 +89,7 @@ def test_it_asks_for_what_it_is_given() -> None:
 
 
 def test_the_gang_takes_what_was_decided_before_it() -> None:
-    """Another version of the operator, with another image, does not change what the data were prepared with."""
+    """Another version of the operator, with another image, does not change what made the data."""
     of = begun(**FIRST)
     done = plan(seen(of, (preparing(PodPhase.SUCCEEDED),)), later(5)).status
     assert done.setup is not None

@@ -63,7 +63,7 @@ def test_what_cannot_be_prepared_before_the_gang_is_no_news_for_its_nodes(
 
 
 def test_of_two_that_prepare_and_a_gang_the_last_writes(tmp_path: Path) -> None:
-    """A pod that lost its node may be alive: whoever comes later fences it, and none prepares under a gang."""
+    """A pod of a lost node may be alive: whoever comes later fences it, and none prepares beside a gang."""
     asked = job(tmp_path / "output")
     old, new, gang = attempt(asked, only_prepare=True), attempt(asked, only_prepare=True), attempt(asked)
     for one in (old, new, gang):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sysconfig
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from .reading.forms import FORMS, Form, may_hold_data
 from .reading.patterns import EVERYTHING, only, split
 from .reading.reader import Progress, Reader, no_progress
 from .reading.record import TEXT, Record, Take, TakeRow, TakeText
+from .reading.stores import S3, is_remote, pinned, survey_store
 from .reading.survey import JOB_FILES, DataFile, Survey, survey
 
 Item = TypeVar("Item")
@@ -37,6 +38,7 @@ class Text:
         folder: where it lies, or a file, or either with wildcards; not read for built-in data.
         max_bytes: read at most so many; None for all of a folder, `BUILTIN_BYTES` of built-in data.
         column: of rows that holds the text.
+        revision: of a dataset on the hub; a commit once it is pinned.
     """
 
     field: str
@@ -44,6 +46,7 @@ class Text:
     folder: Path
     max_bytes: int | None
     column: str = TEXT
+    revision: str | None = None
 
     @property
     def limit(self) -> int | None:
@@ -66,6 +69,7 @@ def texts_of(job: JobFile) -> list[Text]:
             Path(job.sources.get(source.name) or job.dataset or source.name.removeprefix("file://")),
             source.max_bytes,
             source.text_column,
+            source.revision,
         )
         for number, source in enumerate(dataset.sources)
     ]
@@ -136,6 +140,13 @@ def surveyed(source: Text, columns: tuple[str, ...] | None = None) -> Survey:
     if source.name == PYTHON_STDLIB:
         return Survey(_stdlib())
     where = f"{source.field} {source.name}"
+    if is_remote(source.name):
+        try:
+            found = survey_store(source.name, source.revision, where, columns)
+        except ConfigError as error:
+            raise error if error.message.startswith(where) else _in(source, error) from None
+        require_data(where, found)
+        return found
     root, pattern = source.folder, EVERYTHING
     if root.is_file():
         root, pattern = root.parent, only(root.name)
@@ -154,6 +165,18 @@ def surveyed(source: Text, columns: tuple[str, ...] | None = None) -> Survey:
         raise _in(source, error) from None
     require_data(where, found)
     return found
+
+
+def pin(source: Text) -> Text:
+    """The source as it is now: of a dataset on the hub, the commit that is read from here on.
+
+    Raises:
+        ConfigError: there is no such dataset or revision, or it may not be read.
+    """
+    if not is_remote(source.name) or source.name.startswith(S3):
+        return source
+    where = f"{source.field} {source.name}"
+    return replace(source, revision=pinned(source.name, source.revision, where))
 
 
 def require_data(where: str, found: Survey) -> None:

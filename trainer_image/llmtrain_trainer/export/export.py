@@ -27,7 +27,7 @@ from ..evaluate.heldout import loss_sum
 from ..files import discard, sync_tree, write_json
 from ..floats import finite, perplexity
 from ..models.build import DTYPES, HEADS
-from ..models.weights import Weights
+from ..models.source import Source
 from ..records import EvaluationRecord, read_record
 from ..storage.start_marker import Start
 from ..tasks import encoder
@@ -54,7 +54,7 @@ def export(job: JobFile, start: Start) -> Results:
     folder = start.fence.folder / NAME
     discard(folder)
     _write(job, output.step(newest[0]), output.data, folder)
-    task = task_of(job.spec)
+    task = task_of(job.spec, job.shape)
     model, tokenizer = open_folder(folder, task, DTYPES[job.spec.training.precision])
     again = _compare(job, model, open_held_out(output.data), marker.eos, trained.loss)
     sample = None
@@ -82,13 +82,13 @@ def export(job: JobFile, start: Start) -> Results:
 
 def _write(job: JobFile, checkpoint: Path, data: Path, folder: Path) -> None:
     """The last checkpoint has the whole model's weights beside each rank's part."""
-    weights, task = checkpoint / WEIGHTS, task_of(job.spec)
+    weights, task = checkpoint / WEIGHTS, task_of(job.spec, job.shape)
     if not weights.is_dir():
         raise ConfigError(f"{checkpoint.name} has no {WEIGHTS} folder: it is not the last step's checkpoint")
     config = transformers.AutoConfig.from_pretrained(data / INITIAL, local_files_only=True)
     config.use_cache = True  # off in training; whoever reads the folder wants to generate
     model = HEADS[task].from_config(config, dtype=DTYPES[job.spec.training.precision])
-    found = Weights(weights)
+    found = Source(weights)
     missing, unknown = model.load_state_dict({name: found.read(name) for name in found.names()}, strict=False)
     model.tie_weights()
     # names of one tensor that is shared: only one of them is written
@@ -102,7 +102,7 @@ def _write(job: JobFile, checkpoint: Path, data: Path, folder: Path) -> None:
 def _compare(job: JobFile, model: Any, rows: Ids, eos: int, trained: float | None) -> float | None:
     """The exported folder's held-out loss; None where it is not finite, as the trained engine's was not."""
     plan = BatchPlan(len(rows), job.spec.training.micro_batch_size, 1)
-    task = encoder(job.spec, eos)
+    task = encoder(job.spec, job.shape, eos)
     losses, tokens = loss_sum(model, held_out_passes(rows, plan, ALONE, task, torch.device("cpu")))
     again = finite(losses / tokens)
     difference = _difference(again, trained)

@@ -44,6 +44,7 @@ class DataFile:
         form: how its text lies in it.
         compression: the ending that says it, such as ``.gz``; empty without.
         size: bytes on the disk.
+        version: differs once the content does: the time of its last change, or a store's own digest.
     """
 
     path: Openable
@@ -51,6 +52,7 @@ class DataFile:
     form: Form
     compression: str
     size: int
+    version: str = ""
 
 
 @dataclass
@@ -120,7 +122,9 @@ def chosen(found: Survey) -> Survey:
     return found
 
 
-def add_file(found: Survey, file: Openable, name: str, size: int, columns: Collection[str] | None) -> bool:
+def add_file(
+    found: Survey, file: Openable, name: str, size: int, columns: Collection[str] | None, version: str
+) -> bool:
     """Take a file into a survey where its form is read.
 
     Returns:
@@ -136,7 +140,7 @@ def add_file(found: Survey, file: Openable, name: str, size: int, columns: Colle
     if kind.form is Form.JSON and not holds_rows(file, name, kind.compression, columns):
         found.skip(OTHER_JSON, name)
         return False
-    found.files.append(DataFile(file, name, kind.form, kind.compression, size))
+    found.files.append(DataFile(file, name, kind.form, kind.compression, size, version))
     return True
 
 
@@ -170,7 +174,7 @@ class _Walk:
     def _entries(self, folder: Path, prefix: str) -> Iterator[tuple[Path, str]]:
         with _listed(folder, prefix) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
-        if prefix and (reason := _no_dataset({entry.name for entry in entries})):
+        if prefix and (reason := no_dataset({entry.name for entry in entries})):
             self._passed_over[folder] = reason
             self.found.skip(reason, prefix)
             return
@@ -204,7 +208,10 @@ class _Walk:
         seen = path.stat()
         if not stat.S_ISREG(seen.st_mode):
             return self.found.skip(SPECIAL, name)
-        if self._pattern.matches(name) and add_file(self.found, path, name, seen.st_size, self._columns):
+        changed = str(seen.st_mtime_ns)
+        if self._pattern.matches(name) and add_file(
+            self.found, path, name, seen.st_size, self._columns, changed
+        ):
             self._seen.add(path)
         return None
 
@@ -216,7 +223,8 @@ def _listed(folder: Path, name: str) -> os._ScandirIterator[str]:
         raise unreadable(f"the folder {name or folder}", error) from None
 
 
-def _no_dataset(names: set[str]) -> str | None:
+def no_dataset(names: set[str]) -> str | None:
+    """Why a folder with files of these names is no dataset; None where it may be one."""
     if names & JOB_FILES:
         return OUTPUT
     if "config.json" in names and any(name.endswith(".safetensors") for name in names):
