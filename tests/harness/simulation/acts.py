@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from harness.simulation.cluster_faults import (
     STRANGERS,
@@ -270,5 +271,5 @@ def apply(episode: Episode) -> None:
     episode.limited, episode.wrong, episode.may_fail = rng.random() < 0.2, rng.random() < 0.1, False
     recovery = {"maxRestarts": 1, "maxInfrastructureRestarts": 2} if episode.limited else UNLIMITED
     output = {"uri": "file:///only/on/a/laptop" if episode.wrong else "pvc://checkpoints/tiny"}
-    first = {"prepare": {"nodes": 1}} if rng.random() < 0.3 else {}
+    first: dict[str, Any] = {"prepare": {"nodes": 1}} if rng.random() < 0.3 else {}
     episode.world.apply(rng.choice([1, 2, 2, 3]), recovery=recovery, output=output, **first)

@@ -22,8 +22,8 @@ from llmtrain_trainer.storage.start_marker import NodeZeroFailed, Start
 OTHER = "22222222-aaaa-4bbb-8ccc-000000000000"
 
 
-def attempt(asked: JobFile, node: int = 0, **more: bool) -> Attempt:
-    return Attempt(asked, "job.json", node, output_store_of(asked), Stop(), **more)
+def attempt(asked: JobFile, node: int = 0, *, only_prepare: bool = False) -> Attempt:
+    return Attempt(asked, "job.json", node, output_store_of(asked), Stop(), only_prepare)
 
 
 def names(asked: JobFile, node: int = 0) -> list[str]:
