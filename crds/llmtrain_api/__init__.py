@@ -18,7 +18,8 @@ from .messages import (
 )
 from .schema.base import ApiModel, Rule, Time, changed, to_rfc3339
 from .schema.dataset import DatasetSpec, SourceSpec
-from .schema.model import BuiltinModel, ModelSpec
+from .schema.model import BuiltinModel, ModelSpec, Weights
+from .schema.model_facts import FACTS_LIMIT, ModelFacts, TokenizerFacts
 from .schema.optimization import EarlyStoppingSpec, OnSpike, Schedule
 from .schema.scheduling import Toleration, WorkerDefaults
 from .schema.spec import CheckpointSpec, IfExists, JobSpec, ParallelismSpec, ResumeFrom
@@ -46,6 +47,7 @@ from .schema.training import Packing, Precision, TrainingSpec
 from .shape import ModelShape, Task
 
 __all__ = [
+    "FACTS_LIMIT",
     "ApiModel",
     "Attempt",
     "BuiltinModel",
@@ -68,6 +70,7 @@ __all__ = [
     "JobStatus",
     "Layout",
     "Metadata",
+    "ModelFacts",
     "ModelShape",
     "ModelSpec",
     "OnSpike",
@@ -95,9 +98,11 @@ __all__ = [
     "Task",
     "TerminationMessage",
     "Time",
+    "TokenizerFacts",
     "Toleration",
     "TrainingSpec",
     "Waiting",
+    "Weights",
     "WorkerDefaults",
     "Workers",
     "changed",
