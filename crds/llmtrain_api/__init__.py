@@ -6,6 +6,7 @@ from .families import shape_of, task_of
 from .job import InvalidJob, Job, Metadata, parse_manifest, parse_spec
 from .layouts.layout import Layout, Place
 from .messages import (
+    InspectFile,
     JobFile,
     JobIdentity,
     Outcome,
@@ -62,6 +63,7 @@ __all__ = [
     "FailureClass",
     "Figures",
     "IfExists",
+    "InspectFile",
     "InvalidJob",
     "Job",
     "JobFile",

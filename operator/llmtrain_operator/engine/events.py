@@ -46,6 +46,8 @@ def events_between(old: JobStatus, new: JobStatus) -> list[Event]:
 
 
 def _of_phase(new: JobStatus) -> list[Event]:
+    if new.phase is Phase.INSPECTING:
+        return [Event("Inspecting", "the model is looked at before the gang is created")]
     if new.phase is Phase.PREPARING:
         return [Event("Preparing", "the data are prepared before the gang is created")]
     if new.phase is Phase.RUNNING:

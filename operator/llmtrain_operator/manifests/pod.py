@@ -14,6 +14,8 @@ from llmtrain_api.names import (
     JOB_FILE,
     LABEL_JOB_UID,
     METRICS_PORT,
+    MODEL_MOUNT,
+    MODEL_SECRET_PREFIX,
     OUTPUT_MOUNT,
     SCRATCH_MOUNT,
     TOKEN_AUDIENCE,
@@ -24,12 +26,14 @@ from llmtrain_api.schema.quantity import canonical, quantity
 from ..types import Manifest, PlanSettings
 from . import names
 from .scheduling import pod_annotations, scheduling
-from .volumes import output_location, text_claims
+from .volumes import model_location, output_location, text_claims
 
 CONTAINER = "trainer"
 USER_ID = 1000
 TOKEN_SECONDS = 3600
-SETUP_ARGS = {SetupStage.PREPARE: ("launch", "--only-prepare")}
+SETUP_ARGS = {SetupStage.INSPECT: ("inspect",), SetupStage.PREPARE: ("launch", "--only-prepare")}
+INSPECT_CPU, INSPECT_MEMORY = "500m", "2Gi"
+"""What the inspection of a model asks for: it reads headers, not weights."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class _Container:
         cpu: request.
         memory: request and limit.
         gpus: of the pod.
+        only_model: whether it is to see the model and nothing else of the job.
     """
 
     args: tuple[str, ...]
@@ -51,6 +56,7 @@ class _Container:
     cpu: str
     memory: str
     gpus: int
+    only_model: bool = False
 
 
 def pod(job: Job, spec: JobSpec, attempt: int, rank: int, image: str, settings: PlanSettings) -> Manifest:
@@ -76,14 +82,15 @@ def setup_pod(job: Job, spec: JobSpec, setup: Setup, image: str, settings: PlanS
     """The manifest of a pod that runs before the gang: without GPUs, and nobody looks its name up."""
     name = names.setup_name(job.metadata.name, setup.stage, setup.number)
     meta = names.metadata(job, name, {**spec.labels, **names.setup_labels(job, setup.stage)})
-    own = spec.prepare.resources
+    own, inspects = spec.prepare.resources, setup.stage is SetupStage.INSPECT
     asked = _Container(
         args=SETUP_ARGS[setup.stage],
         config=name,
         rank=0,
-        cpu=own.cpu or spec.resources.cpu,
-        memory=own.memory or spec.resources.memory,
+        cpu=own.cpu or (INSPECT_CPU if inspects else spec.resources.cpu),
+        memory=own.memory or (INSPECT_MEMORY if inspects else spec.resources.memory),
         gpus=0,
+        only_model=inspects,
     )
     return _pod(meta, job, spec, asked, image, settings)
 
@@ -135,7 +142,7 @@ def _container(spec: JobSpec, asked: _Container, image: str, settings: PlanSetti
             {"name": "HOME", "value": SCRATCH_MOUNT},
             {"name": "TMPDIR", "value": SCRATCH_MOUNT},
         ],
-        **_secrets(spec),
+        **_secrets(spec, asked),
         "ports": [{"name": "metrics", "containerPort": METRICS_PORT}],
         "resources": {
             "requests": {"cpu": canonical(asked.cpu), "memory": memory, **least, **gpus},
@@ -147,7 +154,7 @@ def _container(spec: JobSpec, asked: _Container, image: str, settings: PlanSetti
             "capabilities": {"drop": ["ALL"]},
         },
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": _mounts(spec, asked.gpus),
+        "volumeMounts": _mounts(spec, asked),
     }
 
 
@@ -157,12 +164,17 @@ def _cpu_limit(spec: JobSpec, asked: _Container) -> str:
     return max(limit, asked.cpu, key=quantity)
 
 
-def _secrets(spec: JobSpec) -> Manifest:
-    """Credentials as environment; those for the data under names of their own."""
-    output = [{"secretRef": {"name": spec.output.secret}}] if spec.output.secret else []
-    data = spec.dataset.secret
-    dataset = [{"prefix": DATASET_SECRET_PREFIX, "secretRef": {"name": data}}] if data else []
-    return {"envFrom": output + dataset} if output or dataset else {}
+def _secrets(spec: JobSpec, asked: _Container) -> Manifest:
+    """Credentials as environment; those for the data and the model under names of their own."""
+    wanted = [(MODEL_SECRET_PREFIX, spec.model.secret)]
+    if not asked.only_model:
+        wanted = [("", spec.output.secret), (DATASET_SECRET_PREFIX, spec.dataset.secret), *wanted]
+    found = [
+        ({"prefix": prefix} if prefix else {}) | {"secretRef": {"name": name}}
+        for prefix, name in wanted
+        if name
+    ]
+    return {"envFrom": found} if found else {}
 
 
 def _disk(settings: PlanSettings) -> tuple[dict[str, str], dict[str, str]]:
@@ -175,18 +187,23 @@ def _disk(settings: PlanSettings) -> tuple[dict[str, str], dict[str, str]]:
     return {"ephemeral-storage": settings.scratch_request}, limit
 
 
-def _mounts(spec: JobSpec, gpus: int) -> list[Manifest]:
+def _mounts(spec: JobSpec, asked: _Container) -> list[Manifest]:
     mounts: list[Manifest] = [
         {"name": "config", "mountPath": CONFIG_DIR, "readOnly": True},
         {"name": "token", "mountPath": TOKEN_DIR, "readOnly": True},
         {"name": "scratch", "mountPath": SCRATCH_MOUNT},
     ]
+    model = model_location(spec.model)
+    if model and model.claim:
+        mounts.append({"name": "model", "mountPath": f"{MODEL_MOUNT}/{model.claim}", "readOnly": True})
+    if asked.only_model:
+        return mounts
     if output_location(spec.output.uri).claim:
         mounts.append({"name": "output", "mountPath": OUTPUT_MOUNT})
     mounts += [
         {"name": text.volume, "mountPath": text.mount, "readOnly": True} for text in text_claims(spec.dataset)
     ]
-    if gpus:
+    if asked.gpus:
         mounts.append({"name": "shm", "mountPath": "/dev/shm"})
     return mounts
 
@@ -198,6 +215,11 @@ def _volumes(spec: JobSpec, asked: _Container, disk: str) -> list[Manifest]:
         {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}},
         {"name": "scratch", "emptyDir": {"sizeLimit": disk} if disk else {}},
     ]
+    model = model_location(spec.model)
+    if model and model.claim:
+        volumes.append(_claim("model", model.claim))
+    if asked.only_model:
+        return volumes
     output = output_location(spec.output.uri)
     if output.claim:
         volumes.append(_claim("output", output.claim))

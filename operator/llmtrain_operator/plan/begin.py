@@ -23,6 +23,8 @@ from .conditions import with_condition
 from .removal import OVERDUE_SECONDS, removals
 from .situation import Situation
 
+ACCEPTED = "the job will be run"
+
 
 def leave_deleted(s: Situation) -> Plan | None:
     """A job that is being deleted takes its children with it; every write of ours would only race that."""
@@ -54,6 +56,11 @@ def refused(s: Situation, reason: str, message: str) -> Plan:
     if setup is not None and setup.ended_at is None:
         status = changed(status, setup=changed(setup, ended_at=s.now))
     status = with_condition(status, "Accepted", False, reason, message, s.now)
+    return nothing_runs(s, status)
+
+
+def nothing_runs(s: Situation, status: JobStatus) -> Plan:
+    """That status, and the end of all pods that are there."""
     left = tuple(p for p in s.pods if not p.terminal or p.others_run)
     return Plan(status, tuple(removals(s, left)), requeue_after=OVERDUE_SECONDS if left else None)
 
@@ -77,7 +84,7 @@ def begin(s: Situation) -> Plan | None:
         conditions=s.status.conditions,
         observed_generation=s.job.metadata.generation,
     )
-    return Plan(with_condition(status, "Accepted", True, "Accepted", "the job will be run", s.now))
+    return Plan(with_condition(status, "Accepted", True, "Accepted", ACCEPTED, s.now))
 
 
 def is_for_this_spec(s: Situation) -> bool:

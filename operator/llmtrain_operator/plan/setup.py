@@ -5,8 +5,10 @@ from __future__ import annotations
 from llmtrain_api import (
     Charge,
     Failure,
+    FailureClass,
     JobSpec,
     JobStatus,
+    ModelFacts,
     Phase,
     Restarts,
     Setup,
@@ -14,6 +16,8 @@ from llmtrain_api import (
     changed,
     shape_of,
 )
+from llmtrain_api.messages import read_facts
+from llmtrain_api.rules import mistake
 
 from ..manifests.config import setup_config_map
 from ..manifests.names import setup_name
@@ -21,7 +25,7 @@ from ..manifests.network_policy import network_policy
 from ..manifests.pod import setup_pod
 from ..types import Action, CreateChild, CreatePod, DeleteChild, Plan, Pod, PodPhase
 from .attempts import charge_of
-from .begin import is_for_this_spec, resolve
+from .begin import ACCEPTED, is_for_this_spec, nothing_runs, refused, resolve
 from .clock import seconds_left
 from .conditions import with_condition
 from .create import backoff_of
@@ -34,12 +38,16 @@ from .root_cause import as_failure
 from .situation import Situation
 from .waiting import waiting
 
+OTHER_VERSION = "use the trainer image of the operator's version"
+REFUSED = "ModelRefused"
 PHASES = {SetupStage.INSPECT: Phase.INSPECTING, SetupStage.PREPARE: Phase.PREPARING}
 
 
 def stages_of(spec: JobSpec) -> tuple[SetupStage, ...]:
     """What is to be done before the gang is created, in order."""
-    return (SetupStage.PREPARE,) if spec.prepares_first else ()
+    inspect = (SetupStage.INSPECT,) if spec.model.builtin is None else ()
+    prepare = (SetupStage.PREPARE,) if spec.prepares_first else ()
+    return inspect + prepare
 
 
 def set_up(s: Situation) -> Plan | None:
@@ -55,6 +63,11 @@ def set_up(s: Situation) -> Plan | None:
         return Plan(_opened(s, s.spec, stages[0], Restarts())) if stages else None
     if record.ended_at is None:
         return _go_on(s, s.spec, record)
+    if SetupStage.INSPECT in stages and s.status.resolved is None:
+        # an edit has the model looked at again, and so has what another version refused without a look
+        known = s.status.condition("Accepted")
+        stays = known is not None and (known.status, known.reason) == ("False", REFUSED)
+        return nothing_runs(s, s.status) if stays else Plan(_opened(s, s.spec, stages[0], Restarts()))
     after = stages[stages.index(record.stage) + 1 :] if record.stage in stages else ()
     return Plan(_opened(s, s.spec, after[0], Restarts())) if after else None
 
@@ -63,8 +76,11 @@ def _opened(
     s: Situation, spec: JobSpec, stage: SetupStage, restarts: Restarts, failure: Failure | None = None
 ) -> JobStatus:
     """The next pod on record."""
-    old = s.status.setup
+    old, resolved = s.status.setup, None
     number = old.number + 1 if old else 0
+    if stage is not SetupStage.INSPECT:
+        decided = s.status.resolved if is_for_this_spec(s) else None
+        resolved = decided or resolve(spec, shape_of(spec), s.seen.settings.trainer_image)
     status = changed(
         s.status,
         phase=PHASES[stage],
@@ -75,13 +91,15 @@ def _opened(
             started_at=s.now,
             restarts=restarts,
         ),
-        resolved=resolve(spec, shape_of(spec), s.seen.settings.trainer_image),
+        resolved=resolved,
         failure=failure,
         waiting=None,
         progress=None,
         observed_generation=s.job.metadata.generation,
     )
-    return with_condition(status, "Accepted", True, "Accepted", "the job will be run", s.now)
+    if resolved is None:
+        return with_condition(status, "Accepted", None, "Inspecting", "its model is looked at first", s.now)
+    return with_condition(status, "Accepted", True, "Accepted", ACCEPTED, s.now)
 
 
 def _go_on(s: Situation, spec: JobSpec, record: Setup) -> Plan:
@@ -93,7 +111,7 @@ def _go_on(s: Situation, spec: JobSpec, record: Setup) -> Plan:
     if pod is None and record.created_at is None and 0 not in s.seen.lost:
         return _create(s, spec, record)
     if pod is not None and pod.phase is PodPhase.SUCCEEDED:
-        return Plan(_done(s, record))
+        return _done(s, spec, record, pod)
     found = _evidence(s, record, pod)
     if found is not None:
         return _another(s, spec, record, found)
@@ -115,7 +133,7 @@ def _create(s: Situation, spec: JobSpec, record: Setup) -> Plan:
 
 def _creations(s: Situation, spec: JobSpec, record: Setup) -> list[Action]:
     settings, job = s.seen.settings, s.job
-    image = s.status.resolved.image if s.status.resolved else settings.trainer_image
+    image = s.status.resolved.image if s.status.resolved else spec.image or settings.trainer_image
     over: list[Action] = []
     if record.restarts.total:
         # its pod is gone; a quota may count ConfigMaps
@@ -141,6 +159,8 @@ def _another(s: Situation, spec: JobSpec, record: Setup, found: Evidence) -> Pla
     failure = changed(as_failure(found, s.now), rank=None)
     old, outside = record.restarts, charge_of(failure) is Charge.INFRASTRUCTURE
     counted = changed(old, since_checkpoint=old.since_checkpoint + (not outside))
+    if record.stage is SetupStage.INSPECT and failure.failure_class is FailureClass.CONFIG_ERROR:
+        return refused(s, REFUSED, "; ".join(filter(None, (failure.message, failure.hint))))
     reason = exhausted(s, counted, failure)
     if reason is not None:
         hint = "; ".join(part for part in (reason, failure.hint) if part)
@@ -154,8 +174,35 @@ def _another(s: Situation, spec: JobSpec, record: Setup, found: Evidence) -> Pla
     return Plan(_opened(s, spec, record.stage, restarts, failure))
 
 
-def _done(s: Situation, record: Setup) -> JobStatus:
-    return changed(s.status, setup=changed(record, ended_at=s.now), waiting=None, failure=None)
+def _done(s: Situation, spec: JobSpec, record: Setup, pod: Pod) -> Plan:
+    """The end of a stage on record, with what it found."""
+    status = changed(s.status, setup=changed(record, ended_at=s.now), waiting=None, failure=None)
+    if record.stage is not SetupStage.INSPECT:
+        return Plan(status)
+    try:
+        facts = facts_of(spec, pod)
+    except ValueError as error:
+        return refused(s, REFUSED, f"{error}; {OTHER_VERSION}")
+    if wrong := mistake(spec, facts.shape):
+        return refused(s, REFUSED, wrong)
+    resolved = resolve(spec, facts.shape, s.seen.settings.trainer_image)
+    status = changed(status, resolved=changed(resolved, model=facts))
+    return Plan(with_condition(status, "Accepted", True, "Accepted", ACCEPTED, s.now))
+
+
+def facts_of(spec: JobSpec, pod: Pod) -> ModelFacts:
+    """What the inspection found.
+
+    Raises:
+        ValueError: it told nothing that can be used, with the reason.
+    """
+    try:
+        facts = read_facts(pod.termination.message if pod.termination else "")
+        if spec.model.on_hub and not facts.revision:
+            raise ValueError("its facts name no commit, so restarts could find another model")
+    except ValueError as error:
+        raise ValueError(f"the inspection of the model ended well, but {error}") from None
+    return facts
 
 
 def _failed(s: Situation, record: Setup, failure: Failure) -> Plan:

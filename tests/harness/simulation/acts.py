@@ -272,4 +272,6 @@ def apply(episode: Episode) -> None:
     recovery = {"maxRestarts": 1, "maxInfrastructureRestarts": 2} if episode.limited else UNLIMITED
     output = {"uri": "file:///only/on/a/laptop" if episode.wrong else "pvc://checkpoints/tiny"}
     first: dict[str, Any] = {"prepare": {"nodes": 1}} if rng.random() < 0.3 else {}
+    if rng.random() < 0.25:
+        first["model"] = {"name": "somebody/some-model"}
     episode.world.apply(rng.choice([1, 2, 2, 3]), recovery=recovery, output=output, **first)

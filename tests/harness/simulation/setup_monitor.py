@@ -85,10 +85,16 @@ class SetupMonitor:
         step = now.get("number", -1) - number
         self._whole.must(step in (0, 1), f"setup went from {was} to {now}")
         begins = before.get("attempt") is None and after.get("attempt") is not None
-        if begins and job["spec"].get("prepare", {}).get("nodes"):
-            uid = job["metadata"]["uid"]
+        spec, uid = job["spec"], job["metadata"]["uid"]
+        inspects = not spec["model"]["name"].startswith("builtin://")
+        prepares = bool(spec.get("prepare", {}).get("nodes"))
+        if (inspects or prepares) and (begins or now.get("stage") == "prepare" != was.get("stage")):
+            known = not inspects or "model" in after.get("resolved", {})
+            self._whole.must(known, f"{now} and attempt {after.get('attempt')}, before the model is known")
+        if begins and (inspects or prepares):
             done = "endedAt" in now and (uid, now["number"]) in self.succeeded
-            self._whole.must(done and now["stage"] == "prepare", f"attempt 0 begins on {now}")
+            last = "prepare" if prepares else "inspect"
+            self._whole.must(done and now["stage"] == last, f"attempt 0 begins on {now}")
             same = now.get("generation") == job["metadata"]["generation"]
             self._whole.must(same, f"attempt 0 begins on data for another spec: {now}")
 

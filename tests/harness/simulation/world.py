@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
-from harness.jobs import T0, complete, manifest
+from harness.jobs import FACTS, T0, complete, manifest
 from harness.simulation.chaos import Chaos, FaultyApi
 from harness.simulation.monitor import Broken, Monitor, WatchedApi
 from harness.simulation.operator import Operator
@@ -25,6 +26,16 @@ from llmtrain_operator.types import JobRef
 
 STEPS = 20
 _loop = VirtualLoop()
+
+
+def done() -> str:
+    """What the preparation of data says in the end."""
+    return TerminationMessage(outcome=Outcome.COMPLETE).model_dump_json(by_alias=True, exclude_none=True)
+
+
+def inspected(**facts: Any) -> str:
+    """What the inspection of a model says in the end."""
+    return json.dumps({"outcome": "Complete", "facts": FACTS | facts})
 
 
 @dataclass
@@ -300,7 +311,7 @@ class World:
         """What runs before the gang, and is not told to go, ends well."""
         for pod in self.setup_pods():
             if not going(pod):
-                self.end(pod, 0, TerminationMessage(outcome=Outcome.COMPLETE))
+                self.end(pod, 0, inspected() if "-inspect-" in pod["metadata"]["name"] else done())
 
     def finish_gang(self) -> None:
         """Every rank that still runs ends well, if none failed: rank 0 last, after its export."""

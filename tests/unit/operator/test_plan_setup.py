@@ -9,17 +9,18 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from harness.control import Control, eventually, owner_of, pod_body
-from harness.jobs import SETTINGS, T0, UID, job, later, pod, seen
+from harness.jobs import FACTS, SETTINGS, T0, UID, job, later, pod, seen
 
-from llmtrain_api import Job, JobFile, JobStatus, Phase, Setup, SetupStage
+from llmtrain_api import InspectFile, Job, JobFile, JobStatus, ModelFacts, Phase, Setup, SetupStage
 from llmtrain_api.names import LABEL_JOB_UID, LABEL_RANK, LABEL_STAGE, REPORT_PATH
 from llmtrain_operator.kube.api import Object
 from llmtrain_operator.local.kubelet.tokens import PodTokens
 from llmtrain_operator.local.memory_api import MemoryApi
 from llmtrain_operator.plan import plan
+from llmtrain_operator.plan.conditions import with_condition
 from llmtrain_operator.progress.auth import PodIdentity
 from llmtrain_operator.progress.server import ReportServer
-from llmtrain_operator.types import CreateChild, CreatePod, DeleteChild, Observed, Pod, PodPhase
+from llmtrain_operator.types import CreateChild, CreatePod, DeleteChild, Observed, Pod, PodPhase, Termination
 
 GPUS: dict[str, Any] = {"gpusPerNode": 8, "training": {"globalBatchSize": 64}}
 FIRST: dict[str, Any] = {"prepare": {"nodes": 1}}
@@ -77,6 +78,92 @@ def test_the_pod_asks_for_no_gpu_and_is_no_rank() -> None:
     assert config == children[1]["metadata"]["name"]
     told = JobFile.model_validate(json.loads(children[1]["data"]["job.json"]), extra="forbid")
     assert told.attempt == 0, "its fence is that of the attempt that comes"
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "claim"),
+    [
+        ("pvc://models/llama/8b/", "/mnt/model/models/llama/8b", "models"),
+        ("file:///opt/llama", "/opt/llama", None),
+        ("somebody/llama", None, None),
+        ("s3://bucket/llama", None, None),
+    ],
+)
+def test_what_inspects_sees_the_model_and_nothing_else(
+    name: str, base: str | None, claim: str | None
+) -> None:
+    secret = {"secret": "token"} if base is None else {}
+    output = {"uri": "s3://results/run", "secret": "store"}
+    of = begun(model={"name": name, **secret}, output=output, dataset={"name": "pvc://texts"}, **GPUS)
+    assert of.status.phase is Phase.INSPECTING
+    [config], found = made(of)
+    spec, container = found["spec"], found["spec"]["containers"][0]
+    assert found["metadata"]["name"] == "tiny-inspect-0"
+    assert container["args"] == ["inspect"]
+    assert container["resources"]["requests"] == {"cpu": "500m", "memory": "2Gi"}
+    told = InspectFile.model_validate(json.loads(config["data"]["job.json"]), extra="forbid")
+    assert (told.base, told.spec.model.name) == (base, name)
+    claims = [v["persistentVolumeClaim"]["claimName"] for v in spec["volumes"] if v["name"] == "model"]
+    mounts = [m for m in container["volumeMounts"] if m["name"] == "model"]
+    assert claims == ([claim] if claim else [])
+    assert mounts == (
+        [{"name": "model", "mountPath": f"/mnt/model/{claim}", "readOnly": True}] if claim else []
+    )
+    others = {volume["name"] for volume in spec["volumes"]} - {"model"}
+    assert others == {"config", "token", "scratch"}
+    expected = [{"prefix": "MODEL_", "secretRef": {"name": "token"}}] if secret else None
+    assert container.get("envFrom") == expected
+
+
+def inspected(of: Job, **facts: Any) -> JobStatus:
+    message = json.dumps({"outcome": "Complete", "facts": FACTS | facts})
+    end = Termination(0, "Completed", message, T0)
+    found = pod(0, 0, PodPhase.SUCCEEDED, stage=SetupStage.INSPECT, name="tiny-inspect-0", termination=end)
+    return plan(seen(of, (found,)), later(5)).status
+
+
+def test_ranks_and_what_prepares_are_told_what_was_found() -> None:
+    asked: dict[str, Any] = {"model": {"name": "somebody/llama", "secret": "token"}} | FIRST
+    status = inspected(begun(**asked))
+    assert status.resolved is not None
+    assert status.resolved.model == ModelFacts.model_validate(FACTS)
+    status = plan(seen(job(status, **asked)), later(6)).status
+    assert status.phase is Phase.PREPARING
+    [config], found = made(job(status, **asked))
+    told = JobFile.model_validate(json.loads(config["data"]["job.json"]), extra="forbid")
+    assert (told.model, told.shape.layers) == (status.resolved.model, 2)
+    container = found["spec"]["containers"][0]
+    assert {"prefix": "MODEL_", "secretRef": {"name": "token"}} in container["envFrom"]
+    assert any(mount["name"] == "output" for mount in container["volumeMounts"])
+
+
+def test_the_claim_of_the_model_is_mounted_where_it_trains() -> None:
+    asked: dict[str, Any] = {"model": {"name": "pvc://models/llama"}}
+    status = plan(seen(job(inspected(begun(**asked)), **asked)), later(6)).status
+    assert status.phase is Phase.STARTING
+    actions = plan(seen(job(status, **asked)), later(7)).actions
+    ranks = [a.manifest for a in actions if isinstance(a, CreatePod)]
+    assert len(ranks) == 2
+    for rank in ranks:
+        mounts = rank["spec"]["containers"][0]["volumeMounts"]
+        assert {"name": "model", "mountPath": "/mnt/model/models", "readOnly": True} in mounts
+
+
+def test_a_model_of_the_hub_needs_a_commit_and_a_folder_has_none() -> None:
+    hub: dict[str, Any] = {"model": {"name": "somebody/llama"}}
+    folder: dict[str, Any] = {"model": {"name": "pvc://models/llama"}}
+    assert inspected(begun(**hub), revision=None).resolved is None
+    assert inspected(begun(**folder), revision=None).resolved is not None
+
+
+def test_what_another_version_refused_without_a_look_is_looked_at() -> None:
+    asked: dict[str, Any] = {"model": {"name": "somebody/llama"}}
+    refused = inspected(begun(**asked), revision=None)
+    assert plan(seen(job(refused, **asked)), later(9)).status == refused
+    older = with_condition(refused, "Accepted", False, "InvalidSpec", "not for this version", T0)
+    again = plan(seen(job(older, **asked)), later(9)).status
+    assert again.setup is not None
+    assert (again.phase, again.setup.number) == (Phase.INSPECTING, 1)
 
 
 def test_it_asks_for_what_it_is_given() -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 from harness.simulation.mutants.planted import Patch, mutant, without
 
-from llmtrain_api import Restarts
+from llmtrain_api import ModelFacts, Restarts, changed
+from llmtrain_operator import plan
 from llmtrain_operator.kube import store
 from llmtrain_operator.plan import evidence, setup, situation
-from llmtrain_operator.plan.begin import refuse
+from llmtrain_operator.plan.begin import is_for_this_spec, refuse, refused
 from llmtrain_operator.types import Plan
 
 
@@ -90,3 +92,52 @@ def a_node_that_prepared_is_blamed_on_the_program(patch: Patch) -> None:
         return replace(honest(*words), failure_class=evidence.FailureClass.UNKNOWN)
 
     patch.setattr(setup, "of_missing", of_missing)
+
+
+@mutant
+def the_rules_are_not_asked_with_the_shape(patch: Patch) -> None:
+    patch.setattr(setup, "mistake", lambda *_: None)
+
+
+@mutant
+def a_model_that_is_not_there_is_looked_for_again(patch: Patch) -> None:
+    honest = setup._another
+
+    def another(s: Any, spec: Any, record: Any, found: Any) -> Plan:
+        return honest(s, spec, record, replace(found, failure_class=evidence.FailureClass.UNKNOWN))
+
+    patch.setattr(setup, "_another", another)
+
+
+@mutant
+def facts_have_no_bounds(patch: Patch) -> None:
+    def read(text: str) -> ModelFacts:
+        return ModelFacts.model_validate(json.loads(text)["facts"])
+
+    patch.setattr(setup, "read_facts", read)
+
+
+@mutant
+def a_model_without_a_commit_will_do(patch: Patch) -> None:
+    patch.setattr(setup, "facts_of", lambda _, pod: setup.read_facts(pod.termination.message))
+
+
+@mutant
+def what_was_found_of_an_old_model_is_kept(patch: Patch) -> None:
+    honest = setup.set_up
+
+    def set_up(s: Any) -> Plan | None:
+        known = s.status.resolved is not None and s.status.resolved.model is not None
+        if s.attempt is None and known and not is_for_this_spec(s):
+            record = changed(s.status.setup, generation=s.job.metadata.generation, ended_at=s.now)
+            return Plan(changed(s.status, setup=record))
+        return honest(s)
+
+    policies = tuple(set_up if p is honest else p for p in plan.POLICIES)
+    patch.setattr(plan, "POLICIES", policies)
+
+
+@mutant
+def a_refused_model_is_looked_at_without_end(patch: Patch) -> None:
+    patch.setattr(setup, "REFUSED", "InvalidSpec")
+    patch.setattr(setup, "refused", lambda s, _, message: refused(s, "Odd", message))
