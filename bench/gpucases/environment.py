@@ -23,7 +23,7 @@ from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.data.loader import Batches
 from llmtrain_trainer.models.build import write_initial
 from llmtrain_trainer.parallel.apply import build
-from llmtrain_trainer.tasks import encoder
+from llmtrain_trainer.tasks import OURS, encoder
 from llmtrain_trainer.telemetry import device, flops
 
 from .runner import Context, alone, wait
@@ -130,7 +130,7 @@ def first_steps(context: Context) -> None:
             engine.watch = device.stopwatch(ranks)
             rows = tokens()
             length = Length(len(rows), training.global_batch_size, 5, None)
-            batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), EOS))
+            batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), OURS))
             losses = []
             for step in range(3):
                 passes = batches.at(step, place, ranks.device)

@@ -26,7 +26,7 @@ from llmtrain_trainer.optim.optimizer import adamw, parameter_groups
 from llmtrain_trainer.parallel import apply
 from llmtrain_trainer.parallel.compiled import compile_layers
 from llmtrain_trainer.parallel.engine import Engine
-from llmtrain_trainer.tasks import encoder
+from llmtrain_trainer.tasks import OURS, encoder
 from llmtrain_trainer.telemetry import device
 
 from .runner import alone, wait
@@ -141,7 +141,7 @@ def ours(spec: JobSpec) -> Ours:
     engine.watch = device.stopwatch(ranks)
     rows = rows_of(spec)
     length = Length(len(rows), training.global_batch_size, STEPS, None)
-    batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), EOS))
+    batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), OURS))
     feed = Feed(lambda done: batches.at(done, layout.place(0), torch.device("cpu")), STEPS, ranks.device)
     return Ours(spec, ranks, engine, feed)
 
