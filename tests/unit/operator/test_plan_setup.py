@@ -89,9 +89,7 @@ def test_the_pod_asks_for_no_gpu_and_is_no_rank() -> None:
         ("s3://bucket/llama", None, None),
     ],
 )
-def test_what_inspects_sees_the_model_and_nothing_else(
-    name: str, base: str | None, claim: str | None
-) -> None:
+def test_what_inspects_sees_the_model_alone(name: str, base: str | None, claim: str | None) -> None:
     secret = {"secret": "token"} if base is None else {}
     output = {"uri": "s3://results/run", "secret": "store"}
     of = begun(model={"name": name, **secret}, output=output, dataset={"name": "pvc://texts"}, **GPUS)
@@ -131,7 +129,8 @@ def test_ranks_and_what_prepares_are_told_what_was_found() -> None:
     assert status.phase is Phase.PREPARING
     [config], found = made(job(status, **asked))
     told = JobFile.model_validate(json.loads(config["data"]["job.json"]), extra="forbid")
-    assert (told.model, told.shape.layers) == (status.resolved.model, 2)
+    assert told.model == ModelFacts.model_validate(FACTS)
+    assert told.shape.layers == 2
     container = found["spec"]["containers"][0]
     assert {"prefix": "MODEL_", "secretRef": {"name": "token"}} in container["envFrom"]
     assert any(mount["name"] == "output" for mount in container["volumeMounts"])

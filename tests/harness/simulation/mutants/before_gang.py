@@ -104,7 +104,9 @@ def a_model_that_is_not_there_is_looked_for_again(patch: Patch) -> None:
     honest = setup._another
 
     def another(s: Any, spec: Any, record: Any, found: Any) -> Plan:
-        return honest(s, spec, record, replace(found, failure_class=evidence.FailureClass.UNKNOWN))
+        if record.stage is setup.SetupStage.INSPECT:
+            found = replace(found, failure_class=evidence.FailureClass.UNKNOWN)
+        return honest(s, spec, record, found)
 
     patch.setattr(setup, "_another", another)
 
