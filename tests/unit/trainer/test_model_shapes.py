@@ -30,7 +30,7 @@ def meta_model(config: dict[str, Any], dtype: torch.dtype = torch.float32) -> to
     made = getattr(transformers, config["architectures"][0])
     with torch.device("meta"), no_init_weights():
         model: torch.nn.Module = made._from_config(made.config_class(**config), dtype=dtype)
-    model.tie_weights()
+    model.tie_weights()  # type: ignore[operator]
     return model
 
 
