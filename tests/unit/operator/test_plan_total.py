@@ -171,7 +171,7 @@ def test_an_odd_report_is_refused_before_anybody_plans_with_it(odd: dict[str, An
     assert report_of({"jobUid": UID, "attempt": 0, "stage": "train"} | odd) is None
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_plan_answers_whatever_a_pod_before_the_gang_says(data: st.DataObject) -> None:
     status = JobStatus()
