@@ -49,7 +49,8 @@ class JobFile(ApiModel):
 
     ``layout`` was decided by the operator before the first attempt; ranks obey it and decide nothing anew.
     ``output`` and ``dataset`` are folders as the worker sees them; ``dataset`` is None for built-in data and
-    for a mixture, whose folders are in ``sources`` by the name of the source.
+    for a mixture, whose folders are in ``sources`` by the name of the source. ``cache`` is the folder of
+    ``dataset.cache``.
     ``scratch`` is private to the pod, writable, and gone with it.
     """
 
@@ -62,6 +63,7 @@ class JobFile(ApiModel):
     output: str
     dataset: str | None = None
     sources: dict[str, str] = Field(default_factory=dict)
+    cache: str | None = None
     scratch: str
     report: ReportTarget | None = None
 

@@ -20,8 +20,9 @@ def prepare(arguments: argparse.Namespace) -> int:
 
     job = read_job(arguments.job)
     log.configure(job=job.job.name, attempt=job.attempt)
-    marker = make(job, Path(arguments.into))
-    log.get().info("data prepared", **marker.report)
+    tokens, progress = (Path(name) if name else None for name in (arguments.tokens, arguments.progress))
+    marker = make(job, Path(arguments.into), tokens, progress)
+    log.get().info("data prepared", **marker.told)
     return 0
 
 

@@ -19,7 +19,7 @@ from llmtrain_api.names import CA_FILE, SCRATCH_MOUNT, TOKEN_FILE
 
 from ..types import Manifest, PlanSettings
 from . import names
-from .volumes import dataset_folder, output_location, source_folders
+from .volumes import cache_location, dataset_folder, output_location, source_folders
 
 
 def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> JobFile:
@@ -37,6 +37,7 @@ def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> J
         output=output_location(spec.output.uri).path,
         dataset=dataset_folder(spec.dataset),
         sources=source_folders(spec.dataset),
+        cache=cache_location(spec.dataset).path if spec.dataset.cache else None,
         scratch=SCRATCH_MOUNT,
         report=(
             ReportTarget(url=settings.report_url, ca_file=CA_FILE, token_file=TOKEN_FILE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llmtrain_api import Job, JobSpec
 from llmtrain_api.names import (
+    CACHE_MOUNT,
     CONFIG_DIR,
     DATASET_SECRET_PREFIX,
     ENV_HOLDER,
@@ -22,7 +23,7 @@ from llmtrain_api.schema.quantity import canonical
 from ..types import Manifest, PlanSettings
 from . import names
 from .scheduling import pod_annotations, scheduling
-from .volumes import output_location, text_claims
+from .volumes import cache_location, output_location, text_claims
 
 CONTAINER = "trainer"
 USER_ID = 1000
@@ -121,6 +122,8 @@ def _mounts(spec: JobSpec) -> list[Manifest]:
     ]
     if output_location(spec.output.uri).claim:
         mounts.append({"name": "output", "mountPath": OUTPUT_MOUNT})
+    if cache_location(spec.dataset).claim:
+        mounts.append({"name": "cache", "mountPath": CACHE_MOUNT})
     mounts += [
         {"name": text.volume, "mountPath": text.mount, "readOnly": True} for text in text_claims(spec.dataset)
     ]
@@ -139,6 +142,8 @@ def _volumes(job: Job, spec: JobSpec, attempt: int, disk: str) -> list[Manifest]
     output = output_location(spec.output.uri)
     if output.claim:
         volumes.append(_claim("output", output.claim))
+    if cache := cache_location(spec.dataset).claim:
+        volumes.append(_claim("cache", cache))
     volumes += [_claim(text.volume, text.claim) for text in text_claims(spec.dataset)]
     if spec.gpus_per_node:
         # NCCL's shared-memory transport needs more than the runtime's 64 MB

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llmtrain_api import DatasetSpec
-from llmtrain_api.names import DATASET_MOUNT, OUTPUT_MOUNT, SCRATCH_MOUNT
+from llmtrain_api.names import CACHE_MOUNT, DATASET_MOUNT, OUTPUT_MOUNT, SCRATCH_MOUNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,11 @@ def locate(uri: str, mount: str) -> Location:
 def output_location(uri: str) -> Location:
     """Where results go; for an object store, the private folder in which a worker makes them."""
     return Location(f"{SCRATCH_MOUNT}/output") if uri.startswith("s3://") else locate(uri, OUTPUT_MOUNT)
+
+
+def cache_location(dataset: DatasetSpec) -> Location:
+    """Where tokens are kept for all jobs; nowhere unless the job says so."""
+    return locate(dataset.cache, CACHE_MOUNT) if dataset.cache else Location("")
 
 
 @dataclass(frozen=True, slots=True)

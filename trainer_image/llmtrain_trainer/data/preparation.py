@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,16 @@ from llmtrain_api import JobFile
 from llmtrain_api.schema.dataset import RANDOM_TOKENS
 
 from .. import log
+from ..files import digest_of, write_json
 from .reading.counts import ReadCounts
-from .rows import SequenceWriter
+from .reading.survey import Survey
+from .rows import Side
 from .sources import Text
 from .store import Marker
+from .units.plan import Unit
+from .units.token_set import TokenSet
 
-TELL_EVERY = 10.0
+TELL_EVERY, WRITE_EVERY = 10.0, 2.0
 
 
 @dataclass
@@ -27,13 +32,19 @@ class Preparation:
     Attributes:
         job: whose data they are.
         folder: that is filled.
+        tokens: folder of token sets, each of which serves many jobs; see `units.token_set`.
+        progress: file that is told how far a step is; None where nobody asks.
         sources: of text; none for noise.
+        surveys: the files of each source.
+        units: of each source.
         bytes_total: of the files of all sources.
+        set_key: all that the tokens depend on.
         tokenizer: trained, or a word an id for noise.
         eos: id of the end-of-document token.
         train: the training rows.
         held_out: the held-out rows.
         counts: what was read of each source.
+        token_set: the tokens of all text; None for data that have rows of their own.
         used: how many held-out rows of each source evaluation uses.
         entropy: of the tokens that evaluation predicts.
         parameters: of the initial model.
@@ -42,17 +53,38 @@ class Preparation:
 
     job: JobFile
     folder: Path
+    tokens: Path
+    progress: Path | None = None
     sources: list[Text] = field(init=False)
+    surveys: list[Survey] = field(init=False)
+    units: list[list[Unit]] = field(init=False)
     bytes_total: int = field(init=False)
+    set_key: dict[str, Any] = field(init=False)
     tokenizer: Any = field(init=False)
     eos: int = field(init=False)
-    train: SequenceWriter = field(init=False)
-    held_out: SequenceWriter = field(init=False)
+    train: Side = field(init=False)
+    held_out: Side = field(init=False)
     counts: list[ReadCounts] = field(init=False)
+    token_set: TokenSet | None = field(init=False)
     used: list[int] = field(init=False)
     entropy: float = field(init=False)
     parameters: int = field(init=False)
     marker: Marker = field(init=False)
+
+    @property
+    def set_name(self) -> str:
+        """Name of the token set."""
+        return digest_of(self.set_key)[:16]
+
+    @property
+    def set_folder(self) -> Path:
+        """Where the token set lies."""
+        return self.tokens / self.set_name
+
+    @property
+    def dtype(self) -> str:
+        """Numpy name of the token ids."""
+        return "uint16" if self.job.spec.model.vocab_size <= 1 << 16 else "uint32"
 
     @property
     def noise(self) -> bool:
@@ -78,21 +110,30 @@ class Step:
 
 
 class ProgressLog:
-    """Tells the log from time to time how much of the text a step has passed.
+    """Tells the log, and whoever reads a file, from time to time how much of the text a step has passed.
 
     Args:
         step: its name.
         total: bytes that there are.
         clock: seconds that only rise.
+        file: that is kept up to date; None for the log alone.
     """
 
-    def __init__(self, step: str, total: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._step, self._total, self._clock = step, total, clock
+    def __init__(
+        self,
+        step: str,
+        total: int,
+        clock: Callable[[], float] = time.monotonic,
+        file: Path | None = None,
+    ) -> None:
+        self._step, self._total, self._clock, self._file = step, total, clock, file
         self._done, self._told = 0, clock()
+        self._began = self._written = self._told
 
     def __call__(self, passed: int) -> None:
         """Count bytes that were passed."""
         self._done += passed
+        self._write()
         if self._clock() - self._told < TELL_EVERY:
             return
         self._told = self._clock()
@@ -100,3 +141,13 @@ class ProgressLog:
         log.get().info(
             "data preparation", step=self._step, bytes=self._done, bytes_total=self._total, percent=percent
         )
+
+    def _write(self) -> None:
+        now = self._clock()
+        if self._file is None or now - self._written < WRITE_EVERY:
+            return
+        self._written = now
+        told = {"step": self._step, "bytes": self._done, "bytesTotal": self._total}
+        rate = self._done / max(1e-9, now - self._began)
+        with suppress(OSError):  # whoever reads it does without
+            write_json(self._file, {**told, "bytesPerSecond": rate})

@@ -8,12 +8,15 @@ import time
 from llmtrain_api import Stage
 
 from .. import log
-from ..data.store import Marker, fingerprints, read_marker, reusable
+from ..data.store import Marker, fingerprints, read_marker, reusable, tokens_root
+from ..files import discard
+from ..output import Output
 from ..storage.start_marker import Start
 from ..telemetry.reporter import Reporter
 from .attempt import Attempt, required
 from .compiler import require_compiler
 from .gang import await_gang, await_start
+from .prepare_progress import told
 
 NAME_DEADLINE = 120.0
 
@@ -45,7 +48,7 @@ def prepare(attempt: Attempt) -> None:
     data = fence.output.data
     attempt.data, reason = reusable(data, attempt.job, has_checkpoints=bool(claimed.committed()))
     if attempt.data:
-        log.get().info("prepared data are reused", **attempt.data.report)
+        log.get().info("prepared data are reused", **attempt.data.told)
         _warn(attempt.data)
     else:
         _make_data(attempt, reason)
@@ -58,8 +61,11 @@ def _make_data(attempt: Attempt, reason: str) -> None:
     reporter = Reporter(job, Stage.PREPARE)
     reporter.update(urgent=True)
     folder, data = fence.folder / "data", fence.output.data
+    tokens, progress = tokens_root(job, data), fence.folder / "progress.json"
     try:
-        attempt.run_verb("prepare", ["--into", str(folder)], wrote=folder)
+        with told(progress, reporter):
+            named = ["--into", folder, "--tokens", tokens, "--progress", progress]
+            attempt.run_verb("prepare", [str(one) for one in named], wrote=folder)
     finally:
         reporter.close()
     if data.exists():
@@ -68,8 +74,17 @@ def _make_data(attempt: Attempt, reason: str) -> None:
     attempt.data = read_marker(data)
     if attempt.data is None:
         raise RuntimeError("the data stage left no marker")
-    log.get().info("data prepared", **attempt.data.report)
+    _discard_tokens(fence.output, attempt.data)
+    log.get().info("data prepared", **attempt.data.told)
     _warn(attempt.data)
+
+
+def _discard_tokens(output: Output, data: Marker) -> None:
+    """Delete the token sets of this output that its data are no view of."""
+    kept = data.token_set.name if data.token_set and not data.token_set.cached else None
+    for folder in output.tokens.iterdir() if output.tokens.is_dir() else ():
+        if folder.name != kept:
+            discard(folder)
 
 
 def _warn(data: Marker) -> None:
