@@ -18,7 +18,8 @@ from .messages import (
 )
 from .schema.base import ApiModel, Rule, Time, changed, to_rfc3339
 from .schema.dataset import DatasetSpec, SourceSpec
-from .schema.model import BuiltinModel, ModelSpec
+from .schema.model import BuiltinModel, ModelSpec, Weights
+from .schema.model_facts import FACTS_LIMIT, ModelFacts, TokenizerFacts
 from .schema.optimization import EarlyStoppingSpec, OnSpike, Schedule
 from .schema.scheduling import Toleration, WorkerDefaults
 from .schema.spec import CheckpointSpec, IfExists, JobSpec, ParallelismSpec, ResumeFrom
@@ -44,6 +45,7 @@ from .schema.training import Packing, Precision, TrainingSpec
 from .shape import ModelShape, Task
 
 __all__ = [
+    "FACTS_LIMIT",
     "ApiModel",
     "Attempt",
     "BuiltinModel",
@@ -66,6 +68,7 @@ __all__ = [
     "JobStatus",
     "Layout",
     "Metadata",
+    "ModelFacts",
     "ModelShape",
     "ModelSpec",
     "OnSpike",
@@ -91,9 +94,11 @@ __all__ = [
     "Task",
     "TerminationMessage",
     "Time",
+    "TokenizerFacts",
     "Toleration",
     "TrainingSpec",
     "Waiting",
+    "Weights",
     "WorkerDefaults",
     "Workers",
     "changed",

@@ -49,6 +49,8 @@ ENV_METRICS_PORT = "LLMTRAIN_METRICS_PORT"
 """Port of a worker's /metrics; 0 = none."""
 ENV_HOLDER = "LLMTRAIN_HOLDER"
 """Who holds the fence of an attempt: the pod's UID, so that two pods of one name can be told apart."""
+ENV_PROGRAM = "LLMTRAIN_PROGRAM"
+"""What a person typed to get to the trainer's verbs, for their usage lines."""
 
 EXIT_FENCED = 93
 """Exit code of a writer that found a newer attempt in the output's FENCE."""

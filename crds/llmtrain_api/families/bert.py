@@ -28,6 +28,7 @@ def parts(shape: ModelShape) -> Parts:
 
 
 BERT = Family(
+    architecture="BertForMaskedLM",
     name="bert",
     title="BERT",
     builtin=BuiltinModel.TINY_BERT,

@@ -19,6 +19,7 @@ def parts(shape: ModelShape) -> Parts:
 
 
 GPT2 = Family(
+    architecture="GPT2LMHeadModel",
     name="gpt2",
     title="GPT-2",
     builtin=BuiltinModel.TINY_GPT2,

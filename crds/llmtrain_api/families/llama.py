@@ -23,6 +23,7 @@ def parts(shape: ModelShape) -> Parts:
 
 
 LLAMA = Family(
+    architecture="LlamaForCausalLM",
     name="llama",
     title="Llama",
     builtin=BuiltinModel.TINY_LLAMA,

@@ -45,6 +45,7 @@ def parts(shape: ModelShape) -> Parts:
 
 
 T5 = Family(
+    architecture="T5ForConditionalGeneration",
     name="t5",
     title="T5",
     builtin=BuiltinModel.TINY_T5,

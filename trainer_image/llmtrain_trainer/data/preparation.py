@@ -84,7 +84,7 @@ class Preparation:
     @property
     def dtype(self) -> str:
         """Numpy name of the token ids."""
-        return "uint16" if self.job.spec.model.vocab_size <= 1 << 16 else "uint32"
+        return "uint16" if self.job.shape.vocabulary <= 1 << 16 else "uint32"
 
     @property
     def noise(self) -> bool:

@@ -199,7 +199,7 @@ def key_of(job: JobFile) -> dict[str, Any]:
     key = {f"dataset.{name}": value for name, value in spec["dataset"].items()}
     for number, source in enumerate(mixture):
         key |= {f"dataset.mixture[{number}].{name}": value for name, value in source.items()}
-    key |= {f"model.{name}": value for name, value in spec["model"].items()}
+    key |= {f"model.{name}": value for name, value in job.spec.model.identity().items()}
     key |= {
         "training.sequenceLength": spec["training"]["sequenceLength"],
         "training.seed": spec["training"]["seed"],
@@ -256,7 +256,7 @@ def fingerprints(job: JobFile, marker: Marker) -> dict[str, Any]:
             [marker.token_set.digest if marker.token_set else marker.files[TRAIN], marker.files[HELD_OUT]]
         ),
         "tokenizer": part(TOKENIZER),
-        "model": digest_of(job.spec.model.to_json()),
+        "model": digest_of(job.spec.model.identity()),
         "sequenceLength": training.sequence_length,
         "globalBatchSize": training.global_batch_size,
         "seed": training.seed,

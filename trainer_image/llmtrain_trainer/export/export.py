@@ -54,7 +54,7 @@ def export(job: JobFile, start: Start) -> Results:
     folder = start.fence.folder / NAME
     discard(folder)
     _write(job, output.step(newest[0]), output.data, folder)
-    task = task_of(job.spec)
+    task = task_of(job.spec, job.shape)
     model, tokenizer = open_folder(folder, task, DTYPES[job.spec.training.precision])
     again = _compare(job, model, open_held_out(output.data), marker.eos, trained.loss)
     sample = None
@@ -82,7 +82,7 @@ def export(job: JobFile, start: Start) -> Results:
 
 def _write(job: JobFile, checkpoint: Path, data: Path, folder: Path) -> None:
     """The last checkpoint has the whole model's weights beside each rank's part."""
-    weights, task = checkpoint / WEIGHTS, task_of(job.spec)
+    weights, task = checkpoint / WEIGHTS, task_of(job.spec, job.shape)
     if not weights.is_dir():
         raise ConfigError(f"{checkpoint.name} has no {WEIGHTS} folder: it is not the last step's checkpoint")
     config = transformers.AutoConfig.from_pretrained(data / INITIAL, local_files_only=True)
@@ -102,7 +102,7 @@ def _write(job: JobFile, checkpoint: Path, data: Path, folder: Path) -> None:
 def _compare(job: JobFile, model: Any, rows: Ids, eos: int, trained: float | None) -> float | None:
     """The exported folder's held-out loss; None where it is not finite, as the trained engine's was not."""
     plan = BatchPlan(len(rows), job.spec.training.micro_batch_size, 1)
-    task = encoder(job.spec, eos)
+    task = encoder(job.spec, job.shape, eos)
     losses, tokens = loss_sum(model, held_out_passes(rows, plan, ALONE, task, torch.device("cpu")))
     again = finite(losses / tokens)
     difference = _difference(again, trained)

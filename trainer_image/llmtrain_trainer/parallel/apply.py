@@ -11,7 +11,7 @@ from typing import Any
 import deepspeed
 import torch
 
-from llmtrain_api import JobSpec, Layout, Place, TrainingSpec, task_of
+from llmtrain_api import JobSpec, Layout, ModelShape, Place, TrainingSpec, task_of
 
 from ..batch import BatchPlan
 from ..models.pipeline_stages import whole_name
@@ -51,6 +51,7 @@ class Built:
 def build(
     folder: Path,
     spec: JobSpec,
+    shape: ModelShape,
     layout: Layout,
     place: Place,
     plan: BatchPlan,
@@ -64,6 +65,7 @@ def build(
     Args:
         folder: of the model that training starts from, as Hugging Face has it.
         spec: the job.
+        shape: the whole model's.
         layout: how the gang is cut, as the job was told; nothing of it is decided here.
         place: this rank's coordinates in it.
         plan: how a global batch is cut.
@@ -73,15 +75,16 @@ def build(
             optimizer are whatever the memory holds.
     """
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
-    engine, built = _build(folder, spec, layout, place, plan, total_steps, make_optimizer)
+    engine, built = _build(folder, spec, shape, layout, place, plan, total_steps, make_optimizer)
     if weights:
-        start_from(engine, start_weights(folder, spec))
+        start_from(engine, start_weights(folder, spec, shape))
     return engine, built
 
 
 def _build(
     folder: Path,
     spec: JobSpec,
+    shape: ModelShape,
     layout: Layout,
     place: Place,
     plan: BatchPlan,
@@ -100,7 +103,7 @@ def _build(
         engine, built = initialize(stage, [(whole_name(name), p) for name, p in stage.named_parameters()])
         return PipelineEngine(engine, layout, place, plan, loss), built
     with sharded_from_the_start(layout, spec.training.precision, plan.micro):
-        model = empty_model(config, task_of(spec), torch.float32)
+        model = empty_model(config, task_of(spec, shape), torch.float32)
     if checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     model.train()

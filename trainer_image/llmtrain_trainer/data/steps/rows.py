@@ -104,9 +104,9 @@ def _counts(survey: Survey, units: list[Made]) -> ReadCounts:
 
 
 def _require_known(made: Preparation, highest: int) -> None:
-    size = made.job.spec.model.vocab_size
-    if highest >= size:
-        raise ConfigError(f"token id {highest} does not fit model.vocabSize {size}")
+    vocabulary = made.job.shape.vocabulary
+    if highest >= vocabulary:
+        raise ConfigError(f"token id {highest} does not fit the model's vocabulary of {vocabulary}")
 
 
 def _require_enough(made: Preparation) -> None:
@@ -140,4 +140,4 @@ def _noise(job: JobFile) -> Iterator[tuple[bool, Ids]]:
     every = max(2, math.floor(1 / job.spec.dataset.held_out_fraction))
     limit = job.spec.dataset.max_bytes or BUILTIN_BYTES
     for number in range(max(every, limit // (NOISE_DOCUMENT * BYTES_A_NOISE_TOKEN))):
-        yield number % every == 0, generator.integers(0, job.spec.model.vocab_size, NOISE_DOCUMENT)
+        yield number % every == 0, generator.integers(0, job.shape.vocabulary, NOISE_DOCUMENT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from llmtrain_api import JobFile
+from llmtrain_api import JobFile, task_of
 
 from ... import log
 from ...errors import ConfigError
@@ -40,6 +40,7 @@ def find_sources(made: Preparation) -> None:
 def set_key(made: Preparation) -> dict[str, Any]:
     """All that the tokens depend on: neither the length of rows nor the sizes of the model."""
     spec = made.job.spec
+    task = task_of(spec, made.job.shape)
     return {
         "rules": RULES,
         "sources": [
@@ -48,7 +49,7 @@ def set_key(made: Preparation) -> dict[str, Any]:
         ],
         "heldOutFraction": spec.dataset.held_out_fraction,
         "cleaning": cleaning.key_of(spec),
-        "tokenizer": {"trained": spec.model.vocab_size, "special": special_tokens(spec.model.name)},
+        "tokenizer": {"trained": made.job.shape.vocabulary, "special": special_tokens(task)},
         "dtype": made.dtype,
     }
 

@@ -11,6 +11,8 @@ from typing import Any
 import tokenizers
 import transformers
 
+from llmtrain_api import task_of
+
 from ...files import sync_tree
 from ...tasks import special_tokens
 from ..documents import Document, documents_of_unit
@@ -24,8 +26,8 @@ from ..units.work import TOKENIZER_FILE
 
 def make_tokenizer(made: Preparation) -> None:
     """Leave a tokenizer of all sources' training documents: in turn, as it stops at so many bytes."""
-    vocabulary = made.job.spec.model.vocab_size
-    special = special_tokens(made.job.spec.model.name)
+    job = made.job
+    vocabulary, special = job.shape.vocabulary, special_tokens(task_of(job.spec, job.shape))
     if made.noise:
         made.tokenizer = numbered(vocabulary, special)
         _save(made.tokenizer, made.folder / TOKENIZER)
