@@ -156,7 +156,12 @@ def test_one_set_serves_jobs_of_other_lengths_and_sizes(
     cache = tmp_path / "cache"
     made: list[str] = []
     make = pool.make
-    monkeypatch.setattr(pool, "make", lambda *told: (made.append(told[1].name), make(*told)))
+
+    def counted(*told: Any) -> None:
+        made.append(told[1].name)
+        make(*told)
+
+    monkeypatch.setattr(pool, "make", counted)
     first, one = data(tmp_path, texts, "first", cache)
     assert made == ["00-000000"]
     changes: dict[str, Any] = {"training": {"sequenceLength": 64, "seed": 5}, "model": {"hiddenSize": 64}}

@@ -22,7 +22,7 @@ from llmtrain_trainer.data.documents import documents_of, units_of_source
 from llmtrain_trainer.data.reading.counts import ReadCounts
 from llmtrain_trainer.data.reading.forms import Form
 from llmtrain_trainer.data.reading.pieces import Piece, border, lines_before, pieces_of
-from llmtrain_trainer.data.reading.reader import Bounds
+from llmtrain_trainer.data.reading.reader import Bounds, Progress
 from llmtrain_trainer.data.reading.record import TakeText
 from llmtrain_trainer.data.reading.survey import DataFile
 from llmtrain_trainer.data.sources import Text, documents, of_pieces, surveyed, texts_of
@@ -255,9 +255,12 @@ def test_only_what_is_missing_or_was_made_otherwise_is_made(
     record_file(asked.folder, units[4].name).write_text("{}")
     made: list[str] = []
     make = pool.make
-    monkeypatch.setattr(
-        pool, "make", lambda work, unit, told: (made.append(unit.name), make(work, unit, told))
-    )
+
+    def counted(work: Work, unit: Unit, told: Progress) -> None:
+        made.append(unit.name)
+        make(work, unit, told)
+
+    monkeypatch.setattr(pool, "make", counted)
     passed: list[int] = []
     make_units(asked, units, passed.append, workers=1)
     assert made == [unit.name for unit in units[1:5]]
