@@ -2,10 +2,12 @@
 
 from .errors import explain
 from .estimate.zero_stage import layout_of
+from .facts import Headers, InvalidModel, StoredTensor, facts_of, shape_of_config
 from .families import shape_of, task_of
 from .job import InvalidJob, Job, Metadata, parse_manifest, parse_spec
 from .layouts.layout import Layout, Place
 from .messages import (
+    InspectFile,
     JobFile,
     JobIdentity,
     Outcome,
@@ -38,6 +40,8 @@ from .schema.status import (
     Resolved,
     Restarts,
     Results,
+    Setup,
+    SetupStage,
     Waiting,
     Workers,
 )
@@ -59,8 +63,11 @@ __all__ = [
     "Failure",
     "FailureClass",
     "Figures",
+    "Headers",
     "IfExists",
+    "InspectFile",
     "InvalidJob",
+    "InvalidModel",
     "Job",
     "JobFile",
     "JobIdentity",
@@ -89,8 +96,11 @@ __all__ = [
     "ResumeFrom",
     "Rule",
     "Schedule",
+    "Setup",
+    "SetupStage",
     "SourceSpec",
     "Stage",
+    "StoredTensor",
     "Task",
     "TerminationMessage",
     "Time",
@@ -103,10 +113,12 @@ __all__ = [
     "Workers",
     "changed",
     "explain",
+    "facts_of",
     "layout_of",
     "parse_manifest",
     "parse_spec",
     "shape_of",
+    "shape_of_config",
     "task_of",
     "to_rfc3339",
 ]

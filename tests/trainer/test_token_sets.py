@@ -19,7 +19,7 @@ from harness.builders import job
 from harness.children import environment
 
 from llmtrain_trainer.data.loader import open_held_out, open_train
-from llmtrain_trainer.data.store import TokensOf, key_of, reusable, tokens_folder
+from llmtrain_trainer.data.store import key_of, reusable, tokens_folder
 from llmtrain_trainer.data.units import pool, work
 from llmtrain_trainer.data.units.token_set import read_set
 from llmtrain_trainer.errors import ConfigError
@@ -167,7 +167,7 @@ def test_one_set_serves_jobs_of_other_lengths_and_sizes(
     changes: dict[str, Any] = {"training": {"sequenceLength": 64, "seed": 5}, "model": {"hiddenSize": 64}}
     _, two = data(tmp_path, texts, "second", cache, **changes)
     assert made == ["00-000000"]
-    assert one.tokens == two.tokens
+    assert one.stream == two.stream
     short, long = (
         np.asarray(open_train(tmp_path / name / "data", marker, str(cache)))
         for name, marker in (("first", one), ("second", two))
@@ -186,7 +186,7 @@ def test_one_set_serves_jobs_of_other_lengths_and_sizes(
 def test_a_torn_token_set_is_seen_and_made_again_to_the_same_digest(tmp_path: Path, texts: Path) -> None:
     asked, marker = data(tmp_path, texts, "run")
     folder = tokens_folder(tmp_path / "run" / "data", marker, None)
-    assert folder == tmp_path / "run" / "tokens" / TokensOf(**marker.tokens).name
+    assert folder == tmp_path / "run" / "tokens" / marker.token_set.name
     assert reusable(tmp_path / "run" / "data", asked, has_checkpoints=False)[1] == ""
     before = contents(folder)
     (folder / "unit-00-000000.train").write_bytes(b"")
@@ -210,7 +210,7 @@ def test_rows_of_an_older_folder_are_read_as_they_were(tmp_path: Path, texts: Pa
         "train.bin": {"size": rows.nbytes, "sha256": work.hashlib.sha256(rows.tobytes()).hexdigest()},
     }
     older = marker.__class__(
-        **{**marker.__dict__, "files": files, "tokens": None, "key": {**key_of(asked), "rules": 2}}
+        **{**marker.__dict__, "files": files, "stream": None, "key": {**key_of(asked), "rules": 2}}
     )
     older.write(folder)
     assert reusable(folder, asked, has_checkpoints=True) == (older, "")

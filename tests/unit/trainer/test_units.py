@@ -34,6 +34,7 @@ from llmtrain_trainer.data.units.stream import StreamRows
 from llmtrain_trainer.data.units.token_set import TokenSet, UnitTokens, read_set
 from llmtrain_trainer.data.units.work import Made, Work, done, read_all, record_file, tokens_file
 from llmtrain_trainer.errors import ConfigError
+from llmtrain_trainer.special_tokens import OURS
 
 SOURCE = Text("dataset.name", "pvc://texts/data", Path("unused"), None)
 
@@ -197,15 +198,13 @@ def prepared(folder: Path) -> tuple[Work, list[Unit]]:
     asked: JobFile = job_file(least_spec(dataset={"mixture": mixture}))
     sources = tuple(texts_of(asked))
     tokens = folder / "tokens"
-    train_bpe(["some words are said here"] * 9, 300, []).save(
-        str(made_folder(tokens / "tokenizer") / "tokenizer.json")
-    )
+    train_bpe(["some words are said here"] * 9, 300, []).save(str(made_folder(tokens) / "encoder.json"))
     units = [
         unit
         for number, source in enumerate(sources)
         for unit in units_of_source(asked, source, surveyed(source).files, number)
     ]
-    return Work(asked, sources, tokens, "key", "uint16", 0), units
+    return Work(asked, sources, tokens, "key", "uint16", OURS, "pieces"), units
 
 
 def made_folder(path: Path) -> Path:
@@ -214,7 +213,7 @@ def made_folder(path: Path) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("unit-*"))}
 
 
 def test_units_are_all_documents_in_order(work: tuple[Work, list[Unit]]) -> None:
@@ -232,9 +231,8 @@ def test_any_number_of_processes_makes_the_same_bytes(work: tuple[Work, list[Uni
     passed: list[int] = []
     make_units(asked, units, passed.append, workers=1)
     alone = contents(asked.folder)
-    for path in asked.folder.iterdir():
-        if path.is_file():
-            path.unlink()
+    for path in asked.folder.glob("unit-*"):
+        path.unlink()
     passed.clear()
     make_units(asked, units, passed.append, workers=workers)
     assert contents(asked.folder) == alone
@@ -272,7 +270,7 @@ def test_another_file_or_setting_is_another_unit(work: tuple[Work, list[Unit]], 
     asked, units = work
     make_units(asked, units, lambda _: None, workers=1)
     assert all(done(asked, unit) for unit in units)
-    other = Work(asked.job, asked.sources, asked.folder, "other", "uint16", 0)
+    other = Work(asked.job, asked.sources, asked.folder, "other", "uint16", OURS, "pieces")
     assert not done(other, units[0])
     (tmp_path / "one" / "0.jsonl").write_text('{"text": "changed"}')
     changed = units_of_source(asked.job, asked.sources[0], surveyed(asked.sources[0]).files)

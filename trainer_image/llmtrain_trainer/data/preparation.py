@@ -14,11 +14,13 @@ from llmtrain_api.schema.dataset import RANDOM_TOKENS
 
 from .. import log
 from ..files import digest_of, write_json
+from ..tasks import Tokens
 from .reading.counts import ReadCounts
 from .reading.survey import Survey
 from .rows import Side
 from .sources import Text
 from .store import Marker
+from .tokenizer import Cut
 from .units.plan import Unit
 from .units.token_set import TokenSet
 
@@ -32,7 +34,7 @@ class Preparation:
     Attributes:
         job: whose data they are.
         folder: that is filled.
-        tokens: folder of token sets, each of which serves many jobs; see `units.token_set`.
+        sets: folder of token sets, each of which serves many jobs; see `units.token_set`.
         progress: file that is told how far a step is; None where nobody asks.
         sources: of text; none for noise.
         surveys: the files of each source.
@@ -40,7 +42,8 @@ class Preparation:
         bytes_total: of the files of all sources.
         set_key: all that the tokens depend on.
         tokenizer: trained, or a word an id for noise.
-        eos: id of the end-of-document token.
+        tokens: the tokenizer's special ones.
+        cut: how a text is cut for the tokenizer.
         train: the training rows.
         held_out: the held-out rows.
         counts: what was read of each source.
@@ -53,7 +56,7 @@ class Preparation:
 
     job: JobFile
     folder: Path
-    tokens: Path
+    sets: Path
     progress: Path | None = None
     sources: list[Text] = field(init=False)
     surveys: list[Survey] = field(init=False)
@@ -61,7 +64,8 @@ class Preparation:
     bytes_total: int = field(init=False)
     set_key: dict[str, Any] = field(init=False)
     tokenizer: Any = field(init=False)
-    eos: int = field(init=False)
+    tokens: Tokens = field(init=False)
+    cut: Cut = field(init=False)
     train: Side = field(init=False)
     held_out: Side = field(init=False)
     counts: list[ReadCounts] = field(init=False)
@@ -79,7 +83,7 @@ class Preparation:
     @property
     def set_folder(self) -> Path:
         """Where the token set lies."""
-        return self.tokens / self.set_name
+        return self.sets / self.set_name
 
     @property
     def dtype(self) -> str:

@@ -24,18 +24,23 @@ from .store import Marker, tokens_root
 
 STEPS = (
     Step("sources", (), ("sources", "surveys", "units", "bytes_total", "set_key"), find_sources),
-    Step("tokenizer", ("sources", "units", "bytes_total", "set_key"), ("tokenizer", "eos"), make_tokenizer),
+    Step(
+        "tokenizer",
+        ("sources", "units", "bytes_total", "set_key"),
+        ("tokenizer", "tokens", "cut"),
+        make_tokenizer,
+    ),
     Step(
         "rows",
-        ("sources", "surveys", "units", "bytes_total", "set_key", "tokenizer", "eos"),
+        ("sources", "surveys", "units", "bytes_total", "set_key", "tokenizer", "tokens", "cut"),
         ("train", "held_out", "counts", "token_set"),
         write_rows,
     ),
     Step("held-out", ("held_out",), ("used", "entropy"), choose_held_out),
-    Step("initial model", ("eos",), ("parameters",), write_initial_model),
+    Step("initial model", ("tokens",), ("parameters",), write_initial_model),
     Step(
         "report",
-        ("tokenizer", "eos", "train", "held_out", "counts", "used", "entropy", "parameters"),
+        ("tokenizer", "tokens", "train", "held_out", "counts", "used", "entropy", "parameters"),
         ("marker",),
         write_marker,
     ),

@@ -15,7 +15,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from llmtrain_api import DataSummary, JobFile
 
 from ..errors import ConfigError
 from ..files import differing, digest_of, read_json, stays_inside, write_json
+from ..special_tokens import OURS, Tokens
 from . import cleaning
 from .samples import as_text
 from .units.token_set import SET, read_set
@@ -75,8 +76,9 @@ class Marker:
         eos: id of the end-of-document token.
         files: size and digest of every file.
         report: numbers for people.
+        tokens: the tokenizer's special tokens; a folder of an older version has none, and `OURS`.
         sources: training sequences of each source; a folder of an older version has none, and one source.
-        tokens: the token set (`TokensOf`); None where the rows are in ``train.bin``.
+        stream: the token set (`TokensOf`); None where the rows are in ``train.bin``.
     """
 
     key: dict[str, Any]
@@ -88,12 +90,19 @@ class Marker:
     files: dict[str, dict[str, Any]]
     report: dict[str, Any]
     sources: list[int] = field(default_factory=list)
-    tokens: dict[str, Any] | None = None
+    tokens: dict[str, Any] = field(default_factory=dict)
+
+    stream: dict[str, Any] | None = None
+
+    @property
+    def special(self) -> Tokens:
+        """The tokenizer's special tokens."""
+        return Tokens.from_json(self.tokens) if self.tokens else replace(OURS, eos=self.eos)
 
     @property
     def token_set(self) -> TokensOf | None:
         """The token set that its rows are a view of."""
-        return TokensOf(**self.tokens) if self.tokens else None
+        return TokensOf(**self.stream) if self.stream else None
 
     @property
     def told(self) -> dict[str, Any]:
@@ -126,7 +135,7 @@ class Marker:
     @property
     def digest(self) -> str:
         """One hash of all files and tokens."""
-        return digest_of([self.files, self.tokens] if self.tokens else self.files)
+        return digest_of([self.files, self.stream] if self.stream else self.files)
 
     def write(self, folder: Path) -> None:
         """Write the marker, the last file of a folder."""
@@ -200,6 +209,8 @@ def key_of(job: JobFile) -> dict[str, Any]:
     for number, source in enumerate(mixture):
         key |= {f"dataset.mixture[{number}].{name}": value for name, value in source.items()}
     key |= {f"model.{name}": value for name, value in job.spec.model.identity().items()}
+    if job.model:
+        key["model.digest"] = job.model.digest
     key |= {
         "training.sequenceLength": spec["training"]["sequenceLength"],
         "training.seed": spec["training"]["seed"],
@@ -256,7 +267,7 @@ def fingerprints(job: JobFile, marker: Marker) -> dict[str, Any]:
             [marker.token_set.digest if marker.token_set else marker.files[TRAIN], marker.files[HELD_OUT]]
         ),
         "tokenizer": part(TOKENIZER),
-        "model": digest_of(job.spec.model.identity()),
+        "model": digest_of(job.model.digest if job.model else job.spec.model.identity()),
         "sequenceLength": training.sequence_length,
         "globalBatchSize": training.global_batch_size,
         "seed": training.seed,

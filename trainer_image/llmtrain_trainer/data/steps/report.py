@@ -34,11 +34,12 @@ def write_marker(made: Preparation) -> None:
         sequences=made.train.rows,
         held_out=sum(made.used),
         unigram_entropy=made.entropy,
-        eos=made.eos,
+        eos=made.tokens.eos,
+        tokens=made.tokens.to_json(),
         files=inventory(made.folder),
         report=report,
         sources=[source.rows for source in made.train.sources],
-        tokens=(
+        stream=(
             TokensOf(made.set_name, made.token_set.digest, made.job.cache is not None).to_json()
             if made.token_set
             else None

@@ -46,7 +46,8 @@ def write_rows(made: Preparation) -> None:
 def _write_noise(made: Preparation) -> None:
     length = made.job.spec.training.sequence_length
     writers = [
-        SequenceWriter(made.folder / name, length, made.dtype, made.eos) for name in (TRAIN, HELD_OUT_ROWS)
+        SequenceWriter(made.folder / name, length, made.dtype, made.tokens.eos)
+        for name in (TRAIN, HELD_OUT_ROWS)
     ]
     for held_out, ids in _noise(made.job):
         writers[held_out].add(ids)
@@ -61,7 +62,7 @@ def _write_tokens(made: Preparation) -> None:
     folder = made.set_folder
     units = [unit for units in made.units for unit in units]
     found = read_set(folder)
-    work = Work(made.job, tuple(made.sources), folder, made.set_name, made.dtype, made.eos)
+    work = Work(made.job, tuple(made.sources), folder, made.set_name, made.dtype, made.tokens, made.cut)
     if found is None or found.torn(folder):
         make_units(work, units, ProgressLog("rows", made.bytes_total, file=made.progress))
     came_to = list(read_all(work, units))
@@ -78,7 +79,7 @@ def _write_tokens(made: Preparation) -> None:
     made.token_set = TokenSet(
         made.set_key,
         made.dtype,
-        made.eos,
+        made.tokens.eos,
         [[UnitTokens(u.name, m.documents, m.tokens, m.sha256) for u, m in pairs] for pairs in sources],
         [counts.to_json() for counts in made.counts],
     )

@@ -9,7 +9,9 @@ from llmtrain_api import JobFile, task_of
 
 from ... import log
 from ...errors import ConfigError
-from ...tasks import special_tokens
+from ...files import sha256
+from ...models.location import folder_of
+from ...tasks import special_names
 from .. import cleaning
 from ..documents import units_of_source
 from ..preparation import Preparation
@@ -40,7 +42,6 @@ def find_sources(made: Preparation) -> None:
 def set_key(made: Preparation) -> dict[str, Any]:
     """All that the tokens depend on: neither the length of rows nor the sizes of the model."""
     spec = made.job.spec
-    task = task_of(spec, made.job.shape)
     return {
         "rules": RULES,
         "sources": [
@@ -49,9 +50,17 @@ def set_key(made: Preparation) -> dict[str, Any]:
         ],
         "heldOutFraction": spec.dataset.held_out_fraction,
         "cleaning": cleaning.key_of(spec),
-        "tokenizer": {"trained": made.job.shape.vocabulary, "special": special_tokens(task)},
+        "tokenizer": _tokenizer_key(made.job),
         "dtype": made.dtype,
     }
+
+
+def _tokenizer_key(job: JobFile) -> dict[str, Any]:
+    base = folder_of(job)
+    if base is None:
+        return {"trained": job.shape.vocabulary, "special": special_names(task_of(job.spec, job.shape))}
+    files = (base / name for name in ("tokenizer.json", "tokenizer_config.json"))
+    return {"base": [sha256(path) if path.is_file() else None for path in files]}
 
 
 def require_apart(job: JobFile, source: Text) -> None:

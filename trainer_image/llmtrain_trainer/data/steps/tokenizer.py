@@ -1,10 +1,11 @@
-"""Trains the tokenizer, once for all jobs that use the token set."""
+"""Trains the tokenizer, or takes that of the model that training starts from; once for a whole token set."""
 
 from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +14,52 @@ import transformers
 
 from llmtrain_api import task_of
 
+from ...errors import ConfigError
 from ...files import sync_tree
-from ...tasks import special_tokens
+from ...models.location import folder_of, named
+from ...special_tokens import EOS
+from ...tasks import OURS, require_tokens, special_names
+from ..base_tokenizer import copy_tokenizer, cut_at_lines, open_tokenizer
 from ..documents import Document, documents_of_unit
 from ..preparation import Preparation, ProgressLog
 from ..reading.counts import ReadCounts
 from ..sources import in_turn
 from ..store import TOKENIZER
-from ..tokenizer import EOS, numbered, train_bpe
-from ..units.work import TOKENIZER_FILE
+from ..tokenizer import numbered, train_bpe
+from ..units.work import ENCODER
+
+TOKENIZER_FILE = "tokenizer.json"
 
 
 def make_tokenizer(made: Preparation) -> None:
-    """Leave a tokenizer of all sources' training documents: in turn, as it stops at so many bytes."""
+    """Leave a tokenizer, its special tokens and how texts are cut for it.
+
+    Raises:
+        ConfigError: a model whose tokenizer does not fit it, or its task.
+    """
+    if (base := folder_of(made.job)) is None:
+        _train(made)
+    else:
+        _take(made, base)
+    if not made.noise and not (made.set_folder / ENCODER).exists():
+        _put(made.set_folder / ENCODER, lambda path: made.tokenizer.save(str(path)))
+
+
+def _train(made: Preparation) -> None:
+    """A tokenizer of all sources' training documents: in turn, as it stops at so many bytes."""
     job = made.job
-    vocabulary, special = job.shape.vocabulary, special_tokens(task_of(job.spec, job.shape))
+    vocabulary, special = job.shape.vocabulary, special_names(task_of(job.spec, job.shape))
     if made.noise:
         made.tokenizer = numbered(vocabulary, special)
         _save(made.tokenizer, made.folder / TOKENIZER)
     else:
         kept = made.set_folder / TOKENIZER
         if not (kept / TOKENIZER_FILE).exists():
-            _put(_trained(made, vocabulary, special), kept)
+            trained = _trained(made, vocabulary, special)
+            _put(kept, lambda path: _save(trained, path))
         shutil.copytree(kept, made.folder / TOKENIZER)
         made.tokenizer = tokenizers.Tokenizer.from_file(str(kept / TOKENIZER_FILE))
-    made.eos = int(made.tokenizer.token_to_id(EOS))
+    made.tokens, made.cut = replace(OURS, eos=int(made.tokenizer.token_to_id(EOS))), "pieces"
 
 
 def _trained(made: Preparation, vocabulary: int, special: list[str]) -> Any:
@@ -52,16 +74,32 @@ def _documents(made: Preparation, number: int, progress: ProgressLog) -> Iterato
         yield from documents_of_unit(made.job, made.sources[number], unit, ReadCounts(), progress)
 
 
-def _put(tokenizer: Any, folder: Path) -> None:
-    """Save a tokenizer where another job may do the same: whole or not at all."""
-    partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _save(tokenizer, partial)
-    sync_tree(partial)
+def _take(made: Preparation, base: Path) -> None:
+    """The tokenizer of a model that exists."""
+    job, where = made.job, named(made.job)
+    made.tokenizer, made.tokens = open_tokenizer(base, where)
+    require_tokens(made.tokens, task_of(job.spec, job.shape), where)
+    entries, rows = 1 + max(made.tokenizer.get_vocab().values()), job.shape.vocabulary
+    if entries > rows:
+        raise ConfigError(
+            f"{where}: its tokenizer has {entries} entries, and its embeddings have {rows} rows",
+            "use the tokenizer that the model was trained with",
+        )
+    made.cut = "lines" if cut_at_lines(made.tokenizer) else "whole"
+    copy_tokenizer(base, made.folder / TOKENIZER)
+
+
+def _put(path: Path, write: Callable[[Path], None]) -> None:
+    """Make a file or a folder where another job may make the same: whole or not at all."""
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(partial)
+    if partial.is_dir():
+        sync_tree(partial)
     try:
-        partial.rename(folder)
+        partial.rename(path)
     except OSError:
-        if not (folder / TOKENIZER_FILE).exists():
+        if not path.exists():
             raise
         shutil.rmtree(partial, ignore_errors=True)
 

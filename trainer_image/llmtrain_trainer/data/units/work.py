@@ -17,17 +17,19 @@ import tokenizers
 from llmtrain_api import JobFile
 
 from ...files import digest_of, read_json, write_json
+from ...special_tokens import Tokens
 from ..documents import documents_of_unit
 from ..reading.counts import ReadCounts
 from ..reading.reader import Progress
 from ..rows import Ids
 from ..sources import Text
-from ..tokenizer import encoded
+from ..tokenizer import CUTS, Cut, encoded
 from .plan import Unit
 
 TRAIN, HELD_OUT = "train", "heldout"
 SIDES = (TRAIN, HELD_OUT)
-TOKENIZER_FILE = "tokenizer.json"
+ENCODER = "encoder.json"
+"""The tokenizer as workers read it."""
 WRITE = 4 << 20
 """Bytes of tokens that are written at once."""
 
@@ -42,7 +44,8 @@ class Work:
         folder: of the token set.
         key: digest of all that its content depends on.
         dtype: numpy name of token ids.
-        eos: id of the end-of-document token.
+        tokens: the tokenizer's special ones.
+        cut: how a text is cut for the tokenizer.
     """
 
     job: JobFile
@@ -50,11 +53,14 @@ class Work:
     folder: Path
     key: str
     dtype: str
-    eos: int
+    tokens: Tokens
+    cut: Cut
 
     def unit_key(self, unit: Unit) -> str:
         """All that a unit's content depends on."""
-        return digest_of([self.key, unit.source, unit.identity(), self.dtype, self.eos])
+        return digest_of(
+            [self.key, unit.source, unit.identity(), self.dtype, self.tokens.to_json(), self.cut]
+        )
 
 
 @dataclass(frozen=True)
@@ -117,16 +123,18 @@ def done(work: Work, unit: Unit) -> Made | None:
 
 def make(work: Work, unit: Unit, progress: Progress) -> None:
     """Make a unit's files, its JSON last."""
-    tokenizer = tokenizers.Tokenizer.from_file(str(work.folder / "tokenizer" / TOKENIZER_FILE))
+    tokenizer = tokenizers.Tokenizer.from_file(str(work.folder / ENCODER))
     tokenizer.encode_special_tokens = True
     counts = ReadCounts()
     found = documents_of_unit(work.job, work.sources[unit.source], unit, counts, progress)
     with ExitStack() as stack:
         sides = [
-            stack.enter_context(_Side(tokens_file(work.folder, unit.name, side), work.dtype, work.eos))
+            stack.enter_context(_Side(tokens_file(work.folder, unit.name, side), work.dtype, work.tokens.eos))
             for side in SIDES
         ]
-        for held_out, ids in encoded(((one.held_out, one.text) for one in found), tokenizer):
+        texts = ((one.held_out, one.text) for one in found)
+        around = (work.tokens.before, work.tokens.after)
+        for held_out, ids in encoded(texts, tokenizer, CUTS[work.cut], around):
             sides[held_out].add(ids)
         for side in sides:
             side.finish()
