@@ -130,6 +130,7 @@ class TerminationMessage(ApiModel):
     resumed_step: Count | None = None
     checkpoint_step: Count | None = None
     results: Results | None = None
+    facts: ModelFacts | None = Field(default=None, description="What an inspection found of the model.")
 
 
 _DECISIVE = frozenset({"version", "outcome", "failureClass", "cascade"})
