@@ -33,7 +33,7 @@ IMPORTS = ("torch", "transformers", "deepspeed", "llmtrain_trainer.training.loop
 
 
 def look(context: Context) -> None:
-    """Versions, the card, its ceilings, and how long imports take."""
+    """Versions, the card and its ceilings."""
     found: dict[str, Any] = {"python": sys.version.split()[0], "cores": os.cpu_count()}
     found["kernel"] = platform.release()
     for name in PACKAGES:
@@ -48,6 +48,10 @@ def look(context: Context) -> None:
         context.say(_card())
     else:
         context.say({"matmul_tflops": _matmul(256, torch.float32, torch.device("cpu"))})
+
+
+def imports(context: Context) -> None:
+    """How long a process takes until it has imported what a rank needs."""
     for module in IMPORTS[:1] if context.tiny else IMPORTS:
         began = time.perf_counter()
         code = f"import {module}"

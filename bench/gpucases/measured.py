@@ -132,12 +132,15 @@ def ours(spec: JobSpec) -> Ours:
     training = spec.training
     plan = BatchPlan(training.global_batch_size, training.micro_batch_size, 1)
     made = on_device(spec, ranks)
-    if training.activation_checkpointing:
-        made.gradient_checkpointing_enable({"use_reentrant": False})
-    given = [made]
+    given, config = [made], made.config
     del made  # so that what DeepSpeed makes of it is all that is held
-    with patch.object(apply, "load", lambda *_, **__: given.pop()):
-        engine, _ = apply.build(Path("none"), spec, shape_of(spec), layout, layout.place(0), plan, STEPS)
+    with (
+        patch.object(apply, "configuration_of", lambda *_: config),
+        patch.object(apply, "empty_model", lambda *_: given.pop()),
+    ):
+        engine, _ = apply.build(
+            Path("none"), spec, shape_of(spec), layout, layout.place(0), plan, STEPS, weights=False
+        )
     engine.watch = device.stopwatch(ranks)
     rows = rows_of(spec)
     length = Length(len(rows), training.global_batch_size, STEPS, None)
