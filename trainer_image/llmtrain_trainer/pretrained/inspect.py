@@ -1,13 +1,12 @@
-"""What a model is, from kilobytes of its files: before anything of it is fetched, and before a GPU is held."""
+"""What a model is, from kilobytes of its files: before it is fetched, and before a GPU is held."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from llmtrain_api.facts import InvalidModel, StoredTensor, facts_of
-
 from llmtrain_api import JobSpec, ModelFacts, TokenizerFacts
+from llmtrain_api.facts import InvalidModel, StoredTensor, facts_of
 
 from ..errors import ConfigError
 from ..models.headers import CONFIG, Files, LocalFiles, read_headers, read_json
@@ -87,7 +86,7 @@ def _entries(files: Files, tokenizer: dict[str, Any]) -> set[str]:
 def _refused(where: str, config: dict[str, Any], error: InvalidModel) -> ConfigError:
     if "auto_map" in config and "architecture" in str(error):
         return ConfigError(
-            f"{where} needs Python code from its own repository (auto_map in config.json), which is never run",
+            f"{where} needs code of its own repository (auto_map in its config.json), which is never run",
             "name a model whose architecture transformers has itself",
         )
     return ConfigError(f"{where}: {error}", "name another model")
