@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 from harness.builders import job
 from harness.children import environment
+from harness.hub import hub
 
 from llmtrain_trainer.data.loader import open_held_out, open_train
-from llmtrain_trainer.data.store import key_of, reusable, tokens_folder
+from llmtrain_trainer.data.store import key_of, read_marker, reusable, tokens_folder
 from llmtrain_trainer.data.units import pool, work
 from llmtrain_trainer.data.units.token_set import read_set
 from llmtrain_trainer.errors import ConfigError
@@ -216,6 +217,21 @@ def test_rows_of_an_older_folder_are_read_as_they_were(tmp_path: Path, texts: Pa
     assert reusable(folder, asked, has_checkpoints=True) == (older, "")
     assert np.asarray(open_train(folder, older)).tolist() == rows.tolist()
     assert reusable(folder, asked, has_checkpoints=False)[1] == "rules was 2 and is 3"
+
+
+def test_a_dataset_of_the_hub_is_prepared_where_all_else_is_offline(tmp_path: Path, texts: Path) -> None:
+    """As in the image."""
+    with hub() as web:
+        web.repository("datasets/owner/talk", {path.name: path.read_bytes() for path in texts.iterdir()})
+        dataset = {"name": "owner/talk", "maxBytes": None}
+        made = job(tmp_path / "output", dataset=dataset)
+        (tmp_path / "job.json").write_text(made.model_dump_json(by_alias=True))
+        env = {**environment(), "HF_HUB_OFFLINE": "1", "HF_ENDPOINT": web.endpoint}
+        command = [sys.executable, "-W", "ignore", "-m", "llmtrain_trainer", "prepare"]
+        command += [str(tmp_path / "job.json"), "--into", str(tmp_path / "data")]
+        finished(subprocess.Popen(command, env=env, stderr=subprocess.PIPE))
+    assert read_marker(tmp_path / "data") is not None
+    assert len(units(tmp_path / "tokens")) == 1
 
 
 def test_held_out_rows_are_of_other_documents(tmp_path: Path, texts: Path) -> None:

@@ -102,6 +102,11 @@ class SourceSpec(RuledModel):
     )
 
     @property
+    def on_hub(self) -> bool:
+        """Whether it is a dataset of the Hugging Face hub."""
+        return "://" not in self.name
+
+    @property
     def on_disk(self) -> bool:
         """Whether it lies in a folder that is mounted."""
         return self.name.startswith(("pvc://", "file://"))
