@@ -8,7 +8,7 @@ from llmtrain_api import task_of
 
 from ...tasks import special_tokens
 from ..documents import documents_of
-from ..preparation import Preparation, ProgressLog
+from ..preparation import Preparation
 from ..sources import in_turn
 from ..store import TOKENIZER
 from ..tokenizer import EOS, numbered, train_bpe
@@ -21,7 +21,7 @@ def make_tokenizer(made: Preparation) -> None:
     if made.noise:
         made.tokenizer = numbered(vocabulary, special)
     else:
-        progress = ProgressLog("tokenizer", made.bytes_total)
+        progress = made.progress.begin("tokenizer")
         found = in_turn(documents_of(made.job, source, None, progress) for source in made.sources)
         texts = (document.text for document in found if not document.held_out)
         made.tokenizer = train_bpe(texts, vocabulary, special)
