@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 
 from llmtrain_api import JobFile, Place, Precision, Results, Task, task_of
 from llmtrain_api.messages import figure
@@ -24,19 +23,23 @@ from ..data.store import INITIAL, TOKENIZER, read_marker
 from ..errors import ConfigError
 from ..evaluate.generate import generate, open_folder
 from ..evaluate.heldout import loss_sum
-from ..files import discard, sync_tree, write_json
+from ..files import discard, read_json, sync_tree, write_json
 from ..floats import finite, perplexity
-from ..models.build import DTYPES, HEADS
+from ..models.build import DTYPES
+from ..models.headers import CONFIG
+from ..models.location import folder_of
 from ..models.source import Source
+from ..models.start import configuration_of, empty_model
 from ..records import EvaluationRecord, read_record
 from ..storage.start_marker import Start
-from ..tasks import encoder
+from ..tasks import Tokens, encoder
 
 TOLERANCE = {Precision.FP32: 1e-4, Precision.BF16: 1e-2, Precision.FP16: 1e-2}
 """Largest relative difference of the perplexity between the trained engine and the exported folder."""
 SANE_LOSS = 20.0
 """Nat a token that no model exceeds unless it has diverged: above, a difference is relative to the loss."""
 NAME = "export"
+GENERATION = "generation_config.json"
 ALONE = Place(0, 0, 0, 0)
 
 
@@ -56,7 +59,7 @@ def export(job: JobFile, start: Start) -> Results:
     _write(job, output.step(newest[0]), output.data, folder)
     task = task_of(job.spec, job.shape)
     model, tokenizer = open_folder(folder, task, DTYPES[job.spec.training.precision])
-    again = _compare(job, model, open_held_out(output.data), marker.eos, trained.loss)
+    again = _compare(job, model, open_held_out(output.data), marker.special, trained.loss)
     sample = None
     if task is Task.CAUSAL and again is not None:  # nothing can be drawn from what is not finite
         code = PYTHON_STDLIB in (source.name for source in job.spec.dataset.sources)
@@ -85,9 +88,9 @@ def _write(job: JobFile, checkpoint: Path, data: Path, folder: Path) -> None:
     weights, task = checkpoint / WEIGHTS, task_of(job.spec, job.shape)
     if not weights.is_dir():
         raise ConfigError(f"{checkpoint.name} has no {WEIGHTS} folder: it is not the last step's checkpoint")
-    config = transformers.AutoConfig.from_pretrained(data / INITIAL, local_files_only=True)
-    config.use_cache = True  # off in training; whoever reads the folder wants to generate
-    model = HEADS[task].from_config(config, dtype=DTYPES[job.spec.training.precision])
+    base = folder_of(job)
+    config = configuration_of(base or data / INITIAL)
+    model = empty_model(config, task, DTYPES[job.spec.training.precision])
     found = Source(weights)
     missing, unknown = model.load_state_dict({name: found.read(name) for name in found.names()}, strict=False)
     model.tie_weights()
@@ -95,16 +98,31 @@ def _write(job: JobFile, checkpoint: Path, data: Path, folder: Path) -> None:
     missing = [name for name in missing if name not in model.all_tied_weights_keys]
     if missing or unknown:
         raise ExportMismatch(f"the checkpoint's weights lack {missing} and have {unknown} beside the model's")
+    model.config.use_cache = True  # off in training; whoever reads the folder wants to generate
     model.save_pretrained(folder)
     shutil.copytree(data / TOKENIZER, folder, dirs_exist_ok=True)
+    if base is not None:
+        _keep_configuration(base, model.config, folder)
 
 
-def _compare(job: JobFile, model: Any, rows: Ids, eos: int, trained: float | None) -> float | None:
+def _keep_configuration(base: Path, trained: Any, folder: Path) -> None:
+    """The configuration that the base came with: also with its dropout, and with what is not known here."""
+    config = read_json(base / CONFIG) or {}
+    kept = ("architectures", "dtype", "transformers_version")
+    written = read_json(folder / CONFIG) or {}
+    config.pop("torch_dtype", None)
+    config.update({name: written[name] for name in kept if name in written}, vocab_size=trained.vocab_size)
+    write_json(folder / CONFIG, config)
+    if (generation := base / GENERATION).is_file():
+        shutil.copyfile(generation, folder / GENERATION)
+
+
+def _compare(job: JobFile, model: Any, rows: Ids, tokens: Tokens, trained: float | None) -> float | None:
     """The exported folder's held-out loss; None where it is not finite, as the trained engine's was not."""
     plan = BatchPlan(len(rows), job.spec.training.micro_batch_size, 1)
-    task = encoder(job.spec, job.shape, eos)
-    losses, tokens = loss_sum(model, held_out_passes(rows, plan, ALONE, task, torch.device("cpu")))
-    again = finite(losses / tokens)
+    task = encoder(job.spec, job.shape, tokens)
+    losses, labels = loss_sum(model, held_out_passes(rows, plan, ALONE, task, torch.device("cpu")))
+    again = finite(losses / labels)
     difference = _difference(again, trained)
     log.get().info(
         "export compared", trained_loss=trained, exported_loss=again, relative_difference=difference

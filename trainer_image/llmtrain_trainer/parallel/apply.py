@@ -77,7 +77,7 @@ def build(
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
     engine, built = _build(folder, spec, shape, layout, place, plan, total_steps, make_optimizer)
     if weights:
-        start_from(engine, start_weights(folder, spec, shape))
+        start_from(engine, start_weights(folder, task_of(spec, shape), spec.training.seed))
     return engine, built
 
 
