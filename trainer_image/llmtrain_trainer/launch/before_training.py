@@ -10,6 +10,7 @@ from llmtrain_api import ProgressUpdate, Stage
 
 from .. import log
 from ..data.store import Marker, fingerprints, read_marker, reusable
+from ..errors import Fenced
 from ..records import PreparationRecord, record_or_none
 from ..storage.start_marker import Start
 from ..telemetry.reporter import Reporter
@@ -30,8 +31,14 @@ def claim(attempt: Attempt) -> None:
 
 
 def raise_fence(attempt: Attempt) -> None:
-    """Make this attempt the only one that can commit."""
+    """Make this attempt the only one that can commit.
+
+    Raises:
+        Fenced: a newer attempt writes there, or the gang for which the data were to be prepared.
+    """
     claimed = required(attempt.claimed, "claimed")
+    if attempt.only_prepare and attempt.store.read_start() is not None:
+        raise Fenced("the gang has started already: its data are prepared")
     attempt.fence = claimed.raise_fence()
     attempt.be_present(claimed)
 
