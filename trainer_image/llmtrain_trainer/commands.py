@@ -25,7 +25,7 @@ def prepare(arguments: argparse.Namespace) -> int:
 
     log.configure(job=job.job.name, attempt=job.attempt)
     tokens, progress = (Path(name) if name else None for name in (arguments.tokens, arguments.progress))
-    marker = make(job, Path(arguments.into), tokens, progress)
+    marker = make(job, Path(arguments.into), progress, tokens)
     log.get().info("data prepared", **marker.told)
     return 0
 

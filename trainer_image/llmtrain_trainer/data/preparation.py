@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,9 +10,9 @@ from typing import Any
 from llmtrain_api import JobFile
 from llmtrain_api.schema.dataset import RANDOM_TOKENS
 
-from .. import log
-from ..files import digest_of, write_json
+from ..files import digest_of
 from ..tasks import Tokens
+from .progress import ProgressLog
 from .reading.counts import ReadCounts
 from .reading.survey import Survey
 from .rows import Side
@@ -23,8 +21,6 @@ from .store import Marker
 from .tokenizer import Cut
 from .units.plan import Unit
 from .units.token_set import TokenSet
-
-TELL_EVERY, WRITE_EVERY = 10.0, 2.0
 
 
 @dataclass
@@ -35,7 +31,7 @@ class Preparation:
         job: whose data they are.
         folder: that is filled.
         sets: folder of token sets, each of which serves many jobs; see `units.token_set`.
-        progress: file that is told how far a step is; None where nobody asks.
+        progress: told of the text that is passed.
         sources: of text; none for noise.
         surveys: the files of each source.
         units: of each source.
@@ -57,7 +53,7 @@ class Preparation:
     job: JobFile
     folder: Path
     sets: Path
-    progress: Path | None = None
+    progress: ProgressLog = field(default_factory=ProgressLog)
     sources: list[Text] = field(init=False)
     surveys: list[Survey] = field(init=False)
     units: list[list[Unit]] = field(init=False)
@@ -111,47 +107,3 @@ class Step:
     needs: tuple[str, ...]
     leaves: tuple[str, ...]
     run: Callable[[Preparation], None]
-
-
-class ProgressLog:
-    """Tells the log, and whoever reads a file, from time to time how much of the text a step has passed.
-
-    Args:
-        step: its name.
-        total: bytes that there are.
-        clock: seconds that only rise.
-        file: that is kept up to date; None for the log alone.
-    """
-
-    def __init__(
-        self,
-        step: str,
-        total: int,
-        clock: Callable[[], float] = time.monotonic,
-        file: Path | None = None,
-    ) -> None:
-        self._step, self._total, self._clock, self._file = step, total, clock, file
-        self._done, self._told = 0, clock()
-        self._began = self._written = self._told
-
-    def __call__(self, passed: int) -> None:
-        """Count bytes that were passed."""
-        self._done += passed
-        self._write()
-        if self._clock() - self._told < TELL_EVERY:
-            return
-        self._told = self._clock()
-        percent = min(100, 100 * self._done // max(1, self._total))
-        log.get().info(
-            "data preparation", step=self._step, bytes=self._done, bytes_total=self._total, percent=percent
-        )
-
-    def _write(self) -> None:
-        now = self._clock()
-        if self._file is None or now - self._written < WRITE_EVERY:
-            return
-        self._written = now
-        told = {"step": self._step, "bytes": self._done, "bytesTotal": self._total}
-        rate = self._done / max(1e-9, now - self._began)
-        with suppress(OSError):  # whoever reads it does without
-            write_json(self._file, {**told, "bytesPerSecond": rate})

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import socket
 import time
+from pathlib import Path
 
-from llmtrain_api import Stage
+from llmtrain_api import ProgressUpdate, Stage
 
 from .. import log
 from ..data.store import Marker, fingerprints, read_marker, reusable, tokens_root
 from ..errors import Fenced
 from ..files import discard
 from ..output import Output
+from ..records import PreparationRecord, record_or_none
 from ..storage.start_marker import Start
 from ..telemetry.reporter import Reporter
 from .attempt import Attempt, required
 from .compiler import require_compiler
 from .gang import await_gang, await_start
-from .prepare_progress import told
 
 NAME_DEADLINE = 120.0
+PREPARATION_LIMIT = 4096
 
 
 def claim(attempt: Attempt) -> None:
@@ -71,14 +73,12 @@ def prepare(attempt: Attempt) -> None:
 def _make_data(attempt: Attempt, reason: str) -> None:
     fence, job = required(attempt.fence, "fence"), attempt.job
     log.get().info("preparing data", reason=reason, dataset=job.spec.dataset.source_names)
-    reporter = Reporter(job, Stage.PREPARE)
+    folder, data, told = fence.folder / "data", fence.output.data, fence.folder / "prepare.json"
+    reporter = Reporter(job, Stage.PREPARE, lambda: preparation(told))
     reporter.update(urgent=True)
-    folder, data = fence.folder / "data", fence.output.data
-    tokens, progress = tokens_root(job, data), fence.folder / "progress.json"
+    named = ["--into", folder, "--tokens", tokens_root(job, data), "--progress", told]
     try:
-        with told(progress, reporter):
-            named = ["--into", folder, "--tokens", tokens, "--progress", progress]
-            attempt.run_verb("prepare", [str(one) for one in named], wrote=folder)
+        attempt.run_verb("prepare", [str(one) for one in named], wrote=folder)
     finally:
         reporter.close()
     if data.exists():
@@ -98,6 +98,12 @@ def _discard_tokens(output: Output, data: Marker) -> None:
     for folder in output.tokens.iterdir() if output.tokens.is_dir() else ():
         if folder.name != kept:
             discard(folder)
+
+
+def preparation(file: Path) -> ProgressUpdate | None:
+    """How far `prepare` says that it is; None where it says nothing that can be read."""
+    found = record_or_none(file, PreparationRecord, PREPARATION_LIMIT)
+    return ProgressUpdate(**dict(found)) if found else None
 
 
 def _warn(data: Marker) -> None:

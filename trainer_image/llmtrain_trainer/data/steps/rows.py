@@ -12,7 +12,7 @@ import numpy as np
 from llmtrain_api import JobFile
 
 from ...errors import ConfigError
-from ..preparation import Preparation, ProgressLog
+from ..preparation import Preparation
 from ..reading.counts import ReadCounts
 from ..reading.reader import require_text
 from ..reading.survey import Survey
@@ -64,7 +64,7 @@ def _write_tokens(made: Preparation) -> None:
     found = read_set(folder)
     work = Work(made.job, tuple(made.sources), folder, made.set_name, made.dtype, made.tokens, made.cut)
     if found is None or found.torn(folder):
-        make_units(work, units, ProgressLog("rows", made.bytes_total, file=made.progress))
+        make_units(work, units, made.progress.begin("rows"))
     came_to = list(read_all(work, units))
     _require_known(made, max(one.highest for one in came_to))
     of_source = iter(zip(units, came_to, strict=True))

@@ -17,6 +17,7 @@ from ..documents import units_of_source
 from ..preparation import Preparation
 from ..sources import Text, pin, surveyed, texts_of
 from ..store import RULES
+from ..tokenizer import TRAINING_BYTES
 
 
 def find_sources(made: Preparation) -> None:
@@ -36,6 +37,7 @@ def find_sources(made: Preparation) -> None:
         revision = {"commit": source.revision} if source.revision else {}
         log.get().info("found text", dataset=source.name, files=len(found.files), bytes=size, **revision)
     made.bytes_total = sum(unit.size for units in made.units for unit in units)
+    made.progress.expect({"tokenizer": min(made.bytes_total, TRAINING_BYTES), "rows": made.bytes_total})
     made.set_key = set_key(made)
 
 

@@ -21,8 +21,9 @@ from ...special_tokens import EOS
 from ...tasks import OURS, require_tokens, special_names
 from ..base_tokenizer import copy_tokenizer, cut_at_lines, open_tokenizer
 from ..documents import Document, documents_of_unit
-from ..preparation import Preparation, ProgressLog
+from ..preparation import Preparation
 from ..reading.counts import ReadCounts
+from ..reading.reader import Progress
 from ..sources import in_turn
 from ..store import TOKENIZER
 from ..tokenizer import numbered, train_bpe
@@ -63,13 +64,13 @@ def _train(made: Preparation) -> None:
 
 
 def _trained(made: Preparation, vocabulary: int, special: list[str]) -> Any:
-    progress = ProgressLog("tokenizer", made.bytes_total, file=made.progress)
+    progress = made.progress.begin("tokenizer")
     found = in_turn(_documents(made, number, progress) for number in range(len(made.sources)))
     texts = (document.text for document in found if not document.held_out)
     return train_bpe(texts, vocabulary, special)
 
 
-def _documents(made: Preparation, number: int, progress: ProgressLog) -> Iterator[Document]:
+def _documents(made: Preparation, number: int, progress: Progress) -> Iterator[Document]:
     for unit in made.units[number]:
         yield from documents_of_unit(made.job, made.sources[number], unit, ReadCounts(), progress)
 
