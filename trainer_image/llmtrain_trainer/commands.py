@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 from . import log
@@ -15,13 +16,36 @@ from .storage.start_marker import read_start
 
 def prepare(arguments: argparse.Namespace) -> int:
     """Make the data folder of a job."""
+    job = read_job(arguments.job)
+    if any(source.on_hub for source in job.spec.dataset.sources):
+        # read once, when the hub's library is imported; all else of the trainer never asks the hub
+        os.environ.pop("HF_HUB_OFFLINE", None)
     with quick_imports():
         from .data.prepare import prepare as make
 
+    log.configure(job=job.job.name, attempt=job.attempt)
+    tokens, progress = (Path(name) if name else None for name in (arguments.tokens, arguments.progress))
+    marker = make(job, Path(arguments.into), progress, tokens)
+    log.get().info("data prepared", **marker.told)
+    return 0
+
+
+def fetch(arguments: argparse.Namespace) -> int:
+    """Copy the model of a job into its scratch, in the commit that it is pinned to."""
+    from .pretrained.access import go_online
+
+    go_online()
+    from .models.location import folder_of, named
+    from .pretrained.fetch import fetch as copy
+    from .pretrained.remote import remote_of
+
     job = read_job(arguments.job)
     log.configure(job=job.job.name, attempt=job.attempt)
-    marker = make(job, Path(arguments.into))
-    log.get().info("data prepared", **marker.report)
+    folder = folder_of(job)
+    if folder is None or job.base is not None:
+        raise ConfigError(f"{named(job)} is not on a hub or in a bucket: there is nothing to fetch")
+    revision = job.model.revision if job.model else job.spec.model.revision
+    copy(remote_of(job.spec.model.name, revision, named(job)), folder)
     return 0
 
 

@@ -123,6 +123,11 @@ class SourceSpec(RuledModel):
     )
 
     @property
+    def on_hub(self) -> bool:
+        """Whether it is a dataset of the Hugging Face hub."""
+        return "://" not in self.name
+
+    @property
     def on_disk(self) -> bool:
         """Whether it lies in a folder that is mounted."""
         return self.name.startswith(("pvc://", "file://"))
@@ -228,6 +233,13 @@ class DatasetSpec(RuledModel):
         description="With task chat: Jinja text that renders messages. Default: the tokenizer's own; ChatML "
         "for a model that is built in.",
     )
+    cache: str | None = Field(
+        default=None,
+        max_length=512,
+        description="pvc://CLAIM/FOLDER or file:///FOLDER where tokens are kept for all jobs on the same "
+        "text and tokenizer, whatever their sequence length and model size; with several nodes on a claim "
+        "that is ReadWriteMany. Default: each job keeps its own in its output.",
+    )
     held_out_fraction: float = Field(
         default=0.05,
         gt=0,
@@ -267,6 +279,14 @@ class DatasetSpec(RuledModel):
             ".fields",
             "fields beside mixture has no effect; give it to each source of the mixture",
             _own_fields,
+        ),
+        matches(
+            "cache",
+            ".cache",
+            forms(PART, bucket=False),
+            "use pvc://CLAIM/FOLDER or file:///FOLDER; no folder may be empty, '.' or '..'",
+            optional=True,
+            why=lambda uri: mistake(uri, hidden=True, bucket=False),
         ),
         _REVISION,
         Rule(

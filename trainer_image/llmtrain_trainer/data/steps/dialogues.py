@@ -8,42 +8,51 @@ from ...errors import ConfigError
 from ..chat.packing import PackedWriter
 from ..chat.samples import TOO_LONG, dialogues_of, fitting
 from ..chat.template import Template
-from ..preparation import Preparation, ProgressLog
+from ..preparation import Preparation
 from ..reading.counts import ReadCounts
-from ..store import TOKENIZER, TRAIN
+from ..sources import Text
+from ..store import TOKENIZER
 
 
-def write_dialogues(made: Preparation) -> None:
-    """Leave the rows of both sides, and what was read.
+def row_of(made: Preparation) -> tuple[int, int]:
+    """Tokens of a row, and the one that fills it up."""
+    tokens = made.tokens
+    return made.job.spec.training.sequence_length, tokens.eos if tokens.pad is None else tokens.pad
+
+
+def write_dialogues(made: Preparation, train: PackedWriter, held_out: PackedWriter) -> list[ReadCounts]:
+    """Write the rows of both sides.
+
+    Args:
+        made: whose dialogues.
+        train: takes those that are trained on.
+        held_out: takes those for evaluation only.
+
+    Returns:
+        What was read of each source.
 
     Raises:
         ConfigError: a template that cannot be used, or no dialogue that fits into a row.
     """
-    spec, pad = made.job.spec, made.tokens.eos if made.tokens.pad is None else made.tokens.pad
     whole = transformers.AutoTokenizer.from_pretrained(made.folder / TOKENIZER, local_files_only=True)
-    template = Template(whole)
-    length = spec.training.sequence_length
-    train = made.train = PackedWriter(made.folder / TRAIN, length, pad)
-    held_out = made.held_out = PackedWriter(made.folder / "heldout.bin", length, pad)
-    made.counts = [ReadCounts() for _ in made.sources]
-    progress = ProgressLog("rows", made.bytes_total)
-    for source, counts in zip(made.sources, made.counts, strict=True):
-        for for_evaluation, dialogue in dialogues_of(made.job, source, counts, progress):
-            for sample in fitting(dialogue, template, length, counts):
+    template, counts = Template(whole), [ReadCounts() for _ in made.sources]
+    progress = made.progress.begin("rows")
+    for source, counted in zip(made.sources, counts, strict=True):
+        for for_evaluation, dialogue in dialogues_of(made.job, source, counted, progress):
+            for sample in fitting(dialogue, template, train.length, counted):
                 (held_out if for_evaluation else train).add_sample(sample.ids, sample.trained)
         train.end_source()
         held_out.end_source()
-        _require_some(made, source.field, source.name, counts)
-    held_out.close()
-    train.close()
+        if not train.sources[-1].rows + held_out.sources[-1].rows:
+            _require_some(source, train.length, counted)
+    return counts
 
 
-def _require_some(made: Preparation, field: str, name: str, counts: ReadCounts) -> None:
-    """Some rows of a source must fit, and say so where they do not: what is missing else is told later."""
-    written = made.train.sources[-1].rows + made.held_out.sources[-1].rows
-    if not written and counts.dialogues[TOO_LONG]:
+def _require_some(source: Text, length: int, counts: ReadCounts) -> None:
+    """That no dialogue fits is another mistake than that there are none, which is told later."""
+    if counts.dialogues[TOO_LONG]:
         raise ConfigError(
-            f"{field} {name}: none of its {counts.dialogues[TOO_LONG]} dialogues has a turn that fits into "
-            f"{made.job.spec.training.sequence_length} tokens",
+            f"{source.field} {source.name}: no turn of its {counts.dialogues[TOO_LONG]} dialogues "
+            f"fits into {length} tokens",
             "raise training.sequenceLength",
         )
