@@ -16,6 +16,7 @@ from .messages import (
     Stage,
     TerminationMessage,
 )
+from .schema.adapter import AdapterSpec
 from .schema.base import ApiModel, Rule, Time, changed, to_rfc3339
 from .schema.dataset import DatasetSpec, SourceSpec
 from .schema.model import BuiltinModel, ModelSpec
@@ -44,6 +45,7 @@ from .schema.training import Packing, Precision, TrainingSpec
 from .shape import ModelShape, Task
 
 __all__ = [
+    "AdapterSpec",
     "ApiModel",
     "Attempt",
     "BuiltinModel",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..schema.model import BuiltinModel
 from ..shape import ModelShape, Task
-from .base import Family, Parts, Saved, Tensors
+from .base import Family, Linear, Parts, Saved, Tensors
 
 SEGMENTS = 2
 """Kinds of sentences that it tells apart."""
@@ -27,6 +27,18 @@ def parts(shape: ModelShape) -> Parts:
     )
 
 
+def linears(shape: ModelShape) -> list[Linear]:
+    """Its linear layers."""
+    hidden, width = shape.hidden, shape.width
+    square = [*(f"attention.self.{name}" for name in ("query", "key", "value")), "attention.output.dense"]
+    return [
+        *(Linear(name, hidden, hidden, shape.layers) for name in square),
+        Linear("intermediate.dense", hidden, width, shape.layers),
+        Linear("output.dense", width, hidden, shape.layers),
+        Linear("transform.dense", hidden, hidden, 1),
+    ]
+
+
 BERT = Family(
     name="bert",
     title="BERT",
@@ -35,4 +47,5 @@ BERT = Family(
     grouped=False,
     saved=Saved(8, 0, 0, 0, 2),
     parts=parts,
+    linears=linears,
 )

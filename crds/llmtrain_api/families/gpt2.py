@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..schema.model import BuiltinModel
 from ..shape import ModelShape, Task
-from .base import Family, Parts, Saved, Tensors
+from .base import Family, Linear, Parts, Saved, Tensors
 
 
 def parts(shape: ModelShape) -> Parts:
@@ -18,6 +18,18 @@ def parts(shape: ModelShape) -> Parts:
     return Parts(first, block, [Tensors(hidden, 2)], [])
 
 
+def linears(shape: ModelShape) -> list[Linear]:
+    """Its linear layers."""
+    hidden, width = shape.hidden, shape.width
+    sizes = {
+        "attn.c_attn": (hidden, 3 * hidden),
+        "attn.c_proj": (hidden, hidden),
+        "mlp.c_fc": (hidden, width),
+        "mlp.c_proj": (width, hidden),
+    }
+    return [Linear(name, *size, shape.layers) for name, size in sizes.items()]
+
+
 GPT2 = Family(
     name="gpt2",
     title="GPT-2",
@@ -26,4 +38,5 @@ GPT2 = Family(
     grouped=False,
     saved=Saved(8, 0, 0, 0, 5),
     parts=parts,
+    linears=linears,
 )

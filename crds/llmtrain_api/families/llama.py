@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..schema.model import BuiltinModel
 from ..shape import ModelShape, Task
-from .base import Family, Parts, Saved, Tensors
+from .base import Family, Linear, Parts, Saved, Tensors
 
 
 def parts(shape: ModelShape) -> Parts:
@@ -22,6 +22,21 @@ def parts(shape: ModelShape) -> Parts:
     return Parts([embedding], block, last, [embedding] if tied else [])
 
 
+def linears(shape: ModelShape) -> list[Linear]:
+    """Its linear layers."""
+    hidden, query, kv, width = shape.hidden, shape.query_width, shape.kv_width, shape.width
+    sizes = {
+        "self_attn.q_proj": (hidden, query),
+        "self_attn.k_proj": (hidden, kv),
+        "self_attn.v_proj": (hidden, kv),
+        "self_attn.o_proj": (query, hidden),
+        "mlp.gate_proj": (hidden, width),
+        "mlp.up_proj": (hidden, width),
+        "mlp.down_proj": (width, hidden),
+    }
+    return [Linear(name, *size, shape.layers) for name, size in sizes.items()]
+
+
 LLAMA = Family(
     name="llama",
     title="Llama",
@@ -30,4 +45,5 @@ LLAMA = Family(
     grouped=True,
     saved=Saved(6, 2, 2, 0, 4),
     parts=parts,
+    linears=linears,
 )

@@ -24,4 +24,5 @@ QWEN = Family(
     grouped=True,
     saved=Saved(7, 3, 3, 1, 4),
     parts=parts,
+    linears=llama.linears,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..schema.model import BuiltinModel
 from ..shape import ModelShape, Task
-from .base import Family, Parts, Saved, Tensors
+from .base import Family, Linear, Parts, Saved, Tensors
 
 DISTANCES = 32
 """Distances that it tells apart, in each of its stacks: the default of its configuration."""
@@ -44,6 +44,21 @@ def parts(shape: ModelShape) -> Parts:
     return Parts(first, block, [Tensors(hidden, stack=side) for side in sides], [])
 
 
+def linears(shape: ModelShape) -> list[Linear]:
+    """Its linear layers. Keys and values of the cross-attention are made of the encoder's tokens."""
+    hidden, query, width = shape.hidden, shape.query_width, shape.width
+    attention = {"q": (hidden, query), "k": (hidden, query), "v": (hidden, query), "o": (query, hidden)}
+    feed = {"DenseReluDense.wi": (hidden, width), "DenseReluDense.wo": (width, hidden)}
+    both = {f"SelfAttention.{name}": size for name, size in attention.items()} | feed
+    found = [
+        Linear(name, *size, shape.layers, side) for side in (ENCODER, DECODER) for name, size in both.items()
+    ]
+    for name, size in attention.items():
+        side = ENCODER if name in "kv" else DECODER
+        found.append(Linear(f"EncDecAttention.{name}", *size, shape.layers, side))
+    return found
+
+
 T5 = Family(
     name="t5",
     title="T5",
@@ -52,5 +67,6 @@ T5 = Family(
     grouped=False,
     saved=Saved(11, 16, 0, 0, 2, 2),
     parts=parts,
+    linears=linears,
     seen=lengths,
 )

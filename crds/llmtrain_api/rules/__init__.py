@@ -6,10 +6,11 @@ from ..layouts.layout import Layout
 from ..layouts.proven import refusal
 from ..schema.base import Rule
 from ..schema.spec import JobSpec
-from . import dataset, model, parallelism, resources, training
+from . import adapter, dataset, model, parallelism, resources, training
 
 RULES: tuple[Rule, ...] = (
     *model.RULES,
+    *adapter.RULES,
     *parallelism.RULES,
     *training.RULES,
     *dataset.RULES,

@@ -95,7 +95,8 @@ def asked(spec: JobSpec, layout: Layout, *, compiled: bool = False) -> Asked:
         compiled: whether its layers are compiled.
     """
     how, variant = spec.training, family_of(spec).variant(tied=spec.model.tied_embeddings)
-    return Asked(variant, layout, how.packing, how.activation_checkpointing, how.precision, compiled)
+    options = (how.packing, how.activation_checkpointing, how.precision)
+    return Asked(variant, layout, *options, compiled, adapter=spec.model.adapter is not None)
 
 
 def _proven(spec: JobSpec) -> str | None:

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from .adapter import AdapterSpec
 from .base import Rule, RuledModel
 
 
@@ -66,6 +67,11 @@ class ModelSpec(RuledModel):
     )
     tied_embeddings: bool = Field(
         default=False, description="Share input and output embeddings (Llama, Qwen; the others always do)."
+    )
+    adapter: AdapterSpec | None = Field(
+        default=None,
+        description="Train low-rank adapters (LoRA) and leave all weights as they are. Default: train all "
+        "weights.",
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (

@@ -20,7 +20,8 @@ REQUIRED = required()
 
 
 def identity(row: Row) -> dict[str, Any]:
-    """What `proven.json` knows a row by. Whether it is compiled is told only where it is."""
+    """What `proven.json` knows a row by. Whether it is compiled, or has
+    adapters, is told only where it is so."""
     told = {
         "family": row.family,
         "layout": row.layout.kind,
@@ -31,12 +32,13 @@ def identity(row: Row) -> dict[str, Any]:
         "checkpointing": row.checkpointing,
         "precision": row.precision,
     }
-    return told | ({"compiled": True} if row.compiled else {})
+    told |= {"compiled": True} if row.compiled else {}
+    return told | ({"adapter": True} if row.adapter else {})
 
 
 def key(found: dict[str, Any]) -> tuple[Any, ...]:
     """An entry's identity, whatever its verdict."""
-    names = (*identity(REQUIRED[0]), "compiled")
+    names = (*identity(REQUIRED[0]), "compiled", "adapter")
     return tuple(found.get(name) for name in names)
 
 
@@ -90,8 +92,10 @@ def main() -> int:
     parser.add_argument(
         "--quick", action="store_true", help="each family, kind, stage and option once; write nothing"
     )
-    parser.add_argument("--new", action="store_true", help="only rows that the table lacks; add them")
-    parser.add_argument("-k", metavar="WORD", default="", help="only rows with that word; write nothing")
+    parser.add_argument(
+        "--new", action="store_true", help="only rows that the table lacks; add them, with -k also a part"
+    )
+    parser.add_argument("-k", metavar="WORD", default="", help="only rows with that word")
     options = parser.parse_args()
     everything = [*REQUIRED, *REFUSED]
     had = {key(one): one for one in json.loads(TABLE.read_text())} if options.new and TABLE.exists() else {}
@@ -103,8 +107,9 @@ def main() -> int:
     for text in bad:
         print(f"\nWRONG: {text}")
     known = had | {key(one): one for one in entries}
-    if not bad and all(key(identity(row)) in known for row in everything) and not options.quick:
-        kept = [known[key(identity(row))] for row in everything]
+    whole = all(key(identity(row)) in known for row in everything)
+    if not bad and (whole or options.new) and not options.quick:
+        kept = [known[key(identity(row))] for row in everything if key(identity(row)) in known]
         TABLE.write_text("[\n" + ",\n".join(json.dumps(one) for one in kept) + "\n]\n")
         print(f"written: {TABLE.name}, {len(kept)} rows")
     return 1 if bad else 0

@@ -16,6 +16,7 @@ from llmtrain_api import JobSpec, TrainingSpec
 from llmtrain_trainer import distributed, loss
 from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.data.loader import Batches
+from llmtrain_trainer.models import adapters
 from llmtrain_trainer.models.build import write_initial
 from llmtrain_trainer.optim.optimizer import adamw
 from llmtrain_trainer.parallel.apply import build
@@ -23,6 +24,7 @@ from llmtrain_trainer.tasks import encoder
 from llmtrain_trainer.telemetry import device
 
 EOS = 0
+START_OF = adapters.start_of
 
 
 def first_weights(spec: JobSpec, folder: Path, _rank: int = 0) -> None:
@@ -36,6 +38,12 @@ def tokens() -> np.ndarray[Any, Any]:
     rows = generator.integers(40, VOCAB, (SAMPLES, LENGTH)).astype(np.uint16)
     rows[generator.random(rows.shape) < 0.12] = EOS
     return rows
+
+
+def perturbed(name: str, shape: tuple[int, ...], seed: int) -> torch.Tensor:
+    """An adapter's first value with a B that is not zero, or A would have no gradient to compare."""
+    first = START_OF(name, shape, seed)
+    return START_OF(f"{name} perturbed", shape, seed) if not first.any() else first
 
 
 def patient_adamw(groups: Iterable[dict[str, Any]], training: TrainingSpec) -> torch.optim.Optimizer:
@@ -64,6 +72,8 @@ def rank_main(row: Row, kind: str, clipping: float, model: Path, out: Path) -> N
     rows = tokens()
     length = Length(len(rows), training.global_batch_size, STEPS, None)
     batches = Batches(rows, plan, length, training.seed, encoder(spec, EOS))
+    if row.adapter:
+        adapters.start_of = perturbed
     engine, _ = build(model, spec, layout, place, plan, STEPS, sgd if kind == "sgd" else patient_adamw)
     assert engine.raw.module.training  # or no activation would be checkpointed
     engine.watch = device.stopwatch(ranks)  # as a job does: what it wraps must not end in compiled code

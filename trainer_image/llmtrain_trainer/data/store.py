@@ -107,7 +107,8 @@ def key_of(job: JobFile) -> dict[str, Any]:
     key = {f"dataset.{name}": value for name, value in spec["dataset"].items()}
     for number, source in enumerate(mixture):
         key |= {f"dataset.mixture[{number}].{name}": value for name, value in source.items()}
-    key |= {f"model.{name}": value for name, value in spec["model"].items()}
+    # adapters are trained beside what the data folder holds, whatever they are
+    key |= {f"model.{name}": value for name, value in spec["model"].items() if name != "adapter"}
     key |= {
         "training.sequenceLength": spec["training"]["sequenceLength"],
         "training.seed": spec["training"]["seed"],
@@ -159,6 +160,8 @@ def fingerprints(job: JobFile, marker: Marker) -> dict[str, Any]:
     training, mixture = job.spec.training, job.spec.dataset.mixture
     # the same files in other proportions are another order; a checkpoint of one source has no such entry
     mixed = {"mixture": digest_of([source.to_json() for source in mixture])} if mixture else {}
+    # a checkpoint of adapters has no weights of the base
+    base = {"base": part(INITIAL)} if job.spec.model.adapter else {}
     return {
         "data": digest_of([marker.files[TRAIN], marker.files[HELD_OUT]]),
         "tokenizer": part(TOKENIZER),
@@ -168,4 +171,5 @@ def fingerprints(job: JobFile, marker: Marker) -> dict[str, Any]:
         "seed": training.seed,
         "precision": str(training.precision),
         **mixed,
+        **base,
     }

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import transformers
 
-from llmtrain_api import JobFile, Place, Precision, Results, Task, task_of
+from llmtrain_api import AdapterSpec, JobFile, JobSpec, Place, Precision, Results, Task, task_of
 from llmtrain_api.messages import figure
 from llmtrain_api.schema.dataset import PYTHON_STDLIB
 
@@ -26,11 +26,12 @@ from ..evaluate.generate import generate, open_folder
 from ..evaluate.heldout import loss_sum
 from ..files import discard, sync_tree, write_json
 from ..floats import finite, perplexity
-from ..models.build import DTYPES, HEADS
+from ..models.build import DTYPES, HEADS, load
 from ..models.weights import Weights
 from ..records import EvaluationRecord, read_record
 from ..storage.start_marker import Start
 from ..tasks import encoder
+from .adapter import FOLDER, open_adapter, write_adapter, write_merged
 
 TOLERANCE = {Precision.FP32: 1e-4, Precision.BF16: 1e-2, Precision.FP16: 1e-2}
 """Largest relative difference of the perplexity between the trained engine and the exported folder."""
@@ -53,9 +54,15 @@ def export(job: JobFile, start: Start) -> Results:
         raise ConfigError("nothing to export: training has not finished in this output folder")
     folder = start.fence.folder / NAME
     discard(folder)
-    _write(job, output.step(newest[0]), output.data, folder)
     task = task_of(job.spec)
-    model, tokenizer = open_folder(folder, task, DTYPES[job.spec.training.precision])
+    if job.spec.model.adapter:
+        base = f"{uri_of(job, output.root)}/{output.data.name}/{INITIAL}"
+        model, tokenizer = _write_adapted(
+            job.spec, job.spec.model.adapter, output.step(newest[0]), output.data, base, folder
+        )
+    else:
+        _write(job, output.step(newest[0]), output.data, folder)
+        model, tokenizer = open_folder(folder, task, DTYPES[job.spec.training.precision])
     again = _compare(job, model, open_held_out(output.data), marker.eos, trained.loss)
     sample = None
     if task is Task.CAUSAL and again is not None:  # nothing can be drawn from what is not finite
@@ -82,13 +89,10 @@ def export(job: JobFile, start: Start) -> Results:
 
 def _write(job: JobFile, checkpoint: Path, data: Path, folder: Path) -> None:
     """The last checkpoint has the whole model's weights beside each rank's part."""
-    weights, task = checkpoint / WEIGHTS, task_of(job.spec)
-    if not weights.is_dir():
-        raise ConfigError(f"{checkpoint.name} has no {WEIGHTS} folder: it is not the last step's checkpoint")
+    found, task = _weights(checkpoint), task_of(job.spec)
     config = transformers.AutoConfig.from_pretrained(data / INITIAL, local_files_only=True)
     config.use_cache = True  # off in training; whoever reads the folder wants to generate
     model = HEADS[task].from_config(config, dtype=DTYPES[job.spec.training.precision])
-    found = Weights(weights)
     missing, unknown = model.load_state_dict({name: found.read(name) for name in found.names()}, strict=False)
     model.tie_weights()
     # names of one tensor that is shared: only one of them is written
@@ -97,6 +101,31 @@ def _write(job: JobFile, checkpoint: Path, data: Path, folder: Path) -> None:
         raise ExportMismatch(f"the checkpoint's weights lack {missing} and have {unknown} beside the model's")
     model.save_pretrained(folder)
     shutil.copytree(data / TOKENIZER, folder, dirs_exist_ok=True)
+
+
+def _write_adapted(
+    spec: JobSpec, adapter: AdapterSpec, checkpoint: Path, data: Path, base: str, folder: Path
+) -> tuple[Any, Any]:
+    """The adapter, and unless that is unwanted the merged model; what is there now, opened again."""
+    trained, task, dtype = _weights(checkpoint), task_of(spec), DTYPES[spec.training.precision]
+    shutil.copytree(data / TOKENIZER, folder)
+    write_adapter(spec, adapter, trained, base, folder / FOLDER)
+    if spec.output.merged:
+        write_merged(spec, adapter, trained, data / INITIAL, folder)
+        return open_folder(folder, task, dtype)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return open_adapter(load(data / INITIAL, task, dtype), folder), tokenizer
+
+
+def _weights(checkpoint: Path) -> Weights:
+    """The whole model's trained weights.
+
+    Raises:
+        ConfigError: the checkpoint is not the last step's.
+    """
+    if not (checkpoint / WEIGHTS).is_dir():
+        raise ConfigError(f"{checkpoint.name} has no {WEIGHTS} folder: it is not the last step's checkpoint")
+    return Weights(checkpoint / WEIGHTS)
 
 
 def _compare(job: JobFile, model: Any, rows: Ids, eos: int, trained: float | None) -> float | None:

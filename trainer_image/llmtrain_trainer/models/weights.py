@@ -42,13 +42,21 @@ class Weights:
         with safe_open(self.folder / SINGLE, "pt") as tensors:
             return sorted(tensors.keys())
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of one tensor, of which nothing else is read."""
+        with safe_open(self.folder / self._file(name), "pt") as tensors:
+            return tuple(tensors.get_slice(name).get_shape())
+
+    def _file(self, name: str) -> str:
+        return self._files[name] if self._files is not None else SINGLE
+
     def read(self, name: str) -> torch.Tensor:
         """One tensor.
 
         Raises:
             KeyError: the folder has none of that name.
         """
-        file = self._files[name] if self._files is not None else SINGLE
+        file = self._file(name)
         with safe_open(self.folder / file, "pt") as tensors:
             if name not in tensors.keys():  # noqa: SIM118 (not a dictionary)
                 raise KeyError(f"{self.folder / file} has no tensor {name}")

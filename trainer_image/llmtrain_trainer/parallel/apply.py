@@ -14,6 +14,7 @@ import torch
 from llmtrain_api import JobSpec, Layout, Place, TrainingSpec, task_of
 
 from ..batch import BatchPlan
+from ..models import adapters
 from ..models.build import load
 from ..models.pipeline_stages import whole_name
 from ..optim.lr_schedules import schedule
@@ -36,12 +37,14 @@ class Built:
 
     Attributes:
         parameters: trained numbers.
+        frozen: numbers that are not trained.
         decayed: those with weight decay.
         attention: its implementation, as transformers names it.
         compiled: layers that torch.compile compiles.
     """
 
     parameters: int
+    frozen: int
     decayed: int
     attention: str
     compiled: int
@@ -80,8 +83,10 @@ def build(
         return PipelineEngine(engine, layout, place, plan, loss), built
     with sharded_from_the_start(layout, spec.training.precision, plan.micro):
         model = load(folder, task_of(spec), torch.float32, checkpointing=checkpointing)
+    if spec.model.adapter:
+        adapters.add(model, spec, spec.model.adapter)
     model.train()  # it is loaded for evaluation, in which no activation is checkpointed
-    named = list(model.named_parameters())
+    named = [(adapters.whole_name(name), p) for name, p in model.named_parameters()]
     if layout.tensor > 1:
         shapes = {name: tuple(p.shape) for name, p in named}
         engine, built = initialize(model, named)
@@ -109,8 +114,9 @@ def _initialize(
     groups, decayed = parameter_groups(named, training.weight_decay)
     if training.compile:
         compile_layers(model)
-    sizes = sum(size_of(p) for _, p in named)
-    built = Built(sizes, decayed, attention_of(model), compiled_layers(model))
+    trained = sum(size_of(p) for _, p in named if p.requires_grad)
+    frozen = sum(size_of(p) for _, p in named) - trained
+    built = Built(trained, frozen, decayed, attention_of(model), compiled_layers(model))
     share = schedule(training, total_steps)
     engine, *_ = deepspeed.initialize(
         model=model,

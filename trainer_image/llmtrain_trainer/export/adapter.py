@@ -1,0 +1,101 @@
+"""A trained adapter as peft opens it, and the model that it makes of its base."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from safetensors.torch import save_file
+
+from llmtrain_api import AdapterSpec, JobSpec
+
+from ..models.adapters import A, B, configuration, transposed
+from ..models.build import DTYPES
+from ..models.stream import write_tensors
+from ..models.weights import Weights
+
+FOLDER = "adapter"
+"""Folder of the adapter, in that of the export."""
+FILE = "adapter_model.safetensors"
+PREFIX = "base_model.model."
+"""Before each name in peft's files."""
+GENERATION = "generation_config.json"
+
+
+def write_adapter(spec: JobSpec, adapter: AdapterSpec, trained: Weights, base: str, folder: Path) -> None:
+    """Write ``adapter_config.json`` and the adapter's tensors.
+
+    Args:
+        spec: the job.
+        adapter: of the job.
+        trained: the last checkpoint's weights, which are the adapters alone.
+        base: where the frozen weights lie, for people.
+        folder: to be made.
+    """
+    folder.mkdir(parents=True)
+    configuration(spec, adapter, base=base).save_pretrained(folder)
+    tensors = {PREFIX + name: trained.read(name) for name in trained.names()}
+    save_file(tensors, folder / FILE, metadata={"format": "pt"})
+
+
+def write_merged(spec: JobSpec, adapter: AdapterSpec, trained: Weights, base: Path, folder: Path) -> None:
+    """Write the base with W + (alpha / rank) B A for each W that has an adapter, computed in fp32.
+
+    Args:
+        spec: the job.
+        adapter: of the job.
+        trained: the last checkpoint's weights, which are the adapters alone.
+        base: a Hugging Face folder.
+        folder: to be made.
+
+    Raises:
+        ValueError: an adapter stands beside no weight of the base.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    source, dtype = Weights(base), DTYPES[spec.training.precision]
+    adapted = {f"{name.removesuffix(A)}weight" for name in trained.names() if name.endswith(A)}
+    if lost := sorted(adapted - set(source.names())):
+        raise ValueError(f"{base} has no {', '.join(lost)}, which adapters were trained for")
+
+    def merged(name: str) -> torch.Tensor:
+        weight = source.read(name)
+        return weight if name not in adapted else weight.float() + delta(trained, name, adapter, spec)
+
+    write_tensors(folder, {name: source.shape(name) for name in source.names()}, merged, dtype)
+    config = transformers.AutoConfig.from_pretrained(base, local_files_only=True)
+    config.use_cache, config.dtype = (
+        True,
+        dtype,
+    )  # off in training; whoever reads the folder wants to generate
+    config.save_pretrained(folder)
+    if (base / GENERATION).exists():
+        shutil.copyfile(base / GENERATION, folder / GENERATION)
+
+
+def delta(trained: Weights, name: str, adapter: AdapterSpec, spec: JobSpec) -> torch.Tensor:
+    """What an adapter adds to a weight, in fp32 and in the weight's own orientation.
+
+    Args:
+        trained: the adapters.
+        name: of the base's weight.
+        adapter: rank and alpha.
+        spec: the job, whose family decides the orientation.
+    """
+    stem = name.removesuffix("weight")
+    product = trained.read(stem + B).float() @ trained.read(stem + A).float()
+    return adapter.scale * (product.T if transposed(spec) else product)
+
+
+def open_adapter(base: Any, folder: Path) -> Any:
+    """The adapter over its base, as whoever opens it with peft has it.
+
+    Args:
+        base: the model, which is changed.
+        folder: of the export.
+    """
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(base, folder / FOLDER).eval()
