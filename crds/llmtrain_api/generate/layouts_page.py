@@ -24,7 +24,7 @@ row may be 1.5 times as far from fp64 as one bf16 process is. Everything else is
 | `parallelism.sequence` | ranks that share each sequence (DeepSpeed Ulysses) |
 | `training.zeroStage` | what the data-parallel ranks shard; unset: the lowest stage that fits |
 | `training.compile` | each transformer layer by torch.compile; for the layouts under "Equal, compiled" |
-| `model.adapter` | low-rank adapters beside frozen weights, with B away from zero; for the layouts under "Equal, with an adapter" |
+| `model.adapter` | low-rank adapters beside frozen weights; for the layouts under "Equal, with an adapter" |
 
 World size = nodes x processes = tensor x pipeline x sequence x data-parallel ranks. ZeRO 0 shards nothing and
 is for one rank; with more ranks it means 1.

@@ -122,11 +122,12 @@ def required() -> list[Row]:
 
 
 def adapted() -> list[Row]:
-    """Rows with adapters beside frozen weights: each family, by data parallelism."""
+    """Rows with adapters beside frozen weights, by data parallelism: all of Llama, of the others each option."""
     found: list[Row] = []
     for family in FAMILIES:
         found += _spread(family, [Layout(zero=0)], packs=True)
-        found += _spread(family, [Layout(data=2, zero=zero) for zero in (1, 2, 3)], packs=True)
+        rows = _spread(family, [Layout(data=2, zero=zero) for zero in (1, 2, 3)], packs=True)
+        found += rows if family == "llama" else [rows[0], rows[3], rows[5]]
         found += [Row(family, Layout(data=2, zero=zero), 4, precision="bf16") for zero in (1, 2, 3)]
     return [replace(row, adapter=True) for row in found]
 
