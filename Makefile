@@ -22,6 +22,9 @@ test: ## every layer of tests (hack/test --help: some of them)
 layouts: ## prove every parallel layout equal to one fp64 process and write proven.json (make test: a part)
 	@cd tests && PYTHONPATH=$(PYTHONPATH):$(CURDIR)/tests $(VENV)/bin/python -m harness.layouts.prove && $(MAKE) -C .. generate
 
+resume: ## kill and resume in every pair of layouts (make test: one of each kind)
+	@LLMTRAIN_RESUME=all hack/test trainer -k test_resume_layouts
+
 faults: ## only the kills on a real cluster: processes, pods and the operator under one job
 	@hack/test e2e -k each_fault
 
@@ -46,4 +49,4 @@ bench: ## tokens/s of the trainer's step beside a plain loop and Hugging Face's 
 constraints: ## pin what a fresh environment without constraints.txt would get
 	@hack/constraints
 
-.PHONY: bench layouts simulate faults help demo demo-down try test lint generate images venv constraints
+.PHONY: bench layouts resume simulate faults help demo demo-down try test lint generate images venv constraints

@@ -13,8 +13,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
-from llmtrain_api import JobFile, JobIdentity, Rendezvous, layout_of, parse_spec, shape_of
+import torch
+
+from llmtrain_api import JobFile, JobIdentity, JobSpec, Rendezvous, layout_of, parse_spec, shape_of
 from llmtrain_trainer import distributed
 from llmtrain_trainer.batch import BatchPlan
 from llmtrain_trainer.checkpoint.fence import raise_fence
@@ -22,6 +25,7 @@ from llmtrain_trainer.checkpoint.manifest import StepFacts
 from llmtrain_trainer.checkpoint.ownership import claim
 from llmtrain_trainer.checkpoint.save import Checkpointer, Votes
 from llmtrain_trainer.checkpoint.store import FolderCheckpointStore
+from llmtrain_trainer.distributed import Ranks
 from llmtrain_trainer.models.build import write_initial
 from llmtrain_trainer.parallel.apply import build
 from llmtrain_trainer.parallel.engine import Engine
@@ -42,15 +46,20 @@ SPEC = {
 
 def step(engine: Engine) -> None:
     """One step on the same few tokens: saves are measured, not training."""
-    import torch
-
-    ids = torch.arange(32).unsqueeze(0)
+    ids = torch.arange(32, device=engine.raw.device).unsqueeze(0)
     engine.forward_backward([({"input_ids": ids}, ids)], 31)
     engine.step()
 
 
+def wait() -> None:
+    """Until a GPU, if there is one, has done what it was given."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
 def timed(files: Checkpointer, engine: Engine, number: int, *, background: bool) -> tuple[float, float]:
     """Seconds that the loop stood still, and until the commit. The loop trains meanwhile."""
+    wait()  # for the step before, which is no part of the save
     began = time.monotonic()
     settled = files.start(engine, StepFacts(step=number), background=background)
     if not background:
@@ -58,6 +67,7 @@ def timed(files: Checkpointer, engine: Engine, number: int, *, background: bool)
     stall = time.monotonic() - began
     while settled is None:
         step(engine)
+        wait()
         before = time.monotonic()
         settled = files.count(Votes(*distributed.all_reduce_sum(files.ranks, *files.votes())))
         stall += time.monotonic() - before
@@ -65,26 +75,23 @@ def timed(files: Checkpointer, engine: Engine, number: int, *, background: bool)
     return stall, time.monotonic() - began
 
 
-def main(folder: Path, saves: int) -> None:
-    """Both ways by turns."""
-    os.environ |= {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1"}
-    os.environ.setdefault("MASTER_PORT", "29517")
-    spec = parse_spec(SPEC, strict=True)
-    layout = layout_of(shape_of(spec), spec)
-    job = JobFile(
+def job_of(spec: JobSpec, folder: Path) -> JobFile:
+    """What a rank is told."""
+    return JobFile(
         job=JobIdentity(name="bench", namespace="bench", uid="bench"),
         attempt=0,
         spec=spec,
-        layout=layout,
+        layout=layout_of(shape_of(spec), spec),
         rendezvous=Rendezvous(master_address="127.0.0.1", id="bench"),
         output=str(folder / "output"),
         scratch=str(folder / "scratch"),
     )
-    write_initial(spec, 0, folder / "initial")
-    ranks = distributed.join()
-    engine, built = build(folder / "initial", spec, layout, layout.place(0), BatchPlan(1, 1, 1), 100)
+
+
+def stalls(job: JobFile, ranks: Ranks, engine: Engine, saves: int) -> dict[str, Any]:
+    """Saves by turns in both ways; what they cost."""
     fence = raise_fence(claim(job), job, "bench")
-    files = Checkpointer(fence, ranks, layout, {}, FolderCheckpointStore(fence, ranks, 1))
+    files = Checkpointer(fence, ranks, job.layout, {}, FolderCheckpointStore(fence, ranks, 1))
     step(engine)  # AdamW's state exists after the first one
     times: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
     for number in range(1, 2 * saves + 1):
@@ -92,19 +99,27 @@ def main(folder: Path, saves: int) -> None:
         times[background].append(timed(files, engine, number, background=background))
     size = sum(p.stat().st_size for p in files.fence.output.step(2 * saves).rglob("*") if p.is_file())
     stall = {way: statistics.median(one for one, _ in pairs) for way, pairs in times.items()}
-    print(
-        json.dumps(
-            {
-                "parameters": built.parameters,
-                "megabytes": round(size / 1e6),
-                "saves each": saves,
-                "stall in the loop, s": round(stall[False], 3),
-                "stall beside it, s": round(stall[True], 3),
-                "ratio": round(stall[False] / stall[True], 1),
-                "until the commit beside it, s": round(statistics.median(t for _, t in times[True]), 3),
-            }
-        )
-    )
+    return {
+        "parameters": shape_of(job.spec).parameters,
+        "megabytes": round(size / 1e6),
+        "saves each": saves,
+        "stall in the loop, s": round(stall[False], 3),
+        "stall beside it, s": round(stall[True], 3),
+        "ratio": round(stall[False] / stall[True], 1),
+        "until the commit beside it, s": round(statistics.median(t for _, t in times[True]), 3),
+    }
+
+
+def main(folder: Path, saves: int) -> None:
+    """Both ways by turns."""
+    os.environ |= {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1"}
+    os.environ.setdefault("MASTER_PORT", "29517")
+    spec = parse_spec(SPEC, strict=True)
+    job = job_of(spec, folder)
+    write_initial(spec, 0, folder / "initial")
+    ranks = distributed.join()
+    engine, _ = build(folder / "initial", spec, job.layout, job.layout.place(0), BatchPlan(1, 1, 1), 100)
+    print(json.dumps(stalls(job, ranks, engine, saves)))
     distributed.leave()
 
 

@@ -106,7 +106,7 @@ def run(layer: Layer, python: str, extra: list[str]) -> Count:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "junit.xml")
         command = [python, "-m", "pytest", f"tests/{layer.name}", "-q", f"--junitxml={report}"]
-        command += [*layer.options, *extra]
+        command += ["--durations=12", *layer.options, *extra]
         environment = cluster_environment() if layer.cluster else dict(os.environ)
         code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
         count = read_counts(report)

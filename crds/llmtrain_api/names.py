@@ -34,6 +34,8 @@ TOKEN_FILE = f"{TOKEN_DIR}/token"
 OUTPUT_MOUNT = "/mnt/output"
 DATASET_MOUNT = "/mnt/dataset"
 SCRATCH_MOUNT = "/scratch"
+DATASET_SECRET_PREFIX = "DATASET_"
+"""What the variables of ``dataset.secret`` begin with: the output may lie in another store."""
 TERMINATION_LOG = "/dev/termination-log"
 MASTER_PORT = 29400
 METRICS_PORT = 9400
@@ -46,6 +48,8 @@ ENV_METRICS_PORT = "LLMTRAIN_METRICS_PORT"
 """Port of a worker's /metrics; 0 = none."""
 ENV_HOLDER = "LLMTRAIN_HOLDER"
 """Who holds the fence of an attempt: the pod's UID, so that two pods of one name can be told apart."""
+ENV_PROGRAM = "LLMTRAIN_PROGRAM"
+"""What a person typed to get to the trainer's verbs, for their usage lines."""
 
 EXIT_FENCED = 93
 """Exit code of a writer that found a newer attempt in the output's FENCE."""

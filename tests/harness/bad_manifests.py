@@ -151,7 +151,7 @@ BAD: dict[str, Bad] = {
     "a source without a scheme": Bad(
         mixed(STDLIB, {"name": "/texts", "weight": 1}),
         "spec.dataset.mixture[1].name",
-        "pvc://CLAIM/FOLDER or file:///FOLDER",
+        "pvc://CLAIM/FOLDER, file:///FOLDER",
     ),
     "a misspelt field of a source": Bad(
         mixed(STDLIB | {"wieght": 2}), "spec.dataset.mixture[0].wieght", "remove it", "unknown field"
@@ -162,6 +162,45 @@ BAD: dict[str, Bad] = {
         manifest(dataset={"mixture": [BOOKS], "maxBytes": 20_000}),
         "spec.dataset.maxBytes",
         "give it to each source",
+    ),
+    "a revision of a folder": Bad(
+        manifest(dataset={"name": "pvc://lake/x", "revision": "main"}),
+        "spec.dataset.revision",
+        "only a dataset of the hub",
+    ),
+    "a revision of a source that is no dataset": Bad(
+        mixed(STDLIB | {"revision": "main"}, BOOKS),
+        "spec.dataset.mixture[0].revision",
+        "only a dataset of the hub",
+    ),
+    "credentials for a folder": Bad(
+        manifest(dataset={"name": "pvc://lake/x", "secret": "store"}),
+        "spec.dataset.secret",
+        "remove",
+    ),
+    "a bucket's name in upper case": Bad(
+        manifest(dataset={"name": "s3://Lake/x"}),
+        "spec.dataset.name",
+        "the bucket 'Lake' must be",
+        "use builtin://python-stdlib",
+    ),
+    "a hub's dataset that climbs": Bad(
+        manifest(dataset={"name": "owner/name/../x"}), "spec.dataset.name", "'..'"
+    ),
+    "a name without an owner": Bad(manifest(dataset={"name": "wikitext"}), "spec.dataset.name", "OWNER/NAME"),
+    "columns of all sources": Bad(
+        manifest(dataset={"mixture": [BOOKS], "fields": {"text": "body"}}),
+        "spec.dataset.fields",
+        "give it to each source",
+    ),
+    "a column without a name": Bad(
+        manifest(dataset={"fields": {"text": ""}}), "spec.dataset.fields.text", "is empty", "at least 1"
+    ),
+    "a field of rows that is not known": Bad(
+        manifest(dataset={"fields": {"txet": "body"}}),
+        "spec.dataset.fields.txet",
+        "remove it",
+        "unknown field",
     ),
     "fewer held-out sequences than sources": Bad(
         mixed(STDLIB, BOOKS, evaluation={"maxSequences": 1}),

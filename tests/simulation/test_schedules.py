@@ -71,5 +71,5 @@ def quiet() -> None:
 
 def test_a_seed_tells_the_same_story_each_time() -> None:
     for seed in range(5):
-        first, again = live(seed).story, live(seed).story
+        first, again = live(seed).timeline, live(seed).timeline
         assert [line[1:] for line in first.lines] == [line[1:] for line in again.lines]

@@ -33,4 +33,4 @@ def quiet() -> None:
 def test_a_death_that_is_asked_for_happens() -> None:
     scenario = next(iter(SCENARIOS))
     for fate in ("before", "after"):
-        assert play(scenario, (3, fate)).story.faults["operator-death"] == 1
+        assert play(scenario, (3, fate)).timeline.faults["operator-death"] == 1

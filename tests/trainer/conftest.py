@@ -67,7 +67,7 @@ def scraper() -> Scraper:
 def finished(
     tmp_path_factory: pytest.TempPathFactory, operator: Operator, scraper: Scraper
 ) -> Iterator[Launch]:
-    """A job that ran to its end, undisturbed, reporting to ``operator``."""
+    """A job that ran to its end, undisturbed, reporting to ``operator``; nothing of it is forked."""
     work = tmp_path_factory.mktemp("finished")
     token = work / "token"
     token.write_text("secret-token\n")
@@ -79,7 +79,7 @@ def finished(
         evaluation={"everySteps": 100},
     )
     report = {"url": f"http://127.0.0.1:{port}", "tokenFile": str(token)}
-    launch = Launch(work, asked, report=report, metrics_port=scraper.port)
+    launch = Launch(work, asked, report=report, metrics_port=scraper.port, cold=True)
     try:
         with scraper.running():
             assert launch.wait() == 0, launch.text()

@@ -17,7 +17,8 @@ from harness.trainer.launches import Launch
 from llmtrain_trainer.checkpoint.manifest import MANIFEST
 from llmtrain_trainer.errors import ConfigError
 from llmtrain_trainer.files import entry_of, read_json, write_json
-from llmtrain_trainer.models.weights import INDEX, Weights
+from llmtrain_trainer.models.headers import INDEX
+from llmtrain_trainer.models.source import Source
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what DeepSpeed says at import
@@ -147,5 +148,5 @@ def test_no_other_attribute_is_read(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["/etc/passwd", "../other.safetensors", "a/../../b", ""])
 def test_an_index_of_weights_names_no_file_outside_of_its_folder(tmp_path: Path, name: str) -> None:
     (tmp_path / INDEX).write_text(json.dumps({"weight_map": {"lm_head.weight": name}}))
-    with pytest.raises(ConfigError, match="is no file inside its folder"):
-        Weights(tmp_path)
+    with pytest.raises(ConfigError, match="no file inside of the folder"):
+        Source(tmp_path)

@@ -25,7 +25,7 @@ with warnings.catch_warnings():
     from harness.layouts.tolerances import whole
 
     from llmtrain_trainer.checkpoint.shards import Shards
-    from llmtrain_trainer.models.weights import Weights
+    from llmtrain_trainer.models.source import Source
 
 LOSS = 1e-5
 BF16_LOSS = 5e-4
@@ -110,7 +110,7 @@ def leaves(value: object, where: str) -> Iterator[tuple[str, object]]:
 @pytest.mark.parametrize("life", OTHER, ids=str)
 def test_another_layout_goes_on_exactly(lives: Path, life: ResumeJob) -> None:
     attempts, [alone] = seen(lives, life), seen(lives, life.undisturbed)
-    initial = Weights(lives / "initial" / life.family)
+    initial = Source(lives / "initial" / life.family)
     for old, new in pairwise(attempts):
         for key in STATE:
             a, b = (assembled(ranks, side, key, initial) for ranks, side in ((old, "saved"), (new, "loaded")))
@@ -131,7 +131,7 @@ def test_another_layout_goes_on_exactly(lives: Path, life: ResumeJob) -> None:
 def test_only_the_weights_of_another_job(lives: Path, life: ResumeJob) -> None:
     """The optimizer counts from 0 again; steps, data and schedule go on."""
     (old, new), [alone] = seen(lives, life), seen(lives, life.undisturbed)
-    initial = Weights(lives / "initial" / life.family)
+    initial = Source(lives / "initial" / life.family)
     a, b = (assembled(ranks, side, "fp32", initial) for ranks, side in ((old, "saved"), (new, "loaded")))
     assert [name for name in a if not torch.equal(a[name], b[name])] == []
     folder = lives / str(life) / "output" / "checkpoints" / f"step-{STEPS}"
@@ -157,7 +157,7 @@ def merged(attempts: list[list[dict[str, Any]]], what: str) -> dict[int, float]:
     return found
 
 
-def assembled(ranks: list[dict[str, Any]], side: str, key: str, initial: Weights) -> dict[str, torch.Tensor]:
+def assembled(ranks: list[dict[str, Any]], side: str, key: str, initial: Source) -> dict[str, torch.Tensor]:
     """Whole tensors from what the ranks hold."""
     flat = [{"place": rank["place"], "state": rank[side][key]} for rank in ranks]
     names = {name for rank in flat for name in rank["state"]}

@@ -23,6 +23,7 @@ with warnings.catch_warnings():
     from harness.saves.small import SmallEngine, content_is_whole, saver, start, text_of_one
 
     from llmtrain_trainer import distributed
+    from llmtrain_trainer.checkpoint.host_memory import HostMemory
     from llmtrain_trainer.checkpoint.snapshot import snapshot
     from llmtrain_trainer.training.checkpointing import CheckpointScheduler
 
@@ -156,7 +157,8 @@ def test_the_end_that_cannot_be_saved_is_a_failure(make: Callable[..., Checkpoin
 
 def test_a_snapshot_is_a_copy_in_which_tied_weights_stay_one() -> None:
     weight = torch.arange(12.0).reshape(3, 4)
-    copied = snapshot({"embedding": weight, "head": weight.detach(), "part": weight[0], "none": weight[:0]})
+    values = {"embedding": weight, "head": weight.detach(), "part": weight[0], "none": weight[:0]}
+    copied = snapshot(values, HostMemory())
     weight.zero_()
     assert torch.equal(copied["embedding"], torch.arange(12.0).reshape(3, 4))
     assert copied["head"].data_ptr() == copied["embedding"].data_ptr()

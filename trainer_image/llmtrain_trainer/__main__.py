@@ -8,9 +8,10 @@ import sys
 from collections.abc import Callable
 
 from llmtrain_api import Task
-from llmtrain_api.names import ENV_JOB_FILE, EXIT_CONFIG, JOB_FILE
+from llmtrain_api.names import ENV_JOB_FILE, ENV_PROGRAM, EXIT_CONFIG, JOB_FILE
 
 from .errors import ConfigError
+from .inference import verbs as inference
 
 Verb = Callable[[argparse.Namespace], int]
 
@@ -39,7 +40,8 @@ def _stage(name: str) -> Verb:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    top = argparse.ArgumentParser(prog="llmtrain-trainer", description=__doc__)
+    program = os.environ.get(ENV_PROGRAM, "llmtrain-trainer")
+    top = argparse.ArgumentParser(prog=program, description=__doc__)
     verbs = top.add_subparsers(dest="verb", required=True)
 
     def verb(name: str, run: Verb, text: str, *, job: bool = True) -> argparse.ArgumentParser:
@@ -68,11 +70,7 @@ def parser() -> argparse.ArgumentParser:
         help="for training.packing: documents",
     )
     evaluate.add_argument("--batch", type=int, default=8, help="sequences a forward pass (default: 8)")
-    generate = verb("generate", _stage("generate"), "Text that an exported folder writes.", job=False)
-    generate.add_argument("folder", help="Hugging Face folder")
-    generate.add_argument("--prompt", default="", help="how the text begins")
-    generate.add_argument("--tokens", type=int, default=64, help="tokens to add (default: 64)")
-    generate.add_argument("--seed", type=int, default=0, help="seed of the sampling (default: 0)")
+    inference.add(verbs)
     return top
 
 

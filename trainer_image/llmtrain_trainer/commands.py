@@ -66,17 +66,3 @@ def evaluate(arguments: argparse.Namespace) -> int:
     result = {"loss": finite(loss), "perplexity": finite(perplexity(loss)), "tokens": tokens}
     print(json.dumps(result, allow_nan=False))
     return 0
-
-
-def generate(arguments: argparse.Namespace) -> int:
-    """Print text that an exported folder writes."""
-    import torch
-
-    from llmtrain_api import Task
-
-    from .evaluate.generate import generate as write
-    from .evaluate.generate import open_folder
-
-    model, tokenizer = open_folder(Path(arguments.folder), Task.CAUSAL, torch.float32)
-    print(write(model, tokenizer, arguments.prompt, new_tokens=arguments.tokens, seed=arguments.seed))
-    return 0

@@ -107,6 +107,8 @@ def _with_object_defaults(schema: Schema) -> Schema:
     must be there: a default would answer for who left them out.
     """
     for name, child in schema.get("properties", {}).items():
+        if child.get("type") == "array":
+            _with_object_defaults(child["items"])
         if child.get("type") == "object" and "properties" in child:
             _with_object_defaults(child)
             unset = child.pop(_UNSET, False)

@@ -73,8 +73,8 @@ RULES: tuple[Rule, ...] = (
         _packed,
     ),
     Rule(
-        "self.training.precision != 'fp16' || (self.gpusPerNode > 0 && self.parallelism.tensor == 1 && "
-        "self.parallelism.pipeline == 1 && self.parallelism.sequence == 1)",
+        "!has(self.training.precision) || self.training.precision != 'fp16' || (self.gpusPerNode > 0 && "
+        "self.parallelism.tensor == 1 && self.parallelism.pipeline == 1 && self.parallelism.sequence == 1)",
         ".training.precision",
         "fp16 needs gpusPerNode above 0 and no parallelism but data; use bf16 or fp32",
         _half,

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from .base import Rule, RuledModel
-from .locations import PART, forms, matches, mistake
+from .base import ApiModel, Rule, RuledModel
+from .locations import BUCKET, HUB_NAME, PART, forms, matches, mistake
 from .mixture_shares import LONGEST, TOLERANCE, errors, parts
 
 PYTHON_STDLIB = "builtin://python-stdlib"
 RANDOM_TOKENS = "builtin://random-tokens"
 
-NAME_FORM = rf"{PYTHON_STDLIB}|{RANDOM_TOKENS}|{forms(PART, bucket=False)}"
+HUB = rf"{HUB_NAME}/{HUB_NAME}(/{PART})*"
+STORED = rf"s3://{BUCKET}(/{PART})+/?|{HUB}"
+NAME_FORM = rf"{PYTHON_STDLIB}|{RANDOM_TOKENS}|{forms(PART, bucket=True)}|{HUB}"
 NAME_FIX = (
-    f"use {PYTHON_STDLIB}, {RANDOM_TOKENS}, pvc://CLAIM/FOLDER or file:///FOLDER; "
-    "no folder may be empty, '.' or '..'"
+    f"use {PYTHON_STDLIB}, {RANDOM_TOKENS}, pvc://CLAIM/FOLDER, file:///FOLDER, s3://BUCKET/FOLDER or, of "
+    "the Hugging Face hub, OWNER/NAME; no folder may be empty, '.' or '..'"
 )
 
 
 def _name_mistake(name: str) -> str | None:
-    if name.startswith("s3://"):
-        return "text is read from a volume: copy it to a claim and use pvc://CLAIM/FOLDER"
-    return mistake(name, hidden=True, bucket=False)
+    return mistake(name, hidden=True, bucket=True)
 
 
 MaxBytes = Annotated[
@@ -35,6 +36,48 @@ MaxBytes = Annotated[
         "built-in data.",
     ),
 ]
+
+
+class FieldsSpec(ApiModel):
+    """Names of the columns that rows have, where they are not the usual ones."""
+
+    text: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="Column that holds the text of a document. Default: text.",
+    )
+
+
+Fields = Annotated[
+    FieldsSpec,
+    Field(description="Names of the columns of rows (.jsonl, .json, .csv, .tsv, .parquet)."),
+]
+
+
+Revision = Annotated[
+    str,
+    Field(
+        max_length=256,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$",
+        description="Branch, tag or commit of a dataset of the hub. The commit that it names when data are "
+        "prepared is used from then on. Default: the default branch.",
+    ),
+]
+
+
+def _on_hub(source: SourceSpec | DatasetSpec) -> str | None:
+    if source.revision is None or (source.name is not None and re.fullmatch(HUB, source.name)):
+        return None
+    return f"got {source.revision!r}, but only a dataset of the hub (OWNER/NAME) has revisions; remove it"
+
+
+_REVISION = Rule(
+    f"!has(self.revision) || (has(self.name) && self.name.matches(r'^({HUB})$'))",
+    ".revision",
+    "only a dataset of the hub (OWNER/NAME) has revisions; remove it, or name such a dataset",
+    _on_hub,
+)
 
 
 class SourceSpec(RuledModel):
@@ -50,8 +93,23 @@ class SourceSpec(RuledModel):
         description="Share of the training sequences, relative to the other weights.",
     )
     max_bytes: MaxBytes | None = None
+    fields: Fields | None = None
+    revision: Revision | None = None
 
-    rules: ClassVar[tuple[Rule, ...]] = (matches("name", ".name", NAME_FORM, NAME_FIX, why=_name_mistake),)
+    rules: ClassVar[tuple[Rule, ...]] = (
+        matches("name", ".name", NAME_FORM, NAME_FIX, why=_name_mistake),
+        _REVISION,
+    )
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether it lies in a folder that is mounted."""
+        return self.name.startswith(("pvc://", "file://"))
+
+    @property
+    def text_column(self) -> str:
+        """Column of rows that holds the text."""
+        return (self.fields and self.fields.text) or "text"
 
 
 def _one_kind(dataset: DatasetSpec) -> str | None:
@@ -80,6 +138,18 @@ def _own_limits(dataset: DatasetSpec) -> str | None:
     return f"maxBytes {dataset.max_bytes} beside mixture has no effect; give it to each source of the mixture"
 
 
+def _own_fields(dataset: DatasetSpec) -> str | None:
+    if dataset.mixture is None or dataset.fields is None:
+        return None
+    return "fields beside mixture has no effect; give it to each source of the mixture"
+
+
+def _secret_for_nothing(dataset: DatasetSpec) -> str | None:
+    if dataset.secret is None or any(re.fullmatch(STORED, source.name) for source in dataset.sources):
+        return None
+    return f"got {dataset.secret!r}, but {dataset.source_names} needs no credentials; remove one of them"
+
+
 def _shares(dataset: DatasetSpec) -> str | None:
     weights, wrong = dataset.weights, errors(dataset.weights)
     worst = wrong.index(max(wrong))
@@ -101,8 +171,10 @@ class DatasetSpec(RuledModel):
         max_length=512,
         description=(
             "builtin://python-stdlib (the Python sources in the image), builtin://random-tokens (noise, for "
-            "checks), pvc://CLAIM/FOLDER or file:///FOLDER with .txt, .md, .py, .jsonl or .json files, also "
-            "as .gz. A folder may have any name that a file system takes. Set this or mixture."
+            "checks), pvc://CLAIM/FOLDER or file:///FOLDER with .txt, .md, .py, .jsonl, .json, .csv, .tsv or "
+            ".parquet files, all but the last also as .gz, .zst, .bz2 or .xz. It may name one file, or have "
+            "wildcards, as in pvc://CLAIM/FOLDER/*.jsonl. s3://BUCKET/FOLDER is read from a store, and "
+            "OWNER/NAME, or OWNER/NAME/FOLDER/*.parquet, from the Hugging Face hub. Set this or mixture."
         ),
     )
     mixture: list[SourceSpec] | None = Field(
@@ -112,6 +184,16 @@ class DatasetSpec(RuledModel):
         description="Several sources of text. Each sample comes once per epoch of its source.",
     )
     max_bytes: MaxBytes | None = None
+    fields: Fields | None = None
+    revision: Revision | None = None
+    secret: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=253,
+        description="Secret in the job's namespace for data that lie in a store. Its keys become the "
+        "workers' environment, with DATASET_ before each: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and "
+        "AWS_ENDPOINT_URL for s3://, HF_TOKEN and HF_ENDPOINT for the hub. Default: those of output.secret.",
+    )
     held_out_fraction: float = Field(
         default=0.05,
         gt=0,
@@ -146,6 +228,20 @@ class DatasetSpec(RuledModel):
             "maxBytes beside mixture has no effect; give it to each source of the mixture",
             _own_limits,
         ),
+        Rule(
+            "!has(self.mixture) || !has(self.fields)",
+            ".fields",
+            "fields beside mixture has no effect; give it to each source of the mixture",
+            _own_fields,
+        ),
+        _REVISION,
+        Rule(
+            f"!has(self.secret) || (has(self.name) && self.name.matches(r'^({STORED})$')) || "
+            f"(has(self.mixture) && self.mixture.exists(s, s.name.matches(r'^({STORED})$')))",
+            ".secret",
+            "no source needs credentials; remove dataset.secret, or use s3://BUCKET/FOLDER or OWNER/NAME",
+            _secret_for_nothing,
+        ),
         Rule(None, ".mixture", "each weight must be a share that the order can keep", _shares),
     )
 
@@ -154,7 +250,15 @@ class DatasetSpec(RuledModel):
         """What it is made of: those of the mixture, or the one."""
         if self.mixture is not None:
             return tuple(self.mixture)
-        return (SourceSpec(name=self.name or "", weight=1, max_bytes=self.max_bytes),)
+        return (
+            SourceSpec(
+                name=self.name or "",
+                weight=1,
+                max_bytes=self.max_bytes,
+                fields=self.fields,
+                revision=self.revision,
+            ),
+        )
 
     @property
     def weights(self) -> tuple[float, ...]:

@@ -24,6 +24,10 @@ CLAIM_FIX = (
 BUCKET_FIX = "the bucket {name!r} must be 3 to 63 lowercase letters, digits, '-' or '.'"
 
 
+HUB_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
+"""An owner's or a repository's name on the hub."""
+
+
 def forms(part: str, *, bucket: bool) -> str:
     """The pattern of a folder's URI.
 

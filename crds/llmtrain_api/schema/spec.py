@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from .base import ApiModel, Rule, RuledModel
 from .dataset import DatasetSpec
@@ -17,7 +17,7 @@ from .locations import VISIBLE_PART, forms, matches, mistake
 from .model import ModelSpec
 from .quantity import CpuQuantity, MemoryQuantity
 from .scheduling import WorkerPodSpec
-from .training import TrainingSpec
+from .training import TrainingSpec, default_precision
 
 
 class IfExists(StrEnum):
@@ -225,6 +225,16 @@ class JobSections(ApiModel):
         max_length=512,
         description="Image of the trainer. Default: the one in the operator's settings.",
     )
+
+    @model_validator(mode="after")
+    def _decide_precision(self) -> JobSections:
+        """Fill in `training.precision` where it is left out; it still counts as not set."""
+        training, wanted = self.training, default_precision(self.gpus_per_node)
+        if "precision" not in training.model_fields_set and training.precision is not wanted:
+            decided = training.model_copy(update={"precision": wanted})
+            decided.model_fields_set.discard("precision")
+            self.__dict__["training"] = decided
+        return self
 
     @property
     def local_world_size(self) -> int:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import Field
+from pydantic.config import JsonDict
 
 from .base import Rule, RuledModel
 from .optimization import EarlyStoppingSpec, OnSpike, Schedule
@@ -52,12 +53,28 @@ def _decay_steps(training: TrainingSpec) -> str | None:
     return f"decaySteps is for schedule wsd; remove it, or use wsd instead of {training.schedule}"
 
 
+def _without_default(schema: JsonDict) -> None:
+    schema.pop("default", None)
+
+
+def default_precision(gpus: int) -> Precision:
+    """The number format of a job that names none: GPUs multiply bf16 about 15 times as fast as fp32.
+
+    Args:
+        gpus: of a node.
+    """
+    return Precision.BF16 if gpus else Precision.FP32
+
+
 class TrainingSpec(RuledModel):
     """How to train. Gradient accumulation follows from the batch sizes and the world size."""
 
     precision: Precision = Field(
         default=Precision.FP32,
-        description="Number format: fp32, bf16 (with sums in fp32), or fp16 (on GPUs only).",
+        # what it is where it is left out depends on gpusPerNode: `JobSections` says so
+        json_schema_extra=_without_default,
+        description="Number format: fp32, bf16 (with sums in fp32), or fp16 (on GPUs only). Default: bf16 on "
+        "GPUs, fp32 on CPUs.",
     )
     zero_stage: int | None = Field(
         default=None,

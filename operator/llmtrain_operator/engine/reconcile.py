@@ -84,7 +84,7 @@ class Reconciler:
 
     async def _work(self) -> None:
         while True:
-            key = await self._queue.take()
+            key = await self._queue.get()
             try:
                 await self.reconcile(key)
             except ApiError as error:
@@ -162,7 +162,7 @@ class Reconciler:
             refusal = counted(before, refusal)
             self._note_refusal(job, refusal)
             if refusal is not None:
-                self._hold_back(key, job, told=refusal == before)
+                self._hold_back(key, job, recorded=refusal == before)
                 return
         if creates(decision) or wrote:
             self._queue.add_after(key, 0.0)
@@ -173,11 +173,11 @@ class Reconciler:
         if decision.requeue_after is not None:
             self._queue.add_after(key, decision.requeue_after)
 
-    def _hold_back(self, key: Key, job: Job, told: bool) -> None:
+    def _hold_back(self, key: Key, job: Job, recorded: bool) -> None:
         """Ask for what was refused again later; a new refusal goes on record at once."""
         delay = self._queue.backoff(key)
         self._not_before[job.metadata.uid] = asyncio.get_running_loop().time() + delay
-        self._queue.add_after(key, delay if told else 0.0)
+        self._queue.add_after(key, delay if recorded else 0.0)
 
     def _seconds_to_retry(self, job: Job, decision: Plan) -> float:
         """How long the actions of a plan wait, if any of them is of the kind that was refused."""

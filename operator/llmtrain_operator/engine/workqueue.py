@@ -70,7 +70,7 @@ class WorkQueue:
         self._timers.pop(key, None)
         self.add(key)
 
-    async def take(self) -> Key:
+    async def get(self) -> Key:
         """The next key. Call `done` when through with it."""
         key = await self._ready.get()
         self._waiting.discard(key)
@@ -78,7 +78,7 @@ class WorkQueue:
         return key
 
     def done(self, key: Key) -> None:
-        """Through with it: it may be taken again."""
+        """Through with it: it may be handed out again."""
         self._working.discard(key)
         if key in self._again:
             self._again.discard(key)

@@ -1,18 +1,25 @@
-"""``llmtrain``: jobs on this machine, without Kubernetes."""
+"""``llmtrain``: jobs on this machine without Kubernetes, and what was trained."""
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import shlex
 import sys
 from pathlib import Path
+
+from llmtrain_api.names import ENV_PROGRAM
 
 from .command import Request, run
 from .scale_down import GangOverrides
 
 ENV_COMMAND = "LLMTRAIN_COMMAND"
 """What a person types to get here, where a script stands between."""
+TRAINERS_VERBS = {
+    "generate": "print text that a trained model writes after a prompt",
+    "chat": "talk with a trained model that has a chat template",
+}
 EPILOG = """\
 The job lives as in a cluster: the same decisions, a gang of pods, attempts, restarts from the newest
 checkpoint. Pods are local processes; claims are folders, pvc://CLAIM/FOLDER is ./runs/CLAIM/FOLDER.
@@ -47,7 +54,20 @@ def parser() -> argparse.ArgumentParser:
         "--processes-per-node", type=_count, metavar="N", help="training processes a pod (default: what fits)"
     )
     sub.add_argument("--new", action="store_true", help="a new job, whatever an earlier run of it has left")
+    for name, text in TRAINERS_VERBS.items():
+        verbs.add_parser(name, help=text, add_help=False)
     return top
+
+
+def trainers_verb(arguments: list[str]) -> int:
+    """Become the trainer's program: it has the terminal, the signals and the exit code for itself."""
+    if importlib.util.find_spec("llmtrain_trainer") is None:
+        fix = "pip install 'llm-training-operator[trainer]'"
+        print(f"error: `llmtrain {arguments[0]}` needs the trainer: {fix}", file=sys.stderr)
+        return 2
+    quiet = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", ENV_PROGRAM: "llmtrain"}
+    command = [sys.executable, "-W", "ignore", "-m", "llmtrain_trainer", *arguments]
+    os.execve(sys.executable, command, {**os.environ, **quiet})
 
 
 def _count(text: str) -> int:
@@ -60,6 +80,8 @@ def _count(text: str) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Run a verb; the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
+    if arguments and arguments[0] in TRAINERS_VERBS:
+        return trainers_verb(arguments)
     asked = parser().parse_args(arguments)
     request = Request(
         manifest=asked.manifest,

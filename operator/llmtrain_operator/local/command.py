@@ -22,7 +22,7 @@ from . import console_text, manifest_yaml
 from .kubelet.gpus import gpus
 from .runner import LoopEnded, Runner, RunPlan
 from .saved_jobs import Busy, JobFolder, SavedJob, changes, output_folder, owned, reopened
-from .scale_down import GangOverrides, said, scaled_down, why_scaled
+from .scale_down import GangOverrides, describe_changes, scaled_down, why_scaled
 from .table import Table
 
 DONE, FAILED, MISTAKE = 0, 1, 2
@@ -175,7 +175,7 @@ def decide(saved: SavedJob | None, document: Object, runs: Path, output: Path) -
 
 def opening(manifest: Manifest, run_plan: RunPlan) -> list[str]:
     """The first lines."""
-    changed = said(manifest.asked, manifest.spec)
+    changed = describe_changes(manifest.asked, manifest.spec)
     lines = [f"{manifest.metadata.name}: without Kubernetes; pods are processes"]
     lines += [line for line in (changed, run_plan.note) if line]
     return [*lines, f"output: {run_plan.output}   Ctrl-C saves a checkpoint and stops", ""]

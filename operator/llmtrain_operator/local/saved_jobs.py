@@ -99,26 +99,26 @@ class SavedJob:
 class SavedApi(MemoryApi):
     """The API in memory, with the job's object on disk before anything is done that follows from it."""
 
-    def __init__(self, keep: JobFolder, output: str) -> None:
+    def __init__(self, folder: JobFolder, output: str) -> None:
         super().__init__()
-        self._keep = keep
+        self._folder = folder
         self._output = output
 
     async def create(self, resource: str, namespace: str, body: Object) -> Object:
         """Create one object."""
-        return self._kept(resource, await super().create(resource, namespace, body))
+        return self._saved(resource, await super().create(resource, namespace, body))
 
     async def patch_status(self, resource: str, namespace: str, name: str, patch: Object) -> Object:
         """Merge patch of a status."""
-        return self._kept(resource, await super().patch_status(resource, namespace, name, patch))
+        return self._saved(resource, await super().patch_status(resource, namespace, name, patch))
 
     def restore(self, body: Object) -> None:
         """The job as it was saved: with its UID and status."""
         self._put(PLURAL, "ADDED", body)
 
-    def _kept(self, resource: str, found: Object) -> Object:
+    def _saved(self, resource: str, found: Object) -> Object:
         if resource == PLURAL:
-            self._keep.save(found, self._output)
+            self._folder.save(found, self._output)
         return found
 
 

@@ -39,7 +39,7 @@ def scaled_down(document: Object, spec: JobSpec, have: int, overrides: GangOverr
     return {**document, "spec": {**document["spec"], **gang}}
 
 
-def said(spec: JobSpec, to: JobSpec) -> str:
+def describe_changes(spec: JobSpec, to: JobSpec) -> str:
     """What was changed, in one line; empty when nothing was."""
     if (spec.nodes, spec.local_world_size, spec.gpus_per_node) == (
         to.nodes,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from llmtrain_api import Job, JobSpec
 from llmtrain_api.names import (
     CONFIG_DIR,
+    DATASET_SECRET_PREFIX,
     ENV_HOLDER,
     ENV_JOB_FILE,
     ENV_NODE_RANK,
@@ -65,7 +66,6 @@ def _container(spec: JobSpec, rank: int, image: str, settings: PlanSettings) -> 
     gpus = {"nvidia.com/gpu": str(spec.gpus_per_node)} if spec.gpus_per_node else {}
     asked, most = _disk(settings)
     limit = {"cpu": canonical(spec.resources.cpu_limit)} if spec.resources.cpu_limit else {}
-    secret = {"envFrom": [{"secretRef": {"name": spec.output.secret}}]} if spec.output.secret else {}
     return {
         "name": CONTAINER,
         "image": image,
@@ -79,7 +79,7 @@ def _container(spec: JobSpec, rank: int, image: str, settings: PlanSettings) -> 
             {"name": "HOME", "value": SCRATCH_MOUNT},
             {"name": "TMPDIR", "value": SCRATCH_MOUNT},
         ],
-        **secret,
+        **_secrets(spec),
         "ports": [{"name": "metrics", "containerPort": METRICS_PORT}],
         "resources": {
             "requests": {"cpu": canonical(spec.resources.cpu), "memory": memory, **asked, **gpus},
@@ -93,6 +93,14 @@ def _container(spec: JobSpec, rank: int, image: str, settings: PlanSettings) -> 
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": _mounts(spec),
     }
+
+
+def _secrets(spec: JobSpec) -> Manifest:
+    """Credentials as environment; those for the data under names of their own."""
+    output = [{"secretRef": {"name": spec.output.secret}}] if spec.output.secret else []
+    data = spec.dataset.secret
+    dataset = [{"prefix": DATASET_SECRET_PREFIX, "secretRef": {"name": data}}] if data else []
+    return {"envFrom": output + dataset} if output or dataset else {}
 
 
 def _disk(settings: PlanSettings) -> tuple[dict[str, str], dict[str, str]]:

@@ -46,13 +46,13 @@ class TextClaim:
 
 
 def dataset_folder(dataset: DatasetSpec) -> str | None:
-    """Where the text of a dataset with a name lies; None for built-in data, and for a mixture."""
+    """Where the text of a dataset with a name lies; None for what lies on no disk, and for a mixture."""
     found = {} if dataset.mixture else _locations(dataset)
     return next((location.path for location in found.values()), None)
 
 
 def source_folders(dataset: DatasetSpec) -> dict[str, str]:
-    """Where the text of each source of a mixture lies, by the source's name; built-in data have no folder."""
+    """Where the text of each source of a mixture lies, by the source's name; only of those on a disk."""
     found = _locations(dataset) if dataset.mixture else {}
     return {name: location.path for name, location in found.items()}
 
@@ -69,7 +69,7 @@ def text_claims(dataset: DatasetSpec) -> list[TextClaim]:
 def _locations(dataset: DatasetSpec) -> dict[str, Location]:
     """The folders of the sources by name. The claims of a mixture are mounted side by side."""
     found = {}
-    for name in (source.name for source in dataset.sources if not source.name.startswith("builtin://")):
+    for name in (source.name for source in dataset.sources if source.on_disk):
         claim = name.removeprefix("pvc://").partition("/")[0]
         found[name] = locate(name, _mount(claim) if dataset.mixture else DATASET_MOUNT)
     return found

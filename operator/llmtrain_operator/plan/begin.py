@@ -55,6 +55,14 @@ def begin(s: Situation) -> Plan | None:
     return Plan(with_condition(status, "Accepted", True, "Accepted", "the job will be run", s.now))
 
 
+def why_precision(spec: JobSpec) -> str:
+    """The number format of training, and where it comes from."""
+    training = spec.training
+    if "precision" in training.model_fields_set:
+        return f"{training.precision}, as precision says"
+    return f"{training.precision}, the default on {'GPUs' if spec.gpus_per_node else 'CPUs'}"
+
+
 def resolve(spec: JobSpec, image: str) -> Resolved:
     """What defaults and arithmetic make of the spec. The layout is decided here, and nowhere after.
 
@@ -68,6 +76,7 @@ def resolve(spec: JobSpec, image: str) -> Resolved:
         world_size=spec.world_size,
         layout=f"{layout} {training.precision.value} ({layout.why})",
         parallelism=layout,
+        precision=why_precision(spec),
         micro_batch=micro,
         accumulation=ceil(training.global_batch_size / (micro * layout.data)),
         global_batch=training.global_batch_size,

@@ -28,8 +28,8 @@ class ReportBook:
     def __len__(self) -> int:
         return len(self._last)
 
-    def take(self, job: JobRef, report: ProgressReport, now: datetime) -> bool:
-        """Note a report of that job. Returns whether it was news."""
+    def record(self, job: JobRef, report: ProgressReport, now: datetime) -> bool:
+        """Record a report of that job. Returns whether it was news."""
         known = self._last.get(job)
         if known is not None and known.report.attempt > report.attempt:
             return False

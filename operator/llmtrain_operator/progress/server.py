@@ -51,10 +51,10 @@ class ReportServer:
     def application(self) -> web.Application:
         """The aiohttp application."""
         app = web.Application(client_max_size=MAX_BODY_BYTES)
-        app.router.add_post(REPORT_PATH, self.take)
+        app.router.add_post(REPORT_PATH, self.receive)
         return app
 
-    async def take(self, request: web.Request) -> web.Response:
+    async def receive(self, request: web.Request) -> web.Response:
         """200 with an empty object, or why not."""
         body = await request.read()
         request_is_in(request.transport)
@@ -90,6 +90,6 @@ class ReportServer:
             return 400, f"not a report: {error.errors(include_url=False, include_input=False)}"
         if (report.job_uid, report.attempt) != (pod.job_uid, pod.attempt):
             return 403, f"pod {pod.name} may only report for its own job and attempt"
-        if self._book.take(pod.owner, report, datetime.now(UTC)):
+        if self._book.record(pod.owner, report, datetime.now(UTC)):
             self._reported(pod)
         return 200, ""

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from deepspeed.accelerator import get_accelerator
 from harness.layouts.forked_gang import fork_each, gang
 from harness.layouts.rows import STEPS, Row
-from harness.layouts.worker import EOS, first_weights, tokens, weight
+from harness.layouts.worker import EOS, allow_half, first_weights, tokens, weight
 
 from llmtrain_api import Layout
 from llmtrain_trainer import distributed
@@ -84,13 +83,6 @@ def poisoned_main(row: Row, model: Path, out: Path) -> None:
 
 def _weights(engine: Any) -> torch.Tensor:
     return torch.cat([weight(p).detach().float().flatten().clone() for _, p in engine.named_parameters()])
-
-
-def allow_half() -> None:
-    """Let this machine's CPU train in fp16: it can, slowly, and DeepSpeed asks for a fast one."""
-    kind = type(get_accelerator())
-    kind.is_fp16_supported = lambda _self: True
-    kind.supported_dtypes = lambda _self: [torch.float, torch.bfloat16, torch.half]
 
 
 def main(folder: Path) -> int:

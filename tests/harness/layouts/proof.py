@@ -22,6 +22,9 @@ RUNS = {"sgd": 0.0, "adamw": 0.5}
 """Optimizers and their clipping: SGD shows the scale of a gradient, AdamW is what is shipped."""
 
 
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
 @dataclass(frozen=True)
 class Proof:
     """What came of a row.
@@ -63,7 +66,7 @@ class Bench:
                 return Proof(row, error, seconds=time.monotonic() - began)
             ranks = [torch.load(out / f"rank-{r}.pt", weights_only=False) for r in range(row.layout.world)]
             exact = self._reference(row, kind, torch.float64)
-            one = self._reference(row, kind, torch.bfloat16 if row.precision == "bf16" else torch.float32)
+            one = self._reference(row, kind, DTYPES[row.precision])
             try:
                 found.append(errors(ranks, exact))
             except AssertionError as different:
@@ -90,14 +93,16 @@ class Bench:
     def reference(self, row: Row) -> None:
         """Compute what the row is compared with now, before anything is changed."""
         for kind in RUNS:
-            for dtype in (torch.float64, torch.bfloat16 if row.precision == "bf16" else torch.float32):
+            for dtype in (torch.float64, DTYPES[row.precision]):
                 self._reference(row, kind, dtype)
 
     def _reference(self, row: Row, kind: str, dtype: torch.dtype) -> dict[str, Any]:
         key, path = (row.problem, kind, dtype), self.root / "reference.pt"
         if key not in self._made:
             model = self._initial(row.family)
-            self._forked(lambda: torch.save(reference(row, kind, RUNS[kind], model, dtype), path))
+            # the exact one by a CPU; the other one by what the rows run on
+            there = "cpu" if dtype == torch.float64 or not torch.cuda.is_available() else "cuda"
+            self._forked(lambda: torch.save(reference(row, kind, RUNS[kind], model, dtype, there), path))
             self._made[key] = torch.load(path, weights_only=False)
         return self._made[key]
 

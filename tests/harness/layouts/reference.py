@@ -19,19 +19,26 @@ from llmtrain_trainer.optim.lr_schedules import schedule
 from llmtrain_trainer.optim.optimizer import parameter_groups
 from llmtrain_trainer.tasks import encoder
 
+SCALE = 1024.0
+"""Of the loss in fp16, whose smallest numbers are larger than small gradients."""
 
-def reference(row: Row, kind: str, clipping: float, model_folder: Path, dtype: torch.dtype) -> dict[str, Any]:
+
+def reference(
+    row: Row, kind: str, clipping: float, model_folder: Path, dtype: torch.dtype, device: str = "cpu"
+) -> dict[str, Any]:
     """Losses, first gradients and last weights."""
     spec = row.spec(clipping=clipping)
     training = spec.training
-    model = load(model_folder, task_of(spec), dtype)
+    model = load(model_folder, task_of(spec), dtype).to(device)
+    scale = SCALE if dtype == torch.float16 else 1.0
     if task_of(spec) is Task.CAUSAL and training.packing == "documents":
         assert model.config._attn_implementation == "sdpa"
     rows, task = tokens(), encoder(spec, EOS)
     if spec.model.adapter:
-        adapters.start_of = perturbed
         adapters.add(model, spec, spec.model.adapter)
     named = {adapters.whole_name(name): p for name, p in model.named_parameters() if p.requires_grad}
+    for name, p in named.items() if spec.model.adapter else ():
+        p.data.copy_(perturbed(name, tuple(p.shape), training.seed))
     groups, _ = parameter_groups(named.items(), training.weight_decay)
     optimizer = (sgd if kind == "sgd" else patient_adamw)(groups, training)
     share = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule(training, STEPS))
@@ -41,13 +48,16 @@ def reference(row: Row, kind: str, clipping: float, model_folder: Path, dtype: t
         places = [step * size + i for i in range(size)]
         ids = torch.from_numpy(np.stack([rows[sample_at(p, len(rows), 0)] for p in places]).astype(np.int64))
         inputs, labels = task.encode(ids, [key_of(p, len(rows), 0) for p in places])
+        inputs, labels = {name: value.to(device) for name, value in inputs.items()}, labels.to(device)
         logits = model(**inputs).logits
         wide = torch.promote_types(logits.dtype, torch.float32)
         loss = F.cross_entropy(logits.flatten(0, 1).to(wide), labels.flatten())
         optimizer.zero_grad()
-        loss.backward()
+        (loss * scale).backward()
+        for parameter in named.values():
+            parameter.grad.div_(scale)
         if step == 0:
-            out["gradients"] = {name: p.grad.detach().clone() for name, p in named.items()}
+            out["gradients"] = {name: p.grad.detach().cpu().clone() for name, p in named.items()}
         norm = torch.nn.utils.get_total_norm([p.grad for p in named.values()])
         if clipping:
             torch.nn.utils.clip_grad_norm_(list(named.values()), clipping)
@@ -65,4 +75,4 @@ def reference(row: Row, kind: str, clipping: float, model_folder: Path, dtype: t
 
 
 def _copies(named: dict[str, torch.nn.Parameter]) -> dict[str, torch.Tensor]:
-    return {name: p.detach().clone() for name, p in named.items()}
+    return {name: p.detach().cpu().clone() for name, p in named.items()}

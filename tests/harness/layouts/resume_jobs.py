@@ -1,11 +1,13 @@
 """Training that dies and goes on in another layout: the product's engine, fence, checkpoints and resume.
 
-``python -m harness.layouts.resume_jobs FOLDER [WORD]`` runs them all, in a process that computes nothing,
-and leaves what the ranks saw in FOLDER for `trainer/test_resume_layouts.py` to judge.
+``python -m harness.layouts.resume_jobs FOLDER [WORD]`` runs them, in a process that computes nothing (with
+``LLMTRAIN_RESUME=all`` also those that `make test` leaves out), and leaves what the ranks saw in FOLDER for
+`trainer/test_resume_layouts.py` to judge.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import time
@@ -77,7 +79,10 @@ class ResumeJob:
         ).strip("_")
 
 
-SAME = [
+ALL = os.environ.get("LLMTRAIN_RESUME") == "all"
+"""Whether also those of `LONG` are run, as `make resume` does."""
+
+EVERY_SAME = [
     *(
         ResumeJob((layout, layout))
         for layout in (
@@ -92,7 +97,7 @@ SAME = [
     *(ResumeJob((layout, layout), adapter=True) for layout in (PLAIN, Layout(data=2, zero=3))),
     ResumeJob((TWO, TWO), precision="bf16", adapter=True),
 ]
-OTHER = [
+EVERY_OTHER = [
     ResumeJob((FOUR, TWO, FOUR)),
     ResumeJob((FOUR, THREE)),
     ResumeJob((TWO, TWO, TWO), compiled=(0, 2)),
@@ -108,7 +113,23 @@ OTHER = [
     ResumeJob((TWO, Layout(data=3, zero=3), TENSOR, PIPE), precision="bf16"),
     ResumeJob((PLAIN, Layout(data=2, zero=3), THREE, Layout(data=2, zero=2)), family="gpt2", adapter=True),
 ]
-WEIGHTS = [ResumeJob((layout, layout), weights_only=True) for layout in (TWO, Layout(data=2, zero=3))]
+EVERY_WEIGHTS = [ResumeJob((layout, layout), weights_only=True) for layout in (TWO, Layout(data=2, zero=3))]
+
+LONG = {
+    *(ResumeJob((layout, layout)) for layout in (Layout(data=2, zero=2), Layout(2, tensor=2))),
+    *(ResumeJob((layout, layout)) for layout in (Layout(2, pipeline=2), Layout(2, sequence=2))),
+    ResumeJob((TWO, TWO), precision="bf16"),
+    ResumeJob((FOUR, THREE)),
+    ResumeJob((TWO, TWO, TWO), compiled=(0, 2)),
+    ResumeJob((TWO, Layout(data=2, zero=2), Layout(data=2, zero=3), TWO)),
+    ResumeJob((PLAIN, Layout(data=2, zero=3), PLAIN), family="gpt2"),
+    ResumeJob((TWO, Layout(data=3, zero=3)), family="t5"),
+    ResumeJob((TWO, TWO), weights_only=True),
+}
+"""Each has a neighbour that is always run; compiled layers are proven in the layer of layouts."""
+SAME, OTHER, WEIGHTS = (
+    [one for one in every if ALL or one not in LONG] for every in (EVERY_SAME, EVERY_OTHER, EVERY_WEIGHTS)
+)
 
 
 def live(life: ResumeJob, model: Path, root: Path) -> str | None:

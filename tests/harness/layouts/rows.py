@@ -118,11 +118,13 @@ def required() -> list[Row]:
     cut16 = [Layout(tensor=2), Layout(pipeline=2), Layout(sequence=2, zero=2), Layout(sequence=2, zero=3)]
     found += [Row(family, layout, 4, precision="bf16") for family, layout in product(FAMILIES, bf16)]
     found += [Row(family, layout, 4, precision="bf16") for family, layout in product(CUT, cut16)]
+    # with gloo on a CPU, which has fp16 too; that a GPU computes the same: `bench.gpu`
+    found += [Row(family, layout, 4, precision="fp16") for family, layout in product(FAMILIES, bf16)]
     return found + compiled() + adapted()
 
 
 def adapted() -> list[Row]:
-    """Rows with adapters beside frozen weights, by data parallelism: all of Llama, of the others each option."""
+    """Rows with adapters beside frozen weights, by data parallelism: of all but Llama each option once."""
     found: list[Row] = []
     for family in FAMILIES:
         found += _spread(family, [Layout(zero=0)], packs=True)

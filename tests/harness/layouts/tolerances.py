@@ -11,8 +11,10 @@ from harness.layouts.rows import Row
 from llmtrain_trainer.parallel.tensor import join
 
 GRADIENT, WEIGHTS, NORM, LOSS = 1e-5, 1e-4, 1e-5, 1e-6
-BF16 = 1.5
-"""How much worse than one bf16 process a bf16 layout may be."""
+HALF = 1.5
+"""How much worse than one process of its precision a layout in bf16 or fp16 may be."""
+LAST_PLACES = {"bf16": 2**-6, "fp16": 2**-9}
+"""Two units of the last place: a norm and a loss are single numbers, whose error is luck."""
 Tensors = dict[str, torch.Tensor]
 
 
@@ -90,9 +92,9 @@ def wrong(row: Row, found: Errors, alone: Errors) -> str | None:
         found: its errors.
         alone: those of one process of the same precision.
     """
-    if row.precision == "bf16":
+    if row.precision in LAST_PLACES:
         gradient, weights, norm, loss = (
-            BF16 * max(limit, value)
+            HALF * max(limit, value)
             for limit, value in (
                 (GRADIENT, alone.gradient),
                 (WEIGHTS, alone.weights),
@@ -100,12 +102,11 @@ def wrong(row: Row, found: Errors, alone: Errors) -> str | None:
                 (LOSS, alone.loss),
             )
         )
-        # a norm and a loss are single numbers, whose error is luck: two units of bf16's last place
-        norm, loss = max(norm, 2**-6), max(loss, 2**-6)
+        norm, loss = (max(one, LAST_PLACES[row.precision]) for one in (norm, loss))
     else:
         gradient, weights, norm, loss = GRADIENT, WEIGHTS, NORM, LOSS
-    if row.precision == "bf16" and found.gradient < alone.gradient / 10:
-        return f"gradient error {found.gradient:.1e}: this was not computed in bf16"
+    if row.precision in LAST_PLACES and found.gradient < alone.gradient / 10:
+        return f"gradient error {found.gradient:.1e}: this was not computed in {row.precision}"
     checks = (
         (found.gradient, gradient, f"gradient of {found.where}"),
         (found.weights, weights, "weights after five steps"),

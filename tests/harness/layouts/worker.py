@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from deepspeed.accelerator import get_accelerator
 from deepspeed.utils import safe_get_full_fp32_param
 from harness.layouts.rows import LENGTH, SAMPLES, STEPS, VOCAB, Row
 
@@ -62,6 +64,8 @@ def sgd(groups: Iterable[dict[str, Any]], training: TrainingSpec) -> torch.optim
 def rank_main(row: Row, kind: str, clipping: float, model: Path, out: Path) -> None:
     """Train and save what this rank saw."""
     share_compiled(out)
+    if row.precision == "fp16":
+        allow_half()
     ranks = distributed.join()
     loss.CHUNK = 7 * VOCAB  # so that the loss of a pass has several chunks, the last one smaller
     spec = row.spec(clipping=clipping)
@@ -84,16 +88,65 @@ def rank_main(row: Row, kind: str, clipping: float, model: Path, out: Path) -> N
         own = engine.forward_backward(passes, labels)
         if step == 0:
             found["gradients"] = {
-                name: engine.gradient(p).detach().float().clone() for name, p in engine.named_parameters()
+                name: engine.gradient(p).detach().float().cpu().clone()
+                for name, p in engine.named_parameters()
             }
         engine.step()
         found["losses"] += distributed.all_reduce_sum_float(ranks, float(own) / labels)
         found["norms"].append(engine.gradient_norm)
     found["held_out"], _ = distributed.all_reduce_sum_float(ranks, *engine.loss_sum(passes))
     found["compiled"] = compiled_code() if row.compiled else None
-    found["weights"] = {name: weight(p).detach().clone() for name, p in engine.named_parameters()}
+    found["weights"] = {name: weight(p).detach().cpu().clone() for name, p in engine.named_parameters()}
     torch.save(found, out / f"rank-{ranks.rank}.pt")
     distributed.leave()
+
+
+def overflow_main(row: Row, model: Path, out: Path) -> None:
+    """Steps in fp16 whose first gradients are far too large for its scale; what became of each."""
+    allow_half()
+    ranks = distributed.join()
+    spec = row.spec(clipping=0.0)
+    training, place = spec.training, row.layout.place(ranks.rank)
+    plan = BatchPlan(training.global_batch_size, training.micro_batch_size, row.layout.data)
+    rows = tokens()
+    length = Length(len(rows), training.global_batch_size, STEPS, None)
+    batches = Batches(rows, plan, length, training.seed, encoder(spec, EOS))
+    engine, _ = build(model, spec, row.layout, place, plan, STEPS)
+    passes = batches.at(0, place, ranks.device)
+    [labels] = distributed.all_reduce_sum(ranks, engine.labels(passes))
+    found: dict[str, Any] = {"applied": [], "scales": [], "norms": []}
+    for _ in range(24):
+        # as if the batch had one label: gradients as many times as large as it has labels
+        engine.forward_backward(passes, 1)
+        found["scales"].append(float(engine.raw.optimizer.loss_scale))
+        engine.step()
+        found["applied"].append(engine.step_applied)
+        found["norms"].append(engine.gradient_norm)
+        if engine.step_applied:
+            break
+    found["norm"] = engine.gradient_norm
+    found["finite"] = all(bool(weight(p).isfinite().all()) for _, p in engine.named_parameters())
+    found["labels"] = labels
+    found["right"] = unscaled_norm(row, model) * labels
+    found["norms"] = [str(norm) for norm in found["norms"]]
+    (out / f"rank-{ranks.rank}.json").write_text(json.dumps(found))
+    distributed.leave()
+
+
+def unscaled_norm(row: Row, model: Path) -> float:
+    """The first gradient's norm as one fp32 process on the CPU has it."""
+    from harness.layouts.reference import reference
+
+    return float(reference(row, "sgd", 0.0, model, torch.float32)["norms"][0])
+
+
+def allow_half() -> None:
+    """Let this machine's CPU train in fp16: it can, slowly, and DeepSpeed asks for a fast one."""
+    if torch.cuda.is_available():
+        return
+    kind = type(get_accelerator())
+    kind.is_fp16_supported = lambda _self: True
+    kind.supported_dtypes = lambda _self: [torch.float, torch.bfloat16, torch.half]
 
 
 def share_compiled(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What may happen around a job, and how often it does in a random life."""
+"""What may happen around a job, and how often it does in a random episode."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ CONFIG_ERROR = TerminationMessage(
 )
 HOUR = 3600.0
 UNLIMITED = {"maxRestarts": 1000, "maxInfrastructureRestarts": 1000}
-Act = Callable[["Life"], None]
+Act = Callable[["Episode"], None]
 
 
 @dataclass
-class Life:
+class Episode:
     """One world and the dice."""
 
     world: World
@@ -56,166 +56,166 @@ class Life:
         return self.rng.choice(pods) if pods else None
 
 
-def time_passes(life: Life) -> None:
-    life.world.run(life.rng.choice([0.1, 1.0, 3.0, 7.0, 40.0]))
+def time_passes(episode: Episode) -> None:
+    episode.world.run(episode.rng.choice([0.1, 1.0, 3.0, 7.0, 40.0]))
 
 
-def kubelet_starts_all(life: Life) -> None:
-    for pod in life.world.pods():
-        life.world.start(pod)
-    life.world.run(1.0)
+def kubelet_starts_all(episode: Episode) -> None:
+    for pod in episode.world.pods():
+        episode.world.start(pod)
+    episode.world.run(1.0)
 
 
-def kubelet_starts_one(life: Life) -> None:
-    if pod := life.pod():
-        life.world.start(pod)
+def kubelet_starts_one(episode: Episode) -> None:
+    if pod := episode.pod():
+        episode.world.start(pod)
 
 
-def scheduler_holds_one(life: Life) -> None:
-    if pod := life.pod():
-        life.world.hold(pod)
+def scheduler_holds_one(episode: Episode) -> None:
+    if pod := episode.pod():
+        episode.world.hold(pod)
 
 
-def one_fails(life: Life) -> None:
-    if pod := life.pod():
-        life.world.end(pod, *life.rng.choice(FAILURES))
+def one_fails(episode: Episode) -> None:
+    if pod := episode.pod():
+        episode.world.end(pod, *episode.rng.choice(FAILURES))
 
 
-def one_ends_well_alone(life: Life) -> None:
+def one_ends_well_alone(episode: Episode) -> None:
     """Exit 0 of a rank other than 0 means nothing by itself."""
-    pod = life.pod()
+    pod = episode.pod()
     if pod and label(pod, LABEL_RANK) != "0":
-        life.world.end(pod, 0, TerminationMessage(outcome=Outcome.COMPLETE))
+        episode.world.end(pod, 0, TerminationMessage(outcome=Outcome.COMPLETE))
 
 
-def somebody_deletes_one(life: Life) -> None:
-    pod = life.pod()
+def somebody_deletes_one(episode: Episode) -> None:
+    pod = episode.pod()
     if pod and not going(pod):
-        life.world.delete_pod(pod, life.rng.choice([0, 1, 30]))
+        episode.world.delete_pod(pod, episode.rng.choice([0, 1, 30]))
 
 
-def drain(life: Life) -> None:
-    pod = life.pod()
+def drain(episode: Episode) -> None:
+    pod = episode.pod()
     if pod and not going(pod):
-        life.world.evict(pod)
+        episode.world.evict(pod)
 
 
-def kubelet_confirms(life: Life) -> None:
-    life.world.finish_deletions()
+def kubelet_confirms(episode: Episode) -> None:
+    episode.world.finish_deletions()
 
 
-def trains(life: Life) -> None:
-    life.world.train(life.rng.randint(1, 5), commit=life.rng.random() < 0.5)
-    life.world.run(life.rng.choice([0.1, 6.0]))
+def trains(episode: Episode) -> None:
+    episode.world.train(episode.rng.randint(1, 5), commit=episode.rng.random() < 0.5)
+    episode.world.run(episode.rng.choice([0.1, 6.0]))
 
 
-def gang_ends_well(life: Life) -> None:
-    life.world.finish_gang()
+def gang_ends_well(episode: Episode) -> None:
+    episode.world.finish_gang()
 
 
-def operator_dies(life: Life) -> None:
-    world = life.world
+def operator_dies(episode: Episode) -> None:
+    world = episode.world
     if world.operator is not None:
         world.chaos.strike("operator-death", "kill -9")
         world.kill_operator()
-    world.run(life.rng.uniform(0.0, 20.0))
+    world.run(episode.rng.uniform(0.0, 20.0))
     world.start_operator()
     world.run(0.5)
 
 
-def operator_dies_at_a_write(life: Life) -> None:
-    world = life.world
-    nth = world.chaos.writes + life.rng.randint(1, 4)
-    world.chaos.fatal = (nth, life.rng.choice(["before", "after"]))
+def operator_dies_at_a_write(episode: Episode) -> None:
+    world = episode.world
+    nth = world.chaos.writes + episode.rng.randint(1, 4)
+    world.chaos.fatal = (nth, episode.rng.choice(["before", "after"]))
 
 
-def weather_changes(life: Life) -> None:
-    life.world.chaos.rate = life.rng.choice([0.0, 0.1, 0.3, 0.5])
+def weather_changes(episode: Episode) -> None:
+    episode.world.chaos.rate = episode.rng.choice([0.0, 0.1, 0.3, 0.5])
 
 
-def api_restarts(life: Life) -> None:
-    world = life.world
+def api_restarts(episode: Episode) -> None:
+    world = episode.world
     world.chaos.strike("api-restart", "all connections are gone")
-    world.chaos.down_until = world.now() + life.rng.uniform(0.5, 20.0)
+    world.chaos.down_until = world.now() + episode.rng.uniform(0.5, 20.0)
     world.api.close_watches()
 
 
-def streams_end(life: Life) -> None:
-    life.world.api.close_watches()
+def streams_end(episode: Episode) -> None:
+    episode.world.api.close_watches()
 
 
-def history_is_compacted(life: Life) -> None:
+def history_is_compacted(episode: Episode) -> None:
     for resource in ("pods", "llmtrainingjobs"):
-        life.world.api.compact(resource)
-    life.world.chaos.strike("compaction", "watches of old versions get 410")
-    life.world.api.close_watches()
+        episode.world.api.compact(resource)
+    episode.world.chaos.strike("compaction", "watches of old versions get 410")
+    episode.world.api.close_watches()
 
 
-def quota_is_used_up(life: Life) -> None:
+def quota_is_used_up(episode: Episode) -> None:
     def refuse(resource: str, body: Object) -> ApiError | None:
-        if resource != "pods" or life.rng.random() < 0.3:
+        if resource != "pods" or episode.rng.random() < 0.3:
             return None
         return ApiError(
             403, "Forbidden", f"pods {body['metadata']['name']} is forbidden: exceeded quota: gpus"
         )
 
-    life.world.chaos.strike("quota", "pods are refused")
-    life.world.chaos.refuse = refuse
+    episode.world.chaos.strike("quota", "pods are refused")
+    episode.world.chaos.refuse = refuse
 
 
-def quota_is_free(life: Life) -> None:
-    life.world.chaos.refuse = None
+def quota_is_free(episode: Episode) -> None:
+    episode.world.chaos.refuse = None
 
 
-def user_deletes(life: Life) -> None:
-    if life.world.job() is not None and life.rng.random() < 0.4:
-        life.world.delete_job()
+def user_deletes(episode: Episode) -> None:
+    if episode.world.job() is not None and episode.rng.random() < 0.4:
+        episode.world.delete_job()
 
 
-def user_applies_again(life: Life) -> None:
-    if life.world.job() is None:
-        apply(life)
+def user_applies_again(episode: Episode) -> None:
+    if episode.world.job() is None:
+        apply(episode)
 
 
-def user_puts_the_spec_right(life: Life) -> None:
-    job = life.world.job()
-    if job is not None and life.wrong and not life.world.status().get("attempt"):
-        life.wrong = False
+def user_puts_the_spec_right(episode: Episode) -> None:
+    job = episode.world.job()
+    if job is not None and episode.wrong and not episode.world.status().get("attempt"):
+        episode.wrong = False
         spec = {**job["spec"], "output": {"uri": "pvc://checkpoints/x"}}
-        life.world.api.replace_spec(PLURAL, "default", "tiny", spec)
+        episode.world.api.replace_spec(PLURAL, "default", "tiny", spec)
 
 
-def configuration_fails(life: Life) -> None:
+def configuration_fails(episode: Episode) -> None:
     """Starting again would not help: the job is over."""
-    pod = life.pod()
-    if pod is not None and life.rng.random() < 0.6:
-        life.may_fail = True
-        life.world.end(pod, 78, CONFIG_ERROR)
+    pod = episode.pod()
+    if pod is not None and episode.rng.random() < 0.6:
+        episode.may_fail = True
+        episode.world.end(pod, 78, CONFIG_ERROR)
 
 
-def a_node_loses_its_power(life: Life) -> None:
-    if pod := life.pod():
-        lose_node(life.world, pod)
+def a_node_loses_its_power(episode: Episode) -> None:
+    if pod := episode.pod():
+        lose_node(episode.world, pod)
 
 
-def the_control_plane_evicts(life: Life) -> None:
-    life.world.evict_from_silent_nodes()
+def the_control_plane_evicts(episode: Episode) -> None:
+    episode.world.evict_from_silent_nodes()
 
 
-def a_stranger_appears(life: Life) -> None:
-    stranger(life.world, life.rng.choice(STRANGERS))
+def a_stranger_appears(episode: Episode) -> None:
+    stranger(episode.world, episode.rng.choice(STRANGERS))
 
 
-def rights_go(life: Life) -> None:
-    rights_are_gone(life.world)
+def rights_go(episode: Episode) -> None:
+    rights_are_gone(episode.world)
 
 
-def a_webhook_goes_down(life: Life) -> None:
-    webhook_is_down(life.world)
+def a_webhook_goes_down(episode: Episode) -> None:
+    webhook_is_down(episode.world)
 
 
-def collect(life: Life) -> None:
-    life.world.collect_garbage()
+def collect(episode: Episode) -> None:
+    episode.world.collect_garbage()
 
 
 ACTS: tuple[tuple[int, Act], ...] = (
@@ -251,9 +251,9 @@ ACTS: tuple[tuple[int, Act], ...] = (
 )
 
 
-def apply(life: Life) -> None:
-    rng = life.rng
-    life.limited, life.wrong, life.may_fail = rng.random() < 0.2, rng.random() < 0.1, False
-    recovery = {"maxRestarts": 1, "maxInfrastructureRestarts": 2} if life.limited else UNLIMITED
-    output = {"uri": "file:///only/on/a/laptop" if life.wrong else "pvc://checkpoints/tiny"}
-    life.world.apply(rng.choice([1, 2, 2, 3]), recovery=recovery, output=output)
+def apply(episode: Episode) -> None:
+    rng = episode.rng
+    episode.limited, episode.wrong, episode.may_fail = rng.random() < 0.2, rng.random() < 0.1, False
+    recovery = {"maxRestarts": 1, "maxInfrastructureRestarts": 2} if episode.limited else UNLIMITED
+    output = {"uri": "file:///only/on/a/laptop" if episode.wrong else "pvc://checkpoints/tiny"}
+    episode.world.apply(rng.choice([1, 2, 2, 3]), recovery=recovery, output=output)

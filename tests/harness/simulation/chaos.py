@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from harness.simulation.story import Story
+from harness.simulation.timeline import Timeline
 
 from llmtrain_operator.kube.api import ApiError, Listing, Object, WatchEvent
 from llmtrain_operator.local.memory_api import MemoryApi
@@ -45,7 +45,7 @@ class Chaos:
     """
 
     rng: Random
-    story: Story
+    timeline: Timeline
     now: Callable[[], float]
     phase: Callable[[], str]
     rate: float = 0.0
@@ -65,7 +65,7 @@ class Chaos:
     die: Callable[[], None] = lambda: None
 
     def strike(self, kind: str, what: str, phase: str | None = None) -> None:
-        self.story.fault(self.now(), kind, phase or self.phase(), what)
+        self.timeline.fault(self.now(), kind, phase or self.phase(), what)
 
     def loses(self, resource: str, event: WatchEvent) -> bool:
         """Whether this event is one that a scenario wants lost."""
@@ -165,7 +165,7 @@ class FaultyApi:
             chaos.slow_writes -= 1
             await asyncio.sleep(5.0)
         await self._reach(verb, what, None if fault == "answer-lost" else fault)
-        chaos.story.tell(chaos.now(), "operator", f"{verb} {what}")
+        chaos.timeline.tell(chaos.now(), "operator", f"{verb} {what}")
         phase = chaos.phase()
         found = await write()
         if fate == "after":

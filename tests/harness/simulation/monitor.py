@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.simulation.podview import NAMESPACE, is_rank, phase_of
-from harness.simulation.story import Story
+from harness.simulation.timeline import Timeline
 
 from llmtrain_api.names import LABEL_ATTEMPT, LABEL_JOB_UID, LABEL_RANK, PLURAL
 from llmtrain_operator.kube.api import Object
@@ -26,8 +26,8 @@ class Monitor:
     A write that breaks an invariant is the operator's: nobody else creates pods or writes a job's status.
     """
 
-    def __init__(self, story: Story, now: Callable[[], float]) -> None:
-        self._story = story
+    def __init__(self, timeline: Timeline, now: Callable[[], float]) -> None:
+        self._timeline = timeline
         self._now = now
         self.pods: dict[str, Object] = {}
         self.jobs: dict[str, Object] = {}
@@ -49,7 +49,7 @@ class Monitor:
     def _must(self, holds: bool, message: str) -> None:
         if not holds:
             self.broken.append(message)
-            self._story.tell(self._now(), "BROKEN", message)
+            self._timeline.tell(self._now(), "BROKEN", message)
 
     # -- pods ---------------------------------------------------------------------------------------------
 

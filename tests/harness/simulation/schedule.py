@@ -9,7 +9,7 @@ import random
 import sys
 from dataclasses import dataclass, field
 
-from harness.simulation.acts import ACTS, HOUR, Life, apply
+from harness.simulation.acts import ACTS, HOUR, Episode, apply
 from harness.simulation.chaos import WATCH_FAULTS
 from harness.simulation.expected_phase import unjustified
 from harness.simulation.monitor import Broken
@@ -18,15 +18,15 @@ from harness.simulation.world import World
 
 
 def live(seed: int) -> World:
-    """One life, to its end.
+    """One episode, to its end.
 
     Raises:
-        Broken: an invariant does not hold; the world's story is attached as ``story``.
+        Broken: an invariant does not hold; the world's timeline is attached as ``timeline``.
     """
     random.seed(seed)  # the operator's own jitter
     rng = random.Random(seed)
     world = World(seed)
-    life = Life(world, rng)
+    episode = Episode(world, rng)
     weights = [weight for weight, _ in ACTS]
     acts = [act for _, act in ACTS]
     try:
@@ -34,38 +34,38 @@ def live(seed: int) -> World:
         world.kubelet_ahead = rng.choice([0.0, 0.0, 0.0, HOUR, -HOUR])
         world.operator_ahead = rng.choice([0.0, 0.0, 0.0, HOUR, -HOUR])
         world.start_operator()
-        apply(life)
+        apply(episode)
         world.chaos.rate = rng.choice([0.0, 0.1, 0.3])
         if rng.random() < 0.5:
             # nothing is lost for good: then minutes must do to converge
             world.chaos.watch_faults = tuple(f for f in WATCH_FAULTS if f != "watch-loss")
         for _ in range(rng.randint(7, 21)):
-            rng.choices(acts, weights)[0](life)
+            rng.choices(acts, weights)[0](episode)
             if world.operator is None:
                 world.run(rng.uniform(0.0, 5.0))
                 world.start_operator()
             world.run(rng.choice([0.0, 0.1, 1.0]))
-        quiesce(life)
+        quiesce(episode)
         world.settle()
-        judge_end(life)
+        judge_end(episode)
     except (Broken, AssertionError) as error:
-        error.story = world.story  # type: ignore[attr-defined]
+        error.timeline = world.timeline  # type: ignore[attr-defined]
         raise
     finally:
         world.close()
     return world
 
 
-def quiesce(life: Life) -> None:
+def quiesce(episode: Episode) -> None:
     """The world stands still and answers: now the phase must be the one that the pods justify."""
-    world = life.world
+    world = episode.world
     world.all_is_well()
     world.start_operator()
     world.run(60.0)
     world.start_operator()  # a death that was on its way may have come
     world.collect_garbage()
     world.run(120.0)
-    if not world.story.faults["watch-loss"] and (reason := unjustified(world)):
+    if not world.timeline.faults["watch-loss"] and (reason := unjustified(world)):
         raise Broken(f"minutes later: {reason}")
     world.run(530.0)
     world.api.close_watches()  # as a server does every few minutes: whoever missed something lists anew
@@ -75,17 +75,17 @@ def quiesce(life: Life) -> None:
         raise Broken(reason)
 
 
-def judge_end(life: Life) -> None:
-    world, status = life.world, life.world.status()
+def judge_end(episode: Episode) -> None:
+    world, status = episode.world, episode.world.status()
     phase = world.phase()
     if phase == "Failed":
         failure = status["failure"]
-        if life.limited and "gave up after" in failure.get("hint", ""):
+        if episode.limited and "gave up after" in failure.get("hint", ""):
             return
-        if life.may_fail and failure["class"] == "ConfigError":
+        if episode.may_fail and failure["class"] == "ConfigError":
             return
         raise Broken(f"Failed without a reason: {failure}")
-    expected = "Deleted" if world.job() is None else "Pending" if life.wrong else "Succeeded"
+    expected = "Deleted" if world.job() is None else "Pending" if episode.wrong else "Succeeded"
     if phase != expected:
         raise Broken(f"ended as {phase}, not {expected}: {status.get('failure')}")
 
@@ -94,7 +94,7 @@ def judge_end(life: Life) -> None:
 class Tally:
     """What many lives came to."""
 
-    lives: int = 0
+    episodes: int = 0
     events: list[int] = field(default_factory=list)
     faults: dict[str, int] = field(default_factory=dict)
     reached: set[tuple[str, str]] = field(default_factory=set)
@@ -107,17 +107,17 @@ def tally(seeds: range) -> Tally:
     found = Tally()
     for seed in seeds:
         try:
-            story = live(seed).story
+            timeline = live(seed).timeline
         except AssertionError as error:
-            story = error.story  # type: ignore[attr-defined]
-            found.failures.append((seed, str(error), story.page()))
+            timeline = error.timeline  # type: ignore[attr-defined]
+            found.failures.append((seed, str(error), timeline.page()))
             if len(found.failures) > 2:
                 break
-        found.lives += 1
-        found.events.append(len(story.lines))
-        for kind, count in story.faults.items():
+        found.episodes += 1
+        found.events.append(len(timeline.lines))
+        for kind, count in timeline.faults.items():
             found.faults[kind] = found.faults.get(kind, 0) + count
-        found.reached |= story.reached
+        found.reached |= timeline.reached
     return found
 
 

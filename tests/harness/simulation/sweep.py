@@ -40,7 +40,7 @@ def play(scenario: Callable[[World], None], fate: tuple[int, str] | None) -> Wor
         world.settle(fate)
         judge(world, SCENARIOS[scenario])
     except AssertionError as error:
-        error.story = world.story  # type: ignore[attr-defined]
+        error.timeline = world.timeline  # type: ignore[attr-defined]
         raise
     finally:
         world.close()
@@ -72,7 +72,7 @@ def sweep(scenario: Callable[[World], None], fates: tuple[str, ...] = FATES) -> 
             try:
                 play(scenario, (number, fate))
             except AssertionError as error:
-                page = error.story.page()  # type: ignore[attr-defined]
+                page = error.timeline.page()  # type: ignore[attr-defined]
                 found.failures.append(f"{page}\n\n{scenario.__name__}, write {number}, {fate}: {error}")
             if fate in ("before", "after"):
                 found.deaths += 1

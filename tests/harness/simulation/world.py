@@ -15,7 +15,7 @@ from harness.simulation.chaos import Chaos, FaultyApi
 from harness.simulation.monitor import Broken, Monitor, WatchedApi
 from harness.simulation.operator import Operator
 from harness.simulation.podview import NAMESPACE, SIDECAR, going, label, owner, phase_of
-from harness.simulation.story import Story
+from harness.simulation.timeline import Timeline
 from harness.simulation.virtual import VirtualLoop, at_once
 
 from llmtrain_api import Outcome, ProgressReport, Stage, TerminationMessage, to_rfc3339
@@ -48,7 +48,7 @@ class World:
 
     seed: int = 0
     rng: Random = field(init=False)
-    story: Story = field(default_factory=Story)
+    timeline: Timeline = field(default_factory=Timeline)
     operator: Operator | None = None
     trainers: dict[str, Trainer] = field(default_factory=dict)
     sidecars: bool = False
@@ -63,10 +63,10 @@ class World:
         self._died = False
         self._tasks: list[asyncio.Task[None]] = []
         uids = (f"u{n}" for n in itertools.count(1))
-        self.monitor = Monitor(self.story, self.now)
+        self.monitor = Monitor(self.timeline, self.now)
         self.api = WatchedApi(self.clock, lambda: next(uids))
         self.api.changed = self.monitor.changed
-        self.chaos = Chaos(self.rng, self.story, self.now, self.phase, die=self._note_death)
+        self.chaos = Chaos(self.rng, self.timeline, self.now, self.phase, die=self._note_death)
         self.chaos.runaway = lambda: self.monitor.broken.append("the operator calls the API without end")
 
     # -- time ---------------------------------------------------------------------------------------------
@@ -94,7 +94,7 @@ class World:
 
     def start_operator(self) -> None:
         if self.operator is None:
-            self.story.tell(self.now(), "operator", "starts")
+            self.timeline.tell(self.now(), "operator", "starts")
             self.operator = Operator(FaultyApi(self.api, self.chaos), self.operator_clock, self.monitor)
             self.operator.start(self.loop)
             self._tasks.extend(self.operator.tasks)
@@ -104,7 +104,7 @@ class World:
         if self.operator is not None:
             self.operator.kill()
             self.operator = None
-            self.story.tell(self.now(), "operator", "is dead")
+            self.timeline.tell(self.now(), "operator", "is dead")
 
     def _note_death(self) -> None:
         self._died = True
@@ -148,25 +148,25 @@ class World:
     # -- people -------------------------------------------------------------------------------------------
 
     def apply(self, nodes: int = 2, name: str = "tiny", **spec: Any) -> None:
-        self.story.tell(self.now(), "user", f"applies {name}: {nodes} nodes {spec or ''}")
+        self.timeline.tell(self.now(), "user", f"applies {name}: {nodes} nodes {spec or ''}")
         body = manifest(name, nodes=nodes, **spec)
         created = at_once(self.api.create(PLURAL, NAMESPACE, body))
         self.trainers[created["metadata"]["uid"]] = Trainer()
 
     def delete_job(self, name: str = "tiny") -> None:
-        self.story.tell(self.now(), "user", f"deletes {name}")
+        self.timeline.tell(self.now(), "user", f"deletes {name}")
         uid = self.job(name)["metadata"]["uid"]  # type: ignore[index]
         at_once(self.api.delete(PLURAL, NAMESPACE, name, uid, 0))
 
     def delete_pod(self, pod: Object, grace: int, who: str = "user") -> None:
         meta = pod["metadata"]
-        self.story.tell(self.now(), who, f"deletes {meta['name']}, grace {grace}")
+        self.timeline.tell(self.now(), who, f"deletes {meta['name']}, grace {grace}")
         at_once(self.api.delete("pods", NAMESPACE, meta["name"], meta["uid"], grace))
 
     def collect_garbage(self) -> None:
         count = at_once(self.api.collect_garbage())
         if count:
-            self.story.tell(self.now(), "gc", f"deletes {count} orphans")
+            self.timeline.tell(self.now(), "gc", f"deletes {count} orphans")
 
     # -- scheduler and kubelet ----------------------------------------------------------------------------
 
@@ -249,12 +249,12 @@ class World:
     def remove(self, pod: Object) -> None:
         """Gone from the API at once."""
         meta = pod["metadata"]
-        self.story.tell(self.now(), "kubelet", f"{meta['name']} is gone")
+        self.timeline.tell(self.now(), "kubelet", f"{meta['name']} is gone")
         at_once(self.api.delete("pods", NAMESPACE, meta["name"], meta["uid"], 0))
 
     def pod_status(self, pod: Object, status: Object, what: str) -> None:
         name = pod["metadata"]["name"]
-        self.story.tell(self.now(), "kubelet", f"{name} {what}")
+        self.timeline.tell(self.now(), "kubelet", f"{name} {what}")
         at_once(self.api.patch_status("pods", NAMESPACE, name, {"status": status}))
 
     # -- trainers -----------------------------------------------------------------------------------------
@@ -271,7 +271,7 @@ class World:
         trainer.step = min(max(trainer.step, trainer.committed) + steps, STEPS)
         if commit:
             trainer.committed = trainer.step
-        self.story.tell(self.now(), "trainer", f"step {trainer.step}, committed {trainer.committed}")
+        self.timeline.tell(self.now(), "trainer", f"step {trainer.step}, committed {trainer.committed}")
         if self.operator is not None:
             report = ProgressReport(
                 job_uid=uid,
@@ -283,7 +283,7 @@ class World:
                 resumed_step=0,
             )
             ref = JobRef(NAMESPACE, job["metadata"]["name"], uid)
-            if self.operator.book.take(ref, report, self.clock()):
+            if self.operator.book.record(ref, report, self.clock()):
                 self.operator.queue.add((NAMESPACE, job["metadata"]["name"]))
 
     def finish_gang(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
@@ -9,10 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.children import environment
+from harness.children import PYTHONPATH, environment
+from harness.trainer.warm import Program, Warm
 
 from llmtrain_api import JobFile
 from llmtrain_trainer.output import Output
@@ -33,8 +36,9 @@ class Launch:
         node: int = 0,
         metrics_port: int = 0,
         more: dict[str, str] | None = None,
+        cold: bool = False,
     ) -> None:
-        """``more`` is what its environment has beside."""
+        """``more`` is what its environment has beside; ``cold`` executes it instead of forking it."""
         work.mkdir(parents=True, exist_ok=True)
         self.job = job_file
         name = f"{job_file.attempt}-{job_file.job.uid[:4]}-{node}"
@@ -51,14 +55,7 @@ class Launch:
             LLMTRAIN_NODE_RANK=str(node),
             **(more or {}),
         )
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "llmtrain_trainer", "launch", str(path)],
-                env=env,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self.process = _started(["launch", str(path)], env, self.log, cold=cold)
 
     @property
     def output(self) -> Output:
@@ -102,6 +99,30 @@ class Launch:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+
+
+@cache
+def warm() -> Warm:
+    """The process that launchers are forked from. It ends with this one."""
+    found = Warm()
+    atexit.register(found.close)
+    return found
+
+
+def _started(
+    arguments: list[str], env: dict[str, str], log: Path, *, cold: bool
+) -> Program | subprocess.Popen[bytes]:
+    """A launcher: a fork, but where it shall import something else than this checkout."""
+    if env["PYTHONPATH"] == PYTHONPATH and not cold:
+        return warm().start("llmtrain_trainer", arguments, env, log)
+    with log.open("wb") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", "llmtrain_trainer", *arguments],
+            env=env,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
 
 def children(pid: int) -> list[int]:

@@ -63,12 +63,12 @@ def test_a_wrong_claim_has_a_sentence_of_its_own(claim: str) -> None:
 
 
 def test_what_is_no_place_at_all_is_told_the_forms() -> None:
-    for name in ("", "/data", "lake/x", "http://x/y", "builtin://python", "pvc:/lake/x"):
+    for name in ("", "/data", "lake", "http://x/y", "builtin://python", "pvc:/lake/x"):
         assert "use builtin://python-stdlib, builtin://random-tokens, pvc://CLAIM/FOLDER" in refused(
             dataset={"name": name}
         )
         assert "use pvc://CLAIM/FOLDER" in refused(output={"uri": name})
-    assert "copy it to a claim" in refused(dataset={"name": "s3://lake/x"})
+    assert "the bucket 'My_data' must be" in refused(dataset={"name": "s3://My_data/x"})
     assert "the bucket 'My_models' must be" in refused(output={"uri": "s3://My_models/x"})
 
 

@@ -184,7 +184,7 @@ def test_nothing_stays_of_jobs_that_are_gone(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(latest, "MAX_JOBS", 5)
     book = ReportBook()
     for n in range(20):
-        book.take(JobRef("default", "tiny", f"{UID}-{n}"), report(0).report, T0)
+        book.record(JobRef("default", "tiny", f"{UID}-{n}"), report(0).report, T0)
     assert len(book) == 5
 
 

@@ -27,7 +27,7 @@ from llmtrain_operator.local.__main__ import main
 from llmtrain_operator.local.command import Refused, decide, fitted
 from llmtrain_operator.local.runner import RunPlan, interrupted
 from llmtrain_operator.local.saved_jobs import Busy, JobFolder, SavedApi, output_folder, owned
-from llmtrain_operator.local.scale_down import GangOverrides, said, scaled_down
+from llmtrain_operator.local.scale_down import GangOverrides, describe_changes, scaled_down
 
 
 def test_the_gang_is_made_to_fit() -> None:
@@ -52,10 +52,10 @@ def fit_of(
 
 def test_what_was_changed_is_one_line() -> None:
     four, two = (parse_manifest(manifest(nodes=n))[1] for n in (4, 2))
-    assert said(four, two) == (
+    assert describe_changes(four, two) == (
         "this machine: 2 nodes x 1 CPU process instead of 4 nodes x 1 CPU process; the global batch stays 16"
     )
-    assert said(two, two) == ""
+    assert describe_changes(two, two) == ""
 
 
 def test_every_mistake_is_printed_with_its_field(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -86,8 +86,8 @@ def test_the_output_may_lie_somewhere_else(uri: str) -> None:
 
 def test_a_name_that_only_begins_like_a_mount_path_stays() -> None:
     at = volumes.mounts(made()[0], PLACES)
-    assert at.here("/scratchy/x") == "/scratchy/x"
-    assert at.here("/scratch") == "/home/me/pods/a/scratch"
+    assert at.to_local("/scratchy/x") == "/scratchy/x"
+    assert at.to_local("/scratch") == "/home/me/pods/a/scratch"
 
 
 def test_environment_and_command_are_those_of_the_manifest() -> None:

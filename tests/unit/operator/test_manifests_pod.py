@@ -86,3 +86,15 @@ def test_an_output_in_an_object_store_needs_no_volume() -> None:
     assert {volume["name"] for volume in manifest["spec"]["volumes"]} == {"config", "token", "scratch"}
     told = config_map(found.job, found.spec, 0, SETTINGS)["data"]["job.json"]
     assert json.loads(told)["output"] == "/scratch/output"
+
+
+def test_credentials_for_data_have_names_of_their_own() -> None:
+    data = {"name": "s3://lake/x", "secret": "reader"}
+    found = look(seen(job(dataset=data, output={"uri": "s3://models/run", "secret": "store"})), T0)
+    assert found.spec is not None
+    [container] = build_pod(found.job, found.spec, 0, 0, "img:1", SETTINGS)["spec"]["containers"]
+    assert container["envFrom"] == [
+        {"secretRef": {"name": "store"}},
+        {"prefix": "DATASET_", "secretRef": {"name": "reader"}},
+    ]
+    assert dataset_volumes({"name": "owner/name"})[0] == {}

@@ -12,9 +12,9 @@ JOB = JobRef("default", "tiny", UID)
 
 def test_book_keeps_the_newest_attempt_and_what_was_said_once() -> None:
     book = ReportBook()
-    assert book.take(JOB, report(1, resumed_step=10, resumed_note="torn", checkpoint_step=10).report, T0)
-    assert not book.take(JOB, report(0).report, T0), "an older attempt"
-    assert book.take(JOB, report(1, step=12).report, later(1))
+    assert book.record(JOB, report(1, resumed_step=10, resumed_note="torn", checkpoint_step=10).report, T0)
+    assert not book.record(JOB, report(0).report, T0), "an older attempt"
+    assert book.record(JOB, report(1, step=12).report, later(1))
     last = book.last(JOB, 1)
     assert last is not None
     assert (last.report.step, last.report.resumed_step, last.report.checkpoint_step) == (12, 10, 10)

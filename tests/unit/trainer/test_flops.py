@@ -89,13 +89,27 @@ def test_a_published_figure() -> None:
 
 def test_a_peak_is_told_of_known_parts_only() -> None:
     bf16 = Precision.BF16
-    assert flops.peak_flops("NVIDIA H200", bf16) == 989e12
-    assert flops.peak_flops("NVIDIA B200", bf16) == 2250e12
+    for name, peak in {
+        "NVIDIA A100-SXM4-80GB": 312e12,
+        "NVIDIA A100-PCIE-40GB": 312e12,
+        "NVIDIA A100 80GB PCIe": 312e12,
+        "NVIDIA L40S": 362e12,
+        "NVIDIA H100 80GB HBM3": 989e12,
+        "NVIDIA H100 PCIe": 756e12,
+        "NVIDIA H100 NVL": 835e12,
+        "NVIDIA H200": 989e12,
+        "NVIDIA H200 NVL": 835e12,
+        "NVIDIA B200": 2250e12,
+        "AMD Instinct MI300X": 1307e12,
+    }.items():
+        assert flops.peak_flops(name, bf16) == peak, name
+        assert flops.peak_flops(name, Precision.FP16) == peak, name
     for other in (
         None,
-        "NVIDIA H100 PCIe",
-        "NVIDIA H200 NVL",
         "NVIDIA H100 80GB HBM3 MIG 1g.10gb",
+        "NVIDIA A100-SXM4-40GB MIG 1g.5gb",
+        "NVIDIA L40",
+        "AMD Instinct MI300A",
         "Tesla T4",
     ):
         assert flops.peak_flops(other, bf16) is None

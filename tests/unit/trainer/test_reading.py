@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from llmtrain_trainer.data.reading.blocks import SMALLEST, block_length, blocks
 from llmtrain_trainer.data.reading.counts import ReadCounts
 from llmtrain_trainer.data.reading.decoding import CHUNK, Decoder
+from llmtrain_trainer.data.reading.forms import OTHER_JSON
+from llmtrain_trainer.data.reading.json_rows import rows_of_json
 from llmtrain_trainer.data.reading.limits import evenly, in_order
-from llmtrain_trainer.data.reading.rows import rows_of_json
+from llmtrain_trainer.data.reading.record import TakeText
 from llmtrain_trainer.data.reading.survey import AGAIN, BROKEN, CARD, HIDDEN, MODEL, OUTPUT, OUTSIDE, SPECIAL
 from llmtrain_trainer.data.sources import BUILTIN_BYTES, Text, documents
 from llmtrain_trainer.errors import ConfigError
@@ -92,7 +94,9 @@ def test_an_array_is_read_the_same_in_pieces_of_any_length(texts: list[str], len
         "\n".join(json.dumps({"text": text}, indent=1) for text in texts),
     ):
         chunks = iter([whole[at : at + length] for at in range(0, len(whole), length)])
-        assert [row.text for row in rows_of_json(chunks, "a.json")] == texts
+        assert [row.value for row in rows_of_json(chunks, "a.json", TakeText())] == [
+            {"text": text} for text in texts
+        ]
 
 
 BAD_ROWS: dict[str, tuple[str, str]] = {
@@ -114,7 +118,7 @@ def test_a_row_that_is_none_is_refused_by_file_and_line(tmp_path: Path, kind: st
     (tmp_path / name).write_text('{"text": "a"}\n{"text": "b"}\n' + row)
     said = refused(tmp_path)
     assert said.startswith(f"dataset.name pvc://texts/data: {name} line 3 is no object with a text: {reason}")
-    assert said.endswith('use {"text": "..."}')
+    assert said.endswith('use {"text": "..."}, or name the column that holds the text in dataset.fields.text')
 
 
 BAD_BYTES: dict[str, tuple[bytes, str]] = {
@@ -202,7 +206,7 @@ def made(folder: Path, *names: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["a.parquet", "x/A.PARQUET", "a.arrow", "a.jsonl.zst", "a.txt.xz", "a.json.bz2"]
+    "name", ["a.arrow", "x/A.ORC", "a.parquet.gz", "a.jsonl.lz4", "a.arrow.zst", "a.json.br"]
 )
 def test_data_in_a_form_that_is_not_read_are_refused(tmp_path: Path, name: str) -> None:
     made(tmp_path, "README.md", "a.txt", "b.jsonl")
@@ -212,7 +216,7 @@ def test_data_in_a_form_that_is_not_read_are_refused(tmp_path: Path, name: str) 
 
 
 @pytest.mark.parametrize(
-    "name", ["a.csv", "a.zip", "a.tar.gz", "b/a.tsv", "a.csv.gz", "a.gz", "a.txt.gz.gz", "A.TSV.BZ2", "a.xz"]
+    "name", ["a.xlsx", "a.zip", "a.tar.gz", "b/a.npy", "a.gz", "a.txt.gz.gz", "A.BIN.BZ2", "a.xz", "a.zst"]
 )
 def test_a_card_is_never_all_that_is_trained_on(tmp_path: Path, name: str) -> None:
     made(tmp_path, "card.md", "notes.md")
@@ -235,15 +239,15 @@ def test_markdown_beside_rows_is_left_out_and_settings_are_no_rows(tmp_path: Pat
     (tmp_path / "dataset_infos.json").write_text('{"default": {"features": {}}}')
     texts, counts = read(tmp_path)
     assert texts == [*TEXTS, "c.txt"]
-    assert counts.skipped == {CARD: 2, ".json without a text field": 1}
+    assert counts.skipped == {CARD: 2, OTHER_JSON: 1}
 
 
 def test_nothing_to_read_says_what_is_there(tmp_path: Path) -> None:
     made(tmp_path, ".hidden.txt", "a.png")
     assert refused(tmp_path) == (
-        "dataset.name pvc://texts/data has no file ending in .txt, .py, .md, .jsonl, .ndjson, .json (also "
-        "with .gz); not read: 1 x form that is not read: .png (such as a.png), 1 x hidden (such as "
-        ".hidden.txt); add some text"
+        "dataset.name pvc://texts/data has no file ending in .txt, .py, .md, .jsonl, .ndjson, .json, .csv, "
+        ".tsv, .parquet (also with .gz, .zst, .bz2 or .xz); not read: 1 x form that is not read: .png (such "
+        "as a.png), 1 x hidden (such as .hidden.txt); add some text, or correct the name"
     )
 
 

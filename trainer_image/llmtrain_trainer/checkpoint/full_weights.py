@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from ..files import fsync_file, read_json, write_json
-from ..models.weights import INDEX
+from ..models.headers import INDEX
 from ..parallel.engine import Engine
 
 

@@ -7,16 +7,13 @@ from them, then what is not per parameter: hyperparameters, schedule, counters.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from ..parallel.engine import Engine
-from .shards import STEP, WEIGHT, Shards, Tensors
-
-Put = Callable[[Any, Any, Tensors], None]
-"""How a ZeRO stage takes this rank's part: the engine's optimizer, a parameter, what it is to be."""
+from ..parallel.put import put_of
+from .shards import STEP, Shards
 
 
 @torch.no_grad()
@@ -32,7 +29,7 @@ def restore(engine: Engine, source: Shards) -> None:
     """
     raw, zero = engine.raw, engine.layout.zero
     optimizer = raw.optimizer if zero == 0 else raw.optimizer.optimizer
-    put: Put = {0: _put_whole, 3: _put_sharded}.get(zero, _put_flat)
+    put = put_of(zero)
     if source.moments:
         _make_state(optimizer, _masters(raw.optimizer, zero), source)
     for name, parameter in engine.named_parameters():
@@ -62,36 +59,3 @@ def _make_state(optimizer: torch.optim.Optimizer, masters: list[torch.Tensor], s
             state.setdefault(key, torch.zeros_like(master))
         if source.step is not None:
             state[STEP] = source.step.clone()
-
-
-def _put_whole(optimizer: Any, parameter: torch.nn.Parameter, own: Tensors) -> None:
-    """ZeRO 0."""
-    parameter.copy_(own[WEIGHT])
-    for key, value in own.items():
-        if key != WEIGHT:
-            optimizer.state[parameter][key].copy_(value)
-
-
-def _put_flat(optimizer: Any, parameter: torch.nn.Parameter, own: Tensors) -> None:
-    """ZeRO 1 and 2: the part that lies in this rank's flat vector, if any; DeepSpeed links it by itself."""
-    parameter.copy_(own[WEIGHT])
-    mapping = parameter._hp_mapping  # type: ignore[attr-defined]
-    if mapping is None:
-        return
-    [master] = optimizer.optimizer.param_groups[mapping.param_group_index]["params"]
-    here, there = mapping.get_hp_fragment_address(), mapping.lp_fragment_address
-    for key, value in own.items():
-        flat = master if key == WEIGHT else optimizer.optimizer.state[master][key]
-        flat.narrow(0, here.start, here.numel).copy_(value.flatten().narrow(0, there.start, there.numel))
-
-
-def _put_sharded(optimizer: Any, parameter: Any, own: Tensors) -> None:
-    """ZeRO 3: this rank's part, padded as DeepSpeed pads it. A fresh engine has gathered nothing yet."""
-    size, rank = parameter.ds_tensor.ds_numel, optimizer._get_param_partition_rank(parameter)
-    for key, value in own.items():
-        part = torch.zeros(size)
-        held = value.flatten()[rank * size : (rank + 1) * size]
-        part[: held.numel()] = held
-        optimizer.set_local_hp_param(part, parameter, None if key == WEIGHT else key)
-        if key == WEIGHT:
-            parameter.ds_tensor.copy_(part)

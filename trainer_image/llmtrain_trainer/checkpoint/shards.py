@@ -27,13 +27,11 @@ from ..errors import ConfigError
 from ..models import adapters
 from ..models.pipeline_stages import whole_name
 from ..optim.optimizer import decays
+from ..parallel.put import WEIGHT, Tensors
 from ..parallel.tensor import join
 from .unpickle import load_state
 
-WEIGHT = "fp32"
 STEP = "step"
-Tensors = dict[str, torch.Tensor]
-"""The fp32 weight, and each of the optimizer's moments by the optimizer's name for it."""
 _SHARD = re.compile(r"(?:bf16_)?zero_pp_rank_(\d+)_mp_rank_(\d+)_optim_states\.pt")
 WEIGHTS_INSTEAD = "use the checkpoint's layout, or checkpoint.resumeFrom: weights in a job with a new name"
 

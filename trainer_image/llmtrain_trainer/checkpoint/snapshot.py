@@ -19,6 +19,7 @@ from deepspeed.runtime.checkpoint_engine.checkpoint_engine import CheckpointComm
 from deepspeed.runtime.checkpoint_engine.torch_checkpoint_engine import TorchCheckpointEngine
 
 from ..files import CHUNK
+from .host_memory import HostMemory
 from .unpickle import load_state
 
 
@@ -94,29 +95,36 @@ def write_state(state: Any, path: Path) -> dict[str, Any]:
 Copies = dict[tuple[Any, ...], torch.Tensor]
 
 
-def snapshot(value: Any, copies: Copies | None = None) -> Any:
+def snapshot(value: Any, room: HostMemory) -> Any:
+    """As `copied`, complete when it returns."""
+    found = copied(value, room, {})
+    room.wait()
+    return found
+
+
+def copied(value: Any, room: HostMemory, known: Copies) -> Any:
     """A copy in CPU memory that training cannot change.
 
     Views become tensors of their own, but what is one tensor under two names (tied weights) stays one.
 
     Args:
         value: tensors in dictionaries, lists and tuples.
-        copies: those made so far, by the memory that they are of.
+        room: where copies go.
+        known: those made so far, by the memory that they are of.
     """
-    known: Copies = {} if copies is None else copies
     if isinstance(value, torch.Tensor):
         key = (value.device, value.data_ptr(), value.dtype, value.shape, value.stride())
         if key not in known or not value.numel():
-            known[key] = torch.empty(value.shape, dtype=value.dtype).copy_(value.detach())
+            known[key] = room.copy(value)
         return known[key]
     if isinstance(value, dict):
         made = copy.copy(value)  # of its own type, whatever its constructor wants
-        made.update((key, snapshot(one, known)) for key, one in value.items())
+        made.update((key, copied(one, room, known)) for key, one in value.items())
         return made
     if isinstance(value, list):
-        return [snapshot(one, known) for one in value]
+        return [copied(one, room, known) for one in value]
     if type(value) is tuple:
-        return tuple(snapshot(one, known) for one in value)
+        return tuple(copied(one, room, known) for one in value)
     return copy.deepcopy(value)
 
 
@@ -130,6 +138,7 @@ class SnapshotEngine(TorchCheckpointEngine):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
+        self._room = HostMemory()
         self.begin(Path(), hold=False)
         self._leaves_out_weights = False
 
@@ -144,6 +153,7 @@ class SnapshotEngine(TorchCheckpointEngine):  # type: ignore[misc]
         self.error: OSError | None = None
         self.entries: dict[str, dict[str, Any]] = {}
         self._held: list[tuple[Any, Path]] = []
+        self._room.give_back()
 
     def attach(self, engine: Any, *, leave_out_weights: bool = False) -> None:
         """Become the one that a DeepSpeed engine saves through.
@@ -178,12 +188,13 @@ class SnapshotEngine(TorchCheckpointEngine):  # type: ignore[misc]
             buffers = {name: state_dict["module"][name] for name in state_dict["buffer_names"]}
             state_dict = {**state_dict, "module": buffers}
         if self.hold:
-            self._held.append((snapshot(state_dict), Path(path)))
+            self._held.append((snapshot(state_dict, self._room), Path(path)))
         elif self.error is None:
             try:
-                self._write(snapshot(state_dict), Path(path))
+                self._write(snapshot(state_dict, self._room), Path(path))
             except OSError as error:
                 self.error = error
+            self._room.give_back()
 
     def load(self, path: str, map_location: Any = None) -> Any:
         """Read one file. DeepSpeed's own way would run whatever a pickle asks for."""

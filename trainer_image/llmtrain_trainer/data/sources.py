@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sysconfig
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +15,10 @@ from llmtrain_api.schema.dataset import PYTHON_STDLIB
 from ..errors import ConfigError
 from .reading.counts import ReadCounts
 from .reading.forms import FORMS, Form, may_hold_data
+from .reading.patterns import EVERYTHING, only, split
 from .reading.reader import Progress, Reader, no_progress
+from .reading.record import TEXT, Record, Take, TakeRow, TakeText
+from .reading.stores import S3, is_remote, pinned, survey_store
 from .reading.survey import JOB_FILES, DataFile, Survey, survey
 
 Item = TypeVar("Item")
@@ -32,14 +35,18 @@ class Text:
     Attributes:
         field: the field of the job that names it.
         name: as that field says.
-        folder: where it lies; not read for built-in data.
+        folder: where it lies, or a file, or either with wildcards; not read for built-in data.
         max_bytes: read at most so many; None for all of a folder, `BUILTIN_BYTES` of built-in data.
+        column: of rows that holds the text.
+        revision: of a dataset on the hub; a commit once it is pinned.
     """
 
     field: str
     name: str
     folder: Path
     max_bytes: int | None
+    column: str = TEXT
+    revision: str | None = None
 
     @property
     def limit(self) -> int | None:
@@ -61,6 +68,8 @@ def texts_of(job: JobFile) -> list[Text]:
             source.name,
             Path(job.sources.get(source.name) or job.dataset or source.name.removeprefix("file://")),
             source.max_bytes,
+            source.text_column,
+            source.revision,
         )
         for number, source in enumerate(dataset.sources)
     ]
@@ -79,20 +88,51 @@ def documents(
     Raises:
         ConfigError: a folder without a readable document, or one that must not be read as it is.
     """
+    return taken(source, TakeText(source.column), counts, progress)
+
+
+def records(
+    source: Text,
+    counts: ReadCounts | None = None,
+    progress: Progress = no_progress,
+    take: TakeRow | None = None,
+) -> Iterator[Record]:
+    """The rows of a source as they are, up to its limit; a file of text is one record, or many, of text.
+
+    Args:
+        source: what is read.
+        counts: is filled with what was read and what was not.
+        progress: told of bytes that are passed.
+        take: says which columns are read.
+
+    Raises:
+        ConfigError: a folder without a readable row, or one that must not be read as it is.
+    """
+    return taken(source, take or TakeRow(), counts, progress)
+
+
+def taken(
+    source: Text, take: Take[Item], counts: ReadCounts | None = None, progress: Progress = no_progress
+) -> Iterator[Item]:
+    """What is taken of the records of a source; see `documents`."""
     counts = ReadCounts() if counts is None else counts
-    found = surveyed(source)
+    found = surveyed(source, take.columns)
     counts.skipped.update(found.skipped)
     counts.examples = found.skipped_text()
     library = source.name == PYTHON_STDLIB
-    reader = Reader(found.files, source.limit, counts, library=library, progress=progress)
+    reader = Reader(found.files, source.limit, counts, take, library=library, progress=progress)
     try:
-        yield from reader.documents()
+        yield from reader.items()
     except ConfigError as error:
         raise _in(source, error) from None
 
 
-def surveyed(source: Text) -> Survey:
+def surveyed(source: Text, columns: tuple[str, ...] | None = None) -> Survey:
     """The files of a source.
+
+    Args:
+        source: whose.
+        columns: that rows must have; None for any.
 
     Raises:
         ConfigError: no folder, nothing to read in it, or files that must not be passed over.
@@ -100,20 +140,61 @@ def surveyed(source: Text) -> Survey:
     if source.name == PYTHON_STDLIB:
         return Survey(_stdlib())
     where = f"{source.field} {source.name}"
-    if not source.folder.is_dir():
-        raise ConfigError(f"{where}: no such folder", "check the claim and the folder's name")
-    if any((source.folder / name).exists() for name in JOB_FILES):
+    if is_remote(source.name):
+        try:
+            found = survey_store(source.name, source.revision, where, columns)
+        except ConfigError as error:
+            raise error if error.message.startswith(where) else _in(source, error) from None
+        require_data(where, found)
+        return found
+    root, pattern = source.folder, EVERYTHING
+    if root.is_file():
+        root, pattern = root.parent, only(root.name)
+    elif not root.is_dir():
+        before, pattern = split(str(root))
+        root = Path(before)
+        if not pattern.parts or not root.is_dir():
+            raise ConfigError(f"{where}: no such folder or file", "check the claim and the folder's name")
+    if any((root / name).exists() for name in JOB_FILES):
         raise ConfigError(
             f"{where} is the output folder of a job", "name a folder that holds the text and nothing else"
         )
     try:
-        found = survey(source.folder)
+        found = survey(root, pattern, columns)
     except ConfigError as error:
         raise _in(source, error) from None
+    require_data(where, found)
+    return found
+
+
+def pin(source: Text) -> Text:
+    """The source as it is now: of a dataset on the hub, the commit that is read from here on.
+
+    Raises:
+        ConfigError: there is no such dataset or revision, or it may not be read.
+    """
+    if not is_remote(source.name) or source.name.startswith(S3):
+        return source
+    where = f"{source.field} {source.name}"
+    return replace(source, revision=pinned(source.name, source.revision, where))
+
+
+def require_data(where: str, found: Survey) -> None:
+    """Something to read must have been found.
+
+    Args:
+        where: the field and the name of the source.
+        found: its files.
+
+    Raises:
+        ConfigError: there is nothing, or only what describes data.
+    """
     if not found.files:
         passed_over = f"; not read: {found.skipped_text()}" if found.skipped else ""
         raise ConfigError(
-            f"{where} has no file ending in {', '.join(FORMS)} (also with .gz){passed_over}", "add some text"
+            f"{where} has no file ending in {', '.join(FORMS)} (also with .gz, .zst, .bz2 or .xz)"
+            f"{passed_over}",
+            "add some text, or correct the name",
         )
     if _only_describes(found):
         raise ConfigError(
@@ -121,7 +202,6 @@ def surveyed(source: Text) -> Survey:
             f"{found.skipped_text()}",
             "add the data as .jsonl or .txt",
         )
-    return found
 
 
 def in_turn(streams: Iterable[Iterator[Item]]) -> Iterator[Item]:
@@ -165,6 +245,6 @@ def _stdlib() -> list[DataFile]:
         if not _NOT_LIBRARY.intersection(path.relative_to(root).parts)
     )
     return [
-        DataFile(path, str(path.relative_to(root)), Form.TEXT, compressed=False, size=path.stat().st_size)
+        DataFile(path, str(path.relative_to(root)), Form.TEXT, compression="", size=path.stat().st_size)
         for path in paths
     ]

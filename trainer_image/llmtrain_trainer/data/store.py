@@ -3,6 +3,7 @@
 ``data/`` in the output folder:
 
 - ``data.json``: the marker (`Marker`): what it was made from, digests of all files, the report.
+- ``report.json``: what was read, what was not and why, tokens, and samples of rows, decoded.
 - ``train.bin``: [sequences, sequenceLength] token ids, row by row, little-endian ``dtype`` of the marker; the
   rows of a mixture's sources one after another.
 - ``heldout.npy``: the held-out sequences, the same shape rules, readable with ``numpy.load``.
@@ -20,8 +21,10 @@ from llmtrain_api import DataSummary, JobFile
 from ..errors import ConfigError
 from ..files import differing, digest_of, read_json, write_json
 from . import cleaning
+from .samples import as_text
 
 MARKER = "data.json"
+REPORT = "report.json"
 TRAIN = "train.bin"
 HELD_OUT = "heldout.npy"
 TOKENIZER = "tokenizer"
@@ -78,6 +81,9 @@ class Marker:
             bytes_not_read=read["bytesNotRead"],
             replaced_characters=read["replacedCharacters"],
             skipped_files=sum(read.get("skipped", {}).values()),
+            files=read["files"],
+            skipped_documents=read.get("emptyDocuments", 0) + sum(read.get("droppedByCleaning", {}).values()),
+            samples=[as_text(sample) for sample in self.report.get("samples", [])],
         )
 
     @property

@@ -14,8 +14,9 @@ from llmtrain_api import AdapterSpec, JobSpec
 
 from ..models.adapters import A, B, configuration, transposed
 from ..models.build import DTYPES
+from ..models.source import Source
+from ..models.start import start_weights
 from ..models.stream import write_tensors
-from ..models.weights import Weights
 
 FOLDER = "adapter"
 """Folder of the adapter, in that of the export."""
@@ -25,7 +26,7 @@ PREFIX = "base_model.model."
 GENERATION = "generation_config.json"
 
 
-def write_adapter(spec: JobSpec, adapter: AdapterSpec, trained: Weights, base: str, folder: Path) -> None:
+def write_adapter(spec: JobSpec, adapter: AdapterSpec, trained: Source, base: str, folder: Path) -> None:
     """Write ``adapter_config.json`` and the adapter's tensors.
 
     Args:
@@ -41,7 +42,7 @@ def write_adapter(spec: JobSpec, adapter: AdapterSpec, trained: Weights, base: s
     save_file(tensors, folder / FILE, metadata={"format": "pt"})
 
 
-def write_merged(spec: JobSpec, adapter: AdapterSpec, trained: Weights, base: Path, folder: Path) -> None:
+def write_merged(spec: JobSpec, adapter: AdapterSpec, trained: Source, base: Path, folder: Path) -> None:
     """Write the base with W + (alpha / rank) B A for each W that has an adapter, computed in fp32.
 
     Args:
@@ -55,14 +56,19 @@ def write_merged(spec: JobSpec, adapter: AdapterSpec, trained: Weights, base: Pa
         ValueError: an adapter stands beside no weight of the base.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    source, dtype = Weights(base), DTYPES[spec.training.precision]
-    adapted = {f"{name.removesuffix(A)}weight" for name in trained.names() if name.endswith(A)}
-    if lost := sorted(adapted - set(source.names())):
-        raise ValueError(f"{base} has no {', '.join(lost)}, which adapters were trained for")
+    base_weights, dtype = start_weights(base, spec), DTYPES[spec.training.precision]
+    source, adapted = base_weights.source, dict[str, str]()
+    for weight in (f"{name.removesuffix(A)}weight" for name in trained.names() if name.endswith(A)):
+        there = base_weights.found(weight)
+        if there is None:
+            raise ValueError(f"{base} has no {weight}, which an adapter was trained beside")
+        adapted[there] = weight
 
     def merged(name: str) -> torch.Tensor:
         weight = source.read(name)
-        return weight if name not in adapted else weight.float() + delta(trained, name, adapter, spec)
+        if name not in adapted:
+            return weight
+        return weight.float() + delta(trained, adapted[name], adapter, spec)
 
     write_tensors(folder, {name: source.shape(name) for name in source.names()}, merged, dtype)
     config = transformers.AutoConfig.from_pretrained(base, local_files_only=True)
@@ -75,12 +81,12 @@ def write_merged(spec: JobSpec, adapter: AdapterSpec, trained: Weights, base: Pa
         shutil.copyfile(base / GENERATION, folder / GENERATION)
 
 
-def delta(trained: Weights, name: str, adapter: AdapterSpec, spec: JobSpec) -> torch.Tensor:
+def delta(trained: Source, name: str, adapter: AdapterSpec, spec: JobSpec) -> torch.Tensor:
     """What an adapter adds to a weight, in fp32 and in the weight's own orientation.
 
     Args:
         trained: the adapters.
-        name: of the base's weight.
+        name: the model's name of the weight.
         adapter: rank and alpha.
         spec: the job, whose family decides the orientation.
     """

@@ -27,7 +27,7 @@ from ..evaluate.heldout import loss_sum
 from ..files import discard, sync_tree, write_json
 from ..floats import finite, perplexity
 from ..models.build import DTYPES, HEADS, load
-from ..models.weights import Weights
+from ..models.source import Source
 from ..records import EvaluationRecord, read_record
 from ..storage.start_marker import Start
 from ..tasks import encoder
@@ -117,7 +117,7 @@ def _write_adapted(
     return open_adapter(load(data / INITIAL, task, dtype), folder), tokenizer
 
 
-def _weights(checkpoint: Path) -> Weights:
+def _weights(checkpoint: Path) -> Source:
     """The whole model's trained weights.
 
     Raises:
@@ -125,7 +125,7 @@ def _weights(checkpoint: Path) -> Weights:
     """
     if not (checkpoint / WEIGHTS).is_dir():
         raise ConfigError(f"{checkpoint.name} has no {WEIGHTS} folder: it is not the last step's checkpoint")
-    return Weights(checkpoint / WEIGHTS)
+    return Source(checkpoint / WEIGHTS)
 
 
 def _compare(job: JobFile, model: Any, rows: Ids, eos: int, trained: float | None) -> float | None:

@@ -23,12 +23,15 @@ def encode(message: TerminationMessage) -> bytes:
         if name in fields:
             fields[name] = _cut(fields[name], limit, keep_end=name == "logTail")
     sample = fields.get("results", {}).get("sample")
+    data = fields.get("results", {}).get("data", {})
     for limit in (1024, 512, 128, 0):
         body = json.dumps(fields).encode()
         if len(body) <= TERMINATION_LIMIT:
             return body
         if sample is not None:
             fields["results"]["sample"] = sample[:limit]
+        if "samples" in data:
+            data["samples"] = [one[: limit // 16] for one in data["samples"]] if limit >= 512 else []
         if "logTail" in fields:
             fields["logTail"] = _cut(fields["logTail"], limit, keep_end=True)
         fields["message"] = _cut(fields.get("message", ""), max(limit, 256))

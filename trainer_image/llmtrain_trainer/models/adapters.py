@@ -12,11 +12,13 @@ import re
 from typing import Any
 
 import torch
+from typing_extensions import override
 
 from llmtrain_api import AdapterSpec, JobSpec, Task, shape_of, task_of
 from llmtrain_api.schema.adapter import ALL_LINEAR
 
 from .families import TRAINED
+from .weights import Weights
 
 A, B = "lora_A.weight", "lora_B.weight"
 """Ends of an adapter's names, where its layer's own matrix ends in ``weight``."""
@@ -78,21 +80,27 @@ def transposed(spec: JobSpec) -> bool:
     return TRAINED[shape_of(spec).family].transposed
 
 
-@torch.no_grad()
+class AdaptedWeights(Weights):
+    """What a model with adapters starts from: the weights of a folder, and each adapter's first value."""
+
+    @override
+    def flat(self, name: str, shape: tuple[int, ...], start: int, stop: int) -> torch.Tensor:
+        if name.endswith((A, B)):
+            return start_of(name, shape, self.seed).flatten()[start:stop]
+        return super().flat(name, shape, start, stop)
+
+
 def add(model: torch.nn.Module, spec: JobSpec, adapter: AdapterSpec) -> None:
-    """Freeze a model and put adapters into it, in place.
+    """Freeze a model and put adapters into it, in place, with no values of ours yet.
 
     With ZeRO 3 the model's weights are sharded already. Adapters are not, and as large on each rank as they
     are in all: they are small, and DeepSpeed shards them when it takes the model over.
 
     Args:
-        model: just loaded.
+        model: just built.
         spec: the job.
         adapter: of the job.
     """
     from peft import inject_adapter_in_model
 
     inject_adapter_in_model(configuration(spec, adapter), model)
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            parameter.copy_(start_of(whole_name(name), tuple(parameter.shape), spec.training.seed))

@@ -48,16 +48,12 @@ def write_initial(spec: JobSpec, eos: int, folder: Path) -> dict[str, Any]:
     return dict(config.to_diff_dict()) | {"parameters": sum(p.numel() for p in model.parameters())}
 
 
-def load(folder: Path, task: Task, dtype: torch.dtype, *, checkpointing: bool = False) -> Any:
-    """A model from a folder.
+def load(folder: Path, task: Task, dtype: torch.dtype) -> Any:
+    """A model from a folder, for evaluation.
 
     Args:
         folder: a Hugging Face folder.
         task: decides the head.
         dtype: given, as the default would follow the file.
-        checkpointing: compute activations again in the backward pass.
     """
-    model = HEADS[task].from_pretrained(folder, dtype=dtype, local_files_only=True)
-    if checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
-    return model
+    return HEADS[task].from_pretrained(folder, dtype=dtype, local_files_only=True)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from deepspeed.pipe import LayerSpec, TiedLayerSpec
 from torch import nn
 from transformers.masking_utils import create_causal_mask
@@ -124,11 +122,3 @@ def whole_name(name: str) -> str:
     if part == "layer":
         return f"model.layers.{int(where) - 1}.{inside}"
     return rest if part == "lm_head" else f"model.{rest}"
-
-
-def configuration_of(folder: Path, dtype: torch.dtype) -> Any:
-    """The configuration of a folder, with the attention that transformers would choose."""
-    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
-    config._attn_implementation = "sdpa"
-    config.dtype = dtype
-    return config

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from ..files import write_json
-from .weights import INDEX, SINGLE
+from .headers import INDEX, SINGLE
 
 LARGEST = 5 * 10**9
 """Bytes of a file, at most, where no tensor is larger."""

@@ -1,64 +1,146 @@
-"""Single tensors of a Hugging Face folder, without reading the rest."""
+"""A model's weights by its own names, from a folder whose names may be older or lack what is shared."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+import re
+import zlib
+from collections.abc import Collection, Iterator, Mapping
+from math import prod
 
 import torch
-from safetensors import safe_open
 
 from ..errors import ConfigError
-from ..files import stays_inside
+from .source import Source
 
-INDEX = "model.safetensors.index.json"
-SINGLE = "model.safetensors"
+IGNORED = re.compile(
+    r".*((attn|crossattention)\.(masked_)?bias|rotary_emb\.inv_freq|position_ids"
+    r"|token_type_ids|pooler\.dense\.(weight|bias)|cls\.seq_relationship\.(weight|bias))"
+    r"|decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight"
+)
+"""Tensors that old files have and no model reads: constants, and heads of BERT that nothing trains."""
+_OLD = {".LayerNorm.weight": ".LayerNorm.gamma", ".LayerNorm.bias": ".LayerNorm.beta"}
+"""Names that the first checkpoints of BERT have."""
+FEW = 3
+"""Names that a message lists."""
 
 
-def _require_inside(folder: Path, files: dict[str, str]) -> None:
-    for name in files.values():
-        if not stays_inside(name):
-            raise ConfigError(
-                f"{folder / INDEX} names {name!r}, which is no file inside its folder",
-                "do not use weights of a writer that is not trusted",
-            )
+def name_in(names: Collection[str], name: str, prefix: str, tied: Mapping[str, str]) -> str | None:
+    """The name that files have for a weight; None where they have none.
+
+    Args:
+        names: of the tensors in the files.
+        name: the model's name of it.
+        prefix: of the model without its head, which the files may leave out or have where it is not.
+        tied: weights that are one tensor, each with the other's name.
+    """
+    partners = [other for pair in tied.items() if name in pair for other in pair if other != name]
+    shared = {other for first in partners for pair in tied.items() if first in pair for other in pair}
+    for one in (name, *partners, *sorted(shared - {name, *partners})):
+        without = one.removeprefix(f"{prefix}.")
+        for spelled in (one, without, f"{prefix}.{one}"):
+            old = [spelled.removesuffix(new) + was for new, was in _OLD.items() if spelled.endswith(new)]
+            for candidate in (spelled, *old):
+                if candidate in names:
+                    return candidate
+    return None
 
 
 class Weights:
-    """The tensors of a folder by name, from one file or from several with an index."""
+    """What a model starts from: tensors of a folder by the model's names, and new ones for a new head.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        index = folder / INDEX
-        self._files: dict[str, str] | None = None
-        if index.exists():
-            self._files = json.loads(index.read_text())["weight_map"]
-            _require_inside(folder, self._files)
+    Args:
+        source: the folder's tensors.
+        prefix: see `name_in`.
+        tied: see `name_in`.
+        fresh: weights that the folder need not have, with the width of their noise; see `fresh`.
+        seed: of the noise.
+    """
 
-    def names(self) -> list[str]:
-        """The names of all tensors, sorted."""
-        if self._files is not None:
-            return sorted(self._files)
-        with safe_open(self.folder / SINGLE, "pt") as tensors:
-            return sorted(tensors.keys())
+    def __init__(
+        self,
+        source: Source,
+        prefix: str = "",
+        tied: Mapping[str, str] | None = None,
+        fresh: Mapping[str, float] | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.source, self.prefix, self.tied = source, prefix, tied or {}
+        self.fresh, self.seed = fresh or {}, seed
 
-    def shape(self, name: str) -> tuple[int, ...]:
-        """The shape of one tensor, of which nothing else is read."""
-        with safe_open(self.folder / self._file(name), "pt") as tensors:
-            return tuple(tensors.get_slice(name).get_shape())
+    def found(self, name: str) -> str | None:
+        """The folder's name of a weight; None where the folder has none."""
+        return name_in(self.source.entries, name, self.prefix, self.tied)
 
-    def _file(self, name: str) -> str:
-        return self._files[name] if self._files is not None else SINGLE
+    def flat(self, name: str, shape: tuple[int, ...], start: int, stop: int) -> torch.Tensor:
+        """Numbers of a weight in the order of its rows, in the dtype that they are stored in.
 
-    def read(self, name: str) -> torch.Tensor:
-        """One tensor.
+        Args:
+            name: the model's name of it.
+            shape: what the model has it in.
+            start: the first of them; those beyond the weight's end are left out.
+            stop: the one after the last of them.
 
         Raises:
-            KeyError: the folder has none of that name.
+            ConfigError: the folder has no such weight, or in another shape.
         """
-        file = self._file(name)
-        with safe_open(self.folder / file, "pt") as tensors:
-            if name not in tensors.keys():  # noqa: SIM118 (not a dictionary)
-                raise KeyError(f"{self.folder / file} has no tensor {name}")
-            found: torch.Tensor = tensors.get_tensor(name)
-            return found
+        there = self.found(name)
+        start, stop = min(start, prod(shape)), min(stop, prod(shape))
+        if there is None and name in self.fresh:
+            return fresh(name, shape, self.fresh[name], self.seed).flatten()[start:stop]
+        if there is None:
+            raise ConfigError(
+                f"{self.source.where} has no {name}, which its config.json asks for",
+                "name a folder that has the whole model",
+            )
+        if self.source.shape(there) != shape:
+            raise ConfigError(
+                f"{self.source.where}: {there} has shape {list(self.source.shape(there))}, and config.json "
+                f"asks for {list(shape)}",
+                "use config.json and weights of one model",
+            )
+        return self.source.flat(there, start, stop)
+
+    def read(self, name: str, shape: tuple[int, ...]) -> torch.Tensor:
+        """A whole weight in the dtype that it is stored in; see `flat`."""
+        return self.flat(name, shape, 0, prod(shape)).view(shape)
+
+    def unread(self, names: Collection[str]) -> list[str]:
+        """Tensors of the folder that none of these weights is read from, and that mean something."""
+        used = {self.found(name) for name in (*names, *self.tied, *self.tied.values())}
+        return [one for one in self.source.names() if one not in used and not IGNORED.fullmatch(one)]
+
+
+def fresh(name: str, shape: tuple[int, ...], width: float, seed: int) -> torch.Tensor:
+    """A weight of a new head, the same in every process: noise, or what a norm or a bias begins with."""
+    if name.endswith("bias"):
+        return torch.zeros(shape)
+    if len(shape) == 1:
+        return torch.ones(shape)
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + zlib.crc32(name.encode()))
+    return torch.empty(shape).normal_(0.0, width, generator=generator)
+
+
+def require_whole(weights: Weights, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Look for every weight of a model, and at every tensor of its folder, without reading one.
+
+    Raises:
+        ConfigError: the folder lacks one, has one in another shape, or has some that the model does not read.
+    """
+    for name, shape in shapes.items():
+        weights.flat(name, shape, 0, 0)
+    if unread := weights.unread(shapes):
+        raise ConfigError(
+            f"{weights.source.where} has tensors that its architecture does not read: "
+            f"{', '.join(unread[:FEW])}{' ...' if len(unread) > FEW else ''} ({len(unread)} of "
+            f"{len(weights.source.entries)})",
+            "use config.json and weights of one model",
+        )
+
+
+def new_head(names: Collection[str], prefix: str, weights: Weights) -> Iterator[str]:
+    """Weights beside the model without its head, where the folder has none of them at all."""
+    head = [name for name in names if not name.startswith(f"{prefix}.")]
+    # a head that is tied to the embeddings is found through them
+    own = [name for name in head if name not in weights.tied]
+    if own and not any(weights.found(name) for name in own):
+        yield from (name for name in head if weights.found(name) is None)

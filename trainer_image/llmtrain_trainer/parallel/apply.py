@@ -15,13 +15,14 @@ from llmtrain_api import JobSpec, Layout, Place, TrainingSpec, task_of
 
 from ..batch import BatchPlan
 from ..models import adapters
-from ..models.build import load
 from ..models.pipeline_stages import whole_name
+from ..models.start import configuration_of, empty_model, start_weights
 from ..optim.lr_schedules import schedule
 from ..optim.optimizer import adamw, parameter_groups, size_of
 from .compiled import attention_of, compile_layers, compiled_layers
 from .engine import Engine, deepspeed_config
 from .pipeline import PipelineEngine, StageLoss, build_stage
+from .put import start_from
 from .sequence import SequenceEngine, register
 from .tensor import TensorEngine, tensor_config
 from .unsharded import UnshardedEngine
@@ -58,34 +59,56 @@ def build(
     plan: BatchPlan,
     total_steps: int,
     make_optimizer: MakeOptimizer = adamw,
+    *,
+    weights: bool = True,
 ) -> tuple[Engine, Built]:
     """Model, optimizer and engine of this rank, and what they are.
 
     Args:
-        folder: initial weights as a Hugging Face folder.
+        folder: of the model that training starts from, as Hugging Face has it.
         spec: the job.
         layout: how the gang is cut, as the job was told; nothing of it is decided here.
         place: this rank's coordinates in it.
         plan: how a global batch is cut.
         total_steps: optimizer steps of the whole job.
         make_optimizer: from parameter groups; another one only to prove a layout.
+        weights: whether what is trained begins as the folder says; without, a checkpoint must follow, as
+            weights and optimizer are whatever the memory holds. What is frozen is always the folder's.
     """
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
-    checkpointing = spec.training.activation_checkpointing
+    engine, built = _build(folder, spec, layout, place, plan, total_steps, make_optimizer)
+    if weights or engine.frozen:
+        start_from(engine, start_weights(folder, spec), trained=weights)
+    return engine, built
+
+
+def _build(
+    folder: Path,
+    spec: JobSpec,
+    layout: Layout,
+    place: Place,
+    plan: BatchPlan,
+    total_steps: int,
+    make_optimizer: MakeOptimizer,
+) -> tuple[Engine, Built]:
+    """The engine of this rank's kind, without weights."""
+    checkpointing, config = spec.training.activation_checkpointing, configuration_of(folder)
 
     def initialize(model: torch.nn.Module, named: Named, mpu: Any = None) -> tuple[Any, Built]:
         return _initialize(model, named, spec, layout, plan, total_steps, make_optimizer, mpu)
 
     if layout.pipeline > 1:
         loss = StageLoss()
-        stage = build_stage(folder, layout, loss, checkpointing=checkpointing)
+        stage = build_stage(config, layout, loss, checkpointing=checkpointing)
         engine, built = initialize(stage, [(whole_name(name), p) for name, p in stage.named_parameters()])
         return PipelineEngine(engine, layout, place, plan, loss), built
     with sharded_from_the_start(layout, spec.training.precision, plan.micro):
-        model = load(folder, task_of(spec), torch.float32, checkpointing=checkpointing)
+        model = empty_model(config, task_of(spec), torch.float32)
+    if checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
     if spec.model.adapter:
         adapters.add(model, spec, spec.model.adapter)
-    model.train()  # it is loaded for evaluation, in which no activation is checkpointed
+    model.train()
     named = [(adapters.whole_name(name), p) for name, p in model.named_parameters()]
     if layout.tensor > 1:
         shapes = {name: tuple(p.shape) for name, p in named}

@@ -17,9 +17,13 @@ def compile_layers(model: torch.nn.Module) -> None:
     which a wrapper would change; what activation checkpointing runs again is compiled too. Shapes never
     change, so nothing is compiled for variable ones.
     """
+    from torch._dynamo import config  # loads the compiler, which nothing else needs
+
+    # for the whole process: a limit of one layer's own is unknown to torch before 2.12
+    config.recompile_limit = max(config.recompile_limit, VARIANTS)
     for layer in model.modules():
         if isinstance(layer, GradientCheckpointingLayer):
-            layer.compile(dynamic=False, recompile_limit=VARIANTS)
+            layer.compile(dynamic=False)
 
 
 def compiled_layers(model: torch.nn.Module) -> int:

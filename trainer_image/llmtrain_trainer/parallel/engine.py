@@ -139,10 +139,16 @@ class Engine:
             if parameter.requires_grad:
                 yield whole_name(name), parameter
 
+    def frozen_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
+        """This rank's parameters that are not trained, by the name that the whole model has for them."""
+        for name, parameter in self.raw.module.named_parameters():
+            if not parameter.requires_grad:
+                yield whole_name(name), parameter
+
     @property
     def frozen(self) -> bool:
         """Whether some weights are not trained, so that no checkpoint has them."""
-        return not all(parameter.requires_grad for parameter in self.raw.module.parameters())
+        return any(True for _ in self.frozen_parameters())
 
     def whole_weight(self, name: str, parameter: torch.nn.Parameter) -> torch.Tensor:
         """A parameter of the whole model in the dtype that it is trained in; all ranks call it."""
@@ -165,7 +171,9 @@ class Engine:
     def gradient(self, parameter: torch.nn.Parameter) -> torch.Tensor:
         """A parameter's gradient before the update, as DeepSpeed will apply it; all ranks call it."""
         found: torch.Tensor = safe_get_full_grad(parameter)
-        return found
+        # in fp16 it is held as the loss was scaled; DeepSpeed takes that off as it updates
+        scale = float(getattr(self.raw.optimizer, "loss_scale", 1.0))
+        return found if scale == 1.0 else found / scale
 
 
 def shape_of(parameter: torch.nn.Parameter) -> tuple[int, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from types import MethodType
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from deepspeed.pipe import PipelineModule
 from deepspeed.runtime.activation_checkpointing.checkpointing import non_reentrant_checkpoint
 from deepspeed.runtime.pipe import schedule
+from transformers.initialization import no_init_weights
 from typing_extensions import override
 
 from llmtrain_api import Layout, Place
@@ -18,8 +18,7 @@ from llmtrain_api import Layout, Place
 from ..batch import BatchPlan
 from ..data.loader import Pass
 from ..loss import label_count, token_loss_sum
-from ..models.pipeline_stages import configuration_of, layers, whole_name
-from ..models.weights import Weights
+from ..models.pipeline_stages import layers, whole_name
 from ..telemetry.phases import Phase
 from .engine import Engine
 
@@ -38,23 +37,19 @@ class StageLoss:
         return loss_sum * self.scale
 
 
-def build_stage(folder: Path, layout: Layout, loss: StageLoss, *, checkpointing: bool) -> PipelineModule:
-    """This rank's layers with their weights; nothing else of the model is read."""
-    config = configuration_of(folder, torch.float32)
-    module = PipelineModule(
-        layers(config),
-        num_stages=layout.pipeline,
-        loss_fn=loss,
-        # as many blocks a stage as can be: counting parameters, a large vocabulary would leave a stage none
-        partition_method="type:Block",
-        activation_checkpoint_interval=int(checkpointing),
-        activation_checkpoint_func=non_reentrant_checkpoint,
-    )
-    weights = Weights(folder)
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            parameter.copy_(weights.read(whole_name(name)))
-    return module
+def build_stage(config: Any, layout: Layout, loss: StageLoss, *, checkpointing: bool) -> PipelineModule:
+    """This rank's layers, whose weights are whatever the memory holds."""
+    config._attn_implementation = "sdpa"  # what transformers would choose for a whole model
+    with no_init_weights():
+        return PipelineModule(
+            layers(config),
+            num_stages=layout.pipeline,
+            loss_fn=loss,
+            # as many blocks a stage as can be: by parameters, a large vocabulary would leave a stage none
+            partition_method="type:Block",
+            activation_checkpoint_interval=int(checkpointing),
+            activation_checkpoint_func=non_reentrant_checkpoint,
+        )
 
 
 class PipelineEngine(Engine):

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from transformers.integrations.deepspeed import HfDeepSpeedConfig, unset_hf_deepspeed_config
+import deepspeed
+from transformers.integrations.deepspeed import prevent_arange_dtype_change
 
 from llmtrain_api import Layout, Precision
 
 
 @contextmanager
 def sharded_from_the_start(layout: Layout, precision: Precision, micro: int) -> Iterator[None]:
-    """While a model is loaded here, transformers shards each weight as it is read (``deepspeed.zero.Init``).
+    """While a model is built here, each weight is sharded as it is made (``deepspeed.zero.Init``).
 
     AutoTP cuts whole matrices, so with tensor parallelism ZeRO 3 shards afterwards.
 
@@ -31,9 +32,6 @@ def sharded_from_the_start(layout: Layout, precision: Precision, micro: int) -> 
         "bf16": {"enabled": precision is Precision.BF16},
         "fp16": {"enabled": precision is Precision.FP16},
     }
-    kept = HfDeepSpeedConfig(config)  # transformers keeps a weak reference only
-    try:
+    # or the frequencies of rotary positions would be rounded to the dtype of the shards
+    with prevent_arange_dtype_change(), deepspeed.zero.Init(config_dict_or_path=config):
         yield
-    finally:
-        del kept
-        unset_hf_deepspeed_config()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from typing import NamedTuple
 
+import torch
+
 from llmtrain_api import JobFile, OnSpike, changed, shape_of
 from llmtrain_api.estimate.flops import sequence_flops
 
@@ -12,6 +14,7 @@ from .. import distributed, log
 from ..batch import BatchPlan, Length
 from ..checkpoint.manifest import Metrics, manifest_of
 from ..checkpoint.save import Checkpointer, load
+from ..data.feed import Feed
 from ..data.loader import Batches, Pass, held_out_passes, open_held_out, open_train
 from ..data.order import Source
 from ..data.store import INITIAL, Marker
@@ -87,7 +90,11 @@ class Training:
         self.length = Length(len(rows), training.global_batch_size, training.max_steps, training.epochs)
         self.plan = BatchPlan(training.global_batch_size, training.micro_batch_size, layout.data)
         sources = [Source(*of) for of in zip(marker.rows, spec.dataset.parts, strict=True)]
-        self.batches = Batches(rows, self.plan, self.length, training.seed, self.task, sources)
+        batches = Batches(rows, self.plan, self.length, training.seed, self.task, sources)
+        host = torch.device("cpu")
+        self.feed = Feed(
+            lambda done: batches.at(done, self.place, host), self.length.steps, self.ranks.device
+        )
         startup.done("data")
         self.engine, built = build(
             start.output.data / INITIAL, spec, layout, self.place, self.plan, self.length.steps
@@ -122,6 +129,7 @@ class Training:
         self.evaluate(done, last=True)
         with self.watch(Phase.CHECKPOINT):
             self.checkpointing.last(done, self.metrics)
+        self.feed.close()
         self.progress.close()
 
     def begin(self) -> int:
@@ -143,8 +151,10 @@ class Training:
             self.progress.skipped(step)
             return StepOutcome(step)
         with self.watch(Phase.DATA):
-            passes = self.batches.at(done, self.place, self.ranks.device)
+            passes = self.feed.take(done)
         labels = self.agree(passes, done, stop)
+        with self.watch(Phase.DATA):
+            passes = self.feed.move(passes)
         result = self.forward_backward_step(step, passes, labels)
         self.metrics = changed(self.metrics, train_loss=finite(result.loss))
         self.progress.step(result)
@@ -159,6 +169,11 @@ class Training:
 
     def agree(self, passes: list[Pass], done: int, stop: StopRequest) -> int:
         """Exchange with all ranks what each knows before a step, and act on it; the global batch's labels.
+
+        Args:
+            passes: of this rank, in the host's memory: there their labels are counted without waiting.
+            done: optimizer steps done.
+            stop: whether this rank was asked to.
 
         Raises:
             Interrupted: a rank was asked to stop; the state is saved.
@@ -179,7 +194,7 @@ class Training:
     def forward_backward_step(self, step: int, passes: list[Pass], labels: int) -> StepResult:
         """Compute gradients and update; what the step did, as all ranks agree: the first one tells them."""
         rate = self.engine.learning_rate
-        own_loss = float(self.engine.forward_backward(passes, labels))
+        own_loss = self.engine.forward_backward(passes, labels)
         with self.watch(Phase.OPTIMIZER):
             self.engine.step()
         norm, applied = 0.0, 0.0
@@ -187,7 +202,7 @@ class Training:
             norm, applied = self.engine.gradient_norm or 0.0, float(self.engine.step_applied)
         with self.watch(Phase.COMMUNICATION):
             loss, norm, applied = distributed.all_reduce_sum_float(
-                self.ranks, own_loss / labels, norm, applied
+                self.ranks, float(own_loss) / labels, norm, applied
             )
         return StepResult(step, loss, rate, norm, labels, bool(applied))
 

@@ -52,6 +52,7 @@ class Resolved(ApiModel):
         default=None,
         description="How the gang is cut: decided before the first attempt, the same for all that follow.",
     )
+    precision: Text | None = Field(default=None, description="Number format of training, and why.")
     micro_batch: Count = Field(description="Sequences that a rank computes at once.")
     accumulation: Count = Field(description="Micro-batches of a rank per optimizer step.")
     global_batch: Count = Field(description="Sequences of all ranks per optimizer step.")

@@ -25,6 +25,16 @@ class DataSummary(ApiModel):
     skipped_files: Count = Field(
         description="Files and folders that are not read; the log of preparation names them."
     )
+    files: Count = Field(default=0, description="Files that were read.")
+    skipped_documents: Count = Field(
+        default=0, description="Documents that are empty, or that cleaning dropped."
+    )
+    samples: list[Text] = Field(
+        default_factory=list,
+        max_length=5,
+        description="Training sequences as text, each from its beginning; report.json beside the data has "
+        "more of them. What stands between ⟪ and ⟫ is read, but not trained on.",
+    )
 
 
 class Results(ApiModel):

@@ -46,17 +46,17 @@ class Mounts:
     volumes: tuple[Mount, ...]
     instead: Mapping[str, Path]
 
-    def here(self, text: str, kept: frozenset[str] = frozenset()) -> str:
+    def to_local(self, text: str, already_local: frozenset[str] = frozenset()) -> str:
         """A path of the pod as it is on this machine; any other text as it is.
 
         Args:
             text: perhaps a path.
-            kept: folders that are of this machine already.
+            already_local: folders that are of this machine already.
         """
         for path, folder in self.instead.items():
             if _below(text, path):
                 return str(folder) + text[len(path) :]
-        if any(_below(text, path) for path in kept):
+        if any(_below(text, path) for path in already_local):
             return text
         for mount in sorted(self.volumes, key=lambda m: -len(m.path)):
             if _below(text, mount.path):
@@ -68,7 +68,7 @@ def _below(text: str, path: str) -> bool:
     return text == path or text.startswith(path + "/")
 
 
-def mounts(pod: Object, places: VolumeRoots) -> Mounts:
+def mounts(pod: Object, roots: VolumeRoots) -> Mounts:
     """The folders behind a pod's mount paths.
 
     Raises:
@@ -81,15 +81,15 @@ def mounts(pod: Object, places: VolumeRoots) -> Mounts:
         volume = volumes[mount["name"]]
         claim = volume.get("persistentVolumeClaim")
         if claim:
-            folder, made = places.claims / claim["claimName"], not mount.get("readOnly", False)
+            folder, made = roots.claims / claim["claimName"], not mount.get("readOnly", False)
         elif {"emptyDir", "configMap", "projected"} & set(volume):
-            folder, made = places.private / volume["name"], True
+            folder, made = roots.private / volume["name"], True
         else:
             raise ValueError(
                 f"volume {volume['name']}: no {', '.join(set(volume) - {'name'})} on this machine"
             )
         found.append(Mount(mount["mountPath"].rstrip("/"), folder, made))
-    return Mounts(tuple(found), places.instead)
+    return Mounts(tuple(found), roots.instead)
 
 
 def config_maps(pod: Object) -> dict[str, str]:
@@ -124,20 +124,20 @@ def job_file(text: str, at: Mounts, port: int) -> str:
     """``job.json`` for this machine: paths, and the loopback address instead of a DNS name."""
     document = json.loads(text)
     # what the spec names as file:// is a folder of this machine, even where a volume has the same path
-    kept = frozenset(
+    already_local = frozenset(
         s.removeprefix("file://").rstrip("/") for s in _strings(document) if s.startswith("file://")
     )
-    told: dict[str, Any] = _localized(document, at, kept)
-    told["rendezvous"] |= {"masterAddress": LOOPBACK, "masterPort": port}
-    return json.dumps(told, indent=1)
+    localized: dict[str, Any] = _localized(document, at, already_local)
+    localized["rendezvous"] |= {"masterAddress": LOOPBACK, "masterPort": port}
+    return json.dumps(localized, indent=1)
 
 
-def _localized(value: Any, at: Mounts, kept: frozenset[str]) -> Any:
+def _localized(value: Any, at: Mounts, already_local: frozenset[str]) -> Any:
     if isinstance(value, dict):
-        return {key: _localized(inner, at, kept) for key, inner in value.items()}
+        return {key: _localized(inner, at, already_local) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_localized(inner, at, kept) for inner in value]
-    return at.here(value, kept) if isinstance(value, str) else value
+        return [_localized(inner, at, already_local) for inner in value]
+    return at.to_local(value, already_local) if isinstance(value, str) else value
 
 
 def _strings(value: Any) -> list[str]:
@@ -159,7 +159,7 @@ def environment(pod: Object, at: Mounts) -> dict[str, str]:
 
 def _value(entry: Object, pod: Object, at: Mounts) -> str:
     if "valueFrom" not in entry:
-        return at.here(entry.get("value", ""))
+        return at.to_local(entry.get("value", ""))
     path = entry["valueFrom"].get("fieldRef", {}).get("fieldPath", "")
     section, _, name = path.partition(".")
     if section != "metadata" or not isinstance(pod["metadata"].get(name), str):
@@ -170,7 +170,7 @@ def _value(entry: Object, pod: Object, at: Mounts) -> str:
 def command(pod: Object, at: Mounts, python: str) -> list[str]:
     """What a pod's container runs, with this machine's Python."""
     container = pod["spec"]["containers"][0]
-    words = [at.here(word) for word in [*container.get("command", []), *container.get("args", [])]]
+    words = [at.to_local(word) for word in [*container.get("command", []), *container.get("args", [])]]
     if not words:
         raise ValueError("a container needs a command here: its image is not read")
     return [python if words[0] in ("python", "python3") else words[0], *words[1:]]

@@ -5,12 +5,22 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...errors import ConfigError
-from .forms import Form, form_of, refused_form, unreadable
+from .forms import (
+    OTHER_JSON,
+    ROWS,
+    Form,
+    Openable,
+    holds_rows,
+    kind_of_name,
+    refused_form,
+    unreadable,
+)
+from .patterns import EVERYTHING, Pattern
 
 JOB_FILES = frozenset({"OWNER", "FENCE"})
 """Files in the output folder of every job."""
@@ -32,15 +42,17 @@ class DataFile:
         path: where it is opened.
         name: relative to the folder, for messages.
         form: how its text lies in it.
-        compressed: by gzip.
+        compression: the ending that says it, such as ``.gz``; empty without.
         size: bytes on the disk.
+        version: differs once the content does: the time of its last change, or a store's own digest.
     """
 
-    path: Path
+    path: Openable
     name: str
     form: Form
-    compressed: bool
+    compression: str
     size: int
+    version: str = ""
 
 
 @dataclass
@@ -70,25 +82,38 @@ class Survey:
         )
 
 
-def survey(root: Path) -> Survey:
+def survey(root: Path, pattern: Pattern = EVERYTHING, columns: Collection[str] | None = None) -> Survey:
     """All files below a folder that hold data.
 
     Hidden names, outputs of jobs and folders with a model are passed over. Links are followed inside of the
     folder only. Markdown beside rows describes them: it is not read then.
 
+    Args:
+        root: the folder.
+        pattern: says which of its files are asked for.
+        columns: that rows must have, by which rows of JSON are told from settings; None for any.
+
     Raises:
         ConfigError: a folder that cannot be listed, or files in a form that holds data and is not read.
     """
-    found = _Walk(root.resolve()).run()
+    return chosen(_Walk(root.resolve(), pattern, columns).run())
+
+
+def chosen(found: Survey) -> Survey:
+    """What is read of all that was found, in a fixed order.
+
+    Raises:
+        ConfigError: files in a form that holds data and is not read.
+    """
     unread = {reason for reason in found.skipped if refused_form(reason)}
     if unread:
         reason = min(unread)
         count = sum(found.skipped[one] for one in unread)
         raise ConfigError(
             f"{count} file(s) hold data in a form that is not read, such as {found.examples[reason]}",
-            "convert them to .jsonl or .jsonl.gz, or take them out of the folder",
+            "convert them to .jsonl or .parquet, or take them out of the folder",
         )
-    if any(file.form in (Form.LINES, Form.JSON) for file in found.files):
+    if any(file.form in ROWS for file in found.files):
         cards = [file for file in found.files if file.form is Form.MARKDOWN]
         for card in cards:
             found.skip(CARD, card.name)
@@ -97,11 +122,33 @@ def survey(root: Path) -> Survey:
     return found
 
 
+def add_file(
+    found: Survey, file: Openable, name: str, size: int, columns: Collection[str] | None, version: str
+) -> bool:
+    """Take a file into a survey where its form is read.
+
+    Returns:
+        Whether it is.
+
+    Raises:
+        ConfigError: a file that may not be read, or is damaged.
+    """
+    kind = kind_of_name(name)
+    if kind.form is None:
+        found.skip(kind.reason, name)
+        return False
+    if kind.form is Form.JSON and not holds_rows(file, name, kind.compression, columns):
+        found.skip(OTHER_JSON, name)
+        return False
+    found.files.append(DataFile(file, name, kind.form, kind.compression, size, version))
+    return True
+
+
 class _Walk:
     """Lists a folder without recursion; real files first, so that no link stands for one of them."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, pattern: Pattern, columns: Collection[str] | None) -> None:
+        self.root, self._pattern, self._columns = root, pattern, columns
         self.found = Survey()
         self._seen: set[Path] = set()
         self._passed_over: dict[Path, str] = {}
@@ -127,12 +174,14 @@ class _Walk:
     def _entries(self, folder: Path, prefix: str) -> Iterator[tuple[Path, str]]:
         with _listed(folder, prefix) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
-        if prefix and (reason := _no_dataset({entry.name for entry in entries})):
+        if prefix and (reason := no_dataset({entry.name for entry in entries})):
             self._passed_over[folder] = reason
             self.found.skip(reason, prefix)
             return
         for entry in entries:
             path, name = folder / entry.name, f"{prefix}/{printable(entry.name)}".lstrip("/")
+            if not self._pattern.leads_to(name):
+                continue
             if entry.name.startswith(".") or entry.name == "lost+found":
                 self.found.skip(HIDDEN, name)
             elif entry.is_symlink():
@@ -159,11 +208,11 @@ class _Walk:
         seen = path.stat()
         if not stat.S_ISREG(seen.st_mode):
             return self.found.skip(SPECIAL, name)
-        form, compressed, reason = form_of(path, name)
-        if form is None:
-            return self.found.skip(reason, name)
-        self._seen.add(path)
-        self.found.files.append(DataFile(path, name, form, compressed, seen.st_size))
+        changed = str(seen.st_mtime_ns)
+        if self._pattern.matches(name) and add_file(
+            self.found, path, name, seen.st_size, self._columns, changed
+        ):
+            self._seen.add(path)
         return None
 
 
@@ -174,7 +223,8 @@ def _listed(folder: Path, name: str) -> os._ScandirIterator[str]:
         raise unreadable(f"the folder {name or folder}", error) from None
 
 
-def _no_dataset(names: set[str]) -> str | None:
+def no_dataset(names: set[str]) -> str | None:
+    """Why a folder with files of these names is no dataset; None where it may be one."""
     if names & JOB_FILES:
         return OUTPUT
     if "config.json" in names and any(name.endswith(".safetensors") for name in names):

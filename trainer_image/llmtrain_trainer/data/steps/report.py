@@ -1,15 +1,18 @@
-"""Counts what was made, for people, and writes the marker."""
+"""Counts what was made, for people, and writes report and marker."""
 
 from __future__ import annotations
 
 import platform
 from typing import Any
 
+import numpy as np
+
 from ... import log
-from ...files import inventory
+from ...files import inventory, write_json
 from ..preparation import Preparation
 from ..reading.counts import ReadCounts
-from ..store import Marker, key_of
+from ..samples import Part, samples
+from ..store import REPORT, TRAIN, Marker, key_of
 
 
 def write_marker(made: Preparation) -> None:
@@ -17,6 +20,16 @@ def write_marker(made: Preparation) -> None:
     warnings = warnings_of(made)
     for sentence in warnings:
         log.get().warning(sentence)
+    report = {
+        **counted(made),
+        "vocabulary": int(made.tokenizer.get_vocab_size()),
+        "unigramEntropy": made.entropy,
+        "parameters": made.parameters,
+        "python": platform.python_version(),
+        "samples": sampled(made),
+        **({"warnings": warnings} if warnings else {}),
+    }
+    write_json(made.folder / REPORT, report)
     made.marker = Marker(
         key=key_of(made.job),
         dtype=str(made.train.dtype),
@@ -25,17 +38,18 @@ def write_marker(made: Preparation) -> None:
         unigram_entropy=made.entropy,
         eos=made.eos,
         files=inventory(made.folder),
-        report={
-            **counted(made),
-            "vocabulary": int(made.tokenizer.get_vocab_size()),
-            "unigramEntropy": made.entropy,
-            "parameters": made.parameters,
-            "python": platform.python_version(),
-            **({"warnings": warnings} if warnings else {}),
-        },
+        report=report,
         sources=[source.rows for source in made.train.sources],
     )
     made.marker.write(made.folder)
+
+
+def sampled(made: Preparation) -> list[list[Part]]:
+    """Some training rows, decoded; none of noise, which is no text."""
+    if made.noise:
+        return []
+    rows = np.memmap(made.folder / TRAIN, made.train.dtype, "r", shape=(made.train.rows, made.train.length))
+    return samples(rows, lambda ids: str(made.tokenizer.decode(ids, skip_special_tokens=False)))
 
 
 def warnings_of(made: Preparation) -> list[str]:

@@ -9,7 +9,7 @@ from llmtrain_api import JobFile
 from ... import log
 from ...errors import ConfigError
 from ..preparation import Preparation
-from ..sources import Text, surveyed, texts_of
+from ..sources import Text, pin, surveyed, texts_of
 
 
 def find_sources(made: Preparation) -> None:
@@ -18,11 +18,11 @@ def find_sources(made: Preparation) -> None:
     Raises:
         ConfigError: a source without data, or one that lies in the job's own output.
     """
-    made.sources = [] if made.noise else texts_of(made.job)
+    made.sources = [] if made.noise else [pin(source) for source in texts_of(made.job)]
     made.bytes_total = 0
     for source in made.sources:
         require_apart(made.job, source)
-        found = surveyed(source)
+        found = surveyed(source, (source.column,))
         size = sum(file.size for file in found.files)
         made.bytes_total += size
         log.get().info("found text", dataset=source.name, files=len(found.files), bytes=size)

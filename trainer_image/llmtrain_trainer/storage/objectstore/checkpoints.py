@@ -17,7 +17,7 @@ from ...checkpoint.manifest import MANIFEST, WEIGHTS, Manifest
 from ...checkpoint.store import CheckpointStore
 from ...distributed import Ranks
 from ...files import discard
-from ...models.weights import INDEX
+from ...models.headers import INDEX
 from .ledger import Ledger
 from .record import commit
 from .steps import fetch_step, prefix_of, retired

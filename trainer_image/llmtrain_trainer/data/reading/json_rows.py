@@ -1,23 +1,18 @@
-"""Texts of JSON: one object a line, or an array of objects, a row at a time."""
+"""Rows of JSON: one object a line, or an array of objects, a row at a time."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from ...errors import ConfigError
-from .decoding import REPLACEMENT
+from .record import Record, Take, kind_of, not_a_row
 
-FIELD = "text"
-FIX = 'use {"text": "..."}'
 LONGEST_ROW = 32 << 20
 """Characters. A row is held in memory as a whole."""
 
-_KINDS = {dict: "an object", list: "an array", str: "a string", bool: "true or false", type(None): "null"}
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _MARK = "\ufeff"
 """A byte order mark; inside of a file where files that begin with one were put together."""
 _BLANK = re.compile(rf"[ \t\r\n{_MARK}]*")
@@ -41,80 +36,51 @@ def lines(chunks: Iterator[str], name: str) -> Iterator[tuple[int, str]]:
             yield number, "".join(rest)
             rest, held = [other], len(other)
         if held > LONGEST_ROW:
-            raise _too_long(name, number + 1)
+            raise too_long(name, number + 1)
     if held:
         yield number + 1, "".join(rest)
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One document as it was found.
-
-    Attributes:
-        text: the document.
-        replaced: characters of it that JSON may spell and that are none.
-        length: characters that it takes in the file.
-    """
-
-    text: str
-    replaced: int
-    length: int
-
-
-def rows_of_lines(chunks: Iterator[str], name: str) -> Iterator[Row]:
+def rows_of_lines(chunks: Iterator[str], name: str, take: Take[Any]) -> Iterator[Record]:
     """The row of each line. Blank lines are skipped.
 
     Raises:
-        ConfigError: a line that is no object with a text.
+        ConfigError: a line that is no object.
     """
     for number, line in lines(chunks, name):
         row = line.lstrip(_MARK)
         if row.strip():
-            yield _row(_parsed(row, name, number), len(line) + 1, name, number)
+            yield _record(_parsed(row, name, number, take), len(line) + 1, name, number, take)
 
 
-def rows_of_json(chunks: Iterator[str], name: str) -> Iterator[Row]:
+def rows_of_json(chunks: Iterator[str], name: str, take: Take[Any]) -> Iterator[Record]:
     """The row of each object of an array, or of objects one after another.
 
     Raises:
-        ConfigError: something that is no object with a text.
+        ConfigError: something that is no object.
     """
-    for number, value, length in _Values(chunks, name):
-        yield _row(value, length, name, number)
+    for number, value, length in _Values(chunks, name, take):
+        yield _record(value, length, name, number, take)
 
 
-def _row(row: Any, length: int, name: str, number: int) -> Row:
-    text = row.get(FIELD) if isinstance(row, dict) else None
-    if isinstance(text, str):
-        # half a surrogate pair is legal JSON, but no character
-        text, replaced = (text, 0) if text.isascii() else _SURROGATE.subn(REPLACEMENT, text)
-        return Row(text, replaced, length)
+def _record(row: Any, length: int, name: str, number: int, take: Take[Any]) -> Record:
     if not isinstance(row, dict):
-        found = f"it is {_kind(row)}"
-    elif FIELD in row:
-        found = f"its {FIELD} is {_kind(row[FIELD])}"
-    else:
-        fields = ", ".join(sorted(ascii(key)[1:-1] for key in row))
-        found = f"it has {fields[:100] or 'no field'}"
-    raise ConfigError(f"{name} line {number} is no object with a text: {found}", FIX)
+        raise not_a_row(f"{name} line {number}", f"it is {kind_of(row)}", take)
+    return Record(row, name, number, "line", length)
 
 
-def _kind(value: Any) -> str:
-    return _KINDS.get(type(value), "a number")
-
-
-def _parsed(line: str, name: str, number: int) -> Any:
+def _parsed(line: str, name: str, number: int, take: Take[Any]) -> Any:
     try:
         return json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise _not_json(name, number, error) from None
+        raise _not_json(name, number, error, take) from None
 
 
 class _Values:
     """JSON values one after another, or of one array, parsed out of a window on the text."""
 
-    def __init__(self, chunks: Iterator[str], name: str) -> None:
-        self._chunks, self._name = chunks, name
+    def __init__(self, chunks: Iterator[str], name: str, take: Take[Any]) -> None:
+        self._chunks, self._name, self._take = chunks, name, take
         self._window, self._at, self._line, self._ended = "", 0, 1, False
         self._decode = json.JSONDecoder().raw_decode
 
@@ -136,9 +102,9 @@ class _Values:
                 value, end = self._decode(self._window, self._at)
             except (ValueError, RecursionError) as error:
                 if self._ended:
-                    raise _not_json(self._name, self._line, error) from None
+                    raise _not_json(self._name, self._line, error, self._take) from None
                 if len(self._window) - self._at > LONGEST_ROW:
-                    raise _too_long(self._name, self._line) from None
+                    raise too_long(self._name, self._line) from None
                 self._grow()
             else:
                 length = end - self._at
@@ -175,12 +141,13 @@ class _Values:
         self._window = "".join(parts)
 
 
-def _not_json(name: str, number: int, error: Exception) -> ConfigError:
+def _not_json(name: str, number: int, error: Exception, take: Take[Any]) -> ConfigError:
     reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-    return ConfigError(f"{name} line {number} is no object with a text: it is not JSON ({reason})", FIX)
+    return not_a_row(f"{name} line {number}", f"it is not JSON ({reason})", take)
 
 
-def _too_long(name: str, number: int) -> ConfigError:
+def too_long(name: str, number: int) -> ConfigError:
+    """The mistake of a row that cannot be held in memory."""
     return ConfigError(
         f"{name} line {number} is a row of more than {LONGEST_ROW >> 20} Mi characters",
         "split it into several rows",

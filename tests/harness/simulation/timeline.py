@@ -10,7 +10,7 @@ PAGE = 70
 
 
 @dataclass
-class Story:
+class Timeline:
     """The lines of one life: (virtual seconds, who, what)."""
 
     lines: list[tuple[float, str, str]] = field(default_factory=list)

@@ -1,0 +1,53 @@
+"""What is shown of the rows: spread over them, with what is not trained on marked."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from llmtrain_api import DataSummary, Outcome, Results, TerminationMessage
+from llmtrain_trainer.data.samples import CHARACTERS, FIRST_OF_DOCUMENT, NOT_TRAINED, TOKENS, as_text, samples
+from llmtrain_trainer.launch.termination import encode
+
+
+def decode(ids: list[int]) -> str:
+    return "".join(chr(one) for one in ids)
+
+
+def test_samples_are_spread_and_tell_what_is_trained_on() -> None:
+    rows = np.full((100, 3), ord("a"), np.uint32)
+    rows[:, 0] = np.arange(100) + ord("A")
+    rows[0] = [ord("q") | NOT_TRAINED | FIRST_OF_DOCUMENT, ord("?") | NOT_TRAINED, ord("!")]
+    found = samples(rows, decode)
+    assert found[0] == [{"text": "q?", "trained": False}, {"text": "!", "trained": True}]
+    assert [part["text"] for [part] in found[1:]] == [chr(ord("A") + at) + "aa" for at in (24, 49, 74, 99)]
+    assert as_text(found[0]) == "⟪q?⟫!"
+    assert samples(rows[:2], decode) == [found[0], [{"text": "Baa", "trained": True}]]
+    assert samples(rows[:0], decode) == []
+
+
+def test_a_sample_is_bounded_and_moves_no_cursor() -> None:
+    [[part]] = samples(np.full((1, 9000), ord("x"), np.uint16), decode)
+    assert len(part["text"]) == TOKENS
+    shown = as_text([{"text": "\x1b[2J\n" + "é" * 900, "trained": True}])
+    assert shown.startswith("\\x1b[2J\\n")
+    assert len(shown) == CHARACTERS
+    assert shown.isprintable()
+
+
+def test_samples_never_cost_a_termination_message_its_meaning() -> None:
+    data = DataSummary(
+        documents=1,
+        tokens=1,
+        bytes_read=1,
+        bytes_not_read=0,
+        replaced_characters=0,
+        skipped_files=0,
+        samples=["é" * CHARACTERS] * 5,
+    )
+    results = Results(steps=7, data=data, sample="ü" * 400)
+    told = json.loads(encode(TerminationMessage(outcome=Outcome.COMPLETE, results=results)))
+    assert told["results"]["steps"] == 7
+    assert told["results"]["data"]["documents"] == 1
+    assert len(told["results"]["data"]["samples"]) == 5

@@ -1,0 +1,67 @@
+"""Rows as people read them, so that they see what is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Protocol, TypedDict
+
+if TYPE_CHECKING:
+    from .rows import Ids
+
+COUNT = 5
+TOKENS = 256
+"""Of a row that are shown."""
+CHARACTERS = 160
+"""Of a sample in the job's status."""
+NOT_TRAINED, FIRST_OF_DOCUMENT = 1 << 31, 1 << 30
+"""Bits of a stored token beside its id: no loss is taken for it; a document begins with it."""
+OPEN, CLOSE = "⟪", "⟫"
+"""Around what is read, but not trained on."""
+
+
+class Part(TypedDict):
+    """A part of a sample."""
+
+    text: str
+    trained: bool
+
+
+class Rows(Protocol):
+    """Rows of token ids."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int, /) -> Ids: ...
+
+
+def samples(rows: Rows, decode: Callable[[list[int]], str], count: int = COUNT) -> list[list[Part]]:
+    """Some rows, spread over all, each as parts of text and whether they are trained on.
+
+    Args:
+        rows: of token ids, with the bits above beside them.
+        decode: text of ids.
+        count: of rows at most.
+    """
+    last = len(rows) - 1
+    chosen = sorted({last * place // max(1, count - 1) for place in range(count)}) if last >= 0 else []
+    return [_parts(rows[at][:TOKENS].tolist(), decode) for at in chosen]
+
+
+def _parts(row: list[int], decode: Callable[[list[int]], str]) -> list[Part]:
+    return [
+        {"text": decode([token & (FIRST_OF_DOCUMENT - 1) for token in group]), "trained": trained}
+        for trained, group in groupby(row, key=lambda token: token & NOT_TRAINED == 0)
+    ]
+
+
+def as_text(sample: Sequence[Part], most: int = CHARACTERS) -> str:
+    """A sample in one line, with what is not trained on in brackets.
+
+    Args:
+        sample: as `samples` gives it.
+        most: characters at most.
+    """
+    text = "".join(part["text"] if part["trained"] else f"{OPEN}{part['text']}{CLOSE}" for part in sample)
+    shown = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+    return shown if len(shown) <= most else shown[: most - 1] + "…"

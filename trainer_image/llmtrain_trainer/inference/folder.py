@@ -1,0 +1,100 @@
+"""A folder that somebody wants text from: found, checked and opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from ..errors import ConfigError
+from ..files import read_json
+
+EXPORT = "export"
+CONFIG = "config.json"
+ADAPTER = "adapter_config.json"
+WRITERS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+"""How architectures end whose models write text."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model that can write.
+
+    Attributes:
+        model: on its device, in evaluation mode.
+        tokenizer: its tokenizer.
+        room: tokens that prompt and answer may have together.
+    """
+
+    model: Any
+    tokenizer: Any
+    room: int
+
+
+def located(folder: Path) -> Path:
+    """The model's folder: this one, or the export of the job whose output this is.
+
+    Raises:
+        ConfigError: neither is one.
+    """
+    for place in (folder, folder / EXPORT):
+        if (place / CONFIG).is_file() or (place / ADAPTER).is_file():
+            return place
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is no folder", "name the export folder of a job, or its output folder")
+    unfinished = (folder / "checkpoints").is_dir()
+    raise ConfigError(
+        f"{folder} has no {CONFIG}" + (", and no export yet: the job has not ended" if unfinished else ""),
+        "name the export folder of a job (OUTPUT/export) or another Hugging Face folder",
+    )
+
+
+def device_of(name: str | None) -> torch.device:
+    """The device asked for; by default a GPU where there is one."""
+    return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def opened(folder: Path, device: torch.device) -> Opened:
+    """Open a folder: bf16 on a GPU, fp32 elsewhere. No code of the folder runs, and no pickle is opened.
+
+    Raises:
+        ConfigError: there is no model that writes text.
+    """
+    place = located(folder)
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    model = (_adapted if (place / ADAPTER).is_file() else _plain)(place, dtype)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(place, local_files_only=True)
+    room = int(getattr(model.config, "max_position_embeddings", 0) or tokenizer.model_max_length)
+    return Opened(model.to(device).eval(), tokenizer, room)
+
+
+def _plain(place: Path, dtype: torch.dtype) -> Any:
+    config = read_json(place / CONFIG) or {}
+    names = [str(name) for name in config.get("architectures") or ["a model of no known architecture"]]
+    if not names[0].endswith(WRITERS):
+        raise ConfigError(
+            f"{place} holds {names[0]}, which fills gaps or sorts texts, and writes none",
+            "use a causal or an encoder-decoder model",
+        )
+    seq2seq = bool(config.get("is_encoder_decoder"))
+    head = transformers.AutoModelForSeq2SeqLM if seq2seq else transformers.AutoModelForCausalLM
+    try:
+        return head.from_pretrained(place, dtype=dtype, local_files_only=True, use_safetensors=True)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{place} cannot be opened: {str(error).splitlines()[0]}") from error
+
+
+def _adapted(place: Path, dtype: torch.dtype) -> Any:
+    """The base that an adapter names, with the adapter."""
+    import peft
+
+    base = Path(str((read_json(place / ADAPTER) or {}).get("base_model_name_or_path") or ""))
+    if not (base / CONFIG).is_file():
+        raise ConfigError(
+            f"{place} is an adapter over {base}, which is not here",
+            "put the base model there, or use the merged export",
+        )
+    return peft.PeftModel.from_pretrained(_plain(base, dtype), place, local_files_only=True)

@@ -1,0 +1,87 @@
+"""What training starts from: the model of a folder, built without weights, and its weights by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers.initialization import no_init_weights
+
+from llmtrain_api import JobSpec, Task, task_of
+
+from ..errors import ConfigError
+from .adapters import AdaptedWeights
+from .build import HEADS
+from .source import Source
+from .weights import Weights, new_head
+
+OFF = ("dropout", "dropout_rate", "_pdrop", "_dropout_prob", "attention_dropout", "layerdrop")
+"""Endings of the fields of a configuration that turn dropout on."""
+
+
+def configuration_of(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
+    """The configuration of a folder as it is trained: without dropout and without a cache of keys.
+
+    Dropout would make a resumed job differ from one that was never stopped, and layouts from each other.
+    """
+    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    config.use_cache = False
+    for name, value in vars(config).items():
+        if name.endswith(OFF) and isinstance(value, float):
+            setattr(config, name, 0.0)
+    config.dtype = dtype
+    return config
+
+
+def empty_model(config: Any, task: Task, dtype: torch.dtype) -> Any:
+    """A model whose weights are whatever the memory holds, which costs neither time nor memory."""
+    with no_init_weights():
+        model = HEADS[task].from_config(config, dtype=dtype)
+    model.tie_weights()
+    return model
+
+
+def class_of(config: Any, task: Task) -> Any:
+    """The class of transformers that a configuration and a task come to."""
+    return HEADS[task]._model_mapping[type(config)]
+
+
+def start_weights(folder: Path, spec: JobSpec, where: str = "") -> Weights:
+    """The weights of a folder by the names that the model of a job has for them.
+
+    Args:
+        folder: a Hugging Face folder.
+        spec: the job; its task decides the head.
+        where: what messages call the folder.
+
+    Raises:
+        ConfigError: the folder's weights cannot be read, or have no head that adapters could stand beside.
+    """
+    task, config = task_of(spec), configuration_of(folder)
+    made = class_of(config, task)
+    with torch.device("meta"):
+        model = empty_model(config, task, torch.float32)
+    kind = AdaptedWeights if spec.model.adapter else Weights
+    weights = kind(
+        Source(folder, where), made.base_model_prefix, model.all_tied_weights_keys, seed=spec.training.seed
+    )
+    if task is Task.MASKED:
+        width = float(getattr(config, "initializer_range", 0.02))
+        names = [name for name, _ in model.named_parameters()]
+        weights.fresh = dict.fromkeys(new_head(names, made.base_model_prefix, weights), width)
+    if weights.fresh and spec.model.adapter:
+        raise ConfigError(
+            f"{weights.source.where} has no {next(iter(weights.fresh))}: it has no head for this task, and "
+            "adapters would leave a new one untrained",
+            "remove model.adapter, or name a model with that head",
+        )
+    return weights
+
+
+def shapes_of(config: Any, task: Task) -> dict[str, tuple[int, ...]]:
+    """The shape of every weight of a model by its name; what is shared is there once."""
+    with torch.device("meta"):
+        model = empty_model(config, task, torch.float32)
+    return {name: tuple(p.shape) for name, p in model.named_parameters()}
