@@ -30,8 +30,8 @@ from llmtrain_trainer.parallel.apply import build
 from llmtrain_trainer.tasks import encoder
 
 LENGTH = 8
-ADAPTED = {"llama-adapter": FAMILIES["llama"] | {"adapter": {"rank": 32}}}
 """Short, as a pipeline keeps its last activations, which are none of what is compared."""
+ADAPTED = {"llama-adapter": FAMILIES["llama"] | {"adapter": {"rank": 32}}}
 PLAIN = [*(Layout(data=2, zero=zero) for zero in (1, 2, 3)), Layout(pipeline=2)]
 CUT = [
     (Layout(tensor=2), "bf16"),
