@@ -59,8 +59,8 @@ def ours(race: Race, ranks: Ranks, turn: Turn) -> None:
     layout = layout_of(shape_of(spec), spec)
     place = layout.place(ranks.rank)
     length = Length(len(race.rows), training.global_batch_size, STEPS, None)
-    batches = Batches(race.rows, plan, length, training.seed, encoder(spec, EOS))
-    engine, _ = build(race.folder, spec, layout, place, plan, STEPS)
+    batches = Batches(race.rows, plan, length, training.seed, encoder(spec, shape_of(spec), EOS))
+    engine, _ = build(race.folder, spec, shape_of(spec), layout, place, plan, STEPS)
     for step in range(STEPS):
         turn()
         passes = batches.at(step, place, ranks.device)
@@ -73,7 +73,7 @@ def ours(race: Race, ranks: Ranks, turn: Turn) -> None:
 def plain(race: Race, ranks: Ranks, turn: Turn) -> None:
     """A loop as one writes it by hand; DistributedDataParallel where there are several processes."""
     training, plan = race.spec.training, race.plan
-    model = load(race.folder, task_of(race.spec), torch.float32).to(ranks.device).train()
+    model = load(race.folder, task_of(race.spec, shape_of(race.spec)), torch.float32).to(ranks.device).train()
     groups, _ = parameter_groups(model.named_parameters(), training.weight_decay)
     optimizer = adamw(groups, training)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule(training, STEPS))
@@ -153,7 +153,7 @@ def _trainer(race: Race, ranks: Ranks, turn: Turn, deepspeed: dict[str, Any] | N
         ddp_find_unused_parameters=False,
         deepspeed=deepspeed,
     )
-    model = load(race.folder, task_of(race.spec), torch.float32)
+    model = load(race.folder, task_of(race.spec, shape_of(race.spec)), torch.float32)
     samples = [{"input_ids": row, "labels": row} for row in torch.from_numpy(race.rows.astype(np.int64))]
 
     class Wait(transformers.TrainerCallback):  # type: ignore[misc]

@@ -81,6 +81,7 @@ def job_of(spec: JobSpec, folder: Path) -> JobFile:
         job=JobIdentity(name="bench", namespace="bench", uid="bench"),
         attempt=0,
         spec=spec,
+        shape=shape_of(spec),
         layout=layout_of(shape_of(spec), spec),
         rendezvous=Rendezvous(master_address="127.0.0.1", id="bench"),
         output=str(folder / "output"),
@@ -116,9 +117,11 @@ def main(folder: Path, saves: int) -> None:
     os.environ.setdefault("MASTER_PORT", "29517")
     spec = parse_spec(SPEC, strict=True)
     job = job_of(spec, folder)
-    write_initial(spec, 0, folder / "initial")
+    write_initial(spec, shape_of(spec), 0, folder / "initial")
     ranks = distributed.join()
-    engine, _ = build(folder / "initial", spec, job.layout, job.layout.place(0), BatchPlan(1, 1, 1), 100)
+    engine, _ = build(
+        folder / "initial", spec, shape_of(spec), job.layout, job.layout.place(0), BatchPlan(1, 1, 1), 100
+    )
     print(json.dumps(stalls(job, ranks, engine, saves)))
     distributed.leave()
 

@@ -17,7 +17,7 @@ from harness.layouts.rows import Row
 from harness.layouts.worker import EOS, tokens
 from harness.ports import free_port
 
-from llmtrain_api import Layout, Precision
+from llmtrain_api import Layout, Precision, shape_of
 from llmtrain_trainer import distributed
 from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.data.loader import Batches
@@ -120,17 +120,17 @@ def first_steps(context: Context) -> None:
         folder = context.folder / f"zero{zero}"
         spec = row.spec(clipping=0.5)
         training = spec.training
-        write_initial(spec, EOS, folder)
+        write_initial(spec, shape_of(spec), EOS, folder)
         began = time.perf_counter()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             place = row.layout.place(0)
             plan = BatchPlan(training.global_batch_size, training.micro_batch_size, 1)
-            engine, _ = build(folder, spec, row.layout, place, plan, 5)
+            engine, _ = build(folder, spec, shape_of(spec), row.layout, place, plan, 5)
             engine.watch = device.stopwatch(ranks)
             rows = tokens()
             length = Length(len(rows), training.global_batch_size, 5, None)
-            batches = Batches(rows, plan, length, training.seed, encoder(spec, EOS))
+            batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), EOS))
             losses = []
             for step in range(3):
                 passes = batches.at(step, place, ranks.device)

@@ -85,7 +85,9 @@ def on_device(spec: JobSpec, ranks: Ranks) -> Any:
     """A model of random weights, made where it is trained: no file of gigabytes is written for it."""
     torch.manual_seed(0)
     with ranks.device:
-        return HEADS[task_of(spec)].from_config(configuration(spec, EOS), dtype=torch.float32)
+        return HEADS[task_of(spec, shape_of(spec))].from_config(
+            configuration(shape_of(spec), EOS), dtype=torch.float32
+        )
 
 
 def rows_of(spec: JobSpec) -> np.ndarray[Any, Any]:
@@ -135,11 +137,11 @@ def ours(spec: JobSpec) -> Ours:
     given = [made]
     del made  # so that what DeepSpeed makes of it is all that is held
     with patch.object(apply, "load", lambda *_, **__: given.pop()):
-        engine, _ = apply.build(Path("none"), spec, layout, layout.place(0), plan, STEPS)
+        engine, _ = apply.build(Path("none"), spec, shape_of(spec), layout, layout.place(0), plan, STEPS)
     engine.watch = device.stopwatch(ranks)
     rows = rows_of(spec)
     length = Length(len(rows), training.global_batch_size, STEPS, None)
-    batches = Batches(rows, plan, length, training.seed, encoder(spec, EOS))
+    batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), EOS))
     feed = Feed(lambda done: batches.at(done, layout.place(0), torch.device("cpu")), STEPS, ranks.device)
     return Ours(spec, ranks, engine, feed)
 

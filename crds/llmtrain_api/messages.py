@@ -13,6 +13,7 @@ from .names import MASTER_PORT
 from .schema.base import ApiModel
 from .schema.spec import JobSpec
 from .schema.status import MAX_FIGURE, Count, ExitCode, FailureClass, Figures, Results
+from .shape import ModelShape
 
 TERMINATION_LIMIT = 4096
 """Bytes of a termination message that the kubelet keeps."""
@@ -48,6 +49,7 @@ class JobFile(ApiModel):
     """``job.json``: all that a worker is told, the same for every rank of an attempt.
 
     ``layout`` was decided by the operator before the first attempt; ranks obey it and decide nothing anew.
+    ``shape`` has the model's sizes: whoever starts a job finds them once, and ranks ask nobody else.
     ``output`` and ``dataset`` are folders as the worker sees them; ``dataset`` is None for built-in data and
     for a mixture, whose folders are in ``sources`` by the name of the source.
     ``scratch`` is private to the pod, writable, and gone with it.
@@ -57,6 +59,7 @@ class JobFile(ApiModel):
     job: JobIdentity
     attempt: int = Field(ge=0)
     spec: JobSpec
+    shape: ModelShape
     layout: Layout
     rendezvous: Rendezvous
     output: str

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field
 
 from .schema.base import ApiModel
+from .schema.task import Task
 
-
-class Task(StrEnum):
-    """What a family learns: the next token, masked tokens, or hidden spans."""
-
-    CAUSAL = "causal"
-    MASKED = "masked"
-    SEQ2SEQ = "seq2seq"
+Switch = Annotated[str, Field(min_length=1, max_length=40)]
+TIED = "tied"
+"""Input and output embeddings are one tensor."""
 
 
 class ModelShape(ApiModel):
-    """Sizes of a model: all that layouts and estimates need to know of it.
+    """What layouts, rules and estimates need to know of a model: which code runs, and its sizes.
 
     Attributes:
-        family: its architecture, by the name that `families` has for it.
+        architecture: the class of transformers, such as ``LlamaForCausalLM``.
+        switches: sorted; what makes other code run than the plain architecture does.
         hidden: width of the residual stream.
         layers: transformer blocks; of an encoder-decoder those of either side.
         heads: attention heads.
@@ -30,11 +28,11 @@ class ModelShape(ApiModel):
         width: of the feed-forward layer.
         vocabulary: entries of the embeddings.
         positions: tokens that it can see at once; some families have a weight for each.
-        tied: whether input and output embeddings are one tensor.
         parameters: numbers of the whole model; a shared tensor counts once.
     """
 
-    family: str = Field(min_length=1, max_length=64)
+    architecture: str = Field(min_length=1, max_length=64)
+    switches: tuple[Switch, ...] = Field(default=(), max_length=16)
     hidden: int = Field(ge=1)
     layers: int = Field(ge=1)
     heads: int = Field(ge=1)
@@ -43,8 +41,12 @@ class ModelShape(ApiModel):
     width: int = Field(ge=1)
     vocabulary: int = Field(ge=1)
     positions: int = Field(ge=1)
-    tied: bool
     parameters: int = Field(ge=0)
+
+    @property
+    def tied(self) -> bool:
+        """Whether input and output embeddings are one tensor."""
+        return TIED in self.switches
 
     @property
     def query_width(self) -> int:
@@ -55,3 +57,6 @@ class ModelShape(ApiModel):
     def kv_width(self) -> int:
         """Width of the keys, and of the values."""
         return self.kv_heads * self.head_size
+
+
+__all__ = ["TIED", "ModelShape", "Switch", "Task"]

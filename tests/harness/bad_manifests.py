@@ -211,6 +211,10 @@ BAD: dict[str, Bad] = {
     "unknown model": Bad(
         manifest(model={"name": "Qwen/Qwen2.5-7B"}), "spec.model.name", "builtin://tiny-llama"
     ),
+    "a task of another architecture": Bad(
+        manifest(task="masked"), "spec.task", "LlamaForCausalLM, which learns task causal", "remove task"
+    ),
+    "unknown task": Bad(manifest(task="chess"), "spec.task", "use one of", "supported values"),
     "steps and epochs": Bad(
         manifest(training={"maxSteps": 5, "epochs": 1}), "spec.training.maxSteps", "keep one of them"
     ),

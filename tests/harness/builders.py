@@ -84,6 +84,7 @@ def job_file(
 ) -> JobFile:
     """What the ranks of an attempt are told; the operator's own choice of a layout, unless one is given."""
     values: dict[str, Any] = {
+        "shape": shape_of(asked),
         "layout": layout or layout_of(shape_of(asked), asked),
         "rendezvous": Rendezvous(master_address="127.0.0.1", master_port=port, id=f"{uid}-{attempt}"),
         "output": str(output),

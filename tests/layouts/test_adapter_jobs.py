@@ -13,7 +13,7 @@ from harness.layouts.forked_gang import fork_each
 from harness.layouts.whole import run, small_job
 from safetensors.torch import load_file
 
-from llmtrain_api import JobFile, Task, shape_of, task_of
+from llmtrain_api import JobFile, Task, task_of
 from llmtrain_api.estimate.adapters import adapter_tensors
 from llmtrain_api.families import numbers_of
 from llmtrain_trainer.data.store import INITIAL, read_marker
@@ -86,7 +86,7 @@ def test_its_export_computes_what_was_trained(name: str, jobs: dict[str, Finishe
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
 def test_the_merged_model_is_base_and_adapter(name: str, jobs: dict[str, Finished], tmp_path: Path) -> None:
     asked, output = jobs[name]
-    of = partial(logits, output.data / INITIAL, task_of(asked.spec), into=tmp_path)
+    of = partial(logits, output.data / INITIAL, task_of(asked.spec, asked.shape), into=tmp_path)
     plain, beside, merged = of(None, False), of(output.export, False), of(output.export, True)
     assert (beside - plain).abs().max() > 0.05
     assert (beside - merged).abs().max() <= 1e-5
@@ -106,7 +106,7 @@ def test_without_merged_there_is_the_adapter_alone(jobs: dict[str, Finished], tm
     assert "adapter" in names
     assert "tokenizer.json" in names
     assert not [name for name in names if name.endswith(".safetensors") or name == "config.json"]
-    of = partial(logits, output.data / INITIAL, task_of(asked.spec), into=tmp_path)
+    of = partial(logits, output.data / INITIAL, task_of(asked.spec, asked.shape), into=tmp_path)
     assert (of(output.export, False) - of(None, False)).abs().max() > 0.01
 
 
@@ -124,7 +124,7 @@ def test_a_checkpoint_has_the_adapters_and_their_moments_and_no_more(
 ) -> None:
     asked, output = jobs[name]
     assert asked.spec.model.adapter is not None
-    numbers = numbers_of(adapter_tensors(shape_of(asked.spec), asked.spec.model.adapter))
+    numbers = numbers_of(adapter_tensors(asked.shape, asked.spec.model.adapter))
     size = sum(path.stat().st_size for path in (output.step(10) / "state").iterdir())
     assert 3 * 4 * numbers <= size <= 3.1 * 4 * numbers + 150_000  # beside numbers: names, of each rank
     weights = load_file(next((output.step(12) / "weights").glob("*.safetensors")))
@@ -137,7 +137,7 @@ def test_two_adapters_share_a_base(jobs: dict[str, Finished], tmp_path: Path) ->
     a, b = (load_file(output.export / "adapter" / FILE) for output in (one, other))
     assert a.keys() == b.keys()
     assert not any(torch.equal(a[name], b[name]) for name in a if "lora_B" in name)
-    of = partial(logits, task=task_of(asked.spec), merged=False, into=tmp_path)
+    of = partial(logits, task=task_of(asked.spec, asked.shape), merged=False, into=tmp_path)
     here = of(base=one.data / INITIAL, export=other.export)
     assert torch.equal(here, of(base=other.data / INITIAL, export=other.export))
     assert not torch.equal(here, of(base=one.data / INITIAL, export=one.export))

@@ -62,7 +62,7 @@ def _spec(family: str, layers: int, precision: str = "fp32", **sizes: Any) -> Jo
 
 
 def _model(spec: JobSpec, dtype: torch.dtype) -> Any:
-    return HEADS[task_of(spec)].from_config(configuration(spec, 0), dtype=dtype)
+    return HEADS[task_of(spec, shape_of(spec))].from_config(configuration(shape_of(spec), 0), dtype=dtype)
 
 
 @pytest.mark.parametrize(

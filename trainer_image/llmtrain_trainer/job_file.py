@@ -20,6 +20,6 @@ def read_job(path: str) -> JobFile:
         job = JobFile.model_validate_json(Path(path).read_text())
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: {error}") from None
-    if wrong := layout_mistake(job.spec, job.layout):
+    if wrong := layout_mistake(job.spec, job.shape, job.layout):
         raise ConfigError(f"{path}: {wrong}")
     return job

@@ -31,7 +31,7 @@ def block_bytes(shape: ModelShape, length: int, size: int, tensor: int = 1) -> i
         tensor: tensor-parallel ranks; they share what is inside of attention and feed-forward layers. Of what
             is as wide as the residual stream all but queries and attention's output counts as not shared.
     """
-    saved, hidden = FAMILIES[shape.family].saved, shape.hidden
+    saved, hidden = FAMILIES[shape.architecture].saved, shape.hidden
     shared = size * 2 * shape.query_width + (size * saved.keys + FP32 * saved.keys32) * shape.kv_width
     shared += size * saved.feed * shape.width + FP32 * saved.scores * shape.heads * length
     # statistics of norms and of attention: a few numbers a token and head

@@ -14,7 +14,7 @@ def targeted(shape: ModelShape, targets: list[str]) -> list[Linear]:
         shape: family and sizes.
         targets: as `AdapterSpec.targets` has them.
     """
-    linears = FAMILIES[shape.family].linears(shape)
+    linears = FAMILIES[shape.architecture].linears(shape)
     if targets == [ALL_LINEAR]:
         return linears
     return [one for one in linears if any(f".{one.name}".endswith(f".{target}") for target in targets)]

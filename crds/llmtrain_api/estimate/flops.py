@@ -50,7 +50,7 @@ def stacks(shape: ModelShape, length: int) -> list[Stack]:
         shape: family and sizes.
         length: tokens of a training sequence.
     """
-    family = FAMILIES[shape.family]
+    family = FAMILIES[shape.architecture]
     found = []
     for number, sees in enumerate(family.seen(length)):
         stacked = [one for one in family.parts(shape).whole(shape.layers) if one.stack == number]

@@ -15,7 +15,7 @@ def held_by(shape: ModelShape, layout: Layout, stage: int = 0) -> list[Tensors]:
         layout: how the gang is cut.
         stage: the rank's pipeline stage. With stages of unequal length each counts as the longest.
     """
-    parts = FAMILIES[shape.family].parts(shape)
+    parts = FAMILIES[shape.architecture].parts(shape)
     blocks = blocks_of(shape, layout)
     found = [one.times(blocks) for one in parts.block]
     if stage == 0:

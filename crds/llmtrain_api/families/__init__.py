@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..schema.base import changed
 from ..schema.model import BuiltinModel
 from ..schema.spec import JobSpec
-from ..shape import ModelShape, Task
+from ..shape import TIED, ModelShape, Task
 from .base import Family, Linear, Parts, Saved, Tensors, numbers_of
 from .bert import BERT
 from .gpt2 import GPT2
@@ -13,27 +13,24 @@ from .llama import LLAMA
 from .qwen import QWEN
 from .t5 import T5
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (LLAMA, QWEN, GPT2, BERT, T5)}
-"""Every family, by the name that `ModelShape.family` holds."""
+FAMILIES: dict[str, Family] = {family.architecture: family for family in (LLAMA, QWEN, GPT2, BERT, T5)}
+"""Every family, by the architecture that `ModelShape` names."""
 BUILTIN: dict[BuiltinModel, Family] = {family.builtin: family for family in FAMILIES.values()}
 """Every family, by the name that a manifest gives in ``model.name``."""
 
 
-def family_of(spec: JobSpec) -> Family:
-    """The family of a job's model."""
-    return BUILTIN[spec.model.name]
-
-
-def task_of(spec: JobSpec) -> Task:
-    """What a job's model learns."""
-    return family_of(spec).task
+def task_of(spec: JobSpec, shape: ModelShape) -> Task:
+    """What a job's model learns: what the job says, or what models of its architecture usually learn."""
+    return spec.task or FAMILIES[shape.architecture].task
 
 
 def shape_of(spec: JobSpec) -> ModelShape:
     """The shape of a job's built-in model."""
-    model, family = spec.model, family_of(spec)
+    model, family = spec.model, BUILTIN[spec.model.name]
+    tied = model.tied_embeddings or not family.grouped
     shape = ModelShape(
-        family=family.name,
+        architecture=family.architecture,
+        switches=(TIED,) if tied else (),
         hidden=model.hidden_size,
         layers=model.num_layers,
         heads=model.num_heads,
@@ -42,7 +39,6 @@ def shape_of(spec: JobSpec) -> ModelShape:
         width=model.width,
         vocabulary=model.vocab_size,
         positions=spec.training.sequence_length,
-        tied=model.tied_embeddings or not family.grouped,
         parameters=0,
     )
     return changed(shape, parameters=numbers_of(family.parts(shape).whole(shape.layers)))
@@ -56,7 +52,6 @@ __all__ = [
     "Parts",
     "Saved",
     "Tensors",
-    "family_of",
     "numbers_of",
     "shape_of",
     "task_of",

@@ -112,10 +112,11 @@ class Family:
     """One architecture. How it may be cut is not here: `proven.json` says so, for each of its variants.
 
     Attributes:
-        name: as `ModelShape.family` and the table of proven layouts have it.
+        architecture: as `ModelShape.architecture` has it.
+        name: as the table of proven layouts has it.
         title: for people.
         builtin: its name in a manifest, where it is built from sizes and a seed.
-        task: what it learns.
+        task: what it learns where the job does not say.
         grouped: whether it has key/value groups, and embeddings that may be tied or not.
         saved: what a block keeps for the backward pass.
         parts: its tensors.
@@ -123,6 +124,7 @@ class Family:
         seen: tokens of a row of so many that each of its stacks sees: one, or encoder and decoder.
     """
 
+    architecture: str
     name: str
     title: str
     builtin: BuiltinModel

@@ -40,6 +40,7 @@ def linears(shape: ModelShape) -> list[Linear]:
 
 
 BERT = Family(
+    architecture="BertForMaskedLM",
     name="bert",
     title="BERT",
     builtin=BuiltinModel.TINY_BERT,

@@ -31,6 +31,7 @@ def linears(shape: ModelShape) -> list[Linear]:
 
 
 GPT2 = Family(
+    architecture="GPT2LMHeadModel",
     name="gpt2",
     title="GPT-2",
     builtin=BuiltinModel.TINY_GPT2,

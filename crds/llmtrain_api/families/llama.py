@@ -38,6 +38,7 @@ def linears(shape: ModelShape) -> list[Linear]:
 
 
 LLAMA = Family(
+    architecture="LlamaForCausalLM",
     name="llama",
     title="Llama",
     builtin=BuiltinModel.TINY_LLAMA,

@@ -17,6 +17,7 @@ def parts(shape: ModelShape) -> Parts:
 
 
 QWEN = Family(
+    architecture="Qwen3ForCausalLM",
     name="qwen",
     title="Qwen",
     builtin=BuiltinModel.TINY_QWEN,

@@ -60,6 +60,7 @@ def linears(shape: ModelShape) -> list[Linear]:
 
 
 T5 = Family(
+    architecture="T5ForConditionalGeneration",
     name="t5",
     title="T5",
     builtin=BuiltinModel.TINY_T5,

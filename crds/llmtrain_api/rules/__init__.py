@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from ..families import shape_of
 from ..layouts.layout import Layout
 from ..layouts.proven import refusal
 from ..schema.base import Rule
 from ..schema.spec import JobSpec
+from ..shape import ModelShape
 from . import adapter, dataset, model, parallelism, resources, training
+from .sized import Sized, SizedRule
 
 RULES: tuple[Rule, ...] = (
     *model.RULES,
@@ -22,19 +25,26 @@ RULES: tuple[Rule, ...] = (
 """In this order; the first that is broken is told. The last ones count on all that is above."""
 
 
-def mistake(spec: JobSpec) -> str | None:
-    """A sentence about the first rule that a spec breaks, with the field; None where it keeps all."""
+def mistake(spec: JobSpec, shape: ModelShape | None = None) -> str | None:
+    """A sentence about the first rule that a spec breaks, with the field; None where it keeps all.
+
+    Args:
+        spec: the job.
+        shape: its model's; None where the model is built in.
+    """
+    sized = Sized(spec, shape or shape_of(spec))
     for rule in RULES:
-        if message := rule.broken(spec):
+        if message := rule.broken(sized if isinstance(rule, SizedRule) else spec):
             return f"spec{rule.field}: {message}"
     return None
 
 
-def layout_mistake(spec: JobSpec, layout: Layout) -> str | None:
+def layout_mistake(spec: JobSpec, shape: ModelShape, layout: Layout) -> str | None:
     """Why a job's ranks may not run in a layout that was decided for them; None where they may.
 
     Args:
         spec: the job.
+        shape: its model's.
         layout: as it was decided, which need not be what this version would decide.
     """
     if layout.world != spec.world_size:
@@ -43,7 +53,8 @@ def layout_mistake(spec: JobSpec, layout: Layout) -> str | None:
             "processes); delete the job and apply it again"
         )
     compiled = spec.training.compile
-    why = refusal(parallelism.asked(spec, layout))
+    sized = Sized(spec, shape)
+    why = refusal(parallelism.asked(sized, layout))
     if why is None and compiled:
-        why = refusal(parallelism.asked(spec, layout, compiled=True))
+        why = refusal(parallelism.asked(sized, layout, compiled=True))
     return f"layout {layout}: {why}; use the trainer image of the operator's version" if why else None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ..estimate.adapters import targeted
-from ..families import FAMILIES, shape_of
+from ..families import FAMILIES
 from ..schema.adapter import ALL_LINEAR
 from ..schema.base import Rule
 from ..schema.spec import JobSpec
+from .sized import Sized, SizedRule
 
 REASONS = {
     "tensor": "DeepSpeed's AutoTP cuts plain linear layers, not those that adapters stand beside",
@@ -15,25 +16,23 @@ REASONS = {
 """Ways to cut a model with adapters that are refused, and why."""
 
 
-def _targets(spec: JobSpec) -> str | None:
-    adapter = spec.model.adapter
+def _targets(job: Sized) -> str | None:
+    adapter, shape = job.spec.model.adapter, job.shape
     if adapter is None:
         return None
-    shape = shape_of(spec)
-    known = sorted({one.name.rpartition(".")[2] for one in FAMILIES[shape.family].linears(shape)})
+    known = sorted({one.name.rpartition(".")[2] for one in FAMILIES[shape.architecture].linears(shape)})
     for target in adapter.targets:
         if not targeted(shape, [target]):
-            return (
-                f"{spec.model.name} has no linear layer {target!r}; use {ALL_LINEAR}, or {', '.join(known)}"
-            )
+            name, names = job.spec.model.name, ", ".join(known)
+            return f"{name} has no linear layer {target!r}; use {ALL_LINEAR}, or {names}"
     return None
 
 
-def _rank(spec: JobSpec) -> str | None:
-    adapter = spec.model.adapter
+def _rank(job: Sized) -> str | None:
+    adapter = job.spec.model.adapter
     if adapter is None:
         return None
-    found = targeted(shape_of(spec), adapter.targets)
+    found = targeted(job.shape, adapter.targets)
     least = min(found, key=lambda one: min(one.inputs, one.outputs))
     if adapter.rank <= min(least.inputs, least.outputs):
         return None
@@ -59,8 +58,8 @@ def _merged(spec: JobSpec) -> str | None:
 
 
 RULES: tuple[Rule, ...] = (
-    Rule(None, ".model.adapter.targets", "targets must name linear layers of the model", _targets),
-    Rule(None, ".model.adapter.rank", "rank must not be more than a targeted matrix has", _rank),
+    SizedRule(None, ".model.adapter.targets", "targets must name linear layers of the model", _targets),
+    SizedRule(None, ".model.adapter.rank", "rank must not be more than a targeted matrix has", _rank),
     Rule(
         "!has(self.model.adapter) || (self.parallelism.tensor == 1 && self.parallelism.pipeline == 1)",
         ".parallelism",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ..families import BUILTIN, family_of
+from ..families import BUILTIN, FAMILIES
 from ..schema.base import Rule
 from ..schema.spec import JobSpec
+from .sized import Sized, SizedRule
 
 GROUPED = [family for family in BUILTIN.values() if family.grouped]
 TITLES = " and ".join(family.title for family in GROUPED)
@@ -12,15 +13,30 @@ GROUPED_CEL = f"self.model.name in {[str(family.builtin) for family in GROUPED]}
 
 
 def _grouped_only(spec: JobSpec) -> str | None:
-    if family_of(spec).grouped or spec.model.num_kv_heads is None:
+    if BUILTIN[spec.model.name].grouped or spec.model.num_kv_heads is None:
         return None
     return f"numKvHeads is for {TITLES} models; remove it for {spec.model.name}"
 
 
 def _tied_only(spec: JobSpec) -> str | None:
-    if family_of(spec).grouped or not spec.model.tied_embeddings:
+    if BUILTIN[spec.model.name].grouped or not spec.model.tied_embeddings:
         return None
     return f"tiedEmbeddings is for {TITLES} models; remove it: {spec.model.name} always ties them"
+
+
+def _task(job: Sized) -> str | None:
+    task, architecture = job.spec.task, job.shape.architecture
+    can = FAMILIES[architecture].task
+    if task in (None, can):
+        return None
+    return f"{job.spec.model.name} is a {architecture}, which learns task {can}; use that instead of {task}"
+
+
+def _task_cel() -> str:
+    fits = [
+        f"(self.task == '{family.task}' && self.model.name == '{name}')" for name, family in BUILTIN.items()
+    ]
+    return f"!has(self.task) || {' || '.join(fits)}"
 
 
 RULES: tuple[Rule, ...] = (
@@ -35,5 +51,11 @@ RULES: tuple[Rule, ...] = (
         ".model.tiedEmbeddings",
         f"tiedEmbeddings is for {TITLES} models; remove it: the others always tie them",
         _tied_only,
+    ),
+    SizedRule(
+        _task_cel(),
+        ".task",
+        "models of this architecture do not learn this task; remove task to take its usual one",
+        _task,
     ),
 )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from ..estimate.zero_stage import layout_of
-from ..families import FAMILIES, family_of, shape_of
+from ..families import FAMILIES
 from ..layouts.layout import Layout
 from ..layouts.proven import Asked, families, refusal
 from ..schema.base import Rule
 from ..schema.spec import JobSpec
+from .sized import Sized, SizedRule
 
 WAYS = {"tensor": "tp", "pipeline": "pp", "sequence": "sp"}
 WORLD_CEL = "self.nodes * (self.gpusPerNode > 0 ? self.gpusPerNode : self.processesPerNode)"
@@ -45,19 +46,19 @@ def _batch_covers_data_ranks(spec: JobSpec) -> str | None:
     return None
 
 
-def _whole_heads(spec: JobSpec) -> str | None:
-    cut, model = spec.parallelism, spec.model
+def _whole_heads(job: Sized) -> str | None:
+    cut, shape = job.spec.parallelism, job.shape
     for name, ranks in (("tensor", cut.tensor), ("sequence", cut.sequence)):
-        for field, heads in (("numHeads", model.num_heads), ("numKvHeads", model.kv_heads)):
+        for field, heads in (("numHeads", shape.heads), ("numKvHeads", shape.kv_heads)):
             if heads % ranks:
-                return f"{name} {ranks} does not divide model.{field} {heads}; change one of them"
+                return f"{name} {ranks} does not divide {job.named(field)} {heads}; change one of them"
     return None
 
 
-def _whole_matrices(spec: JobSpec) -> str | None:
-    ranks, model = spec.parallelism.tensor, spec.model
-    if model.width % ranks:
-        return f"tensor {ranks} does not divide model.intermediateSize {model.width}; change one of them"
+def _whole_matrices(job: Sized) -> str | None:
+    ranks, width = job.spec.parallelism.tensor, job.shape.width
+    if width % ranks:
+        return f"tensor {ranks} does not divide {job.named('intermediateSize')} {width}; change one of them"
     return None
 
 
@@ -68,13 +69,11 @@ def _whole_sequences(spec: JobSpec) -> str | None:
     return None
 
 
-def _stage_has_layers(spec: JobSpec) -> str | None:
-    if spec.parallelism.pipeline <= spec.model.num_layers:
+def _stage_has_layers(job: Sized) -> str | None:
+    stages, layers = job.spec.parallelism.pipeline, job.shape.layers
+    if stages <= layers:
         return None
-    return (
-        f"pipeline {spec.parallelism.pipeline} is more than model.numLayers {spec.model.num_layers}; "
-        "each stage needs a layer"
-    )
+    return f"pipeline {stages} is more than {job.named('numLayers')} {layers}; each stage needs a layer"
 
 
 def _pipeline_zero(spec: JobSpec) -> str | None:
@@ -86,21 +85,21 @@ def _pipeline_zero(spec: JobSpec) -> str | None:
     )
 
 
-def asked(spec: JobSpec, layout: Layout, *, compiled: bool = False) -> Asked:
+def asked(job: Sized, layout: Layout, *, compiled: bool = False) -> Asked:
     """What a job asks the table of proven layouts for.
 
     Args:
-        spec: the job.
+        job: with its model's shape.
         layout: how its gang is cut.
         compiled: whether its layers are compiled.
     """
-    how, variant = spec.training, family_of(spec).variant(tied=spec.model.tied_embeddings)
+    how, variant = job.spec.training, FAMILIES[job.shape.architecture].variant(tied=job.shape.tied)
     options = (how.packing, how.activation_checkpointing, how.precision)
-    return Asked(variant, layout, *options, compiled, adapter=spec.model.adapter is not None)
+    return Asked(variant, layout, *options, compiled, adapter=job.spec.model.adapter is not None)
 
 
-def _proven(spec: JobSpec) -> str | None:
-    return refusal(asked(spec, layout_of(shape_of(spec), spec)))
+def _proven(job: Sized) -> str | None:
+    return refusal(asked(job, layout_of(job.shape, job.spec)))
 
 
 def family_cel(kind: str, *, compile_layers: bool = False) -> str:
@@ -142,7 +141,7 @@ RULES: tuple[Rule, ...] = (
         "/ (tensor x pipeline x sequence)",
         _batch_covers_data_ranks,
     ),
-    Rule(
+    SizedRule(
         "self.model.numHeads % self.parallelism.tensor == 0 && "
         "self.model.numHeads % self.parallelism.sequence == 0 && "
         f"{KV_CEL} % self.parallelism.tensor == 0 && {KV_CEL} % self.parallelism.sequence == 0",
@@ -150,7 +149,7 @@ RULES: tuple[Rule, ...] = (
         "tensor and sequence must divide model.numHeads and model.numKvHeads",
         _whole_heads,
     ),
-    Rule(
+    SizedRule(
         f"{WIDTH_CEL} % self.parallelism.tensor == 0",
         ".parallelism.tensor",
         "tensor must divide model.intermediateSize",
@@ -162,7 +161,7 @@ RULES: tuple[Rule, ...] = (
         "sequence must divide training.sequenceLength",
         _whole_sequences,
     ),
-    Rule(
+    SizedRule(
         "self.parallelism.pipeline <= self.model.numLayers",
         ".parallelism.pipeline",
         "pipeline must not be more than model.numLayers: each stage needs a layer",
@@ -176,7 +175,7 @@ RULES: tuple[Rule, ...] = (
     ),
 )
 PROVEN: tuple[Rule, ...] = (
-    Rule(
+    SizedRule(
         _proven_cel(),
         ".parallelism",
         "this family is not proven equal to one process when it is cut like this; use one of tensor, "

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from ..estimate.zero_stage import layout_of, too_large
-from ..families import BUILTIN, shape_of, task_of
+from ..families import BUILTIN, task_of
 from ..layouts.proven import refusal, stages
 from ..schema.base import Rule
 from ..schema.spec import JobSpec
 from ..schema.training import Packing
 from ..shape import Task
 from .parallelism import WAYS, asked, family_cel
+from .sized import Sized, SizedRule
 
 NOT_CAUSAL = [str(name) for name, family in BUILTIN.items() if family.task is not Task.CAUSAL]
 
 
-def _packed(spec: JobSpec) -> str | None:
+def _packed(job: Sized) -> str | None:
+    spec = job.spec
     if spec.training.packing is Packing.CONCAT:
         return None
-    if task_of(spec) is not Task.CAUSAL:
+    if task_of(spec, job.shape) is not Task.CAUSAL:
         return f"packing documents is for decoder-only models, {spec.model.name} is none; use concat"
     if spec.parallelism.sequence > 1:
         return (
@@ -42,10 +44,10 @@ def _evaluated(spec: JobSpec) -> str | None:
     return "earlyStopping with evaluation.everySteps 0 would never act; set evaluation.everySteps"
 
 
-def _compiled(spec: JobSpec) -> str | None:
-    if not spec.training.compile:
+def _compiled(job: Sized) -> str | None:
+    if not job.spec.training.compile:
         return None
-    why = refusal(asked(spec, layout_of(shape_of(spec), spec), compiled=True))
+    why = refusal(asked(job, layout_of(job.shape, job.spec), compiled=True))
     return f"compiled layers: {why}; or set compile to false" if why else None
 
 
@@ -60,12 +62,12 @@ def _compiled_cel() -> str:
     return f"!self.training.compile || ({' && '.join(allowed)})"
 
 
-def _fits(spec: JobSpec) -> str | None:
-    return too_large(shape_of(spec), spec) if spec.training.zero_stage is None else None
+def _fits(job: Sized) -> str | None:
+    return too_large(job.shape, job.spec) if job.spec.training.zero_stage is None else None
 
 
 RULES: tuple[Rule, ...] = (
-    Rule(
+    SizedRule(
         "self.training.packing == 'concat' || (self.parallelism.sequence == 1 && "
         f"!(self.model.name in {NOT_CAUSAL}))",
         ".training.packing",
@@ -87,7 +89,7 @@ RULES: tuple[Rule, ...] = (
     ),
 )
 PROVEN: tuple[Rule, ...] = (
-    Rule(
+    SizedRule(
         _compiled_cel(),
         ".training.compile",
         "compiled layers of this family are not proven equal to one process, or not when it is cut like "
@@ -96,5 +98,5 @@ PROVEN: tuple[Rule, ...] = (
     ),
 )
 """It counts on the rules of parallelism."""
-MEMORY: tuple[Rule, ...] = (Rule(None, ".resources", "training must fit into memory", _fits),)
+MEMORY: tuple[Rule, ...] = (SizedRule(None, ".resources", "training must fit into memory", _fits),)
 """It counts on all other rules."""

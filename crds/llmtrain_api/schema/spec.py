@@ -17,6 +17,7 @@ from .locations import VISIBLE_PART, forms, matches, mistake
 from .model import ModelSpec
 from .quantity import CpuQuantity, MemoryQuantity
 from .scheduling import WorkerPodSpec
+from .task import Task
 from .training import TrainingSpec, default_precision
 
 
@@ -195,6 +196,11 @@ class JobSections(ApiModel):
     """What is trained, on what, and how."""
 
     model: ModelSpec = Field(description="The model to train.")
+    task: Task | None = Field(
+        default=None,
+        description="What the model learns: causal (the next token), masked (masked tokens) or seq2seq "
+        "(hidden spans). Default: what models of its architecture learn.",
+    )
     dataset: DatasetSpec = Field(description="The text to train on.")
     output: OutputSpec = Field(description="Where checkpoints, logs and the exported model go.")
     nodes: int = Field(default=1, ge=1, le=4096, description="Pods of the gang, one per node where possible.")

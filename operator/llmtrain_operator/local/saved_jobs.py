@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmtrain_api import Job, JobStatus, Phase, Restarts, parse_spec
+from llmtrain_api import Job, JobStatus, Phase, Restarts, parse_spec, shape_of
 from llmtrain_api.names import OUTPUT_MOUNT, PLURAL
 
 from ..kube.api import Object
@@ -160,14 +160,14 @@ def _flat(value: object, path: str) -> dict[str, object]:
 def reopened(saved: SavedJob, spec: Object) -> Object:
     """A failed job, applied once more: its number of attempts goes on, as its output knows it, and all that
     counted against it is forgotten."""
-    old = saved.job.status
+    old, parsed = saved.job.status, parse_spec(spec, strict=False)
     status = JobStatus(
         phase=Phase.STARTING,
         attempt=old.attempt,
         restarts=Restarts(),
         checkpoint=old.checkpoint,
         attempts=old.attempts[-1:],
-        resolved=resolve(parse_spec(spec, strict=False), IMAGE),
+        resolved=resolve(parsed, shape_of(parsed), IMAGE),
         conditions=[c for c in old.conditions if c.type == "Accepted"],
     )
     meta = saved.raw["metadata"] | {"generation": saved.job.metadata.generation + 1}

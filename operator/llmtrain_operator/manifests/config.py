@@ -29,6 +29,7 @@ def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> J
         job=JobIdentity(name=meta.name, namespace=meta.namespace, uid=meta.uid),
         attempt=attempt,
         spec=spec,
+        shape=shape_of(spec),
         layout=layout_on_record(job, spec),
         rendezvous=Rendezvous(
             master_address=names.master_address(meta.name, meta.namespace, attempt),

@@ -7,6 +7,7 @@ from math import ceil
 from llmtrain_api import (
     JobSpec,
     JobStatus,
+    ModelShape,
     Phase,
     Resolved,
     Restarts,
@@ -48,7 +49,7 @@ def begin(s: Situation) -> Plan | None:
         restarts=Restarts(),
         workers=Workers(desired=s.spec.nodes, ready=0, summary=f"0/{s.spec.nodes}"),
         attempts=first_attempt(s.now),
-        resolved=resolve(s.spec, s.seen.settings.trainer_image),
+        resolved=resolve(s.spec, shape_of(s.spec), s.seen.settings.trainer_image),
         conditions=s.status.conditions,
         observed_generation=s.job.metadata.generation,
     )
@@ -63,12 +64,12 @@ def why_precision(spec: JobSpec) -> str:
     return f"{training.precision}, the default on {'GPUs' if spec.gpus_per_node else 'CPUs'}"
 
 
-def resolve(spec: JobSpec, image: str) -> Resolved:
+def resolve(spec: JobSpec, shape: ModelShape, image: str) -> Resolved:
     """What defaults and arithmetic make of the spec. The layout is decided here, and nowhere after.
 
     accumulation = ceil(global batch / (micro-batch x data-parallel ranks)); slots left over carry no label.
     """
-    training, layout = spec.training, layout_of(shape_of(spec), spec)
+    training, layout = spec.training, layout_of(shape, spec)
     # a rank's share may be less than a micro-batch
     micro = min(training.micro_batch_size, ceil(training.global_batch_size / layout.data))
     return Resolved(

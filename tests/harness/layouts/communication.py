@@ -12,7 +12,7 @@ from harness.layouts.forked_gang import fork_each, gang
 from harness.layouts.rows import SAMPLES, STEPS, Row
 from harness.layouts.worker import EOS, tokens
 
-from llmtrain_api import JobSpec, Layout
+from llmtrain_api import JobSpec, Layout, shape_of
 from llmtrain_trainer import distributed
 from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.data.loader import Batches
@@ -40,8 +40,8 @@ def train(row: Row, model: Path, out: Path) -> None:
     place = row.layout.place(ranks.rank)
     plan = BatchPlan(spec.training.global_batch_size, spec.training.micro_batch_size, row.layout.data)
     length = Length(SAMPLES, plan.global_batch, STEPS, None)
-    batches = Batches(tokens(), plan, length, 0, encoder(spec, EOS))
-    engine, _ = build(model, spec, row.layout, place, plan, STEPS)
+    batches = Batches(tokens(), plan, length, 0, encoder(spec, shape_of(spec), EOS))
+    engine, _ = build(model, spec, shape_of(spec), row.layout, place, plan, STEPS)
     engine.watch = device.stopwatch(ranks)
     for step in range(2):
         passes = batches.at(step, place, ranks.device)
@@ -57,7 +57,7 @@ def train(row: Row, model: Path, out: Path) -> None:
 
 
 def _write(spec: JobSpec, model: Path, _rank: int) -> None:
-    write_initial(spec, 0, model)
+    write_initial(spec, shape_of(spec), 0, model)
 
 
 def main() -> None:

@@ -85,12 +85,14 @@ def rank_main(family: str, cut: Layout, precision: str, model: Path, out: Path) 
     place = cut.place(ranks.rank)
     plan = BatchPlan(spec.training.global_batch_size, spec.training.micro_batch_size, cut.data)
     before = storages()
-    engine, _ = build(model, spec, cut, place, plan, 5)
+    engine, _ = build(model, spec, shape_of(spec), cut, place, plan, 5)
     rows = np.random.default_rng(0).integers(40, 2000, (2, LENGTH)).astype(np.uint16)
     for step in range(2):
         if step:
             engine.step()
-        passes = [encoded(rows, [n], [n], [False], encoder(spec, 0), ranks.device) for n in range(2)]
+        passes = [
+            encoded(rows, [n], [n], [False], encoder(spec, shape_of(spec), 0), ranks.device) for n in range(2)
+        ]
         engine.forward_backward(passes, LENGTH * plan.global_batch)
     del passes
     now = {at: size for at, size in storages().items() if before.get(at) != size}

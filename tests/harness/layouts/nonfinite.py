@@ -17,7 +17,7 @@ from harness.layouts.forked_gang import fork_each, gang
 from harness.layouts.rows import STEPS, Row
 from harness.layouts.worker import EOS, allow_half, first_weights, tokens, weight
 
-from llmtrain_api import Layout
+from llmtrain_api import Layout, shape_of
 from llmtrain_trainer import distributed
 from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.checkpoint.resume import Resume
@@ -49,8 +49,8 @@ def poisoned_main(row: Row, model: Path, out: Path) -> None:
     plan = BatchPlan(training.global_batch_size, training.micro_batch_size, layout.data)
     rows = tokens()
     length = Length(len(rows), training.global_batch_size, STEPS, None)
-    batches = Batches(rows, plan, length, training.seed, encoder(spec, EOS))
-    engine, _ = build(model, spec, layout, place, plan, STEPS)
+    batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), EOS))
+    engine, _ = build(model, spec, shape_of(spec), layout, place, plan, STEPS)
     found: dict[str, Any] = {"applied": [], "moved": [], "finite": [], "norms": []}
 
     def train(step: int) -> None:

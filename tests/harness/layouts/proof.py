@@ -15,7 +15,7 @@ from harness.layouts.rows import Row
 from harness.layouts.tolerances import Errors, errors, wrong
 from harness.layouts.worker import rank_main
 
-from llmtrain_api import Layout
+from llmtrain_api import Layout, shape_of
 from llmtrain_trainer.models.build import write_initial
 
 RUNS = {"sgd": 0.0, "adamw": 0.5}
@@ -87,7 +87,7 @@ class Bench:
         folder = self.root / "initial" / family
         if not folder.exists():
             spec = Row(family, Layout()).spec(clipping=0.0)
-            self._forked(lambda: write_initial(spec, 0, folder))
+            self._forked(lambda: write_initial(spec, shape_of(spec), 0, folder))
         return folder
 
     def reference(self, row: Row) -> None:

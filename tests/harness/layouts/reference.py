@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from harness.layouts.rows import STEPS, Row
 from harness.layouts.worker import EOS, patient_adamw, perturbed, sgd, tokens
 
-from llmtrain_api import Task, task_of
+from llmtrain_api import Task, shape_of, task_of
 from llmtrain_trainer.data.order import key_of, sample_at
 from llmtrain_trainer.models import adapters
 from llmtrain_trainer.models.build import load
@@ -29,13 +29,13 @@ def reference(
     """Losses, first gradients and last weights."""
     spec = row.spec(clipping=clipping)
     training = spec.training
-    model = load(model_folder, task_of(spec), dtype).to(device)
+    model = load(model_folder, task_of(spec, shape_of(spec)), dtype).to(device)
     scale = SCALE if dtype == torch.float16 else 1.0
-    if task_of(spec) is Task.CAUSAL and training.packing == "documents":
+    if task_of(spec, shape_of(spec)) is Task.CAUSAL and training.packing == "documents":
         assert model.config._attn_implementation == "sdpa"
-    rows, task = tokens(), encoder(spec, EOS)
+    rows, task = tokens(), encoder(spec, shape_of(spec), EOS)
     if spec.model.adapter:
-        adapters.add(model, spec, spec.model.adapter)
+        adapters.add(model, spec, shape_of(spec), spec.model.adapter)
     named = {adapters.whole_name(name): p for name, p in model.named_parameters() if p.requires_grad}
     for name, p in named.items() if spec.model.adapter else ():
         p.data.copy_(perturbed(name, tuple(p.shape), training.seed))

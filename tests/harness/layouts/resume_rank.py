@@ -14,7 +14,7 @@ from harness.builders import job_file
 from harness.layouts.rows import GLOBAL_BATCH, LENGTH, VOCAB, Row
 from harness.layouts.worker import EOS, share_compiled
 
-from llmtrain_api import IfExists, JobFile, Place, ResumeFrom
+from llmtrain_api import IfExists, JobFile, Place, ResumeFrom, shape_of
 from llmtrain_trainer import distributed
 from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.checkpoint.manifest import StepFacts
@@ -68,8 +68,8 @@ def rank_main(job: JobFile, until: int, dies: bool, model: Path, out: Path) -> N
     plan = BatchPlan(training.global_batch_size, training.micro_batch_size, layout.data)
     rows = Recorded()
     length = Length(len(rows), training.global_batch_size, STEPS, None)
-    batches = Batches(rows, plan, length, training.seed, encoder(spec, EOS))  # type: ignore[arg-type]
-    engine, _ = build(model, spec, layout, place, plan, STEPS)
+    batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), EOS))  # type: ignore[arg-type]
+    engine, _ = build(model, spec, shape_of(spec), layout, place, plan, STEPS)
     saver = Checkpointer(
         start.fence, ranks, layout, start.fingerprints, FolderCheckpointStore(start.fence, ranks, 2)
     )

@@ -14,7 +14,7 @@ from deepspeed.accelerator import get_accelerator
 from deepspeed.utils import safe_get_full_fp32_param
 from harness.layouts.rows import LENGTH, SAMPLES, STEPS, VOCAB, Row
 
-from llmtrain_api import JobSpec, TrainingSpec
+from llmtrain_api import JobSpec, TrainingSpec, shape_of
 from llmtrain_trainer import distributed, loss
 from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.data.loader import Batches
@@ -31,7 +31,7 @@ START_OF = adapters.start_of
 
 def first_weights(spec: JobSpec, folder: Path, _rank: int = 0) -> None:
     """Write the model that training starts from; in a fork of its own, as it computes."""
-    write_initial(spec, EOS, folder)
+    write_initial(spec, shape_of(spec), EOS, folder)
 
 
 def tokens() -> np.ndarray[Any, Any]:
@@ -75,10 +75,12 @@ def rank_main(row: Row, kind: str, clipping: float, model: Path, out: Path) -> N
     assert plan.accumulation == row.accumulation, (plan.accumulation, row)
     rows = tokens()
     length = Length(len(rows), training.global_batch_size, STEPS, None)
-    batches = Batches(rows, plan, length, training.seed, encoder(spec, EOS))
+    batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), EOS))
     if row.adapter:
         adapters.start_of = perturbed
-    engine, _ = build(model, spec, layout, place, plan, STEPS, sgd if kind == "sgd" else patient_adamw)
+    engine, _ = build(
+        model, spec, shape_of(spec), layout, place, plan, STEPS, sgd if kind == "sgd" else patient_adamw
+    )
     assert engine.raw.module.training  # or no activation would be checkpointed
     engine.watch = device.stopwatch(ranks)  # as a job does: what it wraps must not end in compiled code
     found: dict[str, Any] = {"losses": [], "norms": [], "gradients": {}, "place": place}
@@ -110,8 +112,8 @@ def overflow_main(row: Row, model: Path, out: Path) -> None:
     plan = BatchPlan(training.global_batch_size, training.micro_batch_size, row.layout.data)
     rows = tokens()
     length = Length(len(rows), training.global_batch_size, STEPS, None)
-    batches = Batches(rows, plan, length, training.seed, encoder(spec, EOS))
-    engine, _ = build(model, spec, row.layout, place, plan, STEPS)
+    batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), EOS))
+    engine, _ = build(model, spec, shape_of(spec), row.layout, place, plan, STEPS)
     passes = batches.at(0, place, ranks.device)
     [labels] = distributed.all_reduce_sum(ranks, engine.labels(passes))
     found: dict[str, Any] = {"applied": [], "scales": [], "norms": []}

@@ -10,7 +10,7 @@ import torch
 from harness.builders import job
 from harness.layouts.worker import EOS, tokens
 
-from llmtrain_api import JobFile
+from llmtrain_api import JobFile, shape_of
 from llmtrain_trainer import distributed
 from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.checkpoint.fence import Fence
@@ -62,8 +62,8 @@ class Train:
         plan = BatchPlan(training.global_batch_size, training.micro_batch_size, layout.data)
         rows = tokens()
         length = Length(len(rows), training.global_batch_size, STEPS, None)
-        self.batches = Batches(rows, plan, length, training.seed, encoder(spec, EOS))
-        self.engine, _ = build(root / "initial", spec, layout, self.place, plan, STEPS)
+        self.batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), EOS))
+        self.engine, _ = build(root / "initial", spec, shape_of(spec), layout, self.place, plan, STEPS)
         self.fence = Fence(Output(root / "output"), wanted.job.uid, wanted.attempt, f"pod{wanted.attempt}")
         watch = self.engine.watch = device.stopwatch(self.ranks)
         workload = Workload(length, plan, self.ranks.world, 1.0, None)

@@ -62,7 +62,8 @@ def test_the_lowest_stage_that_fits_is_taken(memory: str, zero: int) -> None:
 
 
 def test_the_reason_names_the_stage_that_did_not_fit_and_both_sizes() -> None:
-    resolved = resolve(large(memory="40Gi"), "image").layout
+    job = large(memory="40Gi")
+    resolved = resolve(job, shape_of(job), "image").layout
     need = peak(large(zeroStage=1)) / 2**30
     assert resolved == f"dp16 zero2 bf16 (zero2: stage 1 needs {need:.1f} GiB a rank of 38.0 GiB)"
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from harness.builders import job_file, least_spec
 
-from llmtrain_api import JobFile, Precision, changed, parse_spec
+from llmtrain_api import JobFile, Precision, changed, parse_spec, shape_of
 from llmtrain_api.generate.crd import custom_resource_definition
 from llmtrain_operator.plan.begin import resolve
 
@@ -26,7 +26,7 @@ from llmtrain_operator.plan.begin import resolve
 def test_it_follows_the_devices_unless_it_is_set(sections: dict[str, Any], right: str, why: str) -> None:
     spec = least_spec(**sections)
     assert spec.training.precision.value == right
-    told = resolve(spec, "image")
+    told = resolve(spec, shape_of(spec), "image")
     assert told.precision == why
     assert f" {right} (" in told.layout
 

@@ -43,8 +43,10 @@ def spec(family: str, **adapter: Any) -> JobSpec:
 def built(asked: JobSpec, device: str = "meta", **options: Any) -> Any:
     assert asked.model.adapter is not None
     with torch.device(device):
-        model = HEADS[task_of(asked)].from_config(configuration(asked, 0), **options)
-        adapters.add(model, asked, asked.model.adapter)
+        model = HEADS[task_of(asked, shape_of(asked))].from_config(
+            configuration(shape_of(asked), 0), **options
+        )
+        adapters.add(model, asked, shape_of(asked), asked.model.adapter)
     return model
 
 
@@ -68,7 +70,7 @@ def test_they_are_what_the_contract_counts_and_all_that_is_trained(
 def test_names_are_those_of_the_model_without_adapters(family: str) -> None:
     asked = spec(family)
     with torch.device("meta"):
-        plain = HEADS[task_of(asked)].from_config(configuration(asked, 0))
+        plain = HEADS[task_of(asked, shape_of(asked))].from_config(configuration(shape_of(asked), 0))
     named = [(adapters.whole_name(name), p) for name, p in built(asked).named_parameters()]
     assert {n: p.shape for n, p in named if not p.requires_grad} == {
         n: p.shape for n, p in plain.named_parameters()
@@ -82,8 +84,8 @@ def test_a_matrix_kept_as_inputs_by_outputs_is_known() -> None:
     for family in FAMILIES:
         asked = spec(family)
         with torch.device("meta"):
-            model = HEADS[task_of(asked)].from_config(configuration(asked, 0))
-        assert adapters.transposed(asked) == any(isinstance(one, Conv1D) for one in model.modules())
+            model = HEADS[task_of(asked, shape_of(asked))].from_config(configuration(shape_of(asked), 0))
+        assert adapters.transposed(shape_of(asked)) == any(isinstance(one, Conv1D) for one in model.modules())
 
 
 def test_each_begins_with_values_of_its_name_and_the_seed_whatever_was_drawn_before() -> None:
@@ -101,12 +103,12 @@ def test_each_begins_with_values_of_its_name_and_the_seed_whatever_was_drawn_bef
 def test_training_begins_at_the_base() -> None:
     asked = spec("gpt2")
     torch.manual_seed(0)
-    plain = HEADS[task_of(asked)].from_config(configuration(asked, 0)).eval()
+    plain = HEADS[task_of(asked, shape_of(asked))].from_config(configuration(shape_of(asked), 0)).eval()
     ids = torch.arange(20)[None]
     with torch.no_grad():
         before = plain(input_ids=ids).logits
         assert asked.model.adapter is not None
-        adapters.add(plain, asked, asked.model.adapter)
+        adapters.add(plain, asked, shape_of(asked), asked.model.adapter)
         for name, p in plain.named_parameters():
             if p.requires_grad:
                 p.copy_(adapters.start_of(adapters.whole_name(name), tuple(p.shape), 3))

@@ -25,7 +25,9 @@ def spec(**changes: Any) -> JobSpec:
 
 def built(asked: JobSpec) -> torch.nn.Module:
     with torch.device("meta"):
-        model: torch.nn.Module = HEADS[task_of(asked)].from_config(configuration(asked, 0))
+        model: torch.nn.Module = HEADS[task_of(asked, shape_of(asked))].from_config(
+            configuration(shape_of(asked), 0)
+        )
     return model
 
 
@@ -57,7 +59,9 @@ def test_it_is_what_torch_counts_of_the_matrix_products(name: str) -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
     asked = spec(name=name, hiddenSize=256, intermediateSize=1024, vocabSize=2000)
-    model = HEADS[task_of(asked)].from_config(configuration(asked, 0), attn_implementation="eager")
+    model = HEADS[task_of(asked, shape_of(asked))].from_config(
+        configuration(shape_of(asked), 0), attn_implementation="eager"
+    )
     source, target = lengths(40) if name.endswith("t5") else (40, 0)
     inputs = {"input_ids": torch.ones(1, source, dtype=torch.long)}
     if target:

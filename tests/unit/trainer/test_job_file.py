@@ -42,10 +42,11 @@ def test_a_layout_that_is_not_proven_or_not_of_this_gang_is_refused(
         read_job(written(tmp_path, layout))
 
 
-def test_a_job_file_without_a_layout_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("decided", ["layout", "shape"])
+def test_a_job_file_without_what_was_decided_is_refused(decided: str, tmp_path: Path) -> None:
     path = tmp_path / "job.json"
-    path.write_text(job(tmp_path / "run").model_dump_json(by_alias=True, exclude={"layout"}))
-    with pytest.raises(ConfigError, match="layout"):
+    path.write_text(job(tmp_path / "run").model_dump_json(by_alias=True, exclude={decided}))
+    with pytest.raises(ConfigError, match=decided):
         read_job(str(path))
 
 
@@ -56,8 +57,9 @@ def test_each_family_of_the_contract_can_be_trained() -> None:
 
 
 def test_families_with_a_proven_pipeline_are_those_that_have_stages() -> None:
+    from llmtrain_api.families import FAMILIES
     from llmtrain_api.layouts.proven import families
 
     cut = {name.removesuffix("-tied") for name in families("pp")}
-    assert cut == {name for name, family in TRAINED.items() if family.stages}
+    assert cut == {FAMILIES[name].name for name, family in TRAINED.items() if family.stages}
     assert len(STAGES) == len(cut)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from harness.builders import job
 
-from llmtrain_api import JobSpec, Layout, Place, changed
+from llmtrain_api import JobSpec, Layout, ModelShape, Place, changed
 from llmtrain_trainer.batch import BatchPlan
 from llmtrain_trainer.distributed import Ranks
 from llmtrain_trainer.output import Output
@@ -30,8 +30,16 @@ def test_a_rank_obeys_the_layout_that_it_is_told(tmp_path: Path, monkeypatch: py
     assert wanted.layout == Layout(data=2, zero=1)
     told = Layout(tensor=2, zero=2, why="decided by another version")
 
-    def build(folder: Path, spec: JobSpec, layout: Layout, place: Place, plan: BatchPlan, steps: int) -> Any:
-        del folder, spec, steps
+    def build(
+        folder: Path,
+        spec: JobSpec,
+        shape: ModelShape,
+        layout: Layout,
+        place: Place,
+        plan: BatchPlan,
+        steps: int,
+    ) -> Any:
+        del folder, spec, shape, steps
         raise Built(layout, place, plan)
 
     monkeypatch.setattr(loop, "build", build)

@@ -10,7 +10,7 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
-from llmtrain_api import AdapterSpec, JobSpec
+from llmtrain_api import AdapterSpec, JobFile, ModelShape
 
 from ..models.adapters import A, B, configuration, transposed
 from ..models.build import DTYPES
@@ -26,27 +26,27 @@ PREFIX = "base_model.model."
 GENERATION = "generation_config.json"
 
 
-def write_adapter(spec: JobSpec, adapter: AdapterSpec, trained: Source, base: str, folder: Path) -> None:
+def write_adapter(job: JobFile, adapter: AdapterSpec, trained: Source, base: str, folder: Path) -> None:
     """Write ``adapter_config.json`` and the adapter's tensors.
 
     Args:
-        spec: the job.
+        job: the job.
         adapter: of the job.
         trained: the last checkpoint's weights, which are the adapters alone.
         base: where the frozen weights lie, for people.
         folder: to be made.
     """
     folder.mkdir(parents=True)
-    configuration(spec, adapter, base=base).save_pretrained(folder)
+    configuration(job.spec, job.shape, adapter, base=base).save_pretrained(folder)
     tensors = {PREFIX + name: trained.read(name) for name in trained.names()}
     save_file(tensors, folder / FILE, metadata={"format": "pt"})
 
 
-def write_merged(spec: JobSpec, adapter: AdapterSpec, trained: Source, base: Path, folder: Path) -> None:
+def write_merged(job: JobFile, adapter: AdapterSpec, trained: Source, base: Path, folder: Path) -> None:
     """Write the base with W + (alpha / rank) B A for each W that has an adapter, computed in fp32.
 
     Args:
-        spec: the job.
+        job: the job.
         adapter: of the job.
         trained: the last checkpoint's weights, which are the adapters alone.
         base: a Hugging Face folder.
@@ -56,7 +56,7 @@ def write_merged(spec: JobSpec, adapter: AdapterSpec, trained: Source, base: Pat
         ValueError: an adapter stands beside no weight of the base.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    base_weights, dtype = start_weights(base, spec), DTYPES[spec.training.precision]
+    base_weights, dtype = start_weights(base, job.spec, job.shape), DTYPES[job.spec.training.precision]
     source, adapted = base_weights.source, dict[str, str]()
     for weight in (f"{name.removesuffix(A)}weight" for name in trained.names() if name.endswith(A)):
         there = base_weights.found(weight)
@@ -68,7 +68,7 @@ def write_merged(spec: JobSpec, adapter: AdapterSpec, trained: Source, base: Pat
         weight = source.read(name)
         if name not in adapted:
             return weight
-        return weight.float() + delta(trained, adapted[name], adapter, spec)
+        return weight.float() + delta(trained, adapted[name], adapter, job.shape)
 
     write_tensors(folder, {name: source.shape(name) for name in source.names()}, merged, dtype)
     config = transformers.AutoConfig.from_pretrained(base, local_files_only=True)
@@ -81,18 +81,18 @@ def write_merged(spec: JobSpec, adapter: AdapterSpec, trained: Source, base: Pat
         shutil.copyfile(base / GENERATION, folder / GENERATION)
 
 
-def delta(trained: Source, name: str, adapter: AdapterSpec, spec: JobSpec) -> torch.Tensor:
+def delta(trained: Source, name: str, adapter: AdapterSpec, shape: ModelShape) -> torch.Tensor:
     """What an adapter adds to a weight, in fp32 and in the weight's own orientation.
 
     Args:
         trained: the adapters.
         name: the model's name of the weight.
         adapter: rank and alpha.
-        spec: the job, whose family decides the orientation.
+        shape: of the model, which decides the orientation.
     """
     stem = name.removesuffix("weight")
     product = trained.read(stem + B).float() @ trained.read(stem + A).float()
-    return adapter.scale * (product.T if transposed(spec) else product)
+    return adapter.scale * (product.T if transposed(shape) else product)
 
 
 def open_adapter(base: Any, folder: Path) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import transformers
 
-from llmtrain_api import AdapterSpec, JobFile, JobSpec, Place, Precision, Results, Task, task_of
+from llmtrain_api import AdapterSpec, JobFile, Place, Precision, Results, Task, task_of
 from llmtrain_api.messages import figure
 from llmtrain_api.schema.dataset import PYTHON_STDLIB
 
@@ -54,11 +54,11 @@ def export(job: JobFile, start: Start) -> Results:
         raise ConfigError("nothing to export: training has not finished in this output folder")
     folder = start.fence.folder / NAME
     discard(folder)
-    task = task_of(job.spec)
+    task = task_of(job.spec, job.shape)
     if job.spec.model.adapter:
         base = f"{uri_of(job, output.root)}/{output.data.name}/{INITIAL}"
         model, tokenizer = _write_adapted(
-            job.spec, job.spec.model.adapter, output.step(newest[0]), output.data, base, folder
+            job, job.spec.model.adapter, output.step(newest[0]), output.data, base, folder
         )
     else:
         _write(job, output.step(newest[0]), output.data, folder)
@@ -89,7 +89,7 @@ def export(job: JobFile, start: Start) -> Results:
 
 def _write(job: JobFile, checkpoint: Path, data: Path, folder: Path) -> None:
     """The last checkpoint has the whole model's weights beside each rank's part."""
-    found, task = _weights(checkpoint), task_of(job.spec)
+    found, task = _weights(checkpoint), task_of(job.spec, job.shape)
     config = transformers.AutoConfig.from_pretrained(data / INITIAL, local_files_only=True)
     config.use_cache = True  # off in training; whoever reads the folder wants to generate
     model = HEADS[task].from_config(config, dtype=DTYPES[job.spec.training.precision])
@@ -104,14 +104,18 @@ def _write(job: JobFile, checkpoint: Path, data: Path, folder: Path) -> None:
 
 
 def _write_adapted(
-    spec: JobSpec, adapter: AdapterSpec, checkpoint: Path, data: Path, base: str, folder: Path
+    job: JobFile, adapter: AdapterSpec, checkpoint: Path, data: Path, base: str, folder: Path
 ) -> tuple[Any, Any]:
     """The adapter, and unless that is unwanted the merged model; what is there now, opened again."""
-    trained, task, dtype = _weights(checkpoint), task_of(spec), DTYPES[spec.training.precision]
+    trained, task, dtype = (
+        _weights(checkpoint),
+        task_of(job.spec, job.shape),
+        DTYPES[job.spec.training.precision],
+    )
     shutil.copytree(data / TOKENIZER, folder)
-    write_adapter(spec, adapter, trained, base, folder / FOLDER)
-    if spec.output.merged:
-        write_merged(spec, adapter, trained, data / INITIAL, folder)
+    write_adapter(job, adapter, trained, base, folder / FOLDER)
+    if job.spec.output.merged:
+        write_merged(job, adapter, trained, data / INITIAL, folder)
         return open_folder(folder, task, dtype)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     return open_adapter(load(data / INITIAL, task, dtype), folder), tokenizer
@@ -131,7 +135,7 @@ def _weights(checkpoint: Path) -> Source:
 def _compare(job: JobFile, model: Any, rows: Ids, eos: int, trained: float | None) -> float | None:
     """The exported folder's held-out loss; None where it is not finite, as the trained engine's was not."""
     plan = BatchPlan(len(rows), job.spec.training.micro_batch_size, 1)
-    task = encoder(job.spec, eos)
+    task = encoder(job.spec, job.shape, eos)
     losses, tokens = loss_sum(model, held_out_passes(rows, plan, ALONE, task, torch.device("cpu")))
     again = finite(losses / tokens)
     difference = _difference(again, trained)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from typing_extensions import override
 
-from llmtrain_api import AdapterSpec, JobSpec, Task, shape_of, task_of
+from llmtrain_api import AdapterSpec, JobSpec, ModelShape, Task, task_of
 from llmtrain_api.schema.adapter import ALL_LINEAR
 
 from .families import TRAINED
@@ -52,11 +52,12 @@ def start_of(name: str, shape: tuple[int, ...], seed: int) -> torch.Tensor:
     return torch.empty(shape).uniform_(-bound, bound, generator=generator)
 
 
-def configuration(spec: JobSpec, adapter: AdapterSpec, *, base: str | None = None) -> Any:
+def configuration(spec: JobSpec, shape: ModelShape, adapter: AdapterSpec, *, base: str | None = None) -> Any:
     """peft's configuration, as it also stands in ``adapter_config.json``.
 
     Args:
         spec: the job.
+        shape: its model's.
         adapter: of the job.
         base: where the frozen weights lie, for whoever opens the adapter.
     """
@@ -69,15 +70,15 @@ def configuration(spec: JobSpec, adapter: AdapterSpec, *, base: str | None = Non
         target_modules=ALL_LINEAR if every else list(adapter.targets),
         lora_dropout=0.0,
         bias="none",
-        fan_in_fan_out=transposed(spec),
-        task_type=_TASKS.get(task_of(spec)),
+        fan_in_fan_out=transposed(shape),
+        task_type=_TASKS.get(task_of(spec, shape)),
         base_model_name_or_path=base,
     )
 
 
-def transposed(spec: JobSpec) -> bool:
+def transposed(shape: ModelShape) -> bool:
     """Whether the model's linear layers keep their matrices as [inputs, outputs]."""
-    return TRAINED[shape_of(spec).family].transposed
+    return TRAINED[shape.architecture].transposed
 
 
 class AdaptedWeights(Weights):
@@ -90,7 +91,7 @@ class AdaptedWeights(Weights):
         return super().flat(name, shape, start, stop)
 
 
-def add(model: torch.nn.Module, spec: JobSpec, adapter: AdapterSpec) -> None:
+def add(model: torch.nn.Module, spec: JobSpec, shape: ModelShape, adapter: AdapterSpec) -> None:
     """Freeze a model and put adapters into it, in place, with no values of ours yet.
 
     With ZeRO 3 the model's weights are sharded already. Adapters are not, and as large on each rank as they
@@ -99,8 +100,9 @@ def add(model: torch.nn.Module, spec: JobSpec, adapter: AdapterSpec) -> None:
     Args:
         model: just built.
         spec: the job.
+        shape: its model's.
         adapter: of the job.
     """
     from peft import inject_adapter_in_model
 
-    inject_adapter_in_model(configuration(spec, adapter), model)
+    inject_adapter_in_model(configuration(spec, shape, adapter), model)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import transformers
 
-from llmtrain_api import JobSpec, Precision, Task, shape_of, task_of
+from llmtrain_api import JobSpec, ModelShape, Precision, Task, task_of
 
 from .families import TRAINED
 
@@ -26,10 +26,9 @@ HEADS = {
 }
 
 
-def configuration(spec: JobSpec, eos: int) -> Any:
+def configuration(shape: ModelShape, eos: int) -> Any:
     """The configuration of a built-in family."""
-    shape = shape_of(spec)
-    family = TRAINED[shape.family]
+    family = TRAINED[shape.architecture]
     return family.config(
         vocab_size=shape.vocabulary,
         bos_token_id=eos,
@@ -39,11 +38,11 @@ def configuration(spec: JobSpec, eos: int) -> Any:
     )
 
 
-def write_initial(spec: JobSpec, eos: int, folder: Path) -> dict[str, Any]:
+def write_initial(spec: JobSpec, shape: ModelShape, eos: int, folder: Path) -> dict[str, Any]:
     """The step-0 model, made by one seeded process so that every layout starts from the same weights."""
     torch.manual_seed(spec.training.seed)
-    config = configuration(spec, eos)
-    model = HEADS[task_of(spec)].from_config(config, dtype=torch.float32)
+    config = configuration(shape, eos)
+    model = HEADS[task_of(spec, shape)].from_config(config, dtype=torch.float32)
     model.save_pretrained(folder)
     return dict(config.to_diff_dict()) | {"parameters": sum(p.numel() for p in model.parameters())}
 

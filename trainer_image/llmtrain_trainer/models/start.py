@@ -9,7 +9,7 @@ import torch
 import transformers
 from transformers.initialization import no_init_weights
 
-from llmtrain_api import JobSpec, Task, task_of
+from llmtrain_api import JobSpec, ModelShape, Task, task_of
 
 from ..errors import ConfigError
 from .adapters import AdaptedWeights
@@ -48,18 +48,19 @@ def class_of(config: Any, task: Task) -> Any:
     return HEADS[task]._model_mapping[type(config)]
 
 
-def start_weights(folder: Path, spec: JobSpec, where: str = "") -> Weights:
+def start_weights(folder: Path, spec: JobSpec, shape: ModelShape, where: str = "") -> Weights:
     """The weights of a folder by the names that the model of a job has for them.
 
     Args:
         folder: a Hugging Face folder.
         spec: the job; its task decides the head.
+        shape: its model's.
         where: what messages call the folder.
 
     Raises:
         ConfigError: the folder's weights cannot be read, or have no head that adapters could stand beside.
     """
-    task, config = task_of(spec), configuration_of(folder)
+    task, config = task_of(spec, shape), configuration_of(folder)
     made = class_of(config, task)
     with torch.device("meta"):
         model = empty_model(config, task, torch.float32)

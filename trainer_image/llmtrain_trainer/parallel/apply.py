@@ -11,7 +11,7 @@ from typing import Any
 import deepspeed
 import torch
 
-from llmtrain_api import JobSpec, Layout, Place, TrainingSpec, task_of
+from llmtrain_api import JobSpec, Layout, ModelShape, Place, TrainingSpec, task_of
 
 from ..batch import BatchPlan
 from ..models import adapters
@@ -54,6 +54,7 @@ class Built:
 def build(
     folder: Path,
     spec: JobSpec,
+    shape: ModelShape,
     layout: Layout,
     place: Place,
     plan: BatchPlan,
@@ -67,6 +68,7 @@ def build(
     Args:
         folder: of the model that training starts from, as Hugging Face has it.
         spec: the job.
+        shape: the whole model's.
         layout: how the gang is cut, as the job was told; nothing of it is decided here.
         place: this rank's coordinates in it.
         plan: how a global batch is cut.
@@ -76,15 +78,16 @@ def build(
             weights and optimizer are whatever the memory holds. What is frozen is always the folder's.
     """
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
-    engine, built = _build(folder, spec, layout, place, plan, total_steps, make_optimizer)
+    engine, built = _build(folder, spec, shape, layout, place, plan, total_steps, make_optimizer)
     if weights or engine.frozen:
-        start_from(engine, start_weights(folder, spec), trained=weights)
+        start_from(engine, start_weights(folder, spec, shape), trained=weights)
     return engine, built
 
 
 def _build(
     folder: Path,
     spec: JobSpec,
+    shape: ModelShape,
     layout: Layout,
     place: Place,
     plan: BatchPlan,
@@ -103,11 +106,11 @@ def _build(
         engine, built = initialize(stage, [(whole_name(name), p) for name, p in stage.named_parameters()])
         return PipelineEngine(engine, layout, place, plan, loss), built
     with sharded_from_the_start(layout, spec.training.precision, plan.micro):
-        model = empty_model(config, task_of(spec), torch.float32)
+        model = empty_model(config, task_of(spec, shape), torch.float32)
     if checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if spec.model.adapter:
-        adapters.add(model, spec, spec.model.adapter)
+        adapters.add(model, spec, shape, spec.model.adapter)
     model.train()
     named = [(adapters.whole_name(name), p) for name, p in model.named_parameters()]
     if layout.tensor > 1:

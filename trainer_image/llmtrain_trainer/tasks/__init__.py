@@ -11,8 +11,7 @@ from typing import Protocol
 
 import torch
 
-from llmtrain_api import BuiltinModel, JobSpec, Packing, Task, task_of
-from llmtrain_api.families import BUILTIN
+from llmtrain_api import JobSpec, ModelShape, Packing, Task, task_of
 
 from .causal import CausalLM
 from .masked import MaskedLM
@@ -40,15 +39,16 @@ class Encoder(Protocol):
         ...
 
 
-def encoder(spec: JobSpec, eos: int) -> Encoder:
+def encoder(spec: JobSpec, shape: ModelShape, eos: int) -> Encoder:
     """The task of a job.
 
     Args:
         spec: the job.
+        shape: its model's.
         eos: id of the end-of-document token.
     """
     separator = eos if spec.training.packing is Packing.DOCUMENTS else None
-    return encoder_of(task_of(spec), spec.model.vocab_size, separator)
+    return encoder_of(task_of(spec, shape), shape.vocabulary, separator)
 
 
 def encoder_of(task: Task, vocabulary: int, separator: int | None) -> Encoder:
@@ -64,9 +64,9 @@ def encoder_of(task: Task, vocabulary: int, separator: int | None) -> Encoder:
     return SpanCorruption(vocabulary) if task is Task.SEQ2SEQ else CausalLM(separator)
 
 
-def special_tokens(name: BuiltinModel) -> list[str]:
-    """Tokens that a family's task needs beside the end-of-document token, in the order of their ids."""
-    return SPECIAL[BUILTIN[name].task]
+def special_tokens(task: Task) -> list[str]:
+    """Tokens that a task needs beside the end-of-document token, in the order of their ids."""
+    return SPECIAL[task]
 
 
 __all__ = ["Encoder", "Inputs", "encoder", "encoder_of", "special_tokens"]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from llmtrain_api import JobFile, OnSpike, changed, shape_of
+from llmtrain_api import JobFile, OnSpike, changed
 from llmtrain_api.estimate.flops import sequence_flops
 
 from .. import distributed, log
@@ -85,7 +85,7 @@ class Training:
         spec, training, layout = job.spec, job.spec.training, job.layout
         self.job, self.start, self.ranks = job, start, ranks
         self.place = layout.place(ranks.rank)
-        self.task = encoder(spec, marker.eos)
+        self.task = encoder(spec, job.shape, marker.eos)
         rows = open_train(start.output.data, marker)
         self.length = Length(len(rows), training.global_batch_size, training.max_steps, training.epochs)
         self.plan = BatchPlan(training.global_batch_size, training.micro_batch_size, layout.data)
@@ -97,13 +97,13 @@ class Training:
         )
         startup.done("data")
         self.engine, built = build(
-            start.output.data / INITIAL, spec, layout, self.place, self.plan, self.length.steps
+            start.output.data / INITIAL, spec, job.shape, layout, self.place, self.plan, self.length.steps
         )
         logs = start.output.logs(job.attempt)
         startup.done("build")
         self.watch = self.engine.watch = device.stopwatch(ranks)
         peak = device.peak_flops(ranks, training.precision)
-        flops = sequence_flops(shape_of(spec), training.sequence_length, spec.model.adapter)
+        flops = sequence_flops(job.shape, training.sequence_length, spec.model.adapter)
         workload = Workload(self.length, self.plan, ranks.world, flops, peak)
         self.progress = Progress(job, workload, ranks, logs, self.watch, startup)
         self.run_state = RunState(training)

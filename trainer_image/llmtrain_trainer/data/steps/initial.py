@@ -9,4 +9,6 @@ from ..store import INITIAL
 
 def write_initial_model(made: Preparation) -> None:
     """Leave the number of its parameters."""
-    made.parameters = write_initial(made.job.spec, made.eos, made.folder / INITIAL)["parameters"]
+    made.parameters = write_initial(made.job.spec, made.job.shape, made.eos, made.folder / INITIAL)[
+        "parameters"
+    ]

@@ -32,7 +32,7 @@ def write_rows(made: Preparation) -> None:
         ConfigError: too little text.
     """
     spec = made.job.spec
-    dtype = "uint16" if spec.model.vocab_size <= 1 << 16 else "uint32"
+    dtype = "uint16" if made.job.shape.vocabulary <= 1 << 16 else "uint32"
     length = spec.training.sequence_length
     made.train = SequenceWriter(made.folder / TRAIN, length, dtype, made.eos)
     made.held_out = SequenceWriter(made.folder / "heldout.bin", length, dtype, made.eos)
@@ -44,10 +44,9 @@ def write_rows(made: Preparation) -> None:
         made.held_out.end_source()
     made.held_out.close()
     made.train.close()
-    if made.train.highest >= spec.model.vocab_size:
-        raise ConfigError(
-            f"token id {made.train.highest} does not fit model.vocabSize {spec.model.vocab_size}"
-        )
+    highest, vocabulary = made.train.highest, made.job.shape.vocabulary
+    if highest >= vocabulary:
+        raise ConfigError(f"token id {highest} does not fit the model's vocabulary of {vocabulary}")
     _require_enough(made)
 
 
@@ -91,4 +90,4 @@ def _noise(job: JobFile) -> Iterator[tuple[bool, Ids]]:
     every = max(2, math.floor(1 / job.spec.dataset.held_out_fraction))
     limit = job.spec.dataset.max_bytes or BUILTIN_BYTES
     for number in range(max(every, limit // (NOISE_DOCUMENT * BYTES_A_NOISE_TOKEN))):
-        yield number % every == 0, generator.integers(0, job.spec.model.vocab_size, NOISE_DOCUMENT)
+        yield number % every == 0, generator.integers(0, job.shape.vocabulary, NOISE_DOCUMENT)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import transformers
 
+from llmtrain_api import task_of
+
 from ...tasks import special_tokens
 from ..documents import documents_of
 from ..preparation import Preparation, ProgressLog
@@ -14,8 +16,8 @@ from ..tokenizer import EOS, numbered, train_bpe
 
 def make_tokenizer(made: Preparation) -> None:
     """Leave a tokenizer of all sources' training documents: in turn, as it stops at so many bytes."""
-    vocabulary = made.job.spec.model.vocab_size
-    special = special_tokens(made.job.spec.model.name)
+    job = made.job
+    vocabulary, special = job.shape.vocabulary, special_tokens(task_of(job.spec, job.shape))
     if made.noise:
         made.tokenizer = numbered(vocabulary, special)
     else:

@@ -1,4 +1,4 @@
-"""The model families that can be trained, one a file, by the names that the contract has for them."""
+"""The model families that can be trained, one a file, by the architectures that the contract knows."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ from .llama import LLAMA
 from .qwen import QWEN
 from .t5 import T5
 
-TRAINED: dict[str, TrainedFamily] = {"llama": LLAMA, "qwen": QWEN, "gpt2": GPT2, "bert": BERT, "t5": T5}
-"""Every trained family, by the name that `ModelShape.family` holds."""
+TRAINED: dict[str, TrainedFamily] = {
+    "LlamaForCausalLM": LLAMA,
+    "Qwen3ForCausalLM": QWEN,
+    "GPT2LMHeadModel": GPT2,
+    "BertForMaskedLM": BERT,
+    "T5ForConditionalGeneration": T5,
+}
+"""Every trained family, by the architecture that `ModelShape` names."""
 STAGES: dict[str, PipelineLayers] = {
     family.config.model_type: family.stages for family in TRAINED.values() if family.stages
 }
