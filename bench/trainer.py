@@ -246,7 +246,7 @@ def _race(spec: JobSpec, scratch: Path, threads: int | None) -> Race:
     maker.start()
     maker.join()
     ids = np.random.default_rng(7).integers(
-        40, spec.model.vocab_size, (SAMPLES, spec.training.sequence_length)
+        40, spec.model.vocabulary, (SAMPLES, spec.training.sequence_length)
     )
     return Race(spec, folder, ids.astype(np.uint16), scratch, threads)
 

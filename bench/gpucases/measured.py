@@ -92,7 +92,7 @@ def on_device(spec: JobSpec, ranks: Ranks) -> Any:
 
 def rows_of(spec: JobSpec) -> np.ndarray[Any, Any]:
     """[samples, length] random tokens."""
-    ids = np.random.default_rng(7).integers(40, spec.model.vocab_size, (64, spec.training.sequence_length))
+    ids = np.random.default_rng(7).integers(40, spec.model.vocabulary, (64, spec.training.sequence_length))
     return ids.astype(np.uint32)
 
 

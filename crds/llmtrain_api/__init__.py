@@ -19,7 +19,8 @@ from .messages import (
 from .schema.adapter import AdapterSpec
 from .schema.base import ApiModel, Rule, Time, changed, to_rfc3339
 from .schema.dataset import DatasetSpec, SourceSpec
-from .schema.model import BuiltinModel, ModelSpec
+from .schema.model import BuiltinModel, ModelSpec, Weights
+from .schema.model_facts import FACTS_LIMIT, ModelFacts, TokenizerFacts
 from .schema.optimization import EarlyStoppingSpec, OnSpike, Schedule
 from .schema.scheduling import Toleration, WorkerDefaults
 from .schema.spec import CheckpointSpec, IfExists, JobSpec, ParallelismSpec, ResumeFrom
@@ -45,6 +46,7 @@ from .schema.training import Packing, Precision, TrainingSpec
 from .shape import ModelShape, Task
 
 __all__ = [
+    "FACTS_LIMIT",
     "AdapterSpec",
     "ApiModel",
     "Attempt",
@@ -68,6 +70,7 @@ __all__ = [
     "JobStatus",
     "Layout",
     "Metadata",
+    "ModelFacts",
     "ModelShape",
     "ModelSpec",
     "OnSpike",
@@ -93,9 +96,11 @@ __all__ = [
     "Task",
     "TerminationMessage",
     "Time",
+    "TokenizerFacts",
     "Toleration",
     "TrainingSpec",
     "Waiting",
+    "Weights",
     "WorkerDefaults",
     "Workers",
     "changed",

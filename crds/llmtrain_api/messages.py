@@ -11,9 +11,9 @@ from pydantic import Field, ValidationError
 from .layouts.layout import Layout
 from .names import MASTER_PORT
 from .schema.base import ApiModel
+from .schema.model_facts import ModelFacts, ModelShape
 from .schema.spec import JobSpec
 from .schema.status import MAX_FIGURE, Count, ExitCode, FailureClass, Figures, Results
-from .shape import ModelShape
 
 TERMINATION_LIMIT = 4096
 """Bytes of a termination message that the kubelet keeps."""
@@ -50,6 +50,7 @@ class JobFile(ApiModel):
 
     ``layout`` was decided by the operator before the first attempt; ranks obey it and decide nothing anew.
     ``shape`` has the model's sizes: whoever starts a job finds them once, and ranks ask nobody else.
+    ``model`` is what an inspection found of a model that is not built in; None for a built-in one.
     ``output`` and ``dataset`` are folders as the worker sees them; ``dataset`` is None for built-in data and
     for a mixture, whose folders are in ``sources`` by the name of the source.
     ``scratch`` is private to the pod, writable, and gone with it.
@@ -60,6 +61,7 @@ class JobFile(ApiModel):
     attempt: int = Field(ge=0)
     spec: JobSpec
     shape: ModelShape
+    model: ModelFacts | None = None
     layout: Layout
     rendezvous: Rendezvous
     output: str

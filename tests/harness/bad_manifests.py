@@ -209,12 +209,55 @@ BAD: dict[str, Bad] = {
         "at least the number of sources",
     ),
     "unknown model": Bad(
-        manifest(model={"name": "Qwen/Qwen2.5-7B"}), "spec.model.name", "builtin://tiny-llama"
+        manifest(model={"name": "builtin://tiny-mamba"}), "spec.model.name", "builtin://tiny-llama"
     ),
     "a task of another architecture": Bad(
         manifest(task="masked"), "spec.task", "LlamaForCausalLM, which learns task causal", "remove task"
     ),
     "unknown task": Bad(manifest(task="chess"), "spec.task", "use one of", "supported values"),
+    "a model without its owner": Bad(
+        manifest(model={"name": "gpt2"}), "spec.model.name", "of the Hugging Face hub, OWNER/NAME"
+    ),
+    "a model in a hidden folder": Bad(
+        manifest(model={"name": "pvc://models/.cache"}),
+        "spec.model.name",
+        "does not begin with a dot",
+        "hidden",
+    ),
+    "sizes of a model that has its own": Bad(
+        manifest(model={"name": "Qwen/Qwen2.5-7B", "numLayers": 2}),
+        "spec.model",
+        "numLayers beside 'Qwen/Qwen2.5-7B'",
+        "come from their config.json",
+    ),
+    "untied embeddings of a model that says so itself": Bad(
+        manifest(model={"name": "pvc://models/mine", "tiedEmbeddings": False}),
+        "spec.model",
+        "remove it",
+        "come from their config.json",
+    ),
+    "revision of a folder": Bad(
+        manifest(model={"name": "pvc://models/mine", "revision": "main"}),
+        "spec.model.revision",
+        "only a model of the hub (OWNER/NAME) has revisions",
+    ),
+    "revision that is no name": Bad(
+        manifest(model={"name": "Qwen/Qwen2.5-7B", "revision": "-x"}),
+        "spec.model.revision",
+        "it must match",
+        "should match",
+    ),
+    "credentials for a model in a folder": Bad(
+        manifest(model={"name": "pvc://models/mine", "secret": "token"}),
+        "spec.model.secret",
+        "needs no credentials",
+        "needs credentials",
+    ),
+    "pretrained weights of a built-in model": Bad(
+        manifest(model={"name": "builtin://tiny-llama", "weights": "pretrained"}),
+        "spec.model.weights",
+        "remove weights",
+    ),
     "steps and epochs": Bad(
         manifest(training={"maxSteps": 5, "epochs": 1}), "spec.training.maxSteps", "keep one of them"
     ),

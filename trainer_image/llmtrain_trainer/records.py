@@ -1,27 +1,91 @@
 """Files that the trainer's processes leave each other, with who writes and who reads each. Ground.
 
-====================================  =========================  =========================================
-file                                  written by                 read by
-====================================  =========================  =========================================
-``logs/attempt-K/rank-R.end.json``    each rank, at its end      its node's launcher: the root cause
-``evaluation.json``                   rank 0, after training     the export, which must reproduce it
-====================================  =========================  =========================================
+====================================  ===========================  ===========================================
+file                                  written by                   read by
+====================================  ===========================  ===========================================
+``OWNER``                             node 0's launcher, first     launchers (claim, look for the folder),
+                                      job there or ``resume``      every writer before it commits,
+                                                                   ``llmtrain logs`` (``jobUid`` only)
+``FENCE``                             node 0's launcher, once an   launchers that raise one, every writer
+                                      attempt                      before it commits
+``attempt-K.ready``                   node 0's launcher, when all  the other launchers, every rank, the export
+                                      may start or it gave up
+``COMPLETE``                          node 0's launcher, last      the launcher of a later attempt
+``logs/attempt-K/rank-R.end.json``    each rank, at its end        its node's launcher: the root cause
+``evaluation.json``                   rank 0, after training       the export, which must reproduce it
+====================================  ===========================  ===========================================
 
-``OWNER``, ``FENCE``, ``attempt-K.ready`` and a checkpoint's ``manifest.json`` are described where they are
-written: `checkpoint.ownership`, `checkpoint.fence`, `storage.start_marker`, `checkpoint.manifest`.
+Each is written whole or not at all (`files.write_json`). In an object store, the ledger's records hold the
+first four. A checkpoint's ``manifest.json`` is described where it is written: `checkpoint.manifest`.
+
+An output may be in a volume that others write to: what lies there is believed as far as it reads as its
+model. Where the absence of a file is an answer, too, `record_or_none` takes what cannot be read as absent.
 """
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, ValidationError
 
+from llmtrain_api import Layout, Results
 from llmtrain_api.messages import Outcome
 from llmtrain_api.schema.base import ApiModel
 
 R = TypeVar("R", bound=ApiModel)
+
+Name = Annotated[str, Field(max_length=253)]
+"""A name or UID of an object of Kubernetes."""
+MAX_PREVIOUS = 64
+"""Earlier owners that ``OWNER`` remembers."""
+LIMIT = 16 << 20
+"""Bytes of a record; what is longer was not written by us."""
+
+
+class OwnerRecord(ApiModel):
+    """``OWNER``: the job that may write here. Without a `job_uid` it names none."""
+
+    job_uid: Name = ""
+    name: Name = ""
+    namespace: Name = ""
+    previous: tuple[Name, ...] = Field(
+        default=(), description="Jobs that it was taken over from, oldest first: they cannot take it back."
+    )
+
+
+class FenceRecord(ApiModel):
+    """``FENCE``: the newest writer. Without a `job_uid` there was none."""
+
+    job_uid: Name = ""
+    attempt: int = Field(default=-1, ge=-1)
+    holder: Name = Field(default="", description="Its pod's UID.")
+
+
+class ResumeRecord(ApiModel):
+    """The checkpoint that an attempt goes on from."""
+
+    step: int = Field(ge=0)
+    layout: Layout
+    weights_only: bool = False
+
+
+class StartRecord(FenceRecord):
+    """``attempt-K.ready``: how the attempt starts, or why it does not."""
+
+    resume: ResumeRecord | None = None
+    fingerprints: dict[str, Any] = Field(default_factory=dict)
+    torn: tuple[int, ...] = Field(default=(), description="Newer steps that were passed over.")
+    error: str | None = Field(default=None, description="Why node 0 gave up; nothing else counts then.")
+
+
+class CompleteRecord(FenceRecord):
+    """``COMPLETE``: the job's work is done, and by which attempt."""
+
+    results: Results
 
 
 class RankRecord(ApiModel):
@@ -55,12 +119,38 @@ def read_record(path: Path, kind: type[R]) -> R | None:
 
     Raises:
         ValueError: the file is there and cannot be read as one; the path is in the text.
+        OSError: the disk does not answer.
     """
     try:
-        return kind.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(_content(path))
     except FileNotFoundError:
         return None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise ValueError(f"{path}: {where}: {first['msg']}") from None
+
+
+def record_or_none(path: Path, kind: type[R]) -> R | None:
+    """A record, or None where there is none that can be read."""
+    try:
+        return read_record(path, kind)
+    except (OSError, ValueError):
+        return None
+
+
+def _content(path: Path) -> bytes:
+    """A plain file's content, never waiting for a pipe that somebody put in its place."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ValueError(f"{path}: is a link, and links are not followed") from None
+        raise
+    with os.fdopen(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise ValueError(f"{path}: not a plain file")
+        content = file.read(LIMIT + 1)
+    if len(content) > LIMIT:
+        raise ValueError(f"{path}: longer than {LIMIT} bytes")
+    return content

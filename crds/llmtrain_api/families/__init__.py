@@ -25,19 +25,26 @@ def task_of(spec: JobSpec, shape: ModelShape) -> Task:
 
 
 def shape_of(spec: JobSpec) -> ModelShape:
-    """The shape of a job's built-in model."""
-    model, family = spec.model, BUILTIN[spec.model.name]
+    """The shape of a job's built-in model.
+
+    Raises:
+        ValueError: the model is not built in.
+    """
+    model, builtin = spec.model, spec.model.builtin
+    if builtin is None:
+        raise ValueError(f"{model.name} is not built in: its inspection says its shape")
+    family = BUILTIN[builtin]
     tied = model.tied_embeddings or not family.grouped
     shape = ModelShape(
         architecture=family.architecture,
         switches=(TIED,) if tied else (),
-        hidden=model.hidden_size,
-        layers=model.num_layers,
-        heads=model.num_heads,
+        hidden=model.hidden,
+        layers=model.layers,
+        heads=model.heads,
         kv_heads=model.kv_heads,
-        head_size=model.hidden_size // model.num_heads,
+        head_size=model.hidden // model.heads,
         width=model.width,
-        vocabulary=model.vocab_size,
+        vocabulary=model.vocabulary,
         positions=spec.training.sequence_length,
         parameters=0,
     )

@@ -30,11 +30,17 @@ def mistake(spec: JobSpec, shape: ModelShape | None = None) -> str | None:
 
     Args:
         spec: the job.
-        shape: its model's; None where the model is built in.
+        shape: its model's; None where the model is built in, or not inspected yet: rules that need the shape
+            of such a model are left for later.
     """
-    sized = Sized(spec, shape or shape_of(spec))
+    if shape is None and spec.model.builtin is not None:
+        shape = shape_of(spec)
     for rule in RULES:
-        if message := rule.broken(sized if isinstance(rule, SizedRule) else spec):
+        if isinstance(rule, SizedRule):
+            message = rule.broken(Sized(spec, shape)) if shape is not None else None
+        else:
+            message = rule.broken(spec)
+        if message:
             return f"spec{rule.field}: {message}"
     return None
 

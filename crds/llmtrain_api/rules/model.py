@@ -9,17 +9,23 @@ from .sized import Sized, SizedRule
 
 GROUPED = [family for family in BUILTIN.values() if family.grouped]
 TITLES = " and ".join(family.title for family in GROUPED)
+OWN_CEL = "!self.model.name.startsWith('builtin://')"
 GROUPED_CEL = f"self.model.name in {[str(family.builtin) for family in GROUPED]}"
 
 
+def _grouped(spec: JobSpec) -> bool:
+    builtin = spec.model.builtin
+    return builtin is None or BUILTIN[builtin].grouped
+
+
 def _grouped_only(spec: JobSpec) -> str | None:
-    if BUILTIN[spec.model.name].grouped or spec.model.num_kv_heads is None:
+    if _grouped(spec) or spec.model.num_kv_heads is None:
         return None
     return f"numKvHeads is for {TITLES} models; remove it for {spec.model.name}"
 
 
 def _tied_only(spec: JobSpec) -> str | None:
-    if BUILTIN[spec.model.name].grouped or not spec.model.tied_embeddings:
+    if _grouped(spec) or not spec.model.tied_embeddings:
         return None
     return f"tiedEmbeddings is for {TITLES} models; remove it: {spec.model.name} always ties them"
 
@@ -36,7 +42,7 @@ def _task_cel() -> str:
     fits = [
         f"(self.task == '{family.task}' && self.model.name == '{name}')" for name, family in BUILTIN.items()
     ]
-    return f"!has(self.task) || {' || '.join(fits)}"
+    return f"!has(self.task) || {OWN_CEL} || {' || '.join(fits)}"
 
 
 RULES: tuple[Rule, ...] = (
@@ -47,7 +53,7 @@ RULES: tuple[Rule, ...] = (
         _grouped_only,
     ),
     Rule(
-        f"!self.model.tiedEmbeddings || {GROUPED_CEL}",
+        f"!has(self.model.tiedEmbeddings) || !self.model.tiedEmbeddings || {GROUPED_CEL}",
         ".model.tiedEmbeddings",
         f"tiedEmbeddings is for {TITLES} models; remove it: the others always tie them",
         _tied_only,

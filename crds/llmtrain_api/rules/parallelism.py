@@ -7,14 +7,26 @@ from ..families import FAMILIES
 from ..layouts.layout import Layout
 from ..layouts.proven import Asked, families, refusal
 from ..schema.base import Rule
+from ..schema.model import HEADS, HIDDEN, LAYERS
 from ..schema.spec import JobSpec
 from .sized import Sized, SizedRule
 
 WAYS = {"tensor": "tp", "pipeline": "pp", "sequence": "sp"}
 WORLD_CEL = "self.nodes * (self.gpusPerNode > 0 ? self.gpusPerNode : self.processesPerNode)"
 CUT_CEL = "(self.parallelism.tensor * self.parallelism.pipeline * self.parallelism.sequence)"
-KV_CEL = "(has(self.model.numKvHeads) ? self.model.numKvHeads : self.model.numHeads)"
-WIDTH_CEL = "(has(self.model.intermediateSize) ? self.model.intermediateSize : 4 * self.model.hiddenSize)"
+OWN_CEL = "!self.model.name.startsWith('builtin://')"
+"""CEL knows no sizes of other models: the operator applies these rules once it knows them."""
+
+
+def size_cel(field: str, default: int | str) -> str:
+    """A size of a built-in model."""
+    return f"(has(self.model.{field}) ? self.model.{field} : {default})"
+
+
+HEADS_CEL = size_cel("numHeads", HEADS)
+KV_CEL = size_cel("numKvHeads", HEADS_CEL)
+WIDTH_CEL = size_cel("intermediateSize", f"4 * {size_cel('hiddenSize', HIDDEN)}")
+TIED_CEL = "(has(self.model.tiedEmbeddings) && self.model.tiedEmbeddings)"
 
 
 def _processes(spec: JobSpec) -> str | None:
@@ -111,7 +123,7 @@ def family_cel(kind: str, *, compile_layers: bool = False) -> str:
         for tied in ((False, True) if family.grouped else (False,))
         if family.variant(tied=tied) in variants
     ]
-    return f"(self.model.name + (self.model.tiedEmbeddings ? '-tied' : '')) in {sorted(names)}"
+    return f"({OWN_CEL} || (self.model.name + ({TIED_CEL} ? '-tied' : '')) in {sorted(names)})"
 
 
 def _proven_cel() -> str:
@@ -142,15 +154,15 @@ RULES: tuple[Rule, ...] = (
         _batch_covers_data_ranks,
     ),
     SizedRule(
-        "self.model.numHeads % self.parallelism.tensor == 0 && "
-        "self.model.numHeads % self.parallelism.sequence == 0 && "
-        f"{KV_CEL} % self.parallelism.tensor == 0 && {KV_CEL} % self.parallelism.sequence == 0",
+        f"{OWN_CEL} || ({HEADS_CEL} % self.parallelism.tensor == 0 && "
+        f"{HEADS_CEL} % self.parallelism.sequence == 0 && "
+        f"{KV_CEL} % self.parallelism.tensor == 0 && {KV_CEL} % self.parallelism.sequence == 0)",
         ".parallelism",
         "tensor and sequence must divide model.numHeads and model.numKvHeads",
         _whole_heads,
     ),
     SizedRule(
-        f"{WIDTH_CEL} % self.parallelism.tensor == 0",
+        f"{OWN_CEL} || {WIDTH_CEL} % self.parallelism.tensor == 0",
         ".parallelism.tensor",
         "tensor must divide model.intermediateSize",
         _whole_matrices,
@@ -162,7 +174,7 @@ RULES: tuple[Rule, ...] = (
         _whole_sequences,
     ),
     SizedRule(
-        "self.parallelism.pipeline <= self.model.numLayers",
+        f"{OWN_CEL} || self.parallelism.pipeline <= {size_cel('numLayers', LAYERS)}",
         ".parallelism.pipeline",
         "pipeline must not be more than model.numLayers: each stage needs a layer",
         _stage_has_layers,

@@ -8,6 +8,14 @@ from ..schema.base import Rule
 from ..schema.spec import JobSpec
 from ..shape import ModelShape
 
+OF_CONFIG = {
+    "numHeads": "num_attention_heads",
+    "numKvHeads": "num_key_value_heads",
+    "intermediateSize": "intermediate_size",
+    "numLayers": "num_hidden_layers",
+}
+"""Sizes that rules speak of, as most architectures have them in their configuration."""
+
 
 @dataclass(frozen=True)
 class Sized:
@@ -22,7 +30,7 @@ class Sized:
         Args:
             field: the name in ``spec.model``, such as ``numHeads``.
         """
-        return f"model.{field}"
+        return f"model.{field}" if self.spec.model.builtin else f"{OF_CONFIG[field]} of its config.json"
 
 
 @dataclass(frozen=True)

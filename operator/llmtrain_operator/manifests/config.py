@@ -10,6 +10,7 @@ from llmtrain_api import (
     JobIdentity,
     JobSpec,
     Layout,
+    ModelShape,
     Rendezvous,
     ReportTarget,
     layout_of,
@@ -29,7 +30,8 @@ def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> J
         job=JobIdentity(name=meta.name, namespace=meta.namespace, uid=meta.uid),
         attempt=attempt,
         spec=spec,
-        shape=shape_of(spec),
+        shape=shape_on_record(job, spec),
+        model=job.status.resolved.model if job.status.resolved else None,
         layout=layout_on_record(job, spec),
         rendezvous=Rendezvous(
             master_address=names.master_address(meta.name, meta.namespace, attempt),
@@ -54,7 +56,14 @@ def layout_on_record(job: Job, spec: JobSpec) -> Layout:
     if resolved is not None and resolved.parallelism is not None:
         return resolved.parallelism
     # put on record by a version that did not write it down
-    return layout_of(shape_of(spec), spec)
+    return layout_of(shape_on_record(job, spec), spec)
+
+
+def shape_on_record(job: Job, spec: JobSpec) -> ModelShape:
+    """The shape of a job's model: what its inspection found, or what the spec says of a built-in one."""
+    resolved = job.status.resolved
+    found = resolved.model if resolved is not None else None
+    return found.shape if found is not None else shape_of(spec)
 
 
 def config_map(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> Manifest:

@@ -101,11 +101,16 @@ def is_rank_of(job: Job, pod: Pod) -> bool:
     return in_gang and pod.name == pod_name(meta.name, pod.attempt, pod.rank)
 
 
+NOT_INSPECTED = "this version of the operator trains built-in models only, as it inspects no others yet"
+
+
 def _read(raw: bytes, file_outputs: bool) -> ReadSpec:
     try:
         spec = parse_spec(orjson.loads(raw), strict=False)
     except InvalidJob as invalid:
         return None, tuple(invalid.mistakes)
+    if spec.model.builtin is None:
+        return None, (f"spec.model.name: got {spec.model.name!r}; {NOT_INSPECTED}",)
     return spec, () if file_outputs else tuple(cluster_mistakes(spec))
 
 

@@ -99,7 +99,11 @@ def main() -> int:
     options = parser.parse_args()
     everything = [*REQUIRED, *REFUSED]
     had = {key(one): one for one in json.loads(TABLE.read_text())} if options.new and TABLE.exists() else {}
-    rows = [row for row in (quick() if options.quick else everything) if all(word in str(row) for word in options.k.split())]
+    rows = [
+        row
+        for row in (quick() if options.quick else everything)
+        if all(word in str(row) for word in options.k.split())
+    ]
     rows = [row for row in rows if key(identity(row)) not in had]
     with tempfile.TemporaryDirectory() as folder:
         entries, bad = run(rows, Bench(Path(folder)), lambda text: print(text, flush=True))

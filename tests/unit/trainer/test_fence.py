@@ -12,15 +12,16 @@ from typing import Any
 import pytest
 from harness.builders import job_file, least_spec
 
-from llmtrain_api import JobFile, Layout
+from llmtrain_api import JobFile, Layout, Results
 from llmtrain_trainer.checkpoint import fence as fence_module
 from llmtrain_trainer.checkpoint.fence import Fence, raise_fence
 from llmtrain_trainer.checkpoint.manifest import MANIFEST, Manifest, newest_good, require_same
 from llmtrain_trainer.checkpoint.ownership import claim, owned, uri_of
 from llmtrain_trainer.checkpoint.resume import Resume
-from llmtrain_trainer.errors import ConfigError, Fenced
+from llmtrain_trainer.errors import ConfigError, Fenced, OutputTaken
 from llmtrain_trainer.files import inventory, write_json
 from llmtrain_trainer.output import Output
+from llmtrain_trainer.storage.folder import ClaimedFolder
 from llmtrain_trainer.storage.start_marker import NodeZeroFailed, Start, publish_failure, read_start
 
 FIRST, SECOND = "aaaaaaaa-1", "bbbbbbbb-2"
@@ -201,6 +202,70 @@ def test_a_new_owner_is_enough_to_stop_the_old_writer(tmp_path: Path) -> None:
 def test_two_jobs_arrive_together_and_one_wins(tmp_path: Path) -> None:
     outputs = {uid: claim(job(tmp_path, uid, 0, "new")).root.name for uid in (FIRST, SECOND)}
     assert outputs == {FIRST: "run", SECOND: "run-bbbbbbbb"}
+
+
+UNREADABLE = [
+    "",
+    '{"jobUid": ',
+    "[]",
+    '{"jobUid": 5}',
+    '{"jobUid": "aaaaaaaa-1", "attempt": "x", "previous": 1}',
+]
+
+
+@pytest.mark.parametrize("content", UNREADABLE)
+def test_an_owner_that_cannot_be_read_is_nobody_who_may_write(tmp_path: Path, content: str) -> None:
+    old = start(tmp_path)
+    old.output.owner.write_text(content)
+    with pytest.raises(Fenced, match="belongs to job nobody knows") as ended:
+        old.check()
+    assert not isinstance(ended.value, OutputTaken), "another attempt may find its owner again"
+    with pytest.raises(ConfigError, match="belongs to a job that its file OWNER does not name"):
+        claim(job(tmp_path, SECOND))
+    assert claim(job(tmp_path, SECOND, 0, "new")).root.name == "run-bbbbbbbb"
+    assert claim(job(tmp_path, SECOND[::-1], 0, "resume")) == old.output
+    assert json.loads(old.output.owner.read_text())["previous"] == []
+
+
+@pytest.mark.parametrize("content", UNREADABLE)
+def test_a_fence_that_cannot_be_read_stops_its_writer_and_is_raised_anew(
+    tmp_path: Path, content: str
+) -> None:
+    old = start(tmp_path)
+    old.output.fence.write_text(content)
+    with pytest.raises(Fenced):
+        old.check()
+    newer = start(tmp_path, attempt=1, holder="pod1")
+    newer.commit(written(newer, 7), newer.output.step(7))
+
+
+@pytest.mark.parametrize(
+    "content", [*UNREADABLE, '{"jobUid": "aaaaaaaa-1", "attempt": 0, "resume": {"step": 5}}']
+)
+def test_a_start_that_cannot_be_read_is_none_and_the_next_fence_removes_it(
+    tmp_path: Path, content: str
+) -> None:
+    fence = start(tmp_path)
+    fence.output.ready(0).write_text(content)
+    assert read_start(job(tmp_path)) is None
+    start(tmp_path, holder="pod0-again")
+    assert not fence.output.ready(0).exists()
+
+
+def test_what_an_older_trainer_wrote_is_read(tmp_path: Path) -> None:
+    fence = start(tmp_path)
+    layout = {"data": 2, "tensor": 1, "pipeline": 1, "sequence": 1, "zero": 1, "why": ""}
+    resume = {"step": 5, "layout": layout, "weights_only": True}
+    said = {"jobUid": FIRST, "attempt": 0, "holder": "pod0", "resume": resume, "fingerprints": {}, "torn": []}
+    fence.output.ready(0).write_text(json.dumps(said))
+    assert read_start(job(tmp_path)) == Start(fence, Resume(5, Layout(data=2), weights_only=True), {})
+    done = {"jobUid": FIRST, "attempt": 0, "holder": "pod0", "results": {"steps": 5}}
+    fence.output.complete.write_text(json.dumps(done))
+    assert ClaimedFolder(job(tmp_path), fence.output).finished() == Results(steps=5)
+    fence.output.complete.write_text(json.dumps(done | {"jobUid": SECOND}))
+    assert ClaimedFolder(job(tmp_path), fence.output).finished() is None
+    fence.output.complete.write_text(json.dumps(done | {"results": {"steps": "all"}}))
+    assert ClaimedFolder(job(tmp_path), fence.output).finished() is None, "it is exported again"
 
 
 @pytest.mark.parametrize("damage", ["missing", "shorter", "flipped", "no manifest"])

@@ -7,16 +7,17 @@ import json
 import os
 import threading
 import uuid
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from harness.builders import UID, job
 
+from llmtrain_api import Results, changed
 from llmtrain_trainer.checkpoint.fence import Fence
 from llmtrain_trainer.errors import ConfigError, Fenced
 from llmtrain_trainer.files import differing
 from llmtrain_trainer.output import Output
+from llmtrain_trainer.records import OwnerRecord, StartRecord
 from llmtrain_trainer.storage.objectstore import record
 from llmtrain_trainer.storage.objectstore.bucket import Bucket
 from llmtrain_trainer.storage.objectstore.ledger import Ledger
@@ -96,7 +97,7 @@ def test_only_the_newest_writer_changes_anything(tmp_path: Path, late: Fence) ->
     ledger = claimed(tmp_path)
     ledger.append(record.fence(fence(1)))
     before = ledger.read()
-    for change in (record.commit(late, 5, "there", []), record.by(late, "over", results={})):
+    for change in (record.commit(late, 5, "there", []), record.by(late, "over", data="x")):
         with pytest.raises(Fenced):
             ledger.append(change)
     assert Ledger(ledger.bucket).read() == before
@@ -125,6 +126,47 @@ def test_an_answer_that_was_lost_is_no_second_record(tmp_path: Path) -> None:
     assert ledger.bucket.sizes("log").keys() == {"000000000001.json", "000000000002.json"}
 
 
+def put(ledger: Ledger, number: int, content: str) -> Ledger:
+    assert ledger.bucket.create(f"log/{number:012}.json", content.encode())
+    return Ledger(ledger.bucket)
+
+
+def test_a_record_of_an_older_trainer_is_read(tmp_path: Path) -> None:
+    older = {
+        "number": 2,
+        "written_by": "a",
+        "what": "ready",
+        "data": "data/a",
+        "steps": {"5": "there"},
+        "owner": {"jobUid": UID, "name": "n", "namespace": "d"},
+        "attempt": 3,
+        "holder": "pod",
+        "ready": {"attempt": 3, "error": "no text"},
+        "results": None,
+        "of a newer one": 1,
+    }
+    found = put(claimed(tmp_path), 2, json.dumps(older)).read()
+    assert (found.owner.job_uid, found.attempt, found.committed, found.written_by) == (UID, 3, [5], "a")
+    assert found.ready == StartRecord(attempt=3, error="no text")
+    empty = {"number": 3, "owner": {}, "attempt": -1, "holder": ""}
+    assert put(claimed(tmp_path), 3, json.dumps(empty)).read() == Record(number=3)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('{"number": 2, "ste', "the object: Invalid JSON"),
+        ('{"steps": {"../5": "x"}}', r"steps\.\.\./5\.\[key\]: String should match"),
+        ('{"owner": {"jobUid": 5}}', r"owner\.jobUid: Input should be a valid string"),
+    ],
+)
+def test_a_record_that_is_none_of_ours_is_told_with_its_key(tmp_path: Path, content: str, told: str) -> None:
+    ledger = put(claimed(tmp_path), 2, content)
+    with pytest.raises(ValueError, match=rf"store/log/000000000002\.json: {told}"):
+        ledger.append(record.fence(fence()))
+    assert "000000000003.json" not in ledger.bucket.sizes("log")
+
+
 def test_whose_an_output_is() -> None:
     def wanted(exists: str = "fail", uid: str = OTHER, name: str = "second") -> record.Change:
         return record.claim(job(Path("/nowhere"), uid=uid, name=name, output={"ifExists": exists}))
@@ -135,10 +177,10 @@ def test_whose_an_output_is() -> None:
         wanted()(mine)
     with pytest.raises(record.Beside):
         wanted("new")(mine)
-    left = replace(mine, attempt=3, holder="pod", results={"steps": 1}, ready={})
-    left = replace(left, steps={"5": "there"}, data="data/a")
+    left = changed(mine, attempt=3, holder="pod", results=Results(steps=1), ready=StartRecord())
+    left = changed(left, steps={"5": "there"}, data="data/a")
     taken = wanted("resume")(left)
-    assert (taken.owner["jobUid"], taken.owner["previous"]) == (OTHER, [UID])
+    assert (taken.owner.job_uid, taken.owner.previous) == (OTHER, (UID,))
     assert (taken.attempt, taken.results, taken.ready) == (-1, None, None)
     assert (taken.steps, taken.data) == ({"5": "there"}, "data/a")
     with pytest.raises(Fenced, match="taken over by job default/second"):
@@ -150,7 +192,7 @@ def test_what_is_deleted_is_never_that_of_somebody_newer() -> None:
     own, earlier, later = fence(1), fence(0), fence(2)
     before, after = (fence(0, uid="aaaaaaaa-job-before"), fence(5, uid="bbbbbbbb-job-after"))
     kept = prefix_of(5, earlier, 0)
-    now = Record(owner={"jobUid": UID, "previous": [before.job_uid]}, steps={"5": kept})
+    now = Record(owner=OwnerRecord(job_uid=UID, previous=(before.job_uid,)), steps={"5": kept})
     lost = [prefix_of(10, earlier, 1), prefix_of(7, before, 0)]
     spared = [kept, "checkpoints/mine", *(prefix_of(15, one, 0) for one in (own, later, after))]
     names = [f"{prefix}/state/x".removeprefix("checkpoints/") for prefix in (*lost, *spared)]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from llmtrain_api import Outcome, TerminationMessage
 from llmtrain_api.messages import read_termination_message
+from llmtrain_trainer import records
 from llmtrain_trainer.errors import ConfigError, OutputTaken
 from llmtrain_trainer.files import write_json
 from llmtrain_trainer.launch.termination import encode
-from llmtrain_trainer.records import EvaluationRecord, RankRecord, read_record
+from llmtrain_trainer.records import EvaluationRecord, FenceRecord, RankRecord, read_record, record_or_none
 from llmtrain_trainer.training import rank
 
 
@@ -69,3 +71,39 @@ def test_the_export_reads_what_the_training_loop_writes(tmp_path: Path) -> None:
     read = read_record(path, EvaluationRecord)
     assert read is not None
     assert (read.step, read.loss, read.train_loss, read.run_state) == (5, 2.5, 1.0, {"bestStep": 5})
+
+
+def _link(path: Path) -> None:
+    path.with_name("elsewhere").write_text('{"jobUid": "a", "attempt": 9}')
+    path.symlink_to("elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("put", "told"),
+    [
+        (_link, "is a link, and links are not followed"),
+        (os.mkfifo, "not a plain file"),
+        (lambda path: path.write_bytes(b'{"jobUid": "' + b"a" * 2000 + b'"}'), "longer than 1000 bytes"),
+        (lambda path: path.write_text('{"jobUid": "' + "a" * 300 + '"}'), "at most 253 characters"),
+        (lambda path: path.write_text('{"jobUid": "a", "attempt": "newest"}'), "attempt: Input should be a"),
+        (lambda path: path.write_text('{"jobUid": 5}'), "jobUid: Input should be a valid string"),
+        (lambda path: path.write_text("[]"), "the file: Input should be an object"),
+        (lambda path: path.write_bytes(b"\xff\xfe"), "the file: Invalid JSON"),
+    ],
+    ids=["link", "pipe", "long file", "long name", "no number", "no text", "no object", "no text at all"],
+)
+def test_what_others_put_in_a_records_place_is_told_and_counts_as_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, put: Callable[[Path], object], told: str
+) -> None:
+    monkeypatch.setattr(records, "LIMIT", 1000)
+    path = tmp_path / "FENCE"
+    put(path)
+    with pytest.raises(ValueError, match=f"FENCE: {told}|FENCE: .*{told}"):
+        read_record(path, FenceRecord)
+    assert record_or_none(path, FenceRecord) is None
+
+
+def test_a_record_of_a_newer_trainer_is_read_without_what_is_not_known(tmp_path: Path) -> None:
+    path = tmp_path / "FENCE"
+    path.write_text('{"jobUid": "a", "attempt": 3, "holder": "pod", "since": "2030"}')
+    assert record_or_none(path, FenceRecord) == FenceRecord(job_uid="a", attempt=3, holder="pod")

@@ -26,6 +26,7 @@ from llmtrain_trainer.checkpoint.resume import Resume, choose
 from llmtrain_trainer.errors import ConfigError
 from llmtrain_trainer.files import inventory, write_json
 from llmtrain_trainer.output import Output
+from llmtrain_trainer.records import StartRecord
 from llmtrain_trainer.storage.start_marker import Start
 
 OURS, ANOTHERS = "aaaaaaaa-1", "bbbbbbbb-2"
@@ -80,7 +81,8 @@ def test_a_torn_checkpoint_is_passed_over_and_told(tmp_path: Path) -> None:
     assert told.note(TWO).startswith("from layout dp4 zero1 to dp2 zero1; passed over")
     nothing = Start(fence, None, PRINTS, (10, 5))
     assert nothing.note(FOUR).endswith("of step 10, 5, and there is no other: training begins anew")
-    assert Start.from_json(fence, json.loads(json.dumps(told.to_json()))) == told
+    said = StartRecord.model_validate_json(json.dumps(told.record.to_json()))
+    assert Start.of(fence, said) == told
     assert Start(fence, None, PRINTS).note(FOUR) == ""
 
 

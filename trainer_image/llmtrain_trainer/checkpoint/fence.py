@@ -19,8 +19,9 @@ from llmtrain_api import JobFile
 from llmtrain_api.names import ENV_HOLDER
 
 from ..errors import Fenced, OutputTaken
-from ..files import discard, fsync_folder, read_json, write_json
+from ..files import discard, fsync_folder, write_json
 from ..output import Output
+from ..records import FenceRecord, OwnerRecord, StartRecord, record_or_none
 from .manifest import broken
 
 FOLDER = re.compile(r"\.attempt-(\d+)-([^-]*)-(.*)")
@@ -46,16 +47,17 @@ class Fence:
         Raises:
             Fenced: a higher attempt, another pod of this attempt, or another job.
         """
-        owner = (read_json(self.output.owner) or {}).get("jobUid")
-        if owner != self.job_uid:
-            kind = OutputTaken if owner else Fenced
-            raise kind(f"{self.output.root} now belongs to job {owner}")
-        seen = read_json(self.output.fence) or {}
-        own = (self.job_uid, self.attempt, self.holder)
-        newest = (seen.get("jobUid"), int(seen.get("attempt", -1)), seen.get("holder"))
+        owner = record_or_none(self.output.owner, OwnerRecord) or OwnerRecord()
+        if owner.job_uid != self.job_uid:
+            kind = OutputTaken if owner.job_uid else Fenced
+            raise kind(f"{self.output.root} now belongs to job {owner.job_uid or 'nobody knows'}")
+        newest = record_or_none(self.output.fence, FenceRecord) or FenceRecord()
         # a lower attempt in FENCE is a late starter that is about to find our folder and stop
-        if newest != own and not (newest[0] == self.job_uid and newest[1] < self.attempt):
-            raise Fenced(f"attempt {newest[1]} of job {newest[0]} (pod {newest[2]}) writes here now")
+        late = newest.job_uid == self.job_uid and newest.attempt < self.attempt
+        if newest != self.record and not late:
+            raise Fenced(
+                f"attempt {newest.attempt} of job {newest.job_uid} (pod {newest.holder}) writes here now"
+            )
         if not self.folder.is_dir():
             raise Fenced(f"the folder of attempt {self.attempt} was moved away by a newer writer")
 
@@ -72,9 +74,10 @@ class Fence:
             raise Fenced(f"{name} of attempt {self.attempt} was moved away by a newer writer") from None
         fsync_folder(target.parent)
 
-    def to_json(self) -> dict[str, object]:
+    @property
+    def record(self) -> FenceRecord:
         """``FENCE`` as it is written."""
-        return {"jobUid": self.job_uid, "attempt": self.attempt, "holder": self.holder}
+        return FenceRecord(job_uid=self.job_uid, attempt=self.attempt, holder=self.holder)
 
 
 def short(name: str) -> str:
@@ -89,12 +92,12 @@ def raise_fence(output: Output, job: JobFile, holder: str | None = None) -> Fenc
         Fenced: a higher attempt of this job was here already.
     """
     fence = Fence(output, job.job.uid, job.attempt, holder or os.environ.get(ENV_HOLDER) or uuid.uuid4().hex)
-    seen = read_json(output.fence) or {}
-    if seen.get("jobUid") == job.job.uid and int(seen.get("attempt", -1)) > job.attempt:
-        raise Fenced(f"attempt {seen['attempt']} of this job writes here already")
+    seen = record_or_none(output.fence, FenceRecord) or FenceRecord()
+    if seen.job_uid == job.job.uid and seen.attempt > job.attempt:
+        raise Fenced(f"attempt {seen.attempt} of this job writes here already")
     # Own folder first, then look: of two attempts that start together at least one sees the other.
     fence.folder.mkdir(parents=True, exist_ok=True)
-    write_json(output.fence, fence.to_json())
+    write_json(output.fence, fence.record.to_json())
     for path in sorted(output.checkpoints.glob(".attempt-*")):
         if path == fence.folder:
             continue
@@ -129,5 +132,6 @@ def _sweep(output: Output, job: JobFile) -> None:
         for path in output.checkpoints.glob(pattern):
             discard(path)
     for path in output.root.glob("attempt-*.ready"):
-        if path != output.ready(job.attempt) or (read_json(path) or {}).get("jobUid") != job.job.uid:
+        said = record_or_none(path, StartRecord)
+        if path != output.ready(job.attempt) or said is None or said.job_uid != job.job.uid:
             path.unlink(missing_ok=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
-from llmtrain_api import IfExists, JobFile
+from llmtrain_api import IfExists, JobFile, changed
 
 from ..errors import ConfigError, Fenced, OutputTaken
-from ..files import fsync_folder, read_json, write_json
+from ..files import fsync_folder, write_json
 from ..output import Output
+from ..records import MAX_PREVIOUS, OwnerRecord, record_or_none
 
 
 def candidates(job: JobFile) -> tuple[Output, Output]:
@@ -39,7 +39,7 @@ def uri_of(job: JobFile, root: Path) -> str:
 def owned(job: JobFile) -> Output | None:
     """The folder whose OWNER names this job."""
     for output in candidates(job):
-        if (read_json(output.owner) or {}).get("jobUid") == job.job.uid:
+        if _owner(output).job_uid == job.job.uid:
             return output
     return None
 
@@ -67,11 +67,12 @@ def claim(job: JobFile) -> Output:
 
 def claim_private(output: Output, job: JobFile) -> None:
     """Make a folder that only this node has the job's own: who may write is decided elsewhere."""
-    if (_first(output, job) or {}).get("jobUid", job.job.uid) != job.job.uid:
+    owner = _first(output, job)
+    if owner and owner.job_uid not in ("", job.job.uid):
         raise Fenced(f"{output.root} is another job's")
 
 
-def may_take(owner: dict[str, Any], job: JobFile) -> IfExists:
+def may_take(owner: OwnerRecord, job: JobFile) -> IfExists:
     """What a job may do with an output that another job owns: resume from it, or use one beside it.
 
     Raises:
@@ -79,48 +80,55 @@ def may_take(owner: dict[str, Any], job: JobFile) -> IfExists:
         OutputTaken: the owner took this job's output over.
     """
     uri, wanted = job.spec.output.uri, job.spec.output.if_exists
-    if job.job.uid in owner.get("previous", []):
-        raise OutputTaken(f"{uri} was taken over by job {_name(owner)}")
+    if job.job.uid in owner.previous:
+        raise OutputTaken(f"{uri} was taken over by {_name(owner)}")
     if wanted is IfExists.FAIL:
         raise ConfigError(
-            f"output {uri} belongs to job {_name(owner)} (uid {owner.get('jobUid')})",
+            f"output {uri} belongs to {_name(owner)}",
             "set output.ifExists to resume (go on from its checkpoints) or new (a folder beside it), "
             "or choose another output.uri",
         )
     return wanted
 
 
-def taken_over(owner: dict[str, Any], job: JobFile) -> dict[str, Any]:
+def taken_over(owner: OwnerRecord, job: JobFile) -> OwnerRecord:
     """OWNER after ``ifExists: resume``. The old job is remembered: a late restart of it cannot take back."""
-    return {**identity(job), "previous": [*owner.get("previous", []), owner.get("jobUid", "")][-64:]}
+    previous = (*owner.previous, owner.job_uid) if owner.job_uid else owner.previous
+    return changed(identity(job), previous=previous[-MAX_PREVIOUS:])
 
 
-def identity(job: JobFile) -> dict[str, Any]:
+def identity(job: JobFile) -> OwnerRecord:
     """OWNER of a job's own output."""
-    return {"jobUid": job.job.uid, "name": job.job.name, "namespace": job.job.namespace}
+    return OwnerRecord(job_uid=job.job.uid, name=job.job.name, namespace=job.job.namespace)
 
 
-def _name(owner: dict[str, Any]) -> str:
-    return f"{owner.get('namespace')}/{owner.get('name')}"
+def _name(owner: OwnerRecord) -> str:
+    if not owner.job_uid:
+        return "a job that its file OWNER does not name"
+    return f"job {owner.namespace}/{owner.name} (uid {owner.job_uid})"
 
 
-def _first(output: Output, job: JobFile) -> dict[str, Any] | None:
+def _owner(output: Output) -> OwnerRecord:
+    return record_or_none(output.owner, OwnerRecord) or OwnerRecord()
+
+
+def _first(output: Output, job: JobFile) -> OwnerRecord | None:
     """Claim a folder that has no owner; the present owner when it has one."""
     output.root.mkdir(parents=True, exist_ok=True)
     temporary = output.root / f".OWNER.{job.job.uid}.{os.getpid()}.tmp"
-    write_json(temporary, identity(job))
+    write_json(temporary, identity(job).to_json())
     try:
         # a link never replaces: of two jobs that arrive together exactly one wins
         os.link(temporary, output.owner)
     except FileExistsError:
-        return read_json(output.owner) or {}
+        return _owner(output)
     finally:
         temporary.unlink()
     fsync_folder(output.root)
     return None
 
 
-def _take_over(output: Output, owner: dict[str, Any], job: JobFile) -> None:
-    write_json(output.owner, taken_over(owner, job))
+def _take_over(output: Output, owner: OwnerRecord, job: JobFile) -> None:
+    write_json(output.owner, taken_over(owner, job).to_json())
     for finished in (output.complete, output.results, output.evaluation):
         finished.unlink(missing_ok=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from llmtrain_api import JobFile, Layout, ResumeFrom
 
 from ..output import Output
+from ..records import ResumeRecord
 from .manifest import layout_of, newest_good, require_same
 
 
@@ -39,14 +40,15 @@ class Resume:
             unusual.append("weights only, the optimizer starts anew")
         return "; ".join(unusual)
 
-    def to_json(self) -> dict[str, Any]:
+    @property
+    def record(self) -> ResumeRecord:
         """The form in which ``attempt-K.ready`` holds it."""
-        return asdict(self)
+        return ResumeRecord(step=self.step, layout=self.layout, weights_only=self.weights_only)
 
     @classmethod
-    def from_json(cls, raw: dict[str, Any]) -> Resume:
-        """The same, read back from what `to_json` gave."""
-        return cls(raw["step"], Layout(**raw["layout"]), raw["weights_only"])
+    def of(cls, record: ResumeRecord) -> Resume:
+        """The same, read back from what `record` gave."""
+        return cls(record.step, record.layout, record.weights_only)
 
 
 def choose(

@@ -113,8 +113,9 @@ def key_of(job: JobFile) -> dict[str, Any]:
     key = {f"dataset.{name}": value for name, value in spec["dataset"].items()}
     for number, source in enumerate(mixture):
         key |= {f"dataset.mixture[{number}].{name}": value for name, value in source.items()}
-    # adapters are trained beside what the data folder holds, whatever they are
-    key |= {f"model.{name}": value for name, value in spec["model"].items() if name != "adapter"}
+    model = job.spec.model.identity()
+    model.pop("adapter", None)  # it is trained beside what the data folder holds, whatever it is
+    key |= {f"model.{name}": value for name, value in model.items()}
     key |= {
         "training.sequenceLength": spec["training"]["sequenceLength"],
         "training.seed": spec["training"]["seed"],
@@ -171,7 +172,7 @@ def fingerprints(job: JobFile, marker: Marker) -> dict[str, Any]:
     return {
         "data": digest_of([marker.files[TRAIN], marker.files[HELD_OUT]]),
         "tokenizer": part(TOKENIZER),
-        "model": digest_of(job.spec.model.to_json()),
+        "model": digest_of(job.spec.model.identity()),
         "sequenceLength": training.sequence_length,
         "globalBatchSize": training.global_batch_size,
         "seed": training.seed,

@@ -11,8 +11,9 @@ from llmtrain_api import JobFile, Results
 from ..checkpoint.fence import Fence, raise_fence
 from ..checkpoint.ownership import candidates, claim, owned
 from ..checkpoint.resume import Resume, choose
-from ..files import read_json, write_json
+from ..files import write_json
 from ..output import Output
+from ..records import CompleteRecord, record_or_none
 from .base import ClaimedOutput, Joined, OutputStore, PassOver
 from .start_marker import Start, publish_failure, read_start
 
@@ -51,8 +52,8 @@ class ClaimedFolder(ClaimedOutput):
 
     @override
     def finished(self) -> Results | None:
-        marker = read_json(self.output.complete) or {}
-        return Results.model_validate(marker["results"]) if marker.get("jobUid") == self.job.job.uid else None
+        done = record_or_none(self.output.complete, CompleteRecord)
+        return done.results if done and done.job_uid == self.job.job.uid else None
 
     @override
     def raise_fence(self) -> Fence:
@@ -103,7 +104,8 @@ class ClaimedFolder(ClaimedOutput):
     @override
     def complete(self, start: Start, results: Results) -> None:
         start.fence.check()
-        write_json(start.output.complete, {**start.fence.to_json(), "results": results.to_json()})
+        done = CompleteRecord(**dict(start.fence.record), results=results)
+        write_json(start.output.complete, done.to_json())
 
     @override
     def upload_logs(self) -> None:

@@ -10,8 +10,9 @@ from llmtrain_api import JobFile, Layout
 from ..checkpoint.fence import Fence
 from ..checkpoint.ownership import candidates
 from ..checkpoint.resume import Resume
-from ..files import read_json, write_json
+from ..files import write_json
 from ..output import Output
+from ..records import StartRecord, characters, record_or_none
 
 
 @dataclass(frozen=True)
@@ -49,25 +50,41 @@ class Start:
             notes.append(f"passed over the torn checkpoint of step {steps}{none}")
         return "; ".join(text for text in notes if text)
 
-    def to_json(self) -> dict[str, Any]:
-        """All of it but the fence, for JSON."""
-        resume = self.resume.to_json() if self.resume else None
-        return {"resume": resume, "fingerprints": self.fingerprints, "torn": list(self.torn)}
+    @property
+    def record(self) -> StartRecord:
+        """``attempt-K.ready`` as it is written."""
+        return StartRecord(
+            **dict(self.fence.record),
+            resume=self.resume.record if self.resume else None,
+            fingerprints=self.fingerprints,
+            torn=self.torn,
+        )
 
     @classmethod
-    def from_json(cls, fence: Fence, raw: dict[str, Any]) -> Start:
-        """The start that `to_json` described."""
-        resume = Resume.from_json(raw["resume"]) if raw["resume"] else None
-        return cls(fence, resume, raw["fingerprints"], tuple(raw["torn"]))
+    def of(cls, fence: Fence, record: StartRecord) -> Start:
+        """The start that `record` described, with this node's own fence.
+
+        Raises:
+            NodeZeroFailed: node 0 gave up.
+        """
+        if record.error is not None:
+            raise NodeZeroFailed(record.error)
+        resume = Resume.of(record.resume) if record.resume else None
+        return cls(fence, resume, record.fingerprints, record.torn)
 
     def publish(self) -> None:
         """Let the ranks start."""
-        write_json(self.output.ready(self.fence.attempt), {**self.fence.to_json(), **self.to_json()})
+        write_json(self.output.ready(self.fence.attempt), self.record.to_json())
+
+
+def failure(job: JobFile, message: str) -> StartRecord:
+    """What lets the other nodes know that node 0 gave up."""
+    return StartRecord(job_uid=job.job.uid, attempt=job.attempt, error=characters(message))
 
 
 def publish_failure(output: Output, job: JobFile, message: str) -> None:
     """Let the other nodes know that node 0 gave up, so that they need not wait."""
-    write_json(output.ready(job.attempt), {"jobUid": job.job.uid, "attempt": job.attempt, "error": message})
+    write_json(output.ready(job.attempt), failure(job, message).to_json())
 
 
 class NodeZeroFailed(Exception):
@@ -81,11 +98,7 @@ def read_start(job: JobFile) -> Start | None:
         NodeZeroFailed: node 0 gave up.
     """
     for output in candidates(job):
-        raw = read_json(output.ready(job.attempt)) or {}
-        if raw.get("jobUid") != job.job.uid or raw.get("attempt") != job.attempt:
-            continue
-        if "error" in raw:
-            raise NodeZeroFailed(raw["error"])
-        fence = Fence(output, job.job.uid, job.attempt, raw["holder"])
-        return Start.from_json(fence, raw)
+        said = record_or_none(output.ready(job.attempt), StartRecord)
+        if said is not None and (said.job_uid, said.attempt) == (job.job.uid, job.attempt):
+            return Start.of(Fence(output, job.job.uid, job.attempt, said.holder), said)
     return None

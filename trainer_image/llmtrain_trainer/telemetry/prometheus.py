@@ -169,7 +169,7 @@ def run_labels(job: JobFile) -> dict[str, Any]:
     """The labels of ``run_info``: few values each, and the same for the whole attempt."""
     spec, layout = job.spec, job.layout
     return {
-        "model": spec.model.name.value,
+        "model": spec.model.name,
         "precision": spec.training.precision.value,
         "zero_stage": str(layout.zero),
         "data": str(layout.data),

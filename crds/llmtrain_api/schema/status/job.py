@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ...layouts.layout import Layout
 from ..base import ApiModel, Time
+from ..model_facts import ModelFacts
 from .attempt import Attempt, Failure, Restarts, Workers
 from .conditions import Condition
 from .progress import Checkpoint, Progress
@@ -46,6 +47,9 @@ class Resolved(ApiModel):
     """What defaults and arithmetic made of the spec; all attempts use this image."""
 
     image: Annotated[str, Field(max_length=512)] = Field(description="Image of the trainer.")
+    model: ModelFacts | None = Field(
+        default=None, description="What the inspection of the model found; empty for built-in models."
+    )
     world_size: Count = Field(description="Ranks of the gang: nodes x processes per node.")
     layout: Text = Field(description="How the gang is cut, in words, with the precision and the reason.")
     parallelism: Layout | None = Field(

@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import asdict, fields, replace
+
+from pydantic import ValidationError
+
+from llmtrain_api import changed
 
 from .bucket import Bucket
 from .record import Change, Record
 
 FOLDER = "log"
 DIGITS = 12
-_KNOWN = {field.name for field in fields(Record)}
 
 
 class Ledger:
@@ -37,12 +39,12 @@ class Ledger:
 
         Raises:
             OSError: the store does not answer.
+            ValueError: the newest record is none of ours.
         """
         numbers = [int(name.removesuffix(".json")) for name in self.bucket.sizes(FOLDER)]
         newest = max(numbers, default=0)
         if newest > self.newest.number:
-            raw = json.loads(self.bucket.read(_key(newest)))
-            self.newest = Record(**{name: value for name, value in raw.items() if name in _KNOWN})
+            self.newest = self._record(newest)
         return self.newest
 
     def append(self, change: Change) -> Record:
@@ -60,10 +62,18 @@ class Ledger:
             wanted = change(now)
             if wanted is now:
                 return now
-            following = replace(wanted, number=now.number + 1, written_by=own_id)
-            if self.bucket.create(_key(following.number), json.dumps(asdict(following), indent=1).encode()):
+            following = changed(wanted, number=now.number + 1, written_by=own_id)
+            if self.bucket.create(_key(following.number), json.dumps(following.to_json(), indent=1).encode()):
                 self.newest = following
                 return following
+
+    def _record(self, number: int) -> Record:
+        try:
+            return Record.model_validate_json(self.bucket.read(_key(number)))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "the object"
+            raise ValueError(f"{self.bucket.url}/{_key(number)}: {where}: {first['msg']}") from None
 
 
 def _key(number: int) -> str:

@@ -18,8 +18,9 @@ from ...data.store import MARKER, read_marker
 from ...errors import ConfigError
 from ...files import differing, stays_inside
 from ...output import Output
+from ...records import StartRecord
 from ..base import ClaimedOutput, Joined, OutputStore, PassOver
-from ..start_marker import NodeZeroFailed, Start
+from ..start_marker import NodeZeroFailed, Start, failure
 from . import record
 from .bucket import Bucket
 from .ledger import Ledger
@@ -52,7 +53,7 @@ class ObjectOutputStore(OutputStore):
     def _own(self) -> tuple[Output, Ledger] | None:
         for output in candidates(self.job):
             ledger = ledger_of(self.job, output)
-            if ledger.read().owner.get("jobUid") == self.job.job.uid:
+            if ledger.read().owner.job_uid == self.job.job.uid:
                 return output, ledger
         return None
 
@@ -73,11 +74,11 @@ class ObjectOutputStore(OutputStore):
         if output is None or ledger is None:
             return None
         now = ledger.newest
-        if (now.ready or {}).get("attempt") != self.job.attempt:
+        if now.ready is None or now.ready.attempt != self.job.attempt:
             return None
         claim_private(output, self.job)
         claimed = ClaimedPrefix(self.job, output, ledger)
-        return Joined(claimed, claimed.follow(now))
+        return Joined(claimed, claimed.follow(now, now.ready))
 
     @override
     def heartbeat(self) -> str | None:
@@ -98,8 +99,7 @@ class ClaimedPrefix(ClaimedOutput):
 
     @override
     def finished(self) -> Results | None:
-        results = self.ledger.read().results
-        return Results.model_validate(results) if results else None
+        return self.ledger.read().results
 
     @override
     def raise_fence(self) -> Fence:
@@ -158,28 +158,26 @@ class ClaimedPrefix(ClaimedOutput):
     @override
     def publish_start(self, start: Start) -> None:
         start.publish()
-        ready = {"attempt": self.job.attempt, **start.to_json()}
-        self.ledger.append(record.by(start.fence, "ready", ready=ready))
+        self.ledger.append(record.by(start.fence, "ready", ready=start.record))
 
     @override
     def publish_failure(self, message: str) -> None:
         now = self.ledger.newest
         if now.attempt == self.job.attempt:
             fence = Fence(self.output, self.job.job.uid, now.attempt, now.holder)
-            self.ledger.append(record.by(fence, "failed", ready={"attempt": now.attempt, "error": message}))
+            self.ledger.append(record.by(fence, "failed", ready=failure(self.job, message)))
 
-    def follow(self, now: record.Record) -> Start:
+    def follow(self, now: record.Record, ready: StartRecord) -> Start:
         """Get what node 0 published into this node's folder.
 
         Raises:
             NodeZeroFailed: node 0 gave up.
         """
-        ready = now.ready or {}
-        if "error" in ready:
-            raise NodeZeroFailed(ready["error"])
+        if ready.error is not None:
+            raise NodeZeroFailed(ready.error)
         fence = raise_fence(self.output, self.job, now.holder)
         self.fetch_data(fence)
-        start = Start.from_json(fence, ready)
+        start = Start.of(fence, ready)
         if start.resume:
             reason = fetch_step(self.ledger.bucket, now.steps[str(start.done)], fence, start.done)
             if reason:
@@ -221,7 +219,7 @@ class ClaimedPrefix(ClaimedOutput):
         folder = start.output.export
         self.ledger.bucket.upload(folder, _files(folder), EXPORT)
         self.ledger.bucket.upload(start.output.root, [start.output.results.name], "")
-        self.ledger.append(record.by(start.fence, "complete", results=results.to_json()))
+        self.ledger.append(record.by(start.fence, "complete", results=results))
 
     @override
     def upload_logs(self) -> None:

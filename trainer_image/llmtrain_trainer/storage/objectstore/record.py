@@ -7,25 +7,28 @@ next record can only be written if no other was written meanwhile.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
-from llmtrain_api import IfExists, JobFile
+from pydantic import Field
+
+from llmtrain_api import ApiModel, IfExists, JobFile, Results, changed
 
 from ...checkpoint.fence import Fence
 from ...checkpoint.ownership import identity, may_take, taken_over
 from ...errors import Fenced, OutputTaken
+from ...records import OwnerRecord, StartRecord
+
+Step = Annotated[str, Field(pattern=r"^[0-9]{1,18}$")]
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(ApiModel):
     """All that is known of an output.
 
     Attributes:
         number: of this record; 0 = nothing was written yet.
         written_by: a name of this write, to know it again.
         what: the change, for people.
-        owner: ``{jobUid, name, namespace, previous}`` of the job that may write.
+        owner: the job that may write.
         attempt: the newest; -1 = none.
         holder: its rank 0's pod.
         data: prefix of the prepared data.
@@ -34,16 +37,16 @@ class Record:
         results: of the finished job.
     """
 
-    number: int = 0
+    number: int = Field(default=0, ge=0)
     written_by: str = ""
     what: str = ""
-    owner: dict[str, Any] = field(default_factory=dict)
-    attempt: int = -1
+    owner: OwnerRecord = OwnerRecord()
+    attempt: int = Field(default=-1, ge=-1)
     holder: str = ""
     data: str | None = None
-    steps: dict[str, str] = field(default_factory=dict)
-    ready: dict[str, Any] | None = None
-    results: dict[str, Any] | None = None
+    steps: dict[Step, str] = Field(default_factory=dict)
+    ready: StartRecord | None = None
+    results: Results | None = None
 
     @property
     def committed(self) -> list[int]:
@@ -69,14 +72,14 @@ def claim(job: JobFile) -> Change:
     """
 
     def change(now: Record) -> Record:
-        if now.owner.get("jobUid") == job.job.uid:
+        if now.owner.job_uid == job.job.uid:
             return now
-        if not now.owner:
-            return replace(now, what="claimed", owner=identity(job))
+        if not now.owner.job_uid:
+            return changed(now, what="claimed", owner=identity(job))
         if may_take(now.owner, job) is IfExists.NEW:
             raise Beside
-        free = replace(now, attempt=-1, holder="", ready=None, results=None)
-        return replace(free, what="taken over", owner=taken_over(now.owner, job))
+        free = changed(now, attempt=-1, holder="", ready=None, results=None)
+        return changed(free, what="taken over", owner=taken_over(now.owner, job))
 
     return change
 
@@ -89,12 +92,12 @@ def fence(raised: Fence) -> Change:
     """
 
     def change(now: Record) -> Record:
-        if now.owner.get("jobUid") != raised.job_uid:
-            raise OutputTaken(f"the output now belongs to job {now.owner.get('jobUid')}")
+        if now.owner.job_uid != raised.job_uid:
+            raise OutputTaken(f"the output now belongs to job {now.owner.job_uid}")
         if now.attempt > raised.attempt:
             raise Fenced(f"attempt {now.attempt} of this job writes here already")
         begins = f"attempt {raised.attempt} begins"
-        return replace(now, what=begins, attempt=raised.attempt, holder=raised.holder, ready=None)
+        return changed(now, what=begins, attempt=raised.attempt, holder=raised.holder, ready=None)
 
     return change
 
@@ -105,9 +108,9 @@ def check(now: Record, raised: Fence) -> None:
     Raises:
         Fenced: a higher attempt, another pod of this attempt, or another job.
     """
-    newest = (now.owner.get("jobUid"), now.attempt, now.holder)
+    newest = (now.owner.job_uid, now.attempt, now.holder)
     if newest != (raised.job_uid, raised.attempt, raised.holder):
-        kind = Fenced if newest[0] in (None, raised.job_uid) else OutputTaken
+        kind = Fenced if newest[0] in ("", raised.job_uid) else OutputTaken
         raise kind(f"attempt {now.attempt} of job {newest[0]} (pod {now.holder}) writes here now")
 
 
@@ -116,7 +119,7 @@ def by(raised: Fence, what: str, **fields: Any) -> Change:
 
     def change(now: Record) -> Record:
         check(now, raised)
-        return replace(now, what=what, **fields)
+        return changed(now, what=what, **fields)
 
     return change
 
@@ -131,6 +134,6 @@ def commit(raised: Fence, step: int, prefix: str, retired: list[int]) -> Change:
     def change(now: Record) -> Record:
         check(now, raised)
         kept = {name: where for name, where in now.steps.items() if int(name) not in retired}
-        return replace(now, what=f"step {step}", steps={**kept, str(step): prefix})
+        return changed(now, what=f"step {step}", steps={**kept, str(step): prefix})
 
     return change

@@ -105,7 +105,7 @@ def left_over(names: Iterable[str], record: Record, fence: Fence) -> list[str]:
         record: of the moment when the fence was raised.
         fence: this attempt's.
     """
-    earlier = {short(uid) for uid in record.owner.get("previous", [])}
+    earlier = {short(uid) for uid in record.owner.previous}
     found = set()
     for name in names:
         match = _PREFIX.fullmatch(name.partition("/")[0])
