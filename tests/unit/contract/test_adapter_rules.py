@@ -41,7 +41,7 @@ def test_numbers_are_rank_times_both_sides_of_each_matrix() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_target_is_the_end_of_a_name_in_whole_parts(family: str) -> None:
-    shape = shape_of(spec(None)).model_copy(update={"family": family})
+    shape = shape_of(spec(None)).model_copy(update={"architecture": family})
     for one in FAMILIES[family].linears(shape):
         last = one.name.rpartition(".")[2]
         assert one in targeted(shape, [last])

@@ -11,6 +11,7 @@ import torch
 from harness.builders import job_file, unchecked_spec
 from harness.layouts.rows import FAMILIES
 from safetensors.torch import load_file
+from transformers import BertModel
 
 from llmtrain_api import JobSpec, shape_of, task_of
 from llmtrain_api.estimate.adapters import adapter_tensors
@@ -20,9 +21,11 @@ from llmtrain_api.families.t5 import lengths
 from llmtrain_trainer.checkpoint.manifest import Manifest, require_same
 from llmtrain_trainer.data.store import Marker, fingerprints, key_of
 from llmtrain_trainer.errors import ConfigError
+from llmtrain_trainer.export.adapter import write_merged
 from llmtrain_trainer.models import adapters
-from llmtrain_trainer.models.build import HEADS, configuration
+from llmtrain_trainer.models.build import HEADS, configuration, write_initial
 from llmtrain_trainer.models.source import Source
+from llmtrain_trainer.models.start import start_weights
 from llmtrain_trainer.models.stream import write_tensors
 
 NAMED = {
@@ -191,3 +194,27 @@ def test_prepared_data_serve_jobs_with_any_adapter_or_none() -> None:
     asked = [spec("llama"), spec("llama", rank=2), unchecked_spec(model=FAMILIES["llama"])]
     keys = [key_of(job_file(one.model_copy(update={"training": asked[0].training}))) for one in asked]
     assert keys[0] == keys[1] == keys[2]
+
+
+def test_a_base_without_the_head_is_refused_as_adapters_would_leave_it_as_noise(tmp_path: Path) -> None:
+    asked, plain = spec("bert"), unchecked_spec(model=FAMILIES["bert"])
+    shape = shape_of(asked)
+    BertModel(configuration(shape, 0)).save_pretrained(tmp_path)
+    assert start_weights(tmp_path, plain, shape).fresh
+    with pytest.raises(
+        ConfigError, match=r"has no cls\.predictions.*; remove model.adapter, or name a model"
+    ):
+        start_weights(tmp_path, asked, shape)
+
+
+def test_an_adapter_beside_a_weight_that_the_base_lacks_is_not_left_out(tmp_path: Path) -> None:
+    asked = spec("llama")
+    base, last = tmp_path / "base", tmp_path / "last"
+    write_initial(asked, shape_of(asked), 0, base)
+    last.mkdir()
+    stem = "model.layers.7.self_attn.q_proj."
+    shapes: dict[str, tuple[int, ...]] = {stem + adapters.A: (4, 32), stem + adapters.B: (32, 4)}
+    write_tensors(last, shapes, lambda name: torch.ones(shapes[name]), torch.float32)
+    assert asked.model.adapter is not None
+    with pytest.raises(ValueError, match=r"has no model.layers.7.self_attn.q_proj.weight"):
+        write_merged(job_file(asked), asked.model.adapter, Source(last), base, tmp_path / "merged")
