@@ -21,7 +21,7 @@ from llmtrain_trainer.models.build import load
 from llmtrain_trainer.optim.lr_schedules import schedule
 from llmtrain_trainer.optim.optimizer import adamw, parameter_groups
 from llmtrain_trainer.parallel.apply import build
-from llmtrain_trainer.tasks import encoder
+from llmtrain_trainer.tasks import OURS, encoder
 
 STEPS, EOS, SAMPLES = 1_000_000, 0, 512
 Turn = Callable[[], None]
@@ -59,7 +59,7 @@ def ours(race: Race, ranks: Ranks, turn: Turn) -> None:
     layout = layout_of(shape_of(spec), spec)
     place = layout.place(ranks.rank)
     length = Length(len(race.rows), training.global_batch_size, STEPS, None)
-    batches = Batches(race.rows, plan, length, training.seed, encoder(spec, shape_of(spec), EOS))
+    batches = Batches(race.rows, plan, length, training.seed, encoder(spec, shape_of(spec), OURS))
     engine, _ = build(race.folder, spec, shape_of(spec), layout, place, plan, STEPS)
     for step in range(STEPS):
         turn()

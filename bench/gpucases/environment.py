@@ -23,7 +23,7 @@ from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.data.loader import Batches
 from llmtrain_trainer.models.build import write_initial
 from llmtrain_trainer.parallel.apply import build
-from llmtrain_trainer.tasks import encoder
+from llmtrain_trainer.tasks import OURS, encoder
 from llmtrain_trainer.telemetry import device, flops
 
 from .runner import Context, alone, wait
@@ -33,7 +33,7 @@ IMPORTS = ("torch", "transformers", "deepspeed", "llmtrain_trainer.training.loop
 
 
 def look(context: Context) -> None:
-    """Versions, the card, its ceilings, and how long imports take."""
+    """Versions, the card and its ceilings."""
     found: dict[str, Any] = {"python": sys.version.split()[0], "cores": os.cpu_count()}
     found["kernel"] = platform.release()
     for name in PACKAGES:
@@ -48,6 +48,10 @@ def look(context: Context) -> None:
         context.say(_card())
     else:
         context.say({"matmul_tflops": _matmul(256, torch.float32, torch.device("cpu"))})
+
+
+def imports(context: Context) -> None:
+    """How long a process takes until it has imported what a rank needs."""
     for module in IMPORTS[:1] if context.tiny else IMPORTS:
         began = time.perf_counter()
         code = f"import {module}"
@@ -130,7 +134,7 @@ def first_steps(context: Context) -> None:
             engine.watch = device.stopwatch(ranks)
             rows = tokens()
             length = Length(len(rows), training.global_batch_size, 5, None)
-            batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), EOS))
+            batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), OURS))
             losses = []
             for step in range(3):
                 passes = batches.at(step, place, ranks.device)

@@ -101,7 +101,7 @@ def _written(output: Path) -> str:
     command = [sys.executable, "-W", "ignore", "-m", "llmtrain_trainer", "generate"]
     exports = [path.parent for path in output.glob("**/export/model.safetensors")]
     done = subprocess.run(
-        [*command, str(exports[0]), "--prompt", "def ", "--tokens", "24"], capture_output=True, text=True
+        [*command, str(exports[0]), "def ", "--tokens", "24"], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-1500:]
     return done.stdout

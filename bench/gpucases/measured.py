@@ -26,7 +26,7 @@ from llmtrain_trainer.optim.optimizer import adamw, parameter_groups
 from llmtrain_trainer.parallel import apply
 from llmtrain_trainer.parallel.compiled import compile_layers
 from llmtrain_trainer.parallel.engine import Engine
-from llmtrain_trainer.tasks import encoder
+from llmtrain_trainer.tasks import OURS, encoder
 from llmtrain_trainer.telemetry import device
 
 from .runner import alone, wait
@@ -132,16 +132,19 @@ def ours(spec: JobSpec) -> Ours:
     training = spec.training
     plan = BatchPlan(training.global_batch_size, training.micro_batch_size, 1)
     made = on_device(spec, ranks)
-    if training.activation_checkpointing:
-        made.gradient_checkpointing_enable({"use_reentrant": False})
-    given = [made]
+    given, config = [made], made.config
     del made  # so that what DeepSpeed makes of it is all that is held
-    with patch.object(apply, "load", lambda *_, **__: given.pop()):
-        engine, _ = apply.build(Path("none"), spec, shape_of(spec), layout, layout.place(0), plan, STEPS)
+    with (
+        patch.object(apply, "configuration_of", lambda *_: config),
+        patch.object(apply, "empty_model", lambda *_: given.pop()),
+    ):
+        engine, _ = apply.build(
+            Path("none"), spec, shape_of(spec), layout, layout.place(0), plan, STEPS, weights=False
+        )
     engine.watch = device.stopwatch(ranks)
     rows = rows_of(spec)
     length = Length(len(rows), training.global_batch_size, STEPS, None)
-    batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), EOS))
+    batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), OURS))
     feed = Feed(lambda done: batches.at(done, layout.place(0), torch.device("cpu")), STEPS, ranks.device)
     return Ours(spec, ranks, engine, feed)
 

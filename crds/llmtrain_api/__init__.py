@@ -2,6 +2,7 @@
 
 from .errors import explain
 from .estimate.zero_stage import layout_of
+from .facts import Headers, InvalidModel, StoredTensor, facts_of, shape_of_config
 from .families import shape_of, task_of
 from .job import InvalidJob, Job, Metadata, parse_manifest, parse_spec
 from .layouts.layout import Layout, Place
@@ -61,8 +62,10 @@ __all__ = [
     "Failure",
     "FailureClass",
     "Figures",
+    "Headers",
     "IfExists",
     "InvalidJob",
+    "InvalidModel",
     "Job",
     "JobFile",
     "JobIdentity",
@@ -93,6 +96,7 @@ __all__ = [
     "Schedule",
     "SourceSpec",
     "Stage",
+    "StoredTensor",
     "Task",
     "TerminationMessage",
     "Time",
@@ -105,10 +109,12 @@ __all__ = [
     "Workers",
     "changed",
     "explain",
+    "facts_of",
     "layout_of",
     "parse_manifest",
     "parse_spec",
     "shape_of",
+    "shape_of_config",
     "task_of",
     "to_rfc3339",
 ]

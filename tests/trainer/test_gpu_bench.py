@@ -14,8 +14,8 @@ from harness.layouts.rows import FAMILIES
 
 ROOT = Path(__file__).resolve().parents[2]
 CASES = {
-    "environment", "first steps", "job", "fp32 llama", "bf16 llama", "fp16 llama", "not finite", "loss scale",
-    "speed ours eager", "speed plain eager", "memory tiny", "save",
+    "environment", "imports", "first steps", "job", "fp32 llama", "bf16 llama", "fp16 llama", "not finite",
+    "loss scale", "speed ours eager", "speed plain eager", "memory tiny", "save",
 }  # fmt: skip
 
 

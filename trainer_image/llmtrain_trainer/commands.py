@@ -46,6 +46,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from llmtrain_api import Task
 
     from .batch import BatchPlan
+    from .data.base_tokenizer import tokens_of
     from .data.loader import held_out_passes, open_rows
     from .evaluate.generate import open_folder
     from .evaluate.heldout import loss_sum
@@ -53,14 +54,13 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from .floats import finite, perplexity
     from .tasks import encoder_of
 
-    task = Task(arguments.task)
-    model, tokenizer = open_folder(Path(arguments.folder), task, torch.float32)
+    asked = Task(arguments.task)
+    model, tokenizer = open_folder(Path(arguments.folder), asked, torch.float32)
     rows = open_rows(Path(arguments.heldout))
-    separator = tokenizer.eos_token_id if arguments.documents else None
+    special = tokens_of(tokenizer, arguments.folder)
+    task = encoder_of(asked, model.config.vocab_size, special, documents=arguments.documents)
     plan = BatchPlan(len(rows), arguments.batch, 1)
-    passes = held_out_passes(
-        rows, plan, ALONE, encoder_of(task, model.config.vocab_size, separator), torch.device("cpu")
-    )
+    passes = held_out_passes(rows, plan, ALONE, task, torch.device("cpu"))
     losses, tokens = loss_sum(model, passes)
     loss = losses / tokens
     result = {"loss": finite(loss), "perplexity": finite(perplexity(loss)), "tokens": tokens}

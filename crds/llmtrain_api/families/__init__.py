@@ -7,15 +7,20 @@ from ..schema.model import BuiltinModel
 from ..schema.spec import JobSpec
 from ..shape import TIED, ModelShape, Task
 from .base import Family, Linear, Parts, Saved, Tensors, numbers_of
-from .bert import BERT
+from .bert import BERT, ROBERTA
 from .gpt2 import GPT2
 from .llama import LLAMA
+from .others import OTHERS
 from .qwen import QWEN
 from .t5 import T5
 
-FAMILIES: dict[str, Family] = {family.architecture: family for family in (LLAMA, QWEN, GPT2, BERT, T5)}
+FAMILIES: dict[str, Family] = {
+    family.architecture: family for family in (LLAMA, QWEN, GPT2, BERT, ROBERTA, T5, *OTHERS)
+}
 """Every family, by the architecture that `ModelShape` names."""
-BUILTIN: dict[BuiltinModel, Family] = {family.builtin: family for family in FAMILIES.values()}
+BUILTIN: dict[BuiltinModel, Family] = {
+    family.builtin: family for family in FAMILIES.values() if family.builtin
+}
 """Every family, by the name that a manifest gives in ``model.name``."""
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ..schema.model import BuiltinModel
-from ..shape import ModelShape, Task
+from ..shape import TIED, ModelShape, Task
+from .config import Config
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,9 @@ class Family:
         architecture: as `ModelShape.architecture` has it.
         name: as the table of proven layouts has it.
         title: for people.
-        builtin: its name in a manifest, where it is built from sizes and a seed.
+        builtin: its name in a manifest, where it is built from sizes and a seed; None where it is not.
+        model_type: as a ``config.json`` names it.
+        read: fields of its shape from a ``config.json``.
         task: what it learns where the job does not say.
         grouped: whether it has key/value groups, and embeddings that may be tied or not.
         saved: what a block keeps for the backward pass.
@@ -127,17 +130,23 @@ class Family:
     architecture: str
     name: str
     title: str
-    builtin: BuiltinModel
+    builtin: BuiltinModel | None
     task: Task
     grouped: bool
     saved: Saved
     parts: Callable[[ModelShape], Parts]
     linears: Callable[[ModelShape], list[Linear]]
+    read: Callable[[Config], dict[str, object]]
+    model_type: str
     seen: Callable[[int], tuple[int, ...]] = whole_row
 
-    def variant(self, *, tied: bool) -> str:
-        """Its name in the table of proven layouts: tied embeddings are cut in their own way."""
-        return f"{self.name}-tied" if self.grouped and tied else self.name
+    def variant(self, switches: tuple[str, ...]) -> str:
+        """Its name in the table of proven layouts: other switches are other code, with rows of its own.
+
+        Tied embeddings are a switch where there are others; elsewhere they always are.
+        """
+        tied = "-tied" if self.grouped and TIED in switches else ""
+        return " ".join([f"{self.name}{tied}", *(one for one in switches if one != TIED)])
 
 
 def numbers_of(tensors: list[Tensors]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..schema.model import BuiltinModel
 from ..shape import ModelShape, Task
 from .base import Family, Linear, Parts, Saved, Tensors
+from .config import Config, switches
 
 
 def parts(shape: ModelShape) -> Parts:
@@ -30,7 +31,27 @@ def linears(shape: ModelShape) -> list[Linear]:
     return [Linear(name, *size, shape.layers) for name, size in sizes.items()]
 
 
+def read(config: Config) -> dict[str, object]:
+    """Fields of its shape."""
+    hidden, heads = config.size("n_embd"), config.size("n_head")
+    found = switches(config, tied=True, activation=("activation_function", "gelu_new"))
+    odd = ("scale_attn_by_inverse_layer_idx", "reorder_and_upcast_attn", "add_cross_attention")
+    return {
+        "switches": found | {name.replace("_", "-")[:40] for name in odd if config.flag(name)},
+        "hidden": hidden,
+        "layers": config.size("n_layer"),
+        "heads": heads,
+        "kv_heads": heads,
+        "head_size": max(1, hidden // heads),
+        "width": config.size("n_inner", 4 * hidden),
+        "vocabulary": config.size("vocab_size"),
+        "positions": config.size("n_positions", 1024),
+    }
+
+
 GPT2 = Family(
+    model_type="gpt2",
+    read=read,
     architecture="GPT2LMHeadModel",
     name="gpt2",
     title="GPT-2",

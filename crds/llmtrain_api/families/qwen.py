@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ..schema.model import BuiltinModel
-from ..shape import ModelShape, Task
-from . import llama
-from .base import Family, Parts, Saved, Tensors
+from ..shape import Task
+from .base import Family, Saved
+from .config import window_of_some
+from .decoder import Decoder
 
-
-def parts(shape: ModelShape) -> Parts:
-    """Its tensors."""
-    like = llama.parts(shape)
-    return replace(like, block=[*like.block, Tensors(shape.head_size, 2)])
-
-
+_OWN = Decoder(qk_norm=True, head_size=128, kv_heads=32, positions=32_768, more=window_of_some)
 QWEN = Family(
     architecture="Qwen3ForCausalLM",
+    model_type="qwen3",
     name="qwen",
     title="Qwen",
     builtin=BuiltinModel.TINY_QWEN,
     task=Task.CAUSAL,
     grouped=True,
     saved=Saved(7, 3, 3, 1, 4),
-    parts=parts,
-    linears=llama.linears,
+    parts=_OWN.parts,
+    linears=_OWN.linears,
+    read=_OWN.read,
 )

@@ -4,6 +4,8 @@
 with one fp64 process. Rows spread their options, so a layout is allowed when each pair of the family and its
 kind with a stage, a packing, a checkpointing and a precision has a row that is equal. Compiled layers, and
 layers with adapters, are other code: only rows of their own speak for them.
+A family is an architecture with its switches; one that the table does not name may only what does not depend
+on the code of a model.
 """
 
 from __future__ import annotations
@@ -52,6 +54,8 @@ def refusal(asked: Asked, rows: Iterable[dict[str, Any]] | None = None) -> str |
         rows: of the table.
     """
     everything = table() if rows is None else rows
+    if not any(row["family"] == asked.family for row in everything):
+        return _unknown(asked)
     same_code = [row for row in everything if _code(row) == (asked.compiled, asked.adapter)]
     known = [row for row in same_code if row["family"] == asked.family]
     equal = [row for row in known if row["verdict"] == "equal"]
@@ -83,6 +87,31 @@ def refusal(asked: Asked, rows: Iterable[dict[str, Any]] | None = None) -> str |
     if not any(row["precision"] == asked.precision and _same_kind(row["layout"], model) for row in equal):
         return f"{asked.model} with {kind} in {asked.precision} is not proven equal to one process; use fp32"
     return None
+
+
+def _unknown(asked: Asked) -> str | None:
+    """What a model without rows may not ask for: whatever depends on the code of its layers.
+
+    Data-parallel ranks with ZeRO 0 to 2 hold whole weights, and compute what one process does with them.
+    """
+    wrong = [
+        what
+        for what, used in (
+            (f"layout {asked.layout.kind}", asked.layout.kind not in ("one", "dp")),
+            (f"ZeRO stage {asked.layout.zero}", asked.layout.zero > 2),
+            (f"packing {asked.packing}", asked.packing != "concat"),
+            (f"precision {asked.precision}", asked.precision not in ("fp32", "bf16")),
+            ("compiled layers", asked.compiled),
+        )
+        if used
+    ]
+    if not wrong:
+        return None
+    return (
+        f"no layout of {asked.family} is proven equal to one process yet, and {wrong[0]} depends on the code "
+        "of its layers; use data parallelism with ZeRO 1 or 2, or prove it: rows of the model's tiny twin in "
+        "the harness of `make layouts`"
+    )
 
 
 def families(kind: str, *, compile_layers: bool = False) -> list[str]:

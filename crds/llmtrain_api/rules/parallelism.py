@@ -9,6 +9,7 @@ from ..layouts.proven import Asked, families, refusal
 from ..schema.base import Rule
 from ..schema.model import HEADS, HIDDEN, LAYERS
 from ..schema.spec import JobSpec
+from ..shape import TIED
 from .sized import Sized, SizedRule
 
 WAYS = {"tensor": "tp", "pipeline": "pp", "sequence": "sp"}
@@ -105,7 +106,7 @@ def asked(job: Sized, layout: Layout, *, compiled: bool = False) -> Asked:
         layout: how its gang is cut.
         compiled: whether its layers are compiled.
     """
-    how, variant = job.spec.training, FAMILIES[job.shape.architecture].variant(tied=job.shape.tied)
+    how, variant = job.spec.training, FAMILIES[job.shape.architecture].variant(job.shape.switches)
     options = (how.packing, how.activation_checkpointing, how.precision)
     return Asked(variant, layout, *options, compiled, adapter=job.spec.model.adapter is not None)
 
@@ -121,7 +122,7 @@ def family_cel(kind: str, *, compile_layers: bool = False) -> str:
         f"{family.builtin}{'-tied' if tied else ''}"
         for family in FAMILIES.values()
         for tied in ((False, True) if family.grouped else (False,))
-        if family.variant(tied=tied) in variants
+        if family.builtin and family.variant((TIED,) if tied else ()) in variants
     ]
     return f"({OWN_CEL} || (self.model.name + ({TIED_CEL} ? '-tied' : '')) in {sorted(names)})"
 

@@ -28,6 +28,16 @@ def _packed(job: Sized) -> str | None:
     return None
 
 
+def _reaches(job: Sized) -> str | None:
+    length, positions = job.spec.training.sequence_length, job.shape.positions
+    if length <= positions:
+        return None
+    return (
+        f"sequenceLength {length} is more than the {positions} positions of {job.spec.model.name}; use at "
+        f"most {positions}, or a model with scaled rotary positions (rope_scaling in its config.json)"
+    )
+
+
 def _half(spec: JobSpec) -> str | None:
     if not spec.training.precision.scales_losses:
         return None
@@ -74,6 +84,7 @@ RULES: tuple[Rule, ...] = (
         "packing documents is for decoder-only models without parallelism.sequence; use concat",
         _packed,
     ),
+    SizedRule(None, ".training.sequenceLength", "must be within the model's positions", _reaches),
     Rule(
         "!has(self.training.precision) || self.training.precision != 'fp16' || (self.gpusPerNode > 0 && "
         "self.parallelism.tensor == 1 && self.parallelism.pipeline == 1 && self.parallelism.sequence == 1)",

@@ -257,11 +257,11 @@ class ModelSpec(RuledModel):
         return self.vocab_size or VOCABULARY
 
     def identity(self) -> dict[str, Any]:
-        """What decides which model it is, by the names of the fields; defaults are said as numbers.
+        """What decides which model it is, adapters apart, by the names of fields; defaults as numbers.
 
         What training started from is compared by it, so it says the same of the same model in every version.
         """
-        said = {key: value for key, value in self.to_json().items() if key != "secret"}
+        said = {key: value for key, value in self.to_json().items() if key not in ("secret", "adapter")}
         if self.builtin is None:
             return said
         defaults = {

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.layouts.forked_gang import fork_each, gang
 from harness.layouts.rows import SAMPLES, STEPS, Row
-from harness.layouts.worker import EOS, tokens
+from harness.layouts.worker import tokens
 
 from llmtrain_api import JobSpec, Layout, shape_of
 from llmtrain_trainer import distributed
@@ -19,7 +19,7 @@ from llmtrain_trainer.data.loader import Batches
 from llmtrain_trainer.imports import import_muon_uncompiled
 from llmtrain_trainer.models.build import write_initial
 from llmtrain_trainer.parallel.apply import build
-from llmtrain_trainer.tasks import encoder
+from llmtrain_trainer.tasks import OURS, encoder
 from llmtrain_trainer.telemetry import device
 from llmtrain_trainer.telemetry.phases import Phase
 
@@ -40,7 +40,7 @@ def train(row: Row, model: Path, out: Path) -> None:
     place = row.layout.place(ranks.rank)
     plan = BatchPlan(spec.training.global_batch_size, spec.training.micro_batch_size, row.layout.data)
     length = Length(SAMPLES, plan.global_batch, STEPS, None)
-    batches = Batches(tokens(), plan, length, 0, encoder(spec, shape_of(spec), EOS))
+    batches = Batches(tokens(), plan, length, 0, encoder(spec, shape_of(spec), OURS))
     engine, _ = build(model, spec, shape_of(spec), row.layout, place, plan, STEPS)
     engine.watch = device.stopwatch(ranks)
     for step in range(2):

@@ -27,7 +27,7 @@ from llmtrain_trainer import distributed
 from llmtrain_trainer.batch import BatchPlan
 from llmtrain_trainer.data.loader import encoded
 from llmtrain_trainer.parallel.apply import build
-from llmtrain_trainer.tasks import encoder
+from llmtrain_trainer.tasks import OURS, encoder
 
 LENGTH = 8
 """Short, as a pipeline keeps its last activations, which are none of what is compared."""
@@ -91,7 +91,8 @@ def rank_main(family: str, cut: Layout, precision: str, model: Path, out: Path) 
         if step:
             engine.step()
         passes = [
-            encoded(rows, [n], [n], [False], encoder(spec, shape_of(spec), 0), ranks.device) for n in range(2)
+            encoded(rows, [n], [n], [False], encoder(spec, shape_of(spec), OURS), ranks.device)
+            for n in range(2)
         ]
         engine.forward_backward(passes, LENGTH * plan.global_batch)
     del passes

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from harness.layouts.forked_gang import fork_each, gang
 from harness.layouts.rows import STEPS, Row
-from harness.layouts.worker import EOS, allow_half, first_weights, tokens, weight
+from harness.layouts.worker import allow_half, first_weights, tokens, weight
 
 from llmtrain_api import Layout, shape_of
 from llmtrain_trainer import distributed
@@ -24,7 +24,7 @@ from llmtrain_trainer.checkpoint.resume import Resume
 from llmtrain_trainer.checkpoint.save import STATE, load
 from llmtrain_trainer.data.loader import Batches
 from llmtrain_trainer.parallel.apply import build
-from llmtrain_trainer.tasks import encoder
+from llmtrain_trainer.tasks import OURS, encoder
 
 POISONED = 2
 """The step whose gradient is NaN, on the last rank only."""
@@ -49,7 +49,7 @@ def poisoned_main(row: Row, model: Path, out: Path) -> None:
     plan = BatchPlan(training.global_batch_size, training.micro_batch_size, layout.data)
     rows = tokens()
     length = Length(len(rows), training.global_batch_size, STEPS, None)
-    batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), EOS))
+    batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), OURS))
     engine, _ = build(model, spec, shape_of(spec), layout, place, plan, STEPS)
     found: dict[str, Any] = {"applied": [], "moved": [], "finite": [], "norms": []}
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from harness.layouts.rows import STEPS, Row
-from harness.layouts.worker import EOS, patient_adamw, perturbed, sgd, tokens
+from harness.layouts.worker import patient_adamw, perturbed, sgd, tokens
 
 from llmtrain_api import Task, shape_of, task_of
 from llmtrain_trainer.data.order import key_of, sample_at
@@ -17,7 +17,7 @@ from llmtrain_trainer.models import adapters
 from llmtrain_trainer.models.build import load
 from llmtrain_trainer.optim.lr_schedules import schedule
 from llmtrain_trainer.optim.optimizer import parameter_groups
-from llmtrain_trainer.tasks import encoder
+from llmtrain_trainer.tasks import OURS, encoder
 
 SCALE = 1024.0
 """Of the loss in fp16, whose smallest numbers are larger than small gradients."""
@@ -33,7 +33,7 @@ def reference(
     scale = SCALE if dtype == torch.float16 else 1.0
     if task_of(spec, shape_of(spec)) is Task.CAUSAL and training.packing == "documents":
         assert model.config._attn_implementation == "sdpa"
-    rows, task = tokens(), encoder(spec, shape_of(spec), EOS)
+    rows, task = tokens(), encoder(spec, shape_of(spec), OURS)
     if spec.model.adapter:
         adapters.add(model, spec, shape_of(spec), spec.model.adapter)
     named = {adapters.whole_name(name): p for name, p in model.named_parameters() if p.requires_grad}

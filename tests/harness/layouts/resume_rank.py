@@ -12,7 +12,7 @@ import torch
 from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
 from harness.builders import job_file
 from harness.layouts.rows import GLOBAL_BATCH, LENGTH, VOCAB, Row
-from harness.layouts.worker import EOS, share_compiled
+from harness.layouts.worker import share_compiled
 
 from llmtrain_api import IfExists, JobFile, Place, ResumeFrom, shape_of
 from llmtrain_trainer import distributed
@@ -25,7 +25,7 @@ from llmtrain_trainer.loss import IGNORED
 from llmtrain_trainer.parallel.apply import build
 from llmtrain_trainer.parallel.engine import Engine
 from llmtrain_trainer.storage.start_marker import read_start
-from llmtrain_trainer.tasks import encoder
+from llmtrain_trainer.tasks import OURS, encoder
 
 STEPS = 20
 SAMPLES = STEPS * GLOBAL_BATCH[4]
@@ -68,7 +68,7 @@ def rank_main(job: JobFile, until: int, dies: bool, model: Path, out: Path) -> N
     plan = BatchPlan(training.global_batch_size, training.micro_batch_size, layout.data)
     rows = Recorded()
     length = Length(len(rows), training.global_batch_size, STEPS, None)
-    batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), EOS))  # type: ignore[arg-type]
+    batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), OURS))  # type: ignore[arg-type]
     engine, _ = build(model, spec, shape_of(spec), layout, place, plan, STEPS)
     saver = Checkpointer(
         start.fence, ranks, layout, start.fingerprints, FolderCheckpointStore(start.fence, ranks, 2)

@@ -22,7 +22,7 @@ from llmtrain_trainer.models import adapters
 from llmtrain_trainer.models.build import write_initial
 from llmtrain_trainer.optim.optimizer import adamw
 from llmtrain_trainer.parallel.apply import build
-from llmtrain_trainer.tasks import encoder
+from llmtrain_trainer.tasks import OURS, encoder
 from llmtrain_trainer.telemetry import device
 
 EOS = 0
@@ -75,7 +75,7 @@ def rank_main(row: Row, kind: str, clipping: float, model: Path, out: Path) -> N
     assert plan.accumulation == row.accumulation, (plan.accumulation, row)
     rows = tokens()
     length = Length(len(rows), training.global_batch_size, STEPS, None)
-    batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), EOS))
+    batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), OURS))
     if row.adapter:
         adapters.start_of = perturbed
     engine, _ = build(
@@ -112,7 +112,7 @@ def overflow_main(row: Row, model: Path, out: Path) -> None:
     plan = BatchPlan(training.global_batch_size, training.micro_batch_size, row.layout.data)
     rows = tokens()
     length = Length(len(rows), training.global_batch_size, STEPS, None)
-    batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), EOS))
+    batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), OURS))
     engine, _ = build(model, spec, shape_of(spec), row.layout, place, plan, STEPS)
     passes = batches.at(0, place, ranks.device)
     [labels] = distributed.all_reduce_sum(ranks, engine.labels(passes))

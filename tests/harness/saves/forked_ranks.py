@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from harness.builders import job
-from harness.layouts.worker import EOS, tokens
+from harness.layouts.worker import tokens
 
 from llmtrain_api import JobFile, shape_of
 from llmtrain_trainer import distributed
@@ -21,7 +21,7 @@ from llmtrain_trainer.checkpoint.store import FolderCheckpointStore
 from llmtrain_trainer.data.loader import Batches
 from llmtrain_trainer.output import Output
 from llmtrain_trainer.parallel.apply import build
-from llmtrain_trainer.tasks import encoder
+from llmtrain_trainer.tasks import OURS, encoder
 from llmtrain_trainer.telemetry import device
 from llmtrain_trainer.telemetry.figures import Workload
 from llmtrain_trainer.telemetry.sinks import Progress
@@ -62,7 +62,7 @@ class Train:
         plan = BatchPlan(training.global_batch_size, training.micro_batch_size, layout.data)
         rows = tokens()
         length = Length(len(rows), training.global_batch_size, STEPS, None)
-        self.batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), EOS))
+        self.batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), OURS))
         self.engine, _ = build(root / "initial", spec, shape_of(spec), layout, self.place, plan, STEPS)
         self.fence = Fence(Output(root / "output"), wanted.job.uid, wanted.attempt, f"pod{wanted.attempt}")
         watch = self.engine.watch = device.stopwatch(self.ranks)

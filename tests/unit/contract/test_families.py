@@ -8,16 +8,17 @@ from llmtrain_api import BuiltinModel, InvalidJob, Layout, layout_of, parse_spec
 from llmtrain_api.families import BUILTIN, FAMILIES
 from llmtrain_api.layouts.proven import table
 from llmtrain_api.rules import layout_mistake
+from llmtrain_api.shape import TIED
 
 
 def test_a_manifest_may_name_each_family_and_no_other() -> None:
     assert set(BuiltinModel) == BUILTIN.keys()
-    assert len(BUILTIN) == len(FAMILIES)
+    assert len({family.builtin for family in FAMILIES.values() if family.builtin}) == len(BUILTIN)
 
 
 def test_the_table_of_proven_layouts_speaks_of_each_variant_and_of_no_other() -> None:
-    variants = {family.variant(tied=tied) for family in FAMILIES.values() for tied in (False, True)}
-    assert {row["family"] for row in table()} == variants
+    variants = {family.variant(switches) for family in BUILTIN.values() for switches in ((), (TIED,))}
+    assert {row["family"] for row in table()} >= variants
 
 
 def test_a_shape_is_of_the_jobs_sizes_and_its_parameters_are_counted() -> None:

@@ -9,8 +9,8 @@ import pytest
 from harness.builders import job_file, least_spec
 from pydantic import ValidationError
 
-from llmtrain_api import FACTS_LIMIT, JobFile, ModelFacts, ModelSpec, Weights, shape_of
-from llmtrain_api.rules import mistake
+from llmtrain_api import FACTS_LIMIT, JobFile, Layout, ModelFacts, ModelSpec, Weights, changed, shape_of
+from llmtrain_api.rules import layout_mistake, mistake
 
 LARGEST = 1 << 24
 SHAPE: dict[str, Any] = {
@@ -49,6 +49,39 @@ def test_rules_over_sizes_wait_for_the_shape_and_then_speak_of_the_models_own_fi
     said = mistake(spec, facts.shape) or ""
     heads = "num_attention_heads of its config.json 32"
     assert said.startswith(f"spec.parallelism: tensor 3 does not divide {heads}")
+
+
+def test_a_sequence_longer_than_the_model_is_refused_with_both_numbers() -> None:
+    shape = ModelFacts.model_validate(FACTS).shape
+    spec = least_spec(
+        model={"name": "a/b"}, training={"sequenceLength": 8193}, resources={"memory": "1900Gi"}
+    )
+    said = mistake(spec, shape) or ""
+    assert said.startswith(
+        "spec.training.sequenceLength: sequenceLength 8193 is more than the 8192 positions"
+    )
+    assert mistake(spec, changed(shape, positions=8193, switches=())) is None
+
+
+def test_a_model_that_no_proof_speaks_of_may_only_what_does_not_depend_on_its_code() -> None:
+    known = changed(ModelFacts.model_validate(FACTS).shape, switches=())
+    other = changed(known, switches=("activation:relu",))
+    spec = least_spec(model={"name": "a/b"}, processesPerNode=2)
+    for layout in (Layout(), Layout(zero=0), Layout(data=2), Layout(data=2, zero=2)):
+        assert layout_mistake(changed(spec, processes_per_node=layout.world), other, layout) is None
+    for layout, why in (
+        (Layout(tensor=2), "layout tp"),
+        (Layout(pipeline=2), "layout pp"),
+        (Layout(sequence=2), "layout sp"),
+        (Layout(data=2, zero=3), "ZeRO stage 3"),
+    ):
+        said = layout_mistake(spec, other, layout) or ""
+        assert f"{why} depends on the code of its layers; use data parallelism with ZeRO 1 or 2" in said
+        assert "llama activation:relu" in said
+        assert layout_mistake(spec, known, layout) is None
+    for training, why in (({"packing": "documents"}, "packing documents"), ({"compile": True}, "compiled")):
+        asked = least_spec(model={"name": "a/b"}, processesPerNode=2, training=training)
+        assert why in (layout_mistake(asked, other, Layout(data=2)) or "")
 
 
 def test_what_identifies_a_model_is_the_same_in_every_version() -> None:

@@ -13,7 +13,7 @@ from harness.layouts.rows import FAMILIES
 from safetensors.torch import load_file
 from transformers import BertModel
 
-from llmtrain_api import JobSpec, shape_of, task_of
+from llmtrain_api import JobSpec, Task, shape_of, task_of
 from llmtrain_api.estimate.adapters import adapter_tensors
 from llmtrain_api.estimate.flops import sequence_flops
 from llmtrain_api.families import numbers_of
@@ -197,14 +197,12 @@ def test_prepared_data_serve_jobs_with_any_adapter_or_none() -> None:
 
 
 def test_a_base_without_the_head_is_refused_as_adapters_would_leave_it_as_noise(tmp_path: Path) -> None:
-    asked, plain = spec("bert"), unchecked_spec(model=FAMILIES["bert"])
-    shape = shape_of(asked)
-    BertModel(configuration(shape, 0)).save_pretrained(tmp_path)
-    assert start_weights(tmp_path, plain, shape).fresh
+    BertModel(configuration(shape_of(spec("bert")), 0)).save_pretrained(tmp_path)
+    assert start_weights(tmp_path, Task.MASKED, 0).fresh
     with pytest.raises(
         ConfigError, match=r"has no cls\.predictions.*; remove model.adapter, or name a model"
     ):
-        start_weights(tmp_path, asked, shape)
+        start_weights(tmp_path, Task.MASKED, 0, adapted=True)
 
 
 def test_an_adapter_beside_a_weight_that_the_base_lacks_is_not_left_out(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from llmtrain_api import BuiltinModel, JobSpec, Precision, shape_of, task_of
 from llmtrain_api.estimate.flops import sequence_flops, stacks
 from llmtrain_api.families.t5 import lengths
 from llmtrain_trainer.models.build import HEADS, configuration
+from llmtrain_trainer.special_tokens import OURS
 from llmtrain_trainer.tasks.seq2seq import SpanCorruption
 from llmtrain_trainer.telemetry import flops
 
@@ -76,7 +77,7 @@ def test_it_is_what_torch_counts_of_the_matrix_products(name: str) -> None:
 def test_spans_have_the_lengths_that_are_counted() -> None:
     for length in (8, 32, 512, 2048):
         rows = torch.arange(length)[None] + 100
-        inputs, labels = SpanCorruption(4096).encode(rows, [7])
+        inputs, labels = SpanCorruption(1, OURS.sentinels).encode(rows, [7])
         assert (inputs["input_ids"].shape[1], labels.shape[1]) == lengths(length)
 
 

@@ -12,12 +12,16 @@ from hypothesis import strategies as st
 from llmtrain_trainer.data.order import key_of, sample_at
 from llmtrain_trainer.evaluate.heldout import loss_sum
 from llmtrain_trainer.loss import IGNORED, label_count, token_loss_sum
+from llmtrain_trainer.special_tokens import SENTINELS
 from llmtrain_trainer.tasks.causal import CausalLM, positions
-from llmtrain_trainer.tasks.masked import MASK_ID, MaskedLM
+from llmtrain_trainer.tasks.masked import MaskedLM
 from llmtrain_trainer.tasks.noise import lowest, noise
-from llmtrain_trainer.tasks.seq2seq import FIRST_SENTINEL, PAD_ID, SENTINELS, SpanCorruption
+from llmtrain_trainer.tasks.seq2seq import SpanCorruption
 
 EOS = 0
+MASK, PAD = 103, 0
+"""A real BERT's and a real T5's, as the sentinels that fall."""
+HIDDEN = tuple(range(32099, 32099 - SENTINELS, -1))
 ROW = torch.tensor([[7, 8, EOS, 9, EOS, EOS, 4, 5]])
 
 
@@ -67,35 +71,36 @@ def test_packed_documents_cost_what_they_cost_alone(family: str) -> None:
 
 def test_masked_positions_are_asked_and_mostly_hidden() -> None:
     rows = torch.arange(100, 164).repeat(300, 1)
-    inputs, labels = MaskedLM(500).encode(rows, list(range(300)))
+    inputs, labels = MaskedLM(500, MASK).encode(rows, list(range(300)))
     asked = labels != IGNORED
     assert asked.sum(dim=1).unique().tolist() == [round(0.15 * 64)]
     assert torch.equal(labels[asked], rows[asked])
     assert torch.equal(inputs["input_ids"][~asked], rows[~asked])
     shown = inputs["input_ids"][asked]
-    hidden, kept = float((shown == MASK_ID).double().mean()), float((shown == labels[asked]).double().mean())
+    hidden, kept = float((shown == MASK).double().mean()), float((shown == labels[asked]).double().mean())
     assert 0.77 < hidden < 0.83
     assert 0.08 < kept < 0.13
-    again, _ = MaskedLM(500).encode(rows, list(range(300)))
+    again, _ = MaskedLM(500, MASK).encode(rows, list(range(300)))
     assert torch.equal(again["input_ids"], inputs["input_ids"])
 
 
 @given(st.integers(8, 600), st.integers(0, 2**63))
 def test_hidden_spans_put_back_give_the_row(length: int, key: int) -> None:
     row = torch.arange(1000, 1000 + length)[None]
-    inputs, labels = SpanCorruption(5000).encode(row, [key])
+    inputs, labels = SpanCorruption(PAD, HIDDEN).encode(row, [key])
     source, target = inputs["input_ids"][0].tolist(), labels[0].tolist()
     spans: dict[int, list[int]] = {}
     for token in target:
-        if token < FIRST_SENTINEL + SENTINELS:
+        if token in HIDDEN:
             spans[token] = []
         else:
-            spans[max(spans)].append(token)
-    assert spans.pop(max(spans)) == [], "the last sentinel ends the target"
+            spans[list(spans)[-1]].append(token)
+    assert list(spans) == list(HIDDEN[: len(spans)])
+    assert spans.pop(list(spans)[-1]) == [], "the last sentinel ends the target"
     rebuilt = [x for token in source for x in spans.get(token, [token])]
     assert rebuilt == row[0].tolist()
-    assert inputs["decoder_input_ids"][0].tolist() == [PAD_ID, *target[:-1]]
-    other, _ = SpanCorruption(5000).encode(row, [key + 1])
+    assert inputs["decoder_input_ids"][0].tolist() == [PAD, *target[:-1]]
+    other, _ = SpanCorruption(PAD, HIDDEN).encode(row, [key + 1])
     assert other["input_ids"].shape == inputs["input_ids"].shape
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from llmtrain_api import JobFile
 from llmtrain_api.schema.dataset import RANDOM_TOKENS
 
 from .. import log
+from ..tasks import Tokens
 from .reading.counts import ReadCounts
 from .rows import SequenceWriter
 from .sources import Text
@@ -30,7 +31,8 @@ class Preparation:
         sources: of text; none for noise.
         bytes_total: of the files of all sources.
         tokenizer: trained, or a word an id for noise.
-        eos: id of the end-of-document token.
+        tokens: the tokenizer's special ones.
+        cut: how a text is cut for the tokenizer.
         train: the training rows.
         held_out: the held-out rows.
         counts: what was read of each source.
@@ -45,7 +47,8 @@ class Preparation:
     sources: list[Text] = field(init=False)
     bytes_total: int = field(init=False)
     tokenizer: Any = field(init=False)
-    eos: int = field(init=False)
+    tokens: Tokens = field(init=False)
+    cut: Callable[[str], Iterable[str]] = field(init=False)
     train: SequenceWriter = field(init=False)
     held_out: SequenceWriter = field(init=False)
     counts: list[ReadCounts] = field(init=False)

@@ -24,13 +24,18 @@ from .store import Marker
 
 STEPS = (
     Step("sources", (), ("sources", "bytes_total"), find_sources),
-    Step("tokenizer", ("sources", "bytes_total"), ("tokenizer", "eos"), make_tokenizer),
-    Step("rows", ("sources", "bytes_total", "tokenizer", "eos"), ("train", "held_out", "counts"), write_rows),
+    Step("tokenizer", ("sources", "bytes_total"), ("tokenizer", "tokens", "cut"), make_tokenizer),
+    Step(
+        "rows",
+        ("sources", "bytes_total", "tokenizer", "tokens", "cut"),
+        ("train", "held_out", "counts"),
+        write_rows,
+    ),
     Step("held-out", ("held_out",), ("used", "entropy"), choose_held_out),
-    Step("initial model", ("eos",), ("parameters",), write_initial_model),
+    Step("initial model", ("tokens",), ("parameters",), write_initial_model),
     Step(
         "report",
-        ("tokenizer", "eos", "train", "held_out", "counts", "used", "entropy", "parameters"),
+        ("tokenizer", "tokens", "train", "held_out", "counts", "used", "entropy", "parameters"),
         ("marker",),
         write_marker,
     ),

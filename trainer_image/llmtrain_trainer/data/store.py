@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from llmtrain_api import DataSummary, JobFile
 
 from ..errors import ConfigError
 from ..files import differing, digest_of, read_json, write_json
+from ..special_tokens import OURS, Tokens
 from . import cleaning
 from .samples import as_text
 
@@ -50,6 +51,7 @@ class Marker:
         eos: id of the end-of-document token.
         files: size and digest of every file.
         report: numbers for people.
+        tokens: the tokenizer's special tokens; a folder of an older version has none, and `OURS`.
         sources: training sequences of each source; a folder of an older version has none, and one source.
     """
 
@@ -62,6 +64,12 @@ class Marker:
     files: dict[str, dict[str, Any]]
     report: dict[str, Any]
     sources: list[int] = field(default_factory=list)
+    tokens: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def special(self) -> Tokens:
+        """The tokenizer's special tokens."""
+        return Tokens.from_json(self.tokens) if self.tokens else replace(OURS, eos=self.eos)
 
     @property
     def rows(self) -> list[int]:
@@ -113,9 +121,9 @@ def key_of(job: JobFile) -> dict[str, Any]:
     key = {f"dataset.{name}": value for name, value in spec["dataset"].items()}
     for number, source in enumerate(mixture):
         key |= {f"dataset.mixture[{number}].{name}": value for name, value in source.items()}
-    model = job.spec.model.identity()
-    model.pop("adapter", None)  # it is trained beside what the data folder holds, whatever it is
-    key |= {f"model.{name}": value for name, value in model.items()}
+    key |= {f"model.{name}": value for name, value in job.spec.model.identity().items()}
+    if job.model:
+        key["model.digest"] = job.model.digest
     key |= {
         "training.sequenceLength": spec["training"]["sequenceLength"],
         "training.seed": spec["training"]["seed"],
@@ -168,11 +176,14 @@ def fingerprints(job: JobFile, marker: Marker) -> dict[str, Any]:
     # the same files in other proportions are another order; a checkpoint of one source has no such entry
     mixed = {"mixture": digest_of([source.to_json() for source in mixture])} if mixture else {}
     # a checkpoint of adapters has no weights of the base
-    base = {"base": part(INITIAL)} if job.spec.model.adapter else {}
+    base = {}
+    if job.spec.model.adapter:
+        there = job.model.digest if job.model and job.spec.model.pretrained else part(INITIAL)
+        base = {"base": there, "adapter": digest_of(job.spec.model.adapter.to_json())}
     return {
         "data": digest_of([marker.files[TRAIN], marker.files[HELD_OUT]]),
         "tokenizer": part(TOKENIZER),
-        "model": digest_of(job.spec.model.identity()),
+        "model": digest_of(job.model.digest if job.model else job.spec.model.identity()),
         "sequenceLength": training.sequence_length,
         "globalBatchSize": training.global_batch_size,
         "seed": training.seed,

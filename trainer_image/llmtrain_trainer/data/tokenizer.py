@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
+from ..special_tokens import EOS
 from .rows import Ids
 
 Tag = TypeVar("Tag")
 
-EOS = "<|endoftext|>"
 TRAINING_BYTES = 64 << 20
 """The trainer holds each distinct word, at about 20 bytes a character, so it sees at most so much text."""
 
 _SPACE = " \n\t"
 PIECE = 1 << 14
 """Characters that are encoded at once."""
+LINES = 1 << 16
+"""Characters that a tokenizer that is not ours encodes at once."""
 BATCH = 1 << 20
 """Characters of the texts whose tokens are held at once."""
 GROUP = 16
@@ -79,23 +81,45 @@ def pieces(text: str, length: int = PIECE) -> Iterator[str]:
         yield text[start:]
 
 
-def encoded(texts: Iterable[tuple[Tag, str]], tokenizer: Any) -> Iterator[tuple[Tag, Ids]]:
+def lines(text: str, length: int = LINES) -> Iterator[str]:
+    """A text in parts that begin with a line: how a tokenizer that is not ours may be given a long one."""
+    start = 0
+    while len(text) - start > length:
+        end = text.rfind("\n", start, start + length) + 1
+        while end > start and text[end].isspace():
+            end = text.rfind("\n", start, end - 1) + 1
+        end = end if end > start else start + length
+        yield text[start:end]
+        start = end
+    if start < len(text):
+        yield text[start:]
+
+
+def encoded(
+    texts: Iterable[tuple[Tag, str]],
+    tokenizer: Any,
+    cut: Callable[[str], Iterable[str]] = pieces,
+    around: tuple[Sequence[int], Sequence[int]] = ((), ()),
+) -> Iterator[tuple[Tag, Ids]]:
     """The token ids of documents, in bounded batches.
 
     Args:
         texts: documents, each with something that is passed through.
-        tokenizer: of ours.
+        tokenizer: encodes a part.
+        cut: makes the parts of a text, whose tokens are those of the whole.
+        around: ids that stand before and after each document.
     """
+    before, after = (np.asarray(ids, np.uint32) for ids in around)
     for batch in _batches(texts):
-        parts = [(number, piece) for number, (_, text) in enumerate(batch) for piece in pieces(text)]
+        parts = [(number, piece) for number, (_, text) in enumerate(batch) for piece in cut(text)]
         ids: list[list[Ids]] = [[] for _ in batch]
         for first in range(0, len(parts), GROUP):
             group = parts[first : first + GROUP]
-            encodings = tokenizer.encode_batch_fast([piece for _, piece in group])
+            encodings = tokenizer.encode_batch_fast([piece for _, piece in group], add_special_tokens=False)
             for (number, _), encoding in zip(group, encodings, strict=True):
                 ids[number].append(np.asarray(encoding.ids, np.uint32))
         for (tag, _), found in zip(batch, ids, strict=True):
-            yield tag, np.concatenate(found) if found else np.zeros(0, np.uint32)
+            yield tag, np.concatenate([before, *found, after])
 
 
 def _batches(texts: Iterable[tuple[Tag, str]]) -> Iterator[list[tuple[Tag, str]]]:

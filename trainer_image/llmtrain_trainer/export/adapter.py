@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from safetensors.torch import save_file
 
-from llmtrain_api import AdapterSpec, JobFile, ModelShape
+from llmtrain_api import AdapterSpec, JobFile, ModelShape, task_of
 
+from ..files import read_json, write_json
 from ..models.adapters import A, B, configuration, transposed
 from ..models.build import DTYPES
+from ..models.headers import CONFIG
 from ..models.source import Source
 from ..models.start import start_weights
 from ..models.stream import write_tensors
@@ -56,10 +57,10 @@ def write_merged(job: JobFile, adapter: AdapterSpec, trained: Source, base: Path
         ValueError: an adapter stands beside no weight of the base.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    base_weights, dtype = start_weights(base, job.spec, job.shape), DTYPES[job.spec.training.precision]
-    source, adapted = base_weights.source, dict[str, str]()
+    begun = start_weights(base, task_of(job.spec, job.shape), job.spec.training.seed, adapted=True)
+    dtype, source, adapted = DTYPES[job.spec.training.precision], begun.source, dict[str, str]()
     for weight in (f"{name.removesuffix(A)}weight" for name in trained.names() if name.endswith(A)):
-        there = base_weights.found(weight)
+        there = begun.found(weight)
         if there is None:
             raise ValueError(f"{base} has no {weight}, which an adapter was trained beside")
         adapted[there] = weight
@@ -71,12 +72,11 @@ def write_merged(job: JobFile, adapter: AdapterSpec, trained: Source, base: Path
         return weight.float() + delta(trained, adapted[name], adapter, job.shape)
 
     write_tensors(folder, {name: source.shape(name) for name in source.names()}, merged, dtype)
-    config = transformers.AutoConfig.from_pretrained(base, local_files_only=True)
-    config.use_cache, config.dtype = (
-        True,
-        dtype,
-    )  # off in training; whoever reads the folder wants to generate
-    config.save_pretrained(folder)
+    config = read_json(base / CONFIG) or {}
+    config.pop("torch_dtype", None)  # as older versions called it
+    if job.spec.model.builtin:
+        config["use_cache"] = True  # off in training; whoever reads the folder wants to generate
+    write_json(folder / CONFIG, config | {"dtype": str(dtype).removeprefix("torch.")})
     if (base / GENERATION).exists():
         shutil.copyfile(base / GENERATION, folder / GENERATION)
 

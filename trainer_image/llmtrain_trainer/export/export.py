@@ -24,13 +24,17 @@ from ..data.store import INITIAL, TOKENIZER, read_marker
 from ..errors import ConfigError
 from ..evaluate.generate import generate, open_folder
 from ..evaluate.heldout import loss_sum
-from ..files import discard, sync_tree, write_json
+from ..files import discard, read_json, sync_tree, write_json
 from ..floats import finite, perplexity
-from ..models.build import DTYPES, HEADS, load
+from ..models.build import DTYPES, load
+from ..models.headers import CONFIG
+from ..models.location import folder_of, start_of
 from ..models.source import Source
+from ..models.start import configuration_of, empty_model
+from ..output import Output
 from ..records import EvaluationRecord, read_record
 from ..storage.start_marker import Start
-from ..tasks import encoder
+from ..tasks import Tokens, encoder
 from .adapter import FOLDER, open_adapter, write_adapter, write_merged
 
 TOLERANCE = {Precision.FP32: 1e-4, Precision.BF16: 1e-2, Precision.FP16: 1e-2}
@@ -38,6 +42,7 @@ TOLERANCE = {Precision.FP32: 1e-4, Precision.BF16: 1e-2, Precision.FP16: 1e-2}
 SANE_LOSS = 20.0
 """Nat a token that no model exceeds unless it has diverged: above, a difference is relative to the loss."""
 NAME = "export"
+GENERATION = "generation_config.json"
 ALONE = Place(0, 0, 0, 0)
 
 
@@ -56,14 +61,11 @@ def export(job: JobFile, start: Start) -> Results:
     discard(folder)
     task = task_of(job.spec, job.shape)
     if job.spec.model.adapter:
-        base = f"{uri_of(job, output.root)}/{output.data.name}/{INITIAL}"
-        model, tokenizer = _write_adapted(
-            job, job.spec.model.adapter, output.step(newest[0]), output.data, base, folder
-        )
+        model, tokenizer = _write_adapted(job, job.spec.model.adapter, output, newest[0], folder)
     else:
         _write(job, output.step(newest[0]), output.data, folder)
         model, tokenizer = open_folder(folder, task, DTYPES[job.spec.training.precision])
-    again = _compare(job, model, open_held_out(output.data), marker.eos, trained.loss)
+    again = _compare(job, model, open_held_out(output.data), marker.special, trained.loss)
     sample = None
     if task is Task.CAUSAL and again is not None:  # nothing can be drawn from what is not finite
         code = PYTHON_STDLIB in (source.name for source in job.spec.dataset.sources)
@@ -90,35 +92,50 @@ def export(job: JobFile, start: Start) -> Results:
 def _write(job: JobFile, checkpoint: Path, data: Path, folder: Path) -> None:
     """The last checkpoint has the whole model's weights beside each rank's part."""
     found, task = _weights(checkpoint), task_of(job.spec, job.shape)
-    config = transformers.AutoConfig.from_pretrained(data / INITIAL, local_files_only=True)
-    config.use_cache = True  # off in training; whoever reads the folder wants to generate
-    model = HEADS[task].from_config(config, dtype=DTYPES[job.spec.training.precision])
+    base = folder_of(job)
+    config = configuration_of(base or data / INITIAL)
+    model = empty_model(config, task, DTYPES[job.spec.training.precision])
     missing, unknown = model.load_state_dict({name: found.read(name) for name in found.names()}, strict=False)
     model.tie_weights()
     # names of one tensor that is shared: only one of them is written
     missing = [name for name in missing if name not in model.all_tied_weights_keys]
     if missing or unknown:
         raise ExportMismatch(f"the checkpoint's weights lack {missing} and have {unknown} beside the model's")
+    model.config.use_cache = True  # off in training; whoever reads the folder wants to generate
     model.save_pretrained(folder)
     shutil.copytree(data / TOKENIZER, folder, dirs_exist_ok=True)
+    if base is not None:
+        _keep_configuration(base, model.config, folder)
+
+
+def _keep_configuration(base: Path, trained: Any, folder: Path) -> None:
+    """The configuration that the base came with: also with its dropout, and with what is not known here."""
+    config = read_json(base / CONFIG) or {}
+    kept = ("architectures", "dtype", "transformers_version")
+    written = read_json(folder / CONFIG) or {}
+    config.pop("torch_dtype", None)
+    config.update({name: written[name] for name in kept if name in written}, vocab_size=trained.vocab_size)
+    write_json(folder / CONFIG, config)
+    if (generation := base / GENERATION).is_file():
+        shutil.copyfile(generation, folder / GENERATION)
 
 
 def _write_adapted(
-    job: JobFile, adapter: AdapterSpec, checkpoint: Path, data: Path, base: str, folder: Path
+    job: JobFile, adapter: AdapterSpec, output: Output, step: int, folder: Path
 ) -> tuple[Any, Any]:
     """The adapter, and unless that is unwanted the merged model; what is there now, opened again."""
-    trained, task, dtype = (
-        _weights(checkpoint),
-        task_of(job.spec, job.shape),
-        DTYPES[job.spec.training.precision],
-    )
-    shutil.copytree(data / TOKENIZER, folder)
-    write_adapter(job, adapter, trained, base, folder / FOLDER)
+    trained, task = _weights(output.step(step)), task_of(job.spec, job.shape)
+    initial, dtype = output.data / INITIAL, DTYPES[job.spec.training.precision]
+    base, name = start_of(job, initial), job.spec.model.name
+    if base == initial:
+        name = f"{uri_of(job, output.root)}/{output.data.name}/{INITIAL}"
+    shutil.copytree(output.data / TOKENIZER, folder)
+    write_adapter(job, adapter, trained, name, folder / FOLDER)
     if job.spec.output.merged:
-        write_merged(job, adapter, trained, data / INITIAL, folder)
+        write_merged(job, adapter, trained, base, folder)
         return open_folder(folder, task, dtype)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    return open_adapter(load(data / INITIAL, task, dtype), folder), tokenizer
+    return open_adapter(load(base, task, dtype), folder), tokenizer
 
 
 def _weights(checkpoint: Path) -> Source:
@@ -132,12 +149,12 @@ def _weights(checkpoint: Path) -> Source:
     return Source(checkpoint / WEIGHTS)
 
 
-def _compare(job: JobFile, model: Any, rows: Ids, eos: int, trained: float | None) -> float | None:
+def _compare(job: JobFile, model: Any, rows: Ids, tokens: Tokens, trained: float | None) -> float | None:
     """The exported folder's held-out loss; None where it is not finite, as the trained engine's was not."""
     plan = BatchPlan(len(rows), job.spec.training.micro_batch_size, 1)
-    task = encoder(job.spec, job.shape, eos)
-    losses, tokens = loss_sum(model, held_out_passes(rows, plan, ALONE, task, torch.device("cpu")))
-    again = finite(losses / tokens)
+    task = encoder(job.spec, job.shape, tokens)
+    losses, labels = loss_sum(model, held_out_passes(rows, plan, ALONE, task, torch.device("cpu")))
+    again = finite(losses / labels)
     difference = _difference(again, trained)
     log.get().info(
         "export compared", trained_loss=trained, exported_loss=again, relative_difference=difference

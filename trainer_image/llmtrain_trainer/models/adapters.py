@@ -17,11 +17,12 @@ from typing_extensions import override
 from llmtrain_api import AdapterSpec, JobSpec, ModelShape, Task, task_of
 from llmtrain_api.schema.adapter import ALL_LINEAR
 
-from .families import TRAINED
 from .weights import Weights
 
 A, B = "lora_A.weight", "lora_B.weight"
 """Ends of an adapter's names, where its layer's own matrix ends in ``weight``."""
+TRANSPOSED = ("GPT2LMHeadModel",)
+"""Architectures whose linear layers are transformers' Conv1D."""
 _WRAPPED = re.compile(r"\.base_layer(?=\.)|(?<=\.lora_[AB])\.default(?=\.)")
 _TASKS = {Task.CAUSAL: "CAUSAL_LM", Task.SEQ2SEQ: "SEQ_2_SEQ_LM"}
 
@@ -78,7 +79,7 @@ def configuration(spec: JobSpec, shape: ModelShape, adapter: AdapterSpec, *, bas
 
 def transposed(shape: ModelShape) -> bool:
     """Whether the model's linear layers keep their matrices as [inputs, outputs]."""
-    return TRAINED[shape.architecture].transposed
+    return shape.architecture in TRANSPOSED
 
 
 class AdaptedWeights(Weights):

@@ -38,10 +38,20 @@ def configuration(shape: ModelShape, eos: int) -> Any:
     )
 
 
-def write_initial(spec: JobSpec, shape: ModelShape, eos: int, folder: Path) -> dict[str, Any]:
-    """The step-0 model, made by one seeded process so that every layout starts from the same weights."""
+def write_initial(
+    spec: JobSpec, shape: ModelShape, eos: int, folder: Path, config: Any = None
+) -> dict[str, Any]:
+    """The step-0 model, made by one seeded process so that every layout starts from the same weights.
+
+    Args:
+        spec: the job.
+        shape: its model's.
+        eos: id of the end-of-document token.
+        folder: to make.
+        config: of a model that exists, whose weights are to be random; None for a built-in family.
+    """
     torch.manual_seed(spec.training.seed)
-    config = configuration(shape, eos)
+    config = configuration(shape, eos) if config is None else config
     model = HEADS[task_of(spec, shape)].from_config(config, dtype=torch.float32)
     model.save_pretrained(folder)
     return dict(config.to_diff_dict()) | {"parameters": sum(p.numel() for p in model.parameters())}

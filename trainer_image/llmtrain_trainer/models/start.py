@@ -9,7 +9,7 @@ import torch
 import transformers
 from transformers.initialization import no_init_weights
 
-from llmtrain_api import JobSpec, ModelShape, Task, task_of
+from llmtrain_api import Task
 
 from ..errors import ConfigError
 from .adapters import AdaptedWeights
@@ -43,36 +43,30 @@ def empty_model(config: Any, task: Task, dtype: torch.dtype) -> Any:
     return model
 
 
-def class_of(config: Any, task: Task) -> Any:
-    """The class of transformers that a configuration and a task come to."""
-    return HEADS[task]._model_mapping[type(config)]
-
-
-def start_weights(folder: Path, spec: JobSpec, shape: ModelShape, where: str = "") -> Weights:
-    """The weights of a folder by the names that the model of a job has for them.
+def start_weights(folder: Path, task: Task, seed: int, where: str = "", *, adapted: bool = False) -> Weights:
+    """The weights of a folder by the names that a model of transformers has for them.
 
     Args:
         folder: a Hugging Face folder.
-        spec: the job; its task decides the head.
-        shape: its model's.
+        task: decides the head.
+        seed: of a head that the folder does not have.
         where: what messages call the folder.
+        adapted: whether adapters are trained beside them, which begin by the seed too.
 
     Raises:
         ConfigError: the folder's weights cannot be read, or have no head that adapters could stand beside.
     """
-    task, config = task_of(spec, shape), configuration_of(folder)
-    made = class_of(config, task)
+    config = configuration_of(folder)
     with torch.device("meta"):
         model = empty_model(config, task, torch.float32)
-    kind = AdaptedWeights if spec.model.adapter else Weights
-    weights = kind(
-        Source(folder, where), made.base_model_prefix, model.all_tied_weights_keys, seed=spec.training.seed
-    )
+    prefix = str(model.base_model_prefix)
+    kind = AdaptedWeights if adapted else Weights
+    weights = kind(Source(folder, where), prefix, model.all_tied_weights_keys, seed=seed)
     if task is Task.MASKED:
         width = float(getattr(config, "initializer_range", 0.02))
         names = [name for name, _ in model.named_parameters()]
-        weights.fresh = dict.fromkeys(new_head(names, made.base_model_prefix, weights), width)
-    if weights.fresh and spec.model.adapter:
+        weights.fresh = dict.fromkeys(new_head(names, prefix, weights), width)
+    if weights.fresh and adapted:
         raise ConfigError(
             f"{weights.source.where} has no {next(iter(weights.fresh))}: it has no head for this task, and "
             "adapters would leave a new one untrained",

@@ -80,7 +80,9 @@ def build(
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
     engine, built = _build(folder, spec, shape, layout, place, plan, total_steps, make_optimizer)
     if weights or engine.frozen:
-        start_from(engine, start_weights(folder, spec, shape), trained=weights)
+        adapted = spec.model.adapter is not None
+        found = start_weights(folder, task_of(spec, shape), spec.training.seed, adapted=adapted)
+        start_from(engine, found, trained=weights)
     return engine, built
 
 

@@ -13,17 +13,12 @@ import torch
 
 from llmtrain_api import JobSpec, ModelShape, Packing, Task, task_of
 
+from ..special_tokens import OURS, Tokens, require_tokens, special_names
 from .causal import CausalLM
 from .masked import MaskedLM
 from .seq2seq import SpanCorruption
 
 Inputs = dict[str, torch.Tensor]
-SPECIAL: dict[Task, list[str]] = {
-    Task.CAUSAL: [],
-    Task.MASKED: MaskedLM.SPECIAL,
-    Task.SEQ2SEQ: SpanCorruption.SPECIAL,
-}
-"""Tokens that a task needs beside the end-of-document token."""
 
 
 class Encoder(Protocol):
@@ -39,34 +34,36 @@ class Encoder(Protocol):
         ...
 
 
-def encoder(spec: JobSpec, shape: ModelShape, eos: int) -> Encoder:
+def encoder(spec: JobSpec, shape: ModelShape, tokens: Tokens) -> Encoder:
     """The task of a job.
 
     Args:
         spec: the job.
         shape: its model's.
-        eos: id of the end-of-document token.
+        tokens: its tokenizer's special ones.
     """
-    separator = eos if spec.training.packing is Packing.DOCUMENTS else None
-    return encoder_of(task_of(spec, shape), shape.vocabulary, separator)
+    documents = spec.training.packing is Packing.DOCUMENTS
+    return encoder_of(task_of(spec, shape), shape.vocabulary, tokens, documents=documents)
 
 
-def encoder_of(task: Task, vocabulary: int, separator: int | None) -> Encoder:
+def encoder_of(task: Task, vocabulary: int, tokens: Tokens, *, documents: bool) -> Encoder:
     """A task by what it depends on.
 
     Args:
         task: which.
-        vocabulary: entries of the tokenizer.
-        separator: id between documents that must not see each other; None where they may.
+        vocabulary: entries of the embeddings.
+        tokens: the tokenizer's special ones.
+        documents: whether documents of one row must not see each other.
+
+    Raises:
+        ConfigError: the tokenizer does not have a token that the task needs.
     """
-    if task is Task.MASKED:
-        return MaskedLM(vocabulary)
-    return SpanCorruption(vocabulary) if task is Task.SEQ2SEQ else CausalLM(separator)
+    require_tokens(tokens, task, "the model")
+    if task is Task.MASKED and tokens.mask is not None:
+        return MaskedLM(vocabulary, tokens.mask)
+    if task is Task.SEQ2SEQ and tokens.pad is not None:
+        return SpanCorruption(tokens.pad, tokens.sentinels)
+    return CausalLM(tokens.eos if documents else None)
 
 
-def special_tokens(task: Task) -> list[str]:
-    """Tokens that a task needs beside the end-of-document token, in the order of their ids."""
-    return SPECIAL[task]
-
-
-__all__ = ["Encoder", "Inputs", "encoder", "encoder_of", "special_tokens"]
+__all__ = ["OURS", "Encoder", "Inputs", "Tokens", "encoder", "encoder_of", "require_tokens", "special_names"]

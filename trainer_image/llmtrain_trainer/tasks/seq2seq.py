@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import ClassVar
 
 import numpy as np
 import torch
 
-from llmtrain_api.families.t5 import SENTINELS, hidden_and_spans
+from llmtrain_api.families.t5 import hidden_and_spans
 
 from .noise import lowest
-
-PAD_ID = 1
-"""Also what the decoder starts with."""
-FIRST_SENTINEL = 2
 
 
 class SpanCorruption:
@@ -23,19 +18,21 @@ class SpanCorruption:
 
     15 % of the tokens in spans of 3 on average, at most 31 spans. All rows of one length give inputs of one
     length and targets of one length, so nothing is padded.
+
+    Args:
+        start: id that the decoder begins with.
+        sentinels: ids that stand for hidden spans, first to last.
     """
 
-    SPECIAL: ClassVar[list[str]] = ["<|pad|>", *(f"<|hidden-{i}|>" for i in range(SENTINELS))]
-
-    def __init__(self, vocabulary: int) -> None:
-        self.vocabulary = vocabulary
+    def __init__(self, start: int, sentinels: Sequence[int]) -> None:
+        self.start, self.sentinels = start, sentinels
 
     def encode(self, rows: torch.Tensor, keys: Sequence[int]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         """Inputs and labels of some rows, as `Encoder` describes them."""
         pairs = [self._corrupt(row.numpy(), key) for row, key in zip(rows, keys, strict=True)]
         inputs = torch.from_numpy(np.stack([pair[0] for pair in pairs]))
         labels = torch.from_numpy(np.stack([pair[1] for pair in pairs]))
-        shifted = torch.full_like(labels, PAD_ID)
+        shifted = torch.full_like(labels, self.start)
         shifted[:, 1:] = labels[:, :-1]
         return {"input_ids": inputs, "decoder_input_ids": shifted}, labels
 
@@ -46,11 +43,11 @@ class SpanCorruption:
         gaps = _parts(len(row) - hidden, spans, key, 1)
         source, target, at = [], [], 0
         for number, (gap, length) in enumerate(zip(gaps, sizes, strict=True)):
-            sentinel = np.array([FIRST_SENTINEL + number], row.dtype)
+            sentinel = np.array([self.sentinels[number]], row.dtype)
             source += [row[at : at + gap], sentinel]
             target += [sentinel, row[at + gap : at + gap + length]]
             at += gap + length
-        target.append(np.array([FIRST_SENTINEL + spans], row.dtype))
+        target.append(np.array([self.sentinels[spans]], row.dtype))
         return np.concatenate(source), np.concatenate(target)
 
 

@@ -22,6 +22,7 @@ from ..distributed import Ranks
 from ..errors import Interrupted
 from ..files import write_json
 from ..floats import finite, finite_only
+from ..models.location import start_of
 from ..parallel.apply import build
 from ..records import EvaluationRecord
 from ..storage.select import checkpoint_store_of
@@ -85,7 +86,7 @@ class Training:
         spec, training, layout = job.spec, job.spec.training, job.layout
         self.job, self.start, self.ranks = job, start, ranks
         self.place = layout.place(ranks.rank)
-        self.task = encoder(spec, job.shape, marker.eos)
+        self.task = encoder(spec, job.shape, marker.special)
         rows = open_train(start.output.data, marker)
         self.length = Length(len(rows), training.global_batch_size, training.max_steps, training.epochs)
         self.plan = BatchPlan(training.global_batch_size, training.micro_batch_size, layout.data)
@@ -97,7 +98,14 @@ class Training:
         )
         startup.done("data")
         self.engine, built = build(
-            start.output.data / INITIAL, spec, job.shape, layout, self.place, self.plan, self.length.steps
+            start_of(job, start.output.data / INITIAL),
+            spec,
+            job.shape,
+            layout,
+            self.place,
+            self.plan,
+            self.length.steps,
+            weights=start.resume is None,
         )
         logs = start.output.logs(job.attempt)
         startup.done("build")

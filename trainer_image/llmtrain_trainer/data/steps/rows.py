@@ -34,8 +34,8 @@ def write_rows(made: Preparation) -> None:
     spec = made.job.spec
     dtype = "uint16" if made.job.shape.vocabulary <= 1 << 16 else "uint32"
     length = spec.training.sequence_length
-    made.train = SequenceWriter(made.folder / TRAIN, length, dtype, made.eos)
-    made.held_out = SequenceWriter(made.folder / "heldout.bin", length, dtype, made.eos)
+    made.train = SequenceWriter(made.folder / TRAIN, length, dtype, made.tokens.eos)
+    made.held_out = SequenceWriter(made.folder / "heldout.bin", length, dtype, made.tokens.eos)
     made.counts = [ReadCounts() for _ in made.sources]
     for split in _splits(made):
         for held_out, ids in split:
@@ -56,7 +56,9 @@ def _splits(made: Preparation) -> Iterator[Split]:
     progress = ProgressLog("rows", made.bytes_total)
     for source, counts in zip(made.sources, made.counts, strict=True):
         found = documents_of(made.job, source, counts, progress)
-        yield encoded(((document.held_out, document.text) for document in found), made.tokenizer)
+        texts = ((document.held_out, document.text) for document in found)
+        around = (made.tokens.before, made.tokens.after)
+        yield encoded(texts, made.tokenizer, made.cut, around)
 
 
 def _require_enough(made: Preparation) -> None:

@@ -33,10 +33,8 @@ class TrainedFamily:
         sizes: the configuration's fields for a shape. Dropout is off: one epoch over much text does not
             overfit.
         stages: its layers as a pipeline has them; None where there is no pipeline for it.
-        transposed: whether its linear layers keep their matrices as [inputs, outputs].
     """
 
     config: type[Any]
     sizes: Callable[[ModelShape], dict[str, Any]]
     stages: PipelineLayers | None = None
-    transposed: bool = False

@@ -26,4 +26,4 @@ def sizes(shape: ModelShape) -> dict[str, Any]:
     }
 
 
-GPT2 = TrainedFamily(config=transformers.GPT2Config, sizes=sizes, transposed=True)
+GPT2 = TrainedFamily(config=transformers.GPT2Config, sizes=sizes)

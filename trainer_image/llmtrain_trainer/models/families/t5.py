@@ -8,7 +8,7 @@ import transformers
 
 from llmtrain_api import ModelShape
 
-from ...tasks.seq2seq import PAD_ID
+from ...special_tokens import OURS
 from .base import TrainedFamily
 
 
@@ -21,8 +21,8 @@ def sizes(shape: ModelShape) -> dict[str, Any]:
         "num_layers": shape.layers,
         "num_heads": shape.heads,
         "dropout_rate": 0.0,
-        "pad_token_id": PAD_ID,
-        "decoder_start_token_id": PAD_ID,
+        "pad_token_id": OURS.pad,
+        "decoder_start_token_id": OURS.pad,
     }
 
 

@@ -44,6 +44,16 @@ class Bucket:
             content: bytes = self._files.cat_file(self._path(key))
         return content
 
+    def read_range(self, key: str, start: int, stop: int) -> bytes:
+        """The bytes of an object from ``start`` to before ``stop``.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+        """
+        with self._store_errors():
+            content: bytes = self._files.cat_file(self._path(key), start=start, end=stop)
+        return content
+
     def create(self, key: str, content: bytes) -> bool:
         """Write an object that is not there yet; False when it is. Of two writers exactly one succeeds."""
         self._parent(key)

@@ -1,0 +1,109 @@
+"""The tokenizer of a model that exists: used as it is, with its own special tokens."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import transformers
+
+from ..errors import ConfigError
+from ..special_tokens import T5_HIDDEN
+from ..tasks import Tokens
+
+FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "tokenizer.model",
+    "spiece.model",
+    "chat_template.jinja",
+)
+"""What a tokenizer is stored as. Nothing else of a model's folder is copied."""
+LARGEST = 256 << 20
+"""Bytes of one of them at most."""
+
+
+def open_tokenizer(folder: Path, where: str) -> tuple[Any, Tokens]:
+    """The tokenizer of a folder, set to encode plain text, and its special tokens.
+
+    A special token that a text spells is text. Nothing is cut, padded or put around a text here.
+
+    Raises:
+        ConfigError: there is none that can be used.
+    """
+    if not (folder / "tokenizer.json").is_file():
+        raise ConfigError(
+            f"{where} has no tokenizer.json",
+            "write one with transformers: AutoTokenizer.from_pretrained(...).save_pretrained(folder)",
+        )
+    try:
+        whole = transformers.AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+        backend = whole.backend_tokenizer
+    except Exception as error:  # Rust's own errors are plain exceptions
+        said = " ".join(str(error).split())[:300]
+        raise ConfigError(f"{where}: its tokenizer cannot be read: {said}", "download it again") from None
+    backend.no_truncation()
+    backend.no_padding()
+    backend.encode_special_tokens = True
+    return backend, tokens_of(whole, where)
+
+
+def tokens_of(whole: Any, where: str) -> Tokens:
+    """The special tokens of a tokenizer of transformers.
+
+    Raises:
+        ConfigError: none ends a text.
+    """
+    eos = whole.eos_token_id if whole.eos_token_id is not None else whole.sep_token_id
+    if eos is None:
+        raise ConfigError(
+            f"{where}: its tokenizer has no eos_token, which ends a document",
+            "set eos_token in its tokenizer_config.json",
+        )
+    backend = whole.backend_tokenizer
+    bare = backend.encode("a", add_special_tokens=False).ids
+    around = backend.encode("a", add_special_tokens=True).ids
+    at = next((n for n in range(len(around)) if around[n : n + len(bare)] == bare), 0)
+    after = tuple(around[at + len(bare) :])
+    hidden = [backend.token_to_id(name) for name in T5_HIDDEN]
+    return Tokens(
+        eos=eos,
+        mask=whole.mask_token_id,
+        pad=whole.pad_token_id,
+        sentinels=tuple(hidden) if None not in hidden else (),
+        before=tuple(around[:at]),
+        after=after[:-1] if after and after[-1] == eos else after,
+    )
+
+
+def copy_tokenizer(folder: Path, into: Path) -> None:
+    """The files of a tokenizer as they are: whoever reads the result reads what the model was made with.
+
+    Raises:
+        ConfigError: one of them is too large to be one.
+    """
+    into.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        if not (path := folder / name).is_file():
+            continue
+        if path.stat().st_size > LARGEST:
+            raise ConfigError(f"{path} has {path.stat().st_size} bytes", "name another model")
+        shutil.copyfile(path, into / name)
+
+
+def cut_at_lines(tokenizer: Any) -> bool:
+    """Whether texts may be cut before a line: whether the tokens of the parts are those of the whole."""
+
+    def ids(text: str) -> list[int]:
+        found: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
+        return found
+
+    return all(ids(a + b) == ids(a) + ids(b) for a, b in (("b.\n", "a"), ("b\n\n", "Be"), ("}\n", "(a")))
