@@ -130,7 +130,8 @@ def adapted() -> list[Row]:
         found += _spread(family, [Layout(zero=0)], packs=True)
         rows = _spread(family, [Layout(data=2, zero=zero) for zero in (1, 2, 3)], packs=True)
         found += rows if family == "llama" else [rows[0], rows[3], rows[5]]
-        found += [Row(family, Layout(data=2, zero=zero), 4, precision="bf16") for zero in (1, 2, 3)]
+        stages = (1, 2, 3) if family in CUT else (1,)
+        found += [Row(family, Layout(data=2, zero=zero), 4, precision="bf16") for zero in stages]
     return [replace(row, adapter=True) for row in found]
 
 
@@ -187,7 +188,9 @@ def quick() -> list[Row]:
 def _pairs(row: Row) -> set[tuple[str, str]]:
     kind = row.layout.kind
     if row.adapter:
-        return {("adapter", f"{row.family} {kind}"), ("adapter", f"zero{row.layout.zero} {row.precision}")}
+        # GPT-2 keeps its matrices the other way round
+        other = "gpt2" if row.family == "gpt2" else ""
+        return {("adapter", f"zero{row.layout.zero}"), ("adapter", row.precision), ("adapter", other)}
     if row.compiled:
         # one with most in it: each compiles for half a minute
         return {("compiled", "documents")} if row.checkpointing and row.packing == "documents" else set()
