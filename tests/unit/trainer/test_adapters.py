@@ -186,7 +186,7 @@ def test_a_checkpoint_of_adapters_belongs_to_its_base_and_one_of_all_weights_doe
     with pytest.raises(ConfigError, match="the weights that the adapter was trained beside"):
         require_same(saved, fingerprints(adapted, _marker("b")))
     assert fingerprints(plain, _marker("a")) == fingerprints(plain, _marker("b"))
-    with pytest.raises(ConfigError, match=r"the model's configuration \(spec.model\)"):
+    with pytest.raises(ConfigError, match=r"the adapter \(spec.model.adapter\)"):
         require_same(saved, fingerprints(job_file(spec("llama", rank=5)), _marker("a")))
 
 
