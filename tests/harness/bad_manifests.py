@@ -197,6 +197,14 @@ BAD: dict[str, Bad] = {
         manifest(dataset={"name": "owner/name/../x"}), "spec.dataset.name", "'..'"
     ),
     "a name without an owner": Bad(manifest(dataset={"name": "wikitext"}), "spec.dataset.name", "OWNER/NAME"),
+    "a cache in a bucket": Bad(
+        manifest(dataset={"name": "pvc://lake/x", "cache": "s3://lake/tokens"}),
+        "spec.dataset.cache",
+        "use pvc://CLAIM/FOLDER",
+    ),
+    "a cache that climbs": Bad(
+        manifest(dataset={"name": "pvc://lake/x", "cache": "pvc://lake/../x"}), "spec.dataset.cache", "'..'"
+    ),
     "columns of all sources": Bad(
         manifest(dataset={"mixture": [BOOKS], "fields": {"text": "body"}}),
         "spec.dataset.fields",

@@ -87,7 +87,7 @@ class Training:
         self.job, self.start, self.ranks = job, start, ranks
         self.place = layout.place(ranks.rank)
         self.task = encoder(spec, job.shape, marker.special)
-        rows = open_train(start.output.data, marker)
+        rows = open_train(start.output.data, marker, job.cache)
         self.length = Length(len(rows), training.global_batch_size, training.max_steps, training.epochs)
         self.plan = BatchPlan(training.global_batch_size, training.micro_batch_size, layout.data)
         sources = [Source(*of) for of in zip(marker.rows, spec.dataset.parts, strict=True)]
