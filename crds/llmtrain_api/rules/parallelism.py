@@ -109,7 +109,8 @@ def asked(job: Sized, layout: Layout, *, compiled: bool = False) -> Asked:
     """
     how, variant = job.spec.training, FAMILIES[job.shape.architecture].variant(job.shape.switches)
     packing = "dialogues" if job.spec.task is Task.CHAT else how.packing
-    return Asked(variant, layout, packing, how.activation_checkpointing, how.precision, compiled)
+    options = (packing, how.activation_checkpointing, how.precision)
+    return Asked(variant, layout, *options, compiled, adapter=job.spec.model.adapter is not None)
 
 
 def _proven(job: Sized) -> str | None:

@@ -18,6 +18,7 @@ from llmtrain_api import JobSpec, TrainingSpec, shape_of
 from llmtrain_trainer import distributed, loss
 from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.data.loader import Batches
+from llmtrain_trainer.models import adapters
 from llmtrain_trainer.models.build import write_initial
 from llmtrain_trainer.optim.optimizer import adamw
 from llmtrain_trainer.parallel.apply import build
@@ -26,6 +27,7 @@ from llmtrain_trainer.telemetry import device
 from llmtrain_trainer.token_marks import FIRST_OF_DOCUMENT, NOT_TRAINED
 
 EOS = 0
+START_OF = adapters.start_of
 
 
 def first_weights(spec: JobSpec, folder: Path, _rank: int = 0) -> None:
@@ -46,6 +48,12 @@ def tokens(row: Row | None = None) -> np.ndarray[Any, Any]:
     # ranks get most unequal numbers of tokens to train on
     marked[generator.random(rows.shape) < generator.random((SAMPLES, 1))] |= NOT_TRAINED
     return marked
+
+
+def perturbed(name: str, shape: tuple[int, ...], seed: int) -> torch.Tensor:
+    """An adapter's first value with a B that is not zero, or A would have no gradient to compare."""
+    first = START_OF(name, shape, seed)
+    return START_OF(f"{name} perturbed", shape, seed) if not first.any() else first
 
 
 def patient_adamw(groups: Iterable[dict[str, Any]], training: TrainingSpec) -> torch.optim.Optimizer:
@@ -76,6 +84,8 @@ def rank_main(row: Row, kind: str, clipping: float, model: Path, out: Path) -> N
     rows = tokens(row)
     length = Length(len(rows), training.global_batch_size, STEPS, None)
     batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), OURS))
+    if row.adapter:
+        adapters.start_of = perturbed
     engine, _ = build(
         model, spec, shape_of(spec), layout, place, plan, STEPS, sgd if kind == "sgd" else patient_adamw
     )
