@@ -11,6 +11,7 @@ from ..families import FAMILIES
 from ..layouts.layout import Layout
 from ..schema.spec import JobSpec
 from ..shape import ModelShape
+from .adapters import targeted
 from .parameters import blocks_of
 
 FP32 = 4
@@ -52,6 +53,7 @@ def activations(shape: ModelShape, spec: JobSpec, layout: Layout, stage: int = 0
     micro = min(training.micro_batch_size, share)
     tokens = micro * training.sequence_length // layout.sequence
     one = block_bytes(shape, training.sequence_length, size, layout.tensor)
+    one += size * _adapted(shape, spec)
     blocks = blocks_of(shape, layout)
     if training.activation_checkpointing:
         kept, again = blocks * size * shape.hidden, one
@@ -63,3 +65,16 @@ def activations(shape: ModelShape, spec: JobSpec, layout: Layout, stage: int = 0
         # logits, log-probabilities and the gradient; in bf16 also the logits in fp32
         outside += shape.vocabulary * (size + 2 * FP32 + (FP32 if size < FP32 else 0))
     return tokens * (under_way * kept + again + outside)
+
+
+def _adapted(shape: ModelShape, spec: JobSpec) -> int:
+    """Numbers that one block's adapters save for a token: what A makes of it, of each targeted layer.
+
+    What A itself reads is counted already, and so is the input of a frozen layer without an adapter, which
+    nobody needs.
+    """
+    adapter = spec.model.adapter
+    if adapter is None:
+        return 0
+    layers = sum(one.count for one in targeted(shape, adapter.targets))
+    return adapter.rank * -(-layers // shape.layers)

@@ -262,6 +262,11 @@ def fingerprints(job: JobFile, marker: Marker) -> dict[str, Any]:
     training, mixture = job.spec.training, job.spec.dataset.mixture
     # the same files in other proportions are another order; a checkpoint of one source has no such entry
     mixed = {"mixture": digest_of([source.to_json() for source in mixture])} if mixture else {}
+    # a checkpoint of adapters has no weights of the base
+    base = {}
+    if job.spec.model.adapter:
+        there = job.model.digest if job.model and job.spec.model.pretrained else part(INITIAL)
+        base = {"base": there, "adapter": digest_of(job.spec.model.adapter.to_json())}
     return {
         "data": digest_of(
             [marker.token_set.digest if marker.token_set else marker.files[TRAIN], marker.files[HELD_OUT]]
@@ -273,4 +278,5 @@ def fingerprints(job: JobFile, marker: Marker) -> dict[str, Any]:
         "seed": training.seed,
         "precision": str(training.precision),
         **mixed,
+        **base,
     }

@@ -111,7 +111,7 @@ class Training:
         startup.done("build")
         self.watch = self.engine.watch = device.stopwatch(ranks)
         peak = device.peak_flops(ranks, training.precision)
-        flops = sequence_flops(job.shape, training.sequence_length)
+        flops = sequence_flops(job.shape, training.sequence_length, spec.model.adapter)
         workload = Workload(self.length, self.plan, ranks.world, flops, peak)
         self.progress = Progress(job, workload, ranks, logs, self.watch, startup)
         self.run_state = RunState(training)
@@ -123,8 +123,8 @@ class Training:
         self.metrics = Metrics()
         log.get().info("engine built", layout=str(layout), why=layout.why, dtype=str(training.precision),
                        accumulation=self.plan.accumulation, micro=self.plan.micro,
-                       parameters=built.parameters, decayed=built.decayed, attention=built.attention,
-                       compiled_layers=built.compiled)  # fmt: skip
+                       parameters=built.parameters, frozen=built.frozen, decayed=built.decayed,
+                       attention=built.attention, compiled_layers=built.compiled)  # fmt: skip
 
     def run(self, stop: StopRequest) -> None:
         """Train to the end, or until all ranks agree to stop."""
