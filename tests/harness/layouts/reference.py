@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from harness.layouts.rows import STEPS, Row
 from harness.layouts.worker import patient_adamw, sgd, tokens
 
-from llmtrain_api import Task, shape_of, task_of
+from llmtrain_api import Task, task_of
 from llmtrain_trainer.data.order import key_of, sample_at
 from llmtrain_trainer.models.build import load
 from llmtrain_trainer.optim.lr_schedules import schedule
@@ -28,11 +28,11 @@ def reference(
     """Losses, first gradients and last weights."""
     spec = row.spec(clipping=clipping)
     training = spec.training
-    model = load(model_folder, task_of(spec, shape_of(spec)), dtype).to(device)
+    model = load(model_folder, task_of(spec, row.shape), dtype).to(device)
     scale = SCALE if dtype == torch.float16 else 1.0
-    if task_of(spec, shape_of(spec)) is Task.CAUSAL and training.packing == "documents":
+    if task_of(spec, row.shape) is Task.CAUSAL and training.packing == "documents":
         assert model.config._attn_implementation == "sdpa"
-    rows, task = tokens(), encoder(spec, shape_of(spec), OURS)
+    rows, task = tokens(), encoder(spec, row.shape, OURS)
     named = dict(model.named_parameters())
     groups, _ = parameter_groups(named.items(), training.weight_decay)
     optimizer = (sgd if kind == "sgd" else patient_adamw)(groups, training)

@@ -11,8 +11,9 @@ from itertools import product
 from typing import Any
 
 from harness.builders import cut_as, unchecked_spec
+from harness.layouts.twins import NAME, TWINS, shape_for
 
-from llmtrain_api import JobSpec, Layout, Packing, Precision
+from llmtrain_api import JobSpec, Layout, ModelShape, Packing, Precision
 
 VOCAB, LENGTH, STEPS, SAMPLES = 320, 32, 5, 11
 SIZES: dict[str, Any] = {"hiddenSize": 32, "numLayers": 2, "numHeads": 4, "vocabSize": VOCAB}
@@ -26,9 +27,9 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "bert": SIZES | {"name": "builtin://tiny-bert"},
     "t5": SIZES | {"name": "builtin://tiny-t5"},
 }
-DECODERS = ("llama", "llama-tied", "qwen", "qwen-tied", "gpt2")
-CUT = DECODERS[:-1]
-"""Families that may be cut in every way."""
+CUT = ("llama", "llama-tied", "qwen", "qwen-tied")
+"""Built-in families that may be cut in every way."""
+DECODERS = (*CUT, "gpt2")
 GLOBAL_BATCH = {1: 3, 4: 7}
 """By accumulation steps; odd, so that slots stay spare wherever the batch is cut evenly."""
 
@@ -61,12 +62,17 @@ class Row:
         }
         # set apart: what validation refuses must be seen to go wrong
         return cut_as(
-            unchecked_spec(model=FAMILIES[self.family], training=training),
+            unchecked_spec(model=FAMILIES.get(self.family, {"name": NAME}), training=training),
             cut,
             packing=Packing(self.packing),
             precision=Precision(self.precision),
             compile=self.compiled,
         )
+
+    @property
+    def shape(self) -> ModelShape:
+        """Its model's."""
+        return shape_for(self.family, self.spec(clipping=0.0))
 
     @property
     def problem(self) -> tuple[str, int, str]:
@@ -87,7 +93,7 @@ def _spread(family: str, layouts: list[Layout], *, packs: bool) -> list[Row]:
     found = []
     for number, layout in enumerate(layouts):
         odd = bool(number % 2)
-        packed = packs and family in DECODERS
+        packed = packs and family in (*DECODERS, *TWINS)
         for accumulation, first in ((1, True), (4, False)):
             documents = packed and first != (number % 4 >= 2)
             found.append(
@@ -115,6 +121,22 @@ def required() -> list[Row]:
     # with gloo on a CPU, which has fp16 too; that a GPU computes the same: `bench.gpu`
     found += [Row(family, layout, 4, precision="fp16") for family, layout in product(FAMILIES, bf16)]
     return found + compiled()
+
+
+def of_twins() -> list[Row]:
+    """Rows of models that are not built in, on their twins."""
+    found: list[Row] = []
+    for family in TWINS:
+        found += _spread(family, [Layout(zero=0)], packs=True)
+        found += _spread(family, [Layout(data=2, zero=zero) for zero in (1, 2, 3)], packs=True)
+        found += [Row(family, Layout(data=2, zero=zero), 4, precision="bf16") for zero in (1, 2, 3)]
+        for layout in (Layout(tensor=2), Layout(pipeline=2), Layout(sequence=2)):
+            if Row(family, layout) in REFUSED:
+                continue
+            found += _spread(family, [layout], packs=layout.sequence == 1)
+            half = replace(layout, zero=2) if layout.sequence > 1 else layout
+            found.append(Row(family, half, 4, precision="bf16"))
+    return found
 
 
 def compiled() -> list[Row]:
