@@ -7,6 +7,7 @@ from .families import shape_of, task_of
 from .job import InvalidJob, Job, Metadata, parse_manifest, parse_spec
 from .layouts.layout import Layout, Place
 from .messages import (
+    InspectFile,
     JobFile,
     JobIdentity,
     Outcome,
@@ -39,6 +40,8 @@ from .schema.status import (
     Resolved,
     Restarts,
     Results,
+    Setup,
+    SetupStage,
     Waiting,
     Workers,
 )
@@ -62,6 +65,7 @@ __all__ = [
     "Figures",
     "Headers",
     "IfExists",
+    "InspectFile",
     "InvalidJob",
     "InvalidModel",
     "Job",
@@ -92,6 +96,8 @@ __all__ = [
     "ResumeFrom",
     "Rule",
     "Schedule",
+    "Setup",
+    "SetupStage",
     "SourceSpec",
     "Stage",
     "StoredTensor",

@@ -8,10 +8,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
+from .errors import explain
 from .layouts.layout import Layout
 from .names import MASTER_PORT
 from .schema.base import ApiModel
-from .schema.model_facts import ModelFacts, ModelShape
+from .schema.model_facts import FACTS_LIMIT, ModelFacts, ModelShape
 from .schema.spec import JobSpec
 from .schema.status import MAX_FIGURE, Count, ExitCode, FailureClass, Figures, Results
 
@@ -74,6 +75,20 @@ class JobFile(ApiModel):
     report: ReportTarget | None = None
 
 
+class InspectFile(ApiModel):
+    """``job.json`` of the pod that looks at a model: what is known before its shape is.
+
+    ``base`` is the folder of the model, where that is on a volume or in the image; None for others.
+    ``scratch`` is private to the pod, writable, and gone with it.
+    """
+
+    version: Literal[1] = 1
+    job: JobIdentity
+    spec: JobSpec
+    base: str | None = None
+    scratch: str
+
+
 class Stage(StrEnum):
     """What the trainer is doing."""
 
@@ -130,6 +145,7 @@ class TerminationMessage(ApiModel):
     resumed_step: Count | None = None
     checkpoint_step: Count | None = None
     results: Results | None = None
+    facts: ModelFacts | None = Field(default=None, description="What an inspection found of the model.")
 
 
 _DECISIVE = frozenset({"version", "outcome", "failureClass", "cascade"})
@@ -152,6 +168,26 @@ def read_termination_message(text: str) -> TerminationMessage | None:
         return TerminationMessage.model_validate_json(json.dumps(kept))
     except (ValueError, AttributeError, RecursionError):
         return None
+
+
+def read_facts(text: str) -> ModelFacts:
+    """What an inspection wrote of a model into its termination message. Nothing of it is taken unless all is
+    within its bounds.
+
+    Raises:
+        ValueError: there are none, or no inspection of this version writes such facts, with the reason.
+    """
+    try:
+        found = json.loads(text)["facts"]
+        facts = ModelFacts.model_validate(found)
+    except ValidationError as error:
+        raise ValueError("; ".join(explain(error, "facts")[:3])) from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ValueError("its termination message has no facts") from None
+    size = len(json.dumps(found).encode())
+    if size > FACTS_LIMIT:
+        raise ValueError(f"its facts take {size} bytes, of at most {FACTS_LIMIT}")
+    return facts
 
 
 def figure(value: float | None) -> float | None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from llmtrain_api import Job, JobStatus, ProgressReport, WorkerDefaults
+from llmtrain_api import Job, JobStatus, ProgressReport, SetupStage, WorkerDefaults
 
 Manifest = dict[str, Any]
 
@@ -51,7 +51,9 @@ class Pod:
     Which job, attempt and rank it is follows from its controller and its name, never from its labels alone.
 
     Attributes:
+        attempt: of a pod that runs before there is a gang: its number.
         rank: node rank, 0 to nodes - 1.
+        stage: what it does before there is a gang; None = it is a rank.
         phase: of the trainer's container, once that has ended: other containers may run on.
         ready: whether it counts as ready: its ``Ready`` condition is not False.
         node_silent: whether its node stopped answering: the control plane, not the kubelet, made it unready.
@@ -78,6 +80,7 @@ class Pod:
     deletion_deadline: datetime | None = None
     termination: Termination | None = None
     ready: bool = True
+    stage: SetupStage | None = None
     node_silent: bool = False
     others_run: bool = False
 
@@ -162,7 +165,8 @@ class Observed:
     """One job and all that is known of it at one moment.
 
     Attributes:
-        lost: ranks of the current attempt whose pod was seen once and is gone from the API.
+        lost: ranks of the current attempt whose pod was seen once and is gone from the API; before the first
+            attempt {0} where that holds of the pod on record.
         interrupted_attempt: the attempt that a person stopped together with everything that ran it.
         watched_since: since when this process takes reports; None = not known.
     """

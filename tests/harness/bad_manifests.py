@@ -37,6 +37,15 @@ BAD: dict[str, Bad] = {
         manifest(training={"maxSteps": 5, "lr": 1.0}), "spec.training.lr", "remove it", "unknown field"
     ),
     "zero nodes": Bad(manifest(nodes=0), "spec.nodes", "use at least 1", "greater than or equal to 1"),
+    "data prepared by two pods": Bad(
+        manifest(prepare={"nodes": 2}), "spec.prepare.nodes", "use at most 1", "less than or equal to 1"
+    ),
+    "memory to prepare with that is no quantity": Bad(
+        manifest(prepare={"resources": {"memory": "lots"}}),
+        "spec.prepare.resources.memory",
+        "such as 512Mi or 4Gi",
+        "should match",
+    ),
     "unknown precision": Bad(
         manifest(training={"precision": "fp8"}), "spec.training.precision", "'bf16'", '"bf16"'
     ),

@@ -33,6 +33,24 @@ POD_FIELDS: dict[str, Any] = {
 """Every field that a pod has too, as a user writes it."""
 
 
+SHAPE: dict[str, Any] = {
+    "architecture": "LlamaForCausalLM",
+    "switches": [],
+    "hidden": 64,
+    "layers": 2,
+    "heads": 4,
+    "kvHeads": 4,
+    "headSize": 16,
+    "width": 256,
+    "vocabulary": 2048,
+    "positions": 2048,
+    "parameters": 500_000,
+}
+FACTS: dict[str, Any] = {"shape": SHAPE, "digest": "0" * 64, "stored": "BF16", "weightBytes": 1_000_000}
+FACTS["revision"] = "c" * 40
+"""What an inspection tells of a small model of the hub."""
+
+
 def manifest(name: str = "tiny", namespace: str = "default", **spec: Any) -> dict[str, Any]:
     """A manifest that is right, with top-level fields of spec replaced (None removes one)."""
     base: dict[str, Any] = {

@@ -26,7 +26,17 @@ SILENT = {
     ("Failed", "conflict"),
 }
 """No status is written after a job's end, and nothing at all once it is gone: nothing there can fail."""
-PHASES = ("New", "Pending", "Starting", "Running", "Restarting", "Succeeded", "Failed", "Deleted")
+PHASES = (
+    "New",
+    "Pending",
+    "Preparing",
+    "Starting",
+    "Running",
+    "Restarting",
+    "Succeeded",
+    "Failed",
+    "Deleted",
+)
 FAULTS = (
     *dict.fromkeys(CALL_FAULTS),
     *dict.fromkeys(WATCH_FAULTS),

@@ -105,6 +105,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         processesPerNode=1,
         training={"maxSteps": STEPS},
         output={"uri": "pvc://checkpoints/tiny"},
+        prepare={"nodes": 1},
         # there is no scheduler here
         resources={"memory": "4Gi", "cpuLimit": 2},
         **POD_FIELDS,
@@ -112,6 +113,9 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     head = {"apiVersion": "llmtrain.dev/v1alpha1", "kind": "LLMTrainingJob", "metadata": {"name": "tiny"}}
     (told.folder / "job.yaml").write_text(json.dumps(head | {"spec": asked.to_json()}))
     try:
+        told.start()
+        told.until(lambda: processes(told.folder, "llmtrain_trainer prepare"), "data being prepared")
+        told.end(signal.SIGINT)
         told.start()
         told.until(lambda: told.output.committed(), "a first checkpoint")
         [rank] = processes(
@@ -139,8 +143,21 @@ def resumed(text: str, attempt: int) -> int:
     return int(found[1])
 
 
+def test_data_are_prepared_before_the_gang_and_stopped_on_the_way(story: Story) -> None:
+    """That is nobody's failure, and the gang finds the data as they are."""
+    assert "Preparing: " in story.text(0)
+    assert story.codes[0] == 75, story.text(0)
+    assert story.left[0] == []
+    setup = story.object()["status"]["setup"]
+    assert (setup["stage"], setup["number"], setup["restarts"]["total"]) == ("prepare", 0, 0)
+    assert "endedAt" in setup
+    logs = story.folder / ".llmtrain/tiny/logs"
+    assert "preparing data" in (logs / "tiny-prepare-0.log").read_text()
+    assert "prepared data are reused" in (logs / "tiny-0-0.log").read_text()
+
+
 def test_a_killed_rank_is_explained_and_the_gang_goes_on_from_the_checkpoint(story: Story) -> None:
-    text = story.text(0)
+    text = story.text(1)
     assert "2 nodes x 1 CPU process instead of 4 nodes x 1 CPU process; the global batch stays 8" in text
     assert "Restarting: Unknown: rank 1 was killed by signal 9" in text
     before = text[: text.index("Restarting:")]
@@ -149,29 +166,29 @@ def test_a_killed_rank_is_explained_and_the_gang_goes_on_from_the_checkpoint(sto
 
 
 def test_ctrl_c_saves_a_checkpoint_and_tells_how_to_go_on(story: Story) -> None:
-    text = story.text(0)
-    assert story.codes[0] == 75, text
+    text = story.text(1)
+    assert story.codes[1] == 75, text
     saved = re.search(r"stopped; step (\d+) is saved", text)
     assert saved, text
-    assert int(saved[1]) == story.committed[0] > resumed(text, 1)
+    assert int(saved[1]) == story.committed[1] > resumed(text, 1)
     assert "llmtrain_operator.local run" in text[saved.end() :]
-    assert story.left[0] == []
+    assert story.left[1] == []
 
 
 def test_the_same_command_goes_on_where_it_was_stopped(story: Story) -> None:
-    assert resumed(story.text(1), 2) == story.committed[0]
+    assert resumed(story.text(2), 2) == story.committed[1]
 
 
 def test_a_killed_runner_leaves_no_process_and_the_job_goes_on(story: Story) -> None:
-    assert story.codes[1] == -signal.SIGKILL
-    assert story.left[1] == []
-    assert resumed(story.text(2), 3) == story.committed[1]
+    assert story.codes[2] == -signal.SIGKILL
+    assert story.left[2] == []
+    assert resumed(story.text(3), 3) == story.committed[2]
 
 
 def test_it_succeeds_and_only_the_failure_was_counted(story: Story) -> None:
-    text = story.text(2)
-    assert story.codes[2] == 0, text
-    assert story.left[2] == []
+    text = story.text(3)
+    assert story.codes[3] == 0, text
+    assert story.left[3] == []
     found = story.object()
     assert (found["status"]["phase"], found["status"]["attempt"]) == ("Succeeded", 3)
     assert restarts(found["status"]) == (1, 1, 0)

@@ -19,7 +19,7 @@ Verb = Callable[[argparse.Namespace], int]
 def _launch(arguments: argparse.Namespace) -> int:
     from .launch.launcher import launch
 
-    return launch(arguments.job)
+    return launch(arguments.job, only_prepare=arguments.only_prepare)
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -52,7 +52,9 @@ def parser() -> argparse.ArgumentParser:
             sub.add_argument("job", nargs="?", default=default, help=f"job.json (default: {default})")
         return sub
 
-    verb("launch", _launch, "Run one node of an attempt: PID 1 of a worker pod.")
+    verb("launch", _launch, "Run one node of an attempt: PID 1 of a worker pod.").add_argument(
+        "--only-prepare", action="store_true", help="end once the data are prepared, before any rank starts"
+    )
     verb("prepare", _stage("prepare"), "Make the data folder of a job.").add_argument(
         "--into", required=True, help="folder to make"
     )

@@ -53,7 +53,7 @@ class ApiModel(BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def changed(model: Model, **fields: Any) -> Model:
+def changed(model: Model, /, **fields: Any) -> Model:
     """The same model with other values in some fields, each checked as if it had been read from JSON.
 
     Raises:

@@ -15,6 +15,7 @@ from .base import ApiModel, Rule, RuledModel
 from .dataset import DatasetSpec
 from .locations import VISIBLE_PART, forms, matches, mistake
 from .model import ModelSpec
+from .prepare import PrepareSpec
 from .quantity import CpuQuantity, MemoryQuantity
 from .scheduling import WorkerPodSpec
 from .task import Task
@@ -197,6 +198,9 @@ class JobSections(ApiModel):
         "(hidden spans). Default: what models of its architecture learn.",
     )
     dataset: DatasetSpec = Field(description="The text to train on.")
+    prepare: PrepareSpec = Field(
+        default_factory=PrepareSpec, description="Where the data are prepared before training."
+    )
     output: OutputSpec = Field(description="Where checkpoints, logs and the exported model go.")
     nodes: int = Field(default=1, ge=1, le=4096, description="Pods of the gang, one per node where possible.")
     gpus_per_node: int = Field(
@@ -246,6 +250,12 @@ class JobSections(ApiModel):
     def world_size(self) -> int:
         """Training processes of the gang."""
         return self.nodes * self.local_world_size
+
+    @property
+    def prepares_first(self) -> bool:
+        """Whether a pod without GPUs prepares the data before the gang is created."""
+        nodes = self.prepare.nodes
+        return self.gpus_per_node > 0 if nodes is None else nodes > 0
 
 
 class JobSpec(WorkerPodSpec, JobSections):

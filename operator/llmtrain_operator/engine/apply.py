@@ -10,10 +10,10 @@ import orjson
 import structlog
 
 from llmtrain_api import Job, JobStatus
-from llmtrain_api.names import LABEL_ATTEMPT, LABEL_JOB_UID, LABEL_RANK, PLURAL
+from llmtrain_api.names import LABEL_JOB_UID, PLURAL
 
 from ..kube.api import ApiError, ClusterApi, Object
-from ..kube.pods import decode_rank
+from ..kube.pods import decode_rank, place_of
 from ..kube.store import PodStore
 from ..plan.refusals import classify
 from ..types import (
@@ -118,7 +118,7 @@ class Applier:
     async def _create(self, job: Job, resource: str, manifest: Manifest) -> Refusal | None:
         meta = manifest["metadata"]
         name = meta["name"]
-        if resource == "pods" and self._is_lost(job, meta["labels"]):
+        if resource == "pods" and self._is_lost(job, name):
             # it came and went since the plan was made: the next plan makes a new attempt of it
             return None
         try:
@@ -133,9 +133,9 @@ class Applier:
         self._remember(resource, created)
         return None
 
-    def _is_lost(self, job: Job, labels: dict[str, str]) -> bool:
-        lost = self._store.lost(ref(job), int(labels[LABEL_ATTEMPT]))
-        return int(labels[LABEL_RANK]) in lost
+    def _is_lost(self, job: Job, name: str) -> bool:
+        place = place_of(name, job.metadata.name)
+        return place is not None and place.rank in self._store.lost(ref(job), place.attempt, place.stage)
 
     async def _already_there(self, job: Job, resource: str, name: str) -> Refusal | None:
         """A name is ours only if its owner is this very job: one of the same name may just be going."""

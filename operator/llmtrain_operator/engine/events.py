@@ -31,6 +31,9 @@ def events_between(old: JobStatus, new: JobStatus) -> list[Event]:
     accepted, was = new.condition("Accepted"), old.condition("Accepted")
     if accepted is not None and accepted.status == "False" and accepted != was:
         found.append(Event("InvalidSpec", accepted.message, warning=True))
+    if new.setup and old.setup and new.failure and new.setup.number != old.setup.number:
+        text = f"{new.failure.failure_class.value}: {new.failure.message}; another pod follows"
+        found.append(Event("SetupFailed", text, warning=True))
     if new.attempt is not None and new.attempt != old.attempt:
         if new.attempt == 0:
             found.append(Event("Accepted", "attempt 0 begins"))
@@ -43,6 +46,10 @@ def events_between(old: JobStatus, new: JobStatus) -> list[Event]:
 
 
 def _of_phase(new: JobStatus) -> list[Event]:
+    if new.phase is Phase.INSPECTING:
+        return [Event("Inspecting", "the model is looked at before the gang is created")]
+    if new.phase is Phase.PREPARING:
+        return [Event("Preparing", "the data are prepared before the gang is created")]
     if new.phase is Phase.RUNNING:
         return [Event("Running", f"all pods of attempt {new.attempt} run")]
     if new.phase is Phase.SUCCEEDED:

@@ -202,17 +202,23 @@ class Reconciler:
 
     def _observe(self, job: Job) -> Observed:
         uid = job.metadata.uid
-        attempt = job.status.attempt
         return Observed(
             job=job,
             pods=self._store.of_job(ref(job)),
-            report=None if attempt is None else self._book.last(ref(job), attempt),
+            report=self._book.last(ref(job), job.status.attempt),
             refusal=self._refusals.get(uid),
             settings=self._settings,
-            lost=frozenset() if attempt is None else self._store.lost(ref(job), attempt),
+            lost=self._lost(job),
             interrupted_attempt=self._interrupted_attempt,
             watched_since=self._since,
         )
+
+    def _lost(self, job: Job) -> frozenset[int]:
+        """Ranks of the current attempt, or 0 for the pod before the first, that were there and are not."""
+        attempt, setup = job.status.attempt, job.status.setup
+        if attempt is not None:
+            return self._store.lost(ref(job), attempt)
+        return frozenset() if setup is None else self._store.lost(ref(job), setup.number, setup.stage)
 
     def _note_refusal(self, job: Job, refusal: Refusal | None) -> None:
         if refusal is None:

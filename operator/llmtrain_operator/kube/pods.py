@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 import structlog
 
-from llmtrain_api.names import GROUP, KIND, LABEL_ATTEMPT, LABEL_JOB, LABEL_JOB_UID, LABEL_RANK
+from llmtrain_api import SetupStage
+from llmtrain_api.names import GROUP, KIND, LABEL_ATTEMPT, LABEL_JOB, LABEL_JOB_UID, LABEL_RANK, LABEL_STAGE
 
 from ..manifests.pod import CONTAINER
 from ..types import Pod, PodPhase, Termination
 
 PLACE = re.compile(r"-(0|[1-9][0-9]{0,8})-(0|[1-9][0-9]{0,8})")
+SETUP_PLACE = re.compile(rf"-({'|'.join(stage.value for stage in SetupStage)})-(0|[1-9][0-9]{{0,8}})")
 
 
 class _Struct(msgspec.Struct, rename="camel", frozen=True):
@@ -90,14 +93,14 @@ _decoder = msgspec.json.Decoder(_RawPod)
 
 
 def decode_pod(raw: bytes) -> Pod:
-    """A worker pod: one that a job controls, by its name one rank of one attempt of it.
+    """A worker pod: one that a job controls, by its name a rank of an attempt, or what runs before the gang.
 
     Raises:
         ValueError: not a pod, or none of ours, whatever its labels say.
     """
     pod = _decoder.decode(raw)
     owner = _controller(pod.metadata)
-    attempt, rank = _place(pod.metadata, owner)
+    place = _place(pod.metadata, owner)
     container = _trainer(pod.status)
     ended = _termination(container.state.terminated)
     whole = PodPhase(pod.status.phase)
@@ -109,8 +112,9 @@ def decode_pod(raw: bytes) -> Pod:
         resource_version=int(pod.metadata.resource_version),
         job=owner.name,
         job_uid=owner.uid,
-        attempt=attempt,
-        rank=rank,
+        attempt=place.attempt,
+        rank=place.rank,
+        stage=place.stage,
         phase=phase,
         node=pod.spec.node_name,
         reason=pod.status.reason,
@@ -143,25 +147,47 @@ def _controller(meta: _Meta) -> _Owner:
     raise ValueError(f"pod {meta.namespace}/{meta.name} is controlled by no {KIND}")
 
 
-def _place(meta: _Meta, owner: _Owner) -> tuple[int, int]:
-    """Attempt and rank, from the name ``{job}-{attempt}-{rank}``; labels, where they are, must agree."""
-    found = PLACE.fullmatch(meta.name.removeprefix(owner.name))
-    if found is None or not meta.name.startswith(owner.name):
-        raise ValueError(f"pod {meta.namespace}/{meta.name} has no name of a rank of job {owner.name}")
-    expected = dict(
-        zip(
-            (LABEL_JOB, LABEL_JOB_UID, LABEL_ATTEMPT, LABEL_RANK),
-            (owner.name, owner.uid, *found.groups()),
-            strict=True,
-        )
-    )
+class Place(NamedTuple):
+    """Which of a job's pods it is.
+
+    Attributes:
+        attempt: or the number of a pod that runs before there is a gang.
+        stage: what that pod does; None = a rank.
+    """
+
+    attempt: int
+    rank: int
+    stage: SetupStage | None
+
+
+def place_of(name: str, job: str) -> Place | None:
+    """What the name of a pod says; None where no pod of that job has such a name."""
+    if not name.startswith(job):
+        return None
+    rest = name.removeprefix(job)
+    if rank := PLACE.fullmatch(rest):
+        return Place(int(rank[1]), int(rank[2]), None)
+    before = SETUP_PLACE.fullmatch(rest)
+    return Place(int(before[2]), 0, SetupStage(before[1])) if before else None
+
+
+def _place(meta: _Meta, owner: _Owner) -> Place:
+    """From the name; labels, where they are, must agree."""
+    place = place_of(meta.name, owner.name)
+    if place is None:
+        raise ValueError(f"pod {meta.namespace}/{meta.name} has no name of a pod of job {owner.name}")
+    expected = {LABEL_JOB: owner.name, LABEL_JOB_UID: owner.uid}
+    if place.stage is None:
+        expected |= {LABEL_ATTEMPT: str(place.attempt), LABEL_RANK: str(place.rank)}
+    else:
+        expected |= {LABEL_STAGE: place.stage.value}
     for label, value in expected.items():
         if meta.labels.get(label, value) != value:
             raise ValueError(
                 f"label {label} of pod {meta.namespace}/{meta.name} is {meta.labels[label]!r}, "
                 f"its owner and name say {value!r}"
             )
-    return int(found[1]), int(found[2])
+    return place
 
 
 def _trainer(status: _Status) -> _ContainerStatus:

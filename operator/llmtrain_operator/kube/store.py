@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 
+from llmtrain_api import SetupStage
+
 from ..types import JobRef, Pod
 
 MAX_TOMBSTONES = 10_000
@@ -25,7 +27,7 @@ class PodStore:
         self._names: dict[tuple[str, str], str] = {}
         self._by_job: dict[JobRef, set[str]] = {}
         self._gone: OrderedDict[str, None] = OrderedDict()
-        self._lost: OrderedDict[JobRef, set[tuple[int, int]]] = OrderedDict()
+        self._lost: OrderedDict[JobRef, set[tuple[SetupStage | None, int, int]]] = OrderedDict()
         self._forgotten: set[JobRef] = set()
 
     def __len__(self) -> int:
@@ -44,9 +46,15 @@ class PodStore:
         found = (self._pods[uid] for uid in self._by_job.get(job, ()))
         return tuple(sorted(found, key=lambda p: (p.attempt, p.rank, p.uid)))
 
-    def lost(self, job: JobRef, attempt: int) -> frozenset[int]:
-        """Ranks of an attempt that had a pod which is gone from the API, as far as this process knows."""
-        return frozenset(rank for of, rank in self._lost.get(job, ()) if of == attempt)
+    def lost(self, job: JobRef, attempt: int, stage: SetupStage | None = None) -> frozenset[int]:
+        """Ranks of an attempt that had a pod which is gone from the API, as far as this process knows.
+
+        Args:
+            job: whose.
+            attempt: its number, or that of a pod that runs before there is a gang.
+            stage: what that pod does; None = a rank.
+        """
+        return frozenset(rank for *of, rank in self._lost.get(job, ()) if of == [stage, attempt])
 
     def forget(self, job: JobRef) -> None:
         """The job is gone: what was lost of it, or will be, matters no more."""
@@ -89,7 +97,7 @@ class PodStore:
         return pod
 
     def _note_lost(self, pod: Pod) -> None:
-        self._lost.setdefault(pod.owner, set()).add((pod.attempt, pod.rank))
+        self._lost.setdefault(pod.owner, set()).add((pod.stage, pod.attempt, pod.rank))
         self._lost.move_to_end(pod.owner)
         while len(self._lost) > MAX_LOST_JOBS:
             self._lost.popitem(last=False)

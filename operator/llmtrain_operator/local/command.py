@@ -21,7 +21,17 @@ from ..kube.api import Object
 from . import console_text, manifest_yaml
 from .kubelet.gpus import gpus
 from .runner import LoopEnded, Runner, RunPlan
-from .saved_jobs import Busy, JobFolder, SavedJob, changes, output_folder, owned, reopened
+from .saved_jobs import (
+    Busy,
+    JobFolder,
+    SavedJob,
+    can_reopen,
+    changes,
+    output_folder,
+    owned,
+    rejoined,
+    reopened,
+)
 from .scale_down import GangOverrides, describe_changes, scaled_down, why_scaled
 from .table import Table
 
@@ -162,6 +172,8 @@ def decide(saved: SavedJob | None, document: Object, runs: Path, output: Path) -
         return None if once and not different else new
     status = saved.job.status
     step = f"step {status.checkpoint.step}" if status.checkpoint else "the beginning"
+    if status.phase is Phase.FAILED and not can_reopen(saved, parse_manifest(document)[1]):
+        return new
     if status.phase is Phase.FAILED:
         note = f"tries again from {step}; attempt {status.attempt} was the last that failed"
         return RunPlan(reopened(saved, document["spec"]), True, runs, output, note)
@@ -170,7 +182,7 @@ def decide(saved: SavedJob | None, document: Object, runs: Path, output: Path) -
             f"{saved.job.metadata.name} is under way with another spec: {'; '.join(different)}",
             "put that back to go on, or add --new for a new job (output.ifExists says what of its folder)",
         )
-    return RunPlan(saved.raw, True, runs, output, f"goes on from {step}, where it was stopped")
+    return RunPlan(rejoined(saved.raw), True, runs, output, f"goes on from {step}, where it was stopped")
 
 
 def opening(manifest: Manifest, run_plan: RunPlan) -> list[str]:

@@ -158,6 +158,9 @@ class Runner:
         pods = [pod for pod in map(decode_rank, listing.items) if pod is not None]
         self._store.replace(pods, int(listing.resource_version))
         attempt = self._job.status.attempt
+        if attempt is None:
+            # no attempt to put the end of on record; whoever goes on creates the pod once more
+            return
         await self._reconciler(settings, attempt).reconcile(self._key)
         self._take(await self._api.get(PLURAL, *self._key))
 
@@ -196,8 +199,7 @@ class Runner:
 
     def _newest(self) -> Progress | None:
         """Progress as last reported, which may be newer than what is on record."""
-        attempt = self._job.status.attempt
-        last = None if attempt is None else self._book.last(ref(self._job), attempt)
+        last = self._book.last(ref(self._job), self._job.status.attempt)
         self._progress = self._progress if last is None else progress_of(last)
         return self._progress
 

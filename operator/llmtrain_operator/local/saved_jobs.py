@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmtrain_api import Job, JobStatus, Phase, Restarts, parse_spec, shape_of
+from llmtrain_api import Job, JobSpec, JobStatus, Phase, Resolved, Restarts, changed, parse_spec
 from llmtrain_api.names import OUTPUT_MOUNT, PLURAL
 
 from ..kube.api import Object
+from ..manifests.config import shape_on_record
 from ..manifests.volumes import output_location
 from ..plan.begin import resolve
 from .memory_api import MemoryApi
@@ -157,6 +158,32 @@ def _flat(value: object, path: str) -> dict[str, object]:
     return {p: v for key, inner in value.items() for p, v in _flat(inner, f"{path}.{key}").items()}
 
 
+def rejoined(raw: Object) -> Object:
+    """A job that was stopped before its first attempt: the pod of then went with all that ran it. That is
+    nobody's failure, so it is created once more."""
+    status = dict(raw.get("status", {}))
+    if status.get("attempt") is None and "setup" in status:
+        kept = {name: value for name, value in status["setup"].items() if name != "createdAt"}
+        status |= {"setup": kept}
+    return {**raw, "status": status}
+
+
+def can_reopen(saved: SavedJob, spec: JobSpec) -> bool:
+    """Whether a failed job may go on with that spec: another model than the one inspected is another job."""
+    if saved.job.status.attempt is None or spec.model.builtin is not None:
+        return True
+    resolved, before = saved.job.status.resolved, parse_spec(saved.raw["spec"], strict=False)
+    inspected = resolved is not None and resolved.model is not None
+    return inspected and before.model.identity() == spec.model.identity()
+
+
+def _resolved(job: Job, spec: JobSpec) -> Resolved:
+    """What the spec comes to; of a model that was inspected, with what was found."""
+    found = resolve(spec, shape_on_record(job, spec), IMAGE)
+    known = job.status.resolved.model if job.status.resolved else None
+    return found if spec.model.builtin else changed(found, model=known)
+
+
 def reopened(saved: SavedJob, spec: Object) -> Object:
     """A failed job, applied once more: its number of attempts goes on, as its output knows it, and all that
     counted against it is forgotten."""
@@ -167,7 +194,7 @@ def reopened(saved: SavedJob, spec: Object) -> Object:
         restarts=Restarts(),
         checkpoint=old.checkpoint,
         attempts=old.attempts[-1:],
-        resolved=resolve(parsed, shape_of(parsed), IMAGE),
+        resolved=None if old.attempt is None else _resolved(saved.job, parsed),
         conditions=[c for c in old.conditions if c.type == "Accepted"],
     )
     meta = saved.raw["metadata"] | {"generation": saved.job.metadata.generation + 1}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 
 from llmtrain_api import (
+    InspectFile,
     Job,
     JobFile,
     JobIdentity,
@@ -13,6 +14,8 @@ from llmtrain_api import (
     ModelShape,
     Rendezvous,
     ReportTarget,
+    Setup,
+    SetupStage,
     layout_of,
     shape_of,
 )
@@ -20,7 +23,7 @@ from llmtrain_api.names import CA_FILE, SCRATCH_MOUNT, TOKEN_FILE
 
 from ..types import Manifest, PlanSettings
 from . import names
-from .volumes import dataset_folder, output_location, source_folders
+from .volumes import dataset_folder, model_location, output_location, source_folders
 
 
 def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> JobFile:
@@ -40,6 +43,7 @@ def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> J
         output=output_location(spec.output.uri).path,
         dataset=dataset_folder(spec.dataset),
         sources=source_folders(spec.dataset),
+        base=base_folder(spec),
         scratch=SCRATCH_MOUNT,
         report=(
             ReportTarget(url=settings.report_url, ca_file=CA_FILE, token_file=TOKEN_FILE)
@@ -47,6 +51,19 @@ def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> J
             else None
         ),
     )
+
+
+def inspect_file(job: Job, spec: JobSpec) -> InspectFile:
+    """All that the pod is told that looks at the model."""
+    meta = job.metadata
+    identity = JobIdentity(name=meta.name, namespace=meta.namespace, uid=meta.uid)
+    return InspectFile(job=identity, spec=spec, base=base_folder(spec), scratch=SCRATCH_MOUNT)
+
+
+def base_folder(spec: JobSpec) -> str | None:
+    """The folder of the model, as a pod sees it; None where there is none before it is fetched or built."""
+    found = model_location(spec.model)
+    return found.path if found else None
 
 
 def layout_on_record(job: Job, spec: JobSpec) -> Layout:
@@ -70,6 +87,19 @@ def config_map(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) ->
     """Immutable: a running attempt can never be told something else."""
     name = names.config_name(job.metadata.name, attempt)
     document = job_file(job, spec, attempt, settings).to_json()
+    return _immutable(names.metadata(job, name, names.attempt_labels(job, attempt)), document, settings)
+
+
+def setup_config_map(job: Job, spec: JobSpec, setup: Setup, settings: PlanSettings) -> Manifest:
+    """What a pod that runs before the gang is told: it works for attempt 0."""
+    name = names.setup_name(job.metadata.name, setup.stage, setup.number)
+    inspects = setup.stage is SetupStage.INSPECT
+    told = inspect_file(job, spec) if inspects else job_file(job, spec, 0, settings)
+    metadata = names.metadata(job, name, names.setup_labels(job, setup.stage))
+    return _immutable(metadata, told.to_json(), settings)
+
+
+def _immutable(metadata: Manifest, document: Manifest, settings: PlanSettings) -> Manifest:
     data = {
         "job.json": orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode(),
         "ca.crt": settings.ca_certificate,
@@ -77,7 +107,7 @@ def config_map(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) ->
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": names.metadata(job, name, names.attempt_labels(job, attempt)),
+        "metadata": metadata,
         "immutable": True,
         "data": data,
     }

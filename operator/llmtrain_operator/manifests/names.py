@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmtrain_api import Job
+from llmtrain_api import Job, SetupStage
 from llmtrain_api.names import (
     API_VERSION,
     KIND,
@@ -11,6 +11,7 @@ from llmtrain_api.names import (
     LABEL_JOB_UID,
     LABEL_MANAGED_BY,
     LABEL_RANK,
+    LABEL_STAGE,
     MANAGER,
 )
 
@@ -25,6 +26,11 @@ def pod_name(job: str, attempt: int, rank: int) -> str:
 def config_name(job: str, attempt: int) -> str:
     """The ConfigMap of one attempt."""
     return f"{job}-{attempt}"
+
+
+def setup_name(job: str, stage: SetupStage, number: int) -> str:
+    """``{job}-{stage}-{number}``: a pod that runs before the gang, and its ConfigMap."""
+    return f"{job}-{stage.value}-{number}"
 
 
 def service_name(job: str) -> str:
@@ -60,6 +66,11 @@ def attempt_labels(job: Job, attempt: int, rank: int | None = None) -> dict[str,
     """Labels of a child that belongs to one attempt, and to one rank of it."""
     labels = {**job_labels(job), LABEL_ATTEMPT: str(attempt)}
     return labels if rank is None else {**labels, LABEL_RANK: str(rank)}
+
+
+def setup_labels(job: Job, stage: SetupStage) -> dict[str, str]:
+    """Labels of what runs before the gang: none of a rank's, or the Service would take it for rank 0."""
+    return {**job_labels(job), LABEL_STAGE: stage.value}
 
 
 def metadata(job: Job, name: str, labels: dict[str, str]) -> Manifest:

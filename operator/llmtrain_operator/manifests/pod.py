@@ -1,8 +1,10 @@
-"""The pod of one rank of one attempt. Passes Pod Security ``restricted``."""
+"""A pod of the trainer: a rank, or what runs before the gang. Passes Pod Security ``restricted``."""
 
 from __future__ import annotations
 
-from llmtrain_api import Job, JobSpec
+from dataclasses import dataclass
+
+from llmtrain_api import Job, JobSpec, Setup, SetupStage
 from llmtrain_api.names import (
     CONFIG_DIR,
     DATASET_SECRET_PREFIX,
@@ -12,35 +14,96 @@ from llmtrain_api.names import (
     JOB_FILE,
     LABEL_JOB_UID,
     METRICS_PORT,
+    MODEL_MOUNT,
+    MODEL_SECRET_PREFIX,
     OUTPUT_MOUNT,
     SCRATCH_MOUNT,
     TOKEN_AUDIENCE,
     TOKEN_DIR,
 )
-from llmtrain_api.schema.quantity import canonical
+from llmtrain_api.schema.quantity import canonical, quantity
 
 from ..types import Manifest, PlanSettings
 from . import names
 from .scheduling import pod_annotations, scheduling
-from .volumes import output_location, text_claims
+from .volumes import model_location, output_location, text_claims
 
 CONTAINER = "trainer"
 USER_ID = 1000
 TOKEN_SECONDS = 3600
+SETUP_ARGS = {SetupStage.INSPECT: ("inspect",), SetupStage.PREPARE: ("launch", "--only-prepare")}
+INSPECT_CPU, INSPECT_MEMORY = "500m", "2Gi"
+"""What the inspection of a model asks for: it reads headers, not weights."""
+
+
+@dataclass(frozen=True)
+class _Container:
+    """What differs between the pods of a job.
+
+    Attributes:
+        args: verb of the trainer, and its options.
+        config: name of the ConfigMap with ``job.json``.
+        rank: node rank.
+        cpu: request.
+        memory: request and limit.
+        gpus: of the pod.
+        only_model: whether it is to see the model and nothing else of the job.
+    """
+
+    args: tuple[str, ...]
+    config: str
+    rank: int
+    cpu: str
+    memory: str
+    gpus: int
+    only_model: bool = False
 
 
 def pod(job: Job, spec: JobSpec, attempt: int, rank: int, image: str, settings: PlanSettings) -> Manifest:
     """The manifest of one worker."""
     name = names.pod_name(job.metadata.name, attempt, rank)
     meta = names.metadata(job, name, {**spec.labels, **names.attempt_labels(job, attempt, rank)})
+    asked = _Container(
+        args=("launch",),
+        config=names.config_name(job.metadata.name, attempt),
+        rank=rank,
+        cpu=spec.resources.cpu,
+        memory=spec.resources.memory,
+        gpus=spec.gpus_per_node,
+    )
+    found = _pod(meta, job, spec, asked, image, settings)
+    return {
+        **found,
+        "spec": {"hostname": name, "subdomain": names.service_name(job.metadata.name)} | found["spec"],
+    }
+
+
+def setup_pod(job: Job, spec: JobSpec, setup: Setup, image: str, settings: PlanSettings) -> Manifest:
+    """The manifest of a pod that runs before the gang: without GPUs, and nobody looks its name up."""
+    name = names.setup_name(job.metadata.name, setup.stage, setup.number)
+    meta = names.metadata(job, name, {**spec.labels, **names.setup_labels(job, setup.stage)})
+    own, inspects = spec.prepare.resources, setup.stage is SetupStage.INSPECT
+    asked = _Container(
+        args=SETUP_ARGS[setup.stage],
+        config=name,
+        rank=0,
+        cpu=own.cpu or (INSPECT_CPU if inspects else spec.resources.cpu),
+        memory=own.memory or (INSPECT_MEMORY if inspects else spec.resources.memory),
+        gpus=0,
+        only_model=inspects,
+    )
+    return _pod(meta, job, spec, asked, image, settings)
+
+
+def _pod(
+    meta: Manifest, job: Job, spec: JobSpec, asked: _Container, image: str, settings: PlanSettings
+) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {**meta, "annotations": pod_annotations(spec, settings)},
         "spec": {
             "restartPolicy": "Never",
-            "hostname": name,
-            "subdomain": names.service_name(job.metadata.name),
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "terminationGracePeriodSeconds": settings.grace_seconds,
@@ -55,34 +118,34 @@ def pod(job: Job, spec: JobSpec, attempt: int, rank: int, image: str, settings: 
             },
             "affinity": _one_a_node(job),
             **scheduling(spec, settings),
-            "containers": [_container(spec, rank, image, settings)],
-            "volumes": _volumes(job, spec, attempt, settings.scratch_size),
+            "containers": [_container(spec, asked, image, settings)],
+            "volumes": _volumes(spec, asked, settings.scratch_size),
         },
     }
 
 
-def _container(spec: JobSpec, rank: int, image: str, settings: PlanSettings) -> Manifest:
-    memory = canonical(spec.resources.memory)
-    gpus = {"nvidia.com/gpu": str(spec.gpus_per_node)} if spec.gpus_per_node else {}
-    asked, most = _disk(settings)
-    limit = {"cpu": canonical(spec.resources.cpu_limit)} if spec.resources.cpu_limit else {}
+def _container(spec: JobSpec, asked: _Container, image: str, settings: PlanSettings) -> Manifest:
+    memory = canonical(asked.memory)
+    gpus = {"nvidia.com/gpu": str(asked.gpus)} if asked.gpus else {}
+    least, most = _disk(settings)
+    limit = {"cpu": canonical(_cpu_limit(spec, asked))} if spec.resources.cpu_limit else {}
     return {
         "name": CONTAINER,
         "image": image,
         "imagePullPolicy": settings.image_pull_policy,
-        "args": ["launch"],
+        "args": list(asked.args),
         "command": ["python3", "-m", "llmtrain_trainer"],
         "env": [
             {"name": ENV_JOB_FILE, "value": JOB_FILE},
-            {"name": ENV_NODE_RANK, "value": str(rank)},
+            {"name": ENV_NODE_RANK, "value": str(asked.rank)},
             {"name": ENV_HOLDER, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
             {"name": "HOME", "value": SCRATCH_MOUNT},
             {"name": "TMPDIR", "value": SCRATCH_MOUNT},
         ],
-        **_secrets(spec),
+        **_secrets(spec, asked),
         "ports": [{"name": "metrics", "containerPort": METRICS_PORT}],
         "resources": {
-            "requests": {"cpu": canonical(spec.resources.cpu), "memory": memory, **asked, **gpus},
+            "requests": {"cpu": canonical(asked.cpu), "memory": memory, **least, **gpus},
             "limits": {**limit, "memory": memory, **most, **gpus},
         },
         "securityContext": {
@@ -91,16 +154,27 @@ def _container(spec: JobSpec, rank: int, image: str, settings: PlanSettings) -> 
             "capabilities": {"drop": ["ALL"]},
         },
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": _mounts(spec),
+        "volumeMounts": _mounts(spec, asked),
     }
 
 
-def _secrets(spec: JobSpec) -> Manifest:
-    """Credentials as environment; those for the data under names of their own."""
-    output = [{"secretRef": {"name": spec.output.secret}}] if spec.output.secret else []
-    data = spec.dataset.secret
-    dataset = [{"prefix": DATASET_SECRET_PREFIX, "secretRef": {"name": data}}] if data else []
-    return {"envFrom": output + dataset} if output or dataset else {}
+def _cpu_limit(spec: JobSpec, asked: _Container) -> str:
+    """Never below what this pod asks for."""
+    limit = str(spec.resources.cpu_limit)
+    return max(limit, asked.cpu, key=quantity)
+
+
+def _secrets(spec: JobSpec, asked: _Container) -> Manifest:
+    """Credentials as environment; those for the data and the model under names of their own."""
+    wanted = [(MODEL_SECRET_PREFIX, spec.model.secret)]
+    if not asked.only_model:
+        wanted = [("", spec.output.secret), (DATASET_SECRET_PREFIX, spec.dataset.secret), *wanted]
+    found = [
+        ({"prefix": prefix} if prefix else {}) | {"secretRef": {"name": name}}
+        for prefix, name in wanted
+        if name
+    ]
+    return {"envFrom": found} if found else {}
 
 
 def _disk(settings: PlanSettings) -> tuple[dict[str, str], dict[str, str]]:
@@ -113,37 +187,47 @@ def _disk(settings: PlanSettings) -> tuple[dict[str, str], dict[str, str]]:
     return {"ephemeral-storage": settings.scratch_request}, limit
 
 
-def _mounts(spec: JobSpec) -> list[Manifest]:
+def _mounts(spec: JobSpec, asked: _Container) -> list[Manifest]:
     mounts: list[Manifest] = [
         {"name": "config", "mountPath": CONFIG_DIR, "readOnly": True},
         {"name": "token", "mountPath": TOKEN_DIR, "readOnly": True},
         {"name": "scratch", "mountPath": SCRATCH_MOUNT},
     ]
+    model = model_location(spec.model)
+    if model and model.claim:
+        mounts.append({"name": "model", "mountPath": f"{MODEL_MOUNT}/{model.claim}", "readOnly": True})
+    if asked.only_model:
+        return mounts
     if output_location(spec.output.uri).claim:
         mounts.append({"name": "output", "mountPath": OUTPUT_MOUNT})
     mounts += [
         {"name": text.volume, "mountPath": text.mount, "readOnly": True} for text in text_claims(spec.dataset)
     ]
-    if spec.gpus_per_node:
+    if asked.gpus:
         mounts.append({"name": "shm", "mountPath": "/dev/shm"})
     return mounts
 
 
-def _volumes(job: Job, spec: JobSpec, attempt: int, disk: str) -> list[Manifest]:
+def _volumes(spec: JobSpec, asked: _Container, disk: str) -> list[Manifest]:
     token = {"audience": TOKEN_AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": "token"}
     volumes: list[Manifest] = [
-        {"name": "config", "configMap": {"name": names.config_name(job.metadata.name, attempt)}},
+        {"name": "config", "configMap": {"name": asked.config}},
         {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}},
         {"name": "scratch", "emptyDir": {"sizeLimit": disk} if disk else {}},
     ]
+    model = model_location(spec.model)
+    if model and model.claim:
+        volumes.append(_claim("model", model.claim))
+    if asked.only_model:
+        return volumes
     output = output_location(spec.output.uri)
     if output.claim:
         volumes.append(_claim("output", output.claim))
     volumes += [_claim(text.volume, text.claim) for text in text_claims(spec.dataset)]
-    if spec.gpus_per_node:
+    if asked.gpus:
         # NCCL's shared-memory transport needs more than the runtime's 64 MB
         # what lies in it counts as the container's memory, so more than that could never be used
-        memory = str(spec.resources.memory)
+        memory = str(asked.memory)
         volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": memory}})
     return volumes
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llmtrain_api import DatasetSpec
-from llmtrain_api.names import DATASET_MOUNT, OUTPUT_MOUNT, SCRATCH_MOUNT
+from llmtrain_api import DatasetSpec, ModelSpec
+from llmtrain_api.names import DATASET_MOUNT, MODEL_MOUNT, OUTPUT_MOUNT, SCRATCH_MOUNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,14 @@ def locate(uri: str, mount: str) -> Location:
 def output_location(uri: str) -> Location:
     """Where results go; for an object store, the private folder in which a worker makes them."""
     return Location(f"{SCRATCH_MOUNT}/output") if uri.startswith("s3://") else locate(uri, OUTPUT_MOUNT)
+
+
+def model_location(model: ModelSpec) -> Location | None:
+    """Where a model lies that is a folder; None for a built-in one, and for one of a hub or a bucket."""
+    if not model.name.startswith(("pvc://", "file://")):
+        return None
+    claim = model.name.removeprefix("pvc://").partition("/")[0]
+    return locate(model.name, f"{MODEL_MOUNT}/{claim}")
 
 
 @dataclass(frozen=True, slots=True)

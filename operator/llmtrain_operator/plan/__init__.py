@@ -13,15 +13,17 @@ from .begin import begin, leave_deleted, refuse
 from .create import clear_old_attempts, create_gang, tell_twins
 from .finish import close, succeed
 from .restart import recover
+from .setup import set_up
 from .situation import Policy, look
 from .status import observe
 from .user_stop import go_on
 
 POLICIES: tuple[Policy, ...] = (
     leave_deleted,  # the job is going: its children go with it
-    refuse,  # the spec cannot be run: say why, create nothing
-    begin,  # first sight: put attempt 0 on record before anything exists
     close,  # finished: nothing may run on
+    refuse,  # the spec cannot be run: say why, create nothing
+    set_up,  # a pod without GPUs first: prepare the data
+    begin,  # first sight: put attempt 0 on record before anything exists
     tell_twins,  # two pods of one rank: nothing is decided by chance
     succeed,  # rank 0 is done: write the results
     go_on,  # a person stopped the attempt with all that ran it: the next one, at no cost

@@ -20,7 +20,10 @@ from llmtrain_api import (
 from ..types import Plan
 from .attempts import first_attempt
 from .conditions import with_condition
+from .removal import OVERDUE_SECONDS, removals
 from .situation import Situation
+
+ACCEPTED = "the job will be run"
 
 
 def leave_deleted(s: Situation) -> Plan | None:
@@ -35,25 +38,58 @@ def refuse(s: Situation) -> Plan | None:
     """
     if s.attempt is not None or not s.mistakes:
         return None
-    status = changed(s.status, phase=Phase.PENDING, observed_generation=s.job.metadata.generation)
-    return Plan(with_condition(status, "Accepted", False, "InvalidSpec", "; ".join(s.mistakes), s.now))
+    return refused(s, "InvalidSpec", "; ".join(s.mistakes))
+
+
+def refused(s: Situation, reason: str, message: str) -> Plan:
+    """Nothing begins with this spec; what a former one has begun goes."""
+    status = changed(
+        s.status,
+        phase=Phase.PENDING,
+        observed_generation=s.job.metadata.generation,
+        waiting=None,
+        failure=None,
+        progress=None,
+        resolved=None,
+    )
+    setup = s.status.setup
+    if setup is not None and setup.ended_at is None:
+        status = changed(status, setup=changed(setup, ended_at=s.now))
+    status = with_condition(status, "Accepted", False, reason, message, s.now)
+    return nothing_runs(s, status)
+
+
+def nothing_runs(s: Situation, status: JobStatus) -> Plan:
+    """That status, and the end of all pods that are there."""
+    left = tuple(p for p in s.pods if not p.terminal or p.others_run)
+    return Plan(status, tuple(removals(s, left)), requeue_after=OVERDUE_SECONDS if left else None)
 
 
 def begin(s: Situation) -> Plan | None:
     """Put attempt 0 and all that follows from the spec on record. Pods come in a later plan."""
     if s.attempt is not None or s.spec is None:
         return None
+    setup = s.status.setup
+    decided = s.status.resolved if is_for_this_spec(s) else None
+    if setup is not None and setup.ended_at is None:
+        setup = changed(setup, ended_at=s.now)
     status = JobStatus(
         phase=Phase.STARTING,
         attempt=0,
         restarts=Restarts(),
         workers=Workers(desired=s.spec.nodes, ready=0, summary=f"0/{s.spec.nodes}"),
         attempts=first_attempt(s.now),
-        resolved=resolve(s.spec, shape_of(s.spec), s.seen.settings.trainer_image),
+        resolved=decided or resolve(s.spec, shape_of(s.spec), s.seen.settings.trainer_image),
+        setup=setup,
         conditions=s.status.conditions,
         observed_generation=s.job.metadata.generation,
     )
-    return Plan(with_condition(status, "Accepted", True, "Accepted", "the job will be run", s.now))
+    return Plan(with_condition(status, "Accepted", True, "Accepted", ACCEPTED, s.now))
+
+
+def is_for_this_spec(s: Situation) -> bool:
+    """Whether what ran before the gang, if anything did, was for the spec as it is now."""
+    return s.status.setup is not None and s.status.setup.generation == s.job.metadata.generation
 
 
 def why_precision(spec: JobSpec) -> str:

@@ -11,10 +11,19 @@ ConditionType = Literal["Accepted", "Running", "Complete", "Failed", "ReportingL
 
 
 def with_condition(
-    status: JobStatus, kind: ConditionType, value: bool, reason: str, message: str, now: datetime
+    status: JobStatus, kind: ConditionType, value: bool | None, reason: str, message: str, now: datetime
 ) -> JobStatus:
-    """``status`` with that condition set; its transition time moves only when its value does."""
-    truth: Literal["True", "False"] = "True" if value else "False"
+    """``status`` with that condition set; its transition time moves only when its value does.
+
+    Args:
+        status: as it was.
+        kind: the condition's type.
+        value: whether it holds; None = Unknown.
+        reason: why, as one word for programs.
+        message: why, for people.
+        now: the current moment.
+    """
+    truth: Literal["True", "False", "Unknown"] = "Unknown" if value is None else "True" if value else "False"
     old = status.condition(kind)
     since = old.last_transition_time if old is not None and old.status == truth else now
     new = Condition(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from llmtrain_api import Charge, JobSpec, JobStatus, Phase, changed
+from llmtrain_api import Charge, JobSpec, JobStatus, Phase, Restarts, changed
 
 from ..manifests.config import config_map
-from ..manifests.names import config_name
+from ..manifests.names import config_name, setup_name
 from ..manifests.network_policy import network_policy
 from ..manifests.pod import pod
 from ..manifests.service import service
@@ -32,7 +32,7 @@ def tell_twins(s: Situation) -> Plan | None:
 
 
 def clear_old_attempts(s: Situation) -> Plan | None:
-    """Delete every pod of an earlier attempt, and wait until the last is gone from the API."""
+    """Delete every pod of an earlier attempt or of before, and wait until the last is gone from the API."""
     if not s.stale:
         return None
     return Plan(derive(s), tuple(removals(s, s.stale)), requeue_after=OVERDUE_SECONDS)
@@ -68,8 +68,7 @@ def backoff(s: Situation) -> float:
 
     A gang that found no room waits 5, 10, 20 ... 300 before it asks for room again.
     """
-    total = s.status.restarts.total if s.status.restarts else 0
-    seconds = 0.0 if total < 2 else min(2.0 ** min(total - 1, 10), MAX_BACKOFF_SECONDS)
+    seconds = backoff_of(s.status.restarts)
     given_back = 0
     for attempt in reversed(s.status.attempts[:-1]):
         if attempt.charge is not Charge.NOBODY or attempt.created_at is not None:
@@ -78,6 +77,12 @@ def backoff(s: Situation) -> float:
     if given_back:
         seconds = max(seconds, min(5.0 * 2.0 ** min(given_back - 1, 10), MAX_ROOM_BACKOFF_SECONDS))
     return seconds
+
+
+def backoff_of(restarts: Restarts | None) -> float:
+    """Seconds to wait after so many restarts: none at first, then 2, 4, 8 ... 60."""
+    total = restarts.total if restarts else 0
+    return 0.0 if total < 2 else min(2.0 ** min(total - 1, 10), MAX_BACKOFF_SECONDS)
 
 
 def _no_room(s: Situation) -> bool:
@@ -106,6 +111,9 @@ def _creations(s: Situation, spec: JobSpec, missing: list[int]) -> list[Action]:
     if attempt > 0:
         # its pods are gone; a quota may count ConfigMaps
         over.append(DeleteChild("configmaps", config_name(s.job.metadata.name, attempt - 1)))
+    elif s.status.setup is not None:
+        setup = s.status.setup
+        over.append(DeleteChild("configmaps", setup_name(s.job.metadata.name, setup.stage, setup.number)))
     if settings.network_policy:
         over.append(CreateChild("networkpolicies", network_policy(s.job, spec, settings)))
     return [

@@ -5,13 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from llmtrain_api import FailureClass, Outcome, TerminationMessage
+from llmtrain_api import FailureClass, Outcome, SetupStage, TerminationMessage
 from llmtrain_api.messages import read_termination_message
 
 from ..types import Pod, PodPhase
 from .secrets import masked
 
 MAX_EXIT_CODE = 2**31 - 1
+MEMORY_HINTS = {
+    None: "raise spec.resources.memory, or lower training.microBatchSize or training.sequenceLength",
+    SetupStage.INSPECT: "raise spec.prepare.resources.memory",
+    SetupStage.PREPARE: "raise spec.prepare.resources.memory",
+}
+"""What helps a pod that ran out of memory, by what it does; None = a rank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +49,26 @@ def termination_message(pod: Pod) -> TerminationMessage | None:
     return read_termination_message(pod.termination.message)
 
 
-def of_missing(rank: int, name: str) -> Evidence:
-    """A pod that existed and is gone from the API."""
+PARTS = {SetupStage.INSPECT: "the inspection of the model", SetupStage.PREPARE: "data preparation"}
+
+
+def part_of(pod: Pod) -> str:
+    """What the pod is to its job, in words."""
+    return f"rank {pod.rank}" if pod.stage is None else PARTS[pod.stage]
+
+
+def of_missing(rank: int, name: str, part: str | None = None) -> Evidence:
+    """A pod that existed and is gone from the API.
+
+    Args:
+        rank: its rank.
+        name: its name.
+        part: what it was to its job; None = that rank.
+    """
     return Evidence(
         rank=rank,
         failure_class=FailureClass.INFRASTRUCTURE,
-        message=f"pod {name} (rank {rank}) was deleted, or lost with its node",
+        message=f"pod {name} ({part or f'rank {rank}'}) was deleted, or lost with its node",
     )
 
 
@@ -71,7 +91,7 @@ def of_success(pod: Pod) -> tuple[Evidence, ...]:
 def of_silent_node(pod: Pod) -> Evidence:
     """A pod on a node that the control plane has not heard of for a while."""
     node = f"node {pod.node}" if pod.node else "its node"
-    return _infrastructure(pod, f"{node} stopped answering, and pod {pod.name} (rank {pod.rank}) with it")
+    return _infrastructure(pod, f"{node} stopped answering, and pod {pod.name} ({part_of(pod)}) with it")
 
 
 def of_pending(pod: Pod) -> Evidence:
@@ -106,7 +126,7 @@ def _from_outside(pod: Pod) -> str | None:
     if pod.disruption is not None:
         return f"pod {pod.name}{where} was disrupted: {pod.disruption}"
     if pod.deletion_deadline is not None:
-        return f"pod {pod.name} (rank {pod.rank}){where} was deleted"
+        return f"pod {pod.name} ({part_of(pod)}){where} was deleted"
     return None
 
 
@@ -128,8 +148,8 @@ def _out_of_memory(pod: Pod) -> Evidence:
     return Evidence(
         rank=pod.rank,
         failure_class=FailureClass.OUT_OF_MEMORY,
-        message=f"rank {pod.rank} used more memory than its limit and was killed",
-        hint="raise spec.resources.memory, or lower training.microBatchSize or training.sequenceLength",
+        message=f"{part_of(pod)} used more memory than its limit and was killed",
+        hint=MEMORY_HINTS[pod.stage],
         node=pod.node,
         exit_code=_exit_code(pod.termination.exit_code),
         at=pod.termination.finished_at,
@@ -148,7 +168,7 @@ def _from_launcher(pod: Pod, message: TerminationMessage) -> Evidence:
     return Evidence(
         rank=pod.rank,
         failure_class=failure_class,
-        message=masked(message.message) or f"rank {pod.rank} ended: {message.outcome.value}",
+        message=masked(message.message) or f"{part_of(pod)} ended: {message.outcome.value}",
         cascade=message.cascade or (fenced and not final),
         hint=message.hint,
         node=pod.node,
@@ -167,7 +187,7 @@ def _from_exit_code(pod: Pod) -> Evidence:
     return Evidence(
         rank=pod.rank,
         failure_class=FailureClass.UNKNOWN,
-        message=f"rank {pod.rank} {how} without a message ({pod.termination.reason})",
+        message=f"{part_of(pod)} {how} without a message ({pod.termination.reason})",
         node=pod.node,
         exit_code=_exit_code(code),
         log_tail=masked(pod.termination.message)[-2048:] or None,

@@ -20,7 +20,10 @@ LINGER_SECONDS = 10.0
 
 
 def close(s: Situation) -> Plan | None:
-    """Nothing runs on under a finished job, sidecars included; ended pods stay, for their logs."""
+    """Nothing runs on under a finished job, sidecars included; ended pods stay, for their logs.
+
+    Before all that looks at the spec: a job whose data could not be prepared is over, and has no attempt.
+    """
     if s.status.phase is None or not s.status.phase.final:
         return None
     left = [p for p in s.pods if not p.terminal or p.others_run]

@@ -111,7 +111,7 @@ def verdict(s: Situation) -> Failure | None:
     refusal = s.seen.refusal
     if refusal is None or s.status.checkpoint is not None:
         return None
-    final = refusal.kind is RefusalKind.REJECTED and s.attempt == 0
+    final = refusal.kind is RefusalKind.REJECTED and not s.attempt
     if not final and not _out_of_patience(s, refusal):
         return None
     return Failure(

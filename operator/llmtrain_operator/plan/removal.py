@@ -41,8 +41,7 @@ def overdue(s: Situation, pod: Pod, grace_seconds: int) -> bool:
     """
     if pod.deletion_deadline is None:
         return False
-    record = s.this_attempt
-    asked = record.ended_at or record.started_at
+    asked = s.gone_since
     if asked > s.now:
         asked = pod.deletion_deadline
     return (s.now - asked).total_seconds() >= grace_seconds + s.seen.settings.lost_node_seconds

@@ -36,7 +36,7 @@ def recover(s: Situation) -> Plan | None:
         return Plan(_noticed(s, derive(s)), requeue_after=wait)
     failure = with_node_hint(s, as_failure(root_cause(found), s.now))
     closed = close_attempt(s, charged_to=charge_of(failure), failure=failure, found=found)
-    reason = exhausted(s, closed, failure)
+    reason = exhausted(s, closed.restarts, failure)
     if reason is not None:
         hint = "; ".join(part for part in (reason, failure.hint) if part)
         return fail(s, changed(failure, hint=hint[:4096]), found)
@@ -120,17 +120,22 @@ def with_node_hint(s: Situation, failure: Failure) -> Failure:
     return changed(failure, hint="; ".join(part for part in (failure.hint, advice) if part)[:4096])
 
 
-def exhausted(s: Situation, closed: JobStatus, failure: Failure) -> str | None:
+def exhausted(s: Situation, counted: Restarts | None, failure: Failure) -> str | None:
     """Why there is no further attempt; None when there is one.
 
     Infrastructure has a budget of its own. All else counts as application failures in a row without a newer
     checkpoint: progress refills it.
+
+    Args:
+        s: the situation.
+        counted: restarts so far, with this failure among those since the newest checkpoint.
+        failure: what happened.
     """
     if failure.failure_class in FINAL:
         return "starting again would not help"
     recovery = s.spec.recovery if s.spec else None
-    restarts = closed.restarts or Restarts()
-    if closed.attempts[-1].charge is Charge.INFRASTRUCTURE:
+    restarts = counted or Restarts()
+    if charge_of(failure) is Charge.INFRASTRUCTURE:
         limit = recovery.max_infrastructure_restarts if recovery else DEFAULT_MAX_INFRASTRUCTURE
         if restarts.infrastructure >= limit:
             return f"gave up after {limit} infrastructure restarts (recovery.maxInfrastructureRestarts)"

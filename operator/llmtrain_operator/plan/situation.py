@@ -11,8 +11,8 @@ import orjson
 
 from llmtrain_api import Attempt, InvalidJob, Job, JobSpec, JobStatus, parse_spec
 
-from ..manifests.names import pod_name
-from ..types import JobRef, Observed, Plan, Pod
+from ..manifests.names import pod_name, setup_name
+from ..types import JobRef, Observed, Plan, Pod, PodPhase
 from .spec_cache import ReadSpec, SpecCache
 
 
@@ -23,9 +23,10 @@ class Situation:
     Attributes:
         spec: None when this operator cannot read it; then ``mistakes`` says why.
         attempt: the attempt on record; None before the first.
-        pods: the pods that are ranks of this job; strangers' are left out, and left alone.
-        current: pods of that attempt by rank.
-        stale: this job's pods of any other attempt.
+        pods: this job's own pods; strangers' are left out, and left alone.
+        current: pods of that attempt by rank; before the first attempt the pod on record, as 0.
+        stale: this job's pods that have to go before others come: of any other attempt, or of the time before
+            the first.
         twins: names under which two pods of one rank are known; the API serves only one at a time.
     """
 
@@ -58,6 +59,20 @@ class Situation:
         return self.spec.nodes if self.spec else 0
 
     @property
+    def created_at(self) -> datetime | None:
+        """When all pods that are on record existed."""
+        if self.attempt is not None:
+            return self.this_attempt.created_at
+        return self.status.setup.created_at if self.status.setup else None
+
+    @property
+    def gone_since(self) -> datetime:
+        """When it went on record that other pods than the current ones are to go."""
+        if self.attempt is None and self.status.setup is not None:
+            return self.status.setup.ended_at or self.status.setup.started_at
+        return self.this_attempt.ended_at or self.this_attempt.started_at
+
+    @property
     def this_attempt(self) -> Attempt:
         """The record of the current attempt. Only for a started job."""
         if self.status.attempts:
@@ -75,33 +90,46 @@ def look(seen: Observed, now: datetime) -> Situation:
         orjson.dumps(seen.job.spec, option=orjson.OPT_SORT_KEYS), seen.settings.file_outputs
     )
     attempt = seen.job.status.attempt
-    ranks = tuple(p for p in seen.pods if is_rank_of(seen.job, p))
-    names = Counter(p.name for p in ranks)
+    pods = tuple(p for p in seen.pods if is_pod_of(seen.job, p))
+    names = Counter(p.name for p in pods)
+    current = {p.rank: p for p in pods if _is_current(seen.job, p)}
     return Situation(
         seen=seen,
         now=now,
         spec=spec,
         mistakes=mistakes,
         attempt=attempt,
-        pods=ranks,
-        current={p.rank: p for p in ranks if p.attempt == attempt},
-        stale=tuple(p for p in ranks if p.attempt != attempt),
+        pods=pods,
+        current=current,
+        stale=tuple(p for p in pods if not _is_current(seen.job, p) and not _may_stay(p)),
         twins=tuple(sorted(name for name, count in names.items() if count > 1)),
     )
 
 
-def is_rank_of(job: Job, pod: Pod) -> bool:
-    """Whether the pod is a rank of this very job: namespace, controller, and the name that attempt and rank
-    give must agree. Labels do not count: anybody may write them, in any namespace."""
+def _is_current(job: Job, pod: Pod) -> bool:
+    """Whether it is of the attempt on record, or the pod on record before the first."""
+    attempt, setup = job.status.attempt, job.status.setup
+    if attempt is not None:
+        return pod.stage is None and pod.attempt == attempt
+    return setup is not None and (pod.stage, pod.attempt) == (setup.stage, setup.number)
+
+
+def _may_stay(pod: Pod) -> bool:
+    """What ran before the gang and has ended well is in nobody's way, and its log may be wanted."""
+    return pod.stage is not None and pod.phase is PodPhase.SUCCEEDED and not pod.others_run
+
+
+def is_pod_of(job: Job, pod: Pod) -> bool:
+    """Whether the pod is one of this very job: namespace, controller, and the name that attempt and rank give
+    must agree. Labels do not count: anybody may write them, in any namespace."""
     meta = job.metadata
     if pod.owner != JobRef(meta.namespace, meta.name, meta.uid):
         return False
+    if pod.stage is not None:
+        return pod.name == setup_name(meta.name, pod.stage, pod.attempt)
     workers = job.status.workers
     in_gang = pod.rank >= 0 and (workers is None or pod.rank < workers.desired)
     return in_gang and pod.name == pod_name(meta.name, pod.attempt, pod.rank)
-
-
-NOT_INSPECTED = "this version of the operator trains built-in models only, as it inspects no others yet"
 
 
 def _read(raw: bytes, file_outputs: bool) -> ReadSpec:
@@ -109,8 +137,6 @@ def _read(raw: bytes, file_outputs: bool) -> ReadSpec:
         spec = parse_spec(orjson.loads(raw), strict=False)
     except InvalidJob as invalid:
         return None, tuple(invalid.mistakes)
-    if spec.model.builtin is None:
-        return None, (f"spec.model.name: got {spec.model.name!r}; {NOT_INSPECTED}",)
     return spec, () if file_outputs else tuple(cluster_mistakes(spec))
 
 

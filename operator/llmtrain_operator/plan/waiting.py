@@ -30,7 +30,7 @@ def _reason(s: Situation) -> tuple[str, str] | None:
         return "OldPodsTerminating", _old_pods(s)
     if s.twins:
         return "TwoPodsOfOneRank", f"two pods are known as {', '.join(s.twins)}: one of them must be a memory"
-    creating = s.this_attempt.created_at is None
+    creating = s.created_at is None
     if creating and refusal is not None and _is_told(refusal):
         hint = f" ({refusal.hint})" if refusal.hint else ""
         return refusal.kind.value, f"{refusal.message}{hint}"
@@ -59,7 +59,7 @@ def _old_pods(s: Situation) -> str:
         why += f"; the API server does not delete them: {refusal.message}"
     seconds = s.seen.settings.lost_node_seconds
     return (
-        f"{len(s.stale)} pods of an earlier attempt are not gone yet: {', '.join(named)}{rest}{why}; "
+        f"{len(s.stale)} earlier pods are not gone yet: {', '.join(named)}{rest}{why}; "
         f"what is there {seconds}s after its grace time is removed by force"
     )
 

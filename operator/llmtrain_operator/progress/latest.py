@@ -17,35 +17,48 @@ STICKY = (
 
 
 MAX_JOBS = 20_000
+BEFORE_GANG = -1
+"""In place of an attempt's number."""
 
 
 class ReportBook:
-    """Newest report by job. An older attempt never replaces a newer one."""
+    """Newest report by job. An older attempt never replaces a newer one, and what runs before the first
+    replaces none."""
 
     def __init__(self) -> None:
-        self._last: OrderedDict[JobRef, LastReport] = OrderedDict()
+        self._last: OrderedDict[JobRef, tuple[int, LastReport]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._last)
 
-    def record(self, job: JobRef, report: ProgressReport, now: datetime) -> bool:
-        """Record a report of that job. Returns whether it was news."""
-        known = self._last.get(job)
-        if known is not None and known.report.attempt > report.attempt:
+    def record(
+        self, job: JobRef, report: ProgressReport, now: datetime, *, before_gang: bool = False
+    ) -> bool:
+        """Record a report of that job. Returns whether it was news.
+
+        Args:
+            job: whose report it is.
+            report: as it came in.
+            now: the current moment.
+            before_gang: whether it is of a pod that runs before there is a gang.
+        """
+        turn = BEFORE_GANG if before_gang else report.attempt
+        newest, known = self._last.get(job, (turn, None))
+        if newest > turn:
             return False
-        if known is not None and known.report.attempt == report.attempt:
+        if known is not None and newest == turn:
             kept = {name: getattr(known.report, name) for name in STICKY if getattr(report, name) is None}
             report = changed(report, **kept)
-        self._last[job] = LastReport(report, now)
+        self._last[job] = turn, LastReport(report, now)
         self._last.move_to_end(job)
         while len(self._last) > MAX_JOBS:
             self._last.popitem(last=False)
         return True
 
-    def last(self, job: JobRef, attempt: int) -> LastReport | None:
-        """The newest report of that attempt."""
-        known = self._last.get(job)
-        return known if known is not None and known.report.attempt == attempt else None
+    def last(self, job: JobRef, attempt: int | None) -> LastReport | None:
+        """The newest report of that attempt; where ``attempt`` is None, of what runs before the first."""
+        turn, known = self._last.get(job, (BEFORE_GANG, None))
+        return known if turn == (BEFORE_GANG if attempt is None else attempt) else None
 
     def forget(self, job: JobRef) -> None:
         """The job is gone."""

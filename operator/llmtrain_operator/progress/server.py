@@ -88,8 +88,10 @@ class ReportServer:
             report = ProgressReport.model_validate_json(body)
         except ValidationError as error:
             return 400, f"not a report: {error.errors(include_url=False, include_input=False)}"
-        if (report.job_uid, report.attempt) != (pod.job_uid, pod.attempt):
+        before_gang = pod.stage is not None
+        # what runs before the gang works for attempt 0
+        if (report.job_uid, report.attempt) != (pod.job_uid, 0 if before_gang else pod.attempt):
             return 403, f"pod {pod.name} may only report for its own job and attempt"
-        if self._book.record(pod.owner, report, datetime.now(UTC)):
+        if self._book.record(pod.owner, report, datetime.now(UTC), before_gang=before_gang):
             self._reported(pod)
         return 200, ""

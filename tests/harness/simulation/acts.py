@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from harness.simulation.cluster_faults import (
     STRANGERS,
@@ -185,6 +186,18 @@ def user_puts_the_spec_right(episode: Episode) -> None:
         episode.world.api.replace_spec(PLURAL, "default", "tiny", spec)
 
 
+def user_edits_the_spec(episode: Episode) -> None:
+    """As long as no attempt has begun, that is allowed."""
+    job = episode.world.job()
+    if job is not None and not episode.wrong and episode.world.status().get("attempt") is None:
+        spec = {**job["spec"], "checkpoint": {"everySteps": episode.rng.randint(2, 9)}}
+        episode.world.api.replace_spec(PLURAL, "default", "tiny", spec)
+
+
+def what_prepares_ends_well(episode: Episode) -> None:
+    episode.world.finish_setup()
+
+
 def configuration_fails(episode: Episode) -> None:
     """Starting again would not help: the job is over."""
     pod = episode.pod()
@@ -242,6 +255,8 @@ ACTS: tuple[tuple[int, Act], ...] = (
     (2, user_applies_again),
     (2, user_puts_the_spec_right),
     (2, configuration_fails),
+    (1, user_edits_the_spec),
+    (2, what_prepares_ends_well),
     (1, collect),
     (3, a_node_loses_its_power),
     (1, the_control_plane_evicts),
@@ -256,4 +271,7 @@ def apply(episode: Episode) -> None:
     episode.limited, episode.wrong, episode.may_fail = rng.random() < 0.2, rng.random() < 0.1, False
     recovery = {"maxRestarts": 1, "maxInfrastructureRestarts": 2} if episode.limited else UNLIMITED
     output = {"uri": "file:///only/on/a/laptop" if episode.wrong else "pvc://checkpoints/tiny"}
-    episode.world.apply(rng.choice([1, 2, 2, 3]), recovery=recovery, output=output)
+    first: dict[str, Any] = {"prepare": {"nodes": 1}} if rng.random() < 0.3 else {}
+    if rng.random() < 0.25:
+        first["model"] = {"name": "somebody/some-model"}
+    episode.world.apply(rng.choice([1, 2, 2, 3]), recovery=recovery, output=output, **first)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.simulation.podview import going, label, owner, phase_of
+from harness.simulation.podview import alive, going, label, owner, phase_of
 from harness.simulation.world import World
 
 from llmtrain_api.names import LABEL_RANK
@@ -19,6 +19,8 @@ def unjustified(world: World) -> str | None:
         return None
     if phase in (None, "Pending"):
         return _not_begun(world)
+    if phase in ("Inspecting", "Preparing"):
+        return _nothing_prepares(world)
     gang, nodes = world.gang(), job["spec"]["nodes"]
     why = _lost(gang, status["attempts"][-1], nodes)
     if why is None and len(gang) < nodes:
@@ -27,6 +29,16 @@ def unjustified(world: World) -> str | None:
     elif why is None:
         why = _children_missing(world, status["attempt"]) or _of_whole_gang(str(phase), gang)
     return why and f"{phase}: {why}"
+
+
+def _nothing_prepares(world: World) -> str | None:
+    record = world.status()["setup"]
+    name = f"tiny-{record['stage']}-{record['number']}"
+    found = [p for p in world.setup_pods() if p["metadata"]["name"] == name]
+    if any(alive(p) and not going(p) for p in found):
+        return None
+    others = [p["metadata"]["name"] for p in world.pods() if alive(p) or going(p)]
+    return None if others and not found else f"{name} is not there or ended, and nothing follows: {record}"
 
 
 def _not_begun(world: World) -> str | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from harness.simulation.podview import NAMESPACE, is_rank, phase_of
+from harness.simulation.podview import NAMESPACE, is_rank, phase_of, setup_number
+from harness.simulation.setup_monitor import SetupMonitor
 from harness.simulation.timeline import Timeline
 
 from llmtrain_api.names import LABEL_ATTEMPT, LABEL_JOB_UID, LABEL_RANK, PLURAL
@@ -37,6 +38,7 @@ class Monitor:
         self.damaged: set[tuple[str, int]] = set()
         self.given_back: dict[str, int] = {}
         self.broken: list[str] = []
+        self.setup = SetupMonitor(self)
         self.by_operator = 0
 
     def changed(self, resource: str, kind: str, found: Object) -> None:
@@ -46,7 +48,7 @@ class Monitor:
         elif resource == "pods":
             self._pod(kind, found)
 
-    def _must(self, holds: bool, message: str) -> None:
+    def must(self, holds: bool, message: str) -> None:
         if not holds:
             self.broken.append(message)
             self._timeline.tell(self._now(), "BROKEN", message)
@@ -56,6 +58,8 @@ class Monitor:
     def _pod(self, kind: str, pod: Object) -> None:
         meta = pod["metadata"]
         labels = meta["labels"]
+        if (number := setup_number(pod)) is not None:
+            self.setup.pod(kind, pod, number)
         if not is_rank(pod):
             return
         uid, attempt, rank = labels[LABEL_JOB_UID], int(labels[LABEL_ATTEMPT]), int(labels[LABEL_RANK])
@@ -73,26 +77,28 @@ class Monitor:
         status = self.jobs.get(uid, {}).get("status", {})
         if uid in self.jobs:
             # a job that has just been deleted may still get a pod: the garbage collector takes it
-            self._must(
+            self.must(
                 status.get("attempt") == attempt,
                 f"pod {name} created while attempt {status.get('attempt')} is on record",
             )
+            self.setup.must_be_over(uid, name)
         if new in self.created:
             # a pod that came and went while no operator looked, before the gang was on record as created,
             # cannot be told from one that was never created
             record = (status.get("attempts") or [{}])[-1]
             known = "createdAt" in record or self.saw_go(self.created[new])
-            self._must(not known, f"pod {name} was there before: its attempt number is used again")
+            self.must(not known, f"pod {name} was there before: its attempt number is used again")
             self.created_again_blindly += 1
         self.created[new] = meta["uid"]
         same = [p["metadata"]["name"] for p in self.pods.values() if _rank(p) == (uid, rank)]
-        self._must(not same, f"pod {name} created while {same} of the same rank is there")
+        self.must(not same, f"pod {name} created while {same} of the same rank is there")
 
     def pod_deleted_by_operator(self, namespace: str, name: str) -> None:
         """The operator may only take down what failed, what is old, or what is left of a finished job; and
         nothing that is not its own."""
         ours = namespace == NAMESPACE and not name.startswith("stranger-")
-        self._must(ours, f"the operator deletes {namespace}/{name}, a stranger's pod")
+        self.must(ours, f"the operator deletes {namespace}/{name}, a stranger's pod")
+        self.setup.deleted_by_operator(name)
         for pod in self.pods.values():
             if pod["metadata"]["name"] != name:
                 continue
@@ -100,7 +106,7 @@ class Monitor:
             uid, attempt = labels[LABEL_JOB_UID], int(labels[LABEL_ATTEMPT])
             status = self.jobs.get(uid, {}).get("status", {})
             final = status.get("phase") in ("Succeeded", "Failed")
-            self._must(
+            self.must(
                 final or uid not in self.jobs or attempt != status.get("attempt"),
                 f"the operator deletes {name} of the attempt that runs",
             )
@@ -116,14 +122,15 @@ class Monitor:
         before, after = (old or {}).get("status") or {}, job.get("status") or {}
         if before != after:
             self._status(uid, before, after)
+            self.setup.status(job, before, after)
 
     def _status(self, uid: str, before: dict[str, Any], after: dict[str, Any]) -> None:
-        self._must(
+        self.must(
             before.get("phase") not in ("Succeeded", "Failed"),
             f"status written after {before.get('phase')}",
         )
         was, attempt = before.get("attempt"), after.get("attempt")
-        self._must(
+        self.must(
             attempt in ((None, 0) if was is None else (was, was + 1)), f"attempt went from {was} to {attempt}"
         )
         if attempt is not None:
@@ -131,20 +138,20 @@ class Monitor:
             if was is not None and attempt == was + 1 and self._gave_back(after["attempts"]):
                 self.given_back[uid] = self.given_back.get(uid, 0) + 1
             free = self.given_back.get(uid, 0)
-            self._must(total + free == attempt, f"{total} restarts, {free} free, in attempt {attempt}")
+            self.must(total + free == attempt, f"{total} restarts, {free} free, in attempt {attempt}")
             numbers = [a["number"] for a in after["attempts"]]
-            self._must(numbers == list(range(numbers[0], attempt + 1)), f"attempts on record: {numbers}")
+            self.must(numbers == list(range(numbers[0], attempt + 1)), f"attempts on record: {numbers}")
         if was is not None and attempt == was + 1:
             whole = (uid, was) not in self.damaged and not self._gave_back(after["attempts"])
-            self._must(not whole, f"attempt {attempt} begins, though nothing happened to attempt {was}")
+            self.must(not whole, f"attempt {attempt} begins, though nothing happened to attempt {was}")
         for field, path in (("checkpoint", "step"), ("restarts", "total")):
             old, new = (before.get(field) or {}).get(path, 0), (after.get(field) or {}).get(path, 0)
-            self._must(new >= old, f"{field}.{path} went back from {old} to {new}")
+            self.must(new >= old, f"{field}.{path} went back from {old} to {new}")
         ended = [a for a in before.get("attempts", []) if "endedAt" in a]
         kept = {a["number"]: a for a in after.get("attempts", [])}
         for record in ended:
             now = kept.get(record["number"], record)
-            self._must(now == record, f"the record of attempt {record['number']} was changed after its end")
+            self.must(now == record, f"the record of attempt {record['number']} was changed after its end")
 
     @staticmethod
     def _gave_back(attempts: list[dict[str, Any]]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmtrain_api.names import LABEL_ATTEMPT, LABEL_JOB, LABEL_RANK
+from llmtrain_api.names import KIND, LABEL_ATTEMPT, LABEL_JOB, LABEL_RANK, LABEL_STAGE
 from llmtrain_operator.kube.api import Object
 
 NAMESPACE = "default"
@@ -10,7 +10,7 @@ SIDECAR = "a-proxy"
 
 
 def label(pod: Object, name: str) -> str:
-    return str(pod["metadata"]["labels"][name])
+    return str(pod["metadata"]["labels"].get(name, ""))
 
 
 def owner(pod: Object) -> str:
@@ -30,10 +30,27 @@ def phase_of(pod: Object) -> str:
     return str(pod["status"]["phase"])
 
 
+def controlled(pod: Object) -> bool:
+    owners = pod["metadata"].get("ownerReferences", [])
+    return any(o.get("controller") and o.get("kind") == KIND for o in owners)
+
+
 def is_rank(pod: Object) -> bool:
     """Whether the operator made it."""
     meta = pod["metadata"]
     labels = meta["labels"]
-    controlled = any(o.get("controller") for o in meta.get("ownerReferences", []))
     name = f"{labels.get(LABEL_JOB)}-{labels.get(LABEL_ATTEMPT)}-{labels.get(LABEL_RANK)}"
-    return controlled and meta["namespace"] == NAMESPACE and meta["name"] == name
+    return controlled(pod) and meta["namespace"] == NAMESPACE and meta["name"] == name
+
+
+def setup_number(pod: Object) -> int | None:
+    """The number of a pod that runs before the gang; None for any other pod."""
+    meta = pod["metadata"]
+    name = f"{meta['labels'].get(LABEL_JOB)}-{meta['labels'].get(LABEL_STAGE)}-"
+    number = meta["name"].removeprefix(name)
+    made = controlled(pod) and meta["namespace"] == NAMESPACE and meta["name"].startswith(name)
+    return int(number) if made and number.isdigit() else None
+
+
+def alive(pod: Object) -> bool:
+    return phase_of(pod) not in ("Succeeded", "Failed")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from harness.simulation.cluster_scenarios import CLUSTER_SCENARIOS
+from harness.simulation.setup_scenarios import SETUP_SCENARIOS
 from harness.simulation.steps import BOOM, CASCADE, CONFIG, Expected, created, rank
 from harness.simulation.world import World
 
@@ -234,4 +235,5 @@ SCENARIOS: dict[Callable[[World], None], Expected] = {
     a_list_is_overtaken: Expected("Succeeded"),
     deletions_go_unnoticed: Expected("Succeeded", 1, 4),
     **CLUSTER_SCENARIOS,
+    **SETUP_SCENARIOS,
 }

@@ -26,12 +26,14 @@ class Expected:
         pods: how many are created; None = any number: what found no room is given back and asked for again.
         blind: a pod comes and goes before its gang is on record as created; an operator that starts after
             that cannot know, and creates it.
+        setups: pods that ran before the gang.
     """
 
     phase: str
     restarts: int = 0
     pods: int | None = 2
     blind: bool = False
+    setups: int = 0
 
 
 def rank(world: World, number: int) -> Object:

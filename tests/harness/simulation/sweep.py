@@ -54,8 +54,11 @@ def judge(world: World, expected: Expected) -> None:
         raise Broken(f"ended as {world.phase()}, not {expected.phase}")
     if expected.blind and world.monitor.created_again_blindly:
         return
-    if expected.phase not in ("Deleted", "Pending") and status["restarts"]["total"] != expected.restarts:
-        raise Broken(f"{status['restarts']} restarts on record, not {expected.restarts}")
+    restarts = (status.get("restarts") or {}).get("total", 0)
+    if expected.phase not in ("Deleted", "Pending") and restarts != expected.restarts:
+        raise Broken(f"{restarts} restarts on record, not {expected.restarts}")
+    if len(world.monitor.setup.created) != expected.setups:
+        raise Broken(f"{len(world.monitor.setup.created)} pods before the gang, not {expected.setups}")
     if expected.pods is not None and len(world.monitor.created) != expected.pods:
         raise Broken(f"{len(world.monitor.created)} pods created, not {expected.pods}")
     if world.monitor.created_again_blindly:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
-from harness.jobs import T0, complete, manifest
+from harness.jobs import FACTS, T0, complete, manifest
 from harness.simulation.chaos import Chaos, FaultyApi
 from harness.simulation.monitor import Broken, Monitor, WatchedApi
 from harness.simulation.operator import Operator
@@ -25,6 +26,16 @@ from llmtrain_operator.types import JobRef
 
 STEPS = 20
 _loop = VirtualLoop()
+
+
+def done() -> str:
+    """What the preparation of data says in the end."""
+    return TerminationMessage(outcome=Outcome.COMPLETE).model_dump_json(by_alias=True, exclude_none=True)
+
+
+def inspected(**facts: Any) -> str:
+    """What the inspection of a model says in the end."""
+    return json.dumps({"outcome": "Complete", "facts": FACTS | facts})
 
 
 @dataclass
@@ -44,6 +55,7 @@ class World:
         kubelet_ahead: seconds by which the kubelets' clocks are ahead of the API server's.
         operator_ahead: the same for the operator's clock.
         silent: UIDs of pods on nodes that have no power any more.
+        setup_hangs: whether what runs before the gang runs on until the scenario ends it.
     """
 
     seed: int = 0
@@ -55,6 +67,7 @@ class World:
     kubelet_ahead: float = 0.0
     operator_ahead: float = 0.0
     silent: set[str] = field(default_factory=set)
+    setup_hangs: bool = False
 
     def __post_init__(self) -> None:
         self.rng = Random(self.seed)
@@ -131,7 +144,8 @@ class World:
         return str(self.status().get("phase", "New"))
 
     def pods(self) -> list[Object]:
-        return sorted(self.monitor.pods.values(), key=lambda p: str(p["metadata"]["name"]))
+        found = (*self.monitor.pods.values(), *self.monitor.setup.pods.values())
+        return sorted(found, key=lambda p: str(p["metadata"]["name"]))
 
     def gang(self) -> list[Object]:
         """Pods of the attempt on record, and of the job that exists."""
@@ -187,7 +201,8 @@ class World:
 
     def start(self, pod: Object) -> None:
         self.bind(pod)
-        current = self.monitor.pods.get(pod["metadata"]["uid"])
+        uid = pod["metadata"]["uid"]
+        current = self.monitor.pods.get(uid) or self.monitor.setup.pods.get(uid)
         if current and current["status"]["phase"] == "Pending" and not going(current):
             running = [self._container("trainer", {"running": {}}), *self._beside()]
             status = {"phase": "Running", "conditions": None, "containerStatuses": running}
@@ -286,6 +301,18 @@ class World:
             if self.operator.book.record(ref, report, self.clock()):
                 self.operator.queue.add((NAMESPACE, job["metadata"]["name"]))
 
+    def setup_pods(self) -> list[Object]:
+        """Pods that run before a gang, of the job that exists."""
+        uid = (self.job() or {}).get("metadata", {}).get("uid")
+        found = (p for p in self.monitor.setup.pods.values() if owner(p) == uid)
+        return sorted(found, key=lambda p: str(p["metadata"]["name"]))
+
+    def finish_setup(self) -> None:
+        """What runs before the gang, and is not told to go, ends well."""
+        for pod in self.setup_pods():
+            if not going(pod):
+                self.end(pod, 0, inspected() if "-inspect-" in pod["metadata"]["name"] else done())
+
     def finish_gang(self) -> None:
         """Every rank that still runs ends well, if none failed: rank 0 last, after its export."""
         job, gang = self.job(), self.gang()
@@ -303,6 +330,7 @@ class World:
         """No faults from here on, but the one that is still to come."""
         self.chaos.rate, self.chaos.down_until, self.chaos.fatal = 0.0, 0.0, fate
         self.chaos.refuse = None
+        self.setup_hangs = False
         self.evict_from_silent_nodes()
 
     def turn(self, seconds: float = 1.0) -> None:
@@ -312,6 +340,8 @@ class World:
         self.evict_from_silent_nodes()
         self.finish_deletions()
         self.collect_garbage()
+        if not self.setup_hangs:
+            self.finish_setup()
         for pod in self.pods():
             self.start(pod)
 

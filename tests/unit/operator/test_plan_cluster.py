@@ -34,7 +34,7 @@ from llmtrain_operator.manifests.pod import pod as build_pod
 from llmtrain_operator.plan import plan
 from llmtrain_operator.plan.refusals import classify, counted
 from llmtrain_operator.plan.secrets import masked
-from llmtrain_operator.plan.situation import is_rank_of, look
+from llmtrain_operator.plan.situation import is_pod_of, look
 from llmtrain_operator.types import (
     CreatePod,
     DeletePod,
@@ -252,9 +252,9 @@ def test_a_strangers_pod_decides_nothing_and_is_left_alone(changes: dict[str, An
     )
     evil = replace(pod(0, 0, PodPhase.FAILED, termination=ended(forged, 78, T0)), uid="evil", **changes)
     of = job(running())
-    assert not is_rank_of(of, evil)
+    assert not is_pod_of(of, evil)
     gang = (pod(0, 0), pod(0, 1))
-    assert all(is_rank_of(of, p) for p in gang)
+    assert all(is_pod_of(of, p) for p in gang)
     assert plan(seen(of, (*gang, evil)), later(60)) == plan(seen(of, gang), later(60))
     old = job(restarting())
     assert not any(isinstance(a, DeletePod) for a in plan(seen(old, (evil,)), later(60)).actions)

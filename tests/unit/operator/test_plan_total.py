@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from llmtrain_api import Attempt, JobStatus, Outcome, Phase, ProgressReport, Stage
+from llmtrain_api import Attempt, JobStatus, Outcome, Phase, ProgressReport, Setup, SetupStage, Stage
 from llmtrain_api.generate.crd import custom_resource_definition
 from llmtrain_api.messages import figure, read_termination_message
 from llmtrain_api.schema.status import FailureClass
@@ -168,6 +169,26 @@ def test_an_odd_ending_still_ends_the_attempt(outcome: str, odd: dict[str, Any])
 @pytest.mark.parametrize("odd", ODD_REPORTS, ids=str)
 def test_an_odd_report_is_refused_before_anybody_plans_with_it(odd: dict[str, Any]) -> None:
     assert report_of({"jobUid": UID, "attempt": 0, "stage": "train"} | odd) is None
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_plan_answers_whatever_a_pod_before_the_gang_says(data: st.DataObject) -> None:
+    status = JobStatus()
+    for moment in range(6):
+        setup = status.setup or Setup(stage=SetupStage.PREPARE, number=0, generation=1, started_at=T0)
+        numbers = data.draw(st.sets(st.sampled_from([setup.number, setup.number, setup.number + 1])))
+        found = tuple(
+            replace(data.draw(pods(n, 0)), stage=setup.stage, name=f"tiny-{setup.stage.value}-{n}")
+            for n in sorted(numbers)
+        )
+        said = report_of(data.draw(reports))
+        heard = LastReport(said, later(moment)) if said else None
+        kind = data.draw(st.sampled_from([None, None, None, *RefusalKind]))
+        refusal = Refusal(kind, data.draw(texts)) if kind else None
+        lost = frozenset(data.draw(st.sets(st.just(0))))
+        asked = job(status, prepare={"nodes": data.draw(st.sampled_from([1, 1, 1, 0]))})
+        status = checked(Observed(asked, found, heard, refusal, SETTINGS, lost=lost), later(60 * moment))
 
 
 @settings(max_examples=300, deadline=None)

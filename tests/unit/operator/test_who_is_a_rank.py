@@ -92,8 +92,8 @@ def any_owner(meta: pods._Meta) -> pods._Owner:
     return pods._Owner("", "", "tiny", meta.labels[LABEL_JOB_UID])
 
 
-def place_by_labels(meta: pods._Meta, _: object) -> tuple[int, int]:
-    return int(meta.labels[LABEL_ATTEMPT]), int(meta.labels[LABEL_RANK])
+def place_by_labels(meta: pods._Meta, _: object) -> pods.Place:
+    return pods.Place(int(meta.labels[LABEL_ATTEMPT]), int(meta.labels[LABEL_RANK]), None)
 
 
 def trusts_labels(patch: pytest.MonkeyPatch) -> None:
@@ -120,7 +120,7 @@ MUTANTS: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]] = {
 
 def takes_what_the_cache_has(patch: pytest.MonkeyPatch) -> None:
     """The decision's own check of who is a rank is gone: only what is decoded and filed protects the job."""
-    patch.setattr(situation, "is_rank_of", lambda *_: True)
+    patch.setattr(situation, "is_pod_of", lambda *_: True)
     patch.setattr(plan, "POLICIES", tuple(p for p in plan.POLICIES if p is not create.tell_twins))
 
 

@@ -11,19 +11,19 @@ from harness.builders import UID, job
 from llmtrain_api import FailureClass, JobFile, Outcome
 from llmtrain_trainer.checkpoint.fence import raise_fence
 from llmtrain_trainer.checkpoint.ownership import claim
-from llmtrain_trainer.errors import OutputTaken
+from llmtrain_trainer.errors import Fenced, OutputTaken
 from llmtrain_trainer.launch.attempt import Attempt
 from llmtrain_trainer.launch.launcher import Launcher
-from llmtrain_trainer.launch.stages import STAGES, On, StageRow, walk
+from llmtrain_trainer.launch.stages import ONLY_PREPARE, STAGES, On, StageRow, walk
 from llmtrain_trainer.launch.torchrun import Stop
 from llmtrain_trainer.storage.select import output_store_of
-from llmtrain_trainer.storage.start_marker import NodeZeroFailed
+from llmtrain_trainer.storage.start_marker import NodeZeroFailed, Start
 
 OTHER = "22222222-aaaa-4bbb-8ccc-000000000000"
 
 
-def attempt(asked: JobFile, node: int = 0) -> Attempt:
-    return Attempt(asked, "job.json", node, output_store_of(asked), Stop())
+def attempt(asked: JobFile, node: int = 0, *, only_prepare: bool = False) -> Attempt:
+    return Attempt(asked, "job.json", node, output_store_of(asked), Stop(), only_prepare)
 
 
 def names(asked: JobFile, node: int = 0) -> list[str]:
@@ -38,6 +38,46 @@ def test_which_stages_run_on_which_node(tmp_path: Path) -> None:
     assert names(gang) == [*first, "gather", "resolve", "train", "export"]
     assert names(gang, 1) == ["join", "gather", "resolve", "train"]
     assert "compiler" in names(job(tmp_path / "a", training={"compile": True}))
+
+
+def test_before_there_is_a_gang_only_the_data_are_prepared(tmp_path: Path) -> None:
+    one = attempt(job(tmp_path / "a", nodes=2, processesPerNode=1), only_prepare=True)
+    assert [s.name for s in ONLY_PREPARE if s.applies(one)] == ["claim", "fence", "prepare"]
+    raise_fence_of(one)
+    assert one.presence is None, "the other nodes of the gang that comes must not take it for node 0"
+
+
+def raise_fence_of(one: Attempt) -> None:
+    for stage in ONLY_PREPARE[:2]:
+        stage.run(one)
+
+
+def test_what_cannot_be_prepared_before_the_gang_is_no_news_for_its_nodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = job(tmp_path / "output", nodes=2, processesPerNode=1, training={"compile": True})
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    message = Launcher(asked, "job.json", 0, only_prepare=True).run()
+    assert message.failure_class is FailureClass.CONFIG_ERROR
+    assert Launcher(asked, "job.json", 1).attempt.store.read_start() is None
+
+
+def test_of_two_that_prepare_and_a_gang_the_last_writes(tmp_path: Path) -> None:
+    """A pod of a lost node may be alive: whoever comes later fences it, and none prepares beside a gang."""
+    asked = job(tmp_path / "output")
+    old, new, gang = attempt(asked, only_prepare=True), attempt(asked, only_prepare=True), attempt(asked)
+    for one in (old, new, gang):
+        raise_fence_of(one)
+    for one in (old, new):
+        assert one.fence is not None
+        with pytest.raises(Fenced):
+            one.fence.commit("data", one.fence.output.data)
+    assert gang.claimed is not None
+    assert gang.fence is not None
+    gang.claimed.publish_start(Start(gang.fence, None, {}))
+    late = Launcher(asked, "job.json", 0, only_prepare=True).run()
+    assert late.outcome is Outcome.FENCED
+    gang.fence.check()
 
 
 def test_what_a_stage_needs_an_earlier_one_leaves() -> None:

@@ -28,6 +28,8 @@ class Attempt:
         node_rank: this node.
         store: where the job's output is.
         stop: whether SIGTERM came.
+        only_prepare: whether it ends once the data are prepared: no gang is there yet, and other nodes of the
+            attempt that comes must not hear of this one.
         claimed: the job's output, once it is this job's.
         fence: this attempt's right to write; node 0 only.
         data: marker of the prepared data; node 0 only.
@@ -41,6 +43,7 @@ class Attempt:
     node_rank: int
     store: OutputStore
     stop: Stop
+    only_prepare: bool = False
     claimed: ClaimedOutput | None = None
     fence: Fence | None = None
     data: Marker | None = None
@@ -54,7 +57,7 @@ class Attempt:
 
     def be_present(self, claimed: ClaimedOutput) -> None:
         """Let the other nodes, if there are any, know that this one runs."""
-        if self.job.spec.nodes > 1:
+        if self.job.spec.nodes > 1 and not self.only_prepare:
             self.presence = Presence(claimed, self.node_rank)
 
     def run_verb(self, verb: str, more: list[str], wrote: Path | None = None) -> None:

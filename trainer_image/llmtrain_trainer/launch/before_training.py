@@ -9,6 +9,7 @@ from llmtrain_api import Stage
 
 from .. import log
 from ..data.store import Marker, fingerprints, read_marker, reusable
+from ..errors import Fenced
 from ..storage.start_marker import Start
 from ..telemetry.reporter import Reporter
 from .attempt import Attempt, required
@@ -27,8 +28,14 @@ def claim(attempt: Attempt) -> None:
 
 
 def raise_fence(attempt: Attempt) -> None:
-    """Make this attempt the only one that can commit."""
+    """Make this attempt the only one that can commit.
+
+    Raises:
+        Fenced: a newer attempt writes there, or the gang for which the data were to be prepared.
+    """
     claimed = required(attempt.claimed, "claimed")
+    if attempt.only_prepare and attempt.store.read_start() is not None:
+        raise Fenced("the gang has started already: its data are prepared")
     attempt.fence = claimed.raise_fence()
     attempt.be_present(claimed)
 

@@ -26,7 +26,7 @@ from .attempt import Attempt
 from .disk_full import disk_full, is_full
 from .gang import GangLost
 from .root_cause import Verdict
-from .stages import walk
+from .stages import ONLY_PREPARE, STAGES, walk
 from .termination import write_termination
 from .torchrun import Failed, Stop
 
@@ -35,11 +35,11 @@ TAKEN = "give this job another output.uri; what it trained until then is in the 
 
 
 class Launcher:
-    """One node's part of one attempt."""
+    """One node's part of one attempt, or the preparation of its data alone."""
 
-    def __init__(self, job: JobFile, path: str, node_rank: int) -> None:
+    def __init__(self, job: JobFile, path: str, node_rank: int, *, only_prepare: bool = False) -> None:
         self.job, self.stop = job, Stop()
-        self.attempt = Attempt(job, path, node_rank, output_store_of(job), self.stop)
+        self.attempt = Attempt(job, path, node_rank, output_store_of(job), self.stop, only_prepare)
 
     def run(self) -> TerminationMessage:
         """The whole attempt; every ending is a message."""
@@ -60,10 +60,11 @@ class Launcher:
     def _walk(self) -> None:
         attempt = self.attempt
         try:
-            for _ in walk(attempt):
+            for _ in walk(attempt, ONLY_PREPARE if attempt.only_prepare else STAGES):
                 attempt.stop.raise_if_asked()
         except (ConfigError, Failed) as error:
-            if attempt.claimed and attempt.fence and attempt.start is None:
+            nobody_waits = attempt.only_prepare or attempt.start is not None
+            if attempt.claimed and attempt.fence and not nobody_waits:
                 attempt.claimed.publish_failure(str(error))
             raise
 
@@ -118,8 +119,13 @@ class Launcher:
         )
 
 
-def launch(path: str) -> int:
-    """Run one node of an attempt and write its termination message; the exit code."""
+def launch(path: str, *, only_prepare: bool = False) -> int:
+    """Run one node of an attempt and write its termination message; the exit code.
+
+    Args:
+        path: ``job.json``.
+        only_prepare: end once the data are prepared.
+    """
     process.adopt_orphans()
     node_rank = int(os.environ.get(ENV_NODE_RANK, "0"))
     log.configure()
@@ -134,7 +140,7 @@ def launch(path: str) -> int:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_CONFIG
     log.configure(job=job.job.name, attempt=job.attempt)
-    launcher = Launcher(job, str(Path(path).resolve()), node_rank)
+    launcher = Launcher(job, str(Path(path).resolve()), node_rank, only_prepare=only_prepare)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, launcher.stop.ask)
     message = launcher.run()

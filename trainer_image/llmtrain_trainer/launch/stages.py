@@ -67,6 +67,10 @@ STAGES = (
 )
 
 
+ONLY_PREPARE = STAGES[: [stage.name for stage in STAGES].index("prepare") + 1]
+"""Those of a pod that runs before there is a gang."""
+
+
 def walk(attempt: Attempt, stages: tuple[StageRow, ...] = STAGES) -> Iterator[StageRow]:
     """Run the stages of this node in order; each is yielded before it runs."""
     for stage in stages:

@@ -5,6 +5,7 @@ from .conditions import Condition
 from .job import MAX_ATTEMPTS, JobStatus, Phase, Resolved, Waiting
 from .progress import Checkpoint, Figures, Progress
 from .results import DataSummary, Results
+from .setup import Setup, SetupStage
 from .values import MAX_COUNT, MAX_FIGURE, Count, ExitCode, Figure, LongText, Rate, Text
 
 __all__ = [
@@ -30,6 +31,8 @@ __all__ = [
     "Resolved",
     "Restarts",
     "Results",
+    "Setup",
+    "SetupStage",
     "Text",
     "Waiting",
     "Workers",

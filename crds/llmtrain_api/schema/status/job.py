@@ -14,6 +14,7 @@ from .attempt import Attempt, Failure, Restarts, Workers
 from .conditions import Condition
 from .progress import Checkpoint, Progress
 from .results import Results
+from .setup import Setup
 from .values import Count, LongText, Text
 
 
@@ -22,6 +23,8 @@ class Phase(StrEnum):
 
     PENDING = "Pending"
     QUEUED = "Queued"
+    INSPECTING = "Inspecting"
+    PREPARING = "Preparing"
     STARTING = "Starting"
     RUNNING = "Running"
     RESTARTING = "Restarting"
@@ -72,6 +75,11 @@ class JobStatus(ApiModel):
     phase: Phase | None = Field(default=None, description="Where the job is in its life.")
     attempt: Count | None = Field(
         default=None, description="Number of the current attempt; empty before the first."
+    )
+    setup: Setup | None = Field(
+        default=None,
+        description="The pod that looks at the model, or prepares the data, before the gang is created; "
+        "empty when none is needed.",
     )
     restarts: Restarts | None = Field(default=None, description="How often the gang was started again.")
     workers: Workers | None = Field(default=None, description="Pods of the current attempt.")

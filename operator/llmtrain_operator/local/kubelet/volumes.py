@@ -128,7 +128,8 @@ def job_file(text: str, at: Mounts, port: int) -> str:
         s.removeprefix("file://").rstrip("/") for s in _strings(document) if s.startswith("file://")
     )
     localized: dict[str, Any] = _localized(document, at, already_local)
-    localized["rendezvous"] |= {"masterAddress": LOOPBACK, "masterPort": port}
+    if "rendezvous" in localized:
+        localized["rendezvous"] |= {"masterAddress": LOOPBACK, "masterPort": port}
     return json.dumps(localized, indent=1)
 
 

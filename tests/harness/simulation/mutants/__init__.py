@@ -1,7 +1,7 @@
 """Bugs planted one at a time: the suite must find every one of them."""
 
-from . import cluster, planted
+from . import before_gang, cluster, planted
 
 MUTANTS = planted.MUTANTS
 """All of them, by name."""
-__all__ = ["MUTANTS", "cluster", "planted"]
+__all__ = ["MUTANTS", "before_gang", "cluster", "planted"]

@@ -20,15 +20,15 @@ from llmtrain_operator.types import Pod, Refusal, RefusalKind
 def labels_make_a_rank(patch: Patch) -> None:
     """Neither the controller nor the name of a pod is asked for, when it is read or when it is judged."""
 
-    def place(meta: Any, _: object) -> tuple[int, int]:
-        return int(meta.labels[LABEL_ATTEMPT]), int(meta.labels[LABEL_RANK])
+    def place(meta: Any, _: object) -> pods.Place:
+        return pods.Place(int(meta.labels[LABEL_ATTEMPT]), int(meta.labels[LABEL_RANK]), None)
 
     def owner(meta: Any) -> Any:
         return pods._Owner("", "", meta.labels[LABEL_JOB], meta.labels[LABEL_JOB_UID])
 
     patch.setattr(pods, "_place", place)
     patch.setattr(pods, "_controller", owner)
-    patch.setattr(situation, "is_rank_of", lambda *_: True)
+    patch.setattr(situation, "is_pod_of", lambda *_: True)
 
 
 @mutant
