@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from harness.cluster import Namespace, restarts, wait_for
-from harness.jobs import complete, manifest
+from harness.jobs import FACTS, complete, manifest
 from harness.kubelet import FakeKubelet
 from harness.podwatch import PodWatch
 from integration.conftest import Operator
@@ -132,6 +132,52 @@ def test_the_operator_may_die_while_a_job_starts_runs_and_restarts(
     status = namespace.wait_phase("tiny", "Succeeded", 1)
     assert status["restarts"]["total"] == 1
     assert len(namespace.pod_creates(audit)) == 2 * 2
+
+
+def test_a_model_is_looked_at_and_data_are_prepared_before_the_gang(
+    namespace: Namespace, operator: Operator, kubelet: FakeKubelet, audit: Path
+) -> None:
+    asked = manifest(model={"name": "somebody/some-model"}, prepare={"nodes": 1})
+    namespace.apply(asked)
+    namespace.wait_pods("tiny-inspect-0")
+    kubelet.run("tiny-inspect-0")
+    operator.kill()  # and its end is unseen
+    kubelet.end("tiny-inspect-0", 0, json.dumps({"outcome": "Complete", "facts": FACTS}))
+    operator.start()
+    namespace.wait_pods("tiny-prepare-1")
+    shown = namespace.cluster.kubectl("get", "llmjob", "-n", namespace.name).stdout
+    assert "Preparing" in shown
+    assert namespace.status("tiny")["resolved"]["model"] == FACTS
+    # an edit is taken as long as nothing has begun, and what was found of another model is not
+    namespace.apply(asked | {"spec": asked["spec"] | {"model": {"name": "somebody/another-model"}}})
+    namespace.wait_pods("tiny-inspect-2")
+    kubelet.run("tiny-inspect-2")
+    kubelet.end("tiny-inspect-2", 0, json.dumps({"outcome": "Complete", "facts": FACTS}))
+    namespace.wait_pods("tiny-prepare-3")
+    kubelet.run("tiny-prepare-3")
+    kubelet.end("tiny-prepare-3", 0, '{"outcome": "Complete"}')
+    bring_up(namespace, kubelet)
+    finish(namespace, kubelet)
+    assert len(namespace.pod_creates(audit)) == 4 + 2
+
+
+def test_a_model_that_does_not_fit_is_refused_and_another_taken(
+    namespace: Namespace, operator: Operator, kubelet: FakeKubelet
+) -> None:
+    asked = manifest(model={"name": "somebody/some-model"}, parallelism={"tensor": 2})
+    namespace.apply(asked)
+    namespace.wait_pods("tiny-inspect-0")
+    kubelet.run("tiny-inspect-0")
+    odd = FACTS | {"shape": FACTS["shape"] | {"heads": 3, "kvHeads": 3}}
+    kubelet.end("tiny-inspect-0", 0, json.dumps({"outcome": "Complete", "facts": odd}))
+    namespace.cluster.kubectl(
+        "wait", "--for=condition=Accepted=False", "llmjob/tiny", "-n", namespace.name, "--timeout=20s"
+    )
+    accepted = next(c for c in namespace.status("tiny")["conditions"] if c["type"] == "Accepted")
+    assert "tensor 2 does not divide num_attention_heads of its config.json 3" in accepted["message"]
+    namespace.apply(manifest())
+    bring_up(namespace, kubelet)
+    assert operator.process is not None
 
 
 def test_deleting_the_job_removes_every_child_and_it_may_be_applied_again_at_once(

@@ -30,7 +30,7 @@ def events_between(old: JobStatus, new: JobStatus) -> list[Event]:
     found: list[Event] = []
     accepted, was = new.condition("Accepted"), old.condition("Accepted")
     if accepted is not None and accepted.status == "False" and accepted != was:
-        found.append(Event("InvalidSpec", accepted.message, warning=True))
+        found.append(Event(accepted.reason, accepted.message, warning=True))
     if new.setup and old.setup and new.failure and new.setup.number != old.setup.number:
         text = f"{new.failure.failure_class.value}: {new.failure.message}; another pod follows"
         found.append(Event("SetupFailed", text, warning=True))
