@@ -11,6 +11,7 @@ from llmtrain_api import (
     JobIdentity,
     JobSpec,
     Layout,
+    ModelShape,
     ParallelismSpec,
     Rendezvous,
     layout_of,
@@ -80,12 +81,13 @@ def job_file(
     name: str = "run",
     layout: Layout | None = None,
     port: int = 1,
+    shape: ModelShape | None = None,
     **fields: Any,
 ) -> JobFile:
     """What the ranks of an attempt are told; the operator's own choice of a layout, unless one is given."""
     values: dict[str, Any] = {
-        "shape": shape_of(asked),
-        "layout": layout or layout_of(shape_of(asked), asked),
+        "shape": (known := shape or shape_of(asked)),
+        "layout": layout or layout_of(known, asked),
         "rendezvous": Rendezvous(master_address="127.0.0.1", master_port=port, id=f"{uid}-{attempt}"),
         "output": str(output),
         "scratch": str(Path(output).parent / "scratch"),

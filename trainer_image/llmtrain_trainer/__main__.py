@@ -22,6 +22,12 @@ def _launch(arguments: argparse.Namespace) -> int:
     return launch(arguments.job, only_prepare=arguments.only_prepare)
 
 
+def _inspect(arguments: argparse.Namespace) -> int:
+    from .launch.inspect import inspect
+
+    return inspect(arguments.job)
+
+
 def _train(arguments: argparse.Namespace) -> int:
     from .training.rank import main as train
 
@@ -55,6 +61,8 @@ def parser() -> argparse.ArgumentParser:
     verb("launch", _launch, "Run one node of an attempt: PID 1 of a worker pod.").add_argument(
         "--only-prepare", action="store_true", help="end once the data are prepared, before any rank starts"
     )
+    verb("inspect", _inspect, "Look at the model of a job: facts, or what is wrong with it.")
+    verb("fetch", _stage("fetch"), "Copy the model of a job from a hub or a bucket into its scratch.")
     verb("prepare", _stage("prepare"), "Make the data folder of a job.").add_argument(
         "--into", required=True, help="folder to make"
     )

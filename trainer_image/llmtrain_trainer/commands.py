@@ -25,6 +25,25 @@ def prepare(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def fetch(arguments: argparse.Namespace) -> int:
+    """Copy the model of a job into its scratch, in the commit that it is pinned to."""
+    from .pretrained.access import go_online
+
+    go_online()
+    from .models.location import folder_of, named
+    from .pretrained.fetch import fetch as copy
+    from .pretrained.remote import remote_of
+
+    job = read_job(arguments.job)
+    log.configure(job=job.job.name, attempt=job.attempt)
+    folder = folder_of(job)
+    if folder is None or job.base is not None:
+        raise ConfigError(f"{named(job)} is not on a hub or in a bucket: there is nothing to fetch")
+    revision = job.model.revision if job.model else job.spec.model.revision
+    copy(remote_of(job.spec.model.name, revision, named(job)), folder)
+    return 0
+
+
 def export(arguments: argparse.Namespace) -> int:
     """Export a trained job and print its results."""
     with quick_imports():

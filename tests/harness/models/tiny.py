@@ -11,7 +11,7 @@ import transformers
 from tokenizers import processors
 from transformers import AutoConfig
 
-from llmtrain_api import Task
+from llmtrain_api import ModelFacts, ModelShape, Task
 from llmtrain_trainer.data.tokenizer import train_bpe
 from llmtrain_trainer.models.build import HEADS
 
@@ -61,3 +61,23 @@ def write_tokenizer(folder: Path) -> Any:
     whole.chat_template = TEMPLATE
     whole.save_pretrained(folder)
     return whole
+
+
+def facts_of(folder: Path) -> ModelFacts:
+    """What an inspection finds of a Llama."""
+    config = AutoConfig.from_pretrained(folder)
+    model = HEADS[Task.CAUSAL].from_config(config)
+    shape = ModelShape(
+        architecture="LlamaForCausalLM",
+        switches=("tied",) if config.tie_word_embeddings else (),
+        hidden=config.hidden_size,
+        layers=config.num_hidden_layers,
+        heads=config.num_attention_heads,
+        kv_heads=config.num_key_value_heads,
+        head_size=config.head_dim,
+        width=config.intermediate_size,
+        vocabulary=config.vocab_size,
+        positions=config.max_position_embeddings,
+        parameters=sum(p.numel() for p in model.parameters()),
+    )
+    return ModelFacts(shape=shape, digest="0" * 64)

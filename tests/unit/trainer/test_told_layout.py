@@ -15,6 +15,7 @@ from llmtrain_api import JobSpec, Layout, ModelShape, Place, changed
 from llmtrain_trainer.batch import BatchPlan
 from llmtrain_trainer.distributed import Ranks
 from llmtrain_trainer.output import Output
+from llmtrain_trainer.special_tokens import OURS
 from llmtrain_trainer.training import loop
 
 
@@ -38,14 +39,15 @@ def test_a_rank_obeys_the_layout_that_it_is_told(tmp_path: Path, monkeypatch: py
         place: Place,
         plan: BatchPlan,
         steps: int,
+        weights: bool,
     ) -> Any:
-        del folder, spec, shape, steps
+        del folder, spec, shape, steps, weights
         raise Built(layout, place, plan)
 
     monkeypatch.setattr(loop, "build", build)
     monkeypatch.setattr(loop, "open_train", lambda *_: np.zeros((64, 32), np.uint16))
-    start = cast(Any, SimpleNamespace(output=Output(tmp_path / "run")))
-    marker = cast(Any, SimpleNamespace(eos=0, rows=(64,)))
+    start = cast(Any, SimpleNamespace(output=Output(tmp_path / "run"), resume=None))
+    marker = cast(Any, SimpleNamespace(special=OURS, rows=(64,)))
     startup = cast(Any, SimpleNamespace(done=lambda _: None))
     ranks = Ranks(1, 2, 1, torch.device("cpu"))
     with pytest.raises(Built) as asked:

@@ -45,6 +45,12 @@ def check_compiler(_: Attempt) -> None:
     require_compiler()
 
 
+def fetch_model(attempt: Attempt) -> None:
+    """Copy the model that training starts from onto this node."""
+    log.get().info("fetching the model", model=str(attempt.job.spec.model.name))
+    attempt.run_verb("fetch", [])
+
+
 def prepare(attempt: Attempt) -> None:
     """The data of an earlier attempt, or new ones: into the attempt's folder, then one rename."""
     claimed, fence = required(attempt.claimed, "claimed"), required(attempt.fence, "fence")

@@ -49,6 +49,11 @@ def _not_compiled(attempt: Attempt) -> bool:
     return not attempt.job.spec.training.compile
 
 
+def _no_fetch(attempt: Attempt) -> bool:
+    job = attempt.job
+    return job.spec.model.builtin is not None or job.base is not None
+
+
 def _one_node(attempt: Attempt) -> bool:
     return attempt.job.spec.nodes == 1
 
@@ -57,9 +62,11 @@ STAGES = (
     StageRow("claim", On.NODE_0, before.claim, leaves=("claimed",)),
     StageRow("fence", On.NODE_0, before.raise_fence, ("claimed",), ("fence",)),
     StageRow("compiler", On.NODE_0, before.check_compiler, unless=_not_compiled),
+    StageRow("fetch", On.NODE_0, before.fetch_model, ("claimed",), unless=_no_fetch),
     StageRow("prepare", On.NODE_0, before.prepare, ("claimed", "fence"), ("data",)),
     StageRow("start", On.NODE_0, before.publish_start, ("claimed", "fence", "data"), ("start",)),
     StageRow("join", On.OTHERS, before.join, leaves=("claimed", "start")),
+    StageRow("fetch", On.OTHERS, before.fetch_model, ("claimed",), unless=_no_fetch),
     StageRow("gather", On.ALL, before.gather, ("claimed",), unless=_one_node),
     StageRow("resolve", On.ALL, before.resolve_master),
     StageRow("train", On.ALL, training.train, ("start",)),
