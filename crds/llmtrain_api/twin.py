@@ -62,8 +62,8 @@ def shrink(config: Mapping[str, Any]) -> dict[str, Any]:
         twin["layer_types"] = _each_once(config["layer_types"])
     twin |= {name: 0.0 for name in twin if name.endswith(DROPOUT)}
     for name in ("rope_scaling", "rope_parameters"):
-        if isinstance(twin.get(name), Mapping):
-            twin[name] = _scaled(twin[name], head_size)
+        if isinstance(rope := config.get(name), Mapping):
+            twin[name] = _scaled(rope, head_size)
     return twin
 
 

@@ -54,7 +54,7 @@ def uncompiled(ranks: list[dict[str, Any]]) -> str | None:
 def _twin(family: str) -> Any:
     """The configuration of a twin; None for a built-in family."""
     config = TWINS.get(family)
-    return None if config is None else transformers.AutoConfig.for_model(**config)
+    return None if config is None else transformers.AutoConfig.for_model(**config, use_cache=False)
 
 
 class Bench:
