@@ -41,7 +41,9 @@ class Tokens:
 
     def to_json(self) -> dict[str, Any]:
         """The form in which a data folder holds it."""
-        return asdict(self)
+        return {
+            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()
+        }
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Tokens:

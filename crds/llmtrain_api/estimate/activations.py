@@ -11,6 +11,7 @@ from ..families import FAMILIES
 from ..layouts.layout import Layout
 from ..schema.spec import JobSpec
 from ..shape import ModelShape
+from .adapters import targeted
 from .parameters import blocks_of
 
 FP32 = 4
@@ -54,6 +55,7 @@ def activations(shape: ModelShape, spec: JobSpec, layout: Layout, stage: int = 0
     micro = min(training.micro_batch_size, share)
     tokens = micro * training.sequence_length // layout.sequence
     one = block_bytes(shape, training.sequence_length, size, layout.tensor)
+    one += size * _adapted(shape, spec)
     blocks = blocks_of(shape, layout)
     if training.activation_checkpointing:
         kept, again = blocks * size * shape.hidden, one
@@ -76,3 +78,16 @@ def loss_bytes(logits: int, size: int) -> int:
     # a chunk's softmax; where logits are not fp32, also the chunk in fp32
     copies = 1 if size == FP32 else 2
     return 2 * size * logits + copies * FP32 * min(logits, LOSS_CHUNK)
+
+
+def _adapted(shape: ModelShape, spec: JobSpec) -> int:
+    """Numbers that one block's adapters save for a token: what A makes of it, of each targeted layer.
+
+    What A itself reads is counted already, and so is the input of a frozen layer without an adapter, which
+    nobody needs.
+    """
+    adapter = spec.model.adapter
+    if adapter is None:
+        return 0
+    layers = sum(one.count for one in targeted(shape, adapter.targets))
+    return adapter.rank * -(-layers // shape.layers)

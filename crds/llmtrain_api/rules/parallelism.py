@@ -107,7 +107,9 @@ def asked(job: Sized, layout: Layout, *, compiled: bool = False) -> Asked:
         compiled: whether its layers are compiled.
     """
     how, variant = job.spec.training, FAMILIES[job.shape.architecture].variant(job.shape.switches)
-    return Asked(variant, layout, how.packing, how.activation_checkpointing, how.precision, compiled)
+    options = (how.packing, how.activation_checkpointing, how.precision)
+    adapter, inspected = job.spec.model.adapter is not None, job.spec.model.builtin is None
+    return Asked(variant, layout, *options, compiled, adapter, inspected)
 
 
 def _proven(job: Sized) -> str | None:

@@ -102,6 +102,11 @@ class SourceSpec(RuledModel):
     )
 
     @property
+    def on_hub(self) -> bool:
+        """Whether it is a dataset of the Hugging Face hub."""
+        return "://" not in self.name
+
+    @property
     def on_disk(self) -> bool:
         """Whether it lies in a folder that is mounted."""
         return self.name.startswith(("pvc://", "file://"))
@@ -194,6 +199,13 @@ class DatasetSpec(RuledModel):
         "workers' environment, with DATASET_ before each: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and "
         "AWS_ENDPOINT_URL for s3://, HF_TOKEN and HF_ENDPOINT for the hub. Default: those of output.secret.",
     )
+    cache: str | None = Field(
+        default=None,
+        max_length=512,
+        description="pvc://CLAIM/FOLDER or file:///FOLDER where tokens are kept for all jobs on the same "
+        "text and tokenizer, whatever their sequence length and model size; with several nodes on a claim "
+        "that is ReadWriteMany. Default: each job keeps its own in its output.",
+    )
     held_out_fraction: float = Field(
         default=0.05,
         gt=0,
@@ -233,6 +245,14 @@ class DatasetSpec(RuledModel):
             ".fields",
             "fields beside mixture has no effect; give it to each source of the mixture",
             _own_fields,
+        ),
+        matches(
+            "cache",
+            ".cache",
+            forms(PART, bucket=False),
+            "use pvc://CLAIM/FOLDER or file:///FOLDER; no folder may be empty, '.' or '..'",
+            optional=True,
+            why=lambda uri: mistake(uri, hidden=True, bucket=False),
         ),
         _REVISION,
         Rule(

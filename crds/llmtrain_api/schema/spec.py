@@ -125,6 +125,11 @@ class OutputSpec(RuledModel):
         description="What to do when another job has written to the folder: fail and name that job, resume "
         "from its newest checkpoint, or make a new folder beside it.",
     )
+    merged: bool = Field(
+        default=True,
+        description="With model.adapter: also export the model with its adapters merged into the weights, "
+        "which opens like any other. false: the adapters alone.",
+    )
 
     rules: ClassVar[tuple[Rule, ...]] = (
         matches(

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from harness.layouts.rows import STEPS, Row
-from harness.layouts.worker import patient_adamw, sgd, tokens
+from harness.layouts.worker import patient_adamw, perturbed, sgd, tokens
 
 from llmtrain_api import Task, task_of
 from llmtrain_trainer.data.order import key_of, sample_at
+from llmtrain_trainer.models import adapters
 from llmtrain_trainer.models.build import load
 from llmtrain_trainer.optim.lr_schedules import schedule
 from llmtrain_trainer.optim.optimizer import parameter_groups
@@ -33,7 +34,11 @@ def reference(
     if task_of(spec, row.shape) is Task.CAUSAL and training.packing == "documents":
         assert model.config._attn_implementation in ("sdpa", "eager")
     rows, task = tokens(), encoder(spec, row.shape, OURS)
-    named = dict(model.named_parameters())
+    if spec.model.adapter:
+        adapters.add(model, spec, row.shape, spec.model.adapter)
+    named = {adapters.whole_name(name): p for name, p in model.named_parameters() if p.requires_grad}
+    for name, p in named.items() if spec.model.adapter else ():
+        p.data.copy_(perturbed(name, tuple(p.shape), training.seed))
     groups, _ = parameter_groups(named.items(), training.weight_decay)
     optimizer = (sgd if kind == "sgd" else patient_adamw)(groups, training)
     share = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule(training, STEPS))
@@ -55,7 +60,7 @@ def reference(
             out["gradients"] = {name: p.grad.detach().cpu().clone() for name, p in named.items()}
         norm = torch.nn.utils.get_total_norm([p.grad for p in named.values()])
         if clipping:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), clipping)
+            torch.nn.utils.clip_grad_norm_(list(named.values()), clipping)
         out["norms"].append(float(norm))
         out["losses"].append(float(loss.detach()))
         optimizer.step()

@@ -14,6 +14,7 @@ from harness.builders import cut_as, unchecked_spec
 from harness.layouts.twins import NAME, TWINS, shape_for
 
 from llmtrain_api import JobSpec, Layout, ModelShape, Packing, Precision
+from llmtrain_api.rules.adapter import REASONS
 
 VOCAB, LENGTH, STEPS, SAMPLES = 320, 32, 5, 11
 SIZES: dict[str, Any] = {"hiddenSize": 32, "numLayers": 2, "numHeads": 4, "vocabSize": VOCAB}
@@ -30,6 +31,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
 CUT = ("llama", "llama-tied", "qwen", "qwen-tied")
 """Built-in families that may be cut in every way."""
 DECODERS = (*CUT, "gpt2")
+ADAPTER: dict[str, Any] = {"rank": 4, "alpha": 6}
+"""Small, with a scale that is not 1 and no power of 2."""
 GLOBAL_BATCH = {1: 3, 4: 7}
 """By accumulation steps; odd, so that slots stay spare wherever the batch is cut evenly."""
 
@@ -45,6 +48,7 @@ class Row:
     packing: str = "concat"
     precision: str = "fp32"
     compiled: bool = False
+    adapter: bool = False
 
     def spec(self, *, clipping: float) -> JobSpec:
         """The job that asks for this, with its cut unvalidated."""
@@ -60,9 +64,10 @@ class Row:
             "weightDecay": 0.1,
             "gradientClipping": clipping,
         }
+        adapter: dict[str, Any] = {"adapter": ADAPTER} if self.adapter else {}
         # set apart: what validation refuses must be seen to go wrong
         return cut_as(
-            unchecked_spec(model=FAMILIES.get(self.family, {"name": NAME}), training=training),
+            unchecked_spec(model=FAMILIES.get(self.family, {"name": NAME}) | adapter, training=training),
             cut,
             packing=Packing(self.packing),
             precision=Precision(self.precision),
@@ -75,13 +80,14 @@ class Row:
         return shape_for(self.family, self.spec(clipping=0.0))
 
     @property
-    def problem(self) -> tuple[str, int, str]:
+    def problem(self) -> tuple[str, int, str, bool]:
         """What is computed, however it is cut: rows of one problem share their reference."""
-        return self.family, self.accumulation, self.packing
+        return self.family, self.accumulation, self.packing, self.adapter
 
     def __str__(self) -> str:
         options = [f"accumulation {self.accumulation}"]
         options += ["checkpointing"] if self.checkpointing else []
+        options += ["adapter"] if self.adapter else []
         options += ["compiled"] if self.compiled else []
         options += ["documents"] if self.packing == "documents" else []
         options += [self.precision] if self.precision != "fp32" else []
@@ -120,7 +126,19 @@ def required() -> list[Row]:
     found += [Row(family, layout, 4, precision="bf16") for family, layout in product(CUT, cut16)]
     # with gloo on a CPU, which has fp16 too; that a GPU computes the same: `bench.gpu`
     found += [Row(family, layout, 4, precision="fp16") for family, layout in product(FAMILIES, bf16)]
-    return found + compiled()
+    return found + compiled() + adapted()
+
+
+def adapted() -> list[Row]:
+    """Rows with adapters beside frozen weights, by data parallelism: of all but Llama each option once."""
+    found: list[Row] = []
+    for family in DECODERS:
+        found += _spread(family, [Layout(zero=0)], packs=True)
+        rows = _spread(family, [Layout(data=2, zero=zero) for zero in (1, 2, 3)], packs=True)
+        found += rows if family == "llama" else [rows[0], rows[3], rows[5]]
+        stages = (1, 2, 3) if family in CUT else (1,)
+        found += [Row(family, Layout(data=2, zero=zero), 4, precision="bf16") for zero in stages]
+    return [replace(row, adapter=True) for row in found]
 
 
 def of_twins() -> list[Row]:
@@ -172,6 +190,8 @@ REFUSED: dict[Row, str] = {
         "llama", Layout(data=2, zero=3), compiled=True
     ): "DeepSpeed's hooks at each weight cut compiled code into pieces, too many to compile in a deep model",
     Row("llama", Layout(tensor=2, pipeline=2)): "AutoTP does not cut a pipeline's stages",
+    Row("llama", Layout(tensor=2), adapter=True): REASONS["tensor"],
+    Row("llama", Layout(pipeline=2), adapter=True): REASONS["pipeline"],
 }
 """Rows that are tried and go wrong, and why nobody may ask for them."""
 
@@ -189,6 +209,10 @@ def quick() -> list[Row]:
 
 def _pairs(row: Row) -> set[tuple[str, str]]:
     kind = row.layout.kind
+    if row.adapter:
+        # GPT-2 keeps its matrices the other way round
+        other = "gpt2" if row.family == "gpt2" else ""
+        return {("adapter", f"zero{row.layout.zero}"), ("adapter", row.precision), ("adapter", other)}
     if row.compiled:
         # one with most in it: each compiles for half a minute
         return {("compiled", "documents")} if row.checkpointing and row.packing == "documents" else set()

@@ -18,6 +18,7 @@ from llmtrain_api import JobSpec, TrainingSpec, shape_of
 from llmtrain_trainer import distributed, loss
 from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.data.loader import Batches
+from llmtrain_trainer.models import adapters
 from llmtrain_trainer.models.build import write_initial
 from llmtrain_trainer.optim.optimizer import adamw
 from llmtrain_trainer.parallel.apply import build
@@ -25,6 +26,7 @@ from llmtrain_trainer.tasks import OURS, encoder
 from llmtrain_trainer.telemetry import device
 
 EOS = 0
+START_OF = adapters.start_of
 
 
 def first_weights(spec: JobSpec, folder: Path, _rank: int = 0) -> None:
@@ -38,6 +40,12 @@ def tokens() -> np.ndarray[Any, Any]:
     rows = generator.integers(40, VOCAB, (SAMPLES, LENGTH)).astype(np.uint16)
     rows[generator.random(rows.shape) < 0.12] = EOS
     return rows
+
+
+def perturbed(name: str, shape: tuple[int, ...], seed: int) -> torch.Tensor:
+    """An adapter's first value with a B that is not zero, or A would have no gradient to compare."""
+    first = START_OF(name, shape, seed)
+    return START_OF(f"{name} perturbed", shape, seed) if not first.any() else first
 
 
 def patient_adamw(groups: Iterable[dict[str, Any]], training: TrainingSpec) -> torch.optim.Optimizer:
@@ -68,6 +76,8 @@ def rank_main(row: Row, kind: str, clipping: float, model: Path, out: Path) -> N
     rows = tokens()
     length = Length(len(rows), training.global_batch_size, STEPS, None)
     batches = Batches(rows, plan, length, training.seed, encoder(spec, row.shape, OURS))
+    if row.adapter:
+        adapters.start_of = perturbed
     engine, _ = build(
         model, spec, row.shape, layout, place, plan, STEPS, sgd if kind == "sgd" else patient_adamw
     )

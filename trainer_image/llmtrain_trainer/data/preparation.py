@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,17 @@ from typing import Any
 from llmtrain_api import JobFile
 from llmtrain_api.schema.dataset import RANDOM_TOKENS
 
-from .. import log
+from ..files import digest_of
 from ..tasks import Tokens
+from .progress import ProgressLog
 from .reading.counts import ReadCounts
-from .rows import SequenceWriter
+from .reading.survey import Survey
+from .rows import Side
 from .sources import Text
 from .store import Marker
-
-TELL_EVERY = 10.0
+from .tokenizer import Cut
+from .units.plan import Unit
+from .units.token_set import TokenSet
 
 
 @dataclass
@@ -28,14 +30,20 @@ class Preparation:
     Attributes:
         job: whose data they are.
         folder: that is filled.
+        sets: folder of token sets, each of which serves many jobs; see `units.token_set`.
+        progress: told of the text that is passed.
         sources: of text; none for noise.
+        surveys: the files of each source.
+        units: of each source.
         bytes_total: of the files of all sources.
+        set_key: all that the tokens depend on.
         tokenizer: trained, or a word an id for noise.
         tokens: the tokenizer's special ones.
         cut: how a text is cut for the tokenizer.
         train: the training rows.
         held_out: the held-out rows.
         counts: what was read of each source.
+        token_set: the tokens of all text; None for data that have rows of their own.
         used: how many held-out rows of each source evaluation uses.
         entropy: of the tokens that evaluation predicts.
         parameters: of the initial model.
@@ -44,18 +52,39 @@ class Preparation:
 
     job: JobFile
     folder: Path
+    sets: Path
+    progress: ProgressLog = field(default_factory=ProgressLog)
     sources: list[Text] = field(init=False)
+    surveys: list[Survey] = field(init=False)
+    units: list[list[Unit]] = field(init=False)
     bytes_total: int = field(init=False)
+    set_key: dict[str, Any] = field(init=False)
     tokenizer: Any = field(init=False)
     tokens: Tokens = field(init=False)
-    cut: Callable[[str], Iterable[str]] = field(init=False)
-    train: SequenceWriter = field(init=False)
-    held_out: SequenceWriter = field(init=False)
+    cut: Cut = field(init=False)
+    train: Side = field(init=False)
+    held_out: Side = field(init=False)
     counts: list[ReadCounts] = field(init=False)
+    token_set: TokenSet | None = field(init=False)
     used: list[int] = field(init=False)
     entropy: float = field(init=False)
     parameters: int = field(init=False)
     marker: Marker = field(init=False)
+
+    @property
+    def set_name(self) -> str:
+        """Name of the token set."""
+        return digest_of(self.set_key)[:16]
+
+    @property
+    def set_folder(self) -> Path:
+        """Where the token set lies."""
+        return self.sets / self.set_name
+
+    @property
+    def dtype(self) -> str:
+        """Numpy name of the token ids."""
+        return "uint16" if self.job.shape.vocabulary <= 1 << 16 else "uint32"
 
     @property
     def noise(self) -> bool:
@@ -78,28 +107,3 @@ class Step:
     needs: tuple[str, ...]
     leaves: tuple[str, ...]
     run: Callable[[Preparation], None]
-
-
-class ProgressLog:
-    """Tells the log from time to time how much of the text a step has passed.
-
-    Args:
-        step: its name.
-        total: bytes that there are.
-        clock: seconds that only rise.
-    """
-
-    def __init__(self, step: str, total: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._step, self._total, self._clock = step, total, clock
-        self._done, self._told = 0, clock()
-
-    def __call__(self, passed: int) -> None:
-        """Count bytes that were passed."""
-        self._done += passed
-        if self._clock() - self._told < TELL_EVERY:
-            return
-        self._told = self._clock()
-        percent = min(100, 100 * self._done // max(1, self._total))
-        log.get().info(
-            "data preparation", step=self._step, bytes=self._done, bytes_total=self._total, percent=percent
-        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import tokenizers
@@ -93,6 +93,16 @@ def lines(text: str, length: int = LINES) -> Iterator[str]:
         start = end
     if start < len(text):
         yield text[start:]
+
+
+def whole(text: str) -> Iterator[str]:
+    """A text in one part."""
+    yield text
+
+
+Cut = Literal["pieces", "lines", "whole"]
+CUTS: dict[Cut, Callable[[str], Iterator[str]]] = {"pieces": pieces, "lines": lines, "whole": whole}
+"""How a text is cut for a tokenizer, by a name that goes from process to process."""
 
 
 def encoded(

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import socket
 import time
+from pathlib import Path
 
-from llmtrain_api import Stage
+from llmtrain_api import ProgressUpdate, Stage
 
 from .. import log
-from ..data.store import Marker, fingerprints, read_marker, reusable
+from ..data.store import Marker, fingerprints, read_marker, reusable, tokens_root
 from ..errors import Fenced
+from ..files import discard
+from ..output import Output
+from ..records import PreparationRecord, record_or_none
 from ..storage.start_marker import Start
 from ..telemetry.reporter import Reporter
 from .attempt import Attempt, required
@@ -17,6 +21,7 @@ from .compiler import require_compiler
 from .gang import await_gang, await_start
 
 NAME_DEADLINE = 120.0
+PREPARATION_LIMIT = 4096
 
 
 def claim(attempt: Attempt) -> None:
@@ -58,7 +63,7 @@ def prepare(attempt: Attempt) -> None:
     data = fence.output.data
     attempt.data, reason = reusable(data, attempt.job, has_checkpoints=bool(claimed.committed()))
     if attempt.data:
-        log.get().info("prepared data are reused", **attempt.data.report)
+        log.get().info("prepared data are reused", **attempt.data.told)
         _warn(attempt.data)
     else:
         _make_data(attempt, reason)
@@ -68,11 +73,12 @@ def prepare(attempt: Attempt) -> None:
 def _make_data(attempt: Attempt, reason: str) -> None:
     fence, job = required(attempt.fence, "fence"), attempt.job
     log.get().info("preparing data", reason=reason, dataset=job.spec.dataset.source_names)
-    reporter = Reporter(job, Stage.PREPARE)
+    folder, data, told = fence.folder / "data", fence.output.data, fence.folder / "prepare.json"
+    reporter = Reporter(job, Stage.PREPARE, lambda: preparation(told))
     reporter.update(urgent=True)
-    folder, data = fence.folder / "data", fence.output.data
+    named = ["--into", folder, "--tokens", tokens_root(job, data), "--progress", told]
     try:
-        attempt.run_verb("prepare", ["--into", str(folder)], wrote=folder)
+        attempt.run_verb("prepare", [str(one) for one in named], wrote=folder)
     finally:
         reporter.close()
     if data.exists():
@@ -81,8 +87,23 @@ def _make_data(attempt: Attempt, reason: str) -> None:
     attempt.data = read_marker(data)
     if attempt.data is None:
         raise RuntimeError("the data stage left no marker")
-    log.get().info("data prepared", **attempt.data.report)
+    _discard_tokens(fence.output, attempt.data)
+    log.get().info("data prepared", **attempt.data.told)
     _warn(attempt.data)
+
+
+def _discard_tokens(output: Output, data: Marker) -> None:
+    """Delete the token sets of this output that its data are no view of."""
+    kept = data.token_set.name if data.token_set and not data.token_set.cached else None
+    for folder in output.tokens.iterdir() if output.tokens.is_dir() else ():
+        if folder.name != kept:
+            discard(folder)
+
+
+def preparation(file: Path) -> ProgressUpdate | None:
+    """How far `prepare` says that it is; None where it says nothing that can be read."""
+    found = record_or_none(file, PreparationRecord, PREPARATION_LIMIT)
+    return ProgressUpdate(**dict(found)) if found else None
 
 
 def _warn(data: Marker) -> None:

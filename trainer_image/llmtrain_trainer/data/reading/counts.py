@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 
@@ -47,6 +47,19 @@ class ReadCounts:
         self.skipped.update(other.skipped)
         self.cleaned.update(other.cleaned)
         self.first_replaced = self.first_replaced or other.first_replaced
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it."""
+        # a copy made by `asdict` would take a Counter's pairs for things to count
+        return {
+            one.name: dict(value) if isinstance(value := getattr(self, one.name), Counter) else value
+            for one in fields(self)
+        }
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> ReadCounts:
+        """The counts that `to_json` wrote."""
+        return cls(**{**raw, "skipped": Counter(raw["skipped"]), "cleaned": Counter(raw["cleaned"])})
 
     def report(self) -> dict[str, Any]:
         """For the data report; what did not happen is left out, but for the numbers that all reports have."""

@@ -7,16 +7,17 @@ import numpy as np
 from ..preparation import Preparation
 from ..rows import Ids, held_out_counts, spread
 from ..store import HELD_OUT
+from .rows import HELD_OUT_ROWS
 
 
 def choose_held_out(made: Preparation) -> None:
     """Leave the rows of each source that are used, spread over it, and the entropy of their tokens."""
-    spec, writer = made.job.spec, made.held_out
-    found = [source.rows for source in writer.sources]
+    spec, side = made.job.spec, made.held_out
+    found = [source.rows for source in side.sources]
     made.used = held_out_counts(found, spec.dataset.parts, spec.evaluation.max_sequences)
-    chosen = np.ascontiguousarray(writer.close()[spread(found, made.used)])
+    chosen = np.ascontiguousarray(side.take(spread(found, made.used).tolist()))
     np.save(made.folder / HELD_OUT, chosen)
-    writer.path.unlink()
+    (made.folder / HELD_OUT_ROWS).unlink(missing_ok=True)
     made.entropy = unigram_entropy(chosen)
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import platform
 from typing import Any
 
-import numpy as np
-
 from ... import log
 from ...files import inventory, write_json
 from ..preparation import Preparation
 from ..reading.counts import ReadCounts
 from ..samples import Part, samples
-from ..store import REPORT, TRAIN, Marker, key_of
+from ..store import REPORT, Marker, TokensOf, key_of
 
 
 def write_marker(made: Preparation) -> None:
@@ -41,6 +39,11 @@ def write_marker(made: Preparation) -> None:
         files=inventory(made.folder),
         report=report,
         sources=[source.rows for source in made.train.sources],
+        stream=(
+            TokensOf(made.set_name, made.token_set.digest, made.job.cache is not None).to_json()
+            if made.token_set
+            else None
+        ),
     )
     made.marker.write(made.folder)
 
@@ -49,8 +52,7 @@ def sampled(made: Preparation) -> list[list[Part]]:
     """Some training rows, decoded; none of noise, which is no text."""
     if made.noise:
         return []
-    rows = np.memmap(made.folder / TRAIN, made.train.dtype, "r", shape=(made.train.rows, made.train.length))
-    return samples(rows, lambda ids: str(made.tokenizer.decode(ids, skip_special_tokens=False)))
+    return samples(made.train.view, lambda ids: str(made.tokenizer.decode(ids, skip_special_tokens=False)))
 
 
 def warnings_of(made: Preparation) -> list[str]:
