@@ -22,7 +22,11 @@ from llmtrain_operator.progress.auth import PodIdentity
 from llmtrain_operator.progress.server import ReportServer
 from llmtrain_operator.types import CreateChild, CreatePod, DeleteChild, Observed, Pod, PodPhase, Termination
 
-GPUS: dict[str, Any] = {"gpusPerNode": 8, "training": {"globalBatchSize": 64}}
+GPUS: dict[str, Any] = {
+    "gpusPerNode": 8,
+    "resources": {"memory": "21Gi"},
+    "training": {"globalBatchSize": 64},
+}
 FIRST: dict[str, Any] = {"prepare": {"nodes": 1}}
 
 
