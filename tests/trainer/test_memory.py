@@ -121,7 +121,7 @@ def test_the_loss_at_a_large_vocabulary_holds_what_the_estimate_says(dtype: torc
     with torch.profiler.profile(profile_memory=True) as seen:
         token_loss_sum(logits, labels).backward()
     held = most = 0
-    for event in seen.profiler.kineto_results.events():  # type: ignore[union-attr]
+    for event in seen.profiler.kineto_results.events():
         if event.name() == "[memory]":
             held += event.nbytes()
             most = max(most, held)
