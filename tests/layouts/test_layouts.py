@@ -90,6 +90,7 @@ def test_an_unknown_family_may_only_what_a_row_says() -> None:
         {"packing": "documents"},
         {"checkpointing": True},
         {"precision": "bf16"},
+        {"family": "other"},
         {"compiled": True},
     ):
         assert "not proven" in (refusal(asked(**changes), [row]) or ""), changes

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,18 @@ from .layout import Layout
 TABLE = Path(__file__).with_name("proven.json")
 
 
+DIALOGUES = "dialogues"
+"""How rows of task chat are packed, in the words of the table."""
+
+
 @dataclass(frozen=True)
 class Asked:
-    """What a job asks for, in the words of the table."""
+    """What a job asks for, in the words of the table.
+
+    Attributes:
+        inspected: whether the model is not built in: of such models there are more than rows, so that what
+            does not depend on the code of their layers is allowed without one.
+    """
 
     family: str
     layout: Layout
@@ -33,6 +42,7 @@ class Asked:
     precision: str
     compiled: bool = False
     adapter: bool = False
+    inspected: bool = False
 
     @property
     def model(self) -> str:
@@ -53,11 +63,15 @@ def refusal(asked: Asked, rows: Iterable[dict[str, Any]] | None = None) -> str |
         asked: the layout and its options.
         rows: of the table.
     """
-    everything = table() if rows is None else rows
-    if not any(row["family"] == asked.family for row in everything):
-        return _unknown(asked)
+    everything = list(table() if rows is None else rows)
+    of_family = [row for row in everything if row["family"] == asked.family]
+    if asked.packing == DIALOGUES and not any(row["packing"] == DIALOGUES for row in of_family):
+        # the same code as packed documents with fewer labels, which is proven for other families
+        asked = replace(asked, packing="documents")
     same_code = [row for row in everything if _code(row) == (asked.compiled, asked.adapter)]
     known = [row for row in same_code if row["family"] == asked.family]
+    if asked.inspected and not known:
+        return _unknown(asked)
     equal = [row for row in known if row["verdict"] == "equal"]
     kind = asked.layout.kind
     if kind == "one" and asked.layout.zero:
@@ -108,7 +122,7 @@ def _unknown(asked: Asked) -> str | None:
     if not wrong:
         return None
     return (
-        f"no layout of {asked.family} is proven equal to one process yet, and {wrong[0]} depends on the code "
+        f"no layout of {asked.model} is proven equal to one process yet, and {wrong[0]} depends on the code "
         "of its layers; use data parallelism with ZeRO 1 or 2, or prove it: rows of the model's tiny twin in "
         "the harness of `make layouts`"
     )

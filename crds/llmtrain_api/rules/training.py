@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..estimate.host import host_too_small
 from ..estimate.zero_stage import layout_of, too_large
 from ..families import BUILTIN, task_of
 from ..layouts.proven import refusal, stages
@@ -75,6 +76,10 @@ def _compiled_cel() -> str:
     return f"!self.training.compile || ({' && '.join(allowed)})"
 
 
+def _host(job: Sized) -> str | None:
+    return host_too_small(job.shape, job.spec)
+
+
 def _fits(job: Sized) -> str | None:
     return too_large(job.shape, job.spec) if job.spec.training.zero_stage is None else None
 
@@ -112,5 +117,8 @@ PROVEN: tuple[Rule, ...] = (
     ),
 )
 """It counts on the rules of parallelism."""
-MEMORY: tuple[Rule, ...] = (SizedRule(None, ".resources", "training must fit into memory", _fits),)
-"""It counts on all other rules."""
+MEMORY: tuple[Rule, ...] = (
+    SizedRule(None, ".resources", "training must fit into memory", _fits),
+    SizedRule(None, ".resources", "a node's processes must fit into its memory", _host),
+)
+"""They count on all other rules."""

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from harness.layouts.rows import DIALOGUES, STEPS, Row
 from harness.layouts.worker import patient_adamw, perturbed, sgd, tokens
 
-from llmtrain_api import Task, shape_of, task_of
+from llmtrain_api import Task, task_of
 from llmtrain_trainer.data.order import key_of, sample_at
 from llmtrain_trainer.loss import IGNORED
 from llmtrain_trainer.models import adapters
@@ -33,13 +33,13 @@ def reference(
     """Losses, first gradients and last weights."""
     spec = row.spec(clipping=clipping)
     training = spec.training
-    model = load(model_folder, task_of(spec, shape_of(spec)), dtype).to(device)
+    model = load(model_folder, task_of(spec, row.shape), dtype).to(device)
     scale = SCALE if dtype == torch.float16 else 1.0
-    if task_of(spec, shape_of(spec)) is Task.CAUSAL and training.packing == "documents":
-        assert model.config._attn_implementation == "sdpa"
-    rows, task = tokens(row), encoder(spec, shape_of(spec), OURS)
+    if task_of(spec, row.shape) is Task.CAUSAL and training.packing == "documents":
+        assert model.config._attn_implementation in ("sdpa", "eager")
+    rows, task = tokens(row), encoder(spec, row.shape, OURS)
     if spec.model.adapter:
-        adapters.add(model, spec, shape_of(spec), spec.model.adapter)
+        adapters.add(model, spec, row.shape, spec.model.adapter)
     named = {adapters.whole_name(name): p for name, p in model.named_parameters() if p.requires_grad}
     for name, p in named.items() if spec.model.adapter else ():
         p.data.copy_(perturbed(name, tuple(p.shape), training.seed))

@@ -11,8 +11,9 @@ from itertools import product
 from typing import Any
 
 from harness.builders import cut_as, unchecked_spec
+from harness.layouts.twins import NAME, TWINS, shape_for
 
-from llmtrain_api import JobSpec, Layout, Packing, Precision
+from llmtrain_api import JobSpec, Layout, ModelShape, Packing, Precision
 from llmtrain_api.rules.adapter import REASONS
 
 VOCAB, LENGTH, STEPS, SAMPLES = 320, 32, 5, 11
@@ -27,9 +28,9 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "bert": SIZES | {"name": "builtin://tiny-bert"},
     "t5": SIZES | {"name": "builtin://tiny-t5"},
 }
-DECODERS = ("llama", "llama-tied", "qwen", "qwen-tied", "gpt2")
-CUT = DECODERS[:-1]
-"""Families that may be cut in every way."""
+CUT = ("llama", "llama-tied", "qwen", "qwen-tied")
+"""Built-in families that may be cut in every way."""
+DECODERS = (*CUT, "gpt2")
 DIALOGUES = "dialogues"
 """How rows of `task: chat` are packed: documents apart, and only some tokens trained on."""
 ADAPTER: dict[str, Any] = {"rank": 4, "alpha": 6}
@@ -68,7 +69,9 @@ class Row:
         adapter: dict[str, Any] = {"adapter": ADAPTER} if self.adapter else {}
         # set apart: what validation refuses must be seen to go wrong
         return cut_as(
-            unchecked_spec(model=FAMILIES[self.family] | adapter, training=training, **self._task),
+            unchecked_spec(
+                model=FAMILIES.get(self.family, {"name": NAME}) | adapter, training=training, **self._task
+            ),
             cut,
             packing=Packing.DOCUMENTS if self._task else Packing(self.packing),
             precision=Precision(self.precision),
@@ -80,6 +83,11 @@ class Row:
         return (
             {"task": "chat", "dataset": {"name": "pvc://data/dialogues"}} if self.packing == DIALOGUES else {}
         )
+
+    @property
+    def shape(self) -> ModelShape:
+        """Its model's."""
+        return shape_for(self.family, self.spec(clipping=0.0))
 
     @property
     def problem(self) -> tuple[str, int, str, bool]:
@@ -101,7 +109,7 @@ def _spread(family: str, layouts: list[Layout], *, packs: bool) -> list[Row]:
     found = []
     for number, layout in enumerate(layouts):
         odd = bool(number % 2)
-        packed = packs and family in DECODERS
+        packed = packs and family in (*DECODERS, *TWINS)
         for accumulation, first in ((1, True), (4, False)):
             documents = packed and first != (number % 4 >= 2)
             found.append(
@@ -157,6 +165,22 @@ def dialogues() -> list[Row]:
         for family in DECODERS
         for number, layout in enumerate([*usual, *(cut if family in CUT else [])])
     ]
+
+
+def of_twins() -> list[Row]:
+    """Rows of models that are not built in, on their twins."""
+    found: list[Row] = []
+    for family in TWINS:
+        found += _spread(family, [Layout(zero=0)], packs=True)
+        found += _spread(family, [Layout(data=2, zero=zero) for zero in (1, 2, 3)], packs=True)
+        found += [Row(family, Layout(data=2, zero=zero), 4, precision="bf16") for zero in (1, 2, 3)]
+        for layout in (Layout(tensor=2), Layout(pipeline=2), Layout(sequence=2)):
+            if Row(family, layout) in REFUSED:
+                continue
+            found += _spread(family, [layout], packs=layout.sequence == 1)
+            half = replace(layout, zero=2) if layout.sequence > 1 else layout
+            found.append(Row(family, half, 4, precision="bf16"))
+    return found
 
 
 def compiled() -> list[Row]:

@@ -83,11 +83,11 @@ def rank_main(row: Row, kind: str, clipping: float, model: Path, out: Path) -> N
     assert plan.accumulation == row.accumulation, (plan.accumulation, row)
     rows = tokens(row)
     length = Length(len(rows), training.global_batch_size, STEPS, None)
-    batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), OURS))
+    batches = Batches(rows, plan, length, training.seed, encoder(spec, row.shape, OURS))
     if row.adapter:
         adapters.start_of = perturbed
     engine, _ = build(
-        model, spec, shape_of(spec), layout, place, plan, STEPS, sgd if kind == "sgd" else patient_adamw
+        model, spec, row.shape, layout, place, plan, STEPS, sgd if kind == "sgd" else patient_adamw
     )
     assert engine.raw.module.training  # or no activation would be checkpointed
     engine.watch = device.stopwatch(ranks)  # as a job does: what it wraps must not end in compiled code
@@ -120,8 +120,8 @@ def overflow_main(row: Row, model: Path, out: Path) -> None:
     plan = BatchPlan(training.global_batch_size, training.micro_batch_size, row.layout.data)
     rows = tokens(row)
     length = Length(len(rows), training.global_batch_size, STEPS, None)
-    batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), OURS))
-    engine, _ = build(model, spec, shape_of(spec), row.layout, place, plan, STEPS)
+    batches = Batches(rows, plan, length, training.seed, encoder(spec, row.shape, OURS))
+    engine, _ = build(model, spec, row.shape, row.layout, place, plan, STEPS)
     passes = batches.at(0, place, ranks.device)
     [labels] = distributed.all_reduce_sum(ranks, engine.labels(passes))
     found: dict[str, Any] = {"applied": [], "scales": [], "norms": []}
