@@ -13,7 +13,7 @@ from harness.layouts.proof import Bench
 from harness.layouts.prove import TABLE, identity, key, line
 from harness.layouts.rows import FAMILIES, REFUSED, Row, quick, required
 
-from llmtrain_api import InvalidJob, Layout, layout_of, parse_spec, shape_of
+from llmtrain_api import InvalidJob, Layout, layout_of, parse_spec
 from llmtrain_api.layouts.proven import Asked, refusal
 
 pytestmark = pytest.mark.timeout(600)
@@ -64,7 +64,7 @@ def test_validation_allows_what_is_proven_and_refuses_what_is_not() -> None:
         options = (row.packing, row.checkpointing, row.precision, row.compiled, row.adapter)
         assert refusal(Asked(row.family, row.layout, *options)) is None, row
         spec = row.spec(clipping=1.0)
-        assert layout_of(shape_of(spec), spec) == row.layout, row
+        assert layout_of(row.shape, spec) == row.layout, row
     for row, reason in REFUSED.items():
         options = (row.packing, row.checkpointing, row.precision, row.compiled, row.adapter)
         asked = Asked(row.family, row.layout, *options)

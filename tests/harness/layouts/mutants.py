@@ -16,6 +16,7 @@ from harness.layouts.rows import Row
 from llmtrain_api import Layout
 from llmtrain_trainer import loss
 from llmtrain_trainer.data import loader
+from llmtrain_trainer.models import pipeline_stages
 from llmtrain_trainer.parallel import apply, pipeline
 from llmtrain_trainer.parallel.engine import Engine
 from llmtrain_trainer.parallel.pipeline import PipelineEngine, StageLoss
@@ -166,6 +167,10 @@ def _layers_are_not_compiled(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(apply, "compile_layers", lambda _model: None)
 
 
+def _stages_forget_windows(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(pipeline_stages, "create_sliding_window_causal_mask", pipeline_stages.create_causal_mask)
+
+
 ZERO1, ZERO3, TP2 = Layout(data=2), Layout(data=2, zero=3), Layout(tensor=2)
 PP2, SP2, SP2_ZERO3 = Layout(pipeline=2), Layout(sequence=2), Layout(sequence=2, zero=3)
 
@@ -181,6 +186,7 @@ MUTANTS: dict[str, tuple[Patch, Row]] = {
     "decay by shape": (_decay_by_shape, Row("llama", ZERO3)),
     "documents see each other": (_documents_see_each_other, Row("llama", ZERO1, packing="documents")),
     "stages forget documents": (_stages_forget_documents, Row("llama", PP2, packing="documents")),
+    "stages forget windows": (_stages_forget_windows, Row("mistral window", PP2)),
     "parts start at 0": (_parts_start_at_0, Row("llama", SP2)),
     "labels are shifted in each part": (_labels_are_shifted_in_each_part, Row("llama", SP2)),
     "logits of a part of the vocabulary": (_logits_of_a_part_of_the_vocabulary, Row("llama-tied", TP2)),

@@ -137,7 +137,7 @@ def required() -> list[Row]:
     found += [Row(family, layout, 4, precision="bf16") for family, layout in product(CUT, cut16)]
     # with gloo on a CPU, which has fp16 too; that a GPU computes the same: `bench.gpu`
     found += [Row(family, layout, 4, precision="fp16") for family, layout in product(FAMILIES, bf16)]
-    return found + compiled() + adapted()
+    return found + compiled() + adapted() + of_twins()
 
 
 def adapted() -> list[Row]:
@@ -199,7 +199,18 @@ def compiled() -> list[Row]:
     return [replace(row, compiled=True) for row in found]
 
 
+GEMMA2 = "gemma2-tied head-size soft-cap:attention soft-cap:logits"
 REFUSED: dict[Row, str] = {
+    Row("phi3 window", Layout(tensor=2)): "DeepSpeed's AutoTP cannot cut Phi-3's fused matrices",
+    **{
+        Row(family, Layout(pipeline=2)): "there are pipeline stages for Llama, Mistral and Qwen only"
+        for family in (GEMMA2, "phi3 window")
+    },
+    **{
+        Row(family, Layout(sequence=2)): "Ulysses drops the mask of windows"
+        for family in ("mistral window", "phi3 window")
+    },
+    Row(GEMMA2, Layout(sequence=2)): "Ulysses has no attention with soft caps",
     Row("t5", Layout(tensor=2)): "AutoTP leaves part of T5's attention bias out of the gradient norm",
     Row("gpt2", Layout(tensor=2)): "DeepSpeed's AutoTP cannot cut GPT-2's Conv1D",
     **{
@@ -235,6 +246,8 @@ def quick() -> list[Row]:
 
 def _pairs(row: Row) -> set[tuple[str, str]]:
     kind = row.layout.kind
+    if row.family in TWINS:
+        return {(row.family, kind)} if kind == "pp" else set()  # our own code; the rest is in the table
     if row.adapter:
         # GPT-2 keeps its matrices the other way round
         other = "gpt2" if row.family == "gpt2" else ""
