@@ -14,7 +14,7 @@ from .names import MASTER_PORT
 from .schema.base import ApiModel
 from .schema.model_facts import FACTS_LIMIT, ModelFacts, ModelShape
 from .schema.spec import JobSpec
-from .schema.status import MAX_FIGURE, Count, ExitCode, FailureClass, Figures, Results
+from .schema.status import MAX_FIGURE, Count, ExitCode, FailureClass, Figures, PreparationFigures, Results
 
 TERMINATION_LIMIT = 4096
 """Bytes of a termination message that the kubelet keeps."""
@@ -99,7 +99,7 @@ class Stage(StrEnum):
     EXPORT = "export"
 
 
-class ProgressUpdate(Figures):
+class ProgressUpdate(Figures, PreparationFigures):
     """What may change from one report to the next."""
 
     stage: Stage | None = None

@@ -134,49 +134,63 @@ def test_the_operator_may_die_while_a_job_starts_runs_and_restarts(
     assert len(namespace.pod_creates(audit)) == 2 * 2
 
 
+def edit(namespace: Namespace, **spec: Any) -> None:
+    """Set fields of the job's spec; None takes one away."""
+    namespace.cluster.merge(namespace.jobs_path("tiny"), {"spec": spec})
+
+
+def runs_before_the_gang(
+    namespace: Namespace, kubelet: FakeKubelet, name: str, told: dict[str, Any] | None = None
+) -> None:
+    """Until that pod is there; then it ends well, if what it says in the end is given."""
+    wait_for(f"pod {name}", lambda: name in namespace.pods() or None)
+    kubelet.run(name)
+    if told is not None:
+        kubelet.end(name, 0, json.dumps({"outcome": "Complete"} | told))
+
+
+def gang_succeeds(namespace: Namespace, kubelet: FakeKubelet) -> None:
+    """Beside the pods that ran before it."""
+    gang = {"tiny-0-0", "tiny-0-1"}
+    wait_for("the gang", lambda: gang <= set(namespace.pods()) or None)
+    for pod in gang:
+        kubelet.run(pod)
+    namespace.wait_phase("tiny", "Running", 0)
+    finish(namespace, kubelet)
+
+
 def test_a_model_is_looked_at_and_data_are_prepared_before_the_gang(
     namespace: Namespace, operator: Operator, kubelet: FakeKubelet, audit: Path
 ) -> None:
-    asked = manifest(model={"name": "somebody/some-model"}, prepare={"nodes": 1})
-    namespace.apply(asked)
-    namespace.wait_pods("tiny-inspect-0")
-    kubelet.run("tiny-inspect-0")
+    namespace.apply(manifest(model={"name": "somebody/some-model"}, prepare={"nodes": 1}))
+    runs_before_the_gang(namespace, kubelet, "tiny-inspect-0")
     operator.kill()  # and its end is unseen
     kubelet.end("tiny-inspect-0", 0, json.dumps({"outcome": "Complete", "facts": FACTS}))
     operator.start()
-    namespace.wait_pods("tiny-prepare-1")
-    shown = namespace.cluster.kubectl("get", "llmjob", "-n", namespace.name).stdout
-    assert "Preparing" in shown
-    assert namespace.status("tiny")["resolved"]["model"] == FACTS
-    # an edit is taken as long as nothing has begun, and what was found of another model is not
-    namespace.apply(asked | {"spec": asked["spec"] | {"model": {"name": "somebody/another-model"}}})
-    namespace.wait_pods("tiny-inspect-2")
-    kubelet.run("tiny-inspect-2")
-    kubelet.end("tiny-inspect-2", 0, json.dumps({"outcome": "Complete", "facts": FACTS}))
-    namespace.wait_pods("tiny-prepare-3")
-    kubelet.run("tiny-prepare-3")
-    kubelet.end("tiny-prepare-3", 0, '{"outcome": "Complete"}')
-    bring_up(namespace, kubelet)
-    finish(namespace, kubelet)
+    runs_before_the_gang(namespace, kubelet, "tiny-prepare-1")
+    assert "Preparing" in namespace.cluster.kubectl("get", "llmjob", "-n", namespace.name).stdout
+    assert namespace.status("tiny")["resolved"]["model"]["revision"] == FACTS["revision"]
+    # an edit is taken as long as no attempt has begun; what was found of another model is forgotten
+    edit(namespace, model={"name": "somebody/another-model"})
+    runs_before_the_gang(namespace, kubelet, "tiny-inspect-2", {"facts": FACTS})
+    runs_before_the_gang(namespace, kubelet, "tiny-prepare-3", {})
+    gang_succeeds(namespace, kubelet)
     assert len(namespace.pod_creates(audit)) == 4 + 2
+    assert operator.process is not None
 
 
 def test_a_model_that_does_not_fit_is_refused_and_another_taken(
     namespace: Namespace, operator: Operator, kubelet: FakeKubelet
 ) -> None:
-    asked = manifest(model={"name": "somebody/some-model"}, parallelism={"tensor": 2})
-    namespace.apply(asked)
-    namespace.wait_pods("tiny-inspect-0")
-    kubelet.run("tiny-inspect-0")
+    namespace.apply(manifest(model={"name": "somebody/some-model"}, parallelism={"tensor": 2}))
     odd = FACTS | {"shape": FACTS["shape"] | {"heads": 3, "kvHeads": 3}}
-    kubelet.end("tiny-inspect-0", 0, json.dumps({"outcome": "Complete", "facts": odd}))
-    namespace.cluster.kubectl(
-        "wait", "--for=condition=Accepted=False", "llmjob/tiny", "-n", namespace.name, "--timeout=20s"
-    )
+    runs_before_the_gang(namespace, kubelet, "tiny-inspect-0", {"facts": odd})
+    refused = ("wait", "--for=condition=Accepted=False", "llmjob/tiny")
+    namespace.cluster.kubectl(*refused, "-n", namespace.name, "--timeout=20s")
     accepted = next(c for c in namespace.status("tiny")["conditions"] if c["type"] == "Accepted")
     assert "tensor 2 does not divide num_attention_heads of its config.json 3" in accepted["message"]
-    namespace.apply(manifest())
-    bring_up(namespace, kubelet)
+    edit(namespace, model={"name": "builtin://tiny-llama"}, parallelism=None)
+    gang_succeeds(namespace, kubelet)
     assert operator.process is not None
 
 

@@ -65,6 +65,9 @@ def test_the_operator_hears_stages_resume_commits_and_the_end(finished: Launch, 
     assert any(r.get("resumedStep") == 0 for r in reports)
     assert max(r.get("checkpointStep", 0) for r in reports) == 200
     assert max(r.get("step", 0) for r in reports) == 200
+    prepared = [r for r in reports if r["stage"] == "prepare"][-1]
+    assert prepared["preparedBytes"] == prepared["bytesToPrepare"] > 0
+    assert not any("preparedBytes" in r for r in reports if r["stage"] != "prepare")
     assert all(r["jobUid"] and r["attempt"] == 0 for r in reports)
 
 

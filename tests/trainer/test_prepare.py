@@ -16,12 +16,14 @@ import pytest
 from harness.builders import job
 from harness.children import environment
 
-from llmtrain_trainer.data import cleaning
+from llmtrain_trainer.data import cleaning, progress
 from llmtrain_trainer.data.loader import open_held_out, open_train
 from llmtrain_trainer.data.preparation import Preparation
 from llmtrain_trainer.data.store import TOKENIZER, Marker
 from llmtrain_trainer.data.tokenizer import EOS
 from llmtrain_trainer.errors import ConfigError
+from llmtrain_trainer.files import write_json
+from llmtrain_trainer.launch.before_training import preparation
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what DeepSpeed says at import
@@ -89,6 +91,35 @@ def test_only_the_joins_of_documents_are_end_tokens(tmp_path: Path, texts: Path,
     assert documents["train"] - 1 <= ends <= documents["train"]
     ends = int((open_held_out(folder) == marker.eos).sum())
     assert ends <= documents["heldOut"]
+
+
+def test_a_launcher_sees_both_passes_rise_to_the_end(
+    tmp_path: Path, texts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library that trains the tokenizer pulls the text itself, and one file is not read to its end."""
+    for name in "abc":
+        (texts / f"{name}.jsonl").write_text("\n".join(json.dumps({"text": page(n)}) for n in range(600)))
+    size = sum(file.stat().st_size for file in texts.iterdir())
+    seen: list[int] = []
+
+    def write(path: Path, value: Any) -> None:
+        write_json(path, value)
+        told = preparation(path)
+        assert told is not None
+        assert told.prepared_bytes is not None
+        assert told.bytes_to_prepare == 2 * size
+        seen.append(told.prepared_bytes)
+
+    monkeypatch.setattr(progress, "WRITE_EVERY", 0.0)
+    monkeypatch.setattr(progress, "write_json", write)
+    dataset = {"name": f"file://{texts}", "maxBytes": size - 1000}
+    file = tmp_path / "prepare.json"
+    prepare(job(tmp_path / "output", dataset=dataset), tmp_path / "data", file)
+    assert seen == sorted(seen)
+    assert (seen[0], seen[-1]) == (0, 2 * size)
+    assert len([done for done in set(seen) if done < size]) >= 3, "while the tokenizer is trained"
+    assert len([done for done in set(seen) if done > size]) >= 3, "while the rows are written"
+    assert file.exists()
 
 
 def test_the_report_tells_what_was_not_read(

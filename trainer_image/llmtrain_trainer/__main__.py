@@ -63,9 +63,9 @@ def parser() -> argparse.ArgumentParser:
     )
     verb("inspect", _inspect, "Look at the model of a job: facts, or what is wrong with it.")
     verb("fetch", _stage("fetch"), "Copy the model of a job from a hub or a bucket into its scratch.")
-    verb("prepare", _stage("prepare"), "Make the data folder of a job.").add_argument(
-        "--into", required=True, help="folder to make"
-    )
+    prepare = verb("prepare", _stage("prepare"), "Make the data folder of a job.")
+    prepare.add_argument("--into", required=True, help="folder to make")
+    prepare.add_argument("--progress", help="file that says how far it is (default: none)")
     verb("train", _train, "Run one rank; torchrun starts it.")
     verb("export", _stage("export"), "Export a trained job as a Hugging Face folder, and compare it.")
     evaluate = verb("evaluate", _stage("evaluate"), "Loss and perplexity of an exported folder.", job=False)

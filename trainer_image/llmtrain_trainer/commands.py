@@ -20,7 +20,7 @@ def prepare(arguments: argparse.Namespace) -> int:
 
     job = read_job(arguments.job)
     log.configure(job=job.job.name, attempt=job.attempt)
-    marker = make(job, Path(arguments.into))
+    marker = make(job, Path(arguments.into), Path(arguments.progress) if arguments.progress else None)
     log.get().info("data prepared", **marker.report)
     return 0
 

@@ -13,6 +13,8 @@ file                                  written by                   read by
 ``COMPLETE``                          node 0's launcher, last      the launcher of a later attempt
 ``logs/attempt-K/rank-R.end.json``    each rank, at its end        its node's launcher: the root cause
 ``evaluation.json``                   rank 0, after training       the export, which must reproduce it
+``prepare.json``, in the attempt's    ``prepare``, now and then    its launcher, which reports it
+hidden folder
 ====================================  ===========================  ===========================================
 
 Each is written whole or not at all (`files.write_json`). In an object store, the ledger's records hold the
@@ -32,8 +34,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, ValidationError
 
-from llmtrain_api import Layout, Results
-from llmtrain_api.messages import Outcome
+from llmtrain_api import Layout, PreparationFigures, Results
+from llmtrain_api.messages import MAX_ETA_SECONDS, Outcome
 from llmtrain_api.schema.base import ApiModel
 
 R = TypeVar("R", bound=ApiModel)
@@ -88,6 +90,12 @@ class CompleteRecord(FenceRecord):
     results: Results
 
 
+class PreparationRecord(PreparationFigures):
+    """How far ``prepare`` is."""
+
+    eta_seconds: float | None = Field(default=None, ge=0, le=MAX_ETA_SECONDS)
+
+
 class RankRecord(ApiModel):
     """How a rank says it ended; a rank that was killed leaves none."""
 
@@ -114,15 +122,20 @@ def characters(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def read_record(path: Path, kind: type[R]) -> R | None:
+def read_record(path: Path, kind: type[R], limit: int | None = None) -> R | None:
     """A record, or None where there is no file.
+
+    Args:
+        path: of the file.
+        kind: of record.
+        limit: bytes that it may have; None for `LIMIT`.
 
     Raises:
         ValueError: the file is there and cannot be read as one; the path is in the text.
         OSError: the disk does not answer.
     """
     try:
-        return kind.model_validate_json(_content(path))
+        return kind.model_validate_json(_content(path, LIMIT if limit is None else limit))
     except FileNotFoundError:
         return None
     except ValidationError as error:
@@ -131,15 +144,15 @@ def read_record(path: Path, kind: type[R]) -> R | None:
         raise ValueError(f"{path}: {where}: {first['msg']}") from None
 
 
-def record_or_none(path: Path, kind: type[R]) -> R | None:
-    """A record, or None where there is none that can be read."""
+def record_or_none(path: Path, kind: type[R], limit: int | None = None) -> R | None:
+    """A record, or None where there is none that can be read; see `read_record`."""
     try:
-        return read_record(path, kind)
+        return read_record(path, kind, limit)
     except (OSError, ValueError):
         return None
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path, limit: int) -> bytes:
     """A plain file's content, never waiting for a pipe that somebody put in its place."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -150,7 +163,7 @@ def _content(path: Path) -> bytes:
     with os.fdopen(fd, "rb") as file:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise ValueError(f"{path}: not a plain file")
-        content = file.read(LIMIT + 1)
-    if len(content) > LIMIT:
-        raise ValueError(f"{path}: longer than {LIMIT} bytes")
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise ValueError(f"{path}: longer than {limit} bytes")
     return content

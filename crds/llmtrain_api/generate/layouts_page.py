@@ -15,7 +15,8 @@ A layout may be asked for when its rows are equal to one fp64 process: five step
 (which show the scale of every gradient) and five of AdamW with active clipping, from the same weights and
 batches, with a batch that does not divide evenly. Per tensor ‖g − r‖ ≤ 1e-5 · max(‖r‖, 1e-3 · ‖r of all
 tensors‖), weights within 1e-4 of the way they moved, gradient norm within 1e-5, losses within 1e-6. A bf16
-row may be 1.5 times as far from fp64 as one bf16 process is. Everything else is refused.
+or fp16 row may be 1.5 times as far from fp64 as one process of that precision is. What a GPU
+computed: [performance.md](performance.md). Everything else is refused.
 
 | in the manifest | means |
 |---|---|
@@ -42,7 +43,7 @@ def page() -> str:
 
 def _equal(rows: list[dict[str, Any]]) -> str:
     lines = [
-        "| family | layout | ZeRO | rows | packing | worst gradient error, fp32 | one fp32 process | bf16 |",
+        "| family | layout | ZeRO | rows | packing | worst gradient error, fp32 | one fp32 process | also |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for family, layout in dict.fromkeys((row["family"], row["layout"]) for row in rows):
@@ -51,9 +52,9 @@ def _equal(rows: list[dict[str, Any]]) -> str:
         stages = ", ".join(str(stage) for stage in sorted({row["zero"] for row in proofs}))
         packing = ", ".join(sorted({row["packing"] for row in proofs}))
         worst, alone = (_most(exact, name) for name in ("worstError", "oneProcess"))
-        bf16 = "yes" if len(proofs) > len(exact) else ""
+        half = ", ".join(sorted({row["precision"] for row in proofs} - {"fp32"}))
         lines.append(
-            f"| {family} | {layout} | {stages} | {len(proofs)} | {packing} | {worst} | {alone} | {bf16} |"
+            f"| {family} | {layout} | {stages} | {len(proofs)} | {packing} | {worst} | {alone} | {half} |"
         )
     return "\n".join(lines) + "\n"
 

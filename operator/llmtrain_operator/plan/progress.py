@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from llmtrain_api import Figures, Progress, changed
+from llmtrain_api import Figures, PreparationFigures, Progress, changed
 
 from ..types import LastReport
 from .situation import Situation
@@ -45,7 +45,7 @@ def progress_of(last: LastReport) -> Progress:
     eta = r.eta_seconds
     return progress_texts(
         Progress(
-            **{name: getattr(r, name) for name in Figures.model_fields},
+            **{name: getattr(r, name) for name in (*Figures.model_fields, *PreparationFigures.model_fields)},
             stage=r.stage.value,
             eta=None if eta is None else last.received + timedelta(seconds=eta),
             eta_text=None if eta is None else duration_text(eta),
@@ -56,14 +56,12 @@ def progress_of(last: LastReport) -> Progress:
 
 def progress_texts(progress: Progress) -> Progress:
     """With the texts that ``kubectl get`` shows."""
-    percent: int | None = None
+    percent = _percent(progress.step, progress.total_steps)
     if progress.step is None:
         summary = progress.stage
-    elif progress.total_steps:
-        summary = f"{progress.step}/{progress.total_steps}"
-        percent = min(100 * progress.step // progress.total_steps, 100)
+        percent = _percent(progress.prepared_bytes, progress.bytes_to_prepare)
     else:
-        summary = str(progress.step)
+        summary = f"{progress.step}/{progress.total_steps}" if progress.total_steps else str(progress.step)
     rate = progress.tokens_per_second
     return changed(
         progress,
@@ -73,6 +71,10 @@ def progress_texts(progress: Progress) -> Progress:
         loss_text=None if progress.loss is None else number_text(progress.loss, 3),
         tokens_per_second_text=None if rate is None else number_text(rate, 0),
     )
+
+
+def _percent(done: int | None, total: int | None) -> int | None:
+    return min(100 * done // total, 100) if done is not None and total else None
 
 
 def duration_text(seconds: float) -> str:

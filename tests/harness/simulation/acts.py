@@ -85,7 +85,7 @@ def one_fails(episode: Episode) -> None:
 def one_ends_well_alone(episode: Episode) -> None:
     """Exit 0 of a rank other than 0 means nothing by itself."""
     pod = episode.pod()
-    if pod and label(pod, LABEL_RANK) != "0":
+    if pod and label(pod, LABEL_RANK) not in ("", "0"):
         episode.world.end(pod, 0, TerminationMessage(outcome=Outcome.COMPLETE))
 
 

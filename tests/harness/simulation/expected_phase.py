@@ -31,6 +31,12 @@ def unjustified(world: World) -> str | None:
     return why and f"{phase}: {why}"
 
 
+def model_refused(world: World) -> bool:
+    """Whether the inspection of the model ended the job, until somebody edits it."""
+    conditions = world.status().get("conditions", [])
+    return any((c["type"], c["reason"]) == ("Accepted", "ModelRefused") for c in conditions)
+
+
 def _nothing_prepares(world: World) -> str | None:
     record = world.status()["setup"]
     name = f"tiny-{record['stage']}-{record['number']}"
@@ -45,7 +51,8 @@ def _not_begun(world: World) -> str | None:
     status, job = world.status(), world.job()
     accepted = [c["status"] for c in status.get("conditions", []) if c["type"] == "Accepted"]
     wrong = job is not None and job["spec"]["output"]["uri"].startswith("file:")
-    right = wrong and accepted == ["False"] and not world.gang()
+    wrong = wrong or model_refused(world)
+    right = wrong and accepted == ["False"] and not world.gang() and not any(map(alive, world.setup_pods()))
     return None if right else f"{status.get('phase')}, Accepted {accepted}, {len(world.gang())} pods"
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from harness.simulation.acts import ACTS, HOUR, Episode, apply
 from harness.simulation.chaos import WATCH_FAULTS
-from harness.simulation.expected_phase import unjustified
+from harness.simulation.expected_phase import model_refused, unjustified
 from harness.simulation.monitor import Broken
 from harness.simulation.quiet import silence
 from harness.simulation.world import World
@@ -85,6 +85,8 @@ def judge_end(episode: Episode) -> None:
         if episode.may_fail and failure["class"] == "ConfigError":
             return
         raise Broken(f"Failed without a reason: {failure}")
+    if phase == "Pending" and episode.may_fail and model_refused(world):
+        return
     expected = "Deleted" if world.job() is None else "Pending" if episode.wrong else "Succeeded"
     if phase != expected:
         raise Broken(f"ended as {phase}, not {expected}: {status.get('failure')}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import pytest
 from harness.jobs import T0, complete, ended, job, later, pod, report, seen
@@ -17,6 +18,7 @@ from llmtrain_api import (
     Outcome,
     Phase,
     Restarts,
+    Stage,
     TerminationMessage,
     Workers,
     changed,
@@ -330,6 +332,20 @@ def test_plan_is_at_rest_after_its_own_status() -> None:
     observed: Observed = seen(job(running()), both, report())
     once = plan(observed, T0).status
     assert plan(replace(observed, job=job(once)), T0).status == once
+
+
+@pytest.mark.parametrize(
+    ("prepared", "total", "percent"),
+    [(0, 1000, "0%"), (499, 1000, "49%"), (1000, 1000, "100%"), (2000, 1000, "100%"), (5, 0, None)],
+)
+def test_preparation_is_told_in_percent(prepared: int, total: int, percent: str | None) -> None:
+    both = (pod(0, 0), pod(0, 1))
+    figures: dict[str, Any] = {"prepared_bytes": prepared, "bytes_to_prepare": total, "eta_seconds": 90.0}
+    said = report(step=None, total_steps=None, loss=None, stage=Stage.PREPARE, **figures)
+    told = plan(seen(job(running()), both, said), T0).status.progress
+    assert told is not None
+    assert (told.summary, told.percent_text, told.eta_text) == ("prepare", percent, "1m30s")
+    assert (told.prepared_bytes, told.bytes_to_prepare) == (prepared, total)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from llmtrain_api import JobFile
 from llmtrain_trainer.data import cleaning, tokenizer
 from llmtrain_trainer.data.documents import documents_of
-from llmtrain_trainer.data.preparation import ProgressLog
 from llmtrain_trainer.data.reading.counts import ReadCounts
 from llmtrain_trainer.data.sources import is_held_out, texts_of
 from llmtrain_trainer.data.steps.disk import full_disk_named
@@ -197,15 +196,3 @@ def test_a_full_disk_is_named_with_what_is_there_and_ends_the_job(tmp_path: Path
     assert "after 3 MiB of prepared data" in str(caught.value)
     with pytest.raises(ValueError, match="other"), full_disk_named(tmp_path):
         raise ValueError("other")
-
-
-def test_progress_is_told_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
-    now = [0.0]
-    progress = ProgressLog("rows", 1000, lambda: now[0])
-    for second in range(21):
-        now[0] = float(second)
-        progress(40)
-    told = [line for line in capsys.readouterr().out.splitlines() if "data preparation" in line]
-    assert len(told) == 2
-    assert "440" in told[0]
-    assert "84" in told[1]

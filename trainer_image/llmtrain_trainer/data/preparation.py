@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,14 +10,12 @@ from typing import Any
 from llmtrain_api import JobFile
 from llmtrain_api.schema.dataset import RANDOM_TOKENS
 
-from .. import log
 from ..tasks import Tokens
+from .progress import ProgressLog
 from .reading.counts import ReadCounts
 from .rows import SequenceWriter
 from .sources import Text
 from .store import Marker
-
-TELL_EVERY = 10.0
 
 
 @dataclass
@@ -28,6 +25,7 @@ class Preparation:
     Attributes:
         job: whose data they are.
         folder: that is filled.
+        progress: told of the text that is passed.
         sources: of text; none for noise.
         bytes_total: of the files of all sources.
         tokenizer: trained, or a word an id for noise.
@@ -44,6 +42,7 @@ class Preparation:
 
     job: JobFile
     folder: Path
+    progress: ProgressLog = field(default_factory=ProgressLog)
     sources: list[Text] = field(init=False)
     bytes_total: int = field(init=False)
     tokenizer: Any = field(init=False)
@@ -78,28 +77,3 @@ class Step:
     needs: tuple[str, ...]
     leaves: tuple[str, ...]
     run: Callable[[Preparation], None]
-
-
-class ProgressLog:
-    """Tells the log from time to time how much of the text a step has passed.
-
-    Args:
-        step: its name.
-        total: bytes that there are.
-        clock: seconds that only rise.
-    """
-
-    def __init__(self, step: str, total: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._step, self._total, self._clock = step, total, clock
-        self._done, self._told = 0, clock()
-
-    def __call__(self, passed: int) -> None:
-        """Count bytes that were passed."""
-        self._done += passed
-        if self._clock() - self._told < TELL_EVERY:
-            return
-        self._told = self._clock()
-        percent = min(100, 100 * self._done // max(1, self._total))
-        log.get().info(
-            "data preparation", step=self._step, bytes=self._done, bytes_total=self._total, percent=percent
-        )

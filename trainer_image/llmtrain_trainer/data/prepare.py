@@ -13,6 +13,7 @@ from llmtrain_api import JobFile
 from .. import log
 from ..files import sync_tree
 from .preparation import Preparation, Step
+from .progress import ProgressLog
 from .steps.disk import full_disk_named
 from .steps.held_out import choose_held_out
 from .steps.initial import write_initial_model
@@ -42,18 +43,24 @@ STEPS = (
 )
 
 
-def prepare(job: JobFile, folder: Path) -> Marker:
+def prepare(job: JobFile, folder: Path, progress: Path | None = None) -> Marker:
     """Fill an empty folder; the marker is the last file of it.
+
+    Args:
+        job: whose data they are.
+        folder: does not exist yet.
+        progress: the file that says how far it is, for the launcher; None for nobody.
 
     Raises:
         ConfigError: data that cannot be read, too little text for one training sequence of each source and
             one held-out sequence, or a full disk.
     """
     folder.mkdir(parents=True)
-    made = Preparation(job, folder)
+    made = Preparation(job, folder, ProgressLog(progress))
     with full_disk_named(folder):
         for step in STEPS:
             log.get().debug("data preparation", step=step.name)
             step.run(made)
+            made.progress.end()
         sync_tree(folder)
     return made.marker

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import socket
 import time
+from pathlib import Path
 
-from llmtrain_api import Stage
+from llmtrain_api import ProgressUpdate, Stage
 
 from .. import log
 from ..data.store import Marker, fingerprints, read_marker, reusable
 from ..errors import Fenced
+from ..records import PreparationRecord, record_or_none
 from ..storage.start_marker import Start
 from ..telemetry.reporter import Reporter
 from .attempt import Attempt, required
@@ -17,6 +19,7 @@ from .compiler import require_compiler
 from .gang import await_gang, await_start
 
 NAME_DEADLINE = 120.0
+PREPARATION_LIMIT = 4096
 
 
 def claim(attempt: Attempt) -> None:
@@ -68,11 +71,11 @@ def prepare(attempt: Attempt) -> None:
 def _make_data(attempt: Attempt, reason: str) -> None:
     fence, job = required(attempt.fence, "fence"), attempt.job
     log.get().info("preparing data", reason=reason, dataset=job.spec.dataset.source_names)
-    reporter = Reporter(job, Stage.PREPARE)
+    folder, data, told = fence.folder / "data", fence.output.data, fence.folder / "prepare.json"
+    reporter = Reporter(job, Stage.PREPARE, lambda: preparation(told))
     reporter.update(urgent=True)
-    folder, data = fence.folder / "data", fence.output.data
     try:
-        attempt.run_verb("prepare", ["--into", str(folder)], wrote=folder)
+        attempt.run_verb("prepare", ["--into", str(folder), "--progress", str(told)], wrote=folder)
     finally:
         reporter.close()
     if data.exists():
@@ -83,6 +86,12 @@ def _make_data(attempt: Attempt, reason: str) -> None:
         raise RuntimeError("the data stage left no marker")
     log.get().info("data prepared", **attempt.data.report)
     _warn(attempt.data)
+
+
+def preparation(file: Path) -> ProgressUpdate | None:
+    """How far `prepare` says that it is; None where it says nothing that can be read."""
+    found = record_or_none(file, PreparationRecord, PREPARATION_LIMIT)
+    return ProgressUpdate(**dict(found)) if found else None
 
 
 def _warn(data: Marker) -> None:

@@ -6,7 +6,9 @@ import json
 import ssl
 import threading
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from llmtrain_api import JobFile, ProgressReport, ProgressUpdate, ReportTarget, Stage, changed
@@ -19,10 +21,18 @@ TIMEOUT = 5.0
 
 
 class Reporter:
-    """Keeps the newest state and posts it: at once when urgent, otherwise every two seconds at most."""
+    """Keeps the newest state and posts it: at once when urgent, otherwise every two seconds at most.
 
-    def __init__(self, job: JobFile, stage: Stage) -> None:
-        self._target = job.report
+    Args:
+        job: whose progress it is.
+        stage: that begins.
+        news: asked before each post for what else has changed; None for nothing.
+    """
+
+    def __init__(
+        self, job: JobFile, stage: Stage, news: Callable[[], ProgressUpdate | None] = lambda: None
+    ) -> None:
+        self._target, self._news = job.report, news
         self._report = ProgressReport(job_uid=job.job.uid, attempt=job.attempt, stage=stage)
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -40,9 +50,8 @@ class Reporter:
             news: the fields that are set in it replace those of the report; None = send it as it is.
             urgent: post now: a stage, a resume, a commit, an end.
         """
-        fields = {name: getattr(news, name) for name in news.model_fields_set} if news else {}
         with self._lock:
-            self._report = changed(self._report, **fields)
+            self._report = changed(self._report, **_set(news))
             self._dirty = True
         if urgent:
             self._wake.set()
@@ -58,7 +67,13 @@ class Reporter:
         while not self._stop.is_set():
             self._wake.wait(INTERVAL)
             self._wake.clear()
+            self._ask()
             self._post()
+
+    def _ask(self) -> None:
+        news = self._news()
+        if news is not None and changed(self._report, **_set(news)) != self._report:
+            self.update(news)
 
     def _post(self) -> None:
         with self._lock:
@@ -75,6 +90,10 @@ class Reporter:
             if not self._complained:
                 log.get().warning("progress report failed; training goes on", error=str(error))
                 self._complained = True
+
+
+def _set(news: ProgressUpdate | None) -> dict[str, Any]:
+    return {name: getattr(news, name) for name in news.model_fields_set} if news else {}
 
 
 def post(target: ReportTarget, report: ProgressReport) -> None:

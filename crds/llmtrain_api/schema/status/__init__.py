@@ -3,7 +3,7 @@
 from .attempt import Attempt, Charge, Failure, FailureClass, Restarts, Workers
 from .conditions import Condition
 from .job import MAX_ATTEMPTS, JobStatus, Phase, Resolved, Waiting
-from .progress import Checkpoint, Figures, Progress
+from .progress import Checkpoint, Figures, PreparationFigures, Progress
 from .results import DataSummary, Results
 from .setup import Setup, SetupStage
 from .values import MAX_COUNT, MAX_FIGURE, Count, ExitCode, Figure, LongText, Rate, Text
@@ -26,6 +26,7 @@ __all__ = [
     "JobStatus",
     "LongText",
     "Phase",
+    "PreparationFigures",
     "Progress",
     "Rate",
     "Resolved",

@@ -33,7 +33,20 @@ class Figures(ApiModel):
     )
 
 
-class Progress(Figures):
+class PreparationFigures(ApiModel):
+    """How far data preparation is. Node 0 reports it in the stage `prepare`, and in no other."""
+
+    prepared_bytes: Count | None = Field(
+        default=None,
+        description="Bytes of the dataset's files that preparation has passed, over all of its passes.",
+    )
+    bytes_to_prepare: Count | None = Field(
+        default=None,
+        description="Bytes that it passes in all: once for the rows, and up to 64 MiB for a tokenizer.",
+    )
+
+
+class Progress(Figures, PreparationFigures):
     """How far and how fast training is, as rank 0 last reported."""
 
     stage: Text | None = Field(
@@ -41,7 +54,10 @@ class Progress(Figures):
         description="What the trainer does: prepare, wait (for the other nodes), train, evaluate or export.",
     )
     percent: int | None = Field(
-        default=None, ge=0, le=100, description="Share of the steps done, in percent."
+        default=None,
+        ge=0,
+        le=100,
+        description="Share of the steps done, in percent; while data are prepared, of the bytes to prepare.",
     )
     summary: Text | None = Field(default=None, description="Step and total steps, as kubectl get shows them.")
     percent_text: Text | None = Field(default=None, description="The same as kubectl get shows it.")
@@ -51,7 +67,10 @@ class Progress(Figures):
     tokens_per_second_text: Text | None = Field(
         default=None, description="Tokens per second without decimals, as kubectl get shows them."
     )
-    eta: Time | None = Field(default=None, description="When the last step is expected to be done.")
+    eta: Time | None = Field(
+        default=None,
+        description="When the last step is expected to be done; while data are prepared, when they will be.",
+    )
     eta_text: Text | None = Field(default=None, description="Time until then, as kubectl get shows it.")
     updated_at: Time | None = Field(default=None, description="When rank 0 reported these figures.")
 

@@ -11,7 +11,7 @@ from llmtrain_api import JobFile
 
 from ...errors import ConfigError
 from ..documents import documents_of
-from ..preparation import Preparation, ProgressLog
+from ..preparation import Preparation
 from ..reading.counts import ReadCounts
 from ..rows import Ids, SequenceWriter
 from ..sources import BUILTIN_BYTES
@@ -53,7 +53,7 @@ def write_rows(made: Preparation) -> None:
 def _splits(made: Preparation) -> Iterator[Split]:
     if made.noise:
         yield _noise(made.job)
-    progress = ProgressLog("rows", made.bytes_total)
+    progress = made.progress.begin("rows")
     for source, counts in zip(made.sources, made.counts, strict=True):
         found = documents_of(made.job, source, counts, progress)
         texts = ((document.held_out, document.text) for document in found)

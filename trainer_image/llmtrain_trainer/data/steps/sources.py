@@ -10,6 +10,7 @@ from ... import log
 from ...errors import ConfigError
 from ..preparation import Preparation
 from ..sources import Text, pin, surveyed, texts_of
+from ..tokenizer import TRAINING_BYTES
 
 
 def find_sources(made: Preparation) -> None:
@@ -26,6 +27,8 @@ def find_sources(made: Preparation) -> None:
         size = sum(file.size for file in found.files)
         made.bytes_total += size
         log.get().info("found text", dataset=source.name, files=len(found.files), bytes=size)
+    passes = {"tokenizer": min(made.bytes_total, TRAINING_BYTES), "rows": made.bytes_total}
+    made.progress.expect(passes)
 
 
 def require_apart(job: JobFile, source: Text) -> None:

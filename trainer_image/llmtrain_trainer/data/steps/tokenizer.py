@@ -15,7 +15,7 @@ from ...special_tokens import EOS
 from ...tasks import OURS, require_tokens, special_names
 from ..base_tokenizer import copy_tokenizer, cut_at_lines, open_tokenizer
 from ..documents import documents_of
-from ..preparation import Preparation, ProgressLog
+from ..preparation import Preparation
 from ..sources import in_turn
 from ..store import TOKENIZER
 from ..tokenizer import lines, numbered, pieces, train_bpe
@@ -40,7 +40,7 @@ def _train(made: Preparation) -> None:
     if made.noise:
         made.tokenizer = numbered(vocabulary, special)
     else:
-        progress = ProgressLog("tokenizer", made.bytes_total)
+        progress = made.progress.begin("tokenizer")
         found = in_turn(documents_of(made.job, source, None, progress) for source in made.sources)
         texts = (document.text for document in found if not document.held_out)
         made.tokenizer = train_bpe(texts, vocabulary, special)
