@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import transformers
@@ -61,5 +62,6 @@ def _take(made: Preparation, base: Path) -> None:
             f"{where}: its tokenizer has {entries} entries, and its embeddings have {rows} rows",
             "use the tokenizer that the model was trained with",
         )
-    made.cut = lines if cut_at_lines(made.tokenizer) else lambda text: [text]
+    at = cut_at_lines(made.tokenizer)
+    made.cut = partial(lines, at=at) if at else lambda text: [text]
     copy_tokenizer(base, made.folder / TOKENIZER)
