@@ -18,6 +18,7 @@ from .messages import (
     Stage,
     TerminationMessage,
 )
+from .schema.adapter import AdapterSpec
 from .schema.base import ApiModel, Rule, Time, changed, to_rfc3339
 from .schema.dataset import DatasetSpec, SourceSpec
 from .schema.model import BuiltinModel, ModelSpec, Weights
@@ -51,6 +52,7 @@ from .shape import ModelShape, Task
 
 __all__ = [
     "FACTS_LIMIT",
+    "AdapterSpec",
     "ApiModel",
     "Attempt",
     "BuiltinModel",

@@ -54,6 +54,7 @@ class JobFile(ApiModel):
     ``model`` is what an inspection found of a model that is not built in; None for a built-in one.
     ``output`` and ``dataset`` are folders as the worker sees them; ``dataset`` is None for built-in data and
     for a mixture, whose folders are in ``sources`` by the name of the source.
+    ``cache`` is the folder of ``dataset.cache``.
     ``base`` is the folder of the model that training starts from, where that is on a volume or in the image;
     None for a built-in model, and for one that is fetched into ``scratch``.
     ``scratch`` is private to the pod, writable, and gone with it.
@@ -70,6 +71,7 @@ class JobFile(ApiModel):
     output: str
     dataset: str | None = None
     sources: dict[str, str] = Field(default_factory=dict)
+    cache: str | None = None
     base: str | None = None
     scratch: str
     report: ReportTarget | None = None

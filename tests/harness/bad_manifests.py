@@ -27,6 +27,7 @@ def mixed(*sources: dict[str, Any], **spec: Any) -> dict[str, Any]:
     return manifest(dataset={"mixture": list(sources)}, **spec)
 
 
+LLAMA: dict[str, Any] = {"name": "builtin://tiny-llama"}
 STDLIB = {"name": "builtin://python-stdlib", "weight": 1}
 BOOKS = {"name": "pvc://texts/books", "weight": 2.5, "maxBytes": 50_000}
 NOISE = {"name": "builtin://random-tokens", "weight": 1}
@@ -196,6 +197,14 @@ BAD: dict[str, Bad] = {
         manifest(dataset={"name": "owner/name/../x"}), "spec.dataset.name", "'..'"
     ),
     "a name without an owner": Bad(manifest(dataset={"name": "wikitext"}), "spec.dataset.name", "OWNER/NAME"),
+    "a cache in a bucket": Bad(
+        manifest(dataset={"name": "pvc://lake/x", "cache": "s3://lake/tokens"}),
+        "spec.dataset.cache",
+        "use pvc://CLAIM/FOLDER",
+    ),
+    "a cache that climbs": Bad(
+        manifest(dataset={"name": "pvc://lake/x", "cache": "pvc://lake/../x"}), "spec.dataset.cache", "'..'"
+    ),
     "columns of all sources": Bad(
         manifest(dataset={"mixture": [BOOKS], "fields": {"text": "body"}}),
         "spec.dataset.fields",
@@ -221,6 +230,44 @@ BAD: dict[str, Bad] = {
     ),
     "a task of another architecture": Bad(
         manifest(task="masked"), "spec.task", "LlamaForCausalLM, which learns task causal", "remove task"
+    ),
+    "dialogues of built-in data": Bad(
+        manifest(task="chat"), "spec.dataset", "has no dialogues, which task chat needs", "no dialogues"
+    ),
+    "dialogues for a model that fills gaps": Bad(
+        manifest(model={"name": "builtin://tiny-bert"}, task="chat", dataset={"name": "pvc://talks/all"}),
+        "spec.task",
+        "learns task masked",
+        "remove task",
+    ),
+    "columns of dialogues for another task": Bad(
+        manifest(dataset={"name": "pvc://a/b", "fields": {"messages": "talk"}}),
+        "spec.dataset",
+        "set task: chat",
+        "set task: chat",
+    ),
+    "a template for another task": Bad(
+        manifest(dataset={"name": "pvc://a/b", "chatTemplate": "{{ messages }}"}),
+        "spec.dataset",
+        "set task: chat",
+        "set task: chat",
+    ),
+    "a column of text for dialogues": Bad(
+        manifest(task="chat", dataset={"name": "pvc://talks/all", "fields": {"text": "body"}}),
+        "spec.dataset",
+        "fields.text is for other tasks than chat",
+        "remove it",
+    ),
+    "dialogues with sequence parallelism": Bad(
+        manifest(
+            task="chat",
+            dataset={"name": "pvc://talks/all"},
+            processesPerNode=2,
+            parallelism={"sequence": 2},
+        ),
+        "spec.training.packing",
+        "parallelism.sequence drops that mask",
+        "without parallelism.sequence",
     ),
     "unknown task": Bad(manifest(task="chess"), "spec.task", "use one of", "supported values"),
     "a model without its owner": Bad(
@@ -433,6 +480,34 @@ BAD: dict[str, Bad] = {
     "a priority class with a space": Bad(
         manifest(priorityClassName="very high"), "spec.priorityClassName", "use lowercase letters"
     ),
+    "an adapter of rank 0": Bad(
+        manifest(model=LLAMA | {"adapter": {"rank": 0}}),
+        "spec.model.adapter.rank",
+        "use at least 1",
+        "greater than or equal to 1",
+    ),
+    "an adapter with a field of another library": Bad(
+        manifest(model=LLAMA | {"adapter": {"lora_alpha": 8}}),
+        "spec.model.adapter.lora_alpha",
+        "remove it",
+        "unknown field",
+    ),
+    "all linear layers and one more": Bad(
+        manifest(model=LLAMA | {"adapter": {"targets": ["all-linear", "q_proj"]}}),
+        "spec.model.adapter.targets",
+        "keep it alone",
+    ),
+    "an adapter in parts": Bad(
+        manifest(model=LLAMA | {"adapter": {}}, parallelism={"tensor": 2}),
+        "spec.parallelism",
+        "use tensor 1",
+        "with model.adapter use tensor 1",
+    ),
+    "an adapter alone where there is none": Bad(
+        manifest(output={"uri": "pvc://claim/run", "merged": False}),
+        "spec.output.merged",
+        "remove it",
+    ),
     "a ServiceAccount with its namespace": Bad(
         manifest(serviceAccountName="team/trainer"), "spec.serviceAccountName", "use lowercase letters"
     ),
@@ -442,6 +517,21 @@ SEEN_BY_OPERATOR: dict[str, Bad] = {
         manifest(resources={"cpu": "1.5", "cpuLimit": "1200m"}),
         "spec.resources.cpuLimit",
         "got 1200m, below resources.cpu 1.5; raise it",
+    ),
+    "an adapter beside a layer that is not there": Bad(
+        manifest(model=LLAMA | {"adapter": {"targets": ["q_proj", "c_attn"]}}),
+        "spec.model.adapter.targets",
+        "no linear layer 'c_attn'; use all-linear, or down_proj",
+    ),
+    "an adapter beside the output layer": Bad(
+        manifest(model=LLAMA | {"adapter": {"targets": ["lm_head"]}}),
+        "spec.model.adapter.targets",
+        "no linear layer 'lm_head'",
+    ),
+    "an adapter as large as its matrix": Bad(
+        manifest(model=LLAMA | {"adapter": {"rank": 129}}),
+        "spec.model.adapter.rank",
+        "use at most 128",
     ),
     "a CPU limit below the default request": Bad(
         manifest(resources={"cpuLimit": 0.5}), "spec.resources.cpuLimit", "below resources.cpu 1"

@@ -61,12 +61,12 @@ def test_the_table_has_every_row_with_its_verdict(table: dict[Any, dict[str, Any
 
 def test_validation_allows_what_is_proven_and_refuses_what_is_not() -> None:
     for row in required():
-        options = (row.packing, row.checkpointing, row.precision, row.compiled)
+        options = (row.packing, row.checkpointing, row.precision, row.compiled, row.adapter)
         assert refusal(Asked(row.family, row.layout, *options)) is None, row
         spec = row.spec(clipping=1.0)
         assert layout_of(shape_of(spec), spec) == row.layout, row
     for row, reason in REFUSED.items():
-        options = (row.packing, row.checkpointing, row.precision, row.compiled)
+        options = (row.packing, row.checkpointing, row.precision, row.compiled, row.adapter)
         asked = Asked(row.family, row.layout, *options)
         assert reason in (refusal(asked) or ""), row
 
@@ -90,6 +90,7 @@ def test_an_unknown_family_may_only_what_a_row_says() -> None:
         {"packing": "documents"},
         {"checkpointing": True},
         {"precision": "bf16"},
+        {"family": "other"},
         {"compiled": True},
     ):
         assert "not proven" in (refusal(asked(**changes), [row]) or ""), changes

@@ -16,7 +16,7 @@ from harness.builders import unchecked_spec
 from harness.children import environment
 
 from llmtrain_api import JobSpec, Layout, shape_of, task_of
-from llmtrain_api.estimate.activations import block_bytes
+from llmtrain_api.estimate.activations import block_bytes, loss_bytes
 from llmtrain_api.estimate.memory import of_stage
 from llmtrain_trainer.loss import token_loss_sum
 from llmtrain_trainer.models.build import HEADS, configuration
@@ -110,6 +110,23 @@ def _saved(spec: JobSpec) -> int:
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda one: one):
         token_loss_sum(model(**inputs).logits, ids)
     return sum(seen.values())
+
+
+@pytest.mark.parametrize(("dtype", "size"), [(torch.bfloat16, 2), (torch.float32, 4)])
+def test_the_loss_at_a_large_vocabulary_holds_what_the_estimate_says(dtype: torch.dtype, size: int) -> None:
+    """Logits, their gradient, and chunks in fp32: the most that is there at once, by allocations seen."""
+    tokens, vocabulary = 640, 128_256
+    logits = torch.zeros(1, tokens, vocabulary, dtype=dtype, requires_grad=True)
+    labels = torch.arange(tokens)[None]
+    with torch.profiler.profile(profile_memory=True) as seen:
+        token_loss_sum(logits, labels).backward()
+    held = most = 0
+    for event in seen.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            most = max(most, held)
+    measured = most + logits.numel() * size
+    assert loss_bytes(logits.numel(), size) == pytest.approx(measured, rel=0.1)
 
 
 def _layouts() -> Iterator[tuple[Layout, str]]:

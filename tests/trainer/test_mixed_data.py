@@ -83,7 +83,7 @@ def said(folder: Path, rows: np.ndarray[Any, Any]) -> str:
 
 def test_the_rows_of_the_sources_lie_one_after_another(data: tuple[Path, Marker]) -> None:
     folder, marker = data
-    rows = open_train(folder, marker)
+    rows = np.asarray(open_train(folder, marker))
     assert marker == read_marker(folder)
     assert len(marker.sources) == 2
     assert sum(marker.sources) == len(rows)
@@ -99,7 +99,7 @@ def test_copies_in_two_sources_fall_on_one_side(data: tuple[Path, Marker]) -> No
     folder, marker = data
     sides = [
         set(re.findall(r"<(\d+)>", said(folder, rows)))
-        for rows in (open_train(folder, marker), open_held_out(folder))
+        for rows in (np.asarray(open_train(folder, marker)), open_held_out(folder))
     ]
     assert len(sides[0]) > 30
     assert len(sides[1]) > 3

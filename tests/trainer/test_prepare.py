@@ -87,7 +87,7 @@ def test_only_the_joins_of_documents_are_end_tokens(tmp_path: Path, texts: Path,
     (texts / "rows.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in rows))
     folder, marker = made(tmp_path, texts, dataset={"heldOutFraction": 0.5}, training={"packing": packing})
     documents = marker.report["documents"]
-    ends = int((open_train(folder, marker) == marker.eos).sum())
+    ends = int((np.asarray(open_train(folder, marker)) == marker.eos).sum())
     assert documents["train"] - 1 <= ends <= documents["train"]
     ends = int((open_held_out(folder) == marker.eos).sum())
     assert ends <= documents["heldOut"]
@@ -179,7 +179,7 @@ def test_a_cleaning_step_is_applied_for_the_tokenizer_and_for_the_rows(
     assert longer
     assert not [name for name in longer if any(letter.islower() for letter in name)]
     lower = {vocabulary[chr(code)] for code in range(ord("a"), ord("z") + 1)}
-    assert not lower.intersection(open_train(folder, marker).ravel().tolist())
+    assert not lower.intersection(np.asarray(open_train(folder, marker)).ravel().tolist())
     assert marker.report["read"]["droppedByCleaning"] == {"upper": 10}
     assert marker.key["cleaning"] == [{"name": "upper", "version": 1, "settings": {}}]
 

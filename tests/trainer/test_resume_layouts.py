@@ -161,4 +161,6 @@ def assembled(ranks: list[dict[str, Any]], side: str, key: str, initial: Source)
     """Whole tensors from what the ranks hold."""
     flat = [{"place": rank["place"], "state": rank[side][key]} for rank in ranks]
     names = {name for rank in flat for name in rank["state"]}
-    return whole(flat, "state", {name: initial.read(name) for name in names})
+    base, [first, *_] = set(initial.names()), flat  # an adapter is no part of it, and never cut
+    like = {name: initial.read(name) if name in base else first["state"][name] for name in names}
+    return whole(flat, "state", like)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ with warnings.catch_warnings():
     import torch
     from deepspeed.utils.tensor_fragment import fragment_address
 
+    from llmtrain_trainer.checkpoint.save import _load_trained
     from llmtrain_trainer.checkpoint.shards import Shards
     from llmtrain_trainer.parallel.tensor import cut, join
 
@@ -99,3 +101,17 @@ def test_cut_is_what_join_puts_together(at: int) -> None:
 def test_an_uneven_cut_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"not cut evenly over 2 ranks; choose a parallelism.tensor"):
         cut(torch.zeros(5, 4), (3, 4), 0, 2)
+
+
+def test_a_checkpoint_without_what_is_trained_is_refused_and_what_is_frozen_is_not_asked_for() -> None:
+    """With ZeRO 0, where the weights are in the model's file alone."""
+    frozen, trained = torch.nn.Linear(2, 2).requires_grad_(False), torch.nn.Linear(2, 2)
+    model = torch.nn.ModuleDict({"frozen": frozen, "trained": trained})
+    engine: Any = SimpleNamespace(layout=Layout(zero=0))
+    saved = {"trained.weight": torch.ones(2, 2), "trained.bias": torch.ones(2)}
+    _load_trained(engine, saved, model)
+    assert torch.equal(trained.weight, torch.ones(2, 2))
+    with pytest.raises(ConfigError, match=r"the checkpoint lacks \['trained.bias'\]"):
+        _load_trained(engine, {"trained.weight": torch.ones(2, 2)}, model)
+    with pytest.raises(ConfigError, match=r"has \['other'\] beside what is trained"):
+        _load_trained(engine, saved | {"other": torch.ones(2)}, model)

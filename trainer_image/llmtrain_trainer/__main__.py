@@ -65,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     verb("fetch", _stage("fetch"), "Copy the model of a job from a hub or a bucket into its scratch.")
     prepare = verb("prepare", _stage("prepare"), "Make the data folder of a job.")
     prepare.add_argument("--into", required=True, help="folder to make")
+    prepare.add_argument("--tokens", help="folder of token sets (default: tokens/ beside the folder to make)")
     prepare.add_argument("--progress", help="file that says how far it is (default: none)")
     verb("train", _train, "Run one rank; torchrun starts it.")
     verb("export", _stage("export"), "Export a trained job as a Hugging Face folder, and compare it.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 from . import log
@@ -15,13 +16,17 @@ from .storage.start_marker import read_start
 
 def prepare(arguments: argparse.Namespace) -> int:
     """Make the data folder of a job."""
+    job = read_job(arguments.job)
+    if any(source.on_hub for source in job.spec.dataset.sources):
+        # read once, when the hub's library is imported; all else of the trainer never asks the hub
+        os.environ.pop("HF_HUB_OFFLINE", None)
     with quick_imports():
         from .data.prepare import prepare as make
 
-    job = read_job(arguments.job)
     log.configure(job=job.job.name, attempt=job.attempt)
-    marker = make(job, Path(arguments.into), Path(arguments.progress) if arguments.progress else None)
-    log.get().info("data prepared", **marker.report)
+    tokens, progress = (Path(name) if name else None for name in (arguments.tokens, arguments.progress))
+    marker = make(job, Path(arguments.into), progress, tokens)
+    log.get().info("data prepared", **marker.told)
     return 0
 
 

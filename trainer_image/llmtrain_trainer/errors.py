@@ -16,6 +16,10 @@ class ConfigError(Exception):
         self.message = message
         self.hint = hint
 
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[str, str]]:
+        """As it goes from one process to another."""
+        return type(self), (self.message, self.hint)
+
 
 class Fenced(Exception):
     """A newer attempt, or another job, owns the output: this writer must stop without writing."""

@@ -13,10 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
+from llmtrain_api.estimate.activations import LOSS_CHUNK
+
 IGNORED = -100
 """Label of a position that is not trained on."""
-CHUNK = 1 << 24
-"""Numbers of a chunk: 64 MiB in fp32, enough work to hide what starting a chunk costs."""
+CHUNK = LOSS_CHUNK
+"""Numbers of a chunk, as the estimate of memory counts them."""
 
 
 def token_loss_sum(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -55,6 +57,7 @@ class _ChunkedLoss(torch.autograd.Function):
             part[torch.arange(len(rows), device=rows.device), wanted.clamp_min(0)] -= 1
             part *= (used * gradient)[:, None]
             found[at : at + len(rows)] = part
+            del part  # or the next chunk's would be there beside it
             at += len(rows)
         return found, None
 

@@ -48,6 +48,11 @@ class Output:
         return self.root / "data"
 
     @property
+    def tokens(self) -> Path:
+        """The token sets that rows of `data` are a view of."""
+        return self.root / "tokens"
+
+    @property
     def checkpoints(self) -> Path:
         """``step-N`` folders, and the hidden folder of the newest attempt."""
         return self.root / "checkpoints"

@@ -13,6 +13,8 @@ from .errors import ConfigError
 
 EOS, MASK, PAD = "<|endoftext|>", "<|mask|>", "<|pad|>"
 """Names in a tokenizer that is trained here."""
+TURN = ("<|im_start|>", "<|im_end|>")
+"""Begin and end of a message, in a tokenizer that is trained here."""
 HIDDEN = tuple(f"<|hidden-{number}|>" for number in range(SENTINELS))
 """Names of the tokens that stand for hidden spans, in a tokenizer that is trained here."""
 T5_HIDDEN = tuple(f"<extra_id_{number}>" for number in range(SENTINELS))
@@ -41,7 +43,9 @@ class Tokens:
 
     def to_json(self) -> dict[str, Any]:
         """The form in which a data folder holds it."""
-        return asdict(self)
+        return {
+            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()
+        }
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Tokens:
@@ -58,7 +62,7 @@ OURS = Tokens(eos=0, mask=1, pad=1, sentinels=tuple(range(2, 2 + SENTINELS)))
 
 def special_names(task: Task) -> list[str]:
     """Tokens that a task needs beside the end-of-document token, in the order of their ids."""
-    return {Task.MASKED: [MASK], Task.SEQ2SEQ: [PAD, *HIDDEN]}.get(task, [])
+    return {Task.CHAT: [*TURN], Task.MASKED: [MASK], Task.SEQ2SEQ: [PAD, *HIDDEN]}.get(task, [])
 
 
 def require_tokens(tokens: Tokens, task: Task, where: str) -> None:

@@ -11,11 +11,14 @@ from ..families import FAMILIES
 from ..layouts.layout import Layout
 from ..schema.spec import JobSpec
 from ..shape import ModelShape
+from .adapters import targeted
 from .parameters import blocks_of
 
 FP32 = 4
 
 
+LOSS_CHUNK = 1 << 24
+"""Logits that the loss is computed of at a time: 64 MiB in fp32, enough work to hide what a chunk costs."""
 OUTSIDE = 6
 """Numbers times the width, for a token: embeddings, last norm, T5's and BERT's own heads."""
 
@@ -52,6 +55,7 @@ def activations(shape: ModelShape, spec: JobSpec, layout: Layout, stage: int = 0
     micro = min(training.micro_batch_size, share)
     tokens = micro * training.sequence_length // layout.sequence
     one = block_bytes(shape, training.sequence_length, size, layout.tensor)
+    one += size * _adapted(shape, spec)
     blocks = blocks_of(shape, layout)
     if training.activation_checkpointing:
         kept, again = blocks * size * shape.hidden, one
@@ -59,7 +63,31 @@ def activations(shape: ModelShape, spec: JobSpec, layout: Layout, stage: int = 0
         kept, again = blocks * one, 0
     under_way = min(layout.pipeline - stage, -(-share // micro))
     outside = OUTSIDE * FP32 * shape.hidden
-    if stage == layout.pipeline - 1:
-        # logits, log-probabilities and the gradient; in bf16 also the logits in fp32
-        outside += shape.vocabulary * (size + 2 * FP32 + (FP32 if size < FP32 else 0))
-    return tokens * (under_way * kept + again + outside)
+    last = stage == layout.pipeline - 1
+    loss = loss_bytes(tokens * shape.vocabulary, size) if last else 0
+    return tokens * (under_way * kept + again + outside) + loss
+
+
+def loss_bytes(logits: int, size: int) -> int:
+    """Bytes of so many logits, their gradient, and what the loss computes a chunk at a time in fp32.
+
+    Args:
+        logits: tokens x vocabulary.
+        size: bytes of a number in the precision of training.
+    """
+    # a chunk's softmax; where logits are not fp32, also the chunk in fp32
+    copies = 1 if size == FP32 else 2
+    return 2 * size * logits + copies * FP32 * min(logits, LOSS_CHUNK)
+
+
+def _adapted(shape: ModelShape, spec: JobSpec) -> int:
+    """Numbers that one block's adapters save for a token: what A makes of it, of each targeted layer.
+
+    What A itself reads is counted already, and so is the input of a frozen layer without an adapter, which
+    nobody needs.
+    """
+    adapter = spec.model.adapter
+    if adapter is None:
+        return 0
+    layers = sum(one.count for one in targeted(shape, adapter.targets))
+    return adapter.rank * -(-layers // shape.layers)

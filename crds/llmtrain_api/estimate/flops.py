@@ -5,6 +5,8 @@ Convention, the one of the PaLM paper (https://arxiv.org/abs/2204.02311, appendi
 Q, T tokens that each position attends to. As the log says with each figure:
 
 - N leaves out tables that are only looked up (input embeddings that are not also the output, positions).
+- A frozen weight that is multiplied with costs 4 operations a token instead of 6: it needs no gradient.
+  Adapters beside it cost 6, as all that is trained.
 - Attention is not halved for causal models, although a kernel may skip the half that is masked.
 - What activation checkpointing computes again is not counted, nor are sequences that only fill a batch.
 
@@ -16,9 +18,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..families import FAMILIES, numbers_of
+from ..schema.adapter import AdapterSpec
 from ..shape import ModelShape
+from .adapters import adapter_tensors
 
-CONVENTION = "PaLM: 6N + 12LHQT, N without look-up tables, causal attention not halved, no recomputation"
+CONVENTION = (
+    "PaLM: 6N + 12LHQT (4N where N is frozen), N without look-up tables, causal attention not halved, "
+    "no recomputation"
+)
 
 
 @dataclass(frozen=True)
@@ -52,18 +59,22 @@ def stacks(shape: ModelShape, length: int) -> list[Stack]:
     return found
 
 
-def sequence_flops(shape: ModelShape, length: int) -> float:
+def sequence_flops(shape: ModelShape, length: int, adapter: AdapterSpec | None = None) -> float:
     """Floating-point operations of one training sequence, forward and backward, by `CONVENTION`.
 
     Args:
         shape: family and sizes.
         length: its tokens.
+        adapter: what is trained, where the weights are not.
     """
     found, attends = stacks(shape, length), shape.layers * shape.query_width
-    own = sum(stack.sees * (6.0 * stack.computed + 12.0 * attends * stack.sees) for stack in found)
+    each = 6.0 if adapter is None else 4.0
+    own = sum(stack.sees * (each * stack.computed + 12.0 * attends * stack.sees) for stack in found)
+    if adapter is not None:
+        own += sum(6.0 * one.total * found[one.stack].sees for one in adapter_tensors(shape, adapter))
     if len(found) == 1:
         return own
     source, target = (stack.sees for stack in found)
     # keys and values of the cross-attention are made of the encoder's tokens, not of the decoder's
     moved = 2 * shape.hidden * shape.kv_width * shape.layers
-    return own + 6.0 * moved * (source - target) + 12.0 * attends * target * source
+    return own + each * moved * (source - target) + 12.0 * attends * target * source

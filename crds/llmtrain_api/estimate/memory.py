@@ -6,13 +6,14 @@ them with what ranks really allocate.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..families import Tensors, numbers_of
 from ..layouts.layout import Layout
 from ..schema.spec import JobSpec
 from ..shape import ModelShape
 from .activations import activations
+from .adapters import adapter_tensors
 from .parameters import held_by
 
 FP32 = 4
@@ -69,32 +70,39 @@ def estimate(shape: ModelShape, spec: JobSpec, layout: Layout) -> Memory:
 
 
 def of_stage(shape: ModelShape, spec: JobSpec, layout: Layout, stage: int) -> Memory:
-    """Bytes of a rank of a pipeline stage."""
+    """Bytes of a rank of a pipeline stage. Frozen weights need no gradient, no master copy and no moments."""
     bf16 = spec.training.precision == "bf16"
     size, shards = 2 if bf16 else FP32, layout.data * layout.sequence
-    tensors = held_by(shape, layout, stage)
-    whole = numbers_of(tensors)
-    part = sum(-(-one.numbers // shards) * one.count for one in tensors)
-    uncut = Layout(layout.data, 1, layout.pipeline, layout.sequence, layout.zero)
-    bucket = FP32 * reduce_bucket(numbers_of(held_by(shape, uncut, stage)))
+    tensors, uncut = held_by(shape, layout, stage), replace(layout, tensor=1)
+    trained, reduced, adapter = tensors, held_by(shape, uncut, stage), spec.model.adapter
+    if adapter is not None:
+        trained = reduced = adapter_tensors(shape, adapter)
+        tensors = [*tensors, *trained]
+    held, whole, part = numbers_of(tensors), numbers_of(trained), _sharded(trained, shards)
+    bucket = FP32 * reduce_bucket(numbers_of(reduced))
     active = activations(shape, spec, layout, stage)
     # AdamW computes the root of its second moment, and the quotient, beside it
     update = 2 * FP32 * part
     if layout.zero == 0:
-        return Memory(FP32 * whole, FP32 * whole, 0, 2 * FP32 * whole, 0, active, update)
+        return Memory(FP32 * held, FP32 * whole, 0, 2 * FP32 * whole, 0, active, update)
     if layout.zero == 1:
         # bf16 is another optimizer in DeepSpeed: it sums in a whole fp32 copy and keeps the bf16 gradients
         gradients = (size + FP32) * whole if bf16 else FP32 * part
         backward = active + bucket + (0 if bf16 else FP32 * whole)
-        return Memory(size * whole, gradients, FP32 * part, 2 * FP32 * part, 0, backward, update)
+        return Memory(size * held, gradients, FP32 * part, 2 * FP32 * part, 0, backward, update)
     if layout.zero == 2:
-        largest = max(one.numbers for one in tensors)
+        largest = max(one.numbers for one in trained)
         backward = active + bucket + size * largest
-        return Memory(size * whole, FP32 * part, FP32 * part, 2 * FP32 * part, 0, backward, update)
+        return Memory(size * held, FP32 * part, FP32 * part, 2 * FP32 * part, 0, backward, update)
     # a shard of one rank is the whole weight
-    weights = size * (part + (_kept_whole(tensors) if shards > 1 else 0))
-    backward = active + size * min(whole, LIVE)
+    weights = size * (_sharded(tensors, shards) + (_kept_whole(tensors) if shards > 1 else 0))
+    backward = active + size * min(held, LIVE)
     return Memory(weights, FP32 * part, FP32 * part, 2 * FP32 * part, bucket, backward, update)
+
+
+def _sharded(tensors: list[Tensors], shards: int) -> int:
+    """Numbers of one of so many shards, each tensor padded."""
+    return sum(-(-one.numbers // shards) * one.count for one in tensors)
 
 
 def _kept_whole(tensors: list[Tensors]) -> int:

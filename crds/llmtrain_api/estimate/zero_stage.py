@@ -46,7 +46,7 @@ def layout_of(shape: ModelShape, spec: JobSpec) -> Layout:
         need = estimate(shape, spec, layout).peak
         if need <= room:
             break
-        tried = f"stage {stage} needs {_said(need)} a rank of {_said(room)}"
+        tried = f"stage {stage} needs {said(need)} a rank of {said(room)}"
     return replace(layout, why=f"zero{layout.zero}: {tried or 'the lowest, and it fits'}")
 
 
@@ -74,7 +74,7 @@ def too_large(shape: ModelShape, spec: JobSpec) -> str | None:
     gpus, given = bool(spec.gpus_per_node), spec.resources
     field, size = ("gpuMemory", given.gpu_memory) if gpus else ("memory", given.memory)
     return (
-        f"{field} {size} leaves {_said(room)} a rank, and training needs {_said(needs[stage])} even with "
+        f"{field} {size} leaves {said(room)} a rank, and training needs {said(needs[stage])} even with "
         f"ZeRO stage {stage}; raise resources.{field}, add nodes, lower training.microBatchSize, or set "
         "training.zeroStage to try it all the same"
     )
@@ -86,5 +86,6 @@ def stages(lowest: Layout) -> range:
     return range(lowest.zero, lowest.zero + 1 if lowest.pipeline > 1 or alone else 4)
 
 
-def _said(size: float) -> str:
+def said(size: float) -> str:
+    """Bytes for people."""
     return f"{size / GIB:.1f} GiB" if size >= GIB else f"{max(size, 0) / (1 << 20):.0f} MiB"

@@ -6,7 +6,7 @@ from ..schema.base import changed
 from ..schema.model import BuiltinModel
 from ..schema.spec import JobSpec
 from ..shape import TIED, ModelShape, Task
-from .base import Family, Parts, Saved, Tensors, numbers_of
+from .base import Family, Linear, Parts, Saved, Tensors, numbers_of
 from .bert import BERT, ROBERTA
 from .gpt2 import GPT2
 from .llama import LLAMA
@@ -60,6 +60,7 @@ __all__ = [
     "BUILTIN",
     "FAMILIES",
     "Family",
+    "Linear",
     "Parts",
     "Saved",
     "Tensors",

@@ -64,6 +64,25 @@ class Parts:
 
 
 @dataclass(frozen=True)
+class Linear:
+    """Equal linear layers, one matrix each, that adapters may stand beside.
+
+    Attributes:
+        name: the end of their names, long enough to tell them from others.
+        inputs: width of what goes in.
+        outputs: width of what comes out.
+        count: how many the whole model has.
+        stack: of the tokens that they are multiplied with, in the order of `Family.seen`.
+    """
+
+    name: str
+    inputs: int
+    outputs: int
+    count: int
+    stack: int = 0
+
+
+@dataclass(frozen=True)
 class Saved:
     """Numbers that one block saves for a token.
 
@@ -104,6 +123,7 @@ class Family:
         grouped: whether it has key/value groups, and embeddings that may be tied or not.
         saved: what a block keeps for the backward pass.
         parts: its tensors.
+        linears: its linear layers but the output layer.
         seen: tokens of a row of so many that each of its stacks sees: one, or encoder and decoder.
     """
 
@@ -115,6 +135,7 @@ class Family:
     grouped: bool
     saved: Saved
     parts: Callable[[ModelShape], Parts]
+    linears: Callable[[ModelShape], list[Linear]]
     read: Callable[[Config], dict[str, object]]
     model_type: str
     seen: Callable[[int], tuple[int, ...]] = whole_row

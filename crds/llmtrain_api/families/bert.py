@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..schema.model import BuiltinModel
 from ..shape import ModelShape, Task
-from .base import Family, Parts, Saved, Tensors
+from .base import Family, Linear, Parts, Saved, Tensors
 from .config import Config, InvalidModel, switches
 
 SEGMENTS = "segments:"
@@ -36,6 +36,23 @@ def parts(shape: ModelShape, segments: int = 2, padding: int = 0) -> Parts:
         [Tensors(hidden * hidden), Tensors(hidden, 3), Tensors(vocabulary)],
         [],
     )
+
+
+def linears(shape: ModelShape, head: str = "transform.dense") -> list[Linear]:
+    """Its linear layers.
+
+    Args:
+        shape: the model's.
+        head: the name of its head's square matrix.
+    """
+    hidden, width = shape.hidden, shape.width
+    square = [*(f"attention.self.{name}" for name in ("query", "key", "value")), "attention.output.dense"]
+    return [
+        *(Linear(name, hidden, hidden, shape.layers) for name in square),
+        Linear("intermediate.dense", hidden, width, shape.layers),
+        Linear("output.dense", width, hidden, shape.layers),
+        Linear(head, hidden, hidden, 1),
+    ]
 
 
 def read(config: Config, segments: int = 2, padding: int = 0) -> dict[str, object]:
@@ -73,6 +90,7 @@ ROBERTA = Family(
     grouped=False,
     saved=Saved(8, 0, 0, 0, 2),
     parts=lambda shape: parts(shape, 1, PADDING),
+    linears=lambda shape: linears(shape, "lm_head.dense"),
     read=lambda config: read(config, 1, PADDING),
 )
 BERT = Family(
@@ -86,4 +104,5 @@ BERT = Family(
     grouped=False,
     saved=Saved(8, 0, 0, 0, 2),
     parts=parts,
+    linears=linears,
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..schema.task import Task
 from ..shape import ModelShape
-from .base import Family, Parts, Saved, Tensors
+from .base import Family, Linear, Parts, Saved, Tensors
 from .config import Config, rotary, switches
 
 ACTIVATION = ("hidden_act", "silu")
@@ -26,6 +26,7 @@ class Decoder:
         kv_heads: where the configuration does not say; None: as many as heads.
         positions: where the configuration does not say.
         activation: its field, and its usual value.
+        fused: whether queries, keys and values are one matrix, and gate and up another.
         more: what else may be switched.
     """
 
@@ -37,6 +38,7 @@ class Decoder:
     kv_heads: int | None = None
     positions: int = 2048
     activation: tuple[str, str] = ACTIVATION
+    fused: bool = False
     more: Callable[[Config], set[str]] = lambda _: set()
 
     def parts(self, shape: ModelShape) -> Parts:
@@ -60,6 +62,19 @@ class Decoder:
         embedding = Tensors(shape.vocabulary * hidden, cut=tied, looked_up=not tied)
         last = [Tensors(hidden), *([] if tied else [Tensors(shape.vocabulary * hidden, cut=True)])]
         return Parts([embedding], block, last, [embedding] if tied else [])
+
+    def linears(self, shape: ModelShape) -> list[Linear]:
+        """Its linear layers."""
+        hidden, query, kv, width = shape.hidden, shape.query_width, shape.kv_width, shape.width
+        first = {"q_proj": query, "k_proj": kv, "v_proj": kv}
+        feed = {"gate_proj": width, "up_proj": width}
+        if self.fused:
+            first, feed = {"qkv_proj": query + 2 * kv}, {"gate_up_proj": 2 * width}
+        sizes = {f"self_attn.{name}": (hidden, size) for name, size in first.items()}
+        sizes["self_attn.o_proj"] = (query, hidden)
+        sizes |= {f"mlp.{name}": (hidden, size) for name, size in feed.items()}
+        sizes["mlp.down_proj"] = (width, hidden)
+        return [Linear(name, *size, shape.layers) for name, size in sizes.items()]
 
     def read(self, config: Config) -> dict[str, object]:
         """Fields of `ModelShape`."""
@@ -90,5 +105,6 @@ class Decoder:
             grouped=True,
             saved=saved,
             parts=self.parts,
+            linears=self.linears,
             read=self.read,
         )

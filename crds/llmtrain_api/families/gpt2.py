@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..schema.model import BuiltinModel
 from ..shape import ModelShape, Task
-from .base import Family, Parts, Saved, Tensors
+from .base import Family, Linear, Parts, Saved, Tensors
 from .config import Config, switches
 
 
@@ -17,6 +17,18 @@ def parts(shape: ModelShape) -> Parts:
     ]
     first = [Tensors(shape.vocabulary * hidden), Tensors(shape.positions * hidden, looked_up=True)]
     return Parts(first, block, [Tensors(hidden, 2)], [])
+
+
+def linears(shape: ModelShape) -> list[Linear]:
+    """Its linear layers."""
+    hidden, width = shape.hidden, shape.width
+    sizes = {
+        "attn.c_attn": (hidden, 3 * hidden),
+        "attn.c_proj": (hidden, hidden),
+        "mlp.c_fc": (hidden, width),
+        "mlp.c_proj": (width, hidden),
+    }
+    return [Linear(name, *size, shape.layers) for name, size in sizes.items()]
 
 
 def read(config: Config) -> dict[str, object]:
@@ -48,4 +60,5 @@ GPT2 = Family(
     grouped=False,
     saved=Saved(8, 0, 0, 0, 5),
     parts=parts,
+    linears=linears,
 )

@@ -18,5 +18,6 @@ LLAMA = Family(
     grouped=True,
     saved=Saved(6, 2, 2, 0, 4),
     parts=_OWN.parts,
+    linears=_OWN.linears,
     read=_OWN.read,
 )

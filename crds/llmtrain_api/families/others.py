@@ -36,6 +36,8 @@ GEMMA3 = Decoder(
     activation=("hidden_activation", TANH),
     more=soft_caps_if_said,
 ).family("Gemma3ForCausalLM", "gemma3_text", "Gemma 3", Saved(6, 2, 2, 0, 4))
-PHI3 = Decoder(positions=4096, more=window).family("Phi3ForCausalLM", "phi3", "Phi-3", Saved(6, 2, 2, 0, 4))
+PHI3 = Decoder(positions=4096, fused=True, more=window).family(
+    "Phi3ForCausalLM", "phi3", "Phi-3", Saved(6, 2, 2, 0, 4)
+)
 OTHERS = (MISTRAL, QWEN2, GEMMA, GEMMA2, GEMMA3, PHI3)
 """In no order; Phi-3's fused matrices have as many numbers as those that they are made of."""

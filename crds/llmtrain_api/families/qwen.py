@@ -19,5 +19,6 @@ QWEN = Family(
     grouped=True,
     saved=Saved(7, 3, 3, 1, 4),
     parts=_OWN.parts,
+    linears=_OWN.linears,
     read=_OWN.read,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..schema.model import BuiltinModel
 from ..shape import TIED, ModelShape, Task
-from .base import Family, Parts, Saved, Tensors
+from .base import Family, Linear, Parts, Saved, Tensors
 from .config import LONGEST, Config, InvalidModel
 
 DISTANCES = 32
@@ -45,6 +45,23 @@ def parts(shape: ModelShape) -> Parts:
     ]
     first = [Tensors(shape.vocabulary * hidden, stack=DECODER), *tables]
     return Parts(first, block, [Tensors(hidden, stack=side) for side in sides], [])
+
+
+def linears(shape: ModelShape) -> list[Linear]:
+    """Its linear layers. Keys and values of the cross-attention are made of the encoder's tokens."""
+    hidden, query, width = shape.hidden, shape.query_width, shape.width
+    attention = {"q": (hidden, query), "k": (hidden, query), "v": (hidden, query), "o": (query, hidden)}
+    gated = GATED in shape.switches
+    feed = {f"DenseReluDense.{name}": (hidden, width) for name in (("wi_0", "wi_1") if gated else ("wi",))}
+    feed["DenseReluDense.wo"] = (width, hidden)
+    both = {f"SelfAttention.{name}": size for name, size in attention.items()} | feed
+    found = [
+        Linear(name, *size, shape.layers, side) for side in (ENCODER, DECODER) for name, size in both.items()
+    ]
+    for name, size in attention.items():
+        side = ENCODER if name in "kv" else DECODER
+        found.append(Linear(f"EncDecAttention.{name}", *size, shape.layers, side))
+    return found
 
 
 def read(config: Config) -> dict[str, object]:
@@ -90,5 +107,6 @@ T5 = Family(
     grouped=False,
     saved=Saved(11, 16, 0, 0, 2, 2),
     parts=parts,
+    linears=linears,
     seen=lengths,
 )

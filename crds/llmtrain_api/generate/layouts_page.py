@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..layouts.proven import compiled, table
+from ..layouts.proven import adapted, compiled, table
 
 _HEAD = """# Parallel layouts
 
@@ -25,6 +25,7 @@ computed: [performance.md](performance.md). Everything else is refused.
 | `parallelism.sequence` | ranks that share each sequence (DeepSpeed Ulysses) |
 | `training.zeroStage` | what the data-parallel ranks shard; unset: the lowest stage that fits |
 | `training.compile` | each transformer layer by torch.compile; for the layouts under "Equal, compiled" |
+| `model.adapter` | low-rank adapters beside frozen weights; for the layouts under "Equal, with an adapter" |
 
 World size = nodes x processes = tensor x pipeline x sequence x data-parallel ranks. ZeRO 0 shards nothing and
 is for one rank; with more ranks it means 1.
@@ -35,8 +36,10 @@ def page() -> str:
     """The whole page."""
     rows = table()
     equal = [row for row in rows if row["verdict"] == "equal"]
-    plain, other = ([row for row in equal if compiled(row) == asked] for asked in (False, True))
-    parts = [_HEAD, "\n## Equal\n", _equal(plain), "\n## Equal, compiled\n", _equal(other)]
+    plain = [row for row in equal if not compiled(row) and not adapted(row)]
+    parts = [_HEAD, "\n## Equal\n", _equal(plain)]
+    parts += ["\n## Equal, compiled\n", _equal([row for row in equal if compiled(row)])]
+    parts += ["\n## Equal, with an adapter\n", _equal([row for row in equal if adapted(row)])]
     parts += ["\n## Refused\n", _refused(rows)]
     return "\n".join(parts)
 
@@ -69,6 +72,7 @@ def _refused(rows: Iterable[dict[str, Any]]) -> str:
         if row["verdict"] == "refused":
             options = f" zero{row['zero']}" if row["zero"] > 1 else ""
             options += " compiled" if compiled(row) else ""
+            options += " adapter" if adapted(row) else ""
             options += " documents" if row["packing"] == "documents" else ""
             seen = row["seen"].replace("|", "\\|")
             lines.append(f"| {row['family']} | {row['layout']}{options} | {row['reason']} | {seen} |")

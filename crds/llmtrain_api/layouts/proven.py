@@ -2,16 +2,17 @@
 
 `make layouts` writes the table: each row was trained for five steps of SGD and five of AdamW and compared
 with one fp64 process. Rows spread their options, so a layout is allowed when each pair of the family and its
-kind with a stage, a packing, a checkpointing and a precision has a row that is equal. Compiled layers are
-other code: only compiled rows speak for them. A family is an architecture with its switches; one that the
-table does not name may only what does not depend on the code of a model.
+kind with a stage, a packing, a checkpointing and a precision has a row that is equal. Compiled layers, and
+layers with adapters, are other code: only rows of their own speak for them.
+A family is an architecture with its switches; one that the table does not name may only what does not depend
+on the code of a model.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,18 @@ from .layout import Layout
 TABLE = Path(__file__).with_name("proven.json")
 
 
+DIALOGUES = "dialogues"
+"""How rows of task chat are packed, in the words of the table."""
+
+
 @dataclass(frozen=True)
 class Asked:
-    """What a job asks for, in the words of the table."""
+    """What a job asks for, in the words of the table.
+
+    Attributes:
+        inspected: whether the model is not built in: of such models there are more than rows, so that what
+            does not depend on the code of their layers is allowed without one.
+    """
 
     family: str
     layout: Layout
@@ -31,6 +41,13 @@ class Asked:
     checkpointing: bool
     precision: str
     compiled: bool = False
+    adapter: bool = False
+    inspected: bool = False
+
+    @property
+    def model(self) -> str:
+        """What is trained, for people."""
+        return f"{self.family} with an adapter" if self.adapter else self.family
 
 
 @cache
@@ -46,11 +63,15 @@ def refusal(asked: Asked, rows: Iterable[dict[str, Any]] | None = None) -> str |
         asked: the layout and its options.
         rows: of the table.
     """
-    everything = table() if rows is None else rows
-    if not any(row["family"] == asked.family for row in everything):
-        return _unknown(asked)
-    same_code = [row for row in everything if compiled(row) == asked.compiled]
+    everything = list(table() if rows is None else rows)
+    of_family = [row for row in everything if row["family"] == asked.family]
+    if asked.packing == DIALOGUES and not any(row["packing"] == DIALOGUES for row in of_family):
+        # the same code as packed documents with fewer labels, which is proven for other families
+        asked = replace(asked, packing="documents")
+    same_code = [row for row in everything if _code(row) == (asked.compiled, asked.adapter)]
     known = [row for row in same_code if row["family"] == asked.family]
+    if asked.inspected and not known:
+        return _unknown(asked)
     equal = [row for row in known if row["verdict"] == "equal"]
     kind = asked.layout.kind
     if kind == "one" and asked.layout.zero:
@@ -61,24 +82,24 @@ def refusal(asked: Asked, rows: Iterable[dict[str, Any]] | None = None) -> str |
         same = (row["zero"], row["precision"]) == (asked.layout.zero, asked.precision)
         # a reason is about one stage in one precision only where others are proven
         if row["verdict"] == "refused" and alike and (same or not of_kind):
-            return f"{asked.family} with {kind}: {row['reason']}"
+            return f"{asked.model} with {kind}: {row['reason']}"
     pairs = (
         ("zero", asked.layout.zero, "zeroStage"),
         ("packing", asked.packing, "packing"),
         ("checkpointing", asked.checkpointing, "activationCheckpointing"),
     )
     if not equal:
-        return f"{asked.family} is not proven equal to one process in any layout"
+        return f"{asked.model} is not proven equal to one process in any layout"
     for field, value, name in pairs:
         if not any(row[field] == value for row in of_kind):
             proven = sorted({f"{row['layout']} {field} {row[field]}" for row in equal})
             return (
-                f"{asked.family} with {kind} and {name} {value} is not proven equal to one process; "
+                f"{asked.model} with {kind} and {name} {value} is not proven equal to one process; "
                 f"proven are {', '.join(proven)}"
             )
     model = kind.removesuffix("+dp")
     if not any(row["precision"] == asked.precision and _same_kind(row["layout"], model) for row in equal):
-        return f"{asked.family} with {kind} in {asked.precision} is not proven equal to one process; use fp32"
+        return f"{asked.model} with {kind} in {asked.precision} is not proven equal to one process; use fp32"
     return None
 
 
@@ -101,7 +122,7 @@ def _unknown(asked: Asked) -> str | None:
     if not wrong:
         return None
     return (
-        f"no layout of {asked.family} is proven equal to one process yet, and {wrong[0]} depends on the code "
+        f"no layout of {asked.model} is proven equal to one process yet, and {wrong[0]} depends on the code "
         "of its layers; use data parallelism with ZeRO 1 or 2, or prove it: rows of the model's tiny twin in "
         "the harness of `make layouts`"
     )
@@ -110,17 +131,27 @@ def _unknown(asked: Asked) -> str | None:
 def families(kind: str, *, compile_layers: bool = False) -> list[str]:
     """Families that may be cut so, by ``dp``, ``tp``, ``pp`` or ``sp``, with compiled layers or without."""
     cut = [row for row in table() if _equal(row) and row["layout"] == kind]
-    return sorted({row["family"] for row in cut if compiled(row) == compile_layers})
+    return sorted({row["family"] for row in cut if _code(row) == (compile_layers, False)})
 
 
 def stages(*, compile_layers: bool = False) -> list[int]:
     """ZeRO stages that are proven for any family, with compiled layers or without."""
-    return sorted({row["zero"] for row in table() if _equal(row) and compiled(row) == compile_layers})
+    return sorted({row["zero"] for row in table() if _equal(row) and _code(row) == (compile_layers, False)})
 
 
 def compiled(row: dict[str, Any]) -> bool:
     """Whether a row's layers were compiled; told only where they were."""
     return bool(row.get("compiled"))
+
+
+def adapted(row: dict[str, Any]) -> bool:
+    """Whether adapters were trained instead of the weights; told only where they were."""
+    return bool(row.get("adapter"))
+
+
+def _code(row: dict[str, Any]) -> tuple[bool, bool]:
+    """Which code a row speaks for."""
+    return compiled(row), adapted(row)
 
 
 def _equal(row: dict[str, Any]) -> bool:

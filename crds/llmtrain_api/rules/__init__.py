@@ -8,11 +8,12 @@ from ..layouts.proven import refusal
 from ..schema.base import Rule
 from ..schema.spec import JobSpec
 from ..shape import ModelShape
-from . import dataset, model, parallelism, resources, training
+from . import adapter, dataset, model, parallelism, resources, training
 from .sized import Sized, SizedRule
 
 RULES: tuple[Rule, ...] = (
     *model.RULES,
+    *adapter.RULES,
     *parallelism.RULES,
     *training.RULES,
     *dataset.RULES,

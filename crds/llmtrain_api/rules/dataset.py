@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..schema.base import Rule
 from ..schema.spec import JobSpec
+from ..schema.task import Task
 
 
 def _evaluates_each_source(spec: JobSpec) -> str | None:
@@ -25,13 +26,66 @@ def _one_folder(spec: JobSpec) -> str | None:
     )
 
 
+def _dialogues(spec: JobSpec) -> str | None:
+    builtin = [source.name for source in spec.dataset.sources if source.name.startswith("builtin://")]
+    if spec.task is not Task.CHAT or not builtin:
+        return None
+    return f"{builtin[0]} has no dialogues, which task chat needs; name a folder of rows, or remove task"
+
+
+def _fields_of_task(spec: JobSpec) -> str | None:
+    chat = spec.task is Task.CHAT
+    for source in spec.dataset.sources:
+        for name in ("messages", "prompt", "completion") if not chat else ("text",):
+            if source.fields and getattr(source.fields, name) is not None:
+                use = "remove it" if chat else "set task: chat, or remove it"
+                return f"fields.{name} is for {'other tasks than' if chat else 'task'} chat; {use}"
+    if spec.dataset.chat_template is not None and not chat:
+        return "chatTemplate is for task chat; set task: chat, or remove it"
+    return None
+
+
 def _with_slash(text: str) -> str:
     return f"({text}.endsWith('/') ? {text} : {text} + '/')"
 
 
 _OUTPUT = _with_slash("self.output.uri")
 
+_NOT_TEXT = "(!has({0}.fields) || !has({0}.fields.text))"
+_NOT_CHAT = (
+    "(!has({0}.fields) || (!has({0}.fields.messages) && !has({0}.fields.prompt) && "
+    "!has({0}.fields.completion)))"
+)
+
+
+def _everywhere(condition: str) -> str:
+    """A condition on the dataset and on each source of its mixture."""
+    mixture = f"(!has(self.dataset.mixture) || self.dataset.mixture.all(s, {condition.format('s')}))"
+    return f"{condition.format('self.dataset')} && {mixture}"
+
+
+_CHAT = "has(self.task) && self.task == 'chat'"
+
 RULES: tuple[Rule, ...] = (
+    Rule(
+        f"!({_CHAT}) || ((!has(self.dataset.name) || !self.dataset.name.startsWith('builtin://')) && "
+        "(!has(self.dataset.mixture) || !self.dataset.mixture.exists(s, s.name.startsWith('builtin://'))))",
+        ".dataset",
+        "built-in data has no dialogues, which task chat needs; name a folder of rows",
+        _dialogues,
+    ),
+    Rule(
+        f"({_CHAT}) || (!has(self.dataset.chatTemplate) && {_everywhere(_NOT_CHAT)})",
+        ".dataset",
+        "chatTemplate and fields.messages, prompt and completion are for task chat; set task: chat",
+        _fields_of_task,
+    ),
+    Rule(
+        f"!({_CHAT}) || {_everywhere(_NOT_TEXT)}",
+        ".dataset",
+        "fields.text is for other tasks than chat; remove it",
+        _fields_of_task,
+    ),
     Rule(
         "!has(self.dataset.mixture) || self.evaluation.maxSequences >= self.dataset.mixture.size()",
         ".evaluation.maxSequences",

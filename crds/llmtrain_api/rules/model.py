@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..families import BUILTIN, FAMILIES
 from ..schema.base import Rule
 from ..schema.spec import JobSpec
+from ..schema.task import Task
 from .sized import Sized, SizedRule
 
 GROUPED = [family for family in BUILTIN.values() if family.grouped]
@@ -33,14 +34,17 @@ def _tied_only(spec: JobSpec) -> str | None:
 def _task(job: Sized) -> str | None:
     task, architecture = job.spec.task, job.shape.architecture
     can = FAMILIES[architecture].task
-    if task in (None, can):
+    if task is None or task.usual is can:
         return None
     return f"{job.spec.model.name} is a {architecture}, which learns task {can}; use that instead of {task}"
 
 
 def _task_cel() -> str:
     fits = [
-        f"(self.task == '{family.task}' && self.model.name == '{name}')" for name, family in BUILTIN.items()
+        f"(self.task == '{task}' && self.model.name == '{name}')"
+        for name, family in BUILTIN.items()
+        for task in Task
+        if task.usual is family.task
     ]
     return f"!has(self.task) || {OWN_CEL} || {' || '.join(fits)}"
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from ..estimate.zero_stage import layout_of
 from ..families import FAMILIES
 from ..layouts.layout import Layout
-from ..layouts.proven import Asked, families, refusal
+from ..layouts.proven import DIALOGUES, Asked, families, refusal
 from ..schema.base import Rule
 from ..schema.model import HEADS, HIDDEN, LAYERS
 from ..schema.spec import JobSpec
+from ..schema.task import Task
 from ..shape import TIED
 from .sized import Sized, SizedRule
 
@@ -107,7 +108,10 @@ def asked(job: Sized, layout: Layout, *, compiled: bool = False) -> Asked:
         compiled: whether its layers are compiled.
     """
     how, variant = job.spec.training, FAMILIES[job.shape.architecture].variant(job.shape.switches)
-    return Asked(variant, layout, how.packing, how.activation_checkpointing, how.precision, compiled)
+    packing = DIALOGUES if job.spec.task is Task.CHAT else how.packing
+    options = (packing, how.activation_checkpointing, how.precision)
+    adapter, inspected = job.spec.model.adapter is not None, job.spec.model.builtin is None
+    return Asked(variant, layout, *options, compiled, adapter, inspected)
 
 
 def _proven(job: Sized) -> str | None:

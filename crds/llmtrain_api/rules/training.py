@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..estimate.host import host_too_small
 from ..estimate.zero_stage import layout_of, too_large
 from ..families import BUILTIN, task_of
 from ..layouts.proven import refusal, stages
@@ -17,7 +18,10 @@ NOT_CAUSAL = [str(name) for name, family in BUILTIN.items() if family.task is no
 
 def _packed(job: Sized) -> str | None:
     spec = job.spec
-    if spec.training.packing is Packing.CONCAT:
+    chat = spec.task is Task.CHAT
+    if chat and spec.parallelism.sequence > 1:
+        return "task chat keeps dialogues apart, and parallelism.sequence drops that mask; use sequence 1"
+    if spec.training.packing is Packing.CONCAT or chat:
         return None
     if task_of(spec, job.shape) is not Task.CAUSAL:
         return f"packing documents is for decoder-only models, {spec.model.name} is none; use concat"
@@ -72,16 +76,20 @@ def _compiled_cel() -> str:
     return f"!self.training.compile || ({' && '.join(allowed)})"
 
 
+def _host(job: Sized) -> str | None:
+    return host_too_small(job.shape, job.spec)
+
+
 def _fits(job: Sized) -> str | None:
     return too_large(job.shape, job.spec) if job.spec.training.zero_stage is None else None
 
 
 RULES: tuple[Rule, ...] = (
     SizedRule(
-        "self.training.packing == 'concat' || (self.parallelism.sequence == 1 && "
-        f"!(self.model.name in {NOT_CAUSAL}))",
+        "(self.training.packing == 'concat' && !(has(self.task) && self.task == 'chat')) || "
+        f"(self.parallelism.sequence == 1 && !(self.model.name in {NOT_CAUSAL}))",
         ".training.packing",
-        "packing documents is for decoder-only models without parallelism.sequence; use concat",
+        "packing documents, and task chat, are for decoder-only models without parallelism.sequence",
         _packed,
     ),
     SizedRule(None, ".training.sequenceLength", "must be within the model's positions", _reaches),
@@ -109,5 +117,8 @@ PROVEN: tuple[Rule, ...] = (
     ),
 )
 """It counts on the rules of parallelism."""
-MEMORY: tuple[Rule, ...] = (SizedRule(None, ".resources", "training must fit into memory", _fits),)
-"""It counts on all other rules."""
+MEMORY: tuple[Rule, ...] = (
+    SizedRule(None, ".resources", "training must fit into memory", _fits),
+    SizedRule(None, ".resources", "a node's processes must fit into its memory", _host),
+)
+"""They count on all other rules."""

@@ -47,6 +47,27 @@ class FieldsSpec(ApiModel):
         max_length=256,
         description="Column that holds the text of a document. Default: text.",
     )
+    messages: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="With task chat: column that holds the messages of a dialogue: role and content. "
+        "Default: messages, or conversations.",
+    )
+    prompt: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="With task chat: column that holds what is asked. Default: prompt, question, or "
+        "instruction with input.",
+    )
+    completion: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="With task chat: column that holds the answer. Default: completion, response, answer or "
+        "output.",
+    )
 
 
 Fields = Annotated[
@@ -102,6 +123,11 @@ class SourceSpec(RuledModel):
     )
 
     @property
+    def on_hub(self) -> bool:
+        """Whether it is a dataset of the Hugging Face hub."""
+        return "://" not in self.name
+
+    @property
     def on_disk(self) -> bool:
         """Whether it lies in a folder that is mounted."""
         return self.name.startswith(("pvc://", "file://"))
@@ -110,6 +136,12 @@ class SourceSpec(RuledModel):
     def text_column(self) -> str:
         """Column of rows that holds the text."""
         return (self.fields and self.fields.text) or "text"
+
+    @property
+    def dialogue_columns(self) -> dict[str, str]:
+        """Columns that hold what of a dialogue, where they are named."""
+        named = self.fields.to_json() if self.fields else {}
+        return {name: column for name, column in named.items() if name != "text"}
 
 
 def _one_kind(dataset: DatasetSpec) -> str | None:
@@ -194,6 +226,20 @@ class DatasetSpec(RuledModel):
         "workers' environment, with DATASET_ before each: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and "
         "AWS_ENDPOINT_URL for s3://, HF_TOKEN and HF_ENDPOINT for the hub. Default: those of output.secret.",
     )
+    chat_template: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=32768,
+        description="With task chat: Jinja text that renders messages. Default: the tokenizer's own; ChatML "
+        "for a model that is built in.",
+    )
+    cache: str | None = Field(
+        default=None,
+        max_length=512,
+        description="pvc://CLAIM/FOLDER or file:///FOLDER where tokens are kept for all jobs on the same "
+        "text and tokenizer, whatever their sequence length and model size; with several nodes on a claim "
+        "that is ReadWriteMany. Default: each job keeps its own in its output.",
+    )
     held_out_fraction: float = Field(
         default=0.05,
         gt=0,
@@ -233,6 +279,14 @@ class DatasetSpec(RuledModel):
             ".fields",
             "fields beside mixture has no effect; give it to each source of the mixture",
             _own_fields,
+        ),
+        matches(
+            "cache",
+            ".cache",
+            forms(PART, bucket=False),
+            "use pvc://CLAIM/FOLDER or file:///FOLDER; no folder may be empty, '.' or '..'",
+            optional=True,
+            why=lambda uri: mistake(uri, hidden=True, bucket=False),
         ),
         _REVISION,
         Rule(

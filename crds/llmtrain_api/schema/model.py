@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from .adapter import AdapterSpec
 from .base import Rule, RuledModel
 from .locations import BUCKET, HUB_NAME, VISIBLE_PART, forms, matches, mistake
 
@@ -158,6 +159,11 @@ class ModelSpec(RuledModel):
         default=None,
         description="Share input and output embeddings (Llama, Qwen; the others always do). Default: false.",
     )
+    adapter: AdapterSpec | None = Field(
+        default=None,
+        description="Train low-rank adapters (LoRA) and leave all weights as they are. Default: train all "
+        "weights.",
+    )
 
     rules: ClassVar[tuple[Rule, ...]] = (
         matches(
@@ -251,11 +257,11 @@ class ModelSpec(RuledModel):
         return self.vocab_size or VOCABULARY
 
     def identity(self) -> dict[str, Any]:
-        """What decides which model it is, by the names of the fields; defaults are said as numbers.
+        """What decides which model it is, adapters apart, by the names of fields; defaults as numbers.
 
         What training started from is compared by it, so it says the same of the same model in every version.
         """
-        said = {key: value for key, value in self.to_json().items() if key != "secret"}
+        said = {key: value for key, value in self.to_json().items() if key not in ("secret", "adapter")}
         if self.builtin is None:
             return said
         defaults = {

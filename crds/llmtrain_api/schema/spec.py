@@ -125,6 +125,11 @@ class OutputSpec(RuledModel):
         description="What to do when another job has written to the folder: fail and name that job, resume "
         "from its newest checkpoint, or make a new folder beside it.",
     )
+    merged: bool = Field(
+        default=True,
+        description="With model.adapter: also export the model with its adapters merged into the weights, "
+        "which opens like any other. false: the adapters alone.",
+    )
 
     rules: ClassVar[tuple[Rule, ...]] = (
         matches(
@@ -194,8 +199,8 @@ class JobSections(ApiModel):
     model: ModelSpec = Field(description="The model to train.")
     task: Task | None = Field(
         default=None,
-        description="What the model learns: causal (the next token), masked (masked tokens) or seq2seq "
-        "(hidden spans). Default: what models of its architecture learn.",
+        description="What the model learns: causal (the next token), chat (the answers in dialogues), masked "
+        "(masked tokens) or seq2seq (hidden spans). Default: what models of its architecture learn.",
     )
     dataset: DatasetSpec = Field(description="The text to train on.")
     prepare: PrepareSpec = Field(

@@ -23,7 +23,7 @@ from llmtrain_api.names import CA_FILE, SCRATCH_MOUNT, TOKEN_FILE
 
 from ..types import Manifest, PlanSettings
 from . import names
-from .volumes import dataset_folder, model_location, output_location, source_folders
+from .volumes import cache_location, dataset_folder, model_location, output_location, source_folders
 
 
 def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> JobFile:
@@ -43,6 +43,7 @@ def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> J
         output=output_location(spec.output.uri).path,
         dataset=dataset_folder(spec.dataset),
         sources=source_folders(spec.dataset),
+        cache=cache_location(spec.dataset).path if spec.dataset.cache else None,
         base=base_folder(spec),
         scratch=SCRATCH_MOUNT,
         report=(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from llmtrain_api import Job, JobSpec, Setup, SetupStage
 from llmtrain_api.names import (
+    CACHE_MOUNT,
     CONFIG_DIR,
     DATASET_SECRET_PREFIX,
     ENV_HOLDER,
@@ -26,7 +27,7 @@ from llmtrain_api.schema.quantity import canonical, quantity
 from ..types import Manifest, PlanSettings
 from . import names
 from .scheduling import pod_annotations, scheduling
-from .volumes import model_location, output_location, text_claims
+from .volumes import cache_location, model_location, output_location, text_claims
 
 CONTAINER = "trainer"
 USER_ID = 1000
@@ -200,6 +201,8 @@ def _mounts(spec: JobSpec, asked: _Container) -> list[Manifest]:
         return mounts
     if output_location(spec.output.uri).claim:
         mounts.append({"name": "output", "mountPath": OUTPUT_MOUNT})
+    if cache_location(spec.dataset).claim:
+        mounts.append({"name": "cache", "mountPath": CACHE_MOUNT})
     mounts += [
         {"name": text.volume, "mountPath": text.mount, "readOnly": True} for text in text_claims(spec.dataset)
     ]
@@ -223,6 +226,8 @@ def _volumes(spec: JobSpec, asked: _Container, disk: str) -> list[Manifest]:
     output = output_location(spec.output.uri)
     if output.claim:
         volumes.append(_claim("output", output.claim))
+    if cache := cache_location(spec.dataset).claim:
+        volumes.append(_claim("cache", cache))
     volumes += [_claim(text.volume, text.claim) for text in text_claims(spec.dataset)]
     if asked.gpus:
         # NCCL's shared-memory transport needs more than the runtime's 64 MB

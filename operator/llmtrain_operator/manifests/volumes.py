@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llmtrain_api import DatasetSpec, ModelSpec
-from llmtrain_api.names import DATASET_MOUNT, MODEL_MOUNT, OUTPUT_MOUNT, SCRATCH_MOUNT
+from llmtrain_api.names import CACHE_MOUNT, DATASET_MOUNT, MODEL_MOUNT, OUTPUT_MOUNT, SCRATCH_MOUNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,11 @@ def model_location(model: ModelSpec) -> Location | None:
         return None
     claim = model.name.removeprefix("pvc://").partition("/")[0]
     return locate(model.name, f"{MODEL_MOUNT}/{claim}")
+
+
+def cache_location(dataset: DatasetSpec) -> Location:
+    """Where tokens are kept for all jobs; nowhere unless the job says so."""
+    return locate(dataset.cache, CACHE_MOUNT) if dataset.cache else Location("")
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from llmtrain_trainer.tasks import OURS, encoder
 
 LENGTH = 8
 """Short, as a pipeline keeps its last activations, which are none of what is compared."""
+ADAPTED = {"llama-adapter": FAMILIES["llama"] | {"adapter": {"rank": 32}}}
 PLAIN = [*(Layout(data=2, zero=zero) for zero in (1, 2, 3)), Layout(pipeline=2)]
 CUT = [
     (Layout(tensor=2), "bf16"),
@@ -46,13 +47,16 @@ ROWS: list[tuple[str, Layout, str]] = [
     *(("qwen", layout, "fp32") for layout in (Layout(tensor=2, zero=2), Layout(sequence=2, zero=2))),
     *((family, Layout(data=2, zero=3), "fp32") for family in ("gpt2", "bert", "t5")),
     ("bert", Layout(tensor=2), "fp32"),
+    ("llama-adapter", Layout(zero=0), "fp32"),
+    *(("llama-adapter", Layout(data=2, zero=zero), "fp32") for zero in (1, 2, 3)),
+    ("llama-adapter", Layout(data=2), "bf16"),
 ]
 """Big enough that DeepSpeed's padding is under 2 %, small enough for seconds."""
 
 
 def spec_of(family: str, cut: Layout, precision: str) -> JobSpec:
     """A job of about 1.5 million parameters, with two passes a step."""
-    model = FAMILIES[family] | {"hiddenSize": 128, "numLayers": 4, "vocabSize": 2048}
+    model = (FAMILIES | ADAPTED)[family] | {"hiddenSize": 128, "numLayers": 4, "vocabSize": 2048}
     training = {"sequenceLength": LENGTH, "globalBatchSize": 2 * cut.data, "microBatchSize": 1}
     asked = unchecked_spec(model=model, training=training | {"maxSteps": 5})
     return cut_as(asked, cut, precision=Precision(precision))

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from harness.layouts.forked_gang import fork_each, gang
 from harness.layouts.reference import reference
 from harness.layouts.rows import Row
 from harness.layouts.tolerances import Errors, errors, wrong
+from harness.layouts.twins import TWINS
 from harness.layouts.worker import rank_main
 
-from llmtrain_api import Layout, shape_of
+from llmtrain_api import Layout
 from llmtrain_trainer.models.build import write_initial
 
 RUNS = {"sgd": 0.0, "adamw": 0.5}
@@ -47,6 +49,12 @@ def uncompiled(ranks: list[dict[str, Any]]) -> str | None:
     seen = [rank["compiled"] for rank in ranks]
     whole = all(one["compiled"] and not one["cuts"] for one in seen)
     return None if whole else f"layers were not compiled, or in pieces: {seen}"
+
+
+def _twin(family: str) -> Any:
+    """The configuration of a twin; None for a built-in family."""
+    config = TWINS.get(family)
+    return None if config is None else transformers.AutoConfig.for_model(**config, use_cache=False)
 
 
 class Bench:
@@ -86,8 +94,8 @@ class Bench:
     def _initial(self, family: str) -> Path:
         folder = self.root / "initial" / family
         if not folder.exists():
-            spec = Row(family, Layout()).spec(clipping=0.0)
-            self._forked(lambda: write_initial(spec, shape_of(spec), 0, folder))
+            row = Row(family, Layout())
+            self._forked(lambda: write_initial(row.spec(clipping=0.0), row.shape, 0, folder, _twin(family)))
         return folder
 
     def reference(self, row: Row) -> None:

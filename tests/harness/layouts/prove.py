@@ -20,7 +20,8 @@ REQUIRED = required()
 
 
 def identity(row: Row) -> dict[str, Any]:
-    """What `proven.json` knows a row by. Whether it is compiled is told only where it is."""
+    """What `proven.json` knows a row by. Whether it is compiled, or has
+    adapters, is told only where it is so."""
     told = {
         "family": row.family,
         "layout": row.layout.kind,
@@ -31,12 +32,13 @@ def identity(row: Row) -> dict[str, Any]:
         "checkpointing": row.checkpointing,
         "precision": row.precision,
     }
-    return told | ({"compiled": True} if row.compiled else {})
+    told |= {"compiled": True} if row.compiled else {}
+    return told | ({"adapter": True} if row.adapter else {})
 
 
 def key(found: dict[str, Any]) -> tuple[Any, ...]:
     """An entry's identity, whatever its verdict."""
-    names = (*identity(REQUIRED[0]), "compiled")
+    names = (*identity(REQUIRED[0]), "compiled", "adapter")
     return tuple(found.get(name) for name in names)
 
 
@@ -69,9 +71,18 @@ def line(proof: Proof, reason: str | None) -> str:
     return f"{proof.row!s:58} {proof.seconds:5.1f} s  {verdict}{said}"
 
 
-def run(rows: list[Row], bench: Bench, say: Callable[[str], None]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Prove rows; their entries, and what is not as it must be."""
-    entries, bad = [], []
+def run(
+    rows: list[Row], bench: Bench, say: Callable[[str], None], take: Callable[[dict[str, Any]], None]
+) -> list[str]:
+    """Prove rows, one after another; what is not as it must be.
+
+    Args:
+        rows: to prove.
+        bench: proves one.
+        say: told of each, for people.
+        take: given the entry of each that is as it must be.
+    """
+    bad = []
     for row in rows:
         proof, reason = bench.prove(row), REFUSED.get(row)
         say(line(proof, reason))
@@ -80,8 +91,14 @@ def run(rows: list[Row], bench: Bench, say: Callable[[str], None]) -> tuple[list
         elif not reason and proof.error is not None:
             bad.append(f"{row}: {proof.error}")
         else:
-            entries.append(entry(proof, reason))
-    return entries, bad
+            take(entry(proof, reason))
+    return bad
+
+
+def write(known: dict[Any, dict[str, Any]], everything: list[Row]) -> None:
+    """Write the table, in the order of its rows."""
+    kept = [known[key(identity(row))] for row in everything if key(identity(row)) in known]
+    TABLE.write_text("[\n" + ",\n".join(json.dumps(one) for one in kept) + "\n]\n")
 
 
 def main() -> int:
@@ -90,23 +107,34 @@ def main() -> int:
     parser.add_argument(
         "--quick", action="store_true", help="each family, kind, stage and option once; write nothing"
     )
-    parser.add_argument("--new", action="store_true", help="only rows that the table lacks; add them")
-    parser.add_argument("-k", metavar="WORD", default="", help="only rows with that word; write nothing")
+    parser.add_argument(
+        "--new", action="store_true", help="only rows that the table lacks; add each when it is proven"
+    )
+    parser.add_argument("-k", metavar="WORDS", default="", help="only rows with these words")
     options = parser.parse_args()
     everything = [*REQUIRED, *REFUSED]
     had = {key(one): one for one in json.loads(TABLE.read_text())} if options.new and TABLE.exists() else {}
-    rows = [row for row in (quick() if options.quick else everything) if options.k in str(row)]
+    rows = [
+        row
+        for row in (quick() if options.quick else everything)
+        if all(word in str(row) for word in options.k.split())
+    ]
     rows = [row for row in rows if key(identity(row)) not in had]
+    known = dict(had)
+
+    def take(one: dict[str, Any]) -> None:
+        known[key(one)] = one
+        if options.new:
+            write(known, everything)
+
     with tempfile.TemporaryDirectory() as folder:
-        entries, bad = run(rows, Bench(Path(folder)), lambda text: print(text, flush=True))
-    print(f"\n{len(entries)} of {len(rows)} rows are as they must be")
+        bad = run(rows, Bench(Path(folder)), lambda text: print(text, flush=True), take)
+    print(f"\n{len(known) - len(had)} of {len(rows)} rows are as they must be")
     for text in bad:
         print(f"\nWRONG: {text}")
-    known = had | {key(one): one for one in entries}
     if not bad and all(key(identity(row)) in known for row in everything) and not options.quick:
-        kept = [known[key(identity(row))] for row in everything]
-        TABLE.write_text("[\n" + ",\n".join(json.dumps(one) for one in kept) + "\n]\n")
-        print(f"written: {TABLE.name}, {len(kept)} rows")
+        write(known, everything)
+        print(f"written: {TABLE.name}, {len(known)} rows")
     return 1 if bad else 0
 
 

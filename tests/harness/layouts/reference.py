@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from harness.layouts.rows import STEPS, Row
-from harness.layouts.worker import patient_adamw, sgd, tokens
+from harness.layouts.rows import DIALOGUES, STEPS, Row
+from harness.layouts.worker import patient_adamw, perturbed, sgd, tokens
 
-from llmtrain_api import Task, shape_of, task_of
+from llmtrain_api import Task, task_of
 from llmtrain_trainer.data.order import key_of, sample_at
+from llmtrain_trainer.loss import IGNORED
+from llmtrain_trainer.models import adapters
 from llmtrain_trainer.models.build import load
 from llmtrain_trainer.optim.lr_schedules import schedule
 from llmtrain_trainer.optim.optimizer import parameter_groups
-from llmtrain_trainer.tasks import OURS, encoder
+from llmtrain_trainer.tasks import OURS, Inputs, encoder
+from llmtrain_trainer.token_marks import FIRST_OF_DOCUMENT, ID, NOT_TRAINED
 
+Pass = tuple[Inputs, torch.Tensor]
 SCALE = 1024.0
 """Of the loss in fp16, whose smallest numbers are larger than small gradients."""
 
@@ -28,12 +33,16 @@ def reference(
     """Losses, first gradients and last weights."""
     spec = row.spec(clipping=clipping)
     training = spec.training
-    model = load(model_folder, task_of(spec, shape_of(spec)), dtype).to(device)
+    model = load(model_folder, task_of(spec, row.shape), dtype).to(device)
     scale = SCALE if dtype == torch.float16 else 1.0
-    if task_of(spec, shape_of(spec)) is Task.CAUSAL and training.packing == "documents":
-        assert model.config._attn_implementation == "sdpa"
-    rows, task = tokens(), encoder(spec, shape_of(spec), OURS)
-    named = dict(model.named_parameters())
+    if task_of(spec, row.shape) is Task.CAUSAL and training.packing == "documents":
+        assert model.config._attn_implementation in ("sdpa", "eager")
+    rows, task = tokens(row), encoder(spec, row.shape, OURS)
+    if spec.model.adapter:
+        adapters.add(model, spec, row.shape, spec.model.adapter)
+    named = {adapters.whole_name(name): p for name, p in model.named_parameters() if p.requires_grad}
+    for name, p in named.items() if spec.model.adapter else ():
+        p.data.copy_(perturbed(name, tuple(p.shape), training.seed))
     groups, _ = parameter_groups(named.items(), training.weight_decay)
     optimizer = (sgd if kind == "sgd" else patient_adamw)(groups, training)
     share = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule(training, STEPS))
@@ -42,11 +51,12 @@ def reference(
     for step in range(STEPS):
         places = [step * size + i for i in range(size)]
         ids = torch.from_numpy(np.stack([rows[sample_at(p, len(rows), 0)] for p in places]).astype(np.int64))
-        inputs, labels = task.encode(ids, [key_of(p, len(rows), 0) for p in places])
-        inputs, labels = {name: value.to(device) for name, value in inputs.items()}, labels.to(device)
-        logits = model(**inputs).logits
-        wide = torch.promote_types(logits.dtype, torch.float32)
-        loss = F.cross_entropy(logits.flatten(0, 1).to(wide), labels.flatten())
+        if row.packing == DIALOGUES:
+            batch = [one for tokens_of_row in ids for one in _dialogues(tokens_of_row)]
+        else:
+            batch = [task.encode(ids, [key_of(p, len(rows), 0) for p in places])]
+        loss_sum, count = _loss(model, batch, device)
+        loss = loss_sum / count
         optimizer.zero_grad()
         (loss * scale).backward()
         for parameter in named.values():
@@ -55,18 +65,40 @@ def reference(
             out["gradients"] = {name: p.grad.detach().cpu().clone() for name, p in named.items()}
         norm = torch.nn.utils.get_total_norm([p.grad for p in named.values()])
         if clipping:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), clipping)
+            torch.nn.utils.clip_grad_norm_(list(named.values()), clipping)
         out["norms"].append(float(norm))
         out["losses"].append(float(loss.detach()))
         optimizer.step()
         share.step()
     with torch.no_grad():
-        logits = model(**inputs).logits
-        out["held_out"] = float(
-            F.cross_entropy(logits.flatten(0, 1).to(wide), labels.flatten(), reduction="sum")
-        )
+        out["held_out"] = float(_loss(model, batch, device)[0])
     out["weights"] = _copies(named)
     return out
+
+
+def _loss(model: Any, batch: list[Pass], device: str) -> tuple[torch.Tensor, int]:
+    """The summed loss of some forward passes, and how many labels they have."""
+    total, count = torch.zeros((), device=device), 0
+    for inputs, labels in batch:
+        logits = model(**{name: value.to(device) for name, value in inputs.items()}).logits
+        wide = torch.promote_types(logits.dtype, torch.float32)
+        flat = labels.flatten().to(device)
+        total = total + F.cross_entropy(logits.flatten(0, 1).to(wide), flat, reduction="sum")
+        count += int((flat != IGNORED).sum())
+    return total, count
+
+
+def _dialogues(row: torch.Tensor) -> list[Pass]:
+    """The dialogues of a row, each alone: there is nothing that they could see of each other."""
+    begins = [*torch.nonzero(row & FIRST_OF_DOCUMENT).flatten().tolist(), len(row)]
+    found = []
+    for start, end in pairwise(begins):
+        ids, labels = row[start:end] & ID, torch.full((end - start,), IGNORED)
+        for at in range(start + 1, end):
+            if not row[at] & NOT_TRAINED:
+                labels[at - start - 1] = ids[at - start]
+        found.append(({"input_ids": ids[None]}, labels[None]))
+    return found
 
 
 def _copies(named: dict[str, torch.nn.Parameter]) -> dict[str, torch.Tensor]:

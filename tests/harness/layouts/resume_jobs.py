@@ -39,6 +39,7 @@ class ResumeJob:
         layouts: of its attempts, one after the other; all but the last end by kill -9.
         weights_only: each attempt is a job of its own that takes only the weights of the one before.
         compiled: numbers of the attempts whose layers are compiled.
+        adapter: adapters are trained, beside frozen weights.
     """
 
     layouts: tuple[Layout, ...]
@@ -46,6 +47,7 @@ class ResumeJob:
     precision: str = "fp32"
     weights_only: bool = False
     compiled: tuple[int, ...] = ()
+    adapter: bool = False
 
     def row(self, attempt: int) -> Row:
         """What an attempt computes."""
@@ -55,12 +57,13 @@ class ResumeJob:
             4,
             precision=self.precision,
             compiled=attempt in self.compiled,
+            adapter=self.adapter,
         )
 
     @property
     def undisturbed(self) -> ResumeJob:
         """The same job when nothing dies."""
-        return ResumeJob(self.layouts[:1], self.family, self.precision)
+        return ResumeJob(self.layouts[:1], self.family, self.precision, adapter=self.adapter)
 
     def until(self, attempt: int) -> int:
         """The step that an attempt saves last."""
@@ -70,6 +73,7 @@ class ResumeJob:
         layouts = " - ".join(str(layout) for layout in self.layouts)
         weights = " weights" if self.weights_only else ""
         compiled = f" compiled {self.compiled}" if self.compiled else ""
+        compiled += " adapter" if self.adapter else ""
         return re.sub(
             r"[^a-z0-9+-]+", "_", f"{self.family} {self.precision} {layouts}{weights}{compiled}"
         ).strip("_")
@@ -90,6 +94,8 @@ EVERY_SAME = [
         )
     ),
     *(ResumeJob((layout, layout), precision="bf16") for layout in (TWO, Layout(data=2, zero=3))),
+    *(ResumeJob((layout, layout), adapter=True) for layout in (PLAIN, Layout(data=2, zero=3))),
+    ResumeJob((TWO, TWO), precision="bf16", adapter=True),
 ]
 EVERY_OTHER = [
     ResumeJob((FOUR, TWO, FOUR)),
@@ -105,6 +111,7 @@ EVERY_OTHER = [
     ResumeJob((Layout(data=2, zero=3), TENSOR, ONE), family="bert"),
     ResumeJob((TWO, Layout(data=3, zero=3)), family="t5"),
     ResumeJob((TWO, Layout(data=3, zero=3), TENSOR, PIPE), precision="bf16"),
+    ResumeJob((PLAIN, Layout(data=2, zero=3), THREE, Layout(data=2, zero=2)), family="gpt2", adapter=True),
 ]
 EVERY_WEIGHTS = [ResumeJob((layout, layout), weights_only=True) for layout in (TWO, Layout(data=2, zero=3))]
 

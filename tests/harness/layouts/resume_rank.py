@@ -68,7 +68,7 @@ def rank_main(job: JobFile, until: int, dies: bool, model: Path, out: Path) -> N
     plan = BatchPlan(training.global_batch_size, training.micro_batch_size, layout.data)
     rows = Recorded()
     length = Length(len(rows), training.global_batch_size, STEPS, None)
-    batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), OURS))  # type: ignore[arg-type]
+    batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), OURS))
     engine, _ = build(model, spec, shape_of(spec), layout, place, plan, STEPS)
     saver = Checkpointer(
         start.fence, ranks, layout, start.fingerprints, FolderCheckpointStore(start.fence, ranks, 2)

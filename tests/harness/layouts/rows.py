@@ -11,8 +11,10 @@ from itertools import product
 from typing import Any
 
 from harness.builders import cut_as, unchecked_spec
+from harness.layouts.twins import NAME, TWINS, shape_for
 
-from llmtrain_api import JobSpec, Layout, Packing, Precision
+from llmtrain_api import JobSpec, Layout, ModelShape, Packing, Precision
+from llmtrain_api.rules.adapter import REASONS
 
 VOCAB, LENGTH, STEPS, SAMPLES = 320, 32, 5, 11
 SIZES: dict[str, Any] = {"hiddenSize": 32, "numLayers": 2, "numHeads": 4, "vocabSize": VOCAB}
@@ -26,9 +28,13 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "bert": SIZES | {"name": "builtin://tiny-bert"},
     "t5": SIZES | {"name": "builtin://tiny-t5"},
 }
-DECODERS = ("llama", "llama-tied", "qwen", "qwen-tied", "gpt2")
-CUT = DECODERS[:-1]
-"""Families that may be cut in every way."""
+CUT = ("llama", "llama-tied", "qwen", "qwen-tied")
+"""Built-in families that may be cut in every way."""
+DECODERS = (*CUT, "gpt2")
+DIALOGUES = "dialogues"
+"""How rows of `task: chat` are packed: documents apart, and only some tokens trained on."""
+ADAPTER: dict[str, Any] = {"rank": 4, "alpha": 6}
+"""Small, with a scale that is not 1 and no power of 2."""
 GLOBAL_BATCH = {1: 3, 4: 7}
 """By accumulation steps; odd, so that slots stay spare wherever the batch is cut evenly."""
 
@@ -44,6 +50,7 @@ class Row:
     packing: str = "concat"
     precision: str = "fp32"
     compiled: bool = False
+    adapter: bool = False
 
     def spec(self, *, clipping: float) -> JobSpec:
         """The job that asks for this, with its cut unvalidated."""
@@ -59,25 +66,40 @@ class Row:
             "weightDecay": 0.1,
             "gradientClipping": clipping,
         }
+        adapter: dict[str, Any] = {"adapter": ADAPTER} if self.adapter else {}
         # set apart: what validation refuses must be seen to go wrong
         return cut_as(
-            unchecked_spec(model=FAMILIES[self.family], training=training),
+            unchecked_spec(
+                model=FAMILIES.get(self.family, {"name": NAME}) | adapter, training=training, **self._task
+            ),
             cut,
-            packing=Packing(self.packing),
+            packing=Packing.DOCUMENTS if self._task else Packing(self.packing),
             precision=Precision(self.precision),
             compile=self.compiled,
         )
 
     @property
-    def problem(self) -> tuple[str, int, str]:
+    def _task(self) -> dict[str, Any]:
+        return (
+            {"task": "chat", "dataset": {"name": "pvc://data/dialogues"}} if self.packing == DIALOGUES else {}
+        )
+
+    @property
+    def shape(self) -> ModelShape:
+        """Its model's."""
+        return shape_for(self.family, self.spec(clipping=0.0))
+
+    @property
+    def problem(self) -> tuple[str, int, str, bool]:
         """What is computed, however it is cut: rows of one problem share their reference."""
-        return self.family, self.accumulation, self.packing
+        return self.family, self.accumulation, self.packing, self.adapter
 
     def __str__(self) -> str:
         options = [f"accumulation {self.accumulation}"]
         options += ["checkpointing"] if self.checkpointing else []
+        options += ["adapter"] if self.adapter else []
         options += ["compiled"] if self.compiled else []
-        options += ["documents"] if self.packing == "documents" else []
+        options += [self.packing] if self.packing != "concat" else []
         options += [self.precision] if self.precision != "fp32" else []
         return f"{self.family} {self.layout} ({', '.join(options)})"
 
@@ -87,7 +109,7 @@ def _spread(family: str, layouts: list[Layout], *, packs: bool) -> list[Row]:
     found = []
     for number, layout in enumerate(layouts):
         odd = bool(number % 2)
-        packed = packs and family in DECODERS
+        packed = packs and family in (*DECODERS, *TWINS)
         for accumulation, first in ((1, True), (4, False)):
             documents = packed and first != (number % 4 >= 2)
             found.append(
@@ -108,13 +130,57 @@ def required() -> list[Row]:
         sequence = [Layout(data, sequence=2, zero=z) for data in (1, 2) for z in (1, 2, 3)]
         found += _spread(family, sequence, packs=False)
     found += _spread("bert", [Layout(data, 2) for data in (1, 2)], packs=False)
+    found += dialogues()
     bf16 = [Layout(data=2, zero=1), Layout(data=2, zero=2), Layout(data=2, zero=3)]
     cut16 = [Layout(tensor=2), Layout(pipeline=2), Layout(sequence=2, zero=2), Layout(sequence=2, zero=3)]
     found += [Row(family, layout, 4, precision="bf16") for family, layout in product(FAMILIES, bf16)]
     found += [Row(family, layout, 4, precision="bf16") for family, layout in product(CUT, cut16)]
     # with gloo on a CPU, which has fp16 too; that a GPU computes the same: `bench.gpu`
     found += [Row(family, layout, 4, precision="fp16") for family, layout in product(FAMILIES, bf16)]
-    return found + compiled()
+    return found + compiled() + adapted()
+
+
+def adapted() -> list[Row]:
+    """Rows with adapters beside frozen weights, by data parallelism: of all but Llama each option once."""
+    found: list[Row] = []
+    for family in DECODERS:
+        found += _spread(family, [Layout(zero=0)], packs=True)
+        rows = _spread(family, [Layout(data=2, zero=zero) for zero in (1, 2, 3)], packs=True)
+        found += rows if family == "llama" else [rows[0], rows[3], rows[5]]
+        stages = (1, 2, 3) if family in CUT else (1,)
+        found += [Row(family, Layout(data=2, zero=zero), 4, precision="bf16") for zero in stages]
+        found += [
+            Row(family, Layout(zero=0), 1, False, DIALOGUES),
+            Row(family, Layout(data=2), 4, True, DIALOGUES),
+        ]
+    return [replace(row, adapter=True) for row in found]
+
+
+def dialogues() -> list[Row]:
+    """Rows of `task: chat`: each family in each way that it may be cut, against its dialogues one by one."""
+    usual = [Layout(zero=0), *(Layout(data=2, zero=zero) for zero in (1, 2, 3))]
+    cut = [Layout(data, 2) for data in (1, 2)] + [Layout(data, pipeline=2) for data in (1, 2)]
+    return [
+        Row(family, layout, 4 if number % 2 else 1, bool(number % 2), DIALOGUES)
+        for family in DECODERS
+        for number, layout in enumerate([*usual, *(cut if family in CUT else [])])
+    ]
+
+
+def of_twins() -> list[Row]:
+    """Rows of models that are not built in, on their twins."""
+    found: list[Row] = []
+    for family in TWINS:
+        found += _spread(family, [Layout(zero=0)], packs=True)
+        found += _spread(family, [Layout(data=2, zero=zero) for zero in (1, 2, 3)], packs=True)
+        found += [Row(family, Layout(data=2, zero=zero), 4, precision="bf16") for zero in (1, 2, 3)]
+        for layout in (Layout(tensor=2), Layout(pipeline=2), Layout(sequence=2)):
+            if Row(family, layout) in REFUSED:
+                continue
+            found += _spread(family, [layout], packs=layout.sequence == 1)
+            half = replace(layout, zero=2) if layout.sequence > 1 else layout
+            found.append(Row(family, half, 4, precision="bf16"))
+    return found
 
 
 def compiled() -> list[Row]:
@@ -150,6 +216,8 @@ REFUSED: dict[Row, str] = {
         "llama", Layout(data=2, zero=3), compiled=True
     ): "DeepSpeed's hooks at each weight cut compiled code into pieces, too many to compile in a deep model",
     Row("llama", Layout(tensor=2, pipeline=2)): "AutoTP does not cut a pipeline's stages",
+    Row("llama", Layout(tensor=2), adapter=True): REASONS["tensor"],
+    Row("llama", Layout(pipeline=2), adapter=True): REASONS["pipeline"],
 }
 """Rows that are tried and go wrong, and why nobody may ask for them."""
 
@@ -167,6 +235,10 @@ def quick() -> list[Row]:
 
 def _pairs(row: Row) -> set[tuple[str, str]]:
     kind = row.layout.kind
+    if row.adapter:
+        # GPT-2 keeps its matrices the other way round
+        other = "gpt2" if row.family == "gpt2" else ""
+        return {("adapter", f"zero{row.layout.zero}"), ("adapter", row.precision), ("adapter", other)}
     if row.compiled:
         # one with most in it: each compiles for half a minute
         return {("compiled", "documents")} if row.checkpointing and row.packing == "documents" else set()

@@ -12,19 +12,22 @@ import numpy as np
 import torch
 from deepspeed.accelerator import get_accelerator
 from deepspeed.utils import safe_get_full_fp32_param
-from harness.layouts.rows import LENGTH, SAMPLES, STEPS, VOCAB, Row
+from harness.layouts.rows import DIALOGUES, LENGTH, SAMPLES, STEPS, VOCAB, Row
 
 from llmtrain_api import JobSpec, TrainingSpec, shape_of
 from llmtrain_trainer import distributed, loss
 from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.data.loader import Batches
+from llmtrain_trainer.models import adapters
 from llmtrain_trainer.models.build import write_initial
 from llmtrain_trainer.optim.optimizer import adamw
 from llmtrain_trainer.parallel.apply import build
 from llmtrain_trainer.tasks import OURS, encoder
 from llmtrain_trainer.telemetry import device
+from llmtrain_trainer.token_marks import FIRST_OF_DOCUMENT, NOT_TRAINED
 
 EOS = 0
+START_OF = adapters.start_of
 
 
 def first_weights(spec: JobSpec, folder: Path, _rank: int = 0) -> None:
@@ -32,12 +35,25 @@ def first_weights(spec: JobSpec, folder: Path, _rank: int = 0) -> None:
     write_initial(spec, shape_of(spec), EOS, folder)
 
 
-def tokens() -> np.ndarray[Any, Any]:
-    """The training rows: noise with a separator every few tokens."""
+def tokens(row: Row | None = None) -> np.ndarray[Any, Any]:
+    """The training rows: noise with a separator every few tokens, or with the marks of dialogues."""
     generator = np.random.default_rng(7)
     rows = generator.integers(40, VOCAB, (SAMPLES, LENGTH)).astype(np.uint16)
     rows[generator.random(rows.shape) < 0.12] = EOS
-    return rows
+    if row is None or row.packing != DIALOGUES:
+        return rows
+    marked = rows.astype(np.uint32)
+    marked[rows == EOS] |= FIRST_OF_DOCUMENT
+    marked[:, 0] |= FIRST_OF_DOCUMENT
+    # ranks get most unequal numbers of tokens to train on
+    marked[generator.random(rows.shape) < generator.random((SAMPLES, 1))] |= NOT_TRAINED
+    return marked
+
+
+def perturbed(name: str, shape: tuple[int, ...], seed: int) -> torch.Tensor:
+    """An adapter's first value with a B that is not zero, or A would have no gradient to compare."""
+    first = START_OF(name, shape, seed)
+    return START_OF(f"{name} perturbed", shape, seed) if not first.any() else first
 
 
 def patient_adamw(groups: Iterable[dict[str, Any]], training: TrainingSpec) -> torch.optim.Optimizer:
@@ -65,11 +81,13 @@ def rank_main(row: Row, kind: str, clipping: float, model: Path, out: Path) -> N
     place = layout.place(ranks.rank)
     plan = BatchPlan(training.global_batch_size, training.micro_batch_size, layout.data)
     assert plan.accumulation == row.accumulation, (plan.accumulation, row)
-    rows = tokens()
+    rows = tokens(row)
     length = Length(len(rows), training.global_batch_size, STEPS, None)
-    batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), OURS))
+    batches = Batches(rows, plan, length, training.seed, encoder(spec, row.shape, OURS))
+    if row.adapter:
+        adapters.start_of = perturbed
     engine, _ = build(
-        model, spec, shape_of(spec), layout, place, plan, STEPS, sgd if kind == "sgd" else patient_adamw
+        model, spec, row.shape, layout, place, plan, STEPS, sgd if kind == "sgd" else patient_adamw
     )
     assert engine.raw.module.training  # or no activation would be checkpointed
     engine.watch = device.stopwatch(ranks)  # as a job does: what it wraps must not end in compiled code
@@ -100,10 +118,10 @@ def overflow_main(row: Row, model: Path, out: Path) -> None:
     spec = row.spec(clipping=0.0)
     training, place = spec.training, row.layout.place(ranks.rank)
     plan = BatchPlan(training.global_batch_size, training.micro_batch_size, row.layout.data)
-    rows = tokens()
+    rows = tokens(row)
     length = Length(len(rows), training.global_batch_size, STEPS, None)
-    batches = Batches(rows, plan, length, training.seed, encoder(spec, shape_of(spec), OURS))
-    engine, _ = build(model, spec, shape_of(spec), row.layout, place, plan, STEPS)
+    batches = Batches(rows, plan, length, training.seed, encoder(spec, row.shape, OURS))
+    engine, _ = build(model, spec, row.shape, row.layout, place, plan, STEPS)
     passes = batches.at(0, place, ranks.device)
     [labels] = distributed.all_reduce_sum(ranks, engine.labels(passes))
     found: dict[str, Any] = {"applied": [], "scales": [], "norms": []}

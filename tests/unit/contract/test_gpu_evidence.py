@@ -49,6 +49,7 @@ def test_fp16_may_be_asked_for_on_gpus(family: str, zero: int) -> None:
         "dataset": {"name": "builtin://random-tokens"},
         "output": {"uri": "pvc://claim/run"},
         "gpusPerNode": 2,
+        "resources": {"memory": "6Gi"},
         "training": {"precision": "fp16", "zeroStage": zero, "sequenceLength": 32}
         | {"globalBatchSize": 8, "microBatchSize": 2},
     }

@@ -79,6 +79,9 @@ def test_a_model_that_no_proof_speaks_of_may_only_what_does_not_depend_on_its_co
         assert f"{why} depends on the code of its layers; use data parallelism with ZeRO 1 or 2" in said
         assert "llama activation:relu" in said
         assert layout_mistake(spec, known, layout) is None
+    adapted = least_spec(model={"name": "a/b", "adapter": {"rank": 2}}, processesPerNode=2)
+    assert layout_mistake(adapted, other, Layout(data=2, zero=2)) is None
+    assert "with an adapter" in (layout_mistake(adapted, other, Layout(data=2, zero=3)) or "")
     for training, why in (({"packing": "documents"}, "packing documents"), ({"compile": True}, "compiled")):
         asked = least_spec(model={"name": "a/b"}, processesPerNode=2, training=training)
         assert why in (layout_mistake(asked, other, Layout(data=2)) or "")

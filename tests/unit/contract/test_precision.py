@@ -17,9 +17,9 @@ from llmtrain_operator.plan.begin import resolve
     [
         ({}, "fp32", "fp32, the default on CPUs"),
         ({"processesPerNode": 4}, "fp32", "fp32, the default on CPUs"),
-        ({"gpusPerNode": 2}, "bf16", "bf16, the default on GPUs"),
-        ({"gpusPerNode": 2, "training": {"maxSteps": 5}}, "bf16", "bf16, the default on GPUs"),
-        ({"gpusPerNode": 2, "training": {"precision": "fp32"}}, "fp32", "fp32, as precision says"),
+        ({"gpusPerNode": 1}, "bf16", "bf16, the default on GPUs"),
+        ({"gpusPerNode": 1, "training": {"maxSteps": 5}}, "bf16", "bf16, the default on GPUs"),
+        ({"gpusPerNode": 1, "training": {"precision": "fp32"}}, "fp32", "fp32, as precision says"),
         ({"training": {"precision": "bf16"}}, "bf16", "bf16, as precision says"),
     ],
 )

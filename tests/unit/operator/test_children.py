@@ -45,7 +45,12 @@ def test_only_the_jobs_own_pods_reach_its_ranks() -> None:
 
 
 def test_metrics_of_every_gpu_are_reachable_or_nobodys() -> None:
-    gpus = {"gpusPerNode": 8, "nodes": 1, "training": {"globalBatchSize": 64}}
+    gpus = {
+        "gpusPerNode": 8,
+        "nodes": 1,
+        "resources": {"memory": "21Gi"},
+        "training": {"globalBatchSize": 64},
+    }
     assert policy(ISOLATED, **gpus)["spec"]["ingress"][1]["ports"][0]["endPort"] == 9407
     assert len(policy(replace(ISOLATED, metrics_namespace=()))["spec"]["ingress"]) == 1
 
@@ -91,7 +96,9 @@ def test_a_worker_may_fill_its_share_of_a_disk_only() -> None:
 
 
 def test_shared_memory_is_no_larger_than_memory() -> None:
-    spec = worker(SETTINGS, gpusPerNode=8, nodes=1, training={"globalBatchSize": 64})
+    spec = worker(
+        SETTINGS, gpusPerNode=8, nodes=1, resources={"memory": "21Gi"}, training={"globalBatchSize": 64}
+    )
     shm = next(v for v in spec["volumes"] if v["name"] == "shm")
     assert shm["emptyDir"]["sizeLimit"] == spec["containers"][0]["resources"]["limits"]["memory"]
 

@@ -34,9 +34,11 @@ def test_the_gang_is_made_to_fit() -> None:
     assert fit_of({"nodes": 4}) == (2, 0, 1)
     assert fit_of({"nodes": 2}, GangOverrides(3, 2)) == (3, 0, 2)
     assert fit_of({"nodes": 1, "processesPerNode": 8}) == (1, 0, 2)
-    assert fit_of({"nodes": 2, "gpusPerNode": 8}) == (2, 0, 1), "no GPU here"
-    assert fit_of({"nodes": 2, "gpusPerNode": 8}, have=4) == (1, 4, 4)
-    assert fit_of({"nodes": 2, "gpusPerNode": 8}, GangOverrides(nodes=2), have=4) == (2, 2, 2)
+    assert fit_of({"nodes": 2, "gpusPerNode": 8, "resources": {"memory": "32Gi"}}) == (2, 0, 1), "no GPU here"
+    assert fit_of({"nodes": 2, "gpusPerNode": 8, "resources": {"memory": "32Gi"}}, have=4) == (1, 4, 4)
+    assert fit_of(
+        {"nodes": 2, "gpusPerNode": 8, "resources": {"memory": "32Gi"}}, GangOverrides(nodes=2), have=4
+    ) == (2, 2, 2)
     assert fit_of({"nodes": 2}, have=4) == (2, 0, 1), "who asks for no GPU gets none"
 
 
@@ -242,7 +244,7 @@ def test_help_tells_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
             "try --nodes 1 --processes-per-node 4",
         ),
         (
-            {"nodes": 2, "gpusPerNode": 4, "parallelism": {"tensor": 4}},
+            {"nodes": 2, "gpusPerNode": 4, "resources": {"memory": "32Gi"}, "parallelism": {"tensor": 4}},
             0,
             GangOverrides(),
             "here the gang is 2 nodes x 1 CPU process, and the manifest's is 2 nodes x 4 GPUs: "

@@ -134,7 +134,7 @@ def test_gpus_are_shared_out_by_rank_and_hidden_from_who_asks_for_none(tmp_path:
     assert gpus({}, tmp_path) == ("0", "1", "2", "3")
     assert gpus({"CUDA_VISIBLE_DEVICES": "2,3"}, tmp_path) == ("2", "3")
     assert gpus({"CUDA_VISIBLE_DEVICES": ""}, tmp_path) == ()
-    asking, _ = made(gpusPerNode=2, training={"globalBatchSize": 16})
+    asking, _ = made(gpusPerNode=2, resources={"memory": "6Gi"}, training={"globalBatchSize": 16})
     assert accelerators(asking, ("0", "1", "2", "3")) == {"CUDA_VISIBLE_DEVICES": "2,3"}
     assert accelerators(made()[0], ("0", "1"))["CUDA_VISIBLE_DEVICES"] == ""
 

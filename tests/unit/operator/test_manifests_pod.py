@@ -32,7 +32,9 @@ def test_pod_passes_pod_security_restricted_and_carries_its_identity() -> None:
 
 
 def test_gpus_are_asked_for_with_shared_memory() -> None:
-    found = look(seen(job(gpusPerNode=8, nodes=1, training={"globalBatchSize": 64})), T0)
+    found = look(
+        seen(job(gpusPerNode=8, nodes=1, resources={"memory": "21Gi"}, training={"globalBatchSize": 64})), T0
+    )
     assert found.spec is not None
     manifest = build_pod(found.job, found.spec, 0, 0, "img:1", SETTINGS)
     assert manifest["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "8"

@@ -22,7 +22,11 @@ from llmtrain_operator.progress.auth import PodIdentity
 from llmtrain_operator.progress.server import ReportServer
 from llmtrain_operator.types import CreateChild, CreatePod, DeleteChild, Observed, Pod, PodPhase, Termination
 
-GPUS: dict[str, Any] = {"gpusPerNode": 8, "training": {"globalBatchSize": 64}}
+GPUS: dict[str, Any] = {
+    "gpusPerNode": 8,
+    "resources": {"memory": "21Gi"},
+    "training": {"globalBatchSize": 64},
+}
 FIRST: dict[str, Any] = {"prepare": {"nodes": 1}}
 
 
@@ -71,7 +75,10 @@ def test_the_pod_asks_for_no_gpu_and_is_no_rank() -> None:
     assert LABEL_RANK not in labels, "the Service would take it for rank 0"
     assert children[0]["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
     assert container["args"] == ["launch", "--only-prepare"]
-    assert container["resources"] == {"requests": {"cpu": "1", "memory": "4Gi"}, "limits": {"memory": "4Gi"}}
+    assert container["resources"] == {
+        "requests": {"cpu": "1", "memory": "21Gi"},
+        "limits": {"memory": "21Gi"},
+    }
     assert not any(volume["name"] == "shm" for volume in spec["volumes"])
     assert "hostname" not in spec
     config = next(v for v in spec["volumes"] if v["name"] == "config")["configMap"]["name"]

@@ -90,7 +90,7 @@ def test_data_of_older_rules_are_made_again_unless_checkpoints_depend_on_them(tm
     marker = Marker(key, "uint16", 9, 2, 1.0, 0, {}, {})
     assert marker.summary is None
     write_json(tmp_path / "data.json", marker.__dict__)
-    assert reusable(tmp_path, job(), has_checkpoints=False) == (None, "rules was None and is 2")
+    assert reusable(tmp_path, job(), has_checkpoints=False) == (None, "rules was None and is 3")
     assert reusable(tmp_path, job(), has_checkpoints=True) == (marker, "")
 
 

@@ -45,8 +45,9 @@ def test_the_next_step_is_made_while_this_one_is_computed_and_none_beyond_the_la
     with known:
         assert known.wait_for(lambda: made == [0, 1], 20)
     assert [value(feed.take(step)) for step in (1, 2)] == [1, 2]
+    assert value(feed.take(2)) == 2  # made by the same thread, behind all that it was given
+    assert made == [0, 1, 2, 2]
     feed.close()
-    assert made == [0, 1, 2]
 
 
 def test_on_a_cpu_nothing_is_made_ahead() -> None:

@@ -49,6 +49,16 @@ def test_memory_that_is_in_use_is_left_alone() -> None:
     assert float(second["weight"][0]) == 2
 
 
+def test_memory_that_was_given_back_twice_serves_one_copy() -> None:
+    kept = room([])
+    snapshot(state(0), kept)
+    kept.give_back()
+    kept.give_back()
+    first = snapshot(state(1), kept)
+    snapshot(state(2), kept)
+    assert float(first["weight"][0]) == 1
+
+
 def test_a_cpus_copies_keep_no_memory() -> None:
     kept = HostMemory(lock=lambda _buffer: (_ for _ in ()).throw(AssertionError("not on a CPU")))
     first = snapshot(state(1), kept)

@@ -62,4 +62,5 @@ def test_families_with_a_proven_pipeline_are_those_that_have_stages() -> None:
 
     cut = {name.removesuffix("-tied") for name in families("pp")}
     assert cut == {FAMILIES[name].name for name, family in TRAINED.items() if family.stages}
-    assert len(STAGES) == len(cut)
+    known = {family.model_type for family in FAMILIES.values()}
+    assert known >= STAGES.keys()

@@ -7,8 +7,9 @@ import json
 import numpy as np
 
 from llmtrain_api import DataSummary, Outcome, Results, TerminationMessage
-from llmtrain_trainer.data.samples import CHARACTERS, FIRST_OF_DOCUMENT, NOT_TRAINED, TOKENS, as_text, samples
+from llmtrain_trainer.data.samples import CHARACTERS, TOKENS, as_text, samples
 from llmtrain_trainer.launch.termination import encode
+from llmtrain_trainer.token_marks import FIRST_OF_DOCUMENT, NOT_TRAINED
 
 
 def decode(ids: list[int]) -> str:

@@ -23,6 +23,8 @@ _FIELDS = {
     "mixture": "dataset.mixture (names, weights, maxBytes)",
     "tokenizer": "the tokenizer (model.vocabSize, dataset)",
     "model": "the model's configuration (spec.model)",
+    "base": "the weights that the adapter was trained beside",
+    "adapter": "the adapter (spec.model.adapter)",
     "sequenceLength": "training.sequenceLength",
     "globalBatchSize": "training.globalBatchSize",
     "seed": "training.seed",

@@ -33,10 +33,9 @@ def restore(engine: Engine, source: Shards) -> None:
     if source.moments:
         _make_state(optimizer, _masters(raw.optimizer, zero), source)
     for name, parameter in engine.named_parameters():
-        if parameter.requires_grad:
-            found = source.read(name, engine.whole_shape(name, parameter))
-            own = {key: engine.own_part(parameter, value) for key, value in found.items()}
-            put(raw.optimizer, parameter, own)
+        found = source.read(name, engine.whole_shape(name, parameter))
+        own = {key: engine.own_part(parameter, value) for key, value in found.items()}
+        put(raw.optimizer, parameter, own)
     for group, saved in zip(optimizer.param_groups, source.groups, strict=True):
         group.update({key: value for key, value in saved.items() if key != "params"})
     raw.lr_scheduler.load_state_dict(source.common["lr_scheduler"])

@@ -14,11 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 from llmtrain_api import Layout
 
 from .. import distributed
 from ..distributed import Ranks
-from ..errors import Fenced
+from ..errors import ConfigError, Fenced
 from ..parallel.engine import Engine
 from .background import Work
 from .commit import write_part
@@ -134,8 +136,10 @@ class Checkpointer:
     def _copy(self, engine: Engine, folder: Path, *, whole: bool, hold: bool) -> list[str]:
         """Take this rank's state, all ranks together; the files of whole weights that it wrote already."""
         self._files.begin(folder, hold=hold)
-        self._files.attach(engine.raw)
-        engine.raw.save_checkpoint(str(folder), tag=STATE, save_latest=False)
+        self._files.attach(engine.raw, leave_out_weights=_in_optimizer(engine))
+        engine.raw.save_checkpoint(
+            str(folder), tag=STATE, save_latest=False, exclude_frozen_parameters=engine.frozen
+        )
         if not whole:
             return []
         try:
@@ -232,6 +236,29 @@ def load(engine: Engine, folder: Path, resume: Resume) -> None:
         restore(engine, Shards(folder / STATE, resume.layout, skip_optimizer=resume.weights_only))
         return
     SnapshotEngine().attach(engine.raw)  # DeepSpeed reads each file through it
-    where, _ = engine.raw.load_checkpoint(str(folder), tag=STATE)
+    own = partial(_load_trained, engine) if engine.frozen else None
+    where, _ = engine.raw.load_checkpoint(str(folder), tag=STATE, custom_load_fn=own)
     if where is None:
         raise RuntimeError(f"DeepSpeed found nothing to load in {folder.name}")
+    if _in_optimizer(engine):
+        engine.raw.optimizer.update_lp_params()
+
+
+def _in_optimizer(engine: Engine) -> bool:
+    """Whether the trained weights of a checkpoint are in the optimizer's files alone.
+
+    With ZeRO 1 and 2 DeepSpeed saves them twice. Beside frozen weights that would be a fourth of all.
+    """
+    return engine.frozen and engine.layout.zero in (1, 2)
+
+
+def _load_trained(engine: Engine, src: dict[str, Any], dst: torch.nn.Module) -> None:
+    """Load what a checkpoint has of a model that is frozen in part. DeepSpeed would ask for all of it."""
+    missing, unknown = dst.load_state_dict(src, strict=False)
+    trained = {name for name, parameter in dst.named_parameters() if parameter.requires_grad}
+    lost = sorted(trained.intersection(missing)) if engine.layout.zero == 0 else []
+    if lost or unknown:
+        raise ConfigError(
+            f"the checkpoint lacks {lost} and has {unknown} beside what is trained",
+            "use another output.uri, or the version that wrote it",
+        )

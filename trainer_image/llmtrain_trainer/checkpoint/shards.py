@@ -24,6 +24,7 @@ import torch
 from llmtrain_api import Layout
 
 from ..errors import ConfigError
+from ..models import adapters
 from ..models.pipeline_stages import whole_name
 from ..optim.optimizer import decays
 from ..parallel.put import WEIGHT, Tensors
@@ -120,12 +121,13 @@ class Shards:
                     parts.setdefault(self._name(name), []).append(piece)
 
     def _name(self, name: str) -> str:
-        return whole_name(name) if self.layout.pipeline > 1 else name
+        return whole_name(name) if self.layout.pipeline > 1 else adapters.whole_name(name)
 
     def _whole(
         self, model: dict[str, Any], parts: dict[str, list[Tensors]], shapes: dict[str, tuple[int, ...]]
     ) -> None:
-        """ZeRO 0. The optimizer numbers parameters in the order of its groups: `parameter_groups`."""
+        """ZeRO 0. The optimizer numbers parameters in the order of its groups: `parameter_groups`. What is
+        frozen is not in the file, or it would be counted here."""
         optimizer, seen, names = model["optimizer"], set[int](), list[str]()
         for name, tensor in model["module"].items():
             if name not in model["buffer_names"] and tensor.data_ptr() not in seen:
@@ -134,9 +136,9 @@ class Shards:
         names.sort(key=lambda name: not decays(name))
         self.groups = optimizer["param_groups"]
         for number, name in enumerate(names):
-            weight = model["module"][name]
-            shapes[name] = tuple(weight.shape)
-            parts[name] = [self._piece(weight.flatten(), optimizer["state"].get(number, {}))]
+            weight, whole = model["module"][name], self._name(name)
+            shapes[whole] = tuple(weight.shape)
+            parts[whole] = [self._piece(weight.flatten(), optimizer["state"].get(number, {}))]
 
     def _flat(self, state: dict[str, Any]) -> Iterator[tuple[str, Tensors]]:
         """ZeRO 1 and 2: one rank's pieces, in the order of its file."""

@@ -140,6 +140,7 @@ class SnapshotEngine(TorchCheckpointEngine):  # type: ignore[misc]
         super().__init__()
         self._room = HostMemory()
         self.begin(Path(), hold=False)
+        self._leaves_out_weights = False
 
     def begin(self, folder: Path, *, hold: bool) -> None:
         """A new save.
@@ -154,8 +155,14 @@ class SnapshotEngine(TorchCheckpointEngine):  # type: ignore[misc]
         self._held: list[tuple[Any, Path]] = []
         self._room.give_back()
 
-    def attach(self, engine: Any) -> None:
-        """Become the one that a DeepSpeed engine saves through."""
+    def attach(self, engine: Any, *, leave_out_weights: bool = False) -> None:
+        """Become the one that a DeepSpeed engine saves through.
+
+        Args:
+            engine: DeepSpeed's.
+            leave_out_weights: save no weights but those that the optimizer saves.
+        """
+        self._leaves_out_weights = leave_out_weights
         engine.checkpoint_engine = self
         # copies a script beside the states, and would raise between two barriers when the disk is full
         engine._copy_recovery_script = lambda _path: None
@@ -177,6 +184,9 @@ class SnapshotEngine(TorchCheckpointEngine):  # type: ignore[misc]
 
     def save(self, state_dict: Any, path: str) -> None:
         """Take one file's content, or note why it cannot be written."""
+        if self._leaves_out_weights and state_dict.get("module"):
+            buffers = {name: state_dict["module"][name] for name in state_dict["buffer_names"]}
+            state_dict = {**state_dict, "module": buffers}
         if self.hold:
             self._held.append((snapshot(state_dict, self._room), Path(path)))
         elif self.error is None:

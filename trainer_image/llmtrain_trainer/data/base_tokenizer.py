@@ -13,7 +13,7 @@ import transformers
 from ..errors import ConfigError
 from ..special_tokens import T5_HIDDEN
 from ..tasks import Tokens
-from .tokenizer import LINE_ENDS
+from .tokenizer import LINE_ENDS, Cut
 
 FILES = (
     "tokenizer.json",
@@ -106,8 +106,8 @@ _BEFORE, _AFTER = ("b.", "b", "}", ",", "1", "b "), ("a", "Be", "é", "the ")
 _ENDS = ("\n", "\n\n", "\n\n\n", "\r\n", " \n\n")
 
 
-def cut_at_lines(tokenizer: Any) -> re.Pattern[str] | None:
-    """Where a text may be cut so that the tokens of the parts are those of the whole; None: nowhere.
+def cut_at_lines(tokenizer: Any) -> Cut:
+    """Where a text may be cut so that the tokens of the parts are those of the whole; if nowhere, ``whole``.
 
     Tokenizers differ in whether line ends go with what is before them or stand alone, so it is tried.
     """
@@ -123,4 +123,4 @@ def cut_at_lines(tokenizer: Any) -> re.Pattern[str] | None:
                 return False
         return True
 
-    return next((at for at in LINE_ENDS if keeps(at)), None)
+    return next((cut for cut, at in LINE_ENDS.items() if keeps(at)), "whole")

@@ -5,7 +5,7 @@ The tokenizer and the training rows both read through it, so that neither sees w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from llmtrain_api import JobFile
@@ -13,7 +13,10 @@ from llmtrain_api import JobFile
 from . import cleaning
 from .reading.counts import ReadCounts
 from .reading.reader import Progress, no_progress
-from .sources import Text, documents, is_held_out
+from .reading.record import TakeText
+from .reading.survey import DataFile
+from .sources import Text, is_held_out, of_pieces, surveyed
+from .units.plan import Unit, units_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,31 @@ def documents_of(
         progress: told of bytes that are passed.
     """
     counts = ReadCounts() if counts is None else counts
-    texts = documents(source, counts, progress)
+    found = surveyed(source, TakeText(source.column).columns)
+    counts.skipped.update(found.skipped)
+    counts.examples = found.skipped_text()
+    for unit in units_of_source(job, source, found.files):
+        yield from documents_of_unit(job, source, unit, counts, progress)
+
+
+def units_of_source(job: JobFile, source: Text, files: Sequence[DataFile], number: int = 0) -> list[Unit]:
+    """The units that a source is prepared in."""
+    return units_of(
+        files,
+        name=source.name,
+        number=number,
+        limit=source.limit,
+        columns=TakeText(source.column).columns,
+        in_one=bool(cleaning.asked(job.spec)),
+    )
+
+
+def documents_of_unit(
+    job: JobFile, source: Text, unit: Unit, counts: ReadCounts, progress: Progress = no_progress
+) -> Iterator[Document]:
+    """The documents of a unit; see `documents_of`."""
+    take = TakeText(source.column)
+    texts = of_pieces(source, unit.pieces, unit.bounds, take, counts, progress)
     for step, settings in cleaning.asked(job.spec):
         texts = _counted(step, settings, texts, counts)
     for text in texts:

@@ -11,11 +11,15 @@ import torch
 from llmtrain_api import Place
 
 from ..batch import BatchPlan, Length
+from ..errors import ConfigError
 from ..loss import IGNORED
 from ..tasks import Encoder, Inputs
 from .order import Order, Source
-from .rows import Ids
-from .store import HELD_OUT, TRAIN, Marker
+from .rows import Ids, Rows
+from .store import HELD_OUT, TRAIN, Marker, tokens_folder
+from .units.stream import rows_of_set
+from .units.token_set import SET, read_set
+from .units.work import SIDES
 
 Pass = tuple[Inputs, torch.Tensor]
 """Inputs of one forward pass by name, and the labels of its logits."""
@@ -35,7 +39,7 @@ class Batches:
 
     def __init__(
         self,
-        rows: Ids,
+        rows: Rows,
         plan: BatchPlan,
         length: Length,
         seed: int,
@@ -77,7 +81,7 @@ def held_out_passes(
 
 
 def encoded(
-    rows: Ids, chosen: list[int], keys: list[int], spare: list[bool], task: Encoder, device: torch.device
+    rows: Rows, chosen: list[int], keys: list[int], spare: list[bool], task: Encoder, device: torch.device
 ) -> Pass:
     """One forward pass over chosen rows; spare slots hold a row, but no label."""
     ids = torch.from_numpy(np.stack([rows[at] for at in chosen]).astype(np.int64))
@@ -86,9 +90,21 @@ def encoded(
     return {name: value.to(device) for name, value in inputs.items()}, labels.to(device)
 
 
-def open_train(folder: Path, marker: Marker) -> Ids:
-    """The training sequences, mapped into memory."""
+def open_train(folder: Path, marker: Marker, cache: str | None = None) -> Rows:
+    """The training sequences, mapped into memory.
+
+    Args:
+        folder: of the data.
+        marker: of the folder.
+        cache: the folder of ``dataset.cache``.
+    """
     length = marker.key["training.sequenceLength"]
+    if marker.token_set:
+        tokens = tokens_folder(folder, marker, cache)
+        found = read_set(tokens)
+        if found is None:
+            raise ConfigError(f"{tokens} has no readable {SET}", "give the job its token set back")
+        return rows_of_set(found, tokens, SIDES[0], length)
     return np.memmap(folder / TRAIN, np.dtype(marker.dtype), "r", shape=(marker.sequences, length))
 
 

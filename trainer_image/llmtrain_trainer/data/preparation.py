@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llmtrain_api import JobFile
+from llmtrain_api import JobFile, Task, task_of
 from llmtrain_api.schema.dataset import RANDOM_TOKENS
 
+from ..files import digest_of
 from ..tasks import Tokens
 from .progress import ProgressLog
 from .reading.counts import ReadCounts
-from .rows import SequenceWriter
+from .reading.survey import Survey
+from .rows import Side
 from .sources import Text
 from .store import Marker
+from .tokenizer import Cut
+from .units.plan import Unit
+from .units.token_set import TokenSet
 
 
 @dataclass
@@ -25,15 +30,20 @@ class Preparation:
     Attributes:
         job: whose data they are.
         folder: that is filled.
+        sets: folder of token sets, each of which serves many jobs; see `units.token_set`.
         progress: told of the text that is passed.
         sources: of text; none for noise.
+        surveys: the files of each source.
+        units: of each source.
         bytes_total: of the files of all sources.
+        set_key: all that the tokens depend on.
         tokenizer: trained, or a word an id for noise.
         tokens: the tokenizer's special ones.
         cut: how a text is cut for the tokenizer.
         train: the training rows.
         held_out: the held-out rows.
         counts: what was read of each source.
+        token_set: the tokens of all text; None for data that have rows of their own.
         used: how many held-out rows of each source evaluation uses.
         entropy: of the tokens that evaluation predicts.
         parameters: of the initial model.
@@ -42,19 +52,44 @@ class Preparation:
 
     job: JobFile
     folder: Path
+    sets: Path
     progress: ProgressLog = field(default_factory=ProgressLog)
     sources: list[Text] = field(init=False)
+    surveys: list[Survey] = field(init=False)
+    units: list[list[Unit]] = field(init=False)
     bytes_total: int = field(init=False)
+    set_key: dict[str, Any] = field(init=False)
     tokenizer: Any = field(init=False)
     tokens: Tokens = field(init=False)
-    cut: Callable[[str], Iterable[str]] = field(init=False)
-    train: SequenceWriter = field(init=False)
-    held_out: SequenceWriter = field(init=False)
+    cut: Cut = field(init=False)
+    train: Side = field(init=False)
+    held_out: Side = field(init=False)
     counts: list[ReadCounts] = field(init=False)
+    token_set: TokenSet | None = field(init=False)
     used: list[int] = field(init=False)
     entropy: float = field(init=False)
     parameters: int = field(init=False)
     marker: Marker = field(init=False)
+
+    @property
+    def set_name(self) -> str:
+        """Name of the token set."""
+        return digest_of(self.set_key)[:16]
+
+    @property
+    def set_folder(self) -> Path:
+        """Where the token set lies."""
+        return self.sets / self.set_name
+
+    @property
+    def dtype(self) -> str:
+        """Numpy name of the token ids."""
+        return "uint16" if self.job.shape.vocabulary <= 1 << 16 else "uint32"
+
+    @property
+    def chat(self) -> bool:
+        """Whether rows are dialogues, which have rows of their own instead of a token set."""
+        return task_of(self.job.spec, self.job.shape) is Task.CHAT
 
     @property
     def noise(self) -> bool:

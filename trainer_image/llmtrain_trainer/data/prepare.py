@@ -21,15 +21,20 @@ from .steps.report import write_marker
 from .steps.rows import write_rows
 from .steps.sources import find_sources
 from .steps.tokenizer import make_tokenizer
-from .store import Marker
+from .store import Marker, tokens_root
 
 STEPS = (
-    Step("sources", (), ("sources", "bytes_total"), find_sources),
-    Step("tokenizer", ("sources", "bytes_total"), ("tokenizer", "tokens", "cut"), make_tokenizer),
+    Step("sources", (), ("sources", "surveys", "units", "bytes_total", "set_key"), find_sources),
+    Step(
+        "tokenizer",
+        ("sources", "units", "bytes_total", "set_key"),
+        ("tokenizer", "tokens", "cut"),
+        make_tokenizer,
+    ),
     Step(
         "rows",
-        ("sources", "bytes_total", "tokenizer", "tokens", "cut"),
-        ("train", "held_out", "counts"),
+        ("sources", "surveys", "units", "bytes_total", "set_key", "tokenizer", "tokens", "cut"),
+        ("train", "held_out", "counts", "token_set"),
         write_rows,
     ),
     Step("held-out", ("held_out",), ("used", "entropy"), choose_held_out),
@@ -43,20 +48,21 @@ STEPS = (
 )
 
 
-def prepare(job: JobFile, folder: Path, progress: Path | None = None) -> Marker:
+def prepare(job: JobFile, folder: Path, progress: Path | None = None, tokens: Path | None = None) -> Marker:
     """Fill an empty folder; the marker is the last file of it.
 
     Args:
         job: whose data they are.
         folder: does not exist yet.
         progress: the file that says how far it is, for the launcher; None for nobody.
+        tokens: folder of token sets; None for the one beside the data.
 
     Raises:
         ConfigError: data that cannot be read, too little text for one training sequence of each source and
             one held-out sequence, or a full disk.
     """
     folder.mkdir(parents=True)
-    made = Preparation(job, folder, ProgressLog(progress))
+    made = Preparation(job, folder, tokens or tokens_root(job, folder), ProgressLog(progress))
     with full_disk_named(folder):
         for step in STEPS:
             log.get().debug("data preparation", step=step.name)

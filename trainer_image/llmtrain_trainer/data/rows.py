@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,46 @@ class Written:
 
     documents: int
     rows: int
+
+
+class Rows(Protocol):
+    """Rows of token ids, by their number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int, /) -> Ids: ...
+
+
+@dataclass(frozen=True)
+class Side:
+    """The rows of one side of the split, those of the sources one after another.
+
+    Attributes:
+        view: the rows.
+        sources: what each source came to.
+        length: tokens of a row.
+        dtype: of the ids.
+    """
+
+    view: Rows
+    sources: list[Written]
+    length: int
+    dtype: np.dtype[Any]
+
+    @property
+    def rows(self) -> int:
+        """Rows of all sources."""
+        return sum(source.rows for source in self.sources)
+
+    @property
+    def documents(self) -> int:
+        """Documents of all sources."""
+        return sum(source.documents for source in self.sources)
+
+    def take(self, chosen: Iterable[int]) -> Ids:
+        """Some rows, in memory."""
+        found = [self.view[at] for at in chosen]
+        return np.stack(found) if found else np.zeros((0, self.length), self.dtype)
 
 
 class SequenceWriter:
@@ -66,6 +106,10 @@ class SequenceWriter:
         self.sources.append(Written(self._documents, self._rows))
         self._rows = self._documents = 0
         self._rest = self._rest[:0]
+
+    def side(self) -> Side:
+        """Finish the file; its rows and what they came to."""
+        return Side(self.close(), list(self.sources), self.length, self.dtype)
 
     def close(self) -> Ids:
         """Finish the file and map it."""

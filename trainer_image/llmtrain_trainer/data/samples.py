@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Protocol, TypedDict
 
+from ..token_marks import NOT_TRAINED, ids_of
+
 if TYPE_CHECKING:
     from .rows import Ids
 
@@ -14,8 +16,6 @@ TOKENS = 256
 """Of a row that are shown."""
 CHARACTERS = 160
 """Of a sample in the job's status."""
-NOT_TRAINED, FIRST_OF_DOCUMENT = 1 << 31, 1 << 30
-"""Bits of a stored token beside its id: no loss is taken for it; a document begins with it."""
 OPEN, CLOSE = "⟪", "⟫"
 """Around what is read, but not trained on."""
 
@@ -39,7 +39,7 @@ def samples(rows: Rows, decode: Callable[[list[int]], str], count: int = COUNT) 
     """Some rows, spread over all, each as parts of text and whether they are trained on.
 
     Args:
-        rows: of token ids, with the bits above beside them.
+        rows: of token ids, with the marks of `token_marks` beside them.
         decode: text of ids.
         count: of rows at most.
     """
@@ -50,7 +50,7 @@ def samples(rows: Rows, decode: Callable[[list[int]], str], count: int = COUNT) 
 
 def _parts(row: list[int], decode: Callable[[list[int]], str]) -> list[Part]:
     return [
-        {"text": decode([token & (FIRST_OF_DOCUMENT - 1) for token in group]), "trained": trained}
+        {"text": decode([ids_of(token) for token in group]), "trained": trained}
         for trained, group in groupby(row, key=lambda token: token & NOT_TRAINED == 0)
     ]
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -13,10 +15,13 @@ from llmtrain_api import JobFile
 from llmtrain_api.schema.dataset import PYTHON_STDLIB
 
 from ..errors import ConfigError
+from .reading.blocks import block_length
 from .reading.counts import ReadCounts
 from .reading.forms import FORMS, Form, may_hold_data
+from .reading.limits import evenly, in_order
 from .reading.patterns import EVERYTHING, only, split
-from .reading.reader import Progress, Reader, no_progress
+from .reading.pieces import Piece, whole
+from .reading.reader import Bounds, Progress, Reader, no_progress, require_text, text_sizes
 from .reading.record import TEXT, Record, Take, TakeRow, TakeText
 from .reading.stores import S3, is_remote, pinned, survey_store
 from .reading.survey import JOB_FILES, DataFile, Survey, survey
@@ -38,6 +43,7 @@ class Text:
         folder: where it lies, or a file, or either with wildcards; not read for built-in data.
         max_bytes: read at most so many; None for all of a folder, `BUILTIN_BYTES` of built-in data.
         column: of rows that holds the text.
+        dialogue_columns: that hold what of a dialogue, where the job names them.
         revision: of a dataset on the hub; a commit once it is pinned.
     """
 
@@ -47,6 +53,7 @@ class Text:
     max_bytes: int | None
     column: str = TEXT
     revision: str | None = None
+    dialogue_columns: Mapping[str, str] | None = None
 
     @property
     def limit(self) -> int | None:
@@ -70,6 +77,7 @@ def texts_of(job: JobFile) -> list[Text]:
             source.max_bytes,
             source.text_column,
             source.revision,
+            source.dialogue_columns,
         )
         for number, source in enumerate(dataset.sources)
     ]
@@ -119,10 +127,45 @@ def taken(
     found = surveyed(source, take.columns)
     counts.skipped.update(found.skipped)
     counts.examples = found.skipped_text()
-    library = source.name == PYTHON_STDLIB
-    reader = Reader(found.files, source.limit, counts, take, library=library, progress=progress)
+    pieces = [whole(file) for file in found.files]
+    library, limit = source.name == PYTHON_STDLIB, source.limit
+    allowed = sum((in_order if library else evenly)(text_sizes(pieces), limit))
+    bounds = Bounds((1 << 62) if library else block_length(allowed), limit, library)
+    yield from of_pieces(source, pieces, bounds, take, counts, progress)
+    with named(source):
+        require_text(counts)
+
+
+def of_pieces(
+    source: Text,
+    pieces: Sequence[Piece],
+    bounds: Bounds,
+    take: Take[Item],
+    counts: ReadCounts,
+    progress: Progress = no_progress,
+) -> Iterator[Item]:
+    """What is taken of the records of some pieces of a source's files.
+
+    Raises:
+        ConfigError: one that must not be read as it is, with file, line or row, and the fix.
+    """
+    reader = Reader(pieces, bounds, counts, take, progress=progress)
+    with named(source):
+        try:
+            yield from reader.items()
+        except ConfigError:
+            # once more with lines counted, for the message: nobody counts those before a part of a file
+            if any(piece.start for piece in pieces):
+                again = Reader(pieces, bounds, ReadCounts(), take, exact=True)
+                deque(again.items(), maxlen=0)
+            raise
+
+
+@contextmanager
+def named(source: Text) -> Iterator[None]:
+    """Mistakes in a source's files say which source it is."""
     try:
-        yield from reader.items()
+        yield
     except ConfigError as error:
         raise _in(source, error) from None
 
@@ -141,10 +184,8 @@ def surveyed(source: Text, columns: tuple[str, ...] | None = None) -> Survey:
         return Survey(_stdlib())
     where = f"{source.field} {source.name}"
     if is_remote(source.name):
-        try:
+        with named(source):
             found = survey_store(source.name, source.revision, where, columns)
-        except ConfigError as error:
-            raise error if error.message.startswith(where) else _in(source, error) from None
         require_data(where, found)
         return found
     root, pattern = source.folder, EVERYTHING
@@ -159,10 +200,8 @@ def surveyed(source: Text, columns: tuple[str, ...] | None = None) -> Survey:
         raise ConfigError(
             f"{where} is the output folder of a job", "name a folder that holds the text and nothing else"
         )
-    try:
+    with named(source):
         found = survey(root, pattern, columns)
-    except ConfigError as error:
-        raise _in(source, error) from None
     require_data(where, found)
     return found
 
@@ -226,7 +265,8 @@ def is_held_out(text: str, fraction: float) -> bool:
 
 
 def _in(source: Text, error: ConfigError) -> ConfigError:
-    return ConfigError(f"{source.field} {source.name}: {error.message}", error.hint)
+    where = f"{source.field} {source.name}"
+    return error if error.message.startswith(where) else ConfigError(f"{where}: {error.message}", error.hint)
 
 
 def _only_describes(found: Survey) -> bool:

@@ -4,10 +4,13 @@
 
 - ``data.json``: the marker (`Marker`): what it was made from, digests of all files, the report.
 - ``report.json``: what was read, what was not and why, tokens, and samples of rows, decoded.
-- ``train.bin``: [sequences, sequenceLength] token ids, row by row, little-endian ``dtype`` of the marker; the
-  rows of a mixture's sources one after another.
-- ``heldout.npy``: the held-out sequences, the same shape rules, readable with ``numpy.load``.
+- ``heldout.npy``: the held-out sequences that are used, [sequences, sequenceLength], for ``numpy.load``.
 - ``tokenizer/``: a Hugging Face tokenizer. ``step-0/``: the initial model as a Hugging Face folder.
+- ``train.bin``, of noise and of folders that older versions made: [sequences, sequenceLength] token ids, row
+  by row, little-endian ``dtype`` of the marker; the rows of a mixture's sources one after another.
+
+``tokens/NAME/`` beside it, or in ``dataset.cache``: the token stream that rows are a view of
+(`units.token_set`). It depends on the text and the tokenizer alone, so it serves rows of every length.
 """
 
 from __future__ import annotations
@@ -16,13 +19,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from llmtrain_api import DataSummary, JobFile
+from llmtrain_api import DataSummary, JobFile, Task
 
 from ..errors import ConfigError
-from ..files import differing, digest_of, read_json, write_json
+from ..files import differing, digest_of, read_json, stays_inside, write_json
 from ..special_tokens import OURS, Tokens
 from . import cleaning
 from .samples import as_text
+from .units.token_set import SET, read_set
 
 MARKER = "data.json"
 REPORT = "report.json"
@@ -32,10 +36,31 @@ TOKENIZER = "tokenizer"
 INITIAL = "step-0"
 
 
-RULES = 2
+TOKENS = "tokens"
+RULES = 3
 """Raised whenever the same fields of a job and the same text would give other data: 2 reads all text forms,
-splits long texts, and takes special tokens that a document spells for text."""
+splits long texts, and takes special tokens that a document spells for text; 3 reads tables and reads large
+files in parts."""
 _RULES_KEY = "rules"
+
+
+@dataclass(frozen=True)
+class TokensOf:
+    """Which token set the rows are a view of.
+
+    Attributes:
+        name: of its folder.
+        digest: of all its tokens.
+        cached: whether it lies in ``dataset.cache``.
+    """
+
+    name: str
+    digest: str
+    cached: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """For the marker."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -53,6 +78,7 @@ class Marker:
         report: numbers for people.
         tokens: the tokenizer's special tokens; a folder of an older version has none, and `OURS`.
         sources: training sequences of each source; a folder of an older version has none, and one source.
+        stream: the token set (`TokensOf`); None where the rows are in ``train.bin``.
     """
 
     key: dict[str, Any]
@@ -66,10 +92,22 @@ class Marker:
     sources: list[int] = field(default_factory=list)
     tokens: dict[str, Any] = field(default_factory=dict)
 
+    stream: dict[str, Any] | None = None
+
     @property
     def special(self) -> Tokens:
         """The tokenizer's special tokens."""
         return Tokens.from_json(self.tokens) if self.tokens else replace(OURS, eos=self.eos)
+
+    @property
+    def token_set(self) -> TokensOf | None:
+        """The token set that its rows are a view of."""
+        return TokensOf(**self.stream) if self.stream else None
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The report without samples, for a line of a log."""
+        return {name: value for name, value in self.report.items() if name != "samples"}
 
     @property
     def rows(self) -> list[int]:
@@ -96,8 +134,8 @@ class Marker:
 
     @property
     def digest(self) -> str:
-        """One hash of all files."""
-        return digest_of(self.files)
+        """One hash of all files and tokens."""
+        return digest_of([self.files, self.stream] if self.stream else self.files)
 
     def write(self, folder: Path) -> None:
         """Write the marker, the last file of a folder."""
@@ -113,11 +151,60 @@ def read_marker(folder: Path) -> Marker | None:
         return None
 
 
+def tokens_root(job: JobFile, data: Path) -> Path:
+    """The folder of token sets that a job makes: the cache that it names, or the one beside its data."""
+    return Path(job.cache) if job.cache else data.parent / TOKENS
+
+
+def tokens_folder(data: Path, marker: Marker, cache: str | None) -> Path:
+    """Where the token set of a data folder lies.
+
+    Args:
+        data: the folder.
+        marker: of it.
+        cache: the folder of ``dataset.cache``.
+
+    Raises:
+        ConfigError: it is not where this job could see it.
+    """
+    found = marker.token_set
+    if found is None or not stays_inside(found.name):
+        raise ConfigError(f"{data / MARKER} names no token set", "use another output.uri")
+    if found.cached and not cache:
+        raise ConfigError(
+            "the prepared data lie in a cache that this job does not name", "set dataset.cache as it was"
+        )
+    return (Path(cache or "") if found.cached else data.parent / TOKENS) / found.name
+
+
+def tokens_torn(data: Path, marker: Marker, cache: str | None, *, contents: bool = False) -> str | None:
+    """What is wrong with the token set of a data folder, in words; None when it is whole, or when there is
+    none to be wrong.
+
+    Args:
+        data: the folder.
+        marker: of it.
+        cache: the folder of ``dataset.cache``.
+        contents: whether bytes are compared too, and not only sizes.
+    """
+    if marker.token_set is None:
+        return None
+    folder = tokens_folder(data, marker, cache)
+    found = read_set(folder)
+    if found is None:
+        return f"{folder} has no readable {SET}"
+    if found.digest != marker.token_set.digest:
+        return f"{folder} holds other tokens"
+    return found.torn(folder, contents=contents)
+
+
 def key_of(job: JobFile) -> dict[str, Any]:
     """All that decides what the data folder holds besides the text: fields of the job by their path in the
     spec, the rules of reading, and the cleaning steps with their settings."""
     spec = job.spec.to_json()
     mixture = spec["dataset"].pop("mixture", [])
+    for where in ("cache", "secret"):
+        spec["dataset"].pop(where, None)
     key = {f"dataset.{name}": value for name, value in spec["dataset"].items()}
     for number, source in enumerate(mixture):
         key |= {f"dataset.mixture[{number}].{name}": value for name, value in source.items()}
@@ -130,6 +217,8 @@ def key_of(job: JobFile) -> dict[str, Any]:
         "evaluation.maxSequences": spec["evaluation"]["maxSequences"],
         _RULES_KEY: RULES,
     }
+    if job.spec.task is Task.CHAT:
+        key["task"] = str(job.spec.task)
     if steps := cleaning.key_of(job.spec):
         key["cleaning"] = steps
     return key
@@ -162,7 +251,7 @@ def reusable(folder: Path, job: JobFile, *, has_checkpoints: bool) -> tuple[Mark
         )
     if different:
         return None, "; ".join(different)
-    reason = differing(folder, marker.files)
+    reason = differing(folder, marker.files) or tokens_torn(folder, marker, job.cache)
     return (None, reason) if reason else (marker, "")
 
 
@@ -175,8 +264,15 @@ def fingerprints(job: JobFile, marker: Marker) -> dict[str, Any]:
     training, mixture = job.spec.training, job.spec.dataset.mixture
     # the same files in other proportions are another order; a checkpoint of one source has no such entry
     mixed = {"mixture": digest_of([source.to_json() for source in mixture])} if mixture else {}
+    # a checkpoint of adapters has no weights of the base
+    base = {}
+    if job.spec.model.adapter:
+        there = job.model.digest if job.model and job.spec.model.pretrained else part(INITIAL)
+        base = {"base": there, "adapter": digest_of(job.spec.model.adapter.to_json())}
     return {
-        "data": digest_of([marker.files[TRAIN], marker.files[HELD_OUT]]),
+        "data": digest_of(
+            [marker.token_set.digest if marker.token_set else marker.files[TRAIN], marker.files[HELD_OUT]]
+        ),
         "tokenizer": part(TOKENIZER),
         "model": digest_of(job.model.digest if job.model else job.spec.model.identity()),
         "sequenceLength": training.sequence_length,
@@ -184,4 +280,5 @@ def fingerprints(job: JobFile, marker: Marker) -> dict[str, Any]:
         "seed": training.seed,
         "precision": str(training.precision),
         **mixed,
+        **base,
     }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import tokenizers
@@ -21,7 +22,12 @@ TRAINING_BYTES = 64 << 20
 _SPACE = " \n\t"
 PIECE = 1 << 14
 """Characters that are encoded at once."""
-LINE_ENDS = (re.compile(r"\n(?=[^\W\d])"), re.compile(r"(?=\n[^\W\d])"))
+Cut = Literal["pieces", "lines", "lines-before", "whole"]
+"""How texts are cut for a tokenizer, by the name that a data folder has for it."""
+LINE_ENDS: dict[Cut, re.Pattern[str]] = {
+    "lines": re.compile(r"\n(?=[^\W\d])"),
+    "lines-before": re.compile(r"(?=\n[^\W\d])"),
+}
 """Where a line that begins with a letter may be parted off: after all line ends, or before the last one."""
 LINES = 1 << 16
 """Characters that a tokenizer that is not ours encodes at once."""
@@ -103,6 +109,20 @@ def lines(text: str, at: re.Pattern[str], length: int = LINES) -> Iterator[str]:
         start = end
     if start < len(text):
         yield text[start:]
+
+
+def whole(text: str) -> Iterator[str]:
+    """A text in one part."""
+    yield text
+
+
+CUTS: dict[Cut, Callable[[str], Iterator[str]]] = {
+    "pieces": pieces,
+    "lines": partial(lines, at=LINE_ENDS["lines"]),
+    "lines-before": partial(lines, at=LINE_ENDS["lines-before"]),
+    "whole": whole,
+}
+"""How a text is cut for a tokenizer, by a name that goes from process to process."""
 
 
 def encoded(

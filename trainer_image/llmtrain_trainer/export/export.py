@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 
-from llmtrain_api import JobFile, Place, Precision, Results, Task, task_of
+from llmtrain_api import AdapterSpec, JobFile, Place, Precision, Results, Task, task_of
 from llmtrain_api.messages import figure
 from llmtrain_api.schema.dataset import PYTHON_STDLIB
 
@@ -25,14 +26,16 @@ from ..evaluate.generate import generate, open_folder
 from ..evaluate.heldout import loss_sum
 from ..files import discard, read_json, sync_tree, write_json
 from ..floats import finite, perplexity
-from ..models.build import DTYPES
+from ..models.build import DTYPES, load
 from ..models.headers import CONFIG
-from ..models.location import folder_of
+from ..models.location import folder_of, start_of
 from ..models.source import Source
 from ..models.start import configuration_of, empty_model
+from ..output import Output
 from ..records import EvaluationRecord, read_record
 from ..storage.start_marker import Start
 from ..tasks import Tokens, encoder
+from .adapter import FOLDER, open_adapter, write_adapter, write_merged
 
 TOLERANCE = {Precision.FP32: 1e-4, Precision.BF16: 1e-2, Precision.FP16: 1e-2}
 """Largest relative difference of the perplexity between the trained engine and the exported folder."""
@@ -56,9 +59,12 @@ def export(job: JobFile, start: Start) -> Results:
         raise ConfigError("nothing to export: training has not finished in this output folder")
     folder = start.fence.folder / NAME
     discard(folder)
-    _write(job, output.step(newest[0]), output.data, folder)
     task = task_of(job.spec, job.shape)
-    model, tokenizer = open_folder(folder, task, DTYPES[job.spec.training.precision])
+    if job.spec.model.adapter:
+        model, tokenizer = _write_adapted(job, job.spec.model.adapter, output, newest[0], folder)
+    else:
+        _write(job, output.step(newest[0]), output.data, folder)
+        model, tokenizer = open_folder(folder, task, DTYPES[job.spec.training.precision])
     again = _compare(job, model, open_held_out(output.data), marker.special, trained.loss)
     sample = None
     if task is Task.CAUSAL and again is not None:  # nothing can be drawn from what is not finite
@@ -85,13 +91,10 @@ def export(job: JobFile, start: Start) -> Results:
 
 def _write(job: JobFile, checkpoint: Path, data: Path, folder: Path) -> None:
     """The last checkpoint has the whole model's weights beside each rank's part."""
-    weights, task = checkpoint / WEIGHTS, task_of(job.spec, job.shape)
-    if not weights.is_dir():
-        raise ConfigError(f"{checkpoint.name} has no {WEIGHTS} folder: it is not the last step's checkpoint")
+    found, task = _weights(checkpoint), task_of(job.spec, job.shape)
     base = folder_of(job)
     config = configuration_of(base or data / INITIAL)
     model = empty_model(config, task, DTYPES[job.spec.training.precision])
-    found = Source(weights)
     missing, unknown = model.load_state_dict({name: found.read(name) for name in found.names()}, strict=False)
     model.tie_weights()
     # names of one tensor that is shared: only one of them is written
@@ -115,6 +118,35 @@ def _keep_configuration(base: Path, trained: Any, folder: Path) -> None:
     write_json(folder / CONFIG, config)
     if (generation := base / GENERATION).is_file():
         shutil.copyfile(generation, folder / GENERATION)
+
+
+def _write_adapted(
+    job: JobFile, adapter: AdapterSpec, output: Output, step: int, folder: Path
+) -> tuple[Any, Any]:
+    """The adapter, and unless that is unwanted the merged model; what is there now, opened again."""
+    trained, task = _weights(output.step(step)), task_of(job.spec, job.shape)
+    initial, dtype = output.data / INITIAL, DTYPES[job.spec.training.precision]
+    base, name = start_of(job, initial), job.spec.model.name
+    if base == initial:
+        name = f"{uri_of(job, output.root)}/{output.data.name}/{INITIAL}"
+    shutil.copytree(output.data / TOKENIZER, folder)
+    write_adapter(job, adapter, trained, name, folder / FOLDER)
+    if job.spec.output.merged:
+        write_merged(job, adapter, trained, base, folder)
+        return open_folder(folder, task, dtype)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return open_adapter(load(base, task, dtype), folder), tokenizer
+
+
+def _weights(checkpoint: Path) -> Source:
+    """The whole model's trained weights.
+
+    Raises:
+        ConfigError: the checkpoint is not the last step's.
+    """
+    if not (checkpoint / WEIGHTS).is_dir():
+        raise ConfigError(f"{checkpoint.name} has no {WEIGHTS} folder: it is not the last step's checkpoint")
+    return Source(checkpoint / WEIGHTS)
 
 
 def _compare(job: JobFile, model: Any, rows: Ids, tokens: Tokens, trained: float | None) -> float | None:

@@ -9,8 +9,10 @@ from pathlib import Path
 from llmtrain_api import ProgressUpdate, Stage
 
 from .. import log
-from ..data.store import Marker, fingerprints, read_marker, reusable
+from ..data.store import Marker, fingerprints, read_marker, reusable, tokens_root
 from ..errors import Fenced
+from ..files import discard
+from ..output import Output
 from ..records import PreparationRecord, record_or_none
 from ..storage.start_marker import Start
 from ..telemetry.reporter import Reporter
@@ -61,7 +63,7 @@ def prepare(attempt: Attempt) -> None:
     data = fence.output.data
     attempt.data, reason = reusable(data, attempt.job, has_checkpoints=bool(claimed.committed()))
     if attempt.data:
-        log.get().info("prepared data are reused", **attempt.data.report)
+        log.get().info("prepared data are reused", **attempt.data.told)
         _warn(attempt.data)
     else:
         _make_data(attempt, reason)
@@ -74,8 +76,9 @@ def _make_data(attempt: Attempt, reason: str) -> None:
     folder, data, told = fence.folder / "data", fence.output.data, fence.folder / "prepare.json"
     reporter = Reporter(job, Stage.PREPARE, lambda: preparation(told))
     reporter.update(urgent=True)
+    named = ["--into", folder, "--tokens", tokens_root(job, data), "--progress", told]
     try:
-        attempt.run_verb("prepare", ["--into", str(folder), "--progress", str(told)], wrote=folder)
+        attempt.run_verb("prepare", [str(one) for one in named], wrote=folder)
     finally:
         reporter.close()
     if data.exists():
@@ -84,8 +87,17 @@ def _make_data(attempt: Attempt, reason: str) -> None:
     attempt.data = read_marker(data)
     if attempt.data is None:
         raise RuntimeError("the data stage left no marker")
-    log.get().info("data prepared", **attempt.data.report)
+    _discard_tokens(fence.output, attempt.data)
+    log.get().info("data prepared", **attempt.data.told)
     _warn(attempt.data)
+
+
+def _discard_tokens(output: Output, data: Marker) -> None:
+    """Delete the token sets of this output that its data are no view of."""
+    kept = data.token_set.name if data.token_set and not data.token_set.cached else None
+    for folder in output.tokens.iterdir() if output.tokens.is_dir() else ():
+        if folder.name != kept:
+            discard(folder)
 
 
 def preparation(file: Path) -> ProgressUpdate | None:

@@ -21,6 +21,7 @@ DTYPES = {
 }
 HEADS = {
     Task.CAUSAL: transformers.AutoModelForCausalLM,
+    Task.CHAT: transformers.AutoModelForCausalLM,
     Task.MASKED: transformers.AutoModelForMaskedLM,
     Task.SEQ2SEQ: transformers.AutoModelForSeq2SeqLM,
 }

@@ -7,11 +7,13 @@ from typing import Any
 import torch
 from deepspeed.pipe import LayerSpec, TiedLayerSpec
 from torch import nn
-from transformers.masking_utils import create_causal_mask
+from transformers.masking_utils import create_causal_mask, create_sliding_window_causal_mask
 
 from .families import STAGES
 
 TIED = "embedding"
+SLIDING = "sliding_attention"
+"""What configurations call layers whose tokens see only some of those before them."""
 Flow = torch.Tensor | tuple[torch.Tensor, torch.Tensor]
 """What goes from layer to layer: hidden states, and positions where documents must not see each other."""
 
@@ -39,6 +41,9 @@ class Block(nn.Module):
         made_of = STAGES[config.model_type]
         self.config = config
         self.layer = made_of.block(config, number)
+        kinds = getattr(config, "layer_types", None)
+        slides = kinds[number] == SLIDING if kinds else getattr(config, "sliding_window", None) is not None
+        self.mask = create_sliding_window_causal_mask if slides else create_causal_mask
         self.rotary = made_of.rotary(config)
 
     def forward(self, flow: Flow) -> Flow:
@@ -48,7 +53,7 @@ class Block(nn.Module):
             positions = flow[1]
         else:
             positions = torch.arange(hidden.shape[1], device=hidden.device).expand(hidden.shape[:2])
-        mask = create_causal_mask(
+        mask = self.mask(
             config=self.config,
             inputs_embeds=hidden,
             attention_mask=None,

@@ -11,6 +11,8 @@ from transformers.initialization import no_init_weights
 
 from llmtrain_api import Task
 
+from ..errors import ConfigError
+from .adapters import AdaptedWeights
 from .build import HEADS
 from .source import Source
 from .weights import Weights, new_head
@@ -41,7 +43,7 @@ def empty_model(config: Any, task: Task, dtype: torch.dtype) -> Any:
     return model
 
 
-def start_weights(folder: Path, task: Task, seed: int, where: str = "") -> Weights:
+def start_weights(folder: Path, task: Task, seed: int, where: str = "", *, adapted: bool = False) -> Weights:
     """The weights of a folder by the names that a model of transformers has for them.
 
     Args:
@@ -49,16 +51,27 @@ def start_weights(folder: Path, task: Task, seed: int, where: str = "") -> Weigh
         task: decides the head.
         seed: of a head that the folder does not have.
         where: what messages call the folder.
+        adapted: whether adapters are trained beside them, which begin by the seed too.
+
+    Raises:
+        ConfigError: the folder's weights cannot be read, or have no head that adapters could stand beside.
     """
     config = configuration_of(folder)
     with torch.device("meta"):
         model = empty_model(config, task, torch.float32)
     prefix = str(model.base_model_prefix)
-    weights = Weights(Source(folder, where), prefix, model.all_tied_weights_keys, seed=seed)
+    kind = AdaptedWeights if adapted else Weights
+    weights = kind(Source(folder, where), prefix, model.all_tied_weights_keys, seed=seed)
     if task is Task.MASKED:
         width = float(getattr(config, "initializer_range", 0.02))
         names = [name for name, _ in model.named_parameters()]
         weights.fresh = dict.fromkeys(new_head(names, prefix, weights), width)
+    if weights.fresh and adapted:
+        raise ConfigError(
+            f"{weights.source.where} has no {next(iter(weights.fresh))}: it has no head for this task, and "
+            "adapters would leave a new one untrained",
+            "remove model.adapter, or name a model with that head",
+        )
     return weights
 
 

@@ -32,7 +32,8 @@ def parameter_groups(
         {"params": decayed, "weight_decay": weight_decay},
         {"params": plain, "weight_decay": 0.0},
     ]
-    return groups, sum(size_of(p) for p in decayed)
+    # DeepSpeed flattens each group, which it cannot do with none
+    return [group for group in groups if group["params"]], sum(size_of(p) for p in decayed)
 
 
 def size_of(parameter: torch.nn.Parameter) -> int:

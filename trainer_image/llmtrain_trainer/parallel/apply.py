@@ -14,6 +14,7 @@ import torch
 from llmtrain_api import JobSpec, Layout, ModelShape, Place, TrainingSpec, task_of
 
 from ..batch import BatchPlan
+from ..models import adapters
 from ..models.pipeline_stages import whole_name
 from ..models.start import configuration_of, empty_model, start_weights
 from ..optim.lr_schedules import schedule
@@ -37,12 +38,14 @@ class Built:
 
     Attributes:
         parameters: trained numbers.
+        frozen: numbers that are not trained.
         decayed: those with weight decay.
         attention: its implementation, as transformers names it.
         compiled: layers that torch.compile compiles.
     """
 
     parameters: int
+    frozen: int
     decayed: int
     attention: str
     compiled: int
@@ -71,13 +74,15 @@ def build(
         plan: how a global batch is cut.
         total_steps: optimizer steps of the whole job.
         make_optimizer: from parameter groups; another one only to prove a layout.
-        weights: whether the folder's weights are put in; without, a checkpoint must follow, as weights and
-            optimizer are whatever the memory holds.
+        weights: whether what is trained begins as the folder says; without, a checkpoint must follow, as
+            weights and optimizer are whatever the memory holds. What is frozen is always the folder's.
     """
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
     engine, built = _build(folder, spec, shape, layout, place, plan, total_steps, make_optimizer)
-    if weights:
-        start_from(engine, start_weights(folder, task_of(spec, shape), spec.training.seed))
+    if weights or engine.frozen:
+        adapted = spec.model.adapter is not None
+        found = start_weights(folder, task_of(spec, shape), spec.training.seed, adapted=adapted)
+        start_from(engine, found, trained=weights)
     return engine, built
 
 
@@ -106,8 +111,10 @@ def _build(
         model = empty_model(config, task_of(spec, shape), torch.float32)
     if checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
+    if spec.model.adapter:
+        adapters.add(model, spec, shape, spec.model.adapter)
     model.train()
-    named = list(model.named_parameters())
+    named = [(adapters.whole_name(name), p) for name, p in model.named_parameters()]
     if layout.tensor > 1:
         shapes = {name: tuple(p.shape) for name, p in named}
         engine, built = initialize(model, named)
@@ -135,8 +142,9 @@ def _initialize(
     groups, decayed = parameter_groups(named, training.weight_decay)
     if training.compile:
         compile_layers(model)
-    sizes = sum(size_of(p) for _, p in named)
-    built = Built(sizes, decayed, attention_of(model), compiled_layers(model))
+    trained = sum(size_of(p) for _, p in named if p.requires_grad)
+    frozen = sum(size_of(p) for _, p in named) - trained
+    built = Built(trained, frozen, decayed, attention_of(model), compiled_layers(model))
     share = schedule(training, total_steps)
     engine, *_ = deepspeed.initialize(
         model=model,

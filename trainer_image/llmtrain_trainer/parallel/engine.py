@@ -19,6 +19,7 @@ from llmtrain_api.estimate.memory import reduce_bucket
 from ..batch import BatchPlan
 from ..data.loader import Pass
 from ..loss import label_count, token_loss_sum
+from ..models.adapters import whole_name
 from ..telemetry.phases import Phase, Stopwatch
 
 
@@ -133,8 +134,21 @@ class Engine:
         return bool(self.raw.was_step_applied())
 
     def named_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
-        """This rank's parameters by the name that the whole model has for them."""
-        yield from self.raw.module.named_parameters()
+        """This rank's trained parameters by the name that the whole model has for them."""
+        for name, parameter in self.raw.module.named_parameters():
+            if parameter.requires_grad:
+                yield whole_name(name), parameter
+
+    def frozen_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
+        """This rank's parameters that are not trained, by the name that the whole model has for them."""
+        for name, parameter in self.raw.module.named_parameters():
+            if not parameter.requires_grad:
+                yield whole_name(name), parameter
+
+    @property
+    def frozen(self) -> bool:
+        """Whether some weights are not trained, so that no checkpoint has them."""
+        return any(True for _ in self.frozen_parameters())
 
     def whole_weight(self, name: str, parameter: torch.nn.Parameter) -> torch.Tensor:
         """A parameter of the whole model in the dtype that it is trained in; all ranks call it."""

@@ -55,31 +55,54 @@ def put_sharded(optimizer: Any, parameter: Any, own: Tensors) -> None:
 
 def put_shard(optimizer: Any, parameter: Any, key: str, held: torch.Tensor) -> None:
     """ZeRO 3: this rank's numbers, padded as DeepSpeed pads them."""
-    part = torch.zeros(parameter.ds_tensor.ds_numel)
-    part[: held.numel()] = held
+    part = _padded(parameter, held)
     optimizer.set_local_hp_param(part, parameter, None if key == WEIGHT else key)
     if key == WEIGHT:
         parameter.ds_tensor.copy_(part)
 
 
 @torch.no_grad()
-def start_from(engine: Engine, weights: Weights) -> None:
+def start_from(engine: Engine, weights: Weights, *, trained: bool = True) -> None:
     """Give a fresh engine its first weights. Each rank calls it and reads its own; none waits for another.
 
     Files are mapped: a rank that shares a tensor with ZeRO 3 reads its numbers alone, the others look at
     whole tensors one by one and hold none of them.
 
+    Args:
+        engine: freshly built.
+        weights: of the whole model.
+        trained: also what is trained; without, what is frozen alone.
+
     Raises:
         ConfigError: the folder does not have all that the model needs.
     """
     zero = engine.layout.zero
-    for name, parameter in engine.named_parameters():
+    for name, parameter in engine.frozen_parameters():
+        _put_frozen(engine, name, parameter, weights)
+    for name, parameter in engine.named_parameters() if trained else ():
         shape = engine.whole_shape(name, parameter)
         if zero == 3 and engine.layout.tensor == 1:
-            optimizer, size = engine.raw.optimizer, parameter.ds_tensor.ds_numel  # type: ignore[attr-defined]
-            rank = optimizer._get_param_partition_rank(parameter)
-            held = weights.flat(name, shape, rank * size, (rank + 1) * size)
-            put_shard(optimizer, parameter, WEIGHT, held)
+            put_shard(engine.raw.optimizer, parameter, WEIGHT, _held(engine, name, parameter, weights))
         else:
             own = engine.own_part(parameter, weights.read(name, shape))
             put_of(zero)(engine.raw.optimizer, parameter, {WEIGHT: own})
+
+
+def _put_frozen(engine: Engine, name: str, parameter: Any, weights: Weights) -> None:
+    """A weight that no optimizer holds."""
+    if engine.layout.zero == 3:
+        parameter.ds_tensor.copy_(_padded(parameter, _held(engine, name, parameter, weights)))
+    else:
+        parameter.copy_(weights.read(name, engine.whole_shape(name, parameter)))
+
+
+def _held(engine: Engine, name: str, parameter: Any, weights: Weights) -> torch.Tensor:
+    """ZeRO 3: the numbers of a weight that this rank holds, and no others are read."""
+    size, rank = parameter.ds_tensor.ds_numel, engine.raw.optimizer._get_param_partition_rank(parameter)
+    return weights.flat(name, engine.whole_shape(name, parameter), rank * size, (rank + 1) * size)
+
+
+def _padded(parameter: Any, held: torch.Tensor) -> torch.Tensor:
+    part = torch.zeros(parameter.ds_tensor.ds_numel)
+    part[: held.numel()] = held
+    return part

@@ -15,6 +15,7 @@ from llmtrain_api import JobSpec, ModelShape, Packing, Task, task_of
 
 from ..special_tokens import OURS, Tokens, require_tokens, special_names
 from .causal import CausalLM
+from .chat import ChatLM
 from .masked import MaskedLM
 from .seq2seq import SpanCorruption
 
@@ -63,6 +64,8 @@ def encoder_of(task: Task, vocabulary: int, tokens: Tokens, *, documents: bool) 
         return MaskedLM(vocabulary, tokens.mask)
     if task is Task.SEQ2SEQ and tokens.pad is not None:
         return SpanCorruption(tokens.pad, tokens.sentinels)
+    if task is Task.CHAT:
+        return ChatLM()
     return CausalLM(tokens.eos if documents else None)
 
 

@@ -87,7 +87,7 @@ class Training:
         self.job, self.start, self.ranks = job, start, ranks
         self.place = layout.place(ranks.rank)
         self.task = encoder(spec, job.shape, marker.special)
-        rows = open_train(start.output.data, marker)
+        rows = open_train(start.output.data, marker, job.cache)
         self.length = Length(len(rows), training.global_batch_size, training.max_steps, training.epochs)
         self.plan = BatchPlan(training.global_batch_size, training.micro_batch_size, layout.data)
         sources = [Source(*of) for of in zip(marker.rows, spec.dataset.parts, strict=True)]
@@ -111,7 +111,7 @@ class Training:
         startup.done("build")
         self.watch = self.engine.watch = device.stopwatch(ranks)
         peak = device.peak_flops(ranks, training.precision)
-        flops = sequence_flops(job.shape, training.sequence_length)
+        flops = sequence_flops(job.shape, training.sequence_length, spec.model.adapter)
         workload = Workload(self.length, self.plan, ranks.world, flops, peak)
         self.progress = Progress(job, workload, ranks, logs, self.watch, startup)
         self.run_state = RunState(training)
@@ -123,8 +123,8 @@ class Training:
         self.metrics = Metrics()
         log.get().info("engine built", layout=str(layout), why=layout.why, dtype=str(training.precision),
                        accumulation=self.plan.accumulation, micro=self.plan.micro,
-                       parameters=built.parameters, decayed=built.decayed, attention=built.attention,
-                       compiled_layers=built.compiled)  # fmt: skip
+                       parameters=built.parameters, frozen=built.frozen, decayed=built.decayed,
+                       attention=built.attention, compiled_layers=built.compiled)  # fmt: skip
 
     def run(self, stop: StopRequest) -> None:
         """Train to the end, or until all ranks agree to stop."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 
@@ -20,6 +20,7 @@ class ReadCounts:
         empty: documents without a visible character.
         skipped: files and folders that are not read, by the reason.
         cleaned: documents that each cleaning step dropped.
+        dialogues: those that were not taken as they are, by what was done with them.
         first_replaced: where the first replaced character stands.
         examples: what is skipped, in words.
     """
@@ -32,6 +33,7 @@ class ReadCounts:
     empty: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     cleaned: Counter[str] = field(default_factory=Counter)
+    dialogues: Counter[str] = field(default_factory=Counter)
     first_replaced: str = ""
     examples: str = ""
 
@@ -46,7 +48,21 @@ class ReadCounts:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.skipped.update(other.skipped)
         self.cleaned.update(other.cleaned)
+        self.dialogues.update(other.dialogues)
         self.first_replaced = self.first_replaced or other.first_replaced
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it."""
+        # a copy made by `asdict` would take a Counter's pairs for things to count
+        return {
+            one.name: dict(value) if isinstance(value := getattr(self, one.name), Counter) else value
+            for one in fields(self)
+        }
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> ReadCounts:
+        """The counts that `to_json` wrote."""
+        return cls(**{**raw, "skipped": Counter(raw["skipped"]), "cleaned": Counter(raw["cleaned"])})
 
     def report(self) -> dict[str, Any]:
         """For the data report; what did not happen is left out, but for the numbers that all reports have."""
@@ -55,6 +71,7 @@ class ReadCounts:
             "emptyDocuments": self.empty,
             "skipped": dict(sorted(self.skipped.items())),
             "droppedByCleaning": dict(sorted(self.cleaned.items())),
+            "dialogues": {name: count for name, count in sorted(self.dialogues.items()) if count},
         }
         return {
             "files": self.files,

@@ -36,14 +36,20 @@ class Decoder:
         consumed: bytes of the stream that were decoded so far.
         characters: that they came to.
         fetched: bytes of the stream that were read so far; those that are not decoded yet included.
+
+    Args:
+        name: of the file.
+        at: byte of the file that the stream begins with.
+        lines: of the file before it; None where nobody counted them.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, at: int = 0, lines: int | None = 0) -> None:
+        self.name, self._at = name, at
         self.replaced = self.consumed = self.characters = self.fetched = 0
         self.first = ""
         _, self._encoding, self._decode = encoding_of(b"")
-        self._lines = self._nul = 0
+        self._nul = 0
+        self._lines = lines
 
     def chunks(self, file: IO[bytes]) -> Iterator[str]:
         """The text of a file, in order.
@@ -60,7 +66,8 @@ class Decoder:
             text, used = self._decoded(rest, final)
             self.consumed += used
             self.characters += len(text)
-            self._lines += text.count("\n")
+            if self._lines is not None:
+                self._lines += text.count("\n")
             self._nul += text.count("\0")
             self._require_text()
             if text:
@@ -68,7 +75,7 @@ class Decoder:
             rest = rest[used:] + more
 
     def _past_mark(self, start: bytes) -> bytes:
-        mark, self._encoding, self._decode = encoding_of(start)
+        mark, self._encoding, self._decode = encoding_of(b"" if self._at else start)
         self.consumed = len(mark)
         self.fetched = len(start)
         return start[len(mark) :]
@@ -79,7 +86,8 @@ class Decoder:
         except UnicodeDecodeError as error:
             if not self.first:
                 before = self._decode(data[: error.start], "replace", True)[0].count("\n")
-                self.first = f"line {1 + self._lines + before}, byte {self.consumed + error.start}"
+                line = "" if self._lines is None else f"line {1 + self._lines + before}, "
+                self.first = f"{line}byte {self._at + self.consumed + error.start}"
         text, used = self._decode(data, "replace", final)
         # characters that were U+FFFD in the file itself are no damage
         own = self._decode(data, "ignore", final)[0].count(REPLACEMENT)

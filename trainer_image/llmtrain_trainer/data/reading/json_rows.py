@@ -19,14 +19,14 @@ _BLANK = re.compile(rf"[ \t\r\n{_MARK}]*")
 _SEPARATOR = re.compile(rf"[ \t\r\n,{_MARK}]*")
 
 
-def lines(chunks: Iterator[str], name: str) -> Iterator[tuple[int, str]]:
+def lines(chunks: Iterator[str], name: str, before: int = 0) -> Iterator[tuple[int, str]]:
     """The lines of a text and their numbers, ended by a line feed only: JSON may hold all other separators.
 
     Raises:
         ConfigError: a line that is too long to be held.
     """
     rest: list[str] = []
-    held, number = 0, 0
+    held, number = 0, before
     for chunk in chunks:
         first, *others = chunk.split("\n")
         rest.append(first)
@@ -41,13 +41,19 @@ def lines(chunks: Iterator[str], name: str) -> Iterator[tuple[int, str]]:
         yield number + 1, "".join(rest)
 
 
-def rows_of_lines(chunks: Iterator[str], name: str, take: Take[Any]) -> Iterator[Record]:
+def rows_of_lines(chunks: Iterator[str], name: str, take: Take[Any], before: int = 0) -> Iterator[Record]:
     """The row of each line. Blank lines are skipped.
+
+    Args:
+        chunks: of the text.
+        name: of the file.
+        take: what is asked of a row.
+        before: lines of the file before this text.
 
     Raises:
         ConfigError: a line that is no object.
     """
-    for number, line in lines(chunks, name):
+    for number, line in lines(chunks, name, before):
         row = line.lstrip(_MARK)
         if row.strip():
             yield _record(_parsed(row, name, number, take), len(line) + 1, name, number, take)

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...token_marks import NOT_TRAINED, ids_of
 from ..preparation import Preparation
 from ..rows import Ids, held_out_counts, spread
 from ..store import HELD_OUT
+from .rows import HELD_OUT_ROWS
 
 
 def choose_held_out(made: Preparation) -> None:
     """Leave the rows of each source that are used, spread over it, and the entropy of their tokens."""
-    spec, writer = made.job.spec, made.held_out
-    found = [source.rows for source in writer.sources]
+    spec, side = made.job.spec, made.held_out
+    found = [source.rows for source in side.sources]
     made.used = held_out_counts(found, spec.dataset.parts, spec.evaluation.max_sequences)
-    chosen = np.ascontiguousarray(writer.close()[spread(found, made.used)])
+    chosen = np.ascontiguousarray(side.take(spread(found, made.used).tolist()))
     np.save(made.folder / HELD_OUT, chosen)
-    writer.path.unlink()
+    (made.folder / HELD_OUT_ROWS).unlink(missing_ok=True)
     made.entropy = unigram_entropy(chosen)
 
 
 def unigram_entropy(sequences: Ids) -> float:
     """Entropy of the predicted tokens (all but each row's first) under their own frequencies, in nat: what
     a model that only counts tokens, and had seen these very tokens, would reach."""
-    counts = np.bincount(sequences[:, 1:].ravel().astype(np.int64))
+    predicted = sequences[:, 1:].ravel().astype(np.int64)
+    counts = np.bincount(ids_of(predicted[(predicted & NOT_TRAINED) == 0]))
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum())

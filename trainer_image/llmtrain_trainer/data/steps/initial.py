@@ -29,7 +29,9 @@ def write_initial_model(made: Preparation) -> None:
         return
     task = task_of(job.spec, job.shape)
     shapes = shapes_of(configuration_of(base), task)
-    weights = start_weights(base, task, job.spec.training.seed, named(job))
+    weights = start_weights(
+        base, task, job.spec.training.seed, named(job), adapted=job.spec.model.adapter is not None
+    )
     require_whole(weights, shapes)
     if weights.fresh:
         log.get().warning(

@@ -5,14 +5,13 @@ from __future__ import annotations
 import platform
 from typing import Any
 
-import numpy as np
-
 from ... import log
 from ...files import inventory, write_json
+from ..chat.samples import CUT, TOO_LONG
 from ..preparation import Preparation
 from ..reading.counts import ReadCounts
 from ..samples import Part, samples
-from ..store import REPORT, TRAIN, Marker, key_of
+from ..store import REPORT, Marker, TokensOf, key_of
 
 
 def write_marker(made: Preparation) -> None:
@@ -41,6 +40,11 @@ def write_marker(made: Preparation) -> None:
         files=inventory(made.folder),
         report=report,
         sources=[source.rows for source in made.train.sources],
+        stream=(
+            TokensOf(made.set_name, made.token_set.digest, made.job.cache is not None).to_json()
+            if made.token_set
+            else None
+        ),
     )
     made.marker.write(made.folder)
 
@@ -49,8 +53,7 @@ def sampled(made: Preparation) -> list[list[Part]]:
     """Some training rows, decoded; none of noise, which is no text."""
     if made.noise:
         return []
-    rows = np.memmap(made.folder / TRAIN, made.train.dtype, "r", shape=(made.train.rows, made.train.length))
-    return samples(rows, lambda ids: str(made.tokenizer.decode(ids, skip_special_tokens=False)))
+    return samples(made.train.view, lambda ids: str(made.tokenizer.decode(ids, skip_special_tokens=False)))
 
 
 def warnings_of(made: Preparation) -> list[str]:
@@ -69,6 +72,16 @@ def warnings_of(made: Preparation) -> list[str]:
             told.append(
                 f"{where}: {counts.replaced} characters are no text and were replaced, the first in "
                 f"{counts.first_replaced}"
+            )
+        if counts.dialogues[CUT]:
+            told.append(
+                f"{where}: {counts.dialogues[CUT]} dialogues are longer than training.sequenceLength and "
+                "lost their oldest turns"
+            )
+        if counts.dialogues[TOO_LONG]:
+            told.append(
+                f"{where}: {counts.dialogues[TOO_LONG]} dialogues are left out, as their last turn alone is "
+                "longer than training.sequenceLength; to train on them raise it"
             )
         if counts.skipped:
             told.append(f"{where}: not read: {counts.examples}")

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 
 from llmtrain_api import JobFile
 
 from ...errors import ConfigError
-from ..documents import documents_of
+from ..chat.packing import PackedWriter
 from ..preparation import Preparation
 from ..reading.counts import ReadCounts
-from ..rows import Ids, SequenceWriter
-from ..sources import BUILTIN_BYTES
+from ..reading.reader import require_text
+from ..reading.survey import Survey
+from ..rows import Ids, SequenceWriter, Side, Written
+from ..sources import BUILTIN_BYTES, named
 from ..store import TRAIN
-from ..tokenizer import encoded
+from ..units.pool import make_units
+from ..units.stream import rows_of_set
+from ..units.token_set import TokenSet, UnitTokens, read_set
+from ..units.work import SIDES, Made, Work, read_all
+from .dialogues import row_of, write_dialogues
 
-Split = Iterable[tuple[bool, Ids]]
-"""The documents of one source as token ids, and whether each is for evaluation only."""
+HELD_OUT_ROWS = "heldout.bin"
 NOISE_DOCUMENT = 1024
 BYTES_A_NOISE_TOKEN = 4
 FEW_DOCUMENTS = 50
@@ -31,34 +38,87 @@ def write_rows(made: Preparation) -> None:
     Raises:
         ConfigError: too little text.
     """
-    spec = made.job.spec
-    dtype = "uint16" if made.job.shape.vocabulary <= 1 << 16 else "uint32"
-    length = spec.training.sequence_length
-    made.train = SequenceWriter(made.folder / TRAIN, length, dtype, made.tokens.eos)
-    made.held_out = SequenceWriter(made.folder / "heldout.bin", length, dtype, made.tokens.eos)
-    made.counts = [ReadCounts() for _ in made.sources]
-    for split in _splits(made):
-        for held_out, ids in split:
-            (made.held_out if held_out else made.train).add(ids)
-        made.train.end_source()
-        made.held_out.end_source()
-    made.held_out.close()
-    made.train.close()
-    highest, vocabulary = made.train.highest, made.job.shape.vocabulary
-    if highest >= vocabulary:
-        raise ConfigError(f"token id {highest} does not fit the model's vocabulary of {vocabulary}")
+    if made.noise:
+        _write_noise(made)
+    elif made.chat:
+        _write_dialogues(made)
+    else:
+        _write_tokens(made)
     _require_enough(made)
 
 
-def _splits(made: Preparation) -> Iterator[Split]:
-    if made.noise:
-        yield _noise(made.job)
-    progress = made.progress.begin("rows")
+def _write_noise(made: Preparation) -> None:
+    length = made.job.spec.training.sequence_length
+    writers = [
+        SequenceWriter(made.folder / name, length, made.dtype, made.tokens.eos)
+        for name in (TRAIN, HELD_OUT_ROWS)
+    ]
+    for held_out, ids in _noise(made.job):
+        writers[held_out].add(ids)
+    for writer in writers:
+        writer.end_source()
+    made.train, made.held_out = (writer.side() for writer in writers)
+    made.counts, made.token_set = [], None
+
+
+def _write_dialogues(made: Preparation) -> None:
+    writers = [PackedWriter(made.folder / name, *row_of(made)) for name in (TRAIN, HELD_OUT_ROWS)]
+    made.counts, made.token_set = write_dialogues(made, *writers), None
+    made.train, made.held_out = (writer.side() for writer in writers)
+    _require_known(made, max(writer.highest for writer in writers))
+
+
+def _write_tokens(made: Preparation) -> None:
+    """The units of all sources, those that are not there yet, and the set that they make up."""
+    folder = made.set_folder
+    units = [unit for units in made.units for unit in units]
+    found = read_set(folder)
+    work = Work(made.job, tuple(made.sources), folder, made.set_name, made.dtype, made.tokens, made.cut)
+    if found is None or found.torn(folder):
+        make_units(work, units, made.progress.begin("rows"))
+    came_to = list(read_all(work, units))
+    _require_known(made, max(one.highest for one in came_to))
+    of_source = iter(zip(units, came_to, strict=True))
+    sources = [list(islice(of_source, len(units))) for units in made.units]
+    made.counts = [
+        _counts(survey, [one for _, one in pairs])
+        for survey, pairs in zip(made.surveys, sources, strict=True)
+    ]
     for source, counts in zip(made.sources, made.counts, strict=True):
-        found = documents_of(made.job, source, counts, progress)
-        texts = ((document.held_out, document.text) for document in found)
-        around = (made.tokens.before, made.tokens.after)
-        yield encoded(texts, made.tokenizer, made.cut, around)
+        with named(source):
+            require_text(counts)
+    made.token_set = TokenSet(
+        made.set_key,
+        made.dtype,
+        made.tokens.eos,
+        [[UnitTokens(u.name, m.documents, m.tokens, m.sha256) for u, m in pairs] for pairs in sources],
+        [counts.to_json() for counts in made.counts],
+    )
+    if found is None or found != made.token_set:
+        made.token_set.write(folder)
+    made.train, made.held_out = (_side(made, number) for number in range(len(SIDES)))
+
+
+def _side(made: Preparation, number: int) -> Side:
+    found, length = made.token_set, made.job.spec.training.sequence_length
+    assert found is not None, "text has a token set"
+    view = rows_of_set(found, made.set_folder, SIDES[number], length)
+    documents = [sum(unit.documents[number] for unit in units) for units in found.sources]
+    sources = [Written(*pair) for pair in zip(documents, view.of_sources, strict=True)]
+    return Side(view, sources, length, view.dtype)
+
+
+def _counts(survey: Survey, units: list[Made]) -> ReadCounts:
+    counts = ReadCounts(skipped=Counter(survey.skipped), examples=survey.skipped_text())
+    for unit in units:
+        counts.add(ReadCounts.from_json(unit.counts))
+    return counts
+
+
+def _require_known(made: Preparation, highest: int) -> None:
+    vocabulary = made.job.shape.vocabulary
+    if highest >= vocabulary:
+        raise ConfigError(f"token id {highest} does not fit the model's vocabulary of {vocabulary}")
 
 
 def _require_enough(made: Preparation) -> None:

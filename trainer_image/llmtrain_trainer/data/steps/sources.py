@@ -3,32 +3,66 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from llmtrain_api import JobFile
+from llmtrain_api import JobFile, task_of
 
 from ... import log
 from ...errors import ConfigError
+from ...files import sha256
+from ...models.location import folder_of
+from ...tasks import special_names
+from .. import cleaning
+from ..documents import units_of_source
 from ..preparation import Preparation
 from ..sources import Text, pin, surveyed, texts_of
+from ..store import RULES
 from ..tokenizer import TRAINING_BYTES
 
 
 def find_sources(made: Preparation) -> None:
-    """Leave the sources and their size.
+    """Leave the sources, their files and their units.
 
     Raises:
         ConfigError: a source without data, or one that lies in the job's own output.
     """
     made.sources = [] if made.noise else [pin(source) for source in texts_of(made.job)]
-    made.bytes_total = 0
-    for source in made.sources:
+    made.surveys, made.units = [], []
+    for number, source in enumerate(made.sources):
         require_apart(made.job, source)
-        found = surveyed(source, (source.column,))
+        found = surveyed(source, None if made.chat else (source.column,))
+        made.surveys.append(found)
+        made.units.append(units_of_source(made.job, source, found.files, number))
         size = sum(file.size for file in found.files)
-        made.bytes_total += size
-        log.get().info("found text", dataset=source.name, files=len(found.files), bytes=size)
-    passes = {"tokenizer": min(made.bytes_total, TRAINING_BYTES), "rows": made.bytes_total}
-    made.progress.expect(passes)
+        revision = {"commit": source.revision} if source.revision else {}
+        log.get().info("found text", dataset=source.name, files=len(found.files), bytes=size, **revision)
+    made.bytes_total = sum(unit.size for units in made.units for unit in units)
+    made.progress.expect({"tokenizer": min(made.bytes_total, TRAINING_BYTES), "rows": made.bytes_total})
+    made.set_key = set_key(made)
+
+
+def set_key(made: Preparation) -> dict[str, Any]:
+    """All that the tokens depend on: neither the length of rows nor the sizes of the model."""
+    spec = made.job.spec
+    return {
+        "rules": RULES,
+        "sources": [
+            {"name": source.name, "column": source.column, "units": [unit.identity() for unit in units]}
+            for source, units in zip(made.sources, made.units, strict=True)
+        ],
+        "heldOutFraction": spec.dataset.held_out_fraction,
+        "cleaning": cleaning.key_of(spec),
+        "tokenizer": _tokenizer_key(made.job),
+        "dtype": made.dtype,
+    }
+
+
+def _tokenizer_key(job: JobFile) -> dict[str, Any]:
+    base = folder_of(job)
+    if base is None:
+        return {"trained": job.shape.vocabulary, "special": special_names(task_of(job.spec, job.shape))}
+    files = (base / name for name in ("tokenizer.json", "tokenizer_config.json"))
+    return {"base": [sha256(path) if path.is_file() else None for path in files]}
 
 
 def require_apart(job: JobFile, source: Text) -> None:

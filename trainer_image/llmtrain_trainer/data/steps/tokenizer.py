@@ -1,25 +1,37 @@
-"""Trains the tokenizer, or takes that of the model that training starts from."""
+"""Trains the tokenizer, or takes that of the model that training starts from; once for a whole token set."""
 
 from __future__ import annotations
 
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
+from typing import Any
 
+import tokenizers
 import transformers
 
 from llmtrain_api import task_of
 
 from ...errors import ConfigError
+from ...files import sync_tree
 from ...models.location import folder_of, named
 from ...special_tokens import EOS
 from ...tasks import OURS, require_tokens, special_names
 from ..base_tokenizer import copy_tokenizer, cut_at_lines, open_tokenizer
-from ..documents import documents_of
+from ..chat.samples import dialogues_of
+from ..chat.template import CHATML
+from ..documents import Document, documents_of_unit
 from ..preparation import Preparation
+from ..reading.counts import ReadCounts
+from ..reading.reader import Progress
 from ..sources import in_turn
 from ..store import TOKENIZER
-from ..tokenizer import lines, numbered, pieces, train_bpe
+from ..tokenizer import numbered, train_bpe
+from ..units.work import ENCODER
+
+TOKENIZER_FILE = "tokenizer.json"
 
 
 def make_tokenizer(made: Preparation) -> None:
@@ -32,6 +44,8 @@ def make_tokenizer(made: Preparation) -> None:
         _train(made)
     else:
         _take(made, base)
+    if not made.noise and not made.chat and not (made.set_folder / ENCODER).exists():
+        _put(made.set_folder / ENCODER, lambda path: made.tokenizer.save(str(path)))
 
 
 def _train(made: Preparation) -> None:
@@ -40,15 +54,33 @@ def _train(made: Preparation) -> None:
     vocabulary, special = job.shape.vocabulary, special_names(task_of(job.spec, job.shape))
     if made.noise:
         made.tokenizer = numbered(vocabulary, special)
-    else:
+        _save(made.tokenizer, made.folder / TOKENIZER)
+    elif made.chat:
         progress = made.progress.begin("tokenizer")
-        found = in_turn(documents_of(made.job, source, None, progress) for source in made.sources)
-        texts = (document.text for document in found if not document.held_out)
+        dialogues = in_turn(dialogues_of(job, source, None, progress) for source in made.sources)
+        texts = (text for held_out, one in dialogues if not held_out for text in one.contents)
         made.tokenizer = train_bpe(texts, vocabulary, special)
-    made.tokens, made.cut = replace(OURS, eos=int(made.tokenizer.token_to_id(EOS))), pieces
-    transformers.PreTrainedTokenizerFast(
-        tokenizer_object=made.tokenizer, eos_token=EOS, bos_token=EOS, clean_up_tokenization_spaces=False
-    ).save_pretrained(made.folder / TOKENIZER)
+        _save(made.tokenizer, made.folder / TOKENIZER, special, job.spec.dataset.chat_template or CHATML)
+    else:
+        kept = made.set_folder / TOKENIZER
+        if not (kept / TOKENIZER_FILE).exists():
+            trained = _trained(made, vocabulary, special)
+            _put(kept, lambda path: _save(trained, path))
+        shutil.copytree(kept, made.folder / TOKENIZER)
+        made.tokenizer = tokenizers.Tokenizer.from_file(str(kept / TOKENIZER_FILE))
+    made.tokens, made.cut = replace(OURS, eos=int(made.tokenizer.token_to_id(EOS))), "pieces"
+
+
+def _trained(made: Preparation, vocabulary: int, special: list[str]) -> Any:
+    progress = made.progress.begin("tokenizer")
+    found = in_turn(_documents(made, number, progress) for number in range(len(made.sources)))
+    texts = (document.text for document in found if not document.held_out)
+    return train_bpe(texts, vocabulary, special)
+
+
+def _documents(made: Preparation, number: int, progress: Progress) -> Iterator[Document]:
+    for unit in made.units[number]:
+        yield from documents_of_unit(made.job, made.sources[number], unit, ReadCounts(), progress)
 
 
 def _take(made: Preparation, base: Path) -> None:
@@ -62,6 +94,36 @@ def _take(made: Preparation, base: Path) -> None:
             f"{where}: its tokenizer has {entries} entries, and its embeddings have {rows} rows",
             "use the tokenizer that the model was trained with",
         )
-    at = cut_at_lines(made.tokenizer)
-    made.cut = partial(lines, at=at) if at else lambda text: [text]
+    made.cut = cut_at_lines(made.tokenizer)
     copy_tokenizer(base, made.folder / TOKENIZER)
+    if template := job.spec.dataset.chat_template:
+        whole = transformers.AutoTokenizer.from_pretrained(made.folder / TOKENIZER, local_files_only=True)
+        whole.chat_template = template
+        whole.save_pretrained(made.folder / TOKENIZER)
+
+
+def _put(path: Path, write: Callable[[Path], None]) -> None:
+    """Make a file or a folder where another job may make the same: whole or not at all."""
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(partial)
+    if partial.is_dir():
+        sync_tree(partial)
+    try:
+        partial.rename(path)
+    except OSError:
+        if not path.exists():
+            raise
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _save(tokenizer: Any, folder: Path, special: Sequence[str] = (), template: str | None = None) -> None:
+    whole = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=EOS,
+        bos_token=EOS,
+        clean_up_tokenization_spaces=False,
+        additional_special_tokens=list(special),
+    )
+    whole.chat_template = template
+    whole.save_pretrained(folder)

@@ -6,6 +6,7 @@ from .base import PipelineLayers, TrainedFamily
 from .bert import BERT
 from .gpt2 import GPT2
 from .llama import LLAMA
+from .others import STAGES_OF_OTHERS
 from .qwen import QWEN
 from .t5 import T5
 
@@ -19,7 +20,7 @@ TRAINED: dict[str, TrainedFamily] = {
 """Every trained family, by the architecture that `ModelShape` names."""
 STAGES: dict[str, PipelineLayers] = {
     family.config.model_type: family.stages for family in TRAINED.values() if family.stages
-}
+} | STAGES_OF_OTHERS
 """By the name of a configuration, such as ``qwen3``: layers of the families that pipelines are for."""
 
 __all__ = ["STAGES", "TRAINED", "PipelineLayers", "TrainedFamily"]

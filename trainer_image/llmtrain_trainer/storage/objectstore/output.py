@@ -14,7 +14,7 @@ from ... import log
 from ...checkpoint.fence import Fence, raise_fence
 from ...checkpoint.ownership import candidates, claim_private, uri_of
 from ...checkpoint.resume import Resume, choose
-from ...data.store import MARKER, read_marker
+from ...data.store import MARKER, TOKENS, read_marker, tokens_torn
 from ...errors import ConfigError
 from ...files import differing, stays_inside
 from ...output import Output
@@ -124,11 +124,24 @@ class ClaimedPrefix(ClaimedOutput):
             self.ledger.bucket.download(prefix, names, folder)
             marker = read_marker(folder)
             reason = differing(folder, marker.files) if marker else f"no readable {MARKER}"
+            reason = reason or self._take_tokens(folder, fence)
         if reason:
             log.get().warning("the prepared data in the store are torn", reason=reason)
             shutil.rmtree(folder, ignore_errors=True)
             return
         fence.commit("data", fence.output.data)
+
+    def _take_tokens(self, folder: Path, fence: Fence) -> str | None:
+        """Put the token set that came with data where they look for it; what is wrong with it, in words."""
+        marker = read_marker(folder)
+        if marker is None or marker.token_set is None or marker.token_set.cached:
+            return None
+        came, place = folder / TOKENS, fence.output.tokens
+        if reason := tokens_torn(came.with_name(MARKER), marker, None, contents=True):
+            return reason
+        shutil.rmtree(place, ignore_errors=True)
+        came.rename(place)
+        return None
 
     @override
     def upload_data(self, fence: Fence) -> None:
@@ -139,6 +152,8 @@ class ClaimedPrefix(ClaimedOutput):
             return
         log.get().info("uploading prepared data", store=self.ledger.bucket.url)
         self.ledger.bucket.upload(fence.output.data, [*marker.files, MARKER], prefix)
+        if marker.token_set and not marker.token_set.cached:
+            self.ledger.bucket.upload(fence.output.tokens, _files(fence.output.tokens), f"{prefix}/{TOKENS}")
         old = self.ledger.newest.data
         self.ledger.append(record.by(fence, "data prepared", data=prefix))
         if old:

@@ -1,0 +1,103 @@
+"""A job on dialogues from rows to a model that answers, through the launcher."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from harness.builders import job
+from harness.trainer.launches import Launch
+
+from llmtrain_trainer.data.loader import open_train
+from llmtrain_trainer.data.store import read_marker
+from llmtrain_trainer.inference.chat import Dialogue
+from llmtrain_trainer.inference.folder import opened
+from llmtrain_trainer.inference.writing import Sampling
+from llmtrain_trainer.loss import IGNORED
+from llmtrain_trainer.tasks.chat import ChatLM
+
+COUNT, LONG = 64, 2
+
+
+def rows() -> list[dict[str, Any]]:
+    """Questions with short answers, and some dialogues that are too long for a row."""
+    usual = [
+        {
+            "messages": [
+                {"role": "user", "content": f"What is {number % 8} plus {number // 8}?"},
+                {"role": "assistant", "content": f"It is {number % 8 + number // 8}."},
+            ]
+        }
+        for number in range(COUNT)
+    ]
+    turn = [{"role": "user", "content": "and " * 60}, {"role": "assistant", "content": "Yes."}]
+    short = [{"role": "user", "content": "And now?"}, {"role": "assistant", "content": "No."}]
+    return [*usual, *({"messages": [*turn, *turn, *short]} for _ in range(LONG)), {"messages": turn}]
+
+
+@pytest.fixture(scope="module")
+def talked(tmp_path_factory: pytest.TempPathFactory) -> Launch:
+    work = tmp_path_factory.mktemp("chat")
+    (work / "rows").mkdir()
+    (work / "rows" / "all.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows()))
+    asked = job(
+        work / "output",
+        task="chat",
+        model={"hiddenSize": 64, "numLayers": 2, "vocabSize": 320},
+        dataset={"name": f"file://{work / 'rows'}", "heldOutFraction": 0.03},
+        training={"maxSteps": 150, "learningRate": 5e-3, "sequenceLength": 64, "globalBatchSize": 16},
+    )
+    launch = Launch(work, asked)
+    assert launch.wait() == 0, launch.text()
+    return launch
+
+
+def test_every_token_of_every_answer_is_learnt(talked: Launch) -> None:
+    marker = read_marker(talked.output.data)
+    assert marker is not None
+    batch = torch.from_numpy(np.array(open_train(talked.output.data, marker)).astype(np.int64))
+    inputs, labels = ChatLM().encode(batch, [])
+    model = opened(talked.output.export, torch.device("cpu")).model
+    with torch.no_grad():
+        guessed = model(**inputs).logits.argmax(-1)
+    asked = labels != IGNORED
+    assert asked.sum() > 4 * COUNT
+    assert (guessed == labels)[asked].all()
+
+
+def test_the_exported_model_answers_and_stops(talked: Launch) -> None:
+    model = opened(talked.output.root, torch.device("cpu"))
+    dialogue, said = Dialogue(model, Sampling(tokens=20, temperature=0)), [""]
+    dialogue.answer("What is 3 plus 4?", said.append)
+    assert "".join(said).strip() == "It is 7."
+
+
+def test_the_report_shows_what_is_trained_on_and_what_was_cut(talked: Launch) -> None:
+    report = json.loads((talked.output.data / "report.json").read_text())
+    assert report["read"]["dialogues"] == {"shortened": LONG, "tooLong": 1}
+    assert report["documents"]["train"] + report["documents"]["heldOut"] == COUNT + LONG
+    parts = [part for sample in report["samples"] for part in sample]
+    assert all("plus" not in part["text"] for part in parts if part["trained"])
+    assert any(
+        "It is" in part["text"] and part["text"].endswith("<|im_end|>") for part in parts if part["trained"]
+    )
+    sentences = " ".join(report["warnings"])
+    assert "2 dialogues are longer than training.sequenceLength" in sentences
+    assert "1 dialogues are left out" in sentences
+
+
+def test_a_row_without_an_answer_ends_the_job_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "rows").mkdir()
+    bad = [*rows()[:3], {"messages": [{"role": "user", "content": "anybody?"}]}]
+    (tmp_path / "rows" / "all.jsonl").write_text("".join(json.dumps(row) + "\n" for row in bad))
+    asked = job(tmp_path / "output", task="chat", dataset={"name": f"file://{tmp_path / 'rows'}"})
+    launch = Launch(tmp_path, asked)
+    assert launch.wait() == 78, launch.text()
+    assert (
+        "all.jsonl line 4 is no row with a dialogue: no message is the assistant's"
+        in launch.message()["message"]
+    )
