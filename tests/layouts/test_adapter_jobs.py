@@ -34,7 +34,7 @@ JOBS: dict[str, dict[str, Any]] = {
         "training": {"zeroStage": 3, "learningRate": 1e-2},
     },
     "alone": {
-        "model": {"name": "builtin://tiny-qwen", "adapter": {"rank": 8}},
+        "model": {"name": "builtin://tiny-t5", "numKvHeads": None, "adapter": {"rank": 8}},
         "training": {"learningRate": 1e-2},
         "output": {"merged": False},
         "processesPerNode": 1,
