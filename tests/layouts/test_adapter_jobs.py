@@ -126,7 +126,7 @@ def test_a_checkpoint_has_the_adapters_and_their_moments_and_no_more(
     assert asked.spec.model.adapter is not None
     numbers = numbers_of(adapter_tensors(asked.shape, asked.spec.model.adapter))
     size = sum(path.stat().st_size for path in (output.step(10) / "state").iterdir())
-    assert 3 * 4 * numbers <= size <= 3.1 * 4 * numbers + 150_000  # beside numbers: names, of each rank
+    assert 3 * 4 * numbers <= size <= 3.1 * 4 * numbers + 250_000  # beside numbers: names, of each rank
     weights = load_file(next((output.step(12) / "weights").glob("*.safetensors")))
     assert sum(one.numel() for one in weights.values()) == numbers
 
