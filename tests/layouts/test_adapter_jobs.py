@@ -34,7 +34,7 @@ JOBS: dict[str, dict[str, Any]] = {
         "training": {"zeroStage": 3, "learningRate": 1e-2},
     },
     "alone": {
-        "model": {"name": "builtin://tiny-qwen", "adapter": {"rank": 8}},
+        "model": {"name": "builtin://tiny-t5", "numKvHeads": None, "adapter": {"rank": 8}},
         "training": {"learningRate": 1e-2},
         "output": {"merged": False},
         "processesPerNode": 1,
@@ -126,7 +126,7 @@ def test_a_checkpoint_has_the_adapters_and_their_moments_and_no_more(
     assert asked.spec.model.adapter is not None
     numbers = numbers_of(adapter_tensors(asked.shape, asked.spec.model.adapter))
     size = sum(path.stat().st_size for path in (output.step(10) / "state").iterdir())
-    assert 3 * 4 * numbers <= size <= 3.1 * 4 * numbers + 150_000  # beside numbers: names, of each rank
+    assert 3 * 4 * numbers <= size <= 3.1 * 4 * numbers + 250_000  # beside numbers: names, of each rank
     weights = load_file(next((output.step(12) / "weights").glob("*.safetensors")))
     assert sum(one.numel() for one in weights.values()) == numbers
 

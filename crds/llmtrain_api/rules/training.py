@@ -89,7 +89,8 @@ RULES: tuple[Rule, ...] = (
         "(self.training.packing == 'concat' && !(has(self.task) && self.task == 'chat')) || "
         f"(self.parallelism.sequence == 1 && !(self.model.name in {NOT_CAUSAL}))",
         ".training.packing",
-        "packing documents, and task chat, are for decoder-only models without parallelism.sequence",
+        "packing documents, and task chat, are for decoder-only models without parallelism.sequence; "
+        "use concat",
         _packed,
     ),
     SizedRule(None, ".training.sequenceLength", "must be within the model's positions", _reaches),

@@ -143,7 +143,7 @@ def required() -> list[Row]:
 def adapted() -> list[Row]:
     """Rows with adapters beside frozen weights, by data parallelism: of all but Llama each option once."""
     found: list[Row] = []
-    for family in DECODERS:
+    for family in FAMILIES:
         found += _spread(family, [Layout(zero=0)], packs=True)
         rows = _spread(family, [Layout(data=2, zero=zero) for zero in (1, 2, 3)], packs=True)
         found += rows if family == "llama" else [rows[0], rows[3], rows[5]]

@@ -146,6 +146,7 @@ def make_llama(unpacked: Path, folder: Path) -> None:
         rotated = unpermuted(weight, heads[part]) if part in heads else weight
         tensors[llama_name(one.name)] = np.ascontiguousarray(rotated)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "model.safetensors").chmod(0o644)
     (folder / "config.json").write_text(json.dumps(config, indent=1))
     ends = {name: config[name] for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
     (folder / "generation_config.json").write_text(json.dumps(ends))

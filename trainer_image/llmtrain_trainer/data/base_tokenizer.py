@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import transformers
 from ..errors import ConfigError
 from ..special_tokens import T5_HIDDEN
 from ..tasks import Tokens
+from .tokenizer import LINE_ENDS, Cut
 
 FILES = (
     "tokenizer.json",
@@ -99,11 +102,25 @@ def copy_tokenizer(folder: Path, into: Path) -> None:
         shutil.copyfile(path, into / name)
 
 
-def cut_at_lines(tokenizer: Any) -> bool:
-    """Whether texts may be cut before a line: whether the tokens of the parts are those of the whole."""
+_BEFORE, _AFTER = ("b.", "b", "}", ",", "1", "b "), ("a", "Be", "é", "the ")
+_ENDS = ("\n", "\n\n", "\n\n\n", "\r\n", " \n\n")
+
+
+def cut_at_lines(tokenizer: Any) -> Cut:
+    """Where a text may be cut so that the tokens of the parts are those of the whole; if nowhere, ``whole``.
+
+    Tokenizers differ in whether line ends go with what is before them or stand alone, so it is tried.
+    """
 
     def ids(text: str) -> list[int]:
         found: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
         return found
 
-    return all(ids(a + b) == ids(a) + ids(b) for a, b in (("b.\n", "a"), ("b\n\n", "Be"), ("}\n", "(a")))
+    def keeps(at: re.Pattern[str]) -> bool:
+        for text in ("".join(parts) for parts in product(_BEFORE, _ENDS, _AFTER)):
+            end = next(at.finditer(text)).end()
+            if ids(text[:end]) + ids(text[end:]) != ids(text):
+                return False
+        return True
+
+    return next((cut for cut, at in LINE_ENDS.items() if keeps(at)), "whole")

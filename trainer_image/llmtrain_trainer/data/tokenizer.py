@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -20,6 +22,13 @@ TRAINING_BYTES = 64 << 20
 _SPACE = " \n\t"
 PIECE = 1 << 14
 """Characters that are encoded at once."""
+Cut = Literal["pieces", "lines", "lines-before", "whole"]
+"""How texts are cut for a tokenizer, by the name that a data folder has for it."""
+LINE_ENDS: dict[Cut, re.Pattern[str]] = {
+    "lines": re.compile(r"\n(?=[^\W\d])"),
+    "lines-before": re.compile(r"(?=\n[^\W\d])"),
+}
+"""Where a line that begins with a letter may be parted off: after all line ends, or before the last one."""
 LINES = 1 << 16
 """Characters that a tokenizer that is not ours encodes at once."""
 BATCH = 1 << 20
@@ -81,14 +90,21 @@ def pieces(text: str, length: int = PIECE) -> Iterator[str]:
         yield text[start:]
 
 
-def lines(text: str, length: int = LINES) -> Iterator[str]:
-    """A text in parts that begin with a line: how a tokenizer that is not ours may be given a long one."""
+def lines(text: str, at: re.Pattern[str], length: int = LINES) -> Iterator[str]:
+    """A text in parts that are cut at lines which begin with a letter.
+
+    This is how a tokenizer that is not ours is given a long text. White space before a word may be one token
+    with what is before it, so a part is longer than ``length`` where there is no such line, 16 times at most.
+
+    Args:
+        text: whole.
+        at: ends where a part may end: of `LINE_ENDS` what `cut_at_lines` has found to keep the tokens.
+        length: of a part.
+    """
     start = 0
     while len(text) - start > length:
-        end = text.rfind("\n", start, start + length) + 1
-        while end > start and text[end].isspace():
-            end = text.rfind("\n", start, end - 1) + 1
-        end = end if end > start else start + length
+        ends = (found.end() for found in at.finditer(text, start + length // 2, start + 16 * length))
+        end = next(ends, min(len(text), start + 16 * length))
         yield text[start:end]
         start = end
     if start < len(text):
@@ -100,8 +116,12 @@ def whole(text: str) -> Iterator[str]:
     yield text
 
 
-Cut = Literal["pieces", "lines", "whole"]
-CUTS: dict[Cut, Callable[[str], Iterator[str]]] = {"pieces": pieces, "lines": lines, "whole": whole}
+CUTS: dict[Cut, Callable[[str], Iterator[str]]] = {
+    "pieces": pieces,
+    "lines": partial(lines, at=LINE_ENDS["lines"]),
+    "lines-before": partial(lines, at=LINE_ENDS["lines-before"]),
+    "whole": whole,
+}
 """How a text is cut for a tokenizer, by a name that goes from process to process."""
 
 

@@ -37,14 +37,27 @@ def inspect(spec: JobSpec, base: str | None) -> ModelFacts:
     else:
         remote = remote_of(model.name, model.revision, where)
         files, revision = remote, remote.commit
-    config = read_json(files, CONFIG, MAX_CONFIG)
-    headers = None
-    if model.pretrained:
+    return look_at(files, pretrained=model.pretrained, revision=revision)
+
+
+def look_at(files: Files, *, pretrained: bool, revision: str | None = None) -> ModelFacts:
+    """Look at the files of a model.
+
+    Args:
+        files: of the model.
+        pretrained: whether its weights are used; without, the headers of weights are not read.
+        revision: the commit that they are in.
+
+    Raises:
+        ConfigError: the files are torn, or the model cannot be trained.
+    """
+    config, headers = read_json(files, CONFIG, MAX_CONFIG), None
+    if pretrained:
         headers = {name: StoredTensor(one.dtype, one.shape) for name, one in read_headers(files).items()}
     try:
         return facts_of(config, headers, revision=revision, tokenizer=tokenizer_of(files))
     except InvalidModel as error:
-        raise _refused(where, config, error) from None
+        raise _refused(files.where, config, error) from None
 
 
 def tokenizer_of(files: Files) -> TokenizerFacts:

@@ -94,7 +94,7 @@ def _take(made: Preparation, base: Path) -> None:
             f"{where}: its tokenizer has {entries} entries, and its embeddings have {rows} rows",
             "use the tokenizer that the model was trained with",
         )
-    made.cut = "lines" if cut_at_lines(made.tokenizer) else "whole"
+    made.cut = cut_at_lines(made.tokenizer)
     copy_tokenizer(base, made.folder / TOKENIZER)
     if template := job.spec.dataset.chat_template:
         whole = transformers.AutoTokenizer.from_pretrained(made.folder / TOKENIZER, local_files_only=True)
