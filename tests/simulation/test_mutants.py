@@ -13,7 +13,7 @@ from harness.simulation.scenarios import SCENARIOS
 from harness.simulation.schedule import live
 from harness.simulation.sweep import play
 
-LIVES = 150
+LIVES = 400
 pytestmark = pytest.mark.timeout(300)
 
 

@@ -30,7 +30,7 @@ NUMBERS = 3000
 class SmallEngine:
     """One rank whose every number is the step it has done."""
 
-    place, layout = Place(0, 0, 0, 0), Layout()
+    place, layout, frozen = Place(0, 0, 0, 0), Layout(), False
     checkpoint_engine: SnapshotEngine
 
     def __init__(
@@ -44,9 +44,12 @@ class SmallEngine:
     def raw(self) -> SmallEngine:
         return self
 
-    def save_checkpoint(self, folder: str, tag: str, save_latest: bool) -> None:
+    def save_checkpoint(
+        self, folder: str, tag: str, save_latest: bool, exclude_frozen_parameters: bool
+    ) -> None:
         """The order and the calls of DeepSpeed's own."""
         assert not save_latest
+        assert not exclude_frozen_parameters
         self.meanwhile()
         state = Path(folder, tag)
         self.checkpoint_engine.makedirs(folder, exist_ok=True)
