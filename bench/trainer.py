@@ -242,7 +242,8 @@ def main() -> int:
 def _race(spec: JobSpec, scratch: Path, threads: int | None) -> Race:
     """Weights and rows."""
     folder = scratch / "model"
-    maker = FORK.Process(target=write_initial, args=(spec, EOS, folder))  # which computes: not to be forked
+    arguments = (spec, shape_of(spec), EOS, folder)
+    maker = FORK.Process(target=write_initial, args=arguments)  # which computes: not to be forked
     maker.start()
     maker.join()
     ids = np.random.default_rng(7).integers(

@@ -49,7 +49,7 @@ def talked(tmp_path_factory: pytest.TempPathFactory) -> Launch:
         task="chat",
         model={"hiddenSize": 64, "numLayers": 2, "vocabSize": 320},
         dataset={"name": f"file://{work / 'rows'}", "heldOutFraction": 0.03},
-        training={"maxSteps": 150, "learningRate": 5e-3, "sequenceLength": 64, "globalBatchSize": 16},
+        training={"maxSteps": 250, "learningRate": 5e-3, "sequenceLength": 64, "globalBatchSize": 16},
     )
     launch = Launch(work, asked)
     assert launch.wait() == 0, launch.text()
