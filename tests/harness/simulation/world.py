@@ -370,7 +370,7 @@ class World:
             raise Broken(f"never over: {self.status()}")
         self.run(120.0)
         before = self.chaos.writes
-        self.run(850.0)  # longer than the operator's own resync, and than what it may wait for then
+        self.run(700.0)  # longer than the operator's own resync
         if self.chaos.writes != before:
             raise Broken("the operator writes on after the end")
         self._nothing_left()
