@@ -49,7 +49,7 @@ def talked(tmp_path_factory: pytest.TempPathFactory) -> Launch:
         task="chat",
         model={"hiddenSize": 64, "numLayers": 2, "vocabSize": 320},
         dataset={"name": f"file://{work / 'rows'}", "heldOutFraction": 0.03},
-        training={"maxSteps": 150, "learningRate": 5e-3, "sequenceLength": 64, "globalBatchSize": 16},
+        training={"maxSteps": 250, "learningRate": 5e-3, "sequenceLength": 64, "globalBatchSize": 16},
     )
     launch = Launch(work, asked)
     assert launch.wait() == 0, launch.text()
@@ -63,10 +63,11 @@ def test_the_tokens_of_answers_are_learnt(talked: Launch) -> None:
     inputs, labels = ChatLM().encode(batch, [])
     model = opened(talked.output.export, torch.device("cpu")).model
     with torch.no_grad():
-        guessed = model(**inputs).logits.argmax(-1)
+        # with a cache transformers would let the dialogues of a row see each other
+        guessed = model(**inputs, use_cache=False).logits.argmax(-1)
     asked = labels != IGNORED
     assert asked.sum() > 4 * COUNT
-    assert (guessed == labels)[asked].float().mean() > 0.97
+    assert (guessed == labels)[asked].float().mean() >= 0.99
 
 
 def test_the_exported_model_answers_and_stops(talked: Launch) -> None:
