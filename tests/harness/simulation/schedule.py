@@ -69,7 +69,7 @@ def quiesce(episode: Episode) -> None:
         raise Broken(f"minutes later: {reason}")
     world.run(530.0)
     world.api.close_watches()  # as a server does every few minutes: whoever missed something lists anew
-    world.run(60.0)
+    world.run(180.0)  # and may then wait for another pod's end, which could be the cause
     reason = unjustified(world)
     if reason:
         raise Broken(reason)
