@@ -12,8 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from harness.children import processes
+
 from .runner import Context
 
+RANK = "-u -m llmtrain_trainer.training.rank"
+"""In the command of a rank."""
 PATIENCE = 800.0
 """Seconds for one wait; the case's own limit is what ends it on a GPU."""
 
@@ -63,7 +67,7 @@ def killed_and_resumed(context: Context) -> None:
         )
     try:
         _until(lambda: list(output.glob("checkpoints/step-*/manifest.json")), run, log)
-        [rank] = _ranks(str(runs))
+        [rank] = processes(str(runs), RANK)
         os.kill(rank, signal.SIGKILL)
         killed = time.monotonic()
         _until(lambda: run.poll() is not None, None, log)
@@ -105,18 +109,6 @@ def _written(output: Path) -> str:
     )
     assert done.returncode == 0, done.stderr[-1500:]
     return done.stdout
-
-
-def _ranks(word: str) -> list[int]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if word in command and "-u -m llmtrain_trainer.training.rank" in command:
-            found.append(int(path.name))
-    return found
 
 
 def _until(holds: Callable[[], object], run: subprocess.Popen[bytes] | None, log: Path) -> None:

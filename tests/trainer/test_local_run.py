@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from harness.builders import spec
-from harness.children import environment
+from harness.children import environment, processes
 from harness.cluster import restarts
 from harness.jobs import POD_FIELDS
 from harness.trainer.launches import DEADLINE
@@ -25,19 +25,6 @@ from llmtrain_trainer.output import Output
 
 STEPS = 60
 pytestmark = pytest.mark.timeout(600)
-
-
-def processes(folder: Path, *words: str) -> list[int]:
-    """Processes that have this folder and all these words in their command."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if all(word in command for word in (str(folder), *words)):
-            found.append(int(path.name))
-    return found
 
 
 @dataclass
@@ -86,9 +73,9 @@ class Story:
         self.codes.append(self.runs[-1].wait(DEADLINE))
         limit = time.monotonic() + 10
         # the kernel tells the pods when the runner was killed: that takes a moment, and nobody waits for it
-        while processes(self.folder) and number == signal.SIGKILL and time.monotonic() < limit:
+        while processes(str(self.folder)) and number == signal.SIGKILL and time.monotonic() < limit:
             time.sleep(0.01)
-        self.left.append(processes(self.folder))
+        self.left.append(processes(str(self.folder)))
         self.committed.append(max(self.output.committed(), default=0))
 
     def object(self) -> dict[str, Any]:
@@ -114,12 +101,12 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     (told.folder / "job.yaml").write_text(json.dumps(head | {"spec": asked.to_json()}))
     try:
         told.start()
-        told.until(lambda: processes(told.folder, "llmtrain_trainer prepare"), "data being prepared")
+        told.until(lambda: processes(str(told.folder), "llmtrain_trainer prepare"), "data being prepared")
         told.end(signal.SIGINT)
         told.start()
         told.until(lambda: told.output.committed(), "a first checkpoint")
         [rank] = processes(
-            told.folder / ".llmtrain/tiny/pods", "-u -m llmtrain_trainer.training.rank", "/tiny-0-1"
+            str(told.folder / ".llmtrain/tiny/pods"), "-u -m llmtrain_trainer.training.rank", "/tiny-0-1"
         )
         os.kill(rank, signal.SIGKILL)
         rows = told.output.logs(1) / "metrics.jsonl"

@@ -25,6 +25,11 @@ def adopt_orphans() -> None:
     _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def has_gpu() -> bool:
+    """Whether this machine has an NVIDIA GPU, without a library that would have to be loaded to ask."""
+    return any(Path("/dev").glob("nvidia[0-9]*"))
+
+
 def children(pid: int) -> list[int]:
     """Direct children of a process, by any of its threads."""
     found: list[int] = []

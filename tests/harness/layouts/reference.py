@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from harness.layouts.rows import DIALOGUES, STEPS, Row
+from harness.layouts.rows import STEPS, Row
 from harness.layouts.worker import patient_adamw, perturbed, sgd, tokens
 
 from llmtrain_api import Task, task_of
+from llmtrain_api.layouts.proven import DIALOGUES
 from llmtrain_trainer.data.order import key_of, sample_at
 from llmtrain_trainer.loss import IGNORED
 from llmtrain_trainer.models import adapters

@@ -14,6 +14,7 @@ from harness.builders import cut_as, unchecked_spec
 from harness.layouts.twins import NAME, TWINS, shape_for
 
 from llmtrain_api import JobSpec, Layout, ModelShape, Packing, Precision
+from llmtrain_api.layouts.proven import DIALOGUES
 from llmtrain_api.rules.adapter import REASONS
 
 VOCAB, LENGTH, STEPS, SAMPLES = 320, 32, 5, 11
@@ -31,8 +32,6 @@ FAMILIES: dict[str, dict[str, Any]] = {
 CUT = ("llama", "llama-tied", "qwen", "qwen-tied")
 """Built-in families that may be cut in every way."""
 DECODERS = (*CUT, "gpt2")
-DIALOGUES = "dialogues"
-"""How rows of `task: chat` are packed: documents apart, and only some tokens trained on."""
 ADAPTER: dict[str, Any] = {"rank": 4, "alpha": 6}
 """Small, with a scale that is not 1 and no power of 2."""
 GLOBAL_BATCH = {1: 3, 4: 7}

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from deepspeed.accelerator import get_accelerator
 from deepspeed.utils import safe_get_full_fp32_param
-from harness.layouts.rows import DIALOGUES, LENGTH, SAMPLES, STEPS, VOCAB, Row
+from harness.layouts.rows import LENGTH, SAMPLES, STEPS, VOCAB, Row
 
 from llmtrain_api import JobSpec, TrainingSpec, shape_of
+from llmtrain_api.layouts.proven import DIALOGUES
 from llmtrain_trainer import distributed, loss
 from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.data.loader import Batches

@@ -31,8 +31,24 @@ class Rows(Protocol):
     def __getitem__(self, row: int, /) -> Ids: ...
 
 
+class OfSources:
+    """What all sources came to, from what each did."""
+
+    sources: list[Written]
+
+    @property
+    def rows(self) -> int:
+        """Rows of all sources."""
+        return sum(source.rows for source in self.sources)
+
+    @property
+    def documents(self) -> int:
+        """Documents of all sources."""
+        return sum(source.documents for source in self.sources)
+
+
 @dataclass(frozen=True)
-class Side:
+class Side(OfSources):
     """The rows of one side of the split, those of the sources one after another.
 
     Attributes:
@@ -47,23 +63,13 @@ class Side:
     length: int
     dtype: np.dtype[Any]
 
-    @property
-    def rows(self) -> int:
-        """Rows of all sources."""
-        return sum(source.rows for source in self.sources)
-
-    @property
-    def documents(self) -> int:
-        """Documents of all sources."""
-        return sum(source.documents for source in self.sources)
-
     def take(self, chosen: Iterable[int]) -> Ids:
         """Some rows, in memory."""
         found = [self.view[at] for at in chosen]
         return np.stack(found) if found else np.zeros((0, self.length), self.dtype)
 
 
-class SequenceWriter:
+class SequenceWriter(OfSources):
     """Joins documents with an end token between them and writes them as rows of fixed length.
 
     Attributes:
@@ -78,16 +84,6 @@ class SequenceWriter:
         self._rows = self._documents = 0
         self._rest: Ids = np.zeros(0, self.dtype)
         self._file = path.open("wb")
-
-    @property
-    def rows(self) -> int:
-        """Rows of all sources that have ended."""
-        return sum(source.rows for source in self.sources)
-
-    @property
-    def documents(self) -> int:
-        """Documents of all sources that have ended."""
-        return sum(source.documents for source in self.sources)
 
     def add(self, ids: Iterable[int] | Ids) -> None:
         """Append one document."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Protocol, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from ..token_marks import NOT_TRAINED, ids_of
+from .reading.decoding import escaped
 
 if TYPE_CHECKING:
-    from .rows import Ids
+    from .rows import Rows
 
 COUNT = 5
 TOKENS = 256
@@ -25,14 +26,6 @@ class Part(TypedDict):
 
     text: str
     trained: bool
-
-
-class Rows(Protocol):
-    """Rows of token ids."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, row: int, /) -> Ids: ...
 
 
 def samples(rows: Rows, decode: Callable[[list[int]], str], count: int = COUNT) -> list[list[Part]]:
@@ -63,5 +56,5 @@ def as_text(sample: Sequence[Part], most: int = CHARACTERS) -> str:
         most: characters at most.
     """
     text = "".join(part["text"] if part["trained"] else f"{OPEN}{part['text']}{CLOSE}" for part in sample)
-    shown = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+    shown = escaped(text)
     return shown if len(shown) <= most else shown[: most - 1] + "…"

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..imports import quick_imports
+from ..process import has_gpu
 
 
 def add(verbs: Any) -> None:
@@ -96,7 +97,7 @@ def _sampling(arguments: argparse.Namespace) -> Any:
 
 
 def _opened(arguments: argparse.Namespace) -> Any:
-    if not list(Path("/dev").glob("nvidia[0-9]*")):
+    if not has_gpu():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # transformers asks DeepSpeed, which warns otherwise
     with quick_imports():
         import transformers

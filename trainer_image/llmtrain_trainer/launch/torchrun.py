@@ -66,7 +66,7 @@ def environment() -> dict[str, str]:
     # torch warns of renamed collectives that DeepSpeed still calls: nothing a user could act on
     env.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
     env.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
-    if not list(Path("/dev").glob("nvidia[0-9]*")):
+    if not process.has_gpu():
         env["DS_ACCELERATOR"] = "cpu"
     return env
 

@@ -115,3 +115,8 @@ def encoding_of(start: bytes) -> tuple[bytes, str, _Decode]:
 def too_many(replaced: int, of_bytes: int) -> bool:
     """Whether so much of the text is no text that it must be something else."""
     return replaced > FEW and replaced * SHARE > of_bytes
+
+
+def escaped(text: str) -> str:
+    """Text in which what cannot be seen is spelled out: it moves no cursor and breaks no line."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...errors import ConfigError
+from .decoding import escaped
 from .forms import (
     OTHER_JSON,
     ROWS,
@@ -234,5 +235,4 @@ def no_dataset(names: set[str]) -> str | None:
 
 def printable(name: str) -> str:
     """A file's name for messages: it may hold bytes that are no text, and commands to a terminal."""
-    text = os.fsencode(name).decode("utf-8", "replace")
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+    return escaped(os.fsencode(name).decode("utf-8", "replace"))
