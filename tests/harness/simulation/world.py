@@ -25,7 +25,6 @@ from llmtrain_operator.kube.api import Object
 from llmtrain_operator.types import JobRef
 
 STEPS = 20
-_loop = VirtualLoop()
 
 
 def done() -> str:
@@ -71,8 +70,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.rng = Random(self.seed)
-        self.loop = _loop
-        self._began = self.loop.time()
+        self.loop = VirtualLoop()
         self._died = False
         self._tasks: list[asyncio.Task[None]] = []
         uids = (f"u{n}" for n in itertools.count(1))
@@ -85,7 +83,7 @@ class World:
     # -- time ---------------------------------------------------------------------------------------------
 
     def now(self) -> float:
-        return self.loop.time() - self._began
+        return self.loop.time()
 
     def clock(self) -> datetime:
         return T0 + timedelta(seconds=self.now())
@@ -123,9 +121,14 @@ class World:
         self._died = True
 
     def close(self) -> None:
-        """End what still runs in the loop."""
+        """End what still runs in the loop, and the loop: a world's clock starts at zero.
+
+        One loop for all worlds would count on: after 2^24 virtual seconds a float cannot tell a moment from
+        one a nanosecond later, which asyncio needs, and a timer that is due never comes.
+        """
         self.kill_operator()
         self.loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))
+        self.loop.close()
 
     # -- looking ------------------------------------------------------------------------------------------
 
