@@ -33,16 +33,22 @@ def _dialogues(spec: JobSpec) -> str | None:
     return f"{builtin[0]} has no dialogues, which task chat needs; name a folder of rows, or remove task"
 
 
-def _fields_of_task(spec: JobSpec) -> str | None:
-    chat = spec.task is Task.CHAT
+def _for_chat(spec: JobSpec) -> str | None:
+    if spec.task is Task.CHAT:
+        return None
     for source in spec.dataset.sources:
-        for name in ("messages", "prompt", "completion") if not chat else ("text",):
-            if source.fields and getattr(source.fields, name) is not None:
-                use = "remove it" if chat else "set task: chat, or remove it"
-                return f"fields.{name} is for {'other tasks than' if chat else 'task'} chat; {use}"
-    if spec.dataset.chat_template is not None and not chat:
+        for name in source.dialogue_columns:
+            return f"fields.{name} is for task chat; set task: chat, or remove it"
+    if spec.dataset.chat_template is not None:
         return "chatTemplate is for task chat; set task: chat, or remove it"
     return None
+
+
+def _for_texts(spec: JobSpec) -> str | None:
+    named = any(source.fields and source.fields.text is not None for source in spec.dataset.sources)
+    if spec.task is not Task.CHAT or not named:
+        return None
+    return "fields.text is for other tasks than chat; remove it"
 
 
 def _with_slash(text: str) -> str:
@@ -78,13 +84,13 @@ RULES: tuple[Rule, ...] = (
         f"({_CHAT}) || (!has(self.dataset.chatTemplate) && {_everywhere(_NOT_CHAT)})",
         ".dataset",
         "chatTemplate and fields.messages, prompt and completion are for task chat; set task: chat",
-        _fields_of_task,
+        _for_chat,
     ),
     Rule(
         f"!({_CHAT}) || {_everywhere(_NOT_TEXT)}",
         ".dataset",
         "fields.text is for other tasks than chat; remove it",
-        _fields_of_task,
+        _for_texts,
     ),
     Rule(
         "!has(self.dataset.mixture) || self.evaluation.maxSequences >= self.dataset.mixture.size()",

@@ -6,11 +6,11 @@ from ..families import BUILTIN, FAMILIES
 from ..schema.base import Rule
 from ..schema.spec import JobSpec
 from ..schema.task import Task
+from .parallelism import OWN_CEL
 from .sized import Sized, SizedRule
 
 GROUPED = [family for family in BUILTIN.values() if family.grouped]
 TITLES = " and ".join(family.title for family in GROUPED)
-OWN_CEL = "!self.model.name.startsWith('builtin://')"
 GROUPED_CEL = f"self.model.name in {[str(family.builtin) for family in GROUPED]}"
 
 

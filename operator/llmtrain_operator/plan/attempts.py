@@ -99,9 +99,6 @@ def next_attempt(
     """
     ended = closed.attempts[-1]
     number = ended.number + 1
-    old = closed.restarts or Restarts()
-    application = int(ended.charge is Charge.APPLICATION)
-    infrastructure = int(ended.charge is Charge.INFRASTRUCTURE)
     status = changed(
         closed,
         phase=phase,
@@ -109,15 +106,21 @@ def next_attempt(
         attempts=[*closed.attempts, Attempt(number=number, started_at=s.now)][-MAX_ATTEMPTS:],
         failure=failure,
         waiting=None,
-        restarts=changed(
-            old,
-            total=old.total + application + infrastructure,
-            application=old.application + application,
-            infrastructure=old.infrastructure + infrastructure,
-        ),
+        restarts=with_restart(closed.restarts or Restarts(), ended.charge),
     )
     text = f"attempt {number}: {failure.message}" if failure else ended.message or ""
     return with_condition(status, "Running", False, reason, text[:4096], s.now)
+
+
+def with_restart(restarts: Restarts, charge: Charge | None) -> Restarts:
+    """The counts with one restart more; one that is charged to nobody is not counted."""
+    application, infrastructure = charge is Charge.APPLICATION, charge is Charge.INFRASTRUCTURE
+    return changed(
+        restarts,
+        total=restarts.total + (application or infrastructure),
+        application=restarts.application + application,
+        infrastructure=restarts.infrastructure + infrastructure,
+    )
 
 
 def _newest_step(s: Situation, evidence: list[Evidence]) -> int | None:

@@ -38,8 +38,7 @@ def recover(s: Situation) -> Plan | None:
     closed = close_attempt(s, charged_to=charge_of(failure), failure=failure, found=found)
     reason = exhausted(s, closed.restarts, failure)
     if reason is not None:
-        hint = "; ".join(part for part in (reason, failure.hint) if part)
-        return fail(s, changed(failure, hint=hint[:4096]), found)
+        return fail(s, with_hint(failure, reason, failure.hint), found)
     return Plan(next_attempt(s, closed, phase=Phase.RESTARTING, reason="Restarting", failure=failure))
 
 
@@ -99,6 +98,11 @@ def _noticed(s: Situation, status: JobStatus) -> JobStatus:
     return changed(status, attempts=[*status.attempts[:-1], changed(record, failed_at=s.now)])
 
 
+def with_hint(failure: Failure, *parts: str | None) -> Failure:
+    """The failure with a hint of these parts, as long as a hint may be."""
+    return changed(failure, hint="; ".join(part for part in parts if part)[:4096])
+
+
 def with_node_hint(s: Situation, failure: Failure) -> Failure:
     """A node that ends one attempt after the other is named as what to look at."""
     if failure.node is None or failure.failure_class is not FailureClass.INFRASTRUCTURE:
@@ -117,7 +121,7 @@ def with_node_hint(s: Situation, failure: Failure) -> Failure:
         f"node {failure.node} has ended {len(earlier) + 1} attempts of this job within 24 hours: look at it, "
         f"or keep pods away from it with: kubectl cordon {failure.node}"
     )
-    return changed(failure, hint="; ".join(part for part in (failure.hint, advice) if part)[:4096])
+    return with_hint(failure, failure.hint, advice)
 
 
 def exhausted(s: Situation, counted: Restarts | None, failure: Failure) -> str | None:

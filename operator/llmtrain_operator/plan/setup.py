@@ -24,7 +24,7 @@ from ..manifests.names import setup_name
 from ..manifests.network_policy import network_policy
 from ..manifests.pod import setup_pod
 from ..types import Action, CreateChild, CreatePod, DeleteChild, Plan, Pod, PodPhase
-from .attempts import charge_of
+from .attempts import charge_of, with_restart
 from .begin import ACCEPTED, is_for_this_spec, nothing_runs, refused, resolve
 from .clock import seconds_left
 from .conditions import with_condition
@@ -33,7 +33,7 @@ from .evidence import PARTS, Evidence, of_missing, of_pod
 from .progress import progress_due, progress_of, seconds_to_next_progress
 from .refusals import verdict
 from .removal import OVERDUE_SECONDS, removals
-from .restart import exhausted
+from .restart import exhausted, with_hint
 from .root_cause import as_failure
 from .situation import Situation
 from .waiting import waiting
@@ -157,21 +157,14 @@ def _evidence(s: Situation, record: Setup, pod: Pod | None) -> Evidence | None:
 def _another(s: Situation, spec: JobSpec, record: Setup, found: Evidence) -> Plan:
     """The next pod, or the end: charged as the failure of an attempt is."""
     failure = changed(as_failure(found, s.now), rank=None)
-    old, outside = record.restarts, charge_of(failure) is Charge.INFRASTRUCTURE
-    counted = changed(old, since_checkpoint=old.since_checkpoint + (not outside))
+    old, charge = record.restarts, charge_of(failure)
+    counted = changed(old, since_checkpoint=old.since_checkpoint + (charge is Charge.APPLICATION))
     if record.stage is SetupStage.INSPECT and failure.failure_class is FailureClass.CONFIG_ERROR:
         return refused(s, REFUSED, "; ".join(filter(None, (failure.message, failure.hint))))
     reason = exhausted(s, counted, failure)
     if reason is not None:
-        hint = "; ".join(part for part in (reason, failure.hint) if part)
-        return _failed(s, record, changed(failure, hint=hint[:4096]))
-    restarts = changed(
-        counted,
-        total=old.total + 1,
-        application=old.application + (not outside),
-        infrastructure=old.infrastructure + outside,
-    )
-    return Plan(_opened(s, spec, record.stage, restarts, failure))
+        return _failed(s, record, with_hint(failure, reason, failure.hint))
+    return Plan(_opened(s, spec, record.stage, with_restart(counted, charge), failure))
 
 
 def _done(s: Situation, spec: JobSpec, record: Setup, pod: Pod) -> Plan:

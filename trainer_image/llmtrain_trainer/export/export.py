@@ -35,14 +35,13 @@ from ..output import Output
 from ..records import EvaluationRecord, read_record
 from ..storage.start_marker import Start
 from ..tasks import Tokens, encoder
-from .adapter import FOLDER, open_adapter, write_adapter, write_merged
+from .adapter import FOLDER, GENERATION, open_adapter, write_adapter, write_merged
 
 TOLERANCE = {Precision.FP32: 1e-4, Precision.BF16: 1e-2, Precision.FP16: 1e-2}
 """Largest relative difference of the perplexity between the trained engine and the exported folder."""
 SANE_LOSS = 20.0
 """Nat a token that no model exceeds unless it has diverged: above, a difference is relative to the loss."""
 NAME = "export"
-GENERATION = "generation_config.json"
 ALONE = Place(0, 0, 0, 0)
 
 
