@@ -157,7 +157,7 @@ class Monitor:
     def _gave_back(attempts: list[dict[str, Any]]) -> bool:
         """Whether the attempt that has just ended found no room for its whole gang: nobody pays for that."""
         ended = attempts[-2]
-        return ended.get("charge") == "Nobody" and "createdAt" not in ended
+        return ended.get("charge") == "Nobody" and "runningAt" not in ended
 
 
 def _rank(pod: Object) -> tuple[str, int]:

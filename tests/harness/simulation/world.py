@@ -77,6 +77,7 @@ class World:
         self.monitor = Monitor(self.timeline, self.now)
         self.api = WatchedApi(self.clock, lambda: next(uids))
         self.api.changed = self.monitor.changed
+        self.add_node("n1")
         self.chaos = Chaos(self.rng, self.timeline, self.now, self.phase, die=self._note_death)
         self.chaos.runaway = lambda: self.monitor.broken.append("the operator calls the API without end")
 
@@ -161,6 +162,11 @@ class World:
             for p in self.pods()
             if owner(p) == job["metadata"]["uid"] and label(p, LABEL_ATTEMPT) == attempt
         ]
+
+    def add_node(self, name: str, cpu: str = "1000", **allocatable: str) -> None:
+        """A node that is ready; by default it has room for everything."""
+        has = {"cpu": cpu, "memory": "4000Gi", "pods": "110"} | allocatable
+        at_once(self.api.create("nodes", "", {"metadata": {"name": name}, "status": {"allocatable": has}}))
 
     # -- people -------------------------------------------------------------------------------------------
 
