@@ -258,9 +258,12 @@ class Plan:
 
     Attributes:
         asks: whether nothing can be decided before the queue has answered.
+        doubts: whether the API server itself is asked for the job's pods first: if any of them is news, this
+            plan is void. For what would undo a gang that may be up.
     """
 
     status: JobStatus
     actions: tuple[Action, ...] = ()
     requeue_after: float | None = None
     asks: bool = False
+    doubts: bool = False

@@ -121,6 +121,11 @@ class Reconciler:
         job, raw_status = found
         now = self._clock()
         decision = await self._decide(job, now)
+        if decision.doubts:
+            news = await self._applier.learns_of_pods(job)
+            if news:
+                self._queue.add_after(key, 0.0 if news is True else DELETED_RETRY_SECONDS)
+                return
         wrote = await self._applier.write_status(job, raw_status, decision.status)
         if wrote:
             self._note(changed(job, status=decision.status))

@@ -25,7 +25,8 @@ def give_up_start(s: Situation) -> Plan | None:
     text = f"only {up} of {s.nodes} pods ran in time, and were given back{why}"
     closed = close_attempt(s, charged_to=Charge.NOBODY, message=text)
     status = next_attempt(s, closed, phase=Phase.QUEUED, reason=REASON)
-    return Plan(changed(status, failure=s.status.failure, waiting=waiting_for(s, REASON, text)))
+    status = changed(status, failure=s.status.failure, waiting=waiting_for(s, REASON, text))
+    return Plan(status, doubts=True)
 
 
 def seconds_to_deadline(s: Situation) -> float | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from ..plan.queue import BACKOFF
 from ..types import Admission
 from . import words
-from .backfill import Shares, harms
+from .backfill import Shares, harms, share_nodes
 from .estimate import starts
 from .ledger import Ledger
 from .quota import budgets_of
@@ -154,7 +154,12 @@ class _Round:
             enough = budget.suffices_after(waiting.demand, waiting.nodes, claim.demand, claim.nodes)
         else:
             enough = True
-        return not enough or (self.ledger is not None and harms(waiting, claim, self.ledger, self.shares))
+        if not enough:
+            return True
+        if self.ledger is None or not share_nodes(waiting, claim, self.ledger):
+            return False
+        # where a gang that is on its way will be is for the scheduler to say: one at a time passes
+        return self.starting > 0 or harms(waiting, claim, self.ledger, self.shares)
 
 
 def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:

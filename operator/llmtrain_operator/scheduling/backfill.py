@@ -36,6 +36,11 @@ class Shares:
         return self._of.get(node, [])
 
 
+def share_nodes(waiting: Claim, later: Claim, ledger: Ledger) -> bool:
+    """Whether there is a node on which pods of both may run."""
+    return not set(ledger.eligible(waiting.demand)).isdisjoint(ledger.eligible(later.demand))
+
+
 def harms(waiting: Claim, later: Claim, ledger: Ledger, shares: Shares) -> bool:
     """Whether ``waiting`` could start later than without ``later``, whichever gangs end in whichever order.
 
@@ -43,12 +48,24 @@ def harms(waiting: Claim, later: Claim, ledger: Ledger, shares: Shares) -> bool:
     there, against every set of gangs that may have ended by then: if on each node as many pods of ``waiting``
     find room with it as without it, nothing is lost.
     """
-    theirs = set(ledger.eligible(waiting.demand))
-    for node in ledger.eligible(later.demand):
-        count = min(later.nodes, times(ledger.free[node], later.demand.requests))
-        if count and node in theirs and _loses(waiting, later, count, ledger.free[node], shares.on(node)):
-            return True
-    return False
+    theirs = ledger.eligible(waiting.demand)
+    others = set(ledger.eligible(later.demand))
+    taken = {
+        node: min(later.nodes, times(ledger.free[node], later.demand.requests))
+        for node in theirs
+        if node in others
+    }
+    left = sum(
+        times(_less(ledger.free[node], later, taken.get(node, 0)), waiting.demand.requests) for node in theirs
+    )
+    if left >= waiting.nodes:
+        # what it waits for is not room, and there is enough for both
+        return False
+    return any(
+        _loses(waiting, later, count, ledger.free[node], shares.on(node))
+        for node, count in taken.items()
+        if count
+    )
 
 
 def _loses(waiting: Claim, later: Claim, count: int, free: Amounts, shares: list[Amounts]) -> bool:
@@ -56,10 +73,14 @@ def _loses(waiting: Claim, later: Claim, count: int, free: Amounts, shares: list
     requests = waiting.demand.requests
     if len(shares) > MAX_GANGS_OF_A_NODE:
         return True
-    taken = {name: -need * count for name, need in later.demand.requests.items()}
     for size in range(len(shares) + 1):
         for ended in combinations(shares, size):
             without = total([free, *ended])
-            if times(total([without, taken]), requests) < times(without, requests):
+            if times(_less(without, later, count), requests) < times(without, requests):
                 return True
     return False
+
+
+def _less(free: Amounts, gang: Claim, count: int) -> dict[str, int]:
+    """What is free once so many pods of a gang are there."""
+    return total([free, {name: -need * count for name, need in gang.demand.requests.items()}])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -201,11 +202,10 @@ class OwnQueue:
         await self._list_jobs()
         due = 0.0
         while True:
-            try:
-                await asyncio.wait_for(self._news.wait(), TICK_SECONDS)
-                await asyncio.sleep(TOGETHER_SECONDS)
-            except TimeoutError:
-                pass
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._news.wait()
+            await asyncio.sleep(TOGETHER_SECONDS)
             self._news.clear()
             waiting = [
                 key for key, (at, _) in self._known.items() if at is Standing.ASKS and key not in self._grants

@@ -98,7 +98,7 @@ class FaultyApi:
     async def list(self, resource: str, namespace: str, selector: str) -> Listing:
         await self._reach("list", resource, self._chaos.pick(("lag", "throttled", "server-error", "timeout")))
         found = await self._real.list(resource, namespace, selector)
-        if resource == "pods" and self._chaos.slow_lists:
+        if resource == "pods" and selector and self._chaos.slow_lists:
             self._chaos.slow_lists -= 1
             await asyncio.sleep(5.0)
         if self._chaos.pick(("lag",)):
@@ -188,7 +188,7 @@ class FaultyApi:
         await self._reach("watch", resource, self._chaos.pick(("throttled", "server-error")))
         before: deque[WatchEvent] = deque(maxlen=5)
         async for event in self._real.watch(resource, namespace, selector, resource_version):
-            async for seen in self._disturbed(resource, event, before):
+            async for seen in self._disturbed(resource if selector else "", event, before):
                 yield seen
         if self._chaos.now() < self._chaos.down_until:
             raise ApiError(0, "ConnectionLost", "the API server went away")
