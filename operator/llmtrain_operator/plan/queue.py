@@ -14,7 +14,6 @@ from .situation import Situation
 from .status import derive
 
 ACCEPTED = "the job will be run"
-BACKOFF = "Backoff"
 FIRST_ROOM_BACKOFF_SECONDS = 5.0
 MAX_ROOM_BACKOFF_SECONDS = 300.0
 
@@ -48,15 +47,15 @@ def stand_in_queue(s: Situation) -> Plan | None:
     is made."""
     if s.attempt is None or s.status.phase is not Phase.QUEUED or s.spec is None:
         return None
+    later = not_before(s.status, s.job.metadata.uid, s.now)
+    if later is not None:
+        return Plan(derive(s), requeue_after=(later - s.now).total_seconds())
     waits = wait_for_room(s)
     return waits or Plan(changed(derive(s), phase=Phase.STARTING, waiting=None))
 
 
 def _told(s: Situation, answer: Admission) -> Waiting:
     old = s.status.waiting
-    if answer.reason == BACKOFF and old is not None:
-        # why it gave its room back says more
-        return changed(old, position=answer.position)
     same = old is not None and old.reason == answer.reason and old.since is not None
     return Waiting(
         reason=answer.reason,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from ..plan.queue import BACKOFF
 from ..types import Admission
 from . import words
 from .backfill import Shares, harms, share_nodes
@@ -79,8 +78,9 @@ class _Round:
     def ask(self, claim: Claim) -> Admission:
         """Whether it starts; if so, what it takes is taken."""
         if claim.not_before is not None and claim.not_before > self.view.now:
+            # it does not ask yet, and nothing is kept for it
             seconds = (claim.not_before - self.view.now).total_seconds()
-            return Admission(False, BACKOFF, words.backoff(claim), retry_after=seconds)
+            return Admission(False, retry_after=seconds)
         answer = self._quota(claim) or self._serial() or self._room(claim) or self._before(claim)
         if answer is not None:
             return answer

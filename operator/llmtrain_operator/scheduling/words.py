@@ -62,8 +62,3 @@ def behind(waiting: Claim) -> str:
     return (
         f"it would take room that job {job.namespace}/{job.name} waits for, which is before it in the queue"
     )
-
-
-def backoff(claim: Claim) -> str:
-    """It has given its room back a while ago."""
-    return f"its {claim.nodes} pods did not all start; they are asked for again in a while"
