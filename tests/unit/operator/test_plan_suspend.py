@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import pytest
 from harness.jobs import SETTINGS, T0, UID, ended, job, later, manifest, pod, running, seen
@@ -30,7 +31,7 @@ def decide(status: JobStatus, *pods: Pod, suspend: bool = True, at: datetime = T
     return plan(seen(job(status, suspend=suspend), pods), at)
 
 
-def gang(**changes: object) -> tuple[Pod, Pod]:
+def gang(**changes: Any) -> tuple[Pod, Pod]:
     return pod(0, 0, **changes), pod(0, 1, **changes)
 
 
