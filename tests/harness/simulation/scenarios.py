@@ -9,6 +9,7 @@ from harness.simulation.cluster_scenarios import CLUSTER_SCENARIOS
 from harness.simulation.rule_scenarios import RULE_SCENARIOS
 from harness.simulation.setup_scenarios import SETUP_SCENARIOS
 from harness.simulation.steps import BOOM, CASCADE, CONFIG, Expected, created, rank
+from harness.simulation.suspend_scenarios import SUSPEND_SCENARIOS
 from harness.simulation.world import World
 
 from llmtrain_api.names import PLURAL
@@ -238,4 +239,5 @@ SCENARIOS: dict[Callable[[World], None], Expected] = {
     **CLUSTER_SCENARIOS,
     **SETUP_SCENARIOS,
     **RULE_SCENARIOS,
+    **SUSPEND_SCENARIOS,
 }
