@@ -26,7 +26,7 @@ def row_of(turns: list[str]) -> Row:
 
 
 def make_rows(unpacked: Path, folder: Path) -> None:
-    """One file of rows in the order of the corpus' files; each dialogue once, though some are there 100 times."""
+    """One file of rows in the order of the corpus' files; each dialogue once: some are there 100 times."""
     [english] = unpacked.rglob("data/english")
     files = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in sorted(english.glob("*.yml"))]
     rows = [row_of(turns) for file in files for turns in file["conversations"] if len(turns) > 1]

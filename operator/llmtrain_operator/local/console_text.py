@@ -107,6 +107,8 @@ def _data_lines(data: DataSummary | None) -> list[str]:
         lines.append(
             f"  skipped           {data.skipped_files:,} files or folders; logs/*/prepare.log names them"
         )
+    if data.skipped_documents:
+        lines.append(f"  left out          {data.skipped_documents:,} documents; data/report.json says why")
     return lines
 
 

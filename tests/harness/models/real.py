@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
 from harness.packaged import Packaged
 
 Array = npt.NDArray[Any]
