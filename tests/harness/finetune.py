@@ -11,12 +11,12 @@ from harness.dialogues import CHATTERBOT, Dialogues, parted
 from harness.models.real import SMOLLM2
 
 NAME = "helpful"
-STEPS = 14
+STEPS = 12
 EVERY = 4
 """Steps from checkpoint to checkpoint."""
 LEARNT = 0.3
 """Nat a token by which dialogues that were held out are likelier afterwards, at least."""
-HELD_OUT = 25
+HELD_OUT = 40
 """Each how many questions are held out: as few as say it, for a loss is computed of each."""
 
 

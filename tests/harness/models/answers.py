@@ -12,6 +12,7 @@ with warnings.catch_warnings():
     import torch
     import transformers
 
+torch.set_num_threads(1)  # beside other work threads only wait for each other
 IGNORED = -100
 BATCH = 8
 
