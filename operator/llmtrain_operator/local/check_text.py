@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from llmtrain_api import JobSpec, Metadata, ModelShape, Resolved, layout_of
+from llmtrain_api import JobSpec, Metadata, ModelShape, Resolved, applied, choose
 from llmtrain_api.estimate.memory import Memory, estimate
 from llmtrain_api.estimate.zero_stage import limit, said
 
@@ -30,8 +30,10 @@ def lines_of(metadata: Metadata, spec: JobSpec, shape: ModelShape, resolved: Res
         f"batch         {resolved.global_batch} sequences of {length:,} tokens a step: on each rank "
         f"{resolved.micro_batch} at once, {times} time{'' if times == 1 else 's'}"
     )
-    layout = resolved.parallelism or layout_of(shape, spec)
-    yield f"memory        {_memory(estimate(shape, spec, layout), limit(spec))}"
+    yield f"micro-batch   {resolved.micro_batch_reason}"
+    yield f"checkpointing {resolved.activation_checkpointing_reason}"
+    choice = choose(shape, spec)
+    yield f"memory        {_memory(estimate(shape, applied(choice, spec), choice.layout), limit(spec))}"
 
 
 def _model(spec: JobSpec, shape: ModelShape, resolved: Resolved) -> str:
