@@ -27,8 +27,9 @@ class DataSummary(ApiModel):
     )
     files: Count = Field(default=0, description="Files that were read.")
     skipped_documents: Count = Field(
-        default=0, description="Documents that are empty, that cleaning dropped, or dialogues that have no room in a "
-        "sequence."
+        default=0,
+        description="Documents that are empty, that cleaning dropped, or dialogues that have no room in a "
+        "sequence.",
     )
     samples: list[Text] = Field(
         default_factory=list,
