@@ -508,6 +508,9 @@ BAD: dict[str, Bad] = {
         "spec.output.merged",
         "remove it",
     ),
+    "a suspension that is neither": Bad(
+        manifest(suspend="later"), "spec.suspend", "true or false", "must be of type boolean"
+    ),
     "a ServiceAccount with its namespace": Bad(
         manifest(serviceAccountName="team/trainer"), "spec.serviceAccountName", "use lowercase letters"
     ),

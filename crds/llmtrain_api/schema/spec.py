@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from .base import ApiModel, Rule, RuledModel
 from .dataset import DatasetSpec
+from .lifecycle import LifecycleSpec
 from .locations import VISIBLE_PART, forms, matches, mistake
 from .model import ModelSpec
 from .prepare import PrepareSpec
@@ -263,7 +264,7 @@ class JobSections(ApiModel):
         return self.gpus_per_node > 0 if nodes is None else nodes > 0
 
 
-class JobSpec(WorkerPodSpec, JobSections):
+class JobSpec(LifecycleSpec, WorkerPodSpec, JobSections):
     """What the job is: twelve lines are enough, as everything else has a default."""
 
     # what its sections must be to each other is in `rules`, which `parse_spec` holds and this model does not

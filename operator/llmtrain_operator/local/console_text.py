@@ -88,9 +88,18 @@ def failed(failure: Failure, logs: list[Path]) -> list[str]:
 
 def stopped(status: JobStatus, command: str) -> list[str]:
     """What is saved and how to go on."""
+    return [f"stopped; {_saved(status)}. To go on, run the same command again:", f"  {command}"]
+
+
+def suspended(status: JobStatus, command: str) -> list[str]:
+    """What is saved and how to go on from a manifest that says to stand still."""
+    said = f"suspended by spec.suspend; {_saved(status)}. To go on, set it to false in the manifest and run:"
+    return [said, f"  {command}"]
+
+
+def _saved(status: JobStatus) -> str:
     step = status.checkpoint.step if status.checkpoint else 0
-    saved = f"step {step} is saved" if step else "nothing was saved yet"
-    return [f"stopped; {saved}. To go on, run the same command again:", f"  {command}"]
+    return f"step {step} is saved" if step else "nothing was saved yet"
 
 
 def _data_lines(data: DataSummary | None) -> list[str]:

@@ -1,6 +1,6 @@
 """``status`` of an LLMTrainingJob: what the object itself answers."""
 
-from .attempt import Attempt, Charge, Failure, FailureClass, Restarts, Workers
+from .attempt import Attempt, Charge, EndReason, Failure, FailureClass, Restarts, Workers
 from .conditions import Condition
 from .job import MAX_ATTEMPTS, JobStatus, Phase, Resolved, Waiting
 from .progress import Checkpoint, Figures, PreparationFigures, Progress
@@ -18,6 +18,7 @@ __all__ = [
     "Condition",
     "Count",
     "DataSummary",
+    "EndReason",
     "ExitCode",
     "Failure",
     "FailureClass",
