@@ -1,7 +1,7 @@
 """The contract of ``llmtrain.dev/v1alpha1``: the only definition of a field, for every other part."""
 
 from .errors import explain
-from .estimate.zero_stage import layout_of
+from .estimate.choice import Choice, applied, choose, layout_of
 from .facts import Headers, InvalidModel, StoredTensor, facts_of, shape_of_config
 from .families import shape_of, task_of
 from .job import InvalidJob, Job, Metadata, parse_manifest, parse_spec
@@ -21,6 +21,7 @@ from .messages import (
 from .schema.adapter import AdapterSpec
 from .schema.base import ApiModel, Rule, Time, changed, to_rfc3339
 from .schema.dataset import DatasetSpec, SourceSpec
+from .schema.lifecycle import EDITABLE, LifecycleSpec
 from .schema.model import BuiltinModel, ModelSpec, Weights
 from .schema.model_facts import FACTS_LIMIT, ModelFacts, TokenizerFacts
 from .schema.optimization import EarlyStoppingSpec, OnSpike, Schedule
@@ -32,6 +33,7 @@ from .schema.status import (
     Checkpoint,
     Condition,
     DataSummary,
+    EndReason,
     Failure,
     FailureClass,
     Figures,
@@ -51,6 +53,7 @@ from .schema.training import Packing, Precision, TrainingSpec
 from .shape import ModelShape, Task
 
 __all__ = [
+    "EDITABLE",
     "FACTS_LIMIT",
     "AdapterSpec",
     "ApiModel",
@@ -59,10 +62,12 @@ __all__ = [
     "Charge",
     "Checkpoint",
     "CheckpointSpec",
+    "Choice",
     "Condition",
     "DataSummary",
     "DatasetSpec",
     "EarlyStoppingSpec",
+    "EndReason",
     "Failure",
     "FailureClass",
     "Figures",
@@ -77,6 +82,7 @@ __all__ = [
     "JobSpec",
     "JobStatus",
     "Layout",
+    "LifecycleSpec",
     "Metadata",
     "ModelFacts",
     "ModelShape",
@@ -115,7 +121,9 @@ __all__ = [
     "Weights",
     "WorkerDefaults",
     "Workers",
+    "applied",
     "changed",
+    "choose",
     "explain",
     "facts_of",
     "layout_of",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from llmtrain_api import Charge, JobStatus, Phase, Waiting, Workers, changed
+from llmtrain_api import EndReason, JobStatus, Phase, Waiting, Workers, changed
 
 from ..types import Admission, Plan
 from .clock import seconds_left
@@ -14,6 +14,7 @@ from .situation import Situation
 from .status import derive
 
 ACCEPTED = "the job will be run"
+GIVEN_BACK = (EndReason.NO_ROOM, EndReason.START_DEADLINE)
 FIRST_ROOM_BACKOFF_SECONDS = 5.0
 MAX_ROOM_BACKOFF_SECONDS = 300.0
 
@@ -84,7 +85,7 @@ def not_before(status: JobStatus, uid: str, now: datetime) -> datetime | None:
         return None
     given_back = 0
     for attempt in reversed(status.attempts[:-1]):
-        if attempt.charge is not Charge.NOBODY or attempt.running_at is not None:
+        if attempt.reason not in GIVEN_BACK:
             break
         given_back += 1
     if not given_back:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmtrain_api import Charge, Phase, changed
+from llmtrain_api import Charge, EndReason, Phase, changed
 
 from ..types import Plan, Pod, PodPhase
 from .attempts import close_attempt, next_attempt
@@ -11,7 +11,6 @@ from .waiting import PREPARING, held, waiting_for
 
 SETTING_UP_SECONDS = 3600.0
 """For pods on a node whose image is pulled and whose volumes are mounted: large images take long."""
-REASON = "StartDeadline"
 
 
 def give_up_start(s: Situation) -> Plan | None:
@@ -23,9 +22,11 @@ def give_up_start(s: Situation) -> Plan | None:
     found = held(s)
     why = f": {found[1]}" if found else ""
     text = f"only {up} of {s.nodes} pods ran in time, and were given back{why}"
-    closed = close_attempt(s, charged_to=Charge.NOBODY, message=text)
-    status = next_attempt(s, closed, phase=Phase.QUEUED, reason=REASON)
-    status = changed(status, failure=s.status.failure, waiting=waiting_for(s, REASON, text))
+    closed = close_attempt(s, charged_to=Charge.NOBODY, message=text, reason=EndReason.START_DEADLINE)
+    status = next_attempt(s, closed, phase=Phase.QUEUED, reason=EndReason.START_DEADLINE.value)
+    status = changed(
+        status, failure=s.status.failure, waiting=waiting_for(s, EndReason.START_DEADLINE.value, text)
+    )
     return Plan(status, doubts=True)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from harness.jobs import SETTINGS, T0, UID, job, later, pod, seen
 
-from llmtrain_api import Attempt, Charge, JobStatus, Phase, Restarts, Waiting, Workers, changed
+from llmtrain_api import Attempt, Charge, EndReason, JobStatus, Phase, Restarts, Waiting, Workers, changed
 from llmtrain_operator.plan import plan
 from llmtrain_operator.plan.queue import not_before
 from llmtrain_operator.types import ADMITTED, Admission, CreatePod, PodPhase
@@ -123,7 +123,7 @@ def test_a_clock_that_was_set_back_ends_no_gang() -> None:
 
 def given_back(times: int, phase: Phase = Phase.QUEUED) -> JobStatus:
     ended = [
-        Attempt(number=n, started_at=T0, ended_at=T0, charge=Charge.NOBODY, message="no room")
+        Attempt(number=n, started_at=T0, ended_at=T0, charge=Charge.NOBODY, reason=EndReason.NO_ROOM)
         for n in range(times)
     ]
     return changed(

@@ -26,3 +26,18 @@ def fetch(files: Remote, folder: Path) -> None:
     files.copy(wanted(files.sizes()), partial)
     read_headers(LocalFiles(partial, files.where))
     partial.rename(folder)
+
+
+def fetch_without_weights(files: Remote, folder: Path) -> None:
+    """Copy the configuration and the tokenizer of a model, which is kilobytes to megabytes.
+
+    Args:
+        files: of the model.
+        folder: for them.
+
+    Raises:
+        ConfigError: the model is not there.
+        OSError: the way to it broke.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files.copy([name for name in wanted(files.sizes()) if not name.endswith(".safetensors")], folder)
