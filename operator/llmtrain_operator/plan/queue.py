@@ -94,4 +94,5 @@ def not_before(status: JobStatus, uid: str, now: datetime) -> datetime | None:
     share = sha256(f"{uid} {latest.number}".encode()).digest()[0] / 255.0
     seconds = min(FIRST_ROOM_BACKOFF_SECONDS * 2.0 ** min(given_back - 1, 10), MAX_ROOM_BACKOFF_SECONDS)
     left = seconds_left(latest.started_at, seconds * (0.75 + 0.5 * share), now)
-    return now + timedelta(seconds=left) if left > 0 else None
+    # what is less than a timer can tell is no wait
+    return now + timedelta(seconds=left) if left > 0.01 else None
