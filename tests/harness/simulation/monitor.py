@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.jobs import SETTINGS
 from harness.simulation.podview import NAMESPACE, going, is_rank, phase_of, setup_number
+from harness.simulation.queue_monitor import QueueMonitor
 from harness.simulation.setup_monitor import SetupMonitor
 from harness.simulation.timeline import Timeline
 
@@ -41,6 +42,7 @@ class Monitor:
         self.given_back: dict[str, int] = {}
         self.broken: list[str] = []
         self.setup = SetupMonitor(self)
+        self.gangs = QueueMonitor(self)
         self.by_operator = 0
 
     def changed(self, resource: str, kind: str, found: Object) -> None:
@@ -49,6 +51,8 @@ class Monitor:
             self._job(kind, found)
         elif resource == "pods":
             self._pod(kind, found)
+        elif resource == "nodes":
+            self.gangs.node(kind, found)
 
     def must(self, holds: bool, message: str) -> None:
         if not holds:
@@ -86,6 +90,7 @@ class Monitor:
                 f"pod {name} created while attempt {status.get('attempt')} is on record",
             )
             self.setup.must_be_over(uid, name)
+            self.gangs.pod_added(name, status)
         if new in self.created:
             # a pod that came and went while no operator looked, before the gang was on record as created,
             # cannot be told from one that was never created
@@ -135,6 +140,7 @@ class Monitor:
         if before != after:
             self._status(uid, before, after)
             self.setup.status(job, before, after)
+            self.gangs.status(job, before, after)
 
     def _status(self, uid: str, before: dict[str, Any], after: dict[str, Any]) -> None:
         self.must(
