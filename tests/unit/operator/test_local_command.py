@@ -54,9 +54,8 @@ def fit_of(
 
 
 def test_devices_have_no_names_of_nodes_here() -> None:
-    document = manifest(
-        gpusPerNode=1, resources={"gpuResource": "amd.com/gpu", "rdma": {"resource": "rdma/hca"}}
-    )
+    devices = {"gpuResource": "amd.com/gpu", "rdma": {"resource": "rdma/hca"}}
+    document = manifest(gpusPerNode=1, resources=devices)
     found = scaled_down(document, parse_manifest(document)[1], 1, GangOverrides())
     assert parse_manifest(found)[1].resources.gpu_resource == "nvidia.com/gpu"
     assert parse_manifest(found)[1].resources.rdma is None
