@@ -13,10 +13,12 @@ from pydantic import Field, model_validator
 
 from .base import ApiModel, Rule, RuledModel
 from .dataset import DatasetSpec
+from .lifecycle import LifecycleSpec
 from .locations import VISIBLE_PART, forms, matches, mistake
 from .model import ModelSpec
 from .prepare import PrepareSpec
 from .quantity import CpuQuantity, MemoryQuantity
+from .recovery import RecoverySpec
 from .scheduling import ExtendedResource, WorkerPodSpec
 from .task import Task
 from .training import TrainingSpec, default_precision
@@ -197,23 +199,6 @@ class ResourcesSpec(ApiModel):
     )
 
 
-class RecoverySpec(ApiModel):
-    """How often the gang is started again."""
-
-    max_restarts: int = Field(
-        default=3,
-        ge=0,
-        le=1000,
-        description="Largest number of restarts after application failures without a newer checkpoint.",
-    )
-    max_infrastructure_restarts: int = Field(
-        default=50,
-        ge=0,
-        le=1000,
-        description="Largest number of restarts after lost, evicted or deleted pods.",
-    )
-
-
 class JobSections(ApiModel):
     """What is trained, on what, and how."""
 
@@ -284,7 +269,7 @@ class JobSections(ApiModel):
         return self.gpus_per_node > 0 if nodes is None else nodes > 0
 
 
-class JobSpec(WorkerPodSpec, JobSections):
+class JobSpec(LifecycleSpec, WorkerPodSpec, JobSections):
     """What the job is: twelve lines are enough, as everything else has a default."""
 
     # what its sections must be to each other is in `rules`, which `parse_spec` holds and this model does not

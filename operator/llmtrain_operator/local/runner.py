@@ -193,11 +193,12 @@ class Runner:
             self._over.set()
 
     def _is_over(self) -> bool:
-        """Whether nothing more will come of it: ended, or refused."""
+        """Whether nothing more will come of it: ended, refused, or suspended."""
         status = self._job.status
         accepted = status.condition("Accepted")
         refused = accepted is not None and accepted.status == "False"
-        return refused or status.phase in (Phase.SUCCEEDED, Phase.FAILED)
+        suspended = status.phase is Phase.SUSPENDED and self._job.spec.get("suspend") is True
+        return refused or suspended or status.phase in (Phase.SUCCEEDED, Phase.FAILED)
 
     def _newest(self) -> Progress | None:
         """Progress as last reported, which may be newer than what is on record."""

@@ -68,10 +68,11 @@ class Situation:
 
     @property
     def gone_since(self) -> datetime:
-        """When it went on record that other pods than the current ones are to go."""
+        """When it went on record that other pods than the current ones are to go, or these too."""
         if self.attempt is None and self.status.setup is not None:
             return self.status.setup.ended_at or self.status.setup.started_at
-        return self.this_attempt.ended_at or self.this_attempt.started_at
+        record = self.this_attempt
+        return record.ended_at or record.stopping_at or record.started_at
 
     @property
     def this_attempt(self) -> Attempt:
