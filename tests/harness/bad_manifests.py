@@ -581,6 +581,19 @@ BAD: dict[str, Bad] = {
     ),
 }
 SEEN_BY_OPERATOR: dict[str, Bad] = {
+    "shared memory above all memory": Bad(
+        manifest(resources={"sharedMemory": "8Gi"}), "spec.resources.sharedMemory", "lower it"
+    ),
+    "a pod template with the command of a rank": Bad(
+        manifest(podTemplate={"spec": {"containers": [{"name": "trainer", "command": ["sh"]}]}}),
+        "spec.podTemplate.spec",
+        "containers[trainer].command: remove it",
+    ),
+    "a pod template with a folder of the node": Bad(
+        manifest(podTemplate={"spec": {"volumes": [{"name": "root", "hostPath": {"path": "/"}}]}}),
+        "spec.podTemplate.spec",
+        "a volume is one of configMap, secret",
+    ),
     "a CPU limit below the request": Bad(
         manifest(resources={"cpu": "1.5", "cpuLimit": "1200m"}),
         "spec.resources.cpuLimit",
