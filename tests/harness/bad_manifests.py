@@ -76,6 +76,42 @@ BAD: dict[str, Bad] = {
         "such as 512Mi or 4Gi",
         "should match",
     ),
+    "GPUs of a name without a prefix": Bad(
+        manifest(resources={"gpuResource": "gpu"}),
+        "spec.resources.gpuResource",
+        "such as nvidia.com/gpu",
+    ),
+    "GPUs that are Kubernetes' own": Bad(
+        manifest(resources={"gpuResource": "node.kubernetes.io/gpu"}),
+        "spec.resources.gpuResource",
+        "such as nvidia.com/gpu",
+    ),
+    "no device of the fabric": Bad(
+        manifest(resources={"rdma": {"resource": "rdma/hca", "count": 0}}),
+        "spec.resources.rdma.count",
+        "use at least 1",
+        "greater than or equal to 1",
+    ),
+    "a fabric without a name": Bad(
+        manifest(resources={"rdma": {"count": 1}}),
+        "spec.resources.rdma.resource",
+        "is required",
+        "Required value",
+    ),
+    "a fabric of GPUs": Bad(
+        manifest(resources={"rdma": {"resource": "nvidia.com/gpu"}}),
+        "spec.resources.rdma.resource",
+        "name the resource of the network's devices",
+    ),
+    "shared memory that is no quantity": Bad(
+        manifest(resources={"sharedMemory": "half"}),
+        "spec.resources.sharedMemory",
+        "such as 512Mi or 4Gi",
+        "should match",
+    ),
+    "network of the host that is no yes or no": Bad(
+        manifest(hostNetwork="yes"), "spec.hostNetwork", "true or false", "must be of type boolean"
+    ),
     "unknown precision": Bad(
         manifest(training={"precision": "fp8"}), "spec.training.precision", "'bf16'", '"bf16"'
     ),
