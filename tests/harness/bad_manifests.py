@@ -33,6 +33,26 @@ BOOKS = {"name": "pvc://texts/books", "weight": 2.5, "maxBytes": 50_000}
 NOISE = {"name": "builtin://random-tokens", "weight": 1}
 
 BAD: dict[str, Bad] = {
+    "a cache in the output": Bad(
+        manifest(dataset={"name": "pvc://texts/a", "cache": "pvc://checkpoints/tiny/cache"}),
+        "spec.dataset.cache",
+        "name a folder beside it",
+    ),
+    "a cache that is the output": Bad(
+        manifest(dataset={"name": "pvc://texts/a", "cache": "pvc://checkpoints/tiny/"}),
+        "spec.dataset.cache",
+        "name a folder beside it",
+    ),
+    "a cache among the texts": Bad(
+        manifest(dataset={"name": "pvc://texts/a/", "cache": "pvc://texts/a/tokens"}),
+        "spec.dataset.cache",
+        "name a folder beside it",
+    ),
+    "a cache among the texts of a mixture": Bad(
+        manifest(dataset={"mixture": [STDLIB, BOOKS], "cache": "pvc://texts/books"}),
+        "spec.dataset.cache",
+        "name a folder beside it",
+    ),
     "unknown field": Bad(manifest(gpuCount=8), "spec.gpuCount", "remove it", "unknown field"),
     "misspelt nested field": Bad(
         manifest(training={"maxSteps": 5, "lr": 1.0}), "spec.training.lr", "remove it", "unknown field"
