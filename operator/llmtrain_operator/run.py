@@ -87,6 +87,7 @@ async def operate(settings: Settings) -> None:
                 scratch_request=settings.scratch_request,
                 worker_defaults=settings.worker_defaults,
                 start_seconds=float(settings.start_seconds),
+                allow=settings.allow,
             )
             gangs = OwnQueue(
                 api,

@@ -12,6 +12,12 @@ from llmtrain_api import Job, JobStatus, ProgressReport, SetupStage, WorkerDefau
 Manifest = dict[str, Any]
 
 
+class Allowed(StrEnum):
+    """What a job may ask for only where the installation allows it, by the field of the spec."""
+
+    HOST_NETWORK = "hostNetwork"
+
+
 class PodPhase(StrEnum):
     """``status.phase`` of a pod."""
 
@@ -168,6 +174,7 @@ class PlanSettings:
         worker_defaults: what each worker pod says of its place, under what its job says.
         start_seconds: how long a gang may have pods without a node, or that cannot be made, before it gives
             back what it holds and queues again; None = for ever.
+        allow: fields of `Allowed` that jobs may use.
     """
 
     trainer_image: str
@@ -185,6 +192,7 @@ class PlanSettings:
     scratch_request: str = ""
     worker_defaults: WorkerDefaults = field(default_factory=WorkerDefaults)
     start_seconds: float | None = None
+    allow: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

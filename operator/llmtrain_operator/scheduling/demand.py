@@ -69,4 +69,7 @@ def _affinity(affinity: dict[str, Any]) -> tuple[tuple[Expression, ...], ...]:
 
 def expressions(terms: Iterable[dict[str, Any]] | None) -> tuple[Expression, ...]:
     """Terms of a selector as values."""
-    return tuple(Expression(t["key"], t["operator"], tuple(t.get("values") or ())) for t in terms or ())
+    return tuple(
+        Expression(t.get("key") or "", t.get("operator") or "", tuple(t.get("values") or ()))
+        for t in terms or ()
+    )

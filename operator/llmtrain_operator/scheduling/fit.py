@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from .values import Amounts, Demand, Expression, Node
 
+NAME_FIELD = "metadata.name"
+"""The only field of a node that an affinity may name."""
 REPELLING = frozenset({"NoSchedule", "NoExecute"})
 
 
@@ -21,6 +23,11 @@ def may_run_on(demand: Demand, node: Node) -> bool:
         return False
     repelling = (taint for taint in node.taints if taint.effect in REPELLING)
     return all(any(t.covers(taint) for t in demand.tolerations) for taint in repelling)
+
+
+def _is_wanted(demand: Demand, node: Node) -> bool:
+    known = {**node.labels, NAME_FIELD: node.name}
+    return any(all(holds(term, known) for term in terms) for terms in demand.affinity if terms)
 
 
 def holds(term: Expression, labels: Mapping[str, str]) -> bool:

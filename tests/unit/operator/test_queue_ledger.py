@@ -99,6 +99,9 @@ def test_an_affinity_is_alternatives_of_terms() -> None:
     assert may_run_on(wanted, node("n", cpu=1, labels={"zone": "a"}))
     assert may_run_on(wanted, node("n", cpu=1, labels={"big": ""}))
     assert not may_run_on(wanted, node("n", cpu=1, labels={"zone": "b"}))
+    named = demand(cpu=1, affinity=((Expression("metadata.name", "NotIn", ("bad",)),),))
+    assert may_run_on(named, node("n", cpu=1))
+    assert not may_run_on(named, node("bad", cpu=1))
 
 
 def test_each_pod_must_fit_on_one_node() -> None:

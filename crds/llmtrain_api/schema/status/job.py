@@ -50,8 +50,8 @@ class Waiting(ApiModel):
     )
     estimated_start: Time | None = Field(
         default=None,
-        description="When there will be room for it, by the ends that running jobs expect; empty where they do "
-        "not suffice.",
+        description="When there will be room for it, by the ends that running jobs expect; empty where "
+        "they do not suffice.",
     )
 
 

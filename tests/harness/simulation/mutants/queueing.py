@@ -100,6 +100,7 @@ def pods_come_while_a_job_queues(patch: Patch) -> None:
 @mutant
 def who_found_no_room_asks_at_once(patch: Patch) -> None:
     patch.setattr(queue, "not_before", lambda *_: None)
+    patch.setattr(claims, "not_before", lambda *_: None)
 
 
 @mutant
