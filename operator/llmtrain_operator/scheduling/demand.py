@@ -8,6 +8,8 @@ from typing import Any
 from ..types import Manifest
 from .values import SCALE, Amounts, Demand, Expression, Tolerated, amount, total
 
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+
 
 def demand_of(pod: Manifest) -> Demand:
     """The demand of a pod, by the scheduler's own rule: the containers together, or the largest of the init
@@ -59,11 +61,10 @@ def _amounts(container: dict[str, Any], side: str) -> dict[str, int]:
 
 
 def _affinity(affinity: dict[str, Any]) -> tuple[tuple[Expression, ...], ...]:
-    required = (affinity.get("nodeAffinity") or {}).get(
-        "requiredDuringSchedulingIgnoredDuringExecution"
-    ) or {}
+    required = (affinity.get("nodeAffinity") or {}).get(REQUIRED) or {}
+    terms = required.get("nodeSelectorTerms") or ()
     return tuple(
-        expressions(term.get("matchExpressions")) for term in required.get("nodeSelectorTerms") or ()
+        expressions(term.get("matchExpressions")) + expressions(term.get("matchFields")) for term in terms
     )
 
 

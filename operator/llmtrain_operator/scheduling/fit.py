@@ -15,11 +15,7 @@ def may_run_on(demand: Demand, node: Node) -> bool:
     """Whether the node's labels and taints let the pod in, and its kubelet answers."""
     if not node.ready or any(node.labels.get(key) != value for key, value in demand.selector.items()):
         return False
-    if demand.affinity and not any(
-        all(holds(term, node.labels) for term in alternative)
-        for alternative in demand.affinity
-        if alternative
-    ):
+    if demand.affinity and not _is_wanted(demand, node):
         return False
     repelling = (taint for taint in node.taints if taint.effect in REPELLING)
     return all(any(t.covers(taint) for t in demand.tolerations) for taint in repelling)

@@ -81,7 +81,7 @@ def test_it_stands_still_and_then_goes_on_as_a_new_attempt_that_nobody_pays_for(
     assert decide(done, at=later(86_400)) == Plan(done)
     again = decide(done, suspend=False, at=later(90_000)).status
     assert (again.phase, again.attempt, again.restarts, again.waiting) == (
-        Phase.STARTING,
+        Phase.QUEUED,
         1,
         Restarts(),
         None,
