@@ -37,6 +37,35 @@ BAD: dict[str, Bad] = {
     "misspelt nested field": Bad(
         manifest(training={"maxSteps": 5, "lr": 1.0}), "spec.training.lr", "remove it", "unknown field"
     ),
+    "failure rule that matches nothing": Bad(
+        manifest(recovery={"rules": [{"action": "Fail"}]}),
+        "spec.recovery.rules[0]",
+        "name at least one of classes",
+    ),
+    "failure rule without an action": Bad(
+        manifest(recovery={"rules": [{"log": "boom"}]}),
+        "spec.recovery.rules[0].action",
+        "is required",
+        "Required value",
+    ),
+    "failure rule with an unknown action": Bad(
+        manifest(recovery={"rules": [{"action": "Ignore", "log": "boom"}]}),
+        "spec.recovery.rules[0].action",
+        "Restart",
+        "Unsupported value",
+    ),
+    "failure rule with an unknown class": Bad(
+        manifest(recovery={"rules": [{"action": "Fail", "classes": ["Oom"]}]}),
+        "spec.recovery.rules[0].classes[0]",
+        "OutOfMemory",
+        "Unsupported value",
+    ),
+    "failure rule with an exit code that none has": Bad(
+        manifest(recovery={"rules": [{"action": "Fail", "exitCodes": [300]}]}),
+        "spec.recovery.rules[0].exitCodes[0]",
+        "use at most 255",
+        "less than or equal to 255",
+    ),
     "zero nodes": Bad(manifest(nodes=0), "spec.nodes", "use at least 1", "greater than or equal to 1"),
     "data prepared by two pods": Bad(
         manifest(prepare={"nodes": 2}), "spec.prepare.nodes", "use at most 1", "less than or equal to 1"

@@ -18,6 +18,7 @@ from .locations import VISIBLE_PART, forms, matches, mistake
 from .model import ModelSpec
 from .prepare import PrepareSpec
 from .quantity import CpuQuantity, MemoryQuantity
+from .recovery import RecoverySpec
 from .scheduling import WorkerPodSpec
 from .task import Task
 from .training import TrainingSpec, default_precision
@@ -174,23 +175,6 @@ class ResourcesSpec(ApiModel):
     gpu_memory: MemoryQuantity = Field(
         default="80Gi",
         description="Memory of one GPU, such as 80Gi. It decides the ZeRO stage when zeroStage is unset.",
-    )
-
-
-class RecoverySpec(ApiModel):
-    """How often the gang is started again."""
-
-    max_restarts: int = Field(
-        default=3,
-        ge=0,
-        le=1000,
-        description="Largest number of restarts after application failures without a newer checkpoint.",
-    )
-    max_infrastructure_restarts: int = Field(
-        default=50,
-        ge=0,
-        le=1000,
-        description="Largest number of restarts after lost, evicted or deleted pods.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llmtrain_api import Job, JobSpec, Setup, SetupStage
@@ -60,8 +61,16 @@ class _Container:
     only_model: bool = False
 
 
-def pod(job: Job, spec: JobSpec, attempt: int, rank: int, image: str, settings: PlanSettings) -> Manifest:
-    """The manifest of one worker."""
+def pod(
+    job: Job,
+    spec: JobSpec,
+    attempt: int,
+    rank: int,
+    image: str,
+    settings: PlanSettings,
+    avoid: Sequence[str] = (),
+) -> Manifest:
+    """The manifest of one worker; ``avoid`` names nodes that it keeps off where there is other room."""
     name = names.pod_name(job.metadata.name, attempt, rank)
     meta = names.metadata(job, name, {**spec.labels, **names.attempt_labels(job, attempt, rank)})
     asked = _Container(
@@ -73,6 +82,7 @@ def pod(job: Job, spec: JobSpec, attempt: int, rank: int, image: str, settings: 
         gpus=spec.gpus_per_node,
     )
     found = _pod(meta, job, spec, asked, image, settings)
+    found["spec"]["affinity"] |= _off(avoid)
     return {
         **found,
         "spec": {"hostname": name, "subdomain": names.service_name(job.metadata.name)} | found["spec"],
@@ -239,6 +249,15 @@ def _volumes(spec: JobSpec, asked: _Container, disk: str) -> list[Manifest]:
 
 def _claim(name: str, claim: str) -> Manifest:
     return {"name": name, "persistentVolumeClaim": {"claimName": claim}}
+
+
+def _off(nodes: Sequence[str]) -> Manifest:
+    """Keep off these nodes, but rather run there than not at all."""
+    if not nodes:
+        return {}
+    fields = [{"key": "metadata.name", "operator": "NotIn", "values": [node]} for node in nodes]
+    term = {"weight": 100, "preference": {"matchFields": fields}}
+    return {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [term]}}
 
 
 def _one_a_node(job: Job) -> Manifest:
