@@ -33,6 +33,26 @@ BOOKS = {"name": "pvc://texts/books", "weight": 2.5, "maxBytes": 50_000}
 NOISE = {"name": "builtin://random-tokens", "weight": 1}
 
 BAD: dict[str, Bad] = {
+    "a cache in the output": Bad(
+        manifest(dataset={"name": "pvc://texts/a", "cache": "pvc://checkpoints/tiny/cache"}),
+        "spec.dataset.cache",
+        "name a folder beside it",
+    ),
+    "a cache that is the output": Bad(
+        manifest(dataset={"name": "pvc://texts/a", "cache": "pvc://checkpoints/tiny/"}),
+        "spec.dataset.cache",
+        "name a folder beside it",
+    ),
+    "a cache among the texts": Bad(
+        manifest(dataset={"name": "pvc://texts/a/", "cache": "pvc://texts/a/tokens"}),
+        "spec.dataset.cache",
+        "name a folder beside it",
+    ),
+    "a cache among the texts of a mixture": Bad(
+        manifest(dataset={"mixture": [STDLIB, BOOKS], "cache": "pvc://texts/books"}),
+        "spec.dataset.cache",
+        "name a folder beside it",
+    ),
     "unknown field": Bad(manifest(gpuCount=8), "spec.gpuCount", "remove it", "unknown field"),
     "misspelt nested field": Bad(
         manifest(training={"maxSteps": 5, "lr": 1.0}), "spec.training.lr", "remove it", "unknown field"
@@ -75,6 +95,42 @@ BAD: dict[str, Bad] = {
         "spec.prepare.resources.memory",
         "such as 512Mi or 4Gi",
         "should match",
+    ),
+    "GPUs of a name without a prefix": Bad(
+        manifest(resources={"gpuResource": "gpu"}),
+        "spec.resources.gpuResource",
+        "such as nvidia.com/gpu",
+    ),
+    "GPUs that are Kubernetes' own": Bad(
+        manifest(resources={"gpuResource": "node.kubernetes.io/gpu"}),
+        "spec.resources.gpuResource",
+        "such as nvidia.com/gpu",
+    ),
+    "no device of the fabric": Bad(
+        manifest(resources={"rdma": {"resource": "rdma/hca", "count": 0}}),
+        "spec.resources.rdma.count",
+        "use at least 1",
+        "greater than or equal to 1",
+    ),
+    "a fabric without a name": Bad(
+        manifest(resources={"rdma": {"count": 1}}),
+        "spec.resources.rdma.resource",
+        "is required",
+        "Required value",
+    ),
+    "a fabric of GPUs": Bad(
+        manifest(resources={"rdma": {"resource": "nvidia.com/gpu"}}),
+        "spec.resources.rdma.resource",
+        "name the resource of the network's devices",
+    ),
+    "shared memory that is no quantity": Bad(
+        manifest(resources={"sharedMemory": "half"}),
+        "spec.resources.sharedMemory",
+        "such as 512Mi or 4Gi",
+        "should match",
+    ),
+    "network of the host that is no yes or no": Bad(
+        manifest(hostNetwork="yes"), "spec.hostNetwork", "true or false", "must be of type boolean"
     ),
     "unknown precision": Bad(
         manifest(training={"precision": "fp8"}), "spec.training.precision", "'bf16'", '"bf16"'
@@ -539,6 +595,19 @@ BAD: dict[str, Bad] = {
     ),
 }
 SEEN_BY_OPERATOR: dict[str, Bad] = {
+    "shared memory above all memory": Bad(
+        manifest(resources={"sharedMemory": "8Gi"}), "spec.resources.sharedMemory", "lower it"
+    ),
+    "a pod template with the command of a rank": Bad(
+        manifest(podTemplate={"spec": {"containers": [{"name": "trainer", "command": ["sh"]}]}}),
+        "spec.podTemplate.spec",
+        "containers[trainer].command: remove it",
+    ),
+    "a pod template with a folder of the node": Bad(
+        manifest(podTemplate={"spec": {"volumes": [{"name": "root", "hostPath": {"path": "/"}}]}}),
+        "spec.podTemplate.spec",
+        "a volume is one of configMap, secret",
+    ),
     "a CPU limit below the request": Bad(
         manifest(resources={"cpu": "1.5", "cpuLimit": "1200m"}),
         "spec.resources.cpuLimit",

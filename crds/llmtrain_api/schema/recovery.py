@@ -78,6 +78,19 @@ class RecoverySpec(ApiModel):
         le=1000,
         description="Largest number of restarts after lost, evicted or deleted pods.",
     )
+    step_timeout_seconds: int | None = Field(
+        default=None,
+        ge=5,
+        le=86_400,
+        description="A rank hangs when one phase of a step, such as its forward pass or a collective "
+        "operation, takes longer. Default: ten times the longest so far, at least 300.",
+    )
+    stage_timeout_seconds: int = Field(
+        default=3600,
+        ge=60,
+        le=604_800,
+        description="A rank hangs when its start, compilation, a save or an evaluation takes longer.",
+    )
     rules: list[FailureRule] = Field(
         default_factory=list,
         max_length=MAX_RULES,
