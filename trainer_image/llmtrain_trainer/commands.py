@@ -45,7 +45,8 @@ def fetch(arguments: argparse.Namespace) -> int:
     if folder is None or job.base is not None:
         raise ConfigError(f"{named(job)} is not on a hub or in a bucket: there is nothing to fetch")
     revision = job.model.revision if job.model else job.spec.model.revision
-    copy(remote_of(job.spec.model.name, revision, named(job)), folder)
+    weights = job.spec.model.pretrained and not arguments.without_weights
+    copy(remote_of(job.spec.model.name, revision, named(job)), folder, weights=weights)
     return 0
 
 
