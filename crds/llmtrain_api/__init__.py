@@ -1,7 +1,7 @@
 """The contract of ``llmtrain.dev/v1alpha1``: the only definition of a field, for every other part."""
 
 from .errors import explain
-from .estimate.zero_stage import layout_of
+from .estimate.choice import Choice, applied, choose, layout_of
 from .facts import Headers, InvalidModel, StoredTensor, facts_of, shape_of_config
 from .families import shape_of, task_of
 from .job import InvalidJob, Job, Metadata, parse_manifest, parse_spec
@@ -59,6 +59,7 @@ __all__ = [
     "Charge",
     "Checkpoint",
     "CheckpointSpec",
+    "Choice",
     "Condition",
     "DataSummary",
     "DatasetSpec",
@@ -115,7 +116,9 @@ __all__ = [
     "Weights",
     "WorkerDefaults",
     "Workers",
+    "applied",
     "changed",
+    "choose",
     "explain",
     "facts_of",
     "layout_of",

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import yaml
 
-from .generate import layouts_page, reference_page
+from .generate import failures_page, layouts_page, reference_page
 from .generate.crd import custom_resource_definition
 from .names import CRD_NAME, GROUP, PLURAL
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = "# Generated from crds/llmtrain_api by `make generate`: change the models, not this file.\n"
 PAGES = {
+    ROOT / "docs" / "failures.md": failures_page.page,
     ROOT / "docs" / "layouts.md": layouts_page.page,
     ROOT / "docs" / "reference.md": reference_page.page,
 }

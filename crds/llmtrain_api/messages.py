@@ -143,6 +143,9 @@ class TerminationMessage(ApiModel):
     )
     message: Annotated[str, Field(max_length=1024)] = ""
     hint: Annotated[str, Field(max_length=512)] | None = None
+    reason: Annotated[str, Field(pattern="^[A-Za-z0-9]{1,64}$")] | None = Field(
+        default=None, description="Name of a known failure."
+    )
     log_tail: Annotated[str, Field(max_length=2048)] | None = None
     resumed_step: Count | None = None
     checkpoint_step: Count | None = None

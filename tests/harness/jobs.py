@@ -6,7 +6,20 @@ from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from llmtrain_api import Job, JobStatus, Outcome, ProgressReport, Results, Stage, TerminationMessage
+from llmtrain_api import (
+    Attempt,
+    Job,
+    JobStatus,
+    Outcome,
+    Phase,
+    ProgressReport,
+    Restarts,
+    Results,
+    Stage,
+    TerminationMessage,
+    Workers,
+    changed,
+)
 from llmtrain_operator.types import (
     LastReport,
     Observed,
@@ -49,6 +62,22 @@ SHAPE: dict[str, Any] = {
 FACTS: dict[str, Any] = {"shape": SHAPE, "digest": "0" * 64, "stored": "BF16", "weightBytes": 1_000_000}
 FACTS["revision"] = "c" * 40
 """What an inspection tells of a small model of the hub."""
+
+
+def running(attempt: int = 0, **fields: Any) -> JobStatus:
+    """The status of a gang of two that runs an attempt, with fields replaced; earlier attempts have ended."""
+    records = [
+        Attempt(number=k, started_at=T0, created_at=T0, running_at=T0, ended_at=None if k == attempt else T0)
+        for k in range(attempt + 1)
+    ]
+    status = JobStatus(
+        phase=Phase.RUNNING,
+        attempt=attempt,
+        restarts=Restarts(total=attempt),
+        workers=Workers(desired=2, ready=2, summary="2/2"),
+        attempts=records,
+    )
+    return changed(status, **fields)
 
 
 def manifest(name: str = "tiny", namespace: str = "default", **spec: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from harness.layouts.whole import run, small_job
 from safetensors.torch import load_file, save_file
 
 from llmtrain_api import JobFile, task_of
+from llmtrain_trainer.errors import ExportMismatch
 from llmtrain_trainer.export.export import export
 from llmtrain_trainer.models.build import DTYPES, load
 from llmtrain_trainer.models.source import Source
@@ -101,14 +102,22 @@ def test_an_export_is_no_second_copy_and_refuses_what_was_not_trained(tmp_path: 
     begun = run(asked, tmp_path)
     [weights] = (begun.output.step(12) / "weights").glob("*.safetensors")
     assert weights.stat().st_ino == (begun.output.export / "model.safetensors").stat().st_ino
-    state = load_file(weights)
+    state, said = load_file(weights), tmp_path / "said"
 
     def refused_with(changed: dict[str, torch.Tensor]) -> str:
         weights.unlink()
         save_file(changed, weights, metadata={"format": "pt"})
         index = json.dumps({"weight_map": dict.fromkeys(changed, weights.name)})
         (weights.parent / "model.safetensors.index.json").write_text(index)
-        return fork_each(1, lambda _: export(asked, begun), tmp_path / "export") or ""
+        assert fork_each(1, lambda _: said.write_text(refusal()), tmp_path / "export") is None
+        return said.read_text()
+
+    def refusal() -> str:
+        try:
+            export(asked, begun)
+        except ExportMismatch as error:
+            return str(error)
+        return ""
 
     other = state | {"lm_head.weight": state["lm_head.weight"].flip(0).contiguous()}
     assert "is not the trained engine's" in refused_with(other)

@@ -85,7 +85,8 @@ def test_data_are_prepared_from_kilobytes_and_the_gang_gets_the_rest(online: Hub
     ]
     assert online.sent < 1 << 16
     fetch(files, folder, weights=False)
-    (tmp_path / "model.partial").mkdir()  # of a pod that was killed
+    (tmp_path / "model.partial").mkdir()
+    (tmp_path / "model.partial" / "model.safetensors").write_bytes(weights[:99])  # of a pod that was killed
     fetch(files, folder)
     assert (folder / "model.safetensors").read_bytes() == weights
     assert (folder / "tokenizer.json").exists()

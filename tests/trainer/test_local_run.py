@@ -28,7 +28,7 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @dataclass
-class Story:
+class LaptopRun:
     """One manifest, and each run of the same command."""
 
     folder: Path
@@ -85,8 +85,8 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    told = Story(tmp_path_factory.mktemp("laptop"))
+def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopRun]:
+    told = LaptopRun(tmp_path_factory.mktemp("laptop"))
     asked = spec(
         nodes=4,
         processesPerNode=1,
@@ -130,21 +130,21 @@ def resumed(text: str, attempt: int) -> int:
     return int(found[1])
 
 
-def test_data_are_prepared_before_the_gang_and_stopped_on_the_way(story: Story) -> None:
+def test_data_are_prepared_before_the_gang_and_stopped_on_the_way(laptop: LaptopRun) -> None:
     """That is nobody's failure, and the gang finds the data as they are."""
-    assert "Preparing: " in story.text(0)
-    assert story.codes[0] == 75, story.text(0)
-    assert story.left[0] == []
-    setup = story.object()["status"]["setup"]
+    assert "Preparing: " in laptop.text(0)
+    assert laptop.codes[0] == 75, laptop.text(0)
+    assert laptop.left[0] == []
+    setup = laptop.object()["status"]["setup"]
     assert (setup["stage"], setup["number"], setup["restarts"]["total"]) == ("prepare", 0, 0)
     assert "endedAt" in setup
-    logs = story.folder / ".llmtrain/tiny/logs"
+    logs = laptop.folder / ".llmtrain/tiny/logs"
     assert "preparing data" in (logs / "tiny-prepare-0.log").read_text()
     assert "prepared data are reused" in (logs / "tiny-0-0.log").read_text()
 
 
-def test_a_killed_rank_is_explained_and_the_gang_goes_on_from_the_checkpoint(story: Story) -> None:
-    text = story.text(1)
+def test_a_killed_rank_is_explained_and_the_gang_goes_on_from_the_checkpoint(laptop: LaptopRun) -> None:
+    text = laptop.text(1)
     assert "2 nodes x 1 CPU process instead of 4 nodes x 1 CPU process; the global batch stays 8" in text
     assert "Restarting: Unknown: rank 1 was killed by signal 9" in text
     before = text[: text.index("Restarting:")]
@@ -152,42 +152,42 @@ def test_a_killed_rank_is_explained_and_the_gang_goes_on_from_the_checkpoint(sto
     assert resumed(text, 1) >= newest >= 10
 
 
-def test_ctrl_c_saves_a_checkpoint_and_tells_how_to_go_on(story: Story) -> None:
-    text = story.text(1)
-    assert story.codes[1] == 75, text
+def test_ctrl_c_saves_a_checkpoint_and_tells_how_to_go_on(laptop: LaptopRun) -> None:
+    text = laptop.text(1)
+    assert laptop.codes[1] == 75, text
     saved = re.search(r"stopped; step (\d+) is saved", text)
     assert saved, text
-    assert int(saved[1]) == story.committed[1] > resumed(text, 1)
+    assert int(saved[1]) == laptop.committed[1] > resumed(text, 1)
     assert "llmtrain_operator.local run" in text[saved.end() :]
-    assert story.left[1] == []
+    assert laptop.left[1] == []
 
 
-def test_the_same_command_goes_on_where_it_was_stopped(story: Story) -> None:
-    assert resumed(story.text(2), 2) == story.committed[1]
+def test_the_same_command_goes_on_where_it_was_stopped(laptop: LaptopRun) -> None:
+    assert resumed(laptop.text(2), 2) == laptop.committed[1]
 
 
-def test_a_killed_runner_leaves_no_process_and_the_job_goes_on(story: Story) -> None:
-    assert story.codes[2] == -signal.SIGKILL
-    assert story.left[2] == []
-    assert resumed(story.text(3), 3) == story.committed[2]
+def test_a_killed_runner_leaves_no_process_and_the_job_goes_on(laptop: LaptopRun) -> None:
+    assert laptop.codes[2] == -signal.SIGKILL
+    assert laptop.left[2] == []
+    assert resumed(laptop.text(3), 3) == laptop.committed[2]
 
 
-def test_it_succeeds_and_only_the_failure_was_counted(story: Story) -> None:
-    text = story.text(3)
-    assert story.codes[3] == 0, text
-    assert story.left[3] == []
-    found = story.object()
+def test_it_succeeds_and_only_the_failure_was_counted(laptop: LaptopRun) -> None:
+    text = laptop.text(3)
+    assert laptop.codes[3] == 0, text
+    assert laptop.left[3] == []
+    found = laptop.object()
     assert (found["status"]["phase"], found["status"]["attempt"]) == ("Succeeded", 3)
     assert restarts(found["status"]) == (1, 1, 0)
     assert [a["number"] for a in found["status"]["attempts"]] == [0, 1, 2, 3]
     assert found["status"]["results"]["steps"] == STEPS
-    assert (story.output.export / "model.safetensors").exists()
+    assert (laptop.output.export / "model.safetensors").exists()
     assert "held-out loss" in text
-    assert str(story.output.export) in text
+    assert str(laptop.output.export) in text
 
 
-def test_no_log_holds_a_secret_and_no_private_folder_is_left(story: Story) -> None:
-    kept = story.folder / ".llmtrain"
+def test_no_log_holds_a_secret_and_no_private_folder_is_left(laptop: LaptopRun) -> None:
+    kept = laptop.folder / ".llmtrain"
     assert not list(kept.rglob("pods/*"))
     assert not list(kept.rglob("token"))
     assert "PRIVATE KEY" not in "".join(p.read_text() for p in kept.rglob("*") if p.is_file())
@@ -195,9 +195,9 @@ def test_no_log_holds_a_secret_and_no_private_folder_is_left(story: Story) -> No
     assert "event" in first
 
 
-def test_run_again_it_is_complete_already(story: Story) -> None:
+def test_run_again_it_is_complete_already(laptop: LaptopRun) -> None:
     again = subprocess.run(
-        story.command(),
+        laptop.command(),
         env=environment(),
         capture_output=True,
         text=True,
@@ -206,4 +206,4 @@ def test_run_again_it_is_complete_already(story: Story) -> None:
     )
     assert again.returncode == 0, again.stderr
     assert "is complete already" in again.stdout
-    assert story.object()["status"]["attempt"] == 3
+    assert laptop.object()["status"]["attempt"] == 3

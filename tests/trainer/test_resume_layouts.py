@@ -33,13 +33,13 @@ BF16_LOSS = 5e-4
 
 
 @pytest.fixture(scope="module")
-def lives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All of them, lived in a process of its own: one that has computed, as this one, must not fork."""
     if os.environ.get("LLMTRAIN_LIVES"):
         return Path(
             os.environ["LLMTRAIN_LIVES"]
         )  # those of an earlier `python -m harness.layouts.resume_jobs FOLDER`
-    folder = tmp_path_factory.mktemp("lives")
+    folder = tmp_path_factory.mktemp("folders")
     command = [sys.executable, "-W", "ignore", "-m", "harness.layouts.resume_jobs", str(folder)]
     ended = subprocess.run(
         command, env=environment(), capture_output=True, text=True, timeout=1500, check=False
@@ -48,28 +48,28 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def seen(lives: Path, life: ResumeJob) -> list[list[dict[str, Any]]]:
+def seen(folders: Path, job: ResumeJob) -> list[list[dict[str, Any]]]:
     """What each rank of each attempt saw."""
-    folder = lives / str(life)
+    folder = folders / str(job)
     assert (folder / "error").read_text() == ""
     return [
         [
             torch.load(folder / f"attempt-{number}-rank-{rank}.pt", weights_only=False)
             for rank in range(layout.world)
         ]
-        for number, layout in enumerate(life.layouts)
+        for number, layout in enumerate(job.layouts)
     ]
 
 
 @pytest.mark.timeout(1600)
-@pytest.mark.parametrize("life", SAME, ids=str)
-def test_the_same_layout_is_bit_equal(lives: Path, life: ResumeJob) -> None:
+@pytest.mark.parametrize("job", SAME, ids=str)
+def test_the_same_layout_is_bit_equal(folders: Path, job: ResumeJob) -> None:
     """Everything in every file of the last checkpoint: weights, moments, step counts, schedule, counters."""
     before, after = (
-        lives / str(one) / "output" / "checkpoints" / f"step-{STEPS}" for one in (life.undisturbed, life)
+        folders / str(one) / "output" / "checkpoints" / f"step-{STEPS}" for one in (job.undisturbed, job)
     )
-    assert seen(lives, life)
-    assert seen(lives, life.undisturbed)
+    assert seen(folders, job)
+    assert seen(folders, job.undisturbed)
     compared: list[str] = []
     for path in sorted((before / "state").glob("*.pt")):
         old, new = (
@@ -107,44 +107,44 @@ def leaves(value: object, where: str) -> Iterator[tuple[str, object]]:
 
 
 @pytest.mark.timeout(1600)
-@pytest.mark.parametrize("life", OTHER, ids=str)
-def test_another_layout_goes_on_exactly(lives: Path, life: ResumeJob) -> None:
-    attempts, [alone] = seen(lives, life), seen(lives, life.undisturbed)
-    initial = Source(lives / "initial" / life.family)
+@pytest.mark.parametrize("job", OTHER, ids=str)
+def test_another_layout_goes_on_exactly(folders: Path, job: ResumeJob) -> None:
+    attempts, [alone] = seen(folders, job), seen(folders, job.undisturbed)
+    initial = Source(folders / "initial" / job.family)
     for old, new in pairwise(attempts):
         for key in STATE:
             a, b = (assembled(ranks, side, key, initial) for ranks, side in ((old, "saved"), (new, "loaded")))
             assert a.keys() == b.keys()
             different = [name for name in a if not torch.equal(a[name], b[name])]
             assert not different, f"{key} of {different}"
-    limit = LOSS if life.precision == "fp32" else BF16_LOSS
+    limit = LOSS if job.precision == "fp32" else BF16_LOSS
     losses = merged(attempts, "losses")
     assert losses.keys() == set(range(STEPS))
     worst = max(abs(losses[step] / alone[0]["losses"][step] - 1) for step in losses)
-    print(f"{life}: worst loss difference {worst:.1e}")
+    print(f"{job}: worst loss difference {worst:.1e}")
     assert worst <= limit
     assert merged(attempts, "rates") == alone[0]["rates"]
 
 
 @pytest.mark.timeout(1600)
-@pytest.mark.parametrize("life", WEIGHTS, ids=str)
-def test_only_the_weights_of_another_job(lives: Path, life: ResumeJob) -> None:
+@pytest.mark.parametrize("job", WEIGHTS, ids=str)
+def test_only_the_weights_of_another_job(folders: Path, job: ResumeJob) -> None:
     """The optimizer counts from 0 again; steps, data and schedule go on."""
-    (old, new), [alone] = seen(lives, life), seen(lives, life.undisturbed)
-    initial = Source(lives / "initial" / life.family)
+    (old, new), [alone] = seen(folders, job), seen(folders, job.undisturbed)
+    initial = Source(folders / "initial" / job.family)
     a, b = (assembled(ranks, side, "fp32", initial) for ranks, side in ((old, "saved"), (new, "loaded")))
     assert [name for name in a if not torch.equal(a[name], b[name])] == []
-    folder = lives / str(life) / "output" / "checkpoints" / f"step-{STEPS}"
-    assert Shards(folder / "state", life.layouts[-1]).step == STEPS - life.until(0)
+    folder = folders / str(job) / "output" / "checkpoints" / f"step-{STEPS}"
+    assert Shards(folder / "state", job.layouts[-1]).step == STEPS - job.until(0)
     assert merged([old, new], "rates") == alone[0]["rates"]
     assert merged([old, new], "losses").keys() == set(range(STEPS))
     assert new[0]["losses"][STEPS - 1] != alone[0]["losses"][STEPS - 1]
 
 
 @pytest.mark.timeout(1600)
-@pytest.mark.parametrize("life", [*SAME, *OTHER, *WEIGHTS], ids=str)
-def test_each_sample_is_read_exactly_once(lives: Path, life: ResumeJob) -> None:
-    read = [rank["samples"].values() for ranks in seen(lives, life) for rank in ranks]
+@pytest.mark.parametrize("job", [*SAME, *OTHER, *WEIGHTS], ids=str)
+def test_each_sample_is_read_exactly_once(folders: Path, job: ResumeJob) -> None:
+    read = [rank["samples"].values() for ranks in seen(folders, job) for rank in ranks]
     every = sorted(chain.from_iterable(chain.from_iterable(read)))
     assert every == list(range(SAMPLES))
 

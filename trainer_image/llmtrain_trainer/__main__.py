@@ -70,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     prepare.add_argument("--into", required=True, help="folder to make")
     prepare.add_argument("--tokens", help="folder of token sets (default: tokens/ beside the folder to make)")
     prepare.add_argument("--progress", help="file that says how far it is (default: none)")
+    verb("preview", _stage("preview"), "Print what the first documents of a job's data come to.")
     verb("train", _train, "Run one rank; torchrun starts it.")
     verb("export", _stage("export"), "Export a trained job as a Hugging Face folder, and compare it.")
     evaluate = verb("evaluate", _stage("evaluate"), "Loss and perplexity of an exported folder.", job=False)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
+import tempfile
 from pathlib import Path
 
 from . import log
@@ -27,6 +29,29 @@ def prepare(arguments: argparse.Namespace) -> int:
     tokens, progress = (Path(name) if name else None for name in (arguments.tokens, arguments.progress))
     marker = make(job, Path(arguments.into), progress, tokens)
     log.get().info("data prepared", **marker.told)
+    return 0
+
+
+def preview(arguments: argparse.Namespace) -> int:
+    """Print what the first documents of a job's data come to; what it makes is private to it, and goes."""
+    from .pretrained.access import go_online
+
+    go_online()
+    job = read_job(arguments.job)
+    with quick_imports():
+        from .data.preview import lines_of, look
+    from .models.location import folder_of, named
+    from .pretrained.fetch import fetch as copy
+    from .pretrained.remote import remote_of
+
+    log.silence()
+    base = folder_of(job)
+    if base is not None and job.base is None:
+        revision = job.model.revision if job.model else job.spec.model.revision
+        copy(remote_of(job.spec.model.name, revision, named(job)), base, weights=False)
+    with tempfile.TemporaryDirectory() as private:
+        for line in lines_of(look(job, Path(private) / "data"), live=sys.stdout.isatty()):
+            print(line)
     return 0
 
 

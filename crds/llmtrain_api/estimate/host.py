@@ -6,8 +6,9 @@ from ..layouts.layout import Layout
 from ..schema.quantity import quantity
 from ..schema.spec import JobSpec
 from ..shape import ModelShape
+from .choice import layout_of
 from .memory import of_stage
-from .zero_stage import GIB, NODE, layout_of, said
+from .zero_stage import GIB, NODE, said
 
 GPU_PROCESS = 2 * GIB + GIB // 2
 """Bytes of a process that drives a GPU: libraries of CUDA, pinned buffers. An allowance, not measured."""

@@ -1,15 +1,11 @@
-"""How a job's gang is cut, and which ZeRO stage it gets when it asks for none: the lowest that fits."""
+"""How a job's gang may be cut, and how much memory a rank has."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 from ..layouts.layout import Layout
 from ..schema.quantity import quantity
 from ..schema.spec import JobSpec
 from ..schema.training import Precision
-from ..shape import ModelShape
-from .memory import estimate
 
 GIB = 1 << 30
 PROCESS = 352 << 20
@@ -28,28 +24,6 @@ def limit(spec: JobSpec) -> float:
     return (float(quantity(spec.resources.memory)) - NODE) / spec.processes_per_node - PROCESS
 
 
-def layout_of(shape: ModelShape, spec: JobSpec) -> Layout:
-    """How the gang is cut, with the ZeRO stage decided: as asked, or the lowest that fits into memory.
-
-    Whoever starts a job decides this once; its ranks obey what ``job.json`` says.
-
-    Args:
-        shape: the model's sizes.
-        spec: the job.
-    """
-    lowest, asked = lowest_layout(spec), spec.training.zero_stage
-    if asked is not None:
-        return replace(lowest, zero=max(lowest.zero, asked), why="as zeroStage says")
-    room, tried, layout = limit(spec), "", lowest
-    for stage in stages(lowest):
-        layout = replace(lowest, zero=stage)
-        need = estimate(shape, spec, layout).peak
-        if need <= room:
-            break
-        tried = f"stage {stage} needs {said(need)} a rank of {said(room)}"
-    return replace(layout, why=f"zero{layout.zero}: {tried or 'the lowest, and it fits'}")
-
-
 def lowest_layout(spec: JobSpec) -> Layout:
     """The layout with the lowest stage that computes rightly, whether it fits or not.
 
@@ -62,22 +36,6 @@ def lowest_layout(spec: JobSpec) -> Layout:
     fp32 = spec.training.precision is Precision.FP32
     lowest = 0 if spec.world_size == 1 and fp32 else 1 if cut.sequence == 1 or fp32 else 2
     return Layout(data, cut.tensor, cut.pipeline, cut.sequence, lowest)
-
-
-def too_large(shape: ModelShape, spec: JobSpec) -> str | None:
-    """Why no stage fits, and what would help; None when one does."""
-    room, lowest = limit(spec), lowest_layout(spec)
-    needs = {stage: estimate(shape, spec, replace(lowest, zero=stage)).peak for stage in stages(lowest)}
-    stage = min(needs, key=lambda one: needs[one])
-    if needs[stage] <= room:
-        return None
-    gpus, given = bool(spec.gpus_per_node), spec.resources
-    field, size = ("gpuMemory", given.gpu_memory) if gpus else ("memory", given.memory)
-    return (
-        f"{field} {size} leaves {said(room)} a rank, and training needs {said(needs[stage])} even with "
-        f"ZeRO stage {stage}; raise resources.{field}, add nodes, lower training.microBatchSize, or set "
-        "training.zeroStage to try it all the same"
-    )
 
 
 def stages(lowest: Layout) -> range:

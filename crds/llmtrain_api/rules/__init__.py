@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..estimate.choice import proof_asked
 from ..families import shape_of
 from ..layouts.layout import Layout
 from ..layouts.proven import refusal
@@ -58,9 +59,7 @@ def layout_mistake(spec: JobSpec, shape: ModelShape, layout: Layout) -> str | No
             f"layout {layout} is of {layout.world} ranks, and the job has {spec.world_size} (nodes x "
             "processes); delete the job and apply it again"
         )
-    compiled = spec.training.compile
-    sized = Sized(spec, shape)
-    why = refusal(parallelism.asked(sized, layout))
-    if why is None and compiled:
-        why = refusal(parallelism.asked(sized, layout, compiled=True))
+    why = refusal(proof_asked(shape, spec, layout))
+    if why is None and spec.training.compile:
+        why = refusal(proof_asked(shape, spec, layout, compiled=True))
     return f"layout {layout}: {why}; use the trainer image of the operator's version" if why else None

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from ..estimate.zero_stage import layout_of
+from ..estimate.choice import applied, choose, proof_asked
 from ..families import FAMILIES
-from ..layouts.layout import Layout
-from ..layouts.proven import DIALOGUES, Asked, families, refusal
+from ..layouts.proven import families, refusal
 from ..schema.base import Rule
 from ..schema.model import HEADS, HIDDEN, LAYERS
 from ..schema.spec import JobSpec
-from ..schema.task import Task
 from ..shape import TIED
 from .sized import Sized, SizedRule
 
@@ -99,23 +97,15 @@ def _pipeline_zero(spec: JobSpec) -> str | None:
     )
 
 
-def asked(job: Sized, layout: Layout, *, compiled: bool = False) -> Asked:
-    """What a job asks the table of proven layouts for.
+def refused_layout(job: Sized, *, compiled: bool = False) -> str | None:
+    """Why a job may not run in the layout that it gets; None where that is proven.
 
     Args:
         job: with its model's shape.
-        layout: how its gang is cut.
         compiled: whether its layers are compiled.
     """
-    how, variant = job.spec.training, FAMILIES[job.shape.architecture].variant(job.shape.switches)
-    packing = DIALOGUES if job.spec.task is Task.CHAT else how.packing
-    options = (packing, how.activation_checkpointing, how.precision)
-    adapter, inspected = job.spec.model.adapter is not None, job.spec.model.builtin is None
-    return Asked(variant, layout, *options, compiled, adapter, inspected)
-
-
-def _proven(job: Sized) -> str | None:
-    return refusal(asked(job, layout_of(job.shape, job.spec)))
+    choice = choose(job.shape, job.spec)
+    return refusal(proof_asked(job.shape, applied(choice, job.spec), choice.layout, compiled=compiled))
 
 
 def family_cel(kind: str, *, compile_layers: bool = False) -> str:
@@ -196,7 +186,7 @@ PROVEN: tuple[Rule, ...] = (
         ".parallelism",
         "this family is not proven equal to one process when it is cut like this; use one of tensor, "
         "pipeline and sequence, with a Llama or Qwen model (tensor also with BERT), or none",
-        _proven,
+        refused_layout,
     ),
 )
 """They count on all other rules but those of memory."""

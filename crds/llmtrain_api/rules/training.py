@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from ..estimate.choice import too_large
 from ..estimate.host import host_too_small
-from ..estimate.zero_stage import layout_of, too_large
 from ..families import BUILTIN, task_of
-from ..layouts.proven import refusal, stages
+from ..layouts.proven import stages
 from ..schema.base import Rule
 from ..schema.spec import JobSpec
 from ..schema.training import Packing
 from ..shape import Task
-from .parallelism import WAYS, asked, family_cel
+from .parallelism import WAYS, family_cel, refused_layout
 from .sized import Sized, SizedRule
 
 NOT_CAUSAL = [str(name) for name, family in BUILTIN.items() if family.task is not Task.CAUSAL]
@@ -61,7 +61,7 @@ def _evaluated(spec: JobSpec) -> str | None:
 def _compiled(job: Sized) -> str | None:
     if not job.spec.training.compile:
         return None
-    why = refusal(asked(job, layout_of(job.shape, job.spec), compiled=True))
+    why = refused_layout(job, compiled=True)
     return f"compiled layers: {why}; or set compile to false" if why else None
 
 

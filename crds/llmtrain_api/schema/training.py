@@ -39,6 +39,8 @@ def _one_length(training: TrainingSpec) -> str | None:
 
 
 def _micro_batch(training: TrainingSpec) -> str | None:
+    if "micro_batch_size" not in training.model_fields_set:
+        return None
     if training.micro_batch_size <= training.global_batch_size:
         return None
     return (
@@ -84,7 +86,11 @@ class TrainingSpec(RuledModel):
         "Default: the lowest that fits into memory.",
     )
     activation_checkpointing: bool = Field(
-        default=False, description="Compute activations again in the backward pass instead of keeping them."
+        default=False,
+        # where it is left out it follows from memory: `estimate.choice` decides
+        json_schema_extra=_without_default,
+        description="Compute activations again in the backward pass instead of keeping them. Default: only "
+        "where training does not fit into memory without.",
     )
     compile: bool = Field(
         default=False,
@@ -156,7 +162,13 @@ class TrainingSpec(RuledModel):
         default=16, ge=1, le=1_000_000, description="Sequences per optimizer step, over all ranks."
     )
     micro_batch_size: int = Field(
-        default=8, ge=1, le=65536, description="Sequences per rank and forward pass."
+        default=8,
+        ge=1,
+        le=65536,
+        # where it is left out it follows from memory: `estimate.choice` decides
+        json_schema_extra=_without_default,
+        description="Sequences per rank and forward pass. Default: the most that fit into memory, up to 8 on "
+        "CPUs and 32,768 tokens on GPUs.",
     )
     sequence_length: int = Field(default=128, ge=8, le=1_048_576, description="Tokens per sequence.")
     seed: int = Field(
@@ -171,7 +183,7 @@ class TrainingSpec(RuledModel):
             _one_length,
         ),
         Rule(
-            "self.microBatchSize <= self.globalBatchSize",
+            "!has(self.microBatchSize) || self.microBatchSize <= self.globalBatchSize",
             ".microBatchSize",
             "microBatchSize must not be larger than globalBatchSize",
             _micro_batch,

@@ -1,4 +1,4 @@
-"""``llmtrain``: jobs on this machine without Kubernetes, and what was trained."""
+"""``llmtrain``: jobs on this machine without Kubernetes, what they will be, and what was trained."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import os
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 from llmtrain_api.names import ENV_PROGRAM
 
+from .check import CheckRequest, check
 from .command import Request, run
 from .scale_down import GangOverrides
 
@@ -54,9 +56,29 @@ def parser() -> argparse.ArgumentParser:
         "--processes-per-node", type=_count, metavar="N", help="training processes a pod (default: what fits)"
     )
     sub.add_argument("--new", action="store_true", help="a new job, whatever an earlier run of it has left")
+    _add_check(verbs)
     for name, text in TRAINERS_VERBS.items():
         verbs.add_parser(name, help=text, add_help=False)
     return top
+
+
+def _add_check(verbs: Any) -> None:
+    sub = verbs.add_parser(
+        "check",
+        help="say what an LLMTrainingJob will be, and whether anything is wrong with it",
+        description="Say what an LLMTrainingJob will be on its cluster, and whether anything is wrong with "
+        "it: the rules and the words of when it is applied. Nothing is started and nothing is written.",
+        epilog="exit codes: 0 it may run, 1 something could not be looked at, 2 a mistake in the manifest",
+    )
+    sub.add_argument("manifest", type=Path, help="YAML of an LLMTrainingJob")
+    sub.add_argument(
+        "--data",
+        action="store_true",
+        help="also read the first documents of each source: counts by reason, and samples with their mask",
+    )
+    sub.add_argument(
+        "--runs", type=Path, metavar="DIR", default=Path("runs"), help="folder of claims (default: ./runs)"
+    )
 
 
 def trainers_verb(arguments: list[str]) -> int:
@@ -83,6 +105,8 @@ def main(argv: list[str] | None = None) -> int:
     if arguments and arguments[0] in TRAINERS_VERBS:
         return trainers_verb(arguments)
     asked = parser().parse_args(arguments)
+    if asked.verb == "check":
+        return check(CheckRequest(asked.manifest, asked.runs.absolute(), asked.data), sys.stdout)
     request = Request(
         manifest=asked.manifest,
         runs=asked.runs.absolute(),

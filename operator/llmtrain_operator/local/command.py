@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-import yaml
-
 from llmtrain_api import IfExists, InvalidJob, Job, JobSpec, Metadata, Phase, parse_manifest
 from llmtrain_api.names import EXIT_INTERRUPTED
 
 from .. import logs
 from ..kube.api import Object
-from . import console_text, manifest_yaml
+from . import console_text
+from .check import NO_TRAINER
+from .exit_codes import DONE, FAILED, MISTAKE
 from .kubelet.gpus import gpus
+from .manifest_file import Refused, parsed
 from .runner import LoopEnded, Runner, RunPlan
 from .saved_jobs import (
     Busy,
@@ -34,8 +35,6 @@ from .saved_jobs import (
 )
 from .scale_down import GangOverrides, describe_changes, scaled_down, why_scaled
 from .table import Table
-
-DONE, FAILED, MISTAKE = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -72,14 +71,6 @@ class Manifest:
     asked: JobSpec
     document: Object
     spec: JobSpec
-
-
-class Refused(Exception):
-    """It cannot be run as it is: one line a reason."""
-
-    def __init__(self, *reasons: str) -> None:
-        super().__init__("; ".join(reasons))
-        self.reasons = reasons
 
 
 def run(request: Request, out: TextIO) -> int:
@@ -124,23 +115,13 @@ def read(request: Request) -> Manifest:
         Refused: with every mistake in it.
     """
     if importlib.util.find_spec("llmtrain_trainer") is None:
+        raise Refused(NO_TRAINER)
+    document, metadata, asked = parsed(request.manifest)
+    if asked.output.in_object_store:
         raise Refused(
-            "the trainer is not installed here: pip install 'llm-training-operator[operator,trainer]'"
+            f"spec.output.uri: got {asked.output.uri!r}, and here all pods share this machine's folders; "
+            "use pvc://CLAIM/FOLDER or file:///FOLDER"
         )
-    try:
-        document = manifest_yaml.load(request.manifest.read_text(encoding="utf-8-sig"))
-        metadata, asked = parse_manifest(document)
-        if asked.output.in_object_store:
-            raise Refused(
-                f"spec.output.uri: got {asked.output.uri!r}, and here all pods share this machine's folders; "
-                "use pvc://CLAIM/FOLDER or file:///FOLDER"
-            )
-    except UnicodeDecodeError as error:
-        raise Refused(f"it is not UTF-8 (byte {error.start}); save it as UTF-8") from None
-    except (OSError, yaml.YAMLError) as error:
-        raise Refused(str(error)) from None
-    except InvalidJob as invalid:
-        raise Refused(*invalid.mistakes) from None
     return Manifest(metadata, asked, *fitted(document, asked, len(gpus()), request.overrides))
 
 

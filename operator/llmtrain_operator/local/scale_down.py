@@ -48,7 +48,7 @@ def describe_changes(spec: JobSpec, to: JobSpec) -> str:
     ):
         return ""
     return (
-        f"this machine: {_gang(to)} instead of {_gang(spec)}; "
+        f"this machine: {gang_text(to)} instead of {gang_text(spec)}; "
         f"the global batch stays {to.training.global_batch_size}"
     )
 
@@ -63,14 +63,15 @@ def why_scaled(spec: JobSpec, scaled: Object, have: int) -> str:
     """
     gang = scaled["spec"]
     here = _gang_of(gang["nodes"], gang["gpusPerNode"], gang["processesPerNode"])
-    asked = _gang(spec)
+    asked = gang_text(spec)
     options = f"--nodes {spec.nodes} --processes-per-node {spec.local_world_size}"
     if spec.gpus_per_node and have:
         options = f"--nodes {max(1, min(spec.nodes, have // spec.gpus_per_node))}"
     return f"here the gang is {here}, and the manifest's is {asked}: try {options}"
 
 
-def _gang(spec: JobSpec) -> str:
+def gang_text(spec: JobSpec) -> str:
+    """The gang in words."""
     return _gang_of(spec.nodes, spec.gpus_per_node, spec.processes_per_node)
 
 

@@ -16,6 +16,8 @@ from llmtrain_api import (
     ReportTarget,
     Setup,
     SetupStage,
+    applied,
+    choose,
     layout_of,
     shape_of,
 )
@@ -32,7 +34,7 @@ def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> J
     return JobFile(
         job=JobIdentity(name=meta.name, namespace=meta.namespace, uid=meta.uid),
         attempt=attempt,
-        spec=spec,
+        spec=spec_on_record(job, spec),
         shape=shape_on_record(job, spec),
         model=job.status.resolved.model if job.status.resolved else None,
         layout=layout_on_record(job, spec),
@@ -75,6 +77,21 @@ def layout_on_record(job: Job, spec: JobSpec) -> Layout:
         return resolved.parallelism
     # put on record by a version that did not write it down
     return layout_of(shape_on_record(job, spec), spec)
+
+
+def spec_on_record(job: Job, spec: JobSpec) -> JobSpec:
+    """The spec as ranks are told it: what it leaves open is as it was decided before the first attempt."""
+    resolved = job.status.resolved
+    if resolved is None or resolved.activation_checkpointing is None:
+        # put on record by a version that left nothing open, or not yet
+        return applied(choose(shape_on_record(job, spec), spec), spec)
+    written = spec.training.model_fields_set
+    decided = {
+        "micro_batch_size": resolved.micro_batch,
+        "activation_checkpointing": resolved.activation_checkpointing,
+    }
+    left_open = {name: value for name, value in decided.items() if name not in written}
+    return spec.model_copy(update={"training": spec.training.model_copy(update=left_open)})
 
 
 def shape_on_record(job: Job, spec: JobSpec) -> ModelShape:

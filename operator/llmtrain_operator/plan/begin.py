@@ -13,7 +13,7 @@ from llmtrain_api import (
     Restarts,
     Workers,
     changed,
-    layout_of,
+    choose,
     shape_of,
 )
 
@@ -105,9 +105,8 @@ def resolve(spec: JobSpec, shape: ModelShape, image: str) -> Resolved:
 
     accumulation = ceil(global batch / (micro-batch x data-parallel ranks)); slots left over carry no label.
     """
-    training, layout = spec.training, layout_of(shape, spec)
-    # a rank's share may be less than a micro-batch
-    micro = min(training.micro_batch_size, ceil(training.global_batch_size / layout.data))
+    training, choice = spec.training, choose(shape, spec)
+    layout, micro = choice.layout, choice.micro_batch
     return Resolved(
         image=spec.image or image,
         world_size=spec.world_size,
@@ -115,6 +114,9 @@ def resolve(spec: JobSpec, shape: ModelShape, image: str) -> Resolved:
         parallelism=layout,
         precision=why_precision(spec),
         micro_batch=micro,
+        micro_batch_reason=choice.why_micro_batch,
+        activation_checkpointing=choice.checkpointing,
+        activation_checkpointing_reason=choice.why_checkpointing,
         accumulation=ceil(training.global_batch_size / (micro * layout.data)),
         global_batch=training.global_batch_size,
     )

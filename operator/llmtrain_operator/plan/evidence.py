@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from llmtrain_api import FailureClass, Outcome, SetupStage, TerminationMessage
+from llmtrain_api.failures import ENDED, PODS, KnownFailure, first, of_exit
 from llmtrain_api.messages import read_termination_message
 
 from ..types import Pod, PodPhase
@@ -26,6 +27,7 @@ class Evidence:
 
     Attributes:
         cascade: only the echo of another rank's end.
+        reason: name of a known failure.
         at: when it ended, if anybody knows.
     """
 
@@ -33,6 +35,7 @@ class Evidence:
     failure_class: FailureClass
     message: str
     cascade: bool = False
+    reason: str | None = None
     hint: str | None = None
     node: str | None = None
     exit_code: int | None = None
@@ -111,9 +114,9 @@ def of_pod(pod: Pod) -> Evidence | None:
         return of_silent_node(pod)
     outside = _from_outside(pod)
     if outside is not None:
-        return _infrastructure(pod, outside)
+        return _infrastructure(pod, outside, first(ENDED, outside))
     if pod.termination is None:
-        return _infrastructure(pod, f"pod {pod.name} failed: {pod.reason or 'no reason given'} {pod.message}")
+        return _never_started(pod)
     if pod.termination.reason == "OOMKilled":
         return _out_of_memory(pod)
     message = termination_message(pod)
@@ -130,12 +133,20 @@ def _from_outside(pod: Pod) -> str | None:
     return None
 
 
-def _infrastructure(pod: Pod, message: str) -> Evidence:
+def _never_started(pod: Pod) -> Evidence:
+    """A pod that failed although none of its containers ran: its node refused it, or ended it early."""
+    text = f"{pod.reason or 'no reason given'} {pod.message}"
+    return _infrastructure(pod, f"pod {pod.name} failed: {text}", first(PODS, text))
+
+
+def _infrastructure(pod: Pod, message: str, known: KnownFailure | None = None) -> Evidence:
     last = termination_message(pod)
     return Evidence(
         rank=pod.rank,
-        failure_class=FailureClass.INFRASTRUCTURE,
+        failure_class=(known and known.failure_class) or FailureClass.INFRASTRUCTURE,
         message=message.strip(),
+        reason=known.name if known else None,
+        hint=known.hint if known else None,
         node=pod.node,
         at=pod.termination.finished_at if pod.termination else None,
         checkpoint_step=last.checkpoint_step if last else None,
@@ -149,6 +160,7 @@ def _out_of_memory(pod: Pod) -> Evidence:
         rank=pod.rank,
         failure_class=FailureClass.OUT_OF_MEMORY,
         message=f"{part_of(pod)} used more memory than its limit and was killed",
+        reason="HostOutOfMemory",
         hint=MEMORY_HINTS[pod.stage],
         node=pod.node,
         exit_code=_exit_code(pod.termination.exit_code),
@@ -170,6 +182,7 @@ def _from_launcher(pod: Pod, message: TerminationMessage) -> Evidence:
         failure_class=failure_class,
         message=masked(message.message) or f"{part_of(pod)} ended: {message.outcome.value}",
         cascade=message.cascade or (fenced and not final),
+        reason=message.reason,
         hint=message.hint,
         node=pod.node,
         exit_code=_exit_code(code),
@@ -184,10 +197,13 @@ def _from_exit_code(pod: Pod) -> Evidence:
     assert pod.termination is not None
     code = pod.termination.exit_code
     how = f"was killed by signal {code - 128}" if 128 < code < 256 else f"exited with code {code}"
+    known = first(PODS, f"{pod.termination.reason}: {pod.termination.message}") or of_exit(code)
     return Evidence(
         rank=pod.rank,
-        failure_class=FailureClass.UNKNOWN,
+        failure_class=(known and known.failure_class) or FailureClass.UNKNOWN,
         message=f"{part_of(pod)} {how} without a message ({pod.termination.reason})",
+        reason=known.name if known else None,
+        hint=known.hint if known else None,
         node=pod.node,
         exit_code=_exit_code(code),
         log_tail=masked(pod.termination.message)[-2048:] or None,

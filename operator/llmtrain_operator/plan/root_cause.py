@@ -37,6 +37,7 @@ def as_failure(root: Evidence, now: datetime) -> Failure:
     return Failure(
         failure_class=root.failure_class,
         message=(root.message or "no reason given")[:4096],
+        reason=root.reason,
         hint=root.hint[:4096] if root.hint else None,
         rank=root.rank,
         node=root.node[:256] if root.node else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llmtrain_api import Waiting
+from llmtrain_api.failures import PODS, first
 
 from ..types import Pod, PodPhase, Refusal, RefusalKind
 from .situation import Situation
@@ -68,16 +69,18 @@ def _held(s: Situation) -> tuple[str, str] | None:
     held = [p for p in s.current.values() if p.hold is not None and p.phase is PodPhase.PENDING]
     if not held:
         return None
-    first = min(held, key=lambda p: (p.hold is not None and p.hold[0] in PREPARING, p.rank))
-    assert first.hold is not None
-    reason, message = first.hold
+    pod = min(held, key=lambda p: (p.hold is not None and p.hold[0] in PREPARING, p.rank))
+    assert pod.hold is not None
+    reason, message = pod.hold
     if reason in PREPARING:
         # why a volume cannot be mounted is told in the pod's events only
         message = (
-            f"{message}: its image is pulled and its volumes are mounted on {_node(first)}; if it lasts, the "
-            f"reason is in: kubectl describe pod {first.name} -n {first.namespace}"
+            f"{message}: its image is pulled and its volumes are mounted on {_node(pod)}; if it lasts, the "
+            f"reason is in: kubectl describe pod {pod.name} -n {pod.namespace}"
         )
-    return reason, f"pod {first.name}: {message}"
+    elif known := first(PODS, f"{reason}: {message}"):
+        message = f"{message} ({known.hint})"
+    return reason, f"pod {pod.name}: {message}"
 
 
 def _silent(s: Situation) -> tuple[str, str] | None:

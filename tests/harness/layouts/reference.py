@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from harness.layouts.rows import STEPS, Row
-from harness.layouts.worker import patient_adamw, perturbed, sgd, tokens
+from harness.layouts.worker import adamw_of_rows, perturbed, sgd, tokens
 
 from llmtrain_api import Task, task_of
 from llmtrain_api.layouts.proven import DIALOGUES
@@ -45,7 +45,7 @@ def reference(
     for name, p in named.items() if spec.model.adapter else ():
         p.data.copy_(perturbed(name, tuple(p.shape), training.seed))
     groups, _ = parameter_groups(named.items(), training.weight_decay)
-    optimizer = (sgd if kind == "sgd" else patient_adamw)(groups, training)
+    optimizer = (sgd if kind == "sgd" else adamw_of_rows)(groups, training)
     share = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule(training, STEPS))
     out: dict[str, Any] = {"losses": [], "norms": [], "initial": _copies(named)}
     size = training.global_batch_size

@@ -132,14 +132,14 @@ SAME, OTHER, WEIGHTS = (
 )
 
 
-def live(life: ResumeJob, model: Path, root: Path) -> str | None:
+def run(job: ResumeJob, model: Path, root: Path) -> str | None:
     """All attempts of a job; what went wrong, if anything did."""
-    for attempt, layout in enumerate(life.layouts):
-        asked = job_of(life.row(attempt), attempt, root / "output", weights_only=life.weights_only)
+    for attempt, layout in enumerate(job.layouts):
+        asked = job_of(job.row(attempt), attempt, root / "output", weights_only=job.weights_only)
         fence = raise_fence(claim(asked), asked, f"pod{attempt}")
         Start(fence, choose(fence.output, asked, {}, lambda *_: None), {}).publish()
-        last = attempt == len(life.layouts) - 1
-        main = partial(rank_main, asked, life.until(attempt), not last, model, root)
+        last = attempt == len(job.layouts) - 1
+        main = partial(rank_main, asked, job.until(attempt), not last, model, root)
         error = gang(layout.world, main, root / f"attempt-{attempt}")
         killed = error is not None and "ended with -9" in error.splitlines()[0]
         if error and (last or not killed):
@@ -150,18 +150,18 @@ def live(life: ResumeJob, model: Path, root: Path) -> str | None:
 def main() -> int:
     """Live them all."""
     root, word = Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ""
-    chosen = [life for life in (*SAME, *OTHER, *WEIGHTS) if word in str(life)]
-    for life in dict.fromkeys(one for asked in chosen for one in (asked.undisturbed, asked)):
+    chosen = [job for job in (*SAME, *OTHER, *WEIGHTS) if word in str(job)]
+    for job in dict.fromkeys(one for asked in chosen for one in (asked.undisturbed, asked)):
         began = time.monotonic()
-        model = root / "initial" / life.family
+        model = root / "initial" / job.family
         if not model.exists():
-            spec = Row(life.family, Layout()).spec(clipping=0.0)
+            spec = Row(job.family, Layout()).spec(clipping=0.0)
             assert fork_each(1, partial(first_weights, spec, model), root / "log") is None
-        folder = root / str(life)
+        folder = root / str(job)
         folder.mkdir()
-        error = live(life, model, folder)
+        error = run(job, model, folder)
         (folder / "error").write_text(error or "")
-        print(f"{time.monotonic() - began:5.1f} s  {life}  {(error or '')[-1500:]}", flush=True)
+        print(f"{time.monotonic() - began:5.1f} s  {job}  {(error or '')[-1500:]}", flush=True)
     return 0
 
 

@@ -57,7 +57,7 @@ def perturbed(name: str, shape: tuple[int, ...], seed: int) -> torch.Tensor:
     return START_OF(f"{name} perturbed", shape, seed) if not first.any() else first
 
 
-def patient_adamw(groups: Iterable[dict[str, Any]], training: TrainingSpec) -> torch.optim.Optimizer:
+def adamw_of_rows(groups: Iterable[dict[str, Any]], training: TrainingSpec) -> torch.optim.Optimizer:
     """At the default eps of 1e-8 an update is the sign of the gradient, which flips where that is noise."""
     optimizer = adamw(groups, training)
     for group in optimizer.param_groups:
@@ -88,7 +88,7 @@ def rank_main(row: Row, kind: str, clipping: float, model: Path, out: Path) -> N
     if row.adapter:
         adapters.start_of = perturbed
     engine, _ = build(
-        model, spec, row.shape, layout, place, plan, STEPS, sgd if kind == "sgd" else patient_adamw
+        model, spec, row.shape, layout, place, plan, STEPS, sgd if kind == "sgd" else adamw_of_rows
     )
     assert engine.raw.module.training  # or no activation would be checkpointed
     engine.watch = device.stopwatch(ranks)  # as a job does: what it wraps must not end in compiled code

@@ -3,26 +3,44 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
 import pytest
 from harness.jobs import T0, job, seen
 
-from llmtrain_api import Attempt, Job, JobFile, JobSpec, JobStatus, Layout, ModelShape, changed, layout_of
+from llmtrain_api import (
+    Attempt,
+    Choice,
+    Job,
+    JobFile,
+    JobSpec,
+    JobStatus,
+    Layout,
+    ModelShape,
+    changed,
+    choose,
+)
 from llmtrain_operator.plan import plan
 from llmtrain_operator.types import CreateChild
 
 
-def another(shape: ModelShape, spec: JobSpec) -> Layout:
+def another(shape: ModelShape, spec: JobSpec) -> Choice:
     """What a later version of the operator might decide."""
-    layout = layout_of(shape, spec)
-    return Layout(layout.data, layout.tensor, layout.pipeline, layout.sequence, 3, "another version")
+    choice = choose(shape, spec)
+    layout = replace(choice.layout, zero=3, why="another version")
+    return replace(choice, layout=layout, micro_batch=2, checkpointing=True)
+
+
+def another_layout(shape: ModelShape, spec: JobSpec) -> Layout:
+    return another(shape, spec).layout
 
 
 def upgraded(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("plan.begin", "manifests.config"):
-        monkeypatch.setattr(import_module(f"llmtrain_operator.{name}"), "layout_of", another)
+        monkeypatch.setattr(import_module(f"llmtrain_operator.{name}"), "choose", another)
+    monkeypatch.setattr(import_module("llmtrain_operator.manifests.config"), "layout_of", another_layout)
 
 
 def told(status: JobStatus, **spec: Any) -> JobFile:
@@ -58,5 +76,27 @@ def test_a_later_version_does_not_change_the_layout_of_a_job_that_has_started(
     upgraded(monkeypatch)
     assert told(status).layout == Layout(data=2, zero=1)
     assert told(again(status)).layout == Layout(data=2, zero=1)
+    assert computed(told(again(status))) == (8, False)
     # a job that begins now gets what is decided now
     assert told(begun()).layout == Layout(data=2, zero=3)
+    assert computed(told(begun())) == (2, True)
+
+
+def test_what_a_person_writes_into_a_job_wins_over_what_was_decided() -> None:
+    status = begun()
+    assert computed(told(again(status))) == (8, False)
+    asked = {"microBatchSize": 4, "activationCheckpointing": True}
+    assert computed(told(again(status), training={"maxSteps": 20, **asked})) == (4, True)
+
+
+def test_a_status_of_an_older_version_says_less() -> None:
+    status = begun()
+    assert status.resolved is not None
+    older = changed(status, resolved=changed(status.resolved, activation_checkpointing=None))
+    assert computed(told(again(older))) == (8, False)
+
+
+def computed(file: JobFile) -> tuple[int, bool]:
+    """What ranks are told of their passes."""
+    training = file.spec.training
+    return training.micro_batch_size, training.activation_checkpointing

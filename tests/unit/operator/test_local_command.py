@@ -24,7 +24,8 @@ from llmtrain_api import (
     parse_manifest,
 )
 from llmtrain_operator.local.__main__ import main
-from llmtrain_operator.local.command import Refused, decide, fitted
+from llmtrain_operator.local.command import decide, fitted
+from llmtrain_operator.local.manifest_file import Refused
 from llmtrain_operator.local.runner import RunPlan, interrupted
 from llmtrain_operator.local.saved_jobs import Busy, JobFolder, SavedApi, output_folder, owned
 from llmtrain_operator.local.scale_down import GangOverrides, describe_changes, scaled_down

@@ -7,20 +7,17 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from harness.jobs import T0, complete, ended, job, later, pod, report, seen
+from harness.jobs import T0, complete, ended, job, later, pod, report, running, seen
 
 from llmtrain_api import (
-    Attempt,
     Charge,
     Checkpoint,
     FailureClass,
-    JobStatus,
     Outcome,
     Phase,
     Restarts,
     Stage,
     TerminationMessage,
-    Workers,
     changed,
 )
 from llmtrain_operator.plan import plan
@@ -35,21 +32,6 @@ from llmtrain_operator.types import (
     Refusal,
     RefusalKind,
 )
-
-
-def running(attempt: int = 0, **changes: object) -> JobStatus:
-    attempts = [
-        Attempt(number=k, started_at=T0, created_at=T0, running_at=T0, ended_at=None if k == attempt else T0)
-        for k in range(attempt + 1)
-    ]
-    base = JobStatus(
-        phase=Phase.RUNNING,
-        attempt=attempt,
-        restarts=Restarts(total=attempt),
-        workers=Workers(desired=2, ready=2, summary="2/2"),
-        attempts=attempts,
-    )
-    return base.model_copy(update=changes)
 
 
 def failed(rank: int, text: str, at: datetime = T0, **fields: object) -> Pod:

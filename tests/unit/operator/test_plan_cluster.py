@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from harness.control import Control, eventually
-from harness.jobs import SETTINGS, T0, UID, complete, ended, job, later, pod, report, seen
+from harness.jobs import SETTINGS, T0, UID, complete, ended, job, later, pod, report, running, seen
 from pydantic import ValidationError
 
 from llmtrain_api import (
@@ -23,7 +23,6 @@ from llmtrain_api import (
     Progress,
     Restarts,
     TerminationMessage,
-    Workers,
     changed,
 )
 from llmtrain_api.names import API_VERSION, KIND, PLURAL
@@ -48,21 +47,6 @@ from llmtrain_operator.types import (
 
 ECHO = TerminationMessage(outcome=Outcome.FAILED, cascade=True, message="Connection closed by peer")
 HOUR = 3600.0
-
-
-def running(attempt: int = 0, **fields: Any) -> JobStatus:
-    records = [
-        Attempt(number=k, started_at=T0, created_at=T0, running_at=T0, ended_at=None if k == attempt else T0)
-        for k in range(attempt + 1)
-    ]
-    base = JobStatus(
-        phase=Phase.RUNNING,
-        attempt=attempt,
-        restarts=Restarts(total=attempt, infrastructure=attempt),
-        workers=Workers(desired=2, ready=2, summary="2/2"),
-        attempts=records,
-    )
-    return changed(base, **fields)
 
 
 def restarting(began: float = 0.0) -> JobStatus:

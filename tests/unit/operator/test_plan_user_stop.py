@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.jobs import SETTINGS, T0, complete, ended, job, later, pod, seen
+from harness.jobs import SETTINGS, T0, complete, ended, job, later, pod, running, seen
 
-from llmtrain_api import Attempt, Charge, JobStatus, Outcome, Phase, Restarts, TerminationMessage, Workers
+from llmtrain_api import Charge, Outcome, Phase, Restarts, TerminationMessage
 from llmtrain_operator.plan import plan
 from llmtrain_operator.types import CreatePod, PlanSettings, PodPhase
 
 INTERRUPTED = TerminationMessage(outcome=Outcome.INTERRUPTED, checkpoint_step=7, resumed_step=0)
-
-
-def running(attempt: int = 0) -> JobStatus:
-    return JobStatus(
-        phase=Phase.RUNNING,
-        attempt=attempt,
-        restarts=Restarts(total=attempt),
-        workers=Workers(desired=2, ready=2, summary="2/2"),
-        attempts=[Attempt(number=k, started_at=T0, created_at=T0) for k in range(attempt + 1)],
-    )
 
 
 def stopped_with(**changes: object) -> PlanSettings:

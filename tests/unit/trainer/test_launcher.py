@@ -115,9 +115,13 @@ def test_a_newer_attempt_of_the_same_job_is_fenced_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("number", "expected"),
-    [(errno.ENOSPC, FailureClass.CONFIG_ERROR), (errno.EIO, FailureClass.USER_ERROR)],
+    [
+        (errno.ENOSPC, FailureClass.CONFIG_ERROR),
+        (errno.EIO, FailureClass.INFRASTRUCTURE),
+        (errno.ENOENT, FailureClass.USER_ERROR),
+    ],
 )
-def test_a_full_disk_is_final_and_a_broken_read_is_not(
+def test_a_full_disk_is_final_and_a_broken_volume_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, expected: FailureClass
 ) -> None:
     def fail(_: JobFile) -> None:

@@ -7,7 +7,7 @@ import json
 import numpy as np
 
 from llmtrain_api import DataSummary, Outcome, Results, TerminationMessage
-from llmtrain_trainer.data.samples import CHARACTERS, TOKENS, as_text, samples
+from llmtrain_trainer.data.samples import CHARACTERS, TOKENS, Part, as_text, in_terminal, samples
 from llmtrain_trainer.launch.termination import encode
 from llmtrain_trainer.token_marks import FIRST_OF_DOCUMENT, NOT_TRAINED
 
@@ -35,6 +35,20 @@ def test_a_sample_is_bounded_and_moves_no_cursor() -> None:
     assert shown.startswith("\\x1b[2J\\n")
     assert len(shown) == CHARACTERS
     assert shown.isprintable()
+
+
+def test_what_fills_a_row_up_is_not_shown() -> None:
+    pad = ord("_")
+    row = [ord("a"), pad, pad | NOT_TRAINED | FIRST_OF_DOCUMENT, pad | NOT_TRAINED]
+    assert samples(np.array([row], np.uint32), decode, pad=pad) == [[{"text": "a_", "trained": True}]]
+    assert as_text(samples(np.array([row], np.uint32), decode)[0]) == "a_⟪__⟫"
+
+
+def test_in_a_terminal_what_is_not_trained_on_is_dim() -> None:
+    sample: list[Part] = [{"text": "q\x1b[2J", "trained": False}, {"text": "answer", "trained": True}]
+    assert in_terminal(sample, 100) == "\x1b[2mq\\x1b[2J\x1b[0m\x1b[1manswer\x1b[0m"
+    assert in_terminal(sample, 10) == "\x1b[2mq\\x1b[2J\x1b[0m\x1b[1man\x1b[0m…"
+    assert in_terminal(sample, 3) == "\x1b[2mq\\x\x1b[0m…"
 
 
 def test_samples_never_cost_a_termination_message_its_meaning() -> None:

@@ -15,7 +15,7 @@ from .reading.counts import ReadCounts
 from .reading.reader import Progress, no_progress
 from .reading.record import TakeText
 from .reading.survey import DataFile
-from .sources import Text, is_held_out, of_pieces, surveyed
+from .sources import Text, is_held_out, of_pieces, read_of, surveyed
 from .units.plan import Unit, units_of
 
 
@@ -47,7 +47,10 @@ def documents_of(
 
 
 def units_of_source(job: JobFile, source: Text, files: Sequence[DataFile], number: int = 0) -> list[Unit]:
-    """The units that a source is prepared in."""
+    """The units that a source is prepared in; one for a look at it."""
+    if source.glance is not None:
+        pieces, bounds = read_of(source, files)
+        return [Unit(number, 0, tuple(pieces), bounds)]
     return units_of(
         files,
         name=source.name,

@@ -32,6 +32,7 @@ class Preparation:
         folder: that is filled.
         sets: folder of token sets, each of which serves many jobs; see `units.token_set`.
         progress: told of the text that is passed.
+        glance: bytes of each source that are looked at; None for all that the job reads.
         sources: of text; none for noise.
         surveys: the files of each source.
         units: of each source.
@@ -54,6 +55,7 @@ class Preparation:
     folder: Path
     sets: Path
     progress: ProgressLog = field(default_factory=ProgressLog)
+    glance: int | None = None
     sources: list[Text] = field(init=False)
     surveys: list[Survey] = field(init=False)
     units: list[list[Unit]] = field(init=False)

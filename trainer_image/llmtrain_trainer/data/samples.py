@@ -19,6 +19,8 @@ CHARACTERS = 160
 """Of a sample in the job's status."""
 OPEN, CLOSE = "⟪", "⟫"
 """Around what is read, but not trained on."""
+DIM, BRIGHT, PLAIN = "\x1b[2m", "\x1b[1m", "\x1b[0m"
+"""The same in a terminal."""
 
 
 class Part(TypedDict):
@@ -28,17 +30,27 @@ class Part(TypedDict):
     trained: bool
 
 
-def samples(rows: Rows, decode: Callable[[list[int]], str], count: int = COUNT) -> list[list[Part]]:
+def samples(
+    rows: Rows, decode: Callable[[list[int]], str], count: int = COUNT, pad: int | None = None
+) -> list[list[Part]]:
     """Some rows, spread over all, each as parts of text and whether they are trained on.
 
     Args:
         rows: of token ids, with the marks of `token_marks` beside them.
         decode: text of ids.
         count: of rows at most.
+        pad: id of the token that fills a row up, and is not shown there; None where none does.
     """
     last = len(rows) - 1
     chosen = sorted({last * place // max(1, count - 1) for place in range(count)}) if last >= 0 else []
-    return [_parts(rows[at][:TOKENS].tolist(), decode) for at in chosen]
+    return [_parts(_unpadded(rows[at][:TOKENS].tolist(), pad), decode) for at in chosen]
+
+
+def _unpadded(row: list[int], pad: int | None) -> list[int]:
+    end = len(row)
+    while end and row[end - 1] & NOT_TRAINED and ids_of(row[end - 1]) == pad:
+        end -= 1
+    return row[:end]
 
 
 def _parts(row: list[int], decode: Callable[[list[int]], str]) -> list[Part]:
@@ -58,3 +70,20 @@ def as_text(sample: Sequence[Part], most: int = CHARACTERS) -> str:
     text = "".join(part["text"] if part["trained"] else f"{OPEN}{part['text']}{CLOSE}" for part in sample)
     shown = escaped(text)
     return shown if len(shown) <= most else shown[: most - 1] + "…"
+
+
+def in_terminal(sample: Sequence[Part], most: int) -> str:
+    """A sample in one line for a terminal: what is not trained on is dim, and moves no cursor.
+
+    Args:
+        sample: as `samples` gives it.
+        most: characters of text at most.
+    """
+    shown, left = "", most
+    for part in sample:
+        text = escaped(part["text"])
+        shown += f"{BRIGHT if part['trained'] else DIM}{text[:left]}{PLAIN}"
+        left -= len(text)
+        if left <= 0:
+            return f"{shown}…" if left < 0 else shown
+    return shown

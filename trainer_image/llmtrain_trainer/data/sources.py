@@ -29,6 +29,8 @@ from .reading.survey import JOB_FILES, DataFile, Survey, survey
 Item = TypeVar("Item")
 BUILTIN_BYTES = 8_000_000
 """Read of built-in data where the job states no limit."""
+GLANCE_FILES = 64
+"""Files of a source that a look at the data opens at most."""
 CARDS = ("readme.md", "license.md", "dataset_card.md", "changelog.md")
 _NOT_LIBRARY = frozenset({"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"})
 
@@ -45,6 +47,8 @@ class Text:
         column: of rows that holds the text.
         dialogue_columns: that hold what of a dialogue, where the job names them.
         revision: of a dataset on the hub; a commit once it is pinned.
+        dialogue_columns: that hold what of a dialogue, where the job names them.
+        glance: bytes of text after which a look at the data ends; None for all that the job reads.
     """
 
     field: str
@@ -54,6 +58,7 @@ class Text:
     column: str = TEXT
     revision: str | None = None
     dialogue_columns: Mapping[str, str] | None = None
+    glance: int | None = None
 
     @property
     def limit(self) -> int | None:
@@ -127,13 +132,25 @@ def taken(
     found = surveyed(source, take.columns)
     counts.skipped.update(found.skipped)
     counts.examples = found.skipped_text()
-    pieces = [whole(file) for file in found.files]
-    library, limit = source.name == PYTHON_STDLIB, source.limit
-    allowed = sum((in_order if library else evenly)(text_sizes(pieces), limit))
-    bounds = Bounds((1 << 62) if library else block_length(allowed), limit, library)
-    yield from of_pieces(source, pieces, bounds, take, counts, progress)
+    yield from of_pieces(source, *read_of(source, found.files), take, counts, progress)
     with named(source):
         require_text(counts)
+
+
+def read_of(source: Text, files: Sequence[DataFile]) -> tuple[list[Piece], Bounds]:
+    """What is read of a source's files, and how far.
+
+    Args:
+        source: whose.
+        files: all of them. A look at the data reads the first ones, and cuts texts as the job would.
+    """
+    pieces = [whole(file) for file in files]
+    library, limit = source.name == PYTHON_STDLIB, source.limit
+    allowed = sum((in_order if library else evenly)(text_sizes(pieces), limit))
+    length = (1 << 62) if library else block_length(allowed)
+    if source.glance is not None:
+        return pieces[:GLANCE_FILES], Bounds(length, min(source.glance, allowed), first=True)
+    return pieces, Bounds(length, limit, library)
 
 
 def of_pieces(

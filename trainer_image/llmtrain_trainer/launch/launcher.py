@@ -88,8 +88,9 @@ class Launcher:
         if is_full(error):
             folders = [Path(self.job.output), Path(self.job.scratch)]
             return self._config_error(disk_full("the launcher", folders))
-        failure_class, hint = root_cause.classify(type(error).__name__, str(error))
-        return self._failed(Verdict(failure_class, f"{type(error).__name__}: {error}", hint))
+        kind = type(error).__name__
+        found = root_cause.classify(kind, str(error))
+        return self._failed(Verdict(found.failure_class, f"{kind}: {error}", found.hint, reason=found.reason))
 
     def _config_error(self, error: ConfigError) -> TerminationMessage:
         return self._failed(
@@ -105,6 +106,7 @@ class Launcher:
             cascade=verdict.cascade,
             message=verdict.message,
             hint=verdict.hint or None,
+            reason=verdict.reason or None,
             log_tail=verdict.log_tail or None,
         )
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import signal
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from llmtrain_api import FailureClass
+from llmtrain_api.failures import COLLECTIVES, GPUS, PROCESSES, PROGRAM, first, of_exit
 
 _ECHOES = (
     "connection closed by peer",
@@ -20,11 +22,14 @@ _ECHOES = (
     "recvvalue failed",
     "nccl communicator was aborted",
 )
-_MEMORY = ("out of memory", "cannot allocate memory", "defaultcpuallocator: can't allocate")
 _TOO_FEW = re.compile(
     r"Timed out after (?P<seconds>\d+) seconds waiting for clients\. (?P<joined>\d+)/\d+ clients"
 )
 _NO_MASTER = re.compile(r"DistNetworkError: The client socket has (timed out|failed)")
+_EXCEPTION = re.compile(
+    r"^(\w+\.)*(?P<kind>[A-Z]\w{0,60}(Error|Exception|Exit)): (?P<message>.{0,1000})$", re.MULTILINE
+)
+"""How Python ends a traceback: of a rank that could not write its record, for want of files or of rights."""
 _TORCHRUN_RANK = re.compile(
     r"rank\s*:\s*(?P<rank>\d+) \(local_rank: \d+\)\s*\n\s*exitcode\s*:\s*(?P<code>-?\d+)", re.MULTILINE
 )
@@ -55,7 +60,7 @@ class RankEnd:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The root cause, in the words of the contract."""
+    """The root cause, in the words of the contract; ``reason`` is the name of a known failure."""
 
     failure_class: FailureClass
     message: str
@@ -64,10 +69,19 @@ class Verdict:
     exit_code: int | None = None
     cascade: bool = False
     log_tail: str = ""
+    reason: str = ""
 
     def with_tail(self, text: str) -> Verdict:
         """The same with the last lines of a log."""
         return replace(self, log_tail=text)
+
+
+class Cause(NamedTuple):
+    """What kind of failure something is, what helps, and the name of a known one."""
+
+    failure_class: FailureClass
+    hint: str = ""
+    reason: str = ""
 
 
 def exit_codes(torchrun_log: str) -> dict[int, int]:
@@ -116,9 +130,11 @@ def root_cause(ends: list[RankEnd], torchrun_code: int | None = None) -> Verdict
             first.rank, first.exit_code, True, first.log_tail,
         )  # fmt: skip
     if torchrun_code is not None and torchrun_code < 0:
+        cause = of_end(torchrun_code)
         return Verdict(
-            FailureClass.UNKNOWN, f"torchrun was {_signal(torchrun_code)}", exit_code=torchrun_code
-        )
+            cause.failure_class, f"torchrun was {_signal(torchrun_code)}", cause.hint,
+            exit_code=torchrun_code, reason=cause.reason,
+        )  # fmt: skip
     if ends:
         return Verdict(
             FailureClass.UNKNOWN, f"rank {ends[0].rank} was stopped from outside",
@@ -128,34 +144,54 @@ def root_cause(ends: list[RankEnd], torchrun_code: int | None = None) -> Verdict
 
 
 def _judge(end: RankEnd) -> Verdict:
-    if not end.kind:
+    said = _EXCEPTION.search(end.log_tail) if not end.kind and (end.exit_code or 0) > 0 else None
+    if said is not None:
+        message = f"rank {end.rank} ended with exit code {end.exit_code}: {said[0]}"
+        cause = classify(said["kind"], said["message"])
+    elif not end.kind:
         message = f"rank {end.rank} was {_signal(end.exit_code)}"
         if end.exit_code is not None and end.exit_code >= 0:
             message = f"rank {end.rank} ended with exit code {end.exit_code}"
-        hint = "raise resources.memory if the node ran out of it" if end.exit_code == -9 else ""
-        return Verdict(FailureClass.UNKNOWN, message, hint, end.rank, end.exit_code, False, end.log_tail)
-    failure_class, hint = classify(end.kind, end.message)
+        cause = of_end(end.exit_code, end.log_tail)
+    else:
+        message = f"{end.kind}: {end.message}"
+        cause = classify(end.kind, end.message)
     return Verdict(
-        failure_class,
-        f"{end.kind}: {end.message}",
-        end.hint or hint,
+        cause.failure_class,
+        message,
+        end.hint or cause.hint,
         end.rank,
         end.exit_code,
         False,
         end.log_tail,
+        cause.reason,
     )
 
 
-def classify(kind: str, message: str) -> tuple[FailureClass, str]:
-    """Class and hint of an exception by its type and text."""
+def classify(kind: str, message: str) -> Cause:
+    """What an exception is, by its type and text."""
     if kind == "ConfigError":
-        return FailureClass.CONFIG_ERROR, ""
+        return Cause(FailureClass.CONFIG_ERROR)
     if kind == "DivergedError":
-        return FailureClass.DIVERGED, ""
-    if kind in ("MemoryError", "OutOfMemoryError") or any(sign in message.lower() for sign in _MEMORY):
-        hint = "lower training.microBatchSize or training.sequenceLength, or raise resources.memory"
-        return FailureClass.OUT_OF_MEMORY, hint
-    return FailureClass.USER_ERROR, ""
+        return Cause(FailureClass.DIVERGED)
+    known = first(PROCESSES, f"{kind}: {message}")
+    if known is None:
+        return Cause(FailureClass.USER_ERROR)
+    return Cause(known.failure_class or FailureClass.USER_ERROR, known.hint, known.name)
+
+
+def of_end(code: int | None, log_tail: str = "") -> Cause:
+    """What the end of a process is that left no exception.
+
+    Args:
+        code: its exit code; negative = signal; None = not known.
+        log_tail: its last lines. Native code that aborts tells why in them; of others they may be anything.
+    """
+    known = first((*GPUS, *COLLECTIVES, *PROGRAM), log_tail) if code == -signal.SIGABRT else None
+    known = known or (None if code is None else of_exit(code))
+    if known is None:
+        return Cause(FailureClass.UNKNOWN)
+    return Cause(known.failure_class or FailureClass.UNKNOWN, known.hint, known.name)
 
 
 def _signal(code: int | None) -> str:

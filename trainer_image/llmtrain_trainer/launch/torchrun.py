@@ -8,9 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
-from llmtrain_api import FailureClass, JobFile, Outcome
+from llmtrain_api import JobFile, Outcome
 from llmtrain_api.names import EXIT_CONFIG
 
 from .. import log, process
@@ -118,10 +119,19 @@ def _stage_failure(verb: str, code: int, text: str) -> Exception:
     if code < 0:
         verdict = root_cause([], code)
         message = verdict.message.replace("torchrun", verb)
-        return Failed(Verdict(FailureClass.UNKNOWN, message, exit_code=code, log_tail=text))
+        return Failed(replace(verdict, message=message, log_tail=text))
     kind, _, message = last.partition(": ")
-    failure_class, hint = classify(kind.rpartition(".")[2], message)
-    return Failed(Verdict(failure_class, f"{verb}: {last}", hint, exit_code=code, log_tail=text))
+    found = classify(kind.rpartition(".")[2], message)
+    return Failed(
+        Verdict(
+            found.failure_class,
+            f"{verb}: {last}",
+            found.hint,
+            exit_code=code,
+            log_tail=text,
+            reason=found.reason,
+        )
+    )
 
 
 class Torchrun:
@@ -231,7 +241,7 @@ class Torchrun:
     def _end(self, rank: int, record: RankRecord | None, code: int | None) -> tuple[RankEnd, bool]:
         """A rank's end, and whether it is one of those that did not succeed."""
         if record is None:
-            return RankEnd(rank, code), True
+            return RankEnd(rank, code, log_tail=_tail(self.output.rank_log(self.job.attempt, rank))), True
         end = RankEnd(rank, code, record.time, record.type, record.message, record.hint, record.traceback)
         return end, record.outcome is not Outcome.COMPLETE
 

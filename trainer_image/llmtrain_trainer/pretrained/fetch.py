@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..files import discard
 from ..models.headers import INDEX, LocalFiles, read_headers
 from ..models.location import has_weights
 from .remote import Remote, wanted
@@ -22,11 +23,11 @@ def fetch(files: Remote, folder: Path, *, weights: bool = True) -> None:
         ConfigError: the model is not there any more, or its weights are torn.
         OSError: the way to it broke; what was copied is not copied again.
     """
-    partial = folder.with_name(f"{folder.name}.partial")
+    partial = folder.with_name(f"{folder.name}.{'partial' if weights else 'described'}")
     if folder.exists():
         if not weights or has_weights(folder):
             return
-        folder.rename(partial)
+        discard(folder)  # kilobytes, which are copied again
     partial.mkdir(parents=True, exist_ok=True)
     names = wanted(files.sizes())
     if weights:

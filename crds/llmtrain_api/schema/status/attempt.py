@@ -67,6 +67,9 @@ class Failure(ApiModel):
         "budget pays for it.",
     )
     message: LongText = Field(description="What happened, in the words of whoever saw it first.")
+    reason: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="Name of a known failure; docs/failures.md lists them."
+    )
     hint: LongText | None = Field(default=None, description="What to change.")
     rank: Count | None = Field(default=None, description="Node rank of the pod that failed.")
     node: Text | None = Field(default=None, description="Node that the pod ran on.")

@@ -61,6 +61,11 @@ class Resolved(ApiModel):
     )
     precision: Text | None = Field(default=None, description="Number format of training, and why.")
     micro_batch: Count = Field(description="Sequences that a rank computes at once.")
+    micro_batch_reason: Text | None = Field(default=None, description="Where that number comes from.")
+    activation_checkpointing: bool | None = Field(
+        default=None, description="Whether activations are computed again in the backward pass."
+    )
+    activation_checkpointing_reason: Text | None = Field(default=None, description="Why, or why not.")
     accumulation: Count = Field(description="Micro-batches of a rank per optimizer step.")
     global_batch: Count = Field(description="Sequences of all ranks per optimizer step.")
 

@@ -12,6 +12,7 @@ from ..preparation import Preparation
 from ..reading.counts import ReadCounts
 from ..samples import Part, samples
 from ..store import REPORT, Marker, TokensOf, key_of
+from .dialogues import row_of
 
 
 def write_marker(made: Preparation) -> None:
@@ -53,7 +54,12 @@ def sampled(made: Preparation) -> list[list[Part]]:
     """Some training rows, decoded; none of noise, which is no text."""
     if made.noise:
         return []
-    return samples(made.train.view, lambda ids: str(made.tokenizer.decode(ids, skip_special_tokens=False)))
+    pad = row_of(made)[1] if made.chat else None
+    return samples(
+        made.train.view,
+        lambda ids: str(made.tokenizer.decode(ids, skip_special_tokens=False)),
+        pad=pad,
+    )
 
 
 def warnings_of(made: Preparation) -> list[str]:
@@ -61,7 +67,7 @@ def warnings_of(made: Preparation) -> list[str]:
     told = []
     for source, counts in zip(made.sources, made.counts, strict=True):
         where = f"{source.field} {source.name}"
-        if counts.files_cut:
+        if counts.files_cut and source.glance is None:
             percent = 100 * counts.bytes_not_read / max(1, counts.bytes_total)
             told.append(
                 f"{where}: {percent:.0f} % of the text is not read ({counts.bytes_not_read:,} of "

@@ -38,13 +38,18 @@ def write_rows(made: Preparation) -> None:
     Raises:
         ConfigError: too little text.
     """
+    make_rows(made)
+    require_enough(made)
+
+
+def make_rows(made: Preparation) -> None:
+    """Leave the rows of both sides, and what was read, however little it is."""
     if made.noise:
         _write_noise(made)
     elif made.chat:
         _write_dialogues(made)
     else:
         _write_tokens(made)
-    _require_enough(made)
 
 
 def _write_noise(made: Preparation) -> None:
@@ -121,7 +126,12 @@ def _require_known(made: Preparation, highest: int) -> None:
         raise ConfigError(f"token id {highest} does not fit the model's vocabulary of {vocabulary}")
 
 
-def _require_enough(made: Preparation) -> None:
+def require_enough(made: Preparation) -> None:
+    """Each source must fill a training row, and all together one to hold out.
+
+    Raises:
+        ConfigError: too little text.
+    """
     spec, train, held_out = made.job.spec, made.train, made.held_out
     empty = next((number for number, written in enumerate(train.sources) if not written.rows), None)
     if empty is None and held_out.rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ def find_sources(made: Preparation) -> None:
     Raises:
         ConfigError: a source without data, or one that lies in the job's own output.
     """
-    made.sources = [] if made.noise else [pin(source) for source in texts_of(made.job)]
+    texts = [] if made.noise else texts_of(made.job)
+    made.sources = [replace(pin(source), glance=made.glance) for source in texts]
     made.surveys, made.units = [], []
     for number, source in enumerate(made.sources):
         require_apart(made.job, source)

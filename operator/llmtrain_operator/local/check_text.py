@@ -1,0 +1,64 @@
+"""What a person reads of a job that was checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from llmtrain_api import JobSpec, Metadata, ModelShape, Resolved, applied, choose
+from llmtrain_api.estimate.memory import Memory, estimate
+from llmtrain_api.estimate.zero_stage import limit, said
+
+from .scale_down import gang_text
+
+
+def lines_of(metadata: Metadata, spec: JobSpec, shape: ModelShape, resolved: Resolved) -> Iterator[str]:
+    """What the job will be, once nothing is wrong with it.
+
+    Args:
+        metadata: its name.
+        spec: what it says.
+        shape: its model's.
+        resolved: what was decided for it.
+    """
+    yield f"{metadata.name}: nothing is wrong with the manifest"
+    yield f"model         {_model(spec, shape, resolved)}"
+    yield f"gang          {gang_text(spec)}, {spec.world_size} ranks"
+    yield f"layout        {resolved.layout}"
+    yield f"precision     {resolved.precision}"
+    length, times = spec.training.sequence_length, resolved.accumulation
+    yield (
+        f"batch         {resolved.global_batch} sequences of {length:,} tokens a step: on each rank "
+        f"{resolved.micro_batch} at once, {times} time{'' if times == 1 else 's'}"
+    )
+    yield f"micro-batch   {resolved.micro_batch_reason}"
+    yield f"checkpointing {resolved.activation_checkpointing_reason}"
+    choice = choose(shape, spec)
+    yield f"memory        {_memory(estimate(shape, applied(choice, spec), choice.layout), limit(spec))}"
+
+
+def _model(spec: JobSpec, shape: ModelShape, resolved: Resolved) -> str:
+    facts = resolved.model
+    words = [
+        spec.model.name,
+        shape.architecture,
+        f"{shape.parameters:,} parameters",
+        f"vocabulary {shape.vocabulary:,}",
+        f"{shape.positions:,} positions",
+    ]
+    if facts is not None and facts.revision:
+        words.append(f"commit {facts.revision[:12]}")
+    if facts is not None and facts.stored:
+        words.append(f"stored as {facts.stored}")
+    return ", ".join(words)
+
+
+def _memory(need: Memory, room: float) -> str:
+    optimizer = need.master + need.moments
+    parts = {
+        "weights": need.weights,
+        "gradients": need.gradients + need.buckets,
+        "optimizer": optimizer,
+        "activations" if need.backward >= need.update else "update": max(need.backward, need.update),
+    }
+    each = ", ".join(f"{name} {said(size)}" for name, size in parts.items())
+    return f"a rank needs about {said(need.peak)} of {said(room)}: {each}"

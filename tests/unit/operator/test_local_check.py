@@ -1,0 +1,58 @@
+"""What `llmtrain check` says of a manifest, without the trainer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.bad_manifests import BAD
+from harness.jobs import manifest
+
+from llmtrain_api import InvalidJob, parse_manifest
+from llmtrain_operator.local import check as checks
+from llmtrain_operator.local.__main__ import main
+
+
+def checked(folder: Path, document: dict[str, Any], *options: str) -> int:
+    path = folder / "job.yaml"
+    path.write_text(json.dumps(document))
+    return main(["check", str(path), "--runs", str(folder / "runs"), *options])
+
+
+def test_a_good_manifest_is_told_with_its_layout_batch_and_memory(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert checked(tmp_path, manifest(nodes=4, training={"maxSteps": 20, "globalBatchSize": 128})) == 0
+    told = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines())
+    assert told["tiny:"] == "nothing is wrong with the manifest"
+    assert told["gang"] == "4 nodes x 1 CPU process, 4 ranks", "that of the cluster, not of this machine"
+    assert told["layout"].startswith("dp4 zero1 fp32 (")
+    assert "8 at once, 4 times" in told["batch"]
+    assert told["memory"].startswith("a rank needs about ")
+    assert "1,574,016 parameters" in told["model"]
+    assert [path.name for path in tmp_path.iterdir()] == ["job.yaml"], "nothing was written"
+
+
+@pytest.mark.parametrize("name", [*BAD][::7])
+def test_a_mistake_is_told_as_at_apply(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    bad = BAD[name].manifest
+    with pytest.raises(InvalidJob) as told:
+        parse_manifest(bad)
+    assert checked(tmp_path, bad) == 2
+    where = tmp_path / "job.yaml"
+    assert capsys.readouterr().err == "".join(f"{where}: {one}\n" for one in told.value.mistakes)
+
+
+def test_a_job_on_an_object_store_can_be_checked(tmp_path: Path) -> None:
+    assert checked(tmp_path, manifest(output={"uri": "s3://models/run"})) == 0
+
+
+def test_what_needs_the_trainer_says_so_where_it_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks.importlib.util, "find_spec", lambda _: None)
+    assert checked(tmp_path, manifest()) == 0
+    assert checked(tmp_path, manifest(), "--data") == 2
+    assert "pip install" in capsys.readouterr().err
