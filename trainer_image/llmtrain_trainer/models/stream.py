@@ -119,8 +119,10 @@ class TensorFile:
             ValueError: it is not the next one, or has another shape.
         """
         expected, shape = self._left.pop(0)
-        if (name, tuple(tensor.shape)) != (expected, shape):
-            raise ValueError(f"{name} has shape {tuple(tensor.shape)}, and next is {expected} of {shape}")
+        if name != expected:
+            raise ValueError(f"{name} comes before {expected}, which the header says is next")
+        if tuple(tensor.shape) != shape:
+            raise ValueError(f"{name} has shape {tuple(tensor.shape)} instead of {shape}")
         whole = tensor.detach().to("cpu", self.dtype).contiguous()
         self._put(whole.flatten().view(torch.uint8).numpy().data)
 
