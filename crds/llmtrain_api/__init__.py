@@ -21,6 +21,7 @@ from .messages import (
 from .schema.adapter import AdapterSpec
 from .schema.base import ApiModel, Rule, Time, changed, to_rfc3339
 from .schema.dataset import DatasetSpec, SourceSpec
+from .schema.lifecycle import EDITABLE, LifecycleSpec
 from .schema.model import BuiltinModel, ModelSpec, Weights
 from .schema.model_facts import FACTS_LIMIT, ModelFacts, TokenizerFacts
 from .schema.optimization import EarlyStoppingSpec, OnSpike, Schedule
@@ -32,6 +33,7 @@ from .schema.status import (
     Checkpoint,
     Condition,
     DataSummary,
+    EndReason,
     Failure,
     FailureClass,
     Figures,
@@ -51,6 +53,7 @@ from .schema.training import Packing, Precision, TrainingSpec
 from .shape import ModelShape, Task
 
 __all__ = [
+    "EDITABLE",
     "FACTS_LIMIT",
     "AdapterSpec",
     "ApiModel",
@@ -64,6 +67,7 @@ __all__ = [
     "DataSummary",
     "DatasetSpec",
     "EarlyStoppingSpec",
+    "EndReason",
     "Failure",
     "FailureClass",
     "Figures",
@@ -78,6 +82,7 @@ __all__ = [
     "JobSpec",
     "JobStatus",
     "Layout",
+    "LifecycleSpec",
     "Metadata",
     "ModelFacts",
     "ModelShape",

@@ -85,6 +85,7 @@ async def operate(settings: Settings) -> None:
                 scratch_size=settings.scratch_size,
                 scratch_request=settings.scratch_request,
                 worker_defaults=settings.worker_defaults,
+                allow=settings.allow,
             )
             reconciler = Reconciler(api, store, book, queue, plan_settings, known)
             log.info("started", image=settings.trainer_image, namespace=settings.watch_namespace or "all")

@@ -33,9 +33,58 @@ BOOKS = {"name": "pvc://texts/books", "weight": 2.5, "maxBytes": 50_000}
 NOISE = {"name": "builtin://random-tokens", "weight": 1}
 
 BAD: dict[str, Bad] = {
+    "a cache in the output": Bad(
+        manifest(dataset={"name": "pvc://texts/a", "cache": "pvc://checkpoints/tiny/cache"}),
+        "spec.dataset.cache",
+        "name a folder beside it",
+    ),
+    "a cache that is the output": Bad(
+        manifest(dataset={"name": "pvc://texts/a", "cache": "pvc://checkpoints/tiny/"}),
+        "spec.dataset.cache",
+        "name a folder beside it",
+    ),
+    "a cache among the texts": Bad(
+        manifest(dataset={"name": "pvc://texts/a/", "cache": "pvc://texts/a/tokens"}),
+        "spec.dataset.cache",
+        "name a folder beside it",
+    ),
+    "a cache among the texts of a mixture": Bad(
+        manifest(dataset={"mixture": [STDLIB, BOOKS], "cache": "pvc://texts/books"}),
+        "spec.dataset.cache",
+        "name a folder beside it",
+    ),
     "unknown field": Bad(manifest(gpuCount=8), "spec.gpuCount", "remove it", "unknown field"),
     "misspelt nested field": Bad(
         manifest(training={"maxSteps": 5, "lr": 1.0}), "spec.training.lr", "remove it", "unknown field"
+    ),
+    "failure rule that matches nothing": Bad(
+        manifest(recovery={"rules": [{"action": "Fail"}]}),
+        "spec.recovery.rules[0]",
+        "name at least one of classes",
+    ),
+    "failure rule without an action": Bad(
+        manifest(recovery={"rules": [{"log": "boom"}]}),
+        "spec.recovery.rules[0].action",
+        "is required",
+        "Required value",
+    ),
+    "failure rule with an unknown action": Bad(
+        manifest(recovery={"rules": [{"action": "Ignore", "log": "boom"}]}),
+        "spec.recovery.rules[0].action",
+        "Restart",
+        "Unsupported value",
+    ),
+    "failure rule with an unknown class": Bad(
+        manifest(recovery={"rules": [{"action": "Fail", "classes": ["Oom"]}]}),
+        "spec.recovery.rules[0].classes[0]",
+        "OutOfMemory",
+        "Unsupported value",
+    ),
+    "failure rule with an exit code that none has": Bad(
+        manifest(recovery={"rules": [{"action": "Fail", "exitCodes": [300]}]}),
+        "spec.recovery.rules[0].exitCodes[0]",
+        "use at most 255",
+        "less than or equal to 255",
     ),
     "zero nodes": Bad(manifest(nodes=0), "spec.nodes", "use at least 1", "greater than or equal to 1"),
     "data prepared by two pods": Bad(
@@ -46,6 +95,42 @@ BAD: dict[str, Bad] = {
         "spec.prepare.resources.memory",
         "such as 512Mi or 4Gi",
         "should match",
+    ),
+    "GPUs of a name without a prefix": Bad(
+        manifest(resources={"gpuResource": "gpu"}),
+        "spec.resources.gpuResource",
+        "such as nvidia.com/gpu",
+    ),
+    "GPUs that are Kubernetes' own": Bad(
+        manifest(resources={"gpuResource": "node.kubernetes.io/gpu"}),
+        "spec.resources.gpuResource",
+        "such as nvidia.com/gpu",
+    ),
+    "no device of the fabric": Bad(
+        manifest(resources={"rdma": {"resource": "rdma/hca", "count": 0}}),
+        "spec.resources.rdma.count",
+        "use at least 1",
+        "greater than or equal to 1",
+    ),
+    "a fabric without a name": Bad(
+        manifest(resources={"rdma": {"count": 1}}),
+        "spec.resources.rdma.resource",
+        "is required",
+        "Required value",
+    ),
+    "a fabric of GPUs": Bad(
+        manifest(resources={"rdma": {"resource": "nvidia.com/gpu"}}),
+        "spec.resources.rdma.resource",
+        "name the resource of the network's devices",
+    ),
+    "shared memory that is no quantity": Bad(
+        manifest(resources={"sharedMemory": "half"}),
+        "spec.resources.sharedMemory",
+        "such as 512Mi or 4Gi",
+        "should match",
+    ),
+    "network of the host that is no yes or no": Bad(
+        manifest(hostNetwork="yes"), "spec.hostNetwork", "true or false", "must be of type boolean"
     ),
     "unknown precision": Bad(
         manifest(training={"precision": "fp8"}), "spec.training.precision", "'bf16'", '"bf16"'
@@ -272,12 +357,6 @@ BAD: dict[str, Bad] = {
     "unknown task": Bad(manifest(task="chess"), "spec.task", "use one of", "supported values"),
     "a model without its owner": Bad(
         manifest(model={"name": "gpt2"}), "spec.model.name", "of the Hugging Face hub, OWNER/NAME"
-    ),
-    "a model in a hidden folder": Bad(
-        manifest(model={"name": "pvc://models/.cache"}),
-        "spec.model.name",
-        "does not begin with a dot",
-        "hidden",
     ),
     "sizes of a model that has its own": Bad(
         manifest(model={"name": "Qwen/Qwen2.5-7B", "numLayers": 2}),
@@ -508,11 +587,27 @@ BAD: dict[str, Bad] = {
         "spec.output.merged",
         "remove it",
     ),
+    "a suspension that is neither": Bad(
+        manifest(suspend="later"), "spec.suspend", "true or false", "must be of type boolean"
+    ),
     "a ServiceAccount with its namespace": Bad(
         manifest(serviceAccountName="team/trainer"), "spec.serviceAccountName", "use lowercase letters"
     ),
 }
 SEEN_BY_OPERATOR: dict[str, Bad] = {
+    "shared memory above all memory": Bad(
+        manifest(resources={"sharedMemory": "8Gi"}), "spec.resources.sharedMemory", "lower it"
+    ),
+    "a pod template with the command of a rank": Bad(
+        manifest(podTemplate={"spec": {"containers": [{"name": "trainer", "command": ["sh"]}]}}),
+        "spec.podTemplate.spec",
+        "containers[trainer].command: remove it",
+    ),
+    "a pod template with a folder of the node": Bad(
+        manifest(podTemplate={"spec": {"volumes": [{"name": "root", "hostPath": {"path": "/"}}]}}),
+        "spec.podTemplate.spec",
+        "a volume is one of configMap, secret",
+    ),
     "a CPU limit below the request": Bad(
         manifest(resources={"cpu": "1.5", "cpuLimit": "1200m"}),
         "spec.resources.cpuLimit",

@@ -52,7 +52,16 @@ def test_the_spec_is_immutable_once_an_attempt_has_started(namespace: Namespace,
     wait_for("attempt 0", lambda: namespace.status("tiny").get("attempt") == 0 or None)
     with pytest.raises(Refused, match="cannot change once an attempt has started"):
         namespace.cluster.merge(namespace.jobs_path("tiny"), {"spec": {"nodes": 3}})
+    for edit in ({"task": "causal"}, {"labels": {"team": "a"}}, {"training": {"seed": 8}}):
+        with pytest.raises(Refused, match=r"but for .*suspend"):
+            namespace.cluster.merge(namespace.jobs_path("tiny"), {"spec": edit})
     namespace.cluster.merge(namespace.jobs_path("tiny"), {"metadata": {"labels": {"team": "nlp"}}})
+    namespace.cluster.merge(namespace.jobs_path("tiny"), {"spec": {"recovery": {"maxRestarts": 7}}})
+    namespace.cluster.merge(namespace.jobs_path("tiny"), {"spec": {"suspend": True}})
+    wait_for("Suspended", lambda: namespace.status("tiny").get("phase") == "Suspended" or None)
+    assert namespace.pods() == {}
+    namespace.cluster.merge(namespace.jobs_path("tiny"), {"spec": {"suspend": False}})
+    wait_for("attempt 1", lambda: namespace.status("tiny").get("attempt") == 1 or None)
     assert operator.process is not None
 
 

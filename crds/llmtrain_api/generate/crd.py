@@ -9,6 +9,7 @@ from ..job import MAX_NAME, NAME_MESSAGE
 from ..names import API_VERSION, CRD_NAME, GROUP, KIND, PLURAL, SHORT_NAMES, SINGULAR, VERSION
 from ..rules import RULES
 from ..schema.base import validations
+from ..schema.lifecycle import EDITABLE
 from ..schema.spec import JobSpec
 from ..schema.status import JobStatus
 
@@ -43,14 +44,35 @@ ROOT_RULES: tuple[Schema, ...] = (
         ),
         "message": NAME_MESSAGE,
     },
-    {
-        "rule": "!has(oldSelf.status) || !has(oldSelf.status.attempt) || self.spec == oldSelf.spec",
-        "message": "spec cannot change once an attempt has started; delete the job and apply it again "
-        "(output.ifExists: resume goes on from its checkpoint)",
+)
+
+
+def unchanged_rule(spec: Schema) -> Schema:
+    """The rule that what is trained stays as it is once an attempt has started.
+
+    Args:
+        spec: the schema of ``spec``, with its defaults.
+    """
+    same = [
+        _same(name, "default" in child or name in spec["required"])
+        for name, child in spec["properties"].items()
+        if name not in EDITABLE
+    ]
+    return {
+        "rule": f"!has(oldSelf.status) || !has(oldSelf.status.attempt) || ({' && '.join(same)})",
+        "message": f"spec cannot change once an attempt has started, but for {', '.join(sorted(EDITABLE))}; "
+        "delete the job and apply it again (output.ifExists: resume goes on from its checkpoint)",
         "fieldPath": ".spec",
         "reason": "FieldValueForbidden",
-    },
-)
+    }
+
+
+def _same(name: str, always: bool) -> str:
+    """CEL: a field of ``spec`` is as it was; one that is not always there is there or not, as it was."""
+    new, old = f"self.spec.{name}", f"oldSelf.spec.{name}"
+    if always:
+        return f"{new} == {old}"
+    return f"(has({new}) ? has({old}) && {new} == {old} : !has({old}))"
 
 
 def structural(node: Any, definitions: Schema) -> Any:
@@ -135,6 +157,7 @@ def _drop_defaults(node: Any) -> Any:
 
 def custom_resource_definition() -> Schema:
     """The CustomResourceDefinition of LLMTrainingJob."""
+    spec = _with_object_defaults(schema_of(JobSpec))
     root: Schema = {
         "type": "object",
         "required": ["spec"],
@@ -143,11 +166,10 @@ def custom_resource_definition() -> Schema:
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
-            "spec": _with_object_defaults(schema_of(JobSpec))
-            | {"x-kubernetes-validations": validations(RULES)},
+            "spec": spec | {"x-kubernetes-validations": validations(RULES)},
             "status": _drop_defaults(schema_of(JobStatus)),
         },
-        "x-kubernetes-validations": list(ROOT_RULES),
+        "x-kubernetes-validations": [*ROOT_RULES, unchanged_rule(spec)],
     }
     columns = [
         {"name": name, "type": kind, "jsonPath": path, **({"priority": priority} if priority else {})}

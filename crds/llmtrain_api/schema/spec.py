@@ -13,11 +13,14 @@ from pydantic import Field, model_validator
 
 from .base import ApiModel, Rule, RuledModel
 from .dataset import DatasetSpec
+from .lifecycle import LifecycleSpec
 from .locations import VISIBLE_PART, forms, matches, mistake
 from .model import ModelSpec
+from .pod_template import PodTemplate
 from .prepare import PrepareSpec
 from .quantity import CpuQuantity, MemoryQuantity
-from .scheduling import WorkerPodSpec
+from .recovery import RecoverySpec
+from .scheduling import ExtendedResource, WorkerPodSpec
 from .task import Task
 from .training import TrainingSpec, default_precision
 
@@ -158,6 +161,15 @@ class OutputSpec(RuledModel):
         return self.uri.startswith("s3://")
 
 
+class RdmaSpec(ApiModel):
+    """Devices for direct access to the memory of other nodes."""
+
+    resource: ExtendedResource = Field(
+        description="Name under which nodes offer the device, such as rdma/hca or nvidia.com/roce."
+    )
+    count: int = Field(default=1, ge=1, le=64, description="Devices of each node.")
+
+
 class ResourcesSpec(ApiModel):
     """CPU and memory of each node."""
 
@@ -174,22 +186,17 @@ class ResourcesSpec(ApiModel):
         default="80Gi",
         description="Memory of one GPU, such as 80Gi. It decides the ZeRO stage when zeroStage is unset.",
     )
-
-
-class RecoverySpec(ApiModel):
-    """How often the gang is started again."""
-
-    max_restarts: int = Field(
-        default=3,
-        ge=0,
-        le=1000,
-        description="Largest number of restarts after application failures without a newer checkpoint.",
+    gpu_resource: ExtendedResource = Field(
+        default="nvidia.com/gpu",
+        description="Name under which nodes offer GPUs, such as amd.com/gpu; the image must fit them.",
     )
-    max_infrastructure_restarts: int = Field(
-        default=50,
-        ge=0,
-        le=1000,
-        description="Largest number of restarts after lost, evicted or deleted pods.",
+    rdma: RdmaSpec | None = Field(
+        default=None, description="Devices for direct access to the memory of other nodes. Default: none."
+    )
+    shared_memory: MemoryQuantity | None = Field(
+        default=None,
+        description="Size of /dev/shm, which counts as the node's memory, such as 16Gi. Default: as large as "
+        "memory with GPUs; the container runtime's 64 MiB without.",
     )
 
 
@@ -263,7 +270,13 @@ class JobSections(ApiModel):
         return self.gpus_per_node > 0 if nodes is None else nodes > 0
 
 
-class JobSpec(WorkerPodSpec, JobSections):
+class JobSpec(LifecycleSpec, WorkerPodSpec, JobSections):
     """What the job is: twelve lines are enough, as everything else has a default."""
+
+    pod_template: PodTemplate | None = Field(
+        default=None,
+        description="What is added to the worker pods, in a pod's own words: volumes, environment, sidecars, "
+        "init containers, affinity. What the operator needs cannot be changed. Default: nothing.",
+    )
 
     # what its sections must be to each other is in `rules`, which `parse_spec` holds and this model does not

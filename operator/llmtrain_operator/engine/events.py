@@ -40,6 +40,8 @@ def events_between(old: JobStatus, new: JobStatus) -> list[Event]:
         elif new.failure is not None and new.failure != old.failure:
             text = f"{new.failure.failure_class.value}: {new.failure.message}; attempt {new.attempt} begins"
             found.append(Event("Restarting", text, warning=True))
+    if old.phase is Phase.SUSPENDED and new.phase is not Phase.SUSPENDED:
+        found.append(Event("Resumed", "it is no longer suspended"))
     if new.phase is not old.phase:
         found.extend(_of_phase(new))
     return found
@@ -50,6 +52,8 @@ def _of_phase(new: JobStatus) -> list[Event]:
         return [Event("Inspecting", "the model is looked at before the gang is created")]
     if new.phase is Phase.PREPARING:
         return [Event("Preparing", "the data are prepared before the gang is created")]
+    if new.phase in (Phase.SUSPENDING, Phase.SUSPENDED) and new.waiting is not None:
+        return [Event(new.phase.value, new.waiting.message)]
     if new.phase is Phase.RUNNING:
         return [Event("Running", f"all pods of attempt {new.attempt} run")]
     if new.phase is Phase.SUCCEEDED:

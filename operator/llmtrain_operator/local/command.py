@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from llmtrain_api import IfExists, InvalidJob, Job, JobSpec, Metadata, Phase, parse_manifest
+from llmtrain_api import IfExists, InvalidJob, Job, JobSpec, Metadata, Phase, Task, parse_manifest
 from llmtrain_api.names import EXIT_INTERRUPTED
 
 from .. import logs
@@ -163,7 +163,13 @@ def decide(saved: SavedJob | None, document: Object, runs: Path, output: Path) -
             f"{saved.job.metadata.name} is under way with another spec: {'; '.join(different)}",
             "put that back to go on, or add --new for a new job (output.ifExists says what of its folder)",
         )
-    return RunPlan(rejoined(saved.raw), True, runs, output, f"goes on from {step}, where it was stopped")
+    return RunPlan(
+        rejoined(saved.raw, document["spec"]),
+        True,
+        runs,
+        output,
+        f"goes on from {step}, where it was stopped",
+    )
 
 
 def opening(manifest: Manifest, run_plan: RunPlan) -> list[str]:
@@ -198,7 +204,8 @@ def tell_end(
     status = job.status
     root = owned(output, job.metadata.uid) or output
     if status.phase is Phase.SUCCEEDED:
-        table.say("", *console_text.succeeded(status.results, root, seconds))
+        talks = job.spec.get("task") == Task.CHAT.value
+        table.say("", *console_text.succeeded(status.results, root, seconds, talks=talks))
         return DONE
     if status.phase is Phase.FAILED and status.failure is not None:
         ranks = root / "logs" / f"attempt-{status.attempt}"
@@ -209,5 +216,8 @@ def tell_end(
     if accepted is not None and accepted.status == "False":
         table.say("", f"refused: {accepted.message}")
         return MISTAKE
+    if status.phase is Phase.SUSPENDED:
+        table.say("", *console_text.suspended(status, request.command))
+        return EXIT_INTERRUPTED
     table.say("", *console_text.stopped(status, request.command))
     return EXIT_INTERRUPTED

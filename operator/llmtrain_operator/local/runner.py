@@ -26,7 +26,7 @@ from ..progress.latest import ReportBook
 from ..progress.server import ReportServer
 from ..progress.tls import ensure_authority, server_context
 from ..serve import Servers, background
-from ..types import PlanSettings, Pod
+from ..types import Allowed, PlanSettings, Pod
 from .job_watch import JobIntake
 from .kubelet.gpus import gpus
 from .kubelet.kubelet import Kubelet, PodDirs
@@ -122,6 +122,8 @@ class Runner:
             ca_certificate=authority.certificate.decode(),
             grace_seconds=GRACE_SECONDS,
             file_outputs=True,
+            # a process has this machine's network anyway
+            allow=tuple(Allowed),
         )
 
     async def _live(self, settings: PlanSettings) -> None:
@@ -191,11 +193,12 @@ class Runner:
             self._over.set()
 
     def _is_over(self) -> bool:
-        """Whether nothing more will come of it: ended, or refused."""
+        """Whether nothing more will come of it: ended, refused, or suspended."""
         status = self._job.status
         accepted = status.condition("Accepted")
         refused = accepted is not None and accepted.status == "False"
-        return refused or status.phase in (Phase.SUCCEEDED, Phase.FAILED)
+        suspended = status.phase is Phase.SUSPENDED and self._job.spec.get("suspend") is True
+        return refused or suspended or status.phase in (Phase.SUCCEEDED, Phase.FAILED)
 
     def _newest(self) -> Progress | None:
         """Progress as last reported, which may be newer than what is on record."""

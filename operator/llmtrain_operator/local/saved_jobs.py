@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmtrain_api import Job, JobSpec, JobStatus, Phase, Resolved, Restarts, changed, parse_spec
+from llmtrain_api import EDITABLE, Job, JobSpec, JobStatus, Phase, Resolved, Restarts, changed, parse_spec
 from llmtrain_api.names import OUTPUT_MOUNT, PLURAL
 
 from ..kube.api import Object
@@ -143,13 +143,20 @@ def owned(output: Path, uid: str) -> Path | None:
 
 
 def changes(old: Object, new: Object) -> list[str]:
-    """Fields of two specs that differ, with the earlier value."""
-    before, after = (_flat(parse_spec(spec, strict=False).to_json(), "spec") for spec in (old, new))
+    """Fields of two specs that differ, with the earlier value; those that may be edited at any time do not
+    count."""
+    before, after = (_flat(_trained(spec), "spec") for spec in (old, new))
     return [
         f"{path} was {before.get(path, 'not set')}"
         for path in sorted(before.keys() | after.keys())
         if before.get(path) != after.get(path)
     ]
+
+
+def _trained(spec: Object) -> Object:
+    """What must stay as it is once an attempt has started."""
+    found = parse_spec(spec, strict=False).to_json()
+    return {name: value for name, value in found.items() if name not in EDITABLE}
 
 
 def _flat(value: object, path: str) -> dict[str, object]:
@@ -158,14 +165,17 @@ def _flat(value: object, path: str) -> dict[str, object]:
     return {p: v for key, inner in value.items() for p, v in _flat(inner, f"{path}.{key}").items()}
 
 
-def rejoined(raw: Object) -> Object:
-    """A job that was stopped before its first attempt: the pod of then went with all that ran it. That is
-    nobody's failure, so it is created once more."""
+def rejoined(raw: Object, spec: Object) -> Object:
+    """A job that was stopped, with its manifest as it is now. Before the first attempt, the pod of then went
+    with all that ran it: that is nobody's failure, so it is created once more."""
     status = dict(raw.get("status", {}))
     if status.get("attempt") is None and "setup" in status:
         kept = {name: value for name, value in status["setup"].items() if name != "createdAt"}
         status |= {"setup": kept}
-    return {**raw, "status": status}
+    meta = dict(raw["metadata"])
+    if spec != raw["spec"]:
+        meta["generation"] = meta.get("generation", 1) + 1
+    return {**raw, "metadata": meta, "spec": spec, "status": status}
 
 
 def can_reopen(saved: SavedJob, spec: JobSpec) -> bool:

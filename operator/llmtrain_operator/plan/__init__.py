@@ -16,16 +16,19 @@ from .restart import recover
 from .setup import set_up
 from .situation import Policy, look
 from .status import observe
+from .suspend import hold, stop
 from .user_stop import go_on
 
 POLICIES: tuple[Policy, ...] = (
     leave_deleted,  # the job is going: its children go with it
     close,  # finished: nothing may run on
     refuse,  # the spec cannot be run: say why, create nothing
+    hold,  # suspended: nothing begins; no longer: the next attempt
     set_up,  # a pod without GPUs first: prepare the data
     begin,  # first sight: put attempt 0 on record before anything exists
     tell_twins,  # two pods of one rank: nothing is decided by chance
     succeed,  # rank 0 is done: write the results
+    stop,  # to be suspended: its ranks save, its pods go
     go_on,  # a person stopped the attempt with all that ran it: the next one, at no cost
     recover,  # a rank failed: root cause, budget, next attempt on record
     clear_old_attempts,  # no pod of a new attempt before the last of the old one is gone

@@ -9,6 +9,7 @@ from llmtrain_api import (
     Attempt,
     Charge,
     Checkpoint,
+    EndReason,
     Failure,
     FailureClass,
     JobStatus,
@@ -41,6 +42,7 @@ def close_attempt(
     charged_to: Charge,
     failure: Failure | None = None,
     message: str | None = None,
+    reason: EndReason | None = None,
     found: Iterable[Evidence] = (),
 ) -> JobStatus:
     """The status with the current attempt's record ended and charged, and the newest checkpoint noted.
@@ -50,6 +52,7 @@ def close_attempt(
         charged_to: whose budget the end is taken from.
         failure: why it ended; None where nothing failed.
         message: why it ended where nothing failed.
+        reason: the same as one word, where the operator ended it.
         found: what its ranks told of steps committed and resumed from.
     """
     evidence = list(found)
@@ -65,6 +68,7 @@ def close_attempt(
         resumed_note=old.resumed_note or (report.resumed_note if report else None),
         checkpoint_step=newest,
         failure_class=failure.failure_class if failure else None,
+        reason=reason,
         charge=charged_to,
         node=failure.node if failure else None,
         message=text[:256] if text else None,
@@ -103,13 +107,22 @@ def next_attempt(
         closed,
         phase=phase,
         attempt=number,
-        attempts=[*closed.attempts, Attempt(number=number, started_at=s.now)][-MAX_ATTEMPTS:],
+        attempts=[
+            *closed.attempts,
+            Attempt(number=number, started_at=s.now, avoided_nodes=ended.avoided_nodes),
+        ][-MAX_ATTEMPTS:],
         failure=failure,
         waiting=None,
         restarts=with_restart(closed.restarts or Restarts(), ended.charge),
     )
     text = f"attempt {number}: {failure.message}" if failure else ended.message or ""
     return with_condition(status, "Running", False, reason, text[:4096], s.now)
+
+
+def with_checkpoint(s: Situation, status: JobStatus, found: Iterable[Evidence]) -> JobStatus:
+    """The status with the newest checkpoint that anybody knows of: pods that go take what they said along."""
+    newest = _newest_step(s, list(found))
+    return changed(status, checkpoint=_newer(status.checkpoint, newest, s.now))
 
 
 def with_restart(restarts: Restarts, charge: Charge | None) -> Restarts:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from llmtrain_api import Condition, JobStatus, changed
 
-ConditionType = Literal["Accepted", "Running", "Complete", "Failed", "ReportingLost"]
+ConditionType = Literal["Accepted", "Running", "Suspended", "Complete", "Failed", "ReportingLost"]
 
 
 def with_condition(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmtrain_api import Charge, JobSpec, JobStatus, Phase, Restarts, changed
+from llmtrain_api import Charge, EndReason, JobSpec, JobStatus, Phase, Restarts, changed
 
 from ..manifests.config import config_map
 from ..manifests.names import config_name, setup_name
@@ -71,7 +71,7 @@ def backoff(s: Situation) -> float:
     seconds = backoff_of(s.status.restarts)
     given_back = 0
     for attempt in reversed(s.status.attempts[:-1]):
-        if attempt.charge is not Charge.NOBODY or attempt.created_at is not None:
+        if attempt.reason is not EndReason.NO_ROOM:
             break
         given_back += 1
     if given_back:
@@ -95,7 +95,7 @@ def _give_back(s: Situation) -> JobStatus:
     Its number is not used again, as its pods may have run.
     """
     text = f"{len(s.current)} of {s.nodes} pods fitted into the quota, and were given back"
-    closed = close_attempt(s, charged_to=Charge.NOBODY, message=text)
+    closed = close_attempt(s, charged_to=Charge.NOBODY, message=text, reason=EndReason.NO_ROOM)
     status = next_attempt(s, closed, phase=s.status.phase or Phase.STARTING, reason="NoRoom")
     return changed(status, failure=s.status.failure, waiting=waiting(s))
 
@@ -104,7 +104,10 @@ def _creations(s: Situation, spec: JobSpec, missing: list[int]) -> list[Action]:
     attempt = s.this_attempt.number
     settings = s.seen.settings
     image = s.status.resolved.image if s.status.resolved else settings.trainer_image
-    pods: list[Action] = [CreatePod(pod(s.job, spec, attempt, rank, image, settings)) for rank in missing]
+    avoid = s.this_attempt.avoided_nodes or []
+    pods: list[Action] = [
+        CreatePod(pod(s.job, spec, attempt, rank, image, settings, avoid)) for rank in missing
+    ]
     if s.current:
         return pods
     over: list[Action] = []

@@ -12,17 +12,23 @@ KILL_GRACE_SECONDS = 1
 OVERDUE_SECONDS = 15.0
 
 
-def removals(s: Situation, pods: tuple[Pod, ...]) -> list[Action]:
+def removals(s: Situation, pods: tuple[Pod, ...], grace_seconds: int = KILL_GRACE_SECONDS) -> list[Action]:
     """Deletes for those that are not on their way out soon enough already, or should long be gone: then
-    the answer tells whether they are, in case the event that said so was lost."""
-    soon = s.now + timedelta(seconds=KILL_GRACE_SECONDS + 1)
+    the answer tells whether they are, in case the event that said so was lost.
+
+    Args:
+        s: the situation.
+        pods: those that are to go.
+        grace_seconds: their grace time.
+    """
+    soon = s.now + timedelta(seconds=grace_seconds + 1)
     long_ago = s.now - timedelta(seconds=OVERDUE_SECONDS)
     found: list[Action] = []
     for p in pods:
-        if overdue(s, p, KILL_GRACE_SECONDS):
+        if overdue(s, p, grace_seconds):
             found.append(DeletePod(p.name, p.uid, 0))
         elif p.deletion_deadline is None or not long_ago <= p.deletion_deadline <= soon:
-            found.append(DeletePod(p.name, p.uid, KILL_GRACE_SECONDS))
+            found.append(DeletePod(p.name, p.uid, grace_seconds))
     return found
 
 

@@ -13,6 +13,7 @@ from llmtrain_api import Attempt, InvalidJob, Job, JobSpec, JobStatus, parse_spe
 
 from ..manifests.names import pod_name, setup_name
 from ..types import JobRef, Observed, Plan, Pod, PodPhase
+from .allowed import not_allowed
 from .spec_cache import ReadSpec, SpecCache
 
 
@@ -67,10 +68,11 @@ class Situation:
 
     @property
     def gone_since(self) -> datetime:
-        """When it went on record that other pods than the current ones are to go."""
+        """When it went on record that other pods than the current ones are to go, or these too."""
         if self.attempt is None and self.status.setup is not None:
             return self.status.setup.ended_at or self.status.setup.started_at
-        return self.this_attempt.ended_at or self.this_attempt.started_at
+        record = self.this_attempt
+        return record.ended_at or record.stopping_at or record.started_at
 
     @property
     def this_attempt(self) -> Attempt:
@@ -97,7 +99,7 @@ def look(seen: Observed, now: datetime) -> Situation:
         seen=seen,
         now=now,
         spec=spec,
-        mistakes=mistakes,
+        mistakes=(*mistakes, *(not_allowed(spec, seen.settings) if spec else ())),
         attempt=attempt,
         pods=pods,
         current=current,

@@ -39,7 +39,7 @@ def derive(s: Situation) -> JobStatus:
         status = changed(status, progress=progress_of(report))
     up = s.this_attempt.created_at is not None and running + done == s.nodes
     status = changed(status, attempts=_noted(s, report, up))
-    if up and status.phase is not Phase.RUNNING:
+    if up and status.phase is not Phase.RUNNING and s.this_attempt.stopping_at is None:
         status = changed(status, phase=Phase.RUNNING, failure=None)
         status = with_condition(
             status, "Running", True, "GangUp", f"all {s.nodes} pods of attempt {s.attempt} run", s.now

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmtrain_api import Charge, Phase
+from llmtrain_api import Charge, EndReason, Phase
 
 from ..types import Plan
 from .attempts import close_attempt, next_attempt
@@ -22,5 +22,7 @@ def go_on(s: Situation) -> Plan | None:
         return None
     if s.this_attempt.created_at is None and not s.current:
         return None
-    closed = close_attempt(s, charged_to=Charge.NOBODY, message=STOPPED, found=evidence(s))
+    closed = close_attempt(
+        s, charged_to=Charge.NOBODY, message=STOPPED, reason=EndReason.STOPPED, found=evidence(s)
+    )
     return Plan(next_attempt(s, closed, phase=Phase.STARTING, reason="Stopped"))

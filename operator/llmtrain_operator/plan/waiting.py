@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmtrain_api import Waiting
+from llmtrain_api import Phase, Waiting
 from llmtrain_api.failures import PODS, first
 
 from ..types import Pod, PodPhase, Refusal, RefusalKind
@@ -14,6 +14,8 @@ PREPARING = ("ContainerCreating", "PodInitializing")
 
 def waiting(s: Situation) -> Waiting | None:
     """What is waited for, and since when; None when nothing is in the way."""
+    if s.status.phase is Phase.SUSPENDING:
+        return s.status.waiting
     found = _reason(s)
     if found is None:
         return None

@@ -194,6 +194,12 @@ def user_edits_the_spec(episode: Episode) -> None:
         episode.world.api.replace_spec(PLURAL, "default", "tiny", spec)
 
 
+def user_suspends_or_resumes(episode: Episode) -> None:
+    job = episode.world.job()
+    if job is not None:
+        episode.world.suspend(not job["spec"].get("suspend", False))
+
+
 def what_prepares_ends_well(episode: Episode) -> None:
     episode.world.finish_setup()
 
@@ -256,6 +262,7 @@ ACTS: tuple[tuple[int, Act], ...] = (
     (2, user_puts_the_spec_right),
     (2, configuration_fails),
     (1, user_edits_the_spec),
+    (2, user_suspends_or_resumes),
     (2, what_prepares_ends_well),
     (1, collect),
     (3, a_node_loses_its_power),

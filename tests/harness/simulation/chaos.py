@@ -87,7 +87,7 @@ class FaultyApi:
         self._real = real
         self._chaos = chaos
         self.dead = False
-        self.deleting: Callable[[str, str], None] = lambda *_: None
+        self.deleting: Callable[[str, str, str, int], None] = lambda *_: None
 
     async def get(self, resource: str, namespace: str, name: str) -> Object:
         await self._reach(
@@ -120,7 +120,7 @@ class FaultyApi:
 
     async def delete(self, resource: str, namespace: str, name: str, uid: str, grace_seconds: int) -> None:
         async def write() -> None:
-            self.deleting(namespace, name)
+            self.deleting(resource, namespace, name, grace_seconds)
             await self._real.delete(resource, namespace, name, uid, grace_seconds)
 
         await self._write("delete", f"{resource} {name} grace {grace_seconds}", write, True)

@@ -17,6 +17,9 @@ def unjustified(world: World) -> str | None:
     phase = status.get("phase")
     if job is None or phase in ("Succeeded", "Failed"):
         return None
+    if job["spec"].get("suspend") and not _refused(world):
+        left = [p["metadata"]["name"] for p in world.pods() if alive(p)]
+        return None if phase == "Suspended" and not left else f"to be suspended, and {phase} with {left}"
     if phase in (None, "Pending"):
         return _not_begun(world)
     if phase in ("Inspecting", "Preparing"):
@@ -48,12 +51,16 @@ def _nothing_prepares(world: World) -> str | None:
 
 
 def _not_begun(world: World) -> str | None:
-    status, job = world.status(), world.job()
+    status = world.status()
     accepted = [c["status"] for c in status.get("conditions", []) if c["type"] == "Accepted"]
-    wrong = job is not None and job["spec"]["output"]["uri"].startswith("file:")
-    wrong = wrong or model_refused(world)
+    wrong = _refused(world) or model_refused(world)
     right = wrong and accepted == ["False"] and not world.gang() and not any(map(alive, world.setup_pods()))
     return None if right else f"{status.get('phase')}, Accepted {accepted}, {len(world.gang())} pods"
+
+
+def _refused(world: World) -> bool:
+    job = world.job()
+    return job is not None and bool(job["spec"]["output"]["uri"].startswith("file:"))
 
 
 def _lost(gang: list[Object], attempt: dict[str, Any], nodes: int) -> str | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from harness.simulation.podview import NAMESPACE, is_rank, phase_of, setup_number
+from harness.jobs import SETTINGS
+from harness.simulation.podview import NAMESPACE, going, is_rank, phase_of, setup_number
 from harness.simulation.setup_monitor import SetupMonitor
 from harness.simulation.timeline import Timeline
 
@@ -13,6 +14,7 @@ from llmtrain_api.names import LABEL_ATTEMPT, LABEL_JOB_UID, LABEL_RANK, PLURAL
 from llmtrain_operator.kube.api import Object
 from llmtrain_operator.local.memory_api import MemoryApi
 
+SAVE_SECONDS = SETTINGS.grace_seconds
 Created = tuple[str, int, int]
 """(job UID, attempt, rank)."""
 
@@ -77,6 +79,8 @@ class Monitor:
         status = self.jobs.get(uid, {}).get("status", {})
         if uid in self.jobs:
             # a job that has just been deleted may still get a pod: the garbage collector takes it
+            stands = status.get("phase") in ("Suspending", "Suspended")
+            self.must(not stands, f"pod {name} created while the job is {status.get('phase')}")
             self.must(
                 status.get("attempt") == attempt,
                 f"pod {name} created while attempt {status.get('attempt')} is on record",
@@ -93,9 +97,14 @@ class Monitor:
         same = [p["metadata"]["name"] for p in self.pods.values() if _rank(p) == (uid, rank)]
         self.must(not same, f"pod {name} created while {same} of the same rank is there")
 
-    def pod_deleted_by_operator(self, namespace: str, name: str) -> None:
-        """The operator may only take down what failed, what is old, or what is left of a finished job; and
-        nothing that is not its own."""
+    def deleted_by_operator(self, resource: str, namespace: str, name: str, grace: int) -> None:
+        """The operator deletes something."""
+        if resource == "pods":
+            self._pod_deleted_by_operator(namespace, name, grace)
+
+    def _pod_deleted_by_operator(self, namespace: str, name: str, grace: int) -> None:
+        """The operator may only take down what failed, what is old, what is to be suspended and has its time
+        to save, or what is left of a finished job; and nothing that is not its own."""
         ours = namespace == NAMESPACE and not name.startswith("stranger-")
         self.must(ours, f"the operator deletes {namespace}/{name}, a stranger's pod")
         self.setup.deleted_by_operator(name)
@@ -106,10 +115,13 @@ class Monitor:
             uid, attempt = labels[LABEL_JOB_UID], int(labels[LABEL_ATTEMPT])
             status = self.jobs.get(uid, {}).get("status", {})
             final = status.get("phase") in ("Succeeded", "Failed")
+            stops = status.get("phase") in ("Suspending", "Suspended")
             self.must(
-                final or uid not in self.jobs or attempt != status.get("attempt"),
+                final or stops or uid not in self.jobs or attempt != status.get("attempt"),
                 f"the operator deletes {name} of the attempt that runs",
             )
+            hasty = stops and attempt == status.get("attempt") and not going(pod) and grace < SAVE_SECONDS
+            self.must(not hasty, f"{name} has {grace} s to save before it is suspended")
 
     # -- jobs ---------------------------------------------------------------------------------------------
 
@@ -141,6 +153,10 @@ class Monitor:
             self.must(total + free == attempt, f"{total} restarts, {free} free, in attempt {attempt}")
             numbers = [a["number"] for a in after["attempts"]]
             self.must(numbers == list(range(numbers[0], attempt + 1)), f"attempts on record: {numbers}")
+        if was is not None and attempt == was + 1 and after["attempts"][-2].get("reason") == "Suspended":
+            self.must(
+                before.get("phase") == "Suspended", f"attempt {attempt} goes on from {before.get('phase')}"
+            )
         if was is not None and attempt == was + 1:
             whole = (uid, was) not in self.damaged and not self._gave_back(after["attempts"])
             self.must(not whole, f"attempt {attempt} begins, though nothing happened to attempt {was}")
@@ -155,9 +171,11 @@ class Monitor:
 
     @staticmethod
     def _gave_back(attempts: list[dict[str, Any]]) -> bool:
-        """Whether the attempt that has just ended found no room for its whole gang: nobody pays for that."""
+        """Whether the attempt that has just ended found no room for its whole gang, or was suspended: nobody
+        pays for that."""
         ended = attempts[-2]
-        return ended.get("charge") == "Nobody" and "createdAt" not in ended
+        free = "createdAt" not in ended or ended.get("reason") == "Suspended"
+        return ended.get("charge") == "Nobody" and free
 
 
 def _rank(pod: Object) -> tuple[str, int]:

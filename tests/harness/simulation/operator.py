@@ -25,7 +25,7 @@ class Operator:
 
     def __init__(self, api: FaultyApi, clock: Callable[[], datetime], monitor: Monitor) -> None:
         self.api = api
-        api.deleting = monitor.pod_deleted_by_operator
+        api.deleting = monitor.deleted_by_operator
         self.store, self.book, self.queue = PodStore(), ReportBook(), WorkQueue()
         self.reflector = PodReflector(api, self.store, self.wake)
         self.intake = JobIntake(api, self.queue.add)

@@ -73,6 +73,8 @@ def quiesce(episode: Episode) -> None:
     reason = unjustified(world)
     if reason:
         raise Broken(reason)
+    if (world.job() or {"spec": {}})["spec"].get("suspend"):
+        world.suspend(False)
 
 
 def judge_end(episode: Episode) -> None:

@@ -175,6 +175,12 @@ class World:
         uid = self.job(name)["metadata"]["uid"]  # type: ignore[index]
         at_once(self.api.delete(PLURAL, NAMESPACE, name, uid, 0))
 
+    def suspend(self, value: bool, name: str = "tiny") -> None:
+        self.timeline.tell(self.now(), "user", f"sets suspend of {name} to {value}")
+        job = self.job(name)
+        assert job is not None
+        self.api.replace_spec(PLURAL, NAMESPACE, name, {**job["spec"], "suspend": value})
+
     def delete_pod(self, pod: Object, grace: int, who: str = "user") -> None:
         meta = pod["metadata"]
         self.timeline.tell(self.now(), who, f"deletes {meta['name']}, grace {grace}")
@@ -386,7 +392,9 @@ class World:
             "observedGeneration"
         )
         refused = judged and bool(accepted) and accepted[0]["status"] == "False"
-        return (phase in ("Succeeded", "Failed", "Deleted", "None") and not running) or refused
+        stands = phase == "Suspended" and bool((self.job() or {})["spec"].get("suspend"))
+        ended = phase in ("Succeeded", "Failed", "Deleted", "None") or stands
+        return (ended and not running) or refused
 
     def _nothing_left(self) -> None:
         jobs = set(self.monitor.jobs)

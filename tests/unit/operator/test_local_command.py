@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.jobs import T0, UID, manifest
+from harness.jobs import T0, UID, manifest, seen
 
 from llmtrain_api import (
     Attempt,
@@ -25,10 +25,12 @@ from llmtrain_api import (
 )
 from llmtrain_operator.local.__main__ import main
 from llmtrain_operator.local.command import decide, fitted
+from llmtrain_operator.local.console_text import suspended
 from llmtrain_operator.local.manifest_file import Refused
 from llmtrain_operator.local.runner import RunPlan, interrupted
 from llmtrain_operator.local.saved_jobs import Busy, JobFolder, SavedApi, output_folder, owned
 from llmtrain_operator.local.scale_down import GangOverrides, describe_changes, scaled_down
+from llmtrain_operator.plan import plan
 
 
 def test_the_gang_is_made_to_fit() -> None:
@@ -51,6 +53,14 @@ def fit_of(
     found = scaled_down(document, parse_manifest(document)[1], have, overrides or GangOverrides())
     parsed = parse_manifest(found)[1]
     return parsed.nodes, parsed.gpus_per_node, parsed.local_world_size
+
+
+def test_devices_have_no_names_of_nodes_here() -> None:
+    devices = {"gpuResource": "amd.com/gpu", "rdma": {"resource": "rdma/hca"}}
+    document = manifest(gpusPerNode=1, resources=devices)
+    found = scaled_down(document, parse_manifest(document)[1], 1, GangOverrides())
+    assert parse_manifest(found)[1].resources.gpu_resource == "nvidia.com/gpu"
+    assert parse_manifest(found)[1].resources.rdma is None
 
 
 def test_what_was_changed_is_one_line() -> None:
@@ -145,6 +155,19 @@ def test_an_attempt_of_which_nothing_was_created_is_not_skipped(earlier: Earlier
     work = earlier.again()
     assert work is not None
     assert interrupted(Job.model_validate(work.job)) is None
+
+
+def test_a_job_that_was_suspended_goes_on_when_its_manifest_says_so(earlier: Earlier) -> None:
+    earlier.left(status(Phase.SUSPENDED), suspend=True)
+    work = earlier.again(suspend=False, recovery={"maxRestarts": 9})
+    assert work is not None
+    assert work.goes_on
+    found = Job.model_validate(work.job)
+    assert (found.spec["suspend"], found.metadata.generation, found.metadata.uid) == (False, 2, UID)
+    assert plan(seen(found), T0).status.attempt == 2
+    told = "\n".join(suspended(status(Phase.SUSPENDED), "llmtrain run job.yaml"))
+    assert "step 50 is saved" in told
+    assert "set it to false" in told
 
 
 def test_another_spec_under_way_is_refused_naming_the_field(earlier: Earlier) -> None:

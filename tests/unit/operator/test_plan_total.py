@@ -133,7 +133,8 @@ def test_plan_answers_whatever_pods_say_and_its_status_fits_the_crd(data: st.Dat
         kind = data.draw(st.sampled_from([None, None, None, *RefusalKind]))
         refusal = Refusal(kind, data.draw(texts)) if kind else None
         lost = frozenset(data.draw(st.sets(st.integers(0, 1), max_size=1)))
-        status = checked(Observed(job(status), gang, heard, refusal, SETTINGS, lost=lost), later(60 * moment))
+        asked = job(status, suspend=data.draw(st.sampled_from([False, False, True])))
+        status = checked(Observed(asked, gang, heard, refusal, SETTINGS, lost=lost), later(60 * moment))
 
 
 ODD_ENDINGS: list[dict[str, Any]] = [
@@ -187,7 +188,8 @@ def test_plan_answers_whatever_a_pod_before_the_gang_says(data: st.DataObject) -
         kind = data.draw(st.sampled_from([None, None, None, *RefusalKind]))
         refusal = Refusal(kind, data.draw(texts)) if kind else None
         lost = frozenset(data.draw(st.sets(st.just(0))))
-        asked = job(status, prepare={"nodes": data.draw(st.sampled_from([1, 1, 1, 0]))})
+        suspend = data.draw(st.sampled_from([False, False, False, True]))
+        asked = job(status, prepare={"nodes": data.draw(st.sampled_from([1, 1, 1, 0]))}, suspend=suspend)
         status = checked(Observed(asked, found, heard, refusal, SETTINGS, lost=lost), later(60 * moment))
 
 

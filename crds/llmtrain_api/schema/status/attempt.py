@@ -10,6 +10,8 @@ from pydantic import Field
 from ..base import ApiModel, Time
 from .values import Count, ExitCode, LongText, Text
 
+MAX_AVOIDED_NODES = 8
+
 
 class FailureClass(StrEnum):
     """Why an attempt ended; it decides what happens next."""
@@ -29,6 +31,14 @@ class Charge(StrEnum):
     APPLICATION = "Application"
     INFRASTRUCTURE = "Infrastructure"
     NOBODY = "Nobody"
+
+
+class EndReason(StrEnum):
+    """Why the operator ended an attempt in which nothing had failed."""
+
+    SUSPENDED = "Suspended"
+    NO_ROOM = "NoRoom"
+    STOPPED = "Stopped"
 
 
 class Restarts(ApiModel):
@@ -95,6 +105,9 @@ class Attempt(ApiModel):
     failed_at: Time | None = Field(
         default=None, description="When the operator saw the first sign of its failure."
     )
+    stopping_at: Time | None = Field(
+        default=None, description="When the operator began to end it: its ranks save a checkpoint."
+    )
     ended_at: Time | None = Field(default=None, description="When the operator put its end on record.")
     resumed_step: Count | None = Field(
         default=None, description="Step of the checkpoint that it started from."
@@ -110,6 +123,12 @@ class Attempt(ApiModel):
     failure_class: FailureClass | None = Field(
         default=None, description="What kind of failure ended it; empty if none did."
     )
+    reason: EndReason | None = Field(
+        default=None, description="Why the operator ended it; empty if it ended by itself."
+    )
     charge: Charge | None = Field(default=None, description="Whose restart budget its end was taken from.")
     node: Text | None = Field(default=None, description="Node of the root cause.")
     message: Text | None = Field(default=None, description="Why it ended.")
+    avoided_nodes: Annotated[list[Text], Field(max_length=MAX_AVOIDED_NODES)] | None = Field(
+        default=None, description="Nodes that its pods keep off where there is other room."
+    )
