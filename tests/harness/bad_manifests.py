@@ -358,12 +358,6 @@ BAD: dict[str, Bad] = {
     "a model without its owner": Bad(
         manifest(model={"name": "gpt2"}), "spec.model.name", "of the Hugging Face hub, OWNER/NAME"
     ),
-    "a model in a hidden folder": Bad(
-        manifest(model={"name": "pvc://models/.cache"}),
-        "spec.model.name",
-        "does not begin with a dot",
-        "hidden",
-    ),
     "sizes of a model that has its own": Bad(
         manifest(model={"name": "Qwen/Qwen2.5-7B", "numLayers": 2}),
         "spec.model",
