@@ -65,7 +65,11 @@ def test_without_a_hub_a_known_model_is_checked_by_the_catalogue(
         raise checks.Unreachable("the hub does not answer")
 
     monkeypatch.setattr(checks._Look, "_facts", unreachable)
-    asked = {"gpusPerNode": 8, "resources": {"memory": "900Gi"}, "training": {"globalBatchSize": 64}}
+    asked: dict[str, Any] = {
+        "gpusPerNode": 8,
+        "resources": {"memory": "900Gi"},
+        "training": {"globalBatchSize": 64},
+    }
     document = manifest(model={"name": "Qwen/Qwen2.5-7B"}, **asked)
     assert checked(tmp_path, document) == 0
     told = capsys.readouterr()
