@@ -60,6 +60,10 @@ class Settings(BaseModel):
         description="what every worker pod says of its place, as JSON such as "
         '{"nodeSelector": {"pool": "gpu"}}; under what its job says',
     )
+    gpu_hour_price: float | None = Field(
+        default=None, ge=0, le=1e6, description="what an hour of one GPU costs; empty = jobs show no cost"
+    )
+    currency: str = Field(default="", max_length=16, description="currency of that price, such as EUR")
     workers: int = Field(default=8, ge=1, le=256, description="jobs looked at at the same time")
 
     @field_validator("metrics_namespace", mode="before")
@@ -71,6 +75,11 @@ class Settings(BaseModel):
         if any(not key or not equals for key, equals, _ in pairs):
             raise ValueError(f"must be key=value,key=value, not {value!r}")
         return tuple((key, text) for key, _, text in pairs)
+
+    @field_validator("gpu_hour_price", mode="before")
+    @classmethod
+    def _or_none(cls, value: object) -> object:
+        return None if value == "" else value
 
     @field_validator("worker_defaults", mode="before")
     @classmethod

@@ -142,6 +142,8 @@ class PlanSettings:
         scratch_size: most that a rank may write to its node's disk; empty = no limit.
         scratch_request: how much of it the scheduler sets aside; empty = none, and only scratch is limited.
         worker_defaults: what each worker pod says of its place, under what its job says.
+        gpu_hour_price: what an hour of one GPU costs; None = nobody has said.
+        currency: of that price.
     """
 
     trainer_image: str
@@ -158,6 +160,8 @@ class PlanSettings:
     scratch_size: str = ""
     scratch_request: str = ""
     worker_defaults: WorkerDefaults = field(default_factory=WorkerDefaults)
+    gpu_hour_price: float | None = None
+    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +221,14 @@ class DeletePod:
     grace_seconds: int
 
 
-Action = CreateChild | DeleteChild | CreatePod | DeletePod
+@dataclass(frozen=True, slots=True)
+class DeleteJob:
+    """Delete the job itself, and only the one with this UID; its children go with it."""
+
+    uid: str
+
+
+Action = CreateChild | DeleteChild | CreatePod | DeletePod | DeleteJob
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from harness.simulation.cluster_scenarios import CLUSTER_SCENARIOS
+from harness.simulation.limit_scenarios import LIMIT_SCENARIOS
 from harness.simulation.setup_scenarios import SETUP_SCENARIOS
 from harness.simulation.steps import BOOM, CASCADE, CONFIG, Expected, created, rank
 from harness.simulation.suspend_scenarios import SUSPEND_SCENARIOS
@@ -238,4 +239,5 @@ SCENARIOS: dict[Callable[[World], None], Expected] = {
     **CLUSTER_SCENARIOS,
     **SETUP_SCENARIOS,
     **SUSPEND_SCENARIOS,
+    **LIMIT_SCENARIOS,
 }
