@@ -85,6 +85,7 @@ async def operate(settings: Settings) -> None:
                 scratch_size=settings.scratch_size,
                 scratch_request=settings.scratch_request,
                 worker_defaults=settings.worker_defaults,
+                allow=settings.allow,
                 gpu_hour_price=settings.gpu_hour_price,
                 currency=settings.currency,
             )

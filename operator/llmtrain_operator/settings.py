@@ -13,6 +13,8 @@ from pydantic_core import PydanticCustomError
 from llmtrain_api import WorkerDefaults, explain
 from llmtrain_api.api_json import read
 
+from .types import Allowed
+
 PREFIX = "LLMTRAIN_OPERATOR_"
 
 
@@ -60,6 +62,11 @@ class Settings(BaseModel):
         description="what every worker pod says of its place, as JSON such as "
         '{"nodeSelector": {"pool": "gpu"}}; under what its job says',
     )
+    allow: tuple[Allowed, ...] = Field(
+        default=(),
+        description="what jobs may ask for beyond what the restricted Pod Security profile gives, "
+        "comma-separated: hostNetwork",
+    )
     gpu_hour_price: float | None = Field(
         default=None, ge=0, le=1e6, description="what an hour of one GPU costs; empty = jobs show no cost"
     )
@@ -75,6 +82,11 @@ class Settings(BaseModel):
         if any(not key or not equals for key, equals, _ in pairs):
             raise ValueError(f"must be key=value,key=value, not {value!r}")
         return tuple((key, text) for key, _, text in pairs)
+
+    @field_validator("allow", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        return [one for one in value.split(",") if one] if isinstance(value, str) else value
 
     @field_validator("gpu_hour_price", mode="before")
     @classmethod

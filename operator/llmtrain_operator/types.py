@@ -12,6 +12,12 @@ from llmtrain_api import Job, JobStatus, ProgressReport, SetupStage, WorkerDefau
 Manifest = dict[str, Any]
 
 
+class Allowed(StrEnum):
+    """What a job may ask for only where the installation allows it, by the field of the spec."""
+
+    HOST_NETWORK = "hostNetwork"
+
+
 class PodPhase(StrEnum):
     """``status.phase`` of a pod."""
 
@@ -142,6 +148,7 @@ class PlanSettings:
         scratch_size: most that a rank may write to its node's disk; empty = no limit.
         scratch_request: how much of it the scheduler sets aside; empty = none, and only scratch is limited.
         worker_defaults: what each worker pod says of its place, under what its job says.
+        allow: fields of `Allowed` that jobs may use.
         gpu_hour_price: what an hour of one GPU costs; None = nobody has said.
         currency: of that price.
     """
@@ -160,6 +167,7 @@ class PlanSettings:
     scratch_size: str = ""
     scratch_request: str = ""
     worker_defaults: WorkerDefaults = field(default_factory=WorkerDefaults)
+    allow: tuple[str, ...] = ()
     gpu_hour_price: float | None = None
     currency: str = ""
 

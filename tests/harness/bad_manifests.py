@@ -37,6 +37,35 @@ BAD: dict[str, Bad] = {
     "misspelt nested field": Bad(
         manifest(training={"maxSteps": 5, "lr": 1.0}), "spec.training.lr", "remove it", "unknown field"
     ),
+    "failure rule that matches nothing": Bad(
+        manifest(recovery={"rules": [{"action": "Fail"}]}),
+        "spec.recovery.rules[0]",
+        "name at least one of classes",
+    ),
+    "failure rule without an action": Bad(
+        manifest(recovery={"rules": [{"log": "boom"}]}),
+        "spec.recovery.rules[0].action",
+        "is required",
+        "Required value",
+    ),
+    "failure rule with an unknown action": Bad(
+        manifest(recovery={"rules": [{"action": "Ignore", "log": "boom"}]}),
+        "spec.recovery.rules[0].action",
+        "Restart",
+        "Unsupported value",
+    ),
+    "failure rule with an unknown class": Bad(
+        manifest(recovery={"rules": [{"action": "Fail", "classes": ["Oom"]}]}),
+        "spec.recovery.rules[0].classes[0]",
+        "OutOfMemory",
+        "Unsupported value",
+    ),
+    "failure rule with an exit code that none has": Bad(
+        manifest(recovery={"rules": [{"action": "Fail", "exitCodes": [300]}]}),
+        "spec.recovery.rules[0].exitCodes[0]",
+        "use at most 255",
+        "less than or equal to 255",
+    ),
     "zero nodes": Bad(manifest(nodes=0), "spec.nodes", "use at least 1", "greater than or equal to 1"),
     "data prepared by two pods": Bad(
         manifest(prepare={"nodes": 2}), "spec.prepare.nodes", "use at most 1", "less than or equal to 1"
@@ -46,6 +75,42 @@ BAD: dict[str, Bad] = {
         "spec.prepare.resources.memory",
         "such as 512Mi or 4Gi",
         "should match",
+    ),
+    "GPUs of a name without a prefix": Bad(
+        manifest(resources={"gpuResource": "gpu"}),
+        "spec.resources.gpuResource",
+        "such as nvidia.com/gpu",
+    ),
+    "GPUs that are Kubernetes' own": Bad(
+        manifest(resources={"gpuResource": "node.kubernetes.io/gpu"}),
+        "spec.resources.gpuResource",
+        "such as nvidia.com/gpu",
+    ),
+    "no device of the fabric": Bad(
+        manifest(resources={"rdma": {"resource": "rdma/hca", "count": 0}}),
+        "spec.resources.rdma.count",
+        "use at least 1",
+        "greater than or equal to 1",
+    ),
+    "a fabric without a name": Bad(
+        manifest(resources={"rdma": {"count": 1}}),
+        "spec.resources.rdma.resource",
+        "is required",
+        "Required value",
+    ),
+    "a fabric of GPUs": Bad(
+        manifest(resources={"rdma": {"resource": "nvidia.com/gpu"}}),
+        "spec.resources.rdma.resource",
+        "name the resource of the network's devices",
+    ),
+    "shared memory that is no quantity": Bad(
+        manifest(resources={"sharedMemory": "half"}),
+        "spec.resources.sharedMemory",
+        "such as 512Mi or 4Gi",
+        "should match",
+    ),
+    "network of the host that is no yes or no": Bad(
+        manifest(hostNetwork="yes"), "spec.hostNetwork", "true or false", "must be of type boolean"
     ),
     "unknown precision": Bad(
         manifest(training={"precision": "fp8"}), "spec.training.precision", "'bf16'", '"bf16"'

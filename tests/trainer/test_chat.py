@@ -80,6 +80,9 @@ def test_the_exported_model_answers_and_stops(talked: Launch) -> None:
 def test_the_report_shows_what_is_trained_on_and_what_was_cut(talked: Launch) -> None:
     report = json.loads((talked.output.data / "report.json").read_text())
     assert report["read"]["dialogues"] == {"shortened": LONG, "tooLong": 1}
+    results = json.loads(talked.output.results.read_text())
+    assert results["data"]["skippedDocuments"] == 1
+    assert any("⟫It is " in shown for shown in results["data"]["samples"])
     assert report["documents"]["train"] + report["documents"]["heldOut"] == COUNT + LONG
     parts = [part for sample in report["samples"] for part in sample]
     assert all("plus" not in part["text"] for part in parts if part["trained"])

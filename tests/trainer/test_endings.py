@@ -13,6 +13,7 @@ from harness.trainer.launches import Launch, alive
 
 from llmtrain_trainer.checkpoint.fence import raise_fence
 from llmtrain_trainer.checkpoint.ownership import claim
+from llmtrain_trainer.telemetry.heartbeat import path_of, read
 
 OTHER = "22222222-aaaa-4bbb-8ccc-000000000000"
 
@@ -135,3 +136,25 @@ def test_a_node_whose_peer_is_late_waits_before_torchrun(work: Path) -> None:
     finally:
         for one in filter(None, (first, late)):
             one.end()
+
+
+def test_a_rank_that_is_stopped_is_found_and_every_stack_is_in_the_logs(work: Path) -> None:
+    asked = job(work / "output", training={"maxSteps": 100_000}, recovery={"stepTimeoutSeconds": 15})
+    launch = Launch(work, asked)
+    try:
+        launch.until(lambda: launch.output.committed(), "a first checkpoint")
+        pulses = [read(path_of(asked.scratch, asked.attempt, rank), rank) for rank in (0, 1)]
+        workers = [pulse.pid for pulse in pulses if pulse]
+        os.kill(workers[1], signal.SIGSTOP)
+        assert launch.wait() == 1, launch.text()
+        message = launch.message()
+        assert (message["failureClass"], message["rank"], message["cascade"]) == ("Hang", 1, False), message
+        assert "its process is stopped by a signal" in message["message"]
+        assert "recovery.stepTimeoutSeconds" in message["hint"]
+        assert message["checkpointStep"] >= 10
+        stacks = launch.output.rank_log(0, 0).read_text()
+        assert "most recent call first" in stacks
+        assert "forward_backward_step" in stacks or "agree" in stacks
+        assert not [pid for pid in workers if alive(pid)]
+    finally:
+        launch.end()

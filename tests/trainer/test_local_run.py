@@ -3,85 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 from harness.builders import spec
 from harness.children import environment, processes
 from harness.cluster import restarts
 from harness.jobs import POD_FIELDS
-from harness.trainer.launches import DEADLINE
-
-from llmtrain_trainer.output import Output
+from harness.trainer.laptop import LaptopRun, resumed
 
 STEPS = 60
 pytestmark = pytest.mark.timeout(600)
-
-
-@dataclass
-class LaptopRun:
-    """One manifest, and each run of the same command."""
-
-    folder: Path
-    runs: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    codes: list[int] = field(default_factory=list)
-    left: list[list[int]] = field(default_factory=list)
-    committed: list[int] = field(default_factory=list)
-
-    @property
-    def output(self) -> Output:
-        return Output(self.folder / "checkpoints" / "tiny")
-
-    def command(self) -> list[str]:
-        module = [sys.executable, "-m", "llmtrain_operator.local"]
-        return [*module, "run", str(self.folder / "job.yaml"), "--runs", str(self.folder)]
-
-    def start(self) -> None:
-        env = environment()
-        with self.log(len(self.runs)).open("wb") as log:
-            process = subprocess.Popen(
-                self.command(), env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-            )
-        self.runs.append(process)
-
-    def log(self, number: int) -> Path:
-        return self.folder / f"run-{number}.log"
-
-    def text(self, number: int = -1) -> str:
-        return self.log(number if number >= 0 else len(self.runs) - 1).read_text()
-
-    def until(self, holds: Callable[[], object], what: str) -> None:
-        limit = time.monotonic() + DEADLINE
-        while not holds():
-            assert self.runs[-1].poll() is None, f"ended before {what}:\n{self.text()}"
-            assert time.monotonic() < limit, f"no {what} in time:\n{self.text()}"
-            time.sleep(0.005)
-
-    def end(self, number: int = 0) -> None:
-        """Send a signal, if any, and note how it ends and what it leaves."""
-        if number:
-            self.runs[-1].send_signal(number)
-        self.codes.append(self.runs[-1].wait(DEADLINE))
-        limit = time.monotonic() + 10
-        # the kernel tells the pods when the runner was killed: that takes a moment, and nobody waits for it
-        while processes(str(self.folder)) and number == signal.SIGKILL and time.monotonic() < limit:
-            time.sleep(0.01)
-        self.left.append(processes(str(self.folder)))
-        self.committed.append(max(self.output.committed(), default=0))
-
-    def object(self) -> dict[str, Any]:
-        kept = json.loads((self.folder / ".llmtrain" / "tiny.json").read_text())
-        found: dict[str, Any] = kept["object"]
-        return found
 
 
 @pytest.fixture(scope="module")
@@ -98,17 +33,14 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopRun]:
         **POD_FIELDS,
     )
     head = {"apiVersion": "llmtrain.dev/v1alpha1", "kind": "LLMTrainingJob", "metadata": {"name": "tiny"}}
-    (told.folder / "job.yaml").write_text(json.dumps(head | {"spec": asked.to_json()}))
+    told.write(head | {"spec": asked.to_json()})
     try:
         told.start()
         told.until(lambda: processes(str(told.folder), "llmtrain_trainer prepare"), "data being prepared")
         told.end(signal.SIGINT)
         told.start()
         told.until(lambda: told.output.committed(), "a first checkpoint")
-        [rank] = processes(
-            str(told.folder / ".llmtrain/tiny/pods"), "-u -m llmtrain_trainer.training.rank", "/tiny-0-1"
-        )
-        os.kill(rank, signal.SIGKILL)
+        told.kill_rank("tiny-0-1")
         rows = told.output.logs(1) / "metrics.jsonl"
         told.until(lambda: rows.exists() and len(rows.read_text().splitlines()) > 2, "steps of attempt 1")
         told.end(signal.SIGINT)
@@ -119,15 +51,7 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopRun]:
         told.end()
         yield told
     finally:
-        for run in told.runs:
-            run.kill()
-            run.wait()
-
-
-def resumed(text: str, attempt: int) -> int:
-    found = re.search(rf"Resumed: attempt {attempt} goes on from step (\d+)", text)
-    assert found, text
-    return int(found[1])
+        told.close()
 
 
 def test_data_are_prepared_before_the_gang_and_stopped_on_the_way(laptop: LaptopRun) -> None:

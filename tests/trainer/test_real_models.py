@@ -1,4 +1,4 @@
-"""Real pretrained models, where `python -m harness.models.real` has put them into the cache; else skipped."""
+"""Real pretrained models, where `make models` has put them into the cache; else skipped."""
 
 from __future__ import annotations
 

@@ -120,6 +120,38 @@ ObjectName = Annotated[
     ),
 ]
 """The name of a Secret, ServiceAccount or PriorityClass."""
+RESOURCE = rf"{SUBDOMAIN}/{NAME}"
+RESOURCE_FIX = (
+    "use the name under which nodes offer it, PREFIX/NAME, such as nvidia.com/gpu or rdma/hca: a DNS name, "
+    "then at most 63 letters, digits, '-', '_' or '.'"
+)
+
+
+def _resource_mistake(name: str) -> str | None:
+    known = re.fullmatch(RESOURCE, name) and not _is_native(name)
+    return None if known else f"got {name!r}; {RESOURCE_FIX}"
+
+
+def _is_native(name: str) -> bool:
+    """Whether Kubernetes takes the name for one of its own, or for a quota's."""
+    prefix = name.partition("/")[0]
+    return prefix == "kubernetes.io" or prefix.endswith(".kubernetes.io") or name.startswith("requests.")
+
+
+ExtendedResource = Annotated[
+    str,
+    Field(max_length=MAX_KEY),
+    Keeps(
+        Rule(
+            f"self.matches(r'^({RESOURCE})$') && "
+            "!self.matches(r'^(([^/]*[.])?kubernetes[.]io/|requests[.])')",
+            "",
+            RESOURCE_FIX,
+            _resource_mistake,
+        )
+    ),
+]
+"""The name of a device that nodes offer."""
 
 
 class TolerationOperator(StrEnum):
@@ -259,3 +291,9 @@ class WorkerPodSpec(WorkerDefaults):
         "no API token of it. Default: the namespace's default.",
     )
     labels: Labels = Field(default_factory=dict, description="Labels of the worker pods.")
+    host_network: bool = Field(
+        default=False,
+        description="Let the worker pods use their node's network, for fabrics that have no other way. The "
+        "installation must allow it (trainer.allow). One such pod fits on a node, and NetworkPolicies do "
+        "not hold for it: whoever reaches the node reaches its ranks.",
+    )

@@ -18,7 +18,8 @@ from .locations import VISIBLE_PART, forms, matches, mistake
 from .model import ModelSpec
 from .prepare import PrepareSpec
 from .quantity import CpuQuantity, MemoryQuantity
-from .scheduling import WorkerPodSpec
+from .recovery import RecoverySpec
+from .scheduling import ExtendedResource, WorkerPodSpec
 from .task import Task
 from .training import TrainingSpec, default_precision
 
@@ -159,6 +160,15 @@ class OutputSpec(RuledModel):
         return self.uri.startswith("s3://")
 
 
+class RdmaSpec(ApiModel):
+    """Devices for direct access to the memory of other nodes."""
+
+    resource: ExtendedResource = Field(
+        description="Name under which nodes offer the device, such as rdma/hca or nvidia.com/roce."
+    )
+    count: int = Field(default=1, ge=1, le=64, description="Devices of each node.")
+
+
 class ResourcesSpec(ApiModel):
     """CPU and memory of each node."""
 
@@ -175,22 +185,17 @@ class ResourcesSpec(ApiModel):
         default="80Gi",
         description="Memory of one GPU, such as 80Gi. It decides the ZeRO stage when zeroStage is unset.",
     )
-
-
-class RecoverySpec(ApiModel):
-    """How often the gang is started again."""
-
-    max_restarts: int = Field(
-        default=3,
-        ge=0,
-        le=1000,
-        description="Largest number of restarts after application failures without a newer checkpoint.",
+    gpu_resource: ExtendedResource = Field(
+        default="nvidia.com/gpu",
+        description="Name under which nodes offer GPUs, such as amd.com/gpu; the image must fit them.",
     )
-    max_infrastructure_restarts: int = Field(
-        default=50,
-        ge=0,
-        le=1000,
-        description="Largest number of restarts after lost, evicted or deleted pods.",
+    rdma: RdmaSpec | None = Field(
+        default=None, description="Devices for direct access to the memory of other nodes. Default: none."
+    )
+    shared_memory: MemoryQuantity | None = Field(
+        default=None,
+        description="Size of /dev/shm, which counts as the node's memory, such as 16Gi. Default: as large as "
+        "memory with GPUs; the container runtime's 64 MiB without.",
     )
 
 

@@ -120,7 +120,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _typed(arguments: list[str]) -> str:
     """The command as a person can type it again, less ``--new``, which would not go on."""
-    program = Path(sys.argv[0])
+    program = Path(os.environ.get(ENV_PROGRAM) or sys.argv[0])
     name = [sys.executable, "-m", "llmtrain_operator.local"] if program.suffix == ".py" else [program.name]
     return shlex.join([*name, *(word for word in arguments if word != "--new")])
 

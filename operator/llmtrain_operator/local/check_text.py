@@ -8,7 +8,12 @@ from llmtrain_api import JobSpec, Metadata, ModelShape, Resolved, applied, choos
 from llmtrain_api.estimate.memory import Memory, estimate
 from llmtrain_api.estimate.zero_stage import limit, said
 
+from ..plan.allowed import not_allowed
+from ..types import PlanSettings
 from .scale_down import gang_text
+
+BARE = PlanSettings(trainer_image="", report_url=None, ca_certificate="")
+"""An installation of which nothing is known."""
 
 
 def lines_of(metadata: Metadata, spec: JobSpec, shape: ModelShape, resolved: Resolved) -> Iterator[str]:
@@ -21,6 +26,7 @@ def lines_of(metadata: Metadata, spec: JobSpec, shape: ModelShape, resolved: Res
         resolved: what was decided for it.
     """
     yield f"{metadata.name}: nothing is wrong with the manifest"
+    yield from (f"note          {sentence}" for sentence in not_allowed(spec, BARE))
     yield f"model         {_model(spec, shape, resolved)}"
     yield f"gang          {gang_text(spec)}, {spec.world_size} ranks"
     yield f"layout        {resolved.layout}"

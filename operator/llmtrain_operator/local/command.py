@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from llmtrain_api import IfExists, InvalidJob, Job, JobSpec, Metadata, Phase, parse_manifest
+from llmtrain_api import IfExists, InvalidJob, Job, JobSpec, Metadata, Phase, Task, parse_manifest
 from llmtrain_api.names import EXIT_INTERRUPTED
 
 from .. import logs
@@ -204,7 +204,8 @@ def tell_end(
     status = job.status
     root = owned(output, job.metadata.uid) or output
     if status.phase is Phase.SUCCEEDED:
-        table.say("", *console_text.succeeded(status.results, root, seconds))
+        talks = job.spec.get("task") == Task.CHAT.value
+        table.say("", *console_text.succeeded(status.results, root, seconds, talks=talks))
         return DONE
     if status.phase is Phase.FAILED and status.failure is not None:
         ranks = root / "logs" / f"attempt-{status.attempt}"

@@ -116,11 +116,22 @@ def _data_lines(data: DataSummary | None) -> list[str]:
         lines.append(
             f"  skipped           {data.skipped_files:,} files or folders; logs/*/prepare.log names them"
         )
+    if data.skipped_documents:
+        lines.append(f"  left out          {data.skipped_documents:,} documents; data/report.json says why")
     return lines
 
 
-def succeeded(results: Results | None, root: Path, seconds: float | None) -> list[str]:
-    """What was learnt and where everything lies."""
+def succeeded(
+    results: Results | None, root: Path, seconds: float | None, *, talks: bool = False
+) -> list[str]:
+    """What was learnt and where everything lies.
+
+    Args:
+        results: of the job.
+        root: its output.
+        seconds: that it took, if it ran just now.
+        talks: whether dialogues were trained on, so that one can be had.
+    """
     took = "done" if seconds is None else f"done in {duration_text(seconds)}"
     if results is None:
         return [f"{took}; everything lies in {root}"]
@@ -136,6 +147,7 @@ def succeeded(results: Results | None, root: Path, seconds: float | None) -> lis
     lines += _data_lines(results.data)
     if results.sample and results.sample.strip():
         lines += ["  sample", *(f"    {line}" for line in results.sample.strip().splitlines())]
+    lines += ["", f"  llmtrain chat {root}  talks with it"] if talks else []
     return [
         *lines,
         "",

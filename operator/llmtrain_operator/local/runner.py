@@ -26,7 +26,7 @@ from ..progress.latest import ReportBook
 from ..progress.server import ReportServer
 from ..progress.tls import ensure_authority, server_context
 from ..serve import Servers, background
-from ..types import PlanSettings, Pod
+from ..types import Allowed, PlanSettings, Pod
 from .job_watch import JobIntake
 from .kubelet.gpus import gpus
 from .kubelet.kubelet import Kubelet, PodDirs
@@ -122,6 +122,8 @@ class Runner:
             ca_certificate=authority.certificate.decode(),
             grace_seconds=GRACE_SECONDS,
             file_outputs=True,
+            # a process has this machine's network anyway
+            allow=tuple(Allowed),
         )
 
     async def _live(self, settings: PlanSettings) -> None:

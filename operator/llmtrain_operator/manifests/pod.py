@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llmtrain_api import Job, JobSpec, Setup, SetupStage
@@ -14,6 +15,7 @@ from llmtrain_api.names import (
     ENV_NODE_RANK,
     JOB_FILE,
     LABEL_JOB_UID,
+    MASTER_PORT,
     METRICS_PORT,
     MODEL_MOUNT,
     MODEL_SECRET_PREFIX,
@@ -24,7 +26,7 @@ from llmtrain_api.names import (
 )
 from llmtrain_api.schema.quantity import canonical, quantity
 
-from ..types import Manifest, PlanSettings
+from ..types import Allowed, Manifest, PlanSettings
 from . import names
 from .scheduling import pod_annotations, scheduling
 from .volumes import cache_location, model_location, output_location, text_claims
@@ -49,6 +51,7 @@ class _Container:
         memory: request and limit.
         gpus: of the pod.
         only_model: whether it is to see the model and nothing else of the job.
+        worker: whether it is a rank, which has the gang's devices and network.
     """
 
     args: tuple[str, ...]
@@ -58,10 +61,19 @@ class _Container:
     memory: str
     gpus: int
     only_model: bool = False
+    worker: bool = False
 
 
-def pod(job: Job, spec: JobSpec, attempt: int, rank: int, image: str, settings: PlanSettings) -> Manifest:
-    """The manifest of one worker."""
+def pod(
+    job: Job,
+    spec: JobSpec,
+    attempt: int,
+    rank: int,
+    image: str,
+    settings: PlanSettings,
+    avoid: Sequence[str] = (),
+) -> Manifest:
+    """The manifest of one worker; ``avoid`` names nodes that it keeps off where there is other room."""
     name = names.pod_name(job.metadata.name, attempt, rank)
     meta = names.metadata(job, name, {**spec.labels, **names.attempt_labels(job, attempt, rank)})
     asked = _Container(
@@ -71,8 +83,10 @@ def pod(job: Job, spec: JobSpec, attempt: int, rank: int, image: str, settings: 
         cpu=spec.resources.cpu,
         memory=spec.resources.memory,
         gpus=spec.gpus_per_node,
+        worker=True,
     )
     found = _pod(meta, job, spec, asked, image, settings)
+    found["spec"]["affinity"] |= _off(avoid)
     return {
         **found,
         "spec": {"hostname": name, "subdomain": names.service_name(job.metadata.name)} | found["spec"],
@@ -118,6 +132,7 @@ def _pod(
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             "affinity": _one_a_node(job),
+            **_network(spec, asked, settings),
             **scheduling(spec, settings),
             "containers": [_container(spec, asked, image, settings)],
             "volumes": _volumes(spec, asked, settings.scratch_size),
@@ -127,7 +142,7 @@ def _pod(
 
 def _container(spec: JobSpec, asked: _Container, image: str, settings: PlanSettings) -> Manifest:
     memory = canonical(asked.memory)
-    gpus = {"nvidia.com/gpu": str(asked.gpus)} if asked.gpus else {}
+    devices = _devices(spec, asked)
     least, most = _disk(settings)
     limit = {"cpu": canonical(_cpu_limit(spec, asked))} if spec.resources.cpu_limit else {}
     return {
@@ -144,10 +159,10 @@ def _container(spec: JobSpec, asked: _Container, image: str, settings: PlanSetti
             {"name": "TMPDIR", "value": SCRATCH_MOUNT},
         ],
         **_secrets(spec, asked),
-        "ports": [{"name": "metrics", "containerPort": METRICS_PORT}],
+        "ports": _ports(spec, asked, settings),
         "resources": {
-            "requests": {"cpu": canonical(asked.cpu), "memory": memory, **least, **gpus},
-            "limits": {**limit, "memory": memory, **most, **gpus},
+            "requests": {"cpu": canonical(asked.cpu), "memory": memory, **least, **devices},
+            "limits": {**limit, "memory": memory, **most, **devices},
         },
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -157,6 +172,34 @@ def _container(spec: JobSpec, asked: _Container, image: str, settings: PlanSetti
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": _mounts(spec, asked),
     }
+
+
+def _devices(spec: JobSpec, asked: _Container) -> dict[str, str]:
+    """What it gets of the node's devices; requests and limits of these are the same."""
+    gpus = {spec.resources.gpu_resource: str(asked.gpus)} if asked.gpus else {}
+    rdma = spec.resources.rdma
+    return gpus | ({rdma.resource: str(rdma.count)} if rdma and asked.worker else {})
+
+
+def _ports(spec: JobSpec, asked: _Container, settings: PlanSettings) -> list[Manifest]:
+    """On a node's own network a port is the node's: that of the rendezvous is named too, so that the
+    scheduler keeps two such pods apart, of whatever jobs they are."""
+    ports: list[Manifest] = [{"name": "metrics", "containerPort": METRICS_PORT}]
+    if not _on_host(spec, asked, settings):
+        return ports
+    ports.append({"name": "rendezvous", "containerPort": MASTER_PORT})
+    return [{**port, "hostPort": port["containerPort"], "protocol": "TCP"} for port in ports]
+
+
+def _network(spec: JobSpec, asked: _Container, settings: PlanSettings) -> Manifest:
+    """The cluster's names are asked for there too: ranks meet under one."""
+    on_host = {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"}
+    return on_host if _on_host(spec, asked, settings) else {}
+
+
+def _on_host(spec: JobSpec, asked: _Container, settings: PlanSettings) -> bool:
+    """Looked at here too: a job that has begun may have been edited since it was accepted."""
+    return spec.host_network and asked.worker and Allowed.HOST_NETWORK in settings.allow
 
 
 def _cpu_limit(spec: JobSpec, asked: _Container) -> str:
@@ -206,7 +249,7 @@ def _mounts(spec: JobSpec, asked: _Container) -> list[Manifest]:
     mounts += [
         {"name": text.volume, "mountPath": text.mount, "readOnly": True} for text in text_claims(spec.dataset)
     ]
-    if asked.gpus:
+    if _shared_memory(spec, asked):
         mounts.append({"name": "shm", "mountPath": "/dev/shm"})
     return mounts
 
@@ -229,16 +272,33 @@ def _volumes(spec: JobSpec, asked: _Container, disk: str) -> list[Manifest]:
     if cache := cache_location(spec.dataset).claim:
         volumes.append(_claim("cache", cache))
     volumes += [_claim(text.volume, text.claim) for text in text_claims(spec.dataset)]
-    if asked.gpus:
-        # NCCL's shared-memory transport needs more than the runtime's 64 MB
-        # what lies in it counts as the container's memory, so more than that could never be used
-        memory = str(asked.memory)
-        volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": memory}})
+    if size := _shared_memory(spec, asked):
+        volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": size}})
     return volumes
+
+
+def _shared_memory(spec: JobSpec, asked: _Container) -> str | None:
+    """Size of ``/dev/shm``; None for the container runtime's own 64 MB.
+
+    NCCL's shared-memory transport needs more than that. What lies in it counts as the container's memory, so
+    more than all of that could never be used.
+    """
+    if spec.resources.shared_memory and asked.worker:
+        return canonical(spec.resources.shared_memory)
+    return str(asked.memory) if asked.gpus else None
 
 
 def _claim(name: str, claim: str) -> Manifest:
     return {"name": name, "persistentVolumeClaim": {"claimName": claim}}
+
+
+def _off(nodes: Sequence[str]) -> Manifest:
+    """Keep off these nodes, but rather run there than not at all."""
+    if not nodes:
+        return {}
+    fields = [{"key": "metadata.name", "operator": "NotIn", "values": [node]} for node in nodes]
+    term = {"weight": 100, "preference": {"matchFields": fields}}
+    return {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [term]}}
 
 
 def _one_a_node(job: Job) -> Manifest:

@@ -114,7 +114,10 @@ def next_attempt(
         closed,
         phase=phase,
         attempt=number,
-        attempts=[*closed.attempts, Attempt(number=number, started_at=s.now)][-MAX_ATTEMPTS:],
+        attempts=[
+            *closed.attempts,
+            Attempt(number=number, started_at=s.now, avoided_nodes=ended.avoided_nodes),
+        ][-MAX_ATTEMPTS:],
         failure=failure,
         waiting=None,
         restarts=with_restart(closed.restarts or Restarts(), ended.charge),

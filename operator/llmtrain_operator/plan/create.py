@@ -104,7 +104,10 @@ def _creations(s: Situation, spec: JobSpec, missing: list[int]) -> list[Action]:
     attempt = s.this_attempt.number
     settings = s.seen.settings
     image = s.status.resolved.image if s.status.resolved else settings.trainer_image
-    pods: list[Action] = [CreatePod(pod(s.job, spec, attempt, rank, image, settings)) for rank in missing]
+    avoid = s.this_attempt.avoided_nodes or []
+    pods: list[Action] = [
+        CreatePod(pod(s.job, spec, attempt, rank, image, settings, avoid)) for rank in missing
+    ]
     if s.current:
         return pods
     over: list[Action] = []

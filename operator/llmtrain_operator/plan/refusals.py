@@ -33,6 +33,9 @@ DEFAULTS = (
     "add a LimitRange with defaults for them to the namespace, or take them out of the quota"
 )
 SECURITY = "set the namespace's label pod-security.kubernetes.io/enforce to restricted or less"
+HOST_NETWORK = (
+    "remove spec.hostNetwork, or set the namespace's label pod-security.kubernetes.io/enforce to privileged"
+)
 RIGHTS = "give the operator's ServiceAccount its rights back (helm upgrade of the chart does)"
 CONSTRAINT = (
     "pods run as user 1000: on OpenShift, let the namespace's default ServiceAccount use the SCC nonroot-v2"
@@ -43,6 +46,7 @@ PRIORITY = (
 )
 PRIORITY_QUOTA = "set spec.priorityClassName to a class that the namespace has a quota for"
 _VERDICTS = {
+    "violates PodSecurity.*hostNetwork": HOST_NETWORK,
     "violates PodSecurity": SECURITY,
     r"limits\.cpu for: ([^;]*,)?trainer\b": CPU_WANTED,
     r"(limits|requests)\.ephemeral-storage for: ([^;]*,)?trainer\b": DISK_WANTED,

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from llmtrain_api import Charge, Failure, FailureClass, JobStatus, Phase, Restarts, changed
+from llmtrain_api.schema.recovery import FailureAction
 
 from ..manifests.names import pod_name
 from ..types import Plan, PodPhase
-from .attempts import charge_of, close_attempt, next_attempt
+from .attempts import close_attempt, next_attempt
 from .clock import seconds_left
 from .evidence import Evidence, of_missing, of_pending, of_pod, of_silent_node
+from .failure_rules import (
+    action_of,
+    avoided_nodes,
+    charge_with,
+    earlier_ends,
+    with_avoided_nodes,
+)
 from .finish import fail
 from .root_cause import as_failure, root_cause
 from .situation import Situation
@@ -21,7 +27,6 @@ DEFAULT_MAX_INFRASTRUCTURE = 50
 SILENT_RANK_SECONDS = 90.0
 """How long peers' echoes wait for the rank that has not said anything: a control plane needs up to 50 s to
 notice that a node is gone."""
-NODE_WINDOW = timedelta(hours=24)
 FINAL = frozenset({FailureClass.CONFIG_ERROR, FailureClass.DIVERGED})
 """Failures that another attempt would only repeat: manifest, samples and arithmetic are the same."""
 
@@ -35,11 +40,13 @@ def recover(s: Situation) -> Plan | None:
     if wait > 0:
         return Plan(_noticed(s, derive(s)), requeue_after=wait)
     failure = with_node_hint(s, as_failure(root_cause(found), s.now))
-    closed = close_attempt(s, charged_to=charge_of(failure), failure=failure, found=found)
-    reason = exhausted(s, closed.restarts, failure)
+    action = action_of(s, failure)
+    closed = close_attempt(s, charged_to=charge_with(failure, action), failure=failure, found=found)
+    reason = exhausted(s, closed.restarts, failure, action)
     if reason is not None:
         return fail(s, with_hint(failure, reason, failure.hint), found)
-    return Plan(next_attempt(s, closed, phase=Phase.RESTARTING, reason="Restarting", failure=failure))
+    new = next_attempt(s, closed, phase=Phase.RESTARTING, reason="Restarting", failure=failure)
+    return Plan(with_avoided_nodes(new, avoided_nodes(s, failure, action)))
 
 
 def evidence(s: Situation) -> list[Evidence]:
@@ -105,26 +112,20 @@ def with_hint(failure: Failure, *parts: str | None) -> Failure:
 
 def with_node_hint(s: Situation, failure: Failure) -> Failure:
     """A node that ends one attempt after the other is named as what to look at."""
-    if failure.node is None or failure.failure_class is not FailureClass.INFRASTRUCTURE:
-        return failure
-    earlier = [
-        a
-        for a in s.status.attempts
-        if a.node == failure.node
-        and a.charge is Charge.INFRASTRUCTURE
-        and a.ended_at is not None
-        and s.now - a.ended_at < NODE_WINDOW
-    ]
+    earlier = earlier_ends(s, failure)
     if not earlier:
         return failure
     advice = (
-        f"node {failure.node} has ended {len(earlier) + 1} attempts of this job within 24 hours: look at it, "
-        f"or keep pods away from it with: kubectl cordon {failure.node}"
+        f"node {failure.node} has ended {earlier + 1} attempts of this job within 24 hours: its pods keep "
+        "off it where there is other room; look at it, or keep all pods away with: "
+        f"kubectl cordon {failure.node}"
     )
     return with_hint(failure, failure.hint, advice)
 
 
-def exhausted(s: Situation, counted: Restarts | None, failure: Failure) -> str | None:
+def exhausted(
+    s: Situation, counted: Restarts | None, failure: Failure, action: FailureAction | None = None
+) -> str | None:
     """Why there is no further attempt; None when there is one.
 
     Infrastructure has a budget of its own. All else counts as application failures in a row without a newer
@@ -134,12 +135,15 @@ def exhausted(s: Situation, counted: Restarts | None, failure: Failure) -> str |
         s: the situation.
         counted: restarts so far, with this failure among those since the newest checkpoint.
         failure: what happened.
+        action: what the user wants of such failures; None where no rule of theirs matches.
     """
-    if failure.failure_class in FINAL:
+    if action is FailureAction.FAIL:
+        return "a rule of recovery.rules ends the job"
+    if failure.failure_class in FINAL and action is None:
         return "starting again would not help"
     recovery = s.spec.recovery if s.spec else None
     restarts = counted or Restarts()
-    if charge_of(failure) is Charge.INFRASTRUCTURE:
+    if charge_with(failure, action) is Charge.INFRASTRUCTURE:
         limit = recovery.max_infrastructure_restarts if recovery else DEFAULT_MAX_INFRASTRUCTURE
         if restarts.infrastructure >= limit:
             return f"gave up after {limit} infrastructure restarts (recovery.maxInfrastructureRestarts)"

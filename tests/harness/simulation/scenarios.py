@@ -7,6 +7,7 @@ from functools import partial
 
 from harness.simulation.cluster_scenarios import CLUSTER_SCENARIOS
 from harness.simulation.limit_scenarios import LIMIT_SCENARIOS
+from harness.simulation.rule_scenarios import RULE_SCENARIOS
 from harness.simulation.setup_scenarios import SETUP_SCENARIOS
 from harness.simulation.steps import BOOM, CASCADE, CONFIG, Expected, created, rank
 from harness.simulation.suspend_scenarios import SUSPEND_SCENARIOS
@@ -238,6 +239,7 @@ SCENARIOS: dict[Callable[[World], None], Expected] = {
     deletions_go_unnoticed: Expected("Succeeded", 1, 4),
     **CLUSTER_SCENARIOS,
     **SETUP_SCENARIOS,
+    **RULE_SCENARIOS,
     **SUSPEND_SCENARIOS,
     **LIMIT_SCENARIOS,
 }

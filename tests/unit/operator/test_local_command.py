@@ -55,6 +55,14 @@ def fit_of(
     return parsed.nodes, parsed.gpus_per_node, parsed.local_world_size
 
 
+def test_devices_have_no_names_of_nodes_here() -> None:
+    devices = {"gpuResource": "amd.com/gpu", "rdma": {"resource": "rdma/hca"}}
+    document = manifest(gpusPerNode=1, resources=devices)
+    found = scaled_down(document, parse_manifest(document)[1], 1, GangOverrides())
+    assert parse_manifest(found)[1].resources.gpu_resource == "nvidia.com/gpu"
+    assert parse_manifest(found)[1].resources.rdma is None
+
+
 def test_what_was_changed_is_one_line() -> None:
     four, two = (parse_manifest(manifest(nodes=n))[1] for n in (4, 2))
     assert describe_changes(four, two) == (

@@ -139,19 +139,30 @@ def test_the_end_tells_what_was_learnt_and_where_it_lies() -> None:
     assert "    def f():" in told
     for name in ("export", "checkpoints", "logs", "results.json"):
         assert f"/runs/x/{name}" in told
+    assert "llmtrain chat" not in told
+    assert "  llmtrain chat /runs/x  talks with it" in console_text.succeeded(
+        results, Path("/runs/x"), 75, talks=True
+    )
 
 
 def test_the_end_tells_what_of_the_text_was_left_out() -> None:
     data = DataSummary(
-        documents=5, tokens=9, bytes_read=44, bytes_not_read=56, replaced_characters=2, skipped_files=1
+        documents=5,
+        tokens=9,
+        bytes_read=44,
+        bytes_not_read=56,
+        replaced_characters=2,
+        skipped_files=1,
+        skipped_documents=31,
     )
     told = "\n".join(console_text.succeeded(Results(steps=2, data=data), Path("/runs/x"), 75))
     assert "text not read     56 % (56 bytes), beyond maxBytes" in told
     assert "replaced          2 characters that are no text" in told
     assert "skipped           1 files or folders" in told
-    whole = changed(data, bytes_not_read=0, replaced_characters=0, skipped_files=0)
+    assert "left out          31 documents" in told
+    whole = changed(data, bytes_not_read=0, replaced_characters=0, skipped_files=0, skipped_documents=0)
     told = "\n".join(console_text.succeeded(Results(steps=2, data=whole), Path("/runs/x"), 75))
-    assert not {"text not read", "replaced", "skipped"}.intersection(told.splitlines())
+    assert not {"text not read", "replaced", "skipped", "left out"}.intersection(told.splitlines())
     assert "not read" not in told
 
 

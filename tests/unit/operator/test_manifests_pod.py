@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
+import pytest
 from harness.jobs import SETTINGS, T0, UID, job, seen
 
-from llmtrain_api import JobFile
+from llmtrain_api import JobFile, Phase, Setup, SetupStage
 from llmtrain_api.names import TOKEN_AUDIENCE
 from llmtrain_operator.manifests.config import config_map
 from llmtrain_operator.manifests.pod import pod as build_pod
+from llmtrain_operator.manifests.pod import setup_pod
+from llmtrain_operator.plan import plan
 from llmtrain_operator.plan.situation import look
+from llmtrain_operator.types import Allowed, PlanSettings
 
 
 def test_pod_passes_pod_security_restricted_and_carries_its_identity() -> None:
@@ -39,6 +44,71 @@ def test_gpus_are_asked_for_with_shared_memory() -> None:
     manifest = build_pod(found.job, found.spec, 0, 0, "img:1", SETTINGS)
     assert manifest["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "8"
     assert any(v["name"] == "shm" for v in manifest["spec"]["volumes"])
+
+
+def worker_and_setup(settings: PlanSettings = SETTINGS, **spec: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Specs of the pod of a rank, and of the pod that prepares the data."""
+    found = look(seen(job(**spec)), T0)
+    assert found.spec is not None
+    prepares = Setup(stage=SetupStage.PREPARE, number=0, generation=0, started_at=T0)
+    setup = setup_pod(found.job, found.spec, prepares, "img:1", settings)
+    return build_pod(found.job, found.spec, 0, 0, "img:1", settings)["spec"], setup["spec"]
+
+
+def limits(of_pod: dict[str, Any]) -> dict[str, str]:
+    resources: dict[str, dict[str, str]] = of_pod["containers"][0]["resources"]
+    for name in set(resources["limits"]) - {"cpu", "memory"}:
+        assert resources["requests"][name] == resources["limits"][name], "devices are not overcommitted"
+    return resources["limits"]
+
+
+def test_devices_are_asked_for_under_the_names_that_nodes_offer_them_by() -> None:
+    resources = {"memory": "21Gi", "gpuResource": "amd.com/gpu", "rdma": {"resource": "rdma/hca", "count": 2}}
+    worker, setup = worker_and_setup(gpusPerNode=8, nodes=1, resources=resources)
+    assert limits(worker) == {"memory": "21Gi", "amd.com/gpu": "8", "rdma/hca": "2"}
+    assert limits(setup) == {"memory": "21Gi"}, "nobody holds devices while text is read"
+
+
+@pytest.mark.parametrize(
+    ("spec", "size"),
+    [
+        ({"gpusPerNode": 1}, "4Gi"),
+        ({"gpusPerNode": 1, "resources": {"sharedMemory": "1.5Gi"}}, "1610612736"),
+        ({"resources": {"sharedMemory": "64Mi"}}, "64Mi"),
+        ({}, None),
+    ],
+)
+def test_shared_memory_is_as_large_as_the_job_says(spec: dict[str, Any], size: str | None) -> None:
+    worker, setup = worker_and_setup(**spec)
+    sizes = [v["emptyDir"]["sizeLimit"] for v in worker["volumes"] if v["name"] == "shm"]
+    mounts = [m["mountPath"] for m in worker["containers"][0]["volumeMounts"] if m["name"] == "shm"]
+    assert (sizes, mounts) == (([size], ["/dev/shm"]) if size else ([], []))
+    assert not any(v["name"] == "shm" for v in setup["volumes"])
+
+
+def test_the_network_of_a_node_is_used_only_where_the_installation_allows_it() -> None:
+    allowing = replace(SETTINGS, allow=(Allowed.HOST_NETWORK,))
+    worker, setup = worker_and_setup(allowing, hostNetwork=True)
+    assert (worker["hostNetwork"], worker["dnsPolicy"]) == (True, "ClusterFirstWithHostNet")
+    ports = {
+        port["name"]: (port["containerPort"], port["hostPort"]) for port in worker["containers"][0]["ports"]
+    }
+    assert ports == {"metrics": (9400, 9400), "rendezvous": (29400, 29400)}, "no two such pods on one node"
+    assert "hostNetwork" not in setup
+    for settings, asked in ((SETTINGS, True), (allowing, False)):
+        plain, _ = worker_and_setup(settings, hostNetwork=asked)
+        assert "hostNetwork" not in plain
+        assert "hostPort" not in plain["containers"][0]["ports"][0]
+
+
+def test_a_job_on_the_network_of_nodes_is_refused_where_that_is_not_allowed() -> None:
+    status = plan(seen(job(hostNetwork=True)), T0).status
+    accepted = status.condition("Accepted")
+    assert accepted is not None
+    assert (accepted.status, accepted.reason) == ("False", "InvalidSpec")
+    assert "add hostNetwork to trainer.allow" in accepted.message
+    allowing = replace(SETTINGS, allow=(Allowed.HOST_NETWORK,))
+    assert plan(replace(seen(job(hostNetwork=True)), settings=allowing), T0).status.phase is Phase.STARTING
 
 
 def dataset_volumes(dataset: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], JobFile]:

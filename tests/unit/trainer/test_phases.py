@@ -8,7 +8,7 @@ import pytest
 from harness.trainer.tensorboard_files import events
 
 from llmtrain_trainer.batch import BatchPlan, Length
-from llmtrain_trainer.telemetry.figures import StepResult, Workload
+from llmtrain_trainer.telemetry.figures import Pace, StepResult, Workload
 from llmtrain_trainer.telemetry.phases import SAMPLED, Lap, Phase, Stopwatch, spread
 from llmtrain_trainer.telemetry.tensorboard import Board
 
@@ -81,12 +81,18 @@ def test_figures_of_a_step() -> None:
     """10 sequences in steps of 4, 2 ranks with passes of 3: the last step has 2, beside 4 fillers."""
     length = Length(samples=10, global_batch=4, max_steps=None, epochs=1)
     load = Workload(length, BatchPlan(4, 3, 2), world=2, sequence_flops=1e9, peak=4e9)
-    last = load.report(StepResult(3, 2.0, 0.1, None, 60, True), 0.5, 1.0, {}, measured=True)
-    assert last.smooth_seconds == pytest.approx(0.95)
+    last = load.report(StepResult(3, 2.0, 0.1, None, 60, True), 0.5, 0.95, {}, measured=True)
+    assert (last.seconds, last.smooth_seconds) == (0.5, 0.95)
     assert (last.samples, last.padding, last.epoch, last.progress) == (2, 0.5, 1.0, 1.0)
     assert last.tokens_per_second == pytest.approx(60 / 0.95)
     assert last.model_flops_per_second == pytest.approx(2e9 / 0.95)
     assert last.mfu == pytest.approx(2e9 / 0.95 / 8e9)
+
+
+def test_a_slow_first_step_is_forgotten_with_the_second() -> None:
+    pace = Pace()
+    assert [pace.step(seconds) for seconds in (35.0, 6.0)] == [35.0, 6.0]
+    assert pace.step(7.0) == pytest.approx(6.1)
 
 
 def test_curves_are_cut_where_training_goes_on(tmp_path: Path) -> None:

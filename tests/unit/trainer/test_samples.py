@@ -37,6 +37,15 @@ def test_a_sample_is_bounded_and_moves_no_cursor() -> None:
     assert shown.isprintable()
 
 
+def test_an_answer_is_shown_whatever_stands_before_it() -> None:
+    asked: Part = {"text": "You are helpful. " * 90 + "Why?", "trained": False}
+    shown = as_text([asked, {"text": "Because.", "trained": True}, asked])
+    assert shown.startswith("⟪…")
+    assert shown.split("⟫")[0].endswith("Why?")
+    assert "⟫Because.⟪…" in shown
+    assert len(shown) <= CHARACTERS
+
+
 def test_what_fills_a_row_up_is_not_shown() -> None:
     pad = ord("_")
     row = [ord("a"), pad, pad | NOT_TRAINED | FIRST_OF_DOCUMENT, pad | NOT_TRAINED]

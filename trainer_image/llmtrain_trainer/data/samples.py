@@ -17,6 +17,8 @@ TOKENS = 256
 """Of a row that are shown."""
 CHARACTERS = 160
 """Of a sample in the job's status."""
+BEFORE = 60
+"""Of a part that is not trained on, where all of a sample has no room: its end, which is what is answered."""
 OPEN, CLOSE = "⟪", "⟫"
 """Around what is read, but not trained on."""
 DIM, BRIGHT, PLAIN = "\x1b[2m", "\x1b[1m", "\x1b[0m"
@@ -67,9 +69,22 @@ def as_text(sample: Sequence[Part], most: int = CHARACTERS) -> str:
         sample: as `samples` gives it.
         most: characters at most.
     """
-    text = "".join(part["text"] if part["trained"] else f"{OPEN}{part['text']}{CLOSE}" for part in sample)
-    shown = escaped(text)
+    shown = _bracketed(sample, most)
+    if len(shown) > most:  # instructions to the model would else hide each answer
+        shown = _bracketed(sample, BEFORE)
     return shown if len(shown) <= most else shown[: most - 1] + "…"
+
+
+def _bracketed(sample: Sequence[Part], before: int) -> str:
+    """A sample in one line, with ``before`` characters at most of each part that is not trained on."""
+
+    def shown(part: Part) -> str:
+        text = escaped(part["text"])
+        if part["trained"]:
+            return text
+        return f"{OPEN}{text if len(text) <= before else '…' + text[1 - before :]}{CLOSE}"
+
+    return "".join(map(shown, sample))
 
 
 def in_terminal(sample: Sequence[Part], most: int) -> str:

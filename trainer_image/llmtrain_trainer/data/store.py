@@ -128,7 +128,9 @@ class Marker:
             replaced_characters=read["replacedCharacters"],
             skipped_files=sum(read.get("skipped", {}).values()),
             files=read["files"],
-            skipped_documents=read.get("emptyDocuments", 0) + sum(read.get("droppedByCleaning", {}).values()),
+            skipped_documents=read.get("emptyDocuments", 0)
+            + sum(read.get("droppedByCleaning", {}).values())
+            + read.get("dialogues", {}).get("tooLong", 0),
             samples=[as_text(sample) for sample in self.report.get("samples", [])],
         )
 

@@ -22,6 +22,7 @@ from ..telemetry.bar import screen
 from ..telemetry.log_tail import Tail
 from .compiler import private_cache
 from .disk_full import HINT, disk_full, is_full, no_space
+from .hang import HangWatch, dump_stacks
 from .root_cause import RankEnd, Verdict, classify, exit_codes, rendezvous_failure, root_cause
 
 POLL = 0.1
@@ -173,20 +174,35 @@ class Torchrun:
         torchrun = process.start(self.command(), env, self.log)
         seen = screen()
         shown = Tail(self.output.rank_log(self.job.attempt, self.ranks[0]), seen.show)
-        asked = False
+        asked, watch, hung = False, HangWatch(self.job, self.ranks), None
         try:
-            while torchrun.poll() is None:
+            while torchrun.poll() is None and hung is None:
                 if self.stop.asked and not asked:
                     asked = True
                     self._pass_on(torchrun)
+                if not asked:
+                    hung = watch.look(process.children(torchrun.pid))
                 time.sleep(POLL)
+            if hung is not None:
+                self._end_hung(torchrun)
         finally:
             orphans = process.kill_orphans()
             shown.close()
             seen.close()
         if orphans:
             log.get().warning("killed processes that torchrun left behind", count=orphans)
+        if hung is not None:
+            shown_rank = self.ranks[0] if hung.rank is None else hung.rank
+            raise Failed(hung.with_tail(_tail(self.output.rank_log(self.job.attempt, shown_rank))))
         self._judge(torchrun.returncode)
+
+    def _end_hung(self, torchrun: subprocess.Popen[bytes]) -> None:
+        """Ranks that hang save nothing any more: they tell where they are, and end."""
+        workers = process.children(torchrun.pid)
+        log.get().warning("a rank does not go on; all of them write their stacks and end")
+        dump_stacks(workers, [self.output.rank_log(self.job.attempt, rank) for rank in self.ranks])
+        process.signal_each([*workers, torchrun.pid], signal.SIGKILL)
+        torchrun.wait()
 
     def _pass_on(self, torchrun: subprocess.Popen[bytes]) -> None:
         """SIGTERM goes to the ranks, not to torchrun, which would kill them 30 s later, saved or not."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import deepspeed
 import torch
 
@@ -10,13 +12,18 @@ from llmtrain_api import Precision
 from ..distributed import Ranks
 from . import flops
 from .collectives import time_collectives
-from .phases import Stopwatch
+from .phases import Phase, Stopwatch
 
 
-def stopwatch(ranks: Ranks) -> Stopwatch:
-    """A stopwatch for this rank's work; it counts the collectives of DeepSpeed, which has begun."""
+def stopwatch(ranks: Ranks, changed: Callable[[Phase], None] = lambda _: None) -> Stopwatch:
+    """A stopwatch for this rank's work; it counts the collectives of DeepSpeed, which has begun.
+
+    Args:
+        ranks: of the gang.
+        changed: is told of every change of the phase.
+    """
     gpu = ranks.device.type == "cuda"
-    watch = Stopwatch((lambda: torch.cuda.synchronize(ranks.device)) if gpu else None)
+    watch = Stopwatch((lambda: torch.cuda.synchronize(ranks.device)) if gpu else None, changed=changed)
     time_collectives(deepspeed.comm.comm.cdb, watch)
     return watch
 

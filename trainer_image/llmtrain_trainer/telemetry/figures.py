@@ -60,6 +60,25 @@ class StepReport(StepResult):
     measured: bool
 
 
+class Pace:
+    """Seconds a step, smoothed over the steps of an attempt.
+
+    The first step begins much that no other does (memory, kernels, connections) and takes several times as
+    long: with the second it is forgotten, or rates and the ETA would be wrong by that for dozens of steps.
+    """
+
+    def __init__(self) -> None:
+        self._smooth = 0.0
+        self._steps = 0
+
+    def step(self, seconds: float) -> float:
+        """A step took this long; what one takes by all so far."""
+        self._steps += 1
+        known = self._steps > 2
+        self._smooth = SMOOTHING * self._smooth + (1 - SMOOTHING) * seconds if known else seconds
+        return self._smooth
+
+
 @dataclass(frozen=True)
 class Workload:
     """What is the same in every step of a job.
@@ -77,18 +96,17 @@ class Workload:
     peak: float | None
 
     def report(
-        self, result: StepResult, seconds: float, before: float | None, phases: Seconds, *, measured: bool
+        self, result: StepResult, seconds: float, smooth: float, phases: Seconds, *, measured: bool
     ) -> StepReport:
         """All figures of a step.
 
         Args:
             result: the step.
             seconds: its wall time.
-            before: smoothed wall time of the steps before; None before the first.
+            smooth: the same, smoothed.
             phases: of this rank.
             measured: whether they are no estimate.
         """
-        smooth = seconds if before is None else SMOOTHING * before + (1 - SMOOTHING) * seconds
         samples = self.length.consumed(result.step) - self.length.consumed(result.step - 1)
         slots = self.plan.accumulation * self.plan.micro * self.plan.ranks
         rate, flops = result.tokens / smooth, samples * self.sequence_flops / smooth

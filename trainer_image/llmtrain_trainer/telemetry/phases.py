@@ -65,12 +65,16 @@ class Stopwatch:
     Args:
         synchronize: waits for the GPU; None on a CPU, where each lap is measured.
         clock: seconds.
+        changed: is told of every change of the phase.
     """
 
     def __init__(
-        self, synchronize: Callable[[], None] | None = None, clock: Callable[[], float] = time.perf_counter
+        self,
+        synchronize: Callable[[], None] | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+        changed: Callable[[Phase], None] = lambda _: None,
     ) -> None:
-        self._synchronize, self._clock = synchronize, clock
+        self._synchronize, self._clock, self._changed = synchronize, clock, changed
         self._stack = [Phase.OTHER]
         self._spent: dict[Phase, float] = {}
         self._laps = 0
@@ -83,11 +87,13 @@ class Stopwatch:
         outer = self._stack[-1]
         self._charge()
         self._stack.append(outer if outer in WHOLE else phase)
+        self._changed(self._stack[-1])
         try:
             yield
         finally:
             self._charge()
             self._stack.pop()
+            self._changed(self._stack[-1])
 
     def lap(self) -> Lap:
         """Seconds by phase since the last lap."""

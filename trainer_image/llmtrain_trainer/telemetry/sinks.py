@@ -16,7 +16,7 @@ from .. import log
 from ..distributed import Ranks
 from ..floats import finite_only, perplexity
 from .compilation import Compilation
-from .figures import StepReport, StepResult, Workload
+from .figures import Pace, StepReport, StepResult, Workload
 from .phases import Lap, Phase, Stopwatch, spread
 from .prometheus import REWOUND, JobSeries, RankSeries
 from .reporter import Reporter
@@ -102,7 +102,7 @@ class Progress:
         with_mfu = workload.peak is not None
         self.series = JobSeries(self.own.registry, job, with_mfu=with_mfu) if ranks.first else None
         self.sinks: Rank0Sinks | None = None
-        self._smooth: float | None = None
+        self._pace = Pace()
         self._sample: Lap | None = None
         self._first = True
         self._compilation = Compilation(watch) if job.spec.training.compile else None
@@ -126,8 +126,8 @@ class Progress:
         lap = self.watch.lap()
         phases = spread(lap, self._sample)
         self._sample = lap if lap.measured else self._sample
-        report = self.workload.report(result, lap.training, self._smooth, phases, measured=lap.measured)
-        self._smooth = report.smooth_seconds
+        smooth = self._pace.step(lap.training)
+        report = self.workload.report(result, lap.training, smooth, phases, measured=lap.measured)
         self.own.spent(phases)
         self.own.stepped()
         if self.sinks:

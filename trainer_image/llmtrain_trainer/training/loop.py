@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -82,7 +83,15 @@ class StepVotes(NamedTuple):
 class Training:
     """One rank's part of one attempt."""
 
-    def __init__(self, job: JobFile, start: Start, ranks: Ranks, marker: Marker, startup: Startup) -> None:
+    def __init__(
+        self,
+        job: JobFile,
+        start: Start,
+        ranks: Ranks,
+        marker: Marker,
+        startup: Startup,
+        heartbeat: Callable[[Phase], None] = lambda _: None,
+    ) -> None:
         spec, training, layout = job.spec, job.spec.training, job.layout
         self.job, self.start, self.ranks = job, start, ranks
         self.place = layout.place(ranks.rank)
@@ -109,7 +118,7 @@ class Training:
         )
         logs = start.output.logs(job.attempt)
         startup.done("build")
-        self.watch = self.engine.watch = device.stopwatch(ranks)
+        self.watch = self.engine.watch = device.stopwatch(ranks, heartbeat)
         peak = device.peak_flops(ranks, training.precision)
         flops = sequence_flops(job.shape, training.sequence_length, spec.model.adapter)
         workload = Workload(self.length, self.plan, ranks.world, flops, peak)

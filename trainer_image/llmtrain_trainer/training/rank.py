@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
+import signal
 import sys
 import time
 import traceback
@@ -20,6 +22,7 @@ from ..job_file import read_job
 from ..process import die_with_parent
 from ..records import RankRecord, characters
 from ..storage.start_marker import Start, read_start
+from ..telemetry.heartbeat import Heartbeat, path_of
 from ..telemetry.startup import Startup
 
 
@@ -34,8 +37,10 @@ def main(argv: list[str]) -> int:
     close_screen = _redirect(start.output.rank_log(job.attempt, rank), watched=rank == 0)
     log.configure(human=False, job=job.job.name, attempt=job.attempt, rank=rank)
     end = start.output.rank_end(job.attempt, rank)
+    faulthandler.register(signal.SIGUSR1, all_threads=True)  # the launcher asks where a rank hangs
+    heartbeat = Heartbeat(path_of(job.scratch, job.attempt, rank))
     try:
-        _train(job, start)
+        _train(job, start, heartbeat)
     except BaseException as error:  # anything at all is an ending that must be told
         code, outcome = _classify(error)
         if outcome is Outcome.FAILED:
@@ -53,7 +58,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _train(job: JobFile, start: Start) -> None:
+def _train(job: JobFile, start: Start, heartbeat: Heartbeat) -> None:
     startup = Startup()
     with quick_imports():
         from .. import distributed
@@ -71,7 +76,7 @@ def _train(job: JobFile, start: Start) -> None:
     if not distributed.all_equal(ranks, marker.digest):
         raise RuntimeError("the ranks see different prepared data; is the output volume shared?")
     startup.done("join")
-    Training(job, start, ranks, marker, startup).run(stop)
+    Training(job, start, ranks, marker, startup, heartbeat).run(stop)
     distributed.leave()
 
 

@@ -1,6 +1,15 @@
 """``status`` of an LLMTrainingJob: what the object itself answers."""
 
-from .attempt import Attempt, Charge, EndReason, Failure, FailureClass, Restarts, Workers
+from .attempt import (
+    MAX_AVOIDED_NODES,
+    Attempt,
+    Charge,
+    EndReason,
+    Failure,
+    FailureClass,
+    Restarts,
+    Workers,
+)
 from .conditions import Condition
 from .job import MAX_ATTEMPTS, JobStatus, Phase, Resolved, Waiting
 from .progress import Checkpoint, Figures, PreparationFigures, Progress
@@ -11,6 +20,7 @@ from .values import MAX_COUNT, MAX_FIGURE, Count, ExitCode, Figure, LongText, Ra
 
 __all__ = [
     "MAX_ATTEMPTS",
+    "MAX_AVOIDED_NODES",
     "MAX_COUNT",
     "MAX_FIGURE",
     "Attempt",

@@ -10,6 +10,8 @@ from pydantic import Field
 from ..base import ApiModel, Time
 from .values import Count, ExitCode, LongText, Text
 
+MAX_AVOIDED_NODES = 8
+
 
 class FailureClass(StrEnum):
     """Why an attempt ended; it decides what happens next."""
@@ -140,3 +142,6 @@ class Attempt(ApiModel):
     charge: Charge | None = Field(default=None, description="Whose restart budget its end was taken from.")
     node: Text | None = Field(default=None, description="Node of the root cause.")
     message: Text | None = Field(default=None, description="Why it ended.")
+    avoided_nodes: Annotated[list[Text], Field(max_length=MAX_AVOIDED_NODES)] | None = Field(
+        default=None, description="Nodes that its pods keep off where there is other room."
+    )

@@ -27,7 +27,9 @@ class DataSummary(ApiModel):
     )
     files: Count = Field(default=0, description="Files that were read.")
     skipped_documents: Count = Field(
-        default=0, description="Documents that are empty, or that cleaning dropped."
+        default=0,
+        description="Documents that are empty, that cleaning dropped, or dialogues that have no room in a "
+        "sequence.",
     )
     samples: list[Text] = Field(
         default_factory=list,

@@ -1,7 +1,7 @@
 """Bugs planted one at a time: the suite must find every one of them."""
 
-from . import before_gang, cluster, lifecycle, planted
+from . import before_gang, cluster, lifecycle, planted, rules
 
 MUTANTS = planted.MUTANTS
 """All of them, by name."""
-__all__ = ["MUTANTS", "before_gang", "cluster", "lifecycle", "planted"]
+__all__ = ["MUTANTS", "before_gang", "cluster", "lifecycle", "planted", "rules"]
