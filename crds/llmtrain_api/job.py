@@ -70,6 +70,8 @@ def parse_spec(spec: object, *, strict: bool) -> JobSpec:
         parsed = api_json.read(JobSpec, spec, unknown=not strict)
     except ValidationError as error:
         raise InvalidJob(explain(error)) from None
+    except RecursionError:
+        raise InvalidJob(["spec: is nested too deeply; flatten it"]) from None
     if broken := mistake(parsed):
         raise InvalidJob([broken])
     return parsed

@@ -33,6 +33,26 @@ BOOKS = {"name": "pvc://texts/books", "weight": 2.5, "maxBytes": 50_000}
 NOISE = {"name": "builtin://random-tokens", "weight": 1}
 
 BAD: dict[str, Bad] = {
+    "a cache in the output": Bad(
+        manifest(dataset={"name": "pvc://texts/a", "cache": "pvc://checkpoints/tiny/cache"}),
+        "spec.dataset.cache",
+        "name a folder beside it",
+    ),
+    "a cache that is the output": Bad(
+        manifest(dataset={"name": "pvc://texts/a", "cache": "pvc://checkpoints/tiny/"}),
+        "spec.dataset.cache",
+        "name a folder beside it",
+    ),
+    "a cache among the texts": Bad(
+        manifest(dataset={"name": "pvc://texts/a/", "cache": "pvc://texts/a/tokens"}),
+        "spec.dataset.cache",
+        "name a folder beside it",
+    ),
+    "a cache among the texts of a mixture": Bad(
+        manifest(dataset={"mixture": [STDLIB, BOOKS], "cache": "pvc://texts/books"}),
+        "spec.dataset.cache",
+        "name a folder beside it",
+    ),
     "unknown field": Bad(manifest(gpuCount=8), "spec.gpuCount", "remove it", "unknown field"),
     "misspelt nested field": Bad(
         manifest(training={"maxSteps": 5, "lr": 1.0}), "spec.training.lr", "remove it", "unknown field"
@@ -338,12 +358,6 @@ BAD: dict[str, Bad] = {
     "a model without its owner": Bad(
         manifest(model={"name": "gpt2"}), "spec.model.name", "of the Hugging Face hub, OWNER/NAME"
     ),
-    "a model in a hidden folder": Bad(
-        manifest(model={"name": "pvc://models/.cache"}),
-        "spec.model.name",
-        "does not begin with a dot",
-        "hidden",
-    ),
     "sizes of a model that has its own": Bad(
         manifest(model={"name": "Qwen/Qwen2.5-7B", "numLayers": 2}),
         "spec.model",
@@ -605,6 +619,19 @@ BAD: dict[str, Bad] = {
     ),
 }
 SEEN_BY_OPERATOR: dict[str, Bad] = {
+    "shared memory above all memory": Bad(
+        manifest(resources={"sharedMemory": "8Gi"}), "spec.resources.sharedMemory", "lower it"
+    ),
+    "a pod template with the command of a rank": Bad(
+        manifest(podTemplate={"spec": {"containers": [{"name": "trainer", "command": ["sh"]}]}}),
+        "spec.podTemplate.spec",
+        "containers[trainer].command: remove it",
+    ),
+    "a pod template with a folder of the node": Bad(
+        manifest(podTemplate={"spec": {"volumes": [{"name": "root", "hostPath": {"path": "/"}}]}}),
+        "spec.podTemplate.spec",
+        "a volume is one of configMap, secret",
+    ),
     "a CPU limit below the request": Bad(
         manifest(resources={"cpu": "1.5", "cpuLimit": "1200m"}),
         "spec.resources.cpuLimit",

@@ -15,7 +15,13 @@ from harness.builders import job
 from harness.trainer.launches import Launch
 from harness.trainer.scraper import Scraper
 
-LONGEST_FIRST = ("test_resume_layouts.py", "test_object_store.py", "test_kills.py", "test_memory.py")
+LONGEST_FIRST = (
+    "test_real_finetune.py",
+    "test_resume_layouts.py",
+    "test_object_store.py",
+    "test_kills.py",
+    "test_memory.py",
+)
 """Files that take minutes: with two workers the layer ends when the last of them does."""
 
 

@@ -26,6 +26,18 @@ def _one_folder(spec: JobSpec) -> str | None:
     )
 
 
+def _cache_apart(spec: JobSpec) -> str | None:
+    cache = spec.dataset.cache
+    if cache is None:
+        return None
+    others = [("output.uri", spec.output.uri), *(("dataset", one.name) for one in spec.dataset.sources)]
+    for field, folder in others:
+        if f"{cache.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/"):
+            why = "which belongs to one job" if field == "output.uri" else "so tokens would be read as text"
+            return f"got {cache!r}, which lies in {field} {folder}, {why}; name a folder beside it"
+    return None
+
+
 def _dialogues(spec: JobSpec) -> str | None:
     builtin = [source.name for source in spec.dataset.sources if source.name.startswith("builtin://")]
     if spec.task is not Task.CHAT or not builtin:
@@ -56,6 +68,8 @@ def _with_slash(text: str) -> str:
 
 
 _OUTPUT = _with_slash("self.output.uri")
+
+_CACHE = _with_slash("self.dataset.cache")
 
 _NOT_TEXT = "(!has({0}.fields) || !has({0}.fields.text))"
 _NOT_CHAT = (
@@ -104,5 +118,14 @@ RULES: tuple[Rule, ...] = (
         ".output.uri",
         "output.uri is a folder of the dataset too; use another folder for one of them",
         _one_folder,
+    ),
+    Rule(
+        f"!has(self.dataset.cache) || (!{_CACHE}.startsWith({_OUTPUT}) && "
+        f"(!has(self.dataset.name) || !{_CACHE}.startsWith({_with_slash('self.dataset.name')})) && "
+        "(!has(self.dataset.mixture) || "
+        f"self.dataset.mixture.all(s, !{_CACHE}.startsWith({_with_slash('s.name')}))))",
+        ".dataset.cache",
+        "the cache lies in the output or in the data; name a folder beside it",
+        _cache_apart,
     ),
 )

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from .adapter import AdapterSpec
 from .base import Rule, RuledModel
-from .locations import BUCKET, HUB_NAME, VISIBLE_PART, forms, matches, mistake
+from .locations import BUCKET, HUB_NAME, PART, forms, matches, mistake
 
 
 class BuiltinModel(StrEnum):
@@ -31,11 +31,11 @@ class Weights(StrEnum):
 
 
 HUB = f"{HUB_NAME}/{HUB_NAME}"
-STORED = rf"s3://{BUCKET}(/{VISIBLE_PART})+/?|{HUB}"
-NAME_FORM = rf"{'|'.join(BuiltinModel)}|{forms(VISIBLE_PART, bucket=True)}|{HUB}"
+STORED = rf"s3://{BUCKET}(/{PART})+/?|{HUB}"
+NAME_FORM = rf"{'|'.join(BuiltinModel)}|{forms(PART, bucket=True)}|{HUB}"
 NAME_FIX = (
     f"use {', '.join(BuiltinModel)}, pvc://CLAIM/FOLDER, file:///FOLDER, s3://BUCKET/FOLDER or, of the "
-    "Hugging Face hub, OWNER/NAME; no folder may be hidden, empty, '.' or '..'"
+    "Hugging Face hub, OWNER/NAME; no folder may be empty, '.' or '..'"
 )
 SIZES = {
     "hidden_size": "hiddenSize",
@@ -171,7 +171,7 @@ class ModelSpec(RuledModel):
             ".name",
             NAME_FORM,
             NAME_FIX,
-            why=lambda name: mistake(name, hidden=False, bucket=True),
+            why=lambda name: mistake(name, hidden=True, bucket=True),
         ),
         Rule(
             f"{BUILTIN_CEL} || !({' || '.join(f'has(self.{field})' for field in SIZES.values())})",

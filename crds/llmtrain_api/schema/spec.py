@@ -16,6 +16,7 @@ from .dataset import DatasetSpec
 from .lifecycle import LifecycleSpec
 from .locations import VISIBLE_PART, forms, matches, mistake
 from .model import ModelSpec
+from .pod_template import PodTemplate
 from .prepare import PrepareSpec
 from .quantity import CpuQuantity, MemoryQuantity
 from .recovery import RecoverySpec
@@ -271,5 +272,11 @@ class JobSections(ApiModel):
 
 class JobSpec(LifecycleSpec, WorkerPodSpec, JobSections):
     """What the job is: twelve lines are enough, as everything else has a default."""
+
+    pod_template: PodTemplate | None = Field(
+        default=None,
+        description="What is added to the worker pods, in a pod's own words: volumes, environment, sidecars, "
+        "init containers, affinity. What the operator needs cannot be changed. Default: nothing.",
+    )
 
     # what its sections must be to each other is in `rules`, which `parse_spec` holds and this model does not

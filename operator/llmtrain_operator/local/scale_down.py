@@ -36,7 +36,8 @@ def scaled_down(document: Object, spec: JobSpec, have: int, overrides: GangOverr
     gpus = min(gpus, have // nodes)
     processes = overrides.processes or (1 if gpus or nodes > 1 else min(spec.local_world_size, MOST_PODS))
     gang = {"nodes": nodes, "gpusPerNode": gpus, "processesPerNode": processes}
-    here = {**document["spec"], **gang}
+    # processes have no volumes, sidecars or nodes
+    here = {name: value for name, value in document["spec"].items() if name != "podTemplate"} | gang
     if isinstance(resources := here.get("resources"), dict):
         # devices have other names on nodes than here
         here["resources"] = {k: v for k, v in resources.items() if k not in ("gpuResource", "rdma")}

@@ -28,6 +28,7 @@ from llmtrain_api.schema.quantity import canonical, quantity
 
 from ..types import Allowed, Manifest, PlanSettings
 from . import names
+from .pod_template import with_template
 from .scheduling import pod_annotations, scheduling
 from .volumes import cache_location, model_location, output_location, text_claims
 
@@ -87,10 +88,11 @@ def pod(
     )
     found = _pod(meta, job, spec, asked, image, settings)
     found["spec"]["affinity"] |= _off(avoid)
-    return {
+    worker = {
         **found,
         "spec": {"hostname": name, "subdomain": names.service_name(job.metadata.name)} | found["spec"],
     }
+    return with_template(worker, spec)
 
 
 def setup_pod(job: Job, spec: JobSpec, setup: Setup, image: str, settings: PlanSettings) -> Manifest:

@@ -33,6 +33,12 @@ def test_a_dataset_may_lie_in_any_folder_of_a_file_system(scheme: str, name: str
 
 
 @pytest.mark.parametrize("scheme", ["pvc://lake/", "file:///", "s3://models/"])
+@pytest.mark.parametrize("name", sorted({*CLEAR, *HIDDEN}))
+def test_a_model_may_lie_in_a_hidden_folder_as_those_of_the_hubs_cache_do(scheme: str, name: str) -> None:
+    assert parse_manifest(manifest(model={"name": scheme + name}))[1].model.name == scheme + name
+
+
+@pytest.mark.parametrize("scheme", ["pvc://lake/", "file:///", "s3://models/"])
 def test_an_output_may_lie_in_any_folder_that_is_not_hidden(scheme: str) -> None:
     for name in CLEAR:
         parse_manifest(manifest(output={"uri": scheme + name}))
@@ -49,6 +55,7 @@ def test_a_wrong_folder_is_named_with_its_part_or_character(scheme: str, name: s
         ("spec.dataset.name", {"dataset": {"name": scheme + name}}),
         ("spec.dataset.mixture[0].name", {"dataset": {"mixture": [{"name": scheme + name, "weight": 1}]}}),
         ("spec.output.uri", {"output": {"uri": scheme + name}}),
+        ("spec.model.name", {"model": {"name": scheme + name}}),
     ):
         told = refused(**spec)
         assert told.startswith(f"{field}: got ")

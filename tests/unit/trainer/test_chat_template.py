@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from random import Random
 
 import pytest
 from harness.chat_templates import STYLES, Style, dialogue, tokenizer
 
+from llmtrain_trainer.data.chat import template as templates
 from llmtrain_trainer.data.chat.template import CHATML, Rendered, Template
 from llmtrain_trainer.errors import ConfigError
 
@@ -96,6 +98,32 @@ def test_a_template_that_cannot_teach_is_refused(template: str, message: str) ->
     messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]
     with pytest.raises(ConfigError, match=message):
         list(Template(tokenizer(STYLES["chatml"], template)).samples(messages, "rows.jsonl line 3"))
+
+
+HOUR = "{% for a in range(99999) %}{% for b in range(99999) %}{{ a * b }}{% endfor %}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        (HOUR, "rows.jsonl line 3: the chat template does not end"),
+        ("{% generation %}{% endgeneration %}" + HOUR, "does not end"),
+        ("{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}", "refuses it: maximum recursion"),
+        ("{{ range(10 ** 9) }}", "refuses it: Range too big"),
+        ("{{ 1 / 0 }}", "refuses it: division by zero"),
+        ("{{ 'x' * 10 ** 18 }}", "refuses it: "),
+    ],
+)
+def test_a_template_that_does_harm_ends_as_a_sentence(
+    template: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(templates, "RENDERING", 0.2)
+    messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]
+    with pytest.raises(ConfigError, match=message):
+        list(Template(tokenizer(STYLES["chatml"], template)).samples(messages, "rows.jsonl line 3"))
+    # the limit is of one rendering, and gone with it
+    assert signal.getitimer(signal.ITIMER_VIRTUAL)[0] == 0
+    assert list(Template(tokenizer(STYLES["chatml"])).samples(messages, ""))
 
 
 def test_a_tokenizer_without_a_template_is_refused() -> None:

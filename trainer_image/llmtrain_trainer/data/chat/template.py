@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ import jinja2
 import tokenizers
 from transformers.utils.chat_template_utils import render_jinja_template
 
+from ...cpu_limit import CpuLimit, cpu_limit
 from ...errors import ConfigError
 from .dialogue import ASSISTANT, Message
 
@@ -29,6 +31,8 @@ CHATML = (
 """The form that models get which are trained here from the start."""
 LONGEST = 64 << 20
 """Characters that one dialogue is rendered to at most."""
+RENDERING = 20.0
+"""Seconds of a processor that rendering one dialogue once may take; usual ones take a thousandth."""
 _MARKED = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _PRIVATE = range(0xE000, 0xF8FF)
 Span = tuple[int, int]
@@ -131,24 +135,20 @@ class Template:
         return len(before), ends[-1]
 
     def _marked(self, messages: list[Message], where: str) -> tuple[str, list[Span]]:
-        try:
+        with _rendering(where):
             texts, spans = render_jinja_template(
                 conversations=[messages],
                 chat_template=self.text,
                 return_assistant_tokens_mask=True,
                 **self._words,
             )
-        except (jinja2.TemplateError, TypeError, ValueError, KeyError) as error:
-            raise _refused(where, error) from None
         return texts[0], [(start, end) for start, end in spans[0]]
 
     def _render(self, messages: list[Message], where: str, *, prompt: bool = False) -> str:
-        try:
+        with _rendering(where):
             texts, _ = render_jinja_template(
                 conversations=[messages], chat_template=self.text, add_generation_prompt=prompt, **self._words
             )
-        except (jinja2.TemplateError, TypeError, ValueError, KeyError) as error:
-            raise _refused(where, error) from None
         text = str(texts[0])
         if len(text) > LONGEST:
             raise ConfigError(
@@ -228,8 +228,29 @@ def _mapped(value: Any, change: Any) -> Any:
     return [_mapped(one, change) for one in value] if isinstance(value, list | tuple) else value
 
 
-def _refused(where: str, error: Exception) -> ConfigError:
-    said = " ".join(str(error).split())[:300]
+@contextmanager
+def _rendering(where: str) -> Iterator[None]:
+    """A template is a program of whoever published the model: it may fail in any way, and may never end.
+
+    Raises:
+        ConfigError: it did.
+    """
+    try:
+        with cpu_limit(RENDERING):
+            yield
+    except CpuLimit:
+        raise ConfigError(
+            f"{where}: the chat template does not end: it was stopped after {RENDERING:g} s",
+            "give another in dataset.chatTemplate",
+        ) from None
+    except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise _refused(where, error) from None
+    except (RecursionError, MemoryError) as error:
+        raise _refused(where, error) from None
+
+
+def _refused(where: str, error: BaseException) -> ConfigError:
+    said = " ".join(str(error).split())[:300] or type(error).__name__
     return ConfigError(
         f"{where}: the chat template refuses it: {said}", "change the row, or dataset.chatTemplate"
     )

@@ -1,0 +1,69 @@
+"""A worker pod with what the job's ``podTemplate`` adds to it. What the operator needs is never changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmtrain_api import JobSpec
+from llmtrain_api.schema.pod_checks import TRAINER
+
+from ..types import Manifest
+
+HARDENED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+"""What every container of a pod is held to."""
+PLAIN = ("topologySpreadConstraints", "runtimeClassName", "schedulerName", "hostAliases", "dnsConfig")
+PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+
+
+def with_template(pod: Manifest, spec: JobSpec) -> Manifest:
+    """The pod with its template: lists are joined by name, and the operator's own part wins.
+
+    Args:
+        pod: as the operator makes it.
+        spec: of the job, whose template keeps the rules of the contract.
+    """
+    template = spec.pod_template
+    if template is None:
+        return pod
+    meta, own, added = pod["metadata"], pod["spec"], template.spec
+    metadata = {
+        **meta,
+        "labels": {**template.metadata.labels, **meta["labels"]},
+        "annotations": {**template.metadata.annotations, **meta["annotations"]},
+    }
+    containers = added.get("containers", [])
+    [trainer] = own["containers"]
+    changed: Manifest = {
+        **{name: added[name] for name in PLAIN if name in added},
+        "securityContext": {**own["securityContext"], **added.get("securityContext", {})},
+        "affinity": _affinity(own["affinity"], added.get("affinity", {})),
+        "volumes": [*own["volumes"], *added.get("volumes", [])],
+        "containers": [
+            _trainer(trainer, next((one for one in containers if one["name"] == TRAINER), {})),
+            *(_held(one) for one in containers if one["name"] != TRAINER),
+        ],
+    }
+    if first := added.get("initContainers"):
+        changed["initContainers"] = [_held(one) for one in first]
+    return {**pod, "metadata": metadata, "spec": {**own, **changed}}
+
+
+def _trainer(own: Manifest, added: Manifest) -> Manifest:
+    """The template's checks keep the operator's own names out of these lists."""
+    joined: Manifest = {
+        name: [*own.get(name, []), *added[name]]
+        for name in ("env", "envFrom", "volumeMounts")
+        if name in added
+    }
+    return {**own, **joined}
+
+
+def _held(container: Manifest) -> Manifest:
+    return {**container, "securityContext": {**container.get("securityContext", {}), **HARDENED}}
+
+
+def _affinity(own: Manifest, added: Manifest) -> Manifest:
+    """The job's, and the preference that spreads the gang beside those of the job."""
+    apart: dict[str, Any] = {**added.get("podAntiAffinity", {})}
+    apart[PREFERRED] = [*own["podAntiAffinity"][PREFERRED], *apart.get(PREFERRED, [])]
+    return {**added, "podAntiAffinity": apart}
