@@ -600,7 +600,10 @@ BAD: dict[str, Bad] = {
         "greater than or equal to 1",
     ),
     "no GPU-hours at all": Bad(
-        manifest(limits={"gpuHours": 0}), "spec.limits.gpuHours", "greater than 0", "should be greater than 0"
+        manifest(limits={"gpuHours": 0}),
+        "spec.limits.gpuHours",
+        "use more than 0",
+        "should be greater than 0",
     ),
     "a life that ends before it is over": Bad(
         manifest(ttlSecondsAfterFinished=-1),
