@@ -88,6 +88,8 @@ async def operate(settings: Settings) -> None:
                 worker_defaults=settings.worker_defaults,
                 start_seconds=float(settings.start_seconds),
                 allow=settings.allow,
+                gpu_hour_price=settings.gpu_hour_price,
+                currency=settings.currency,
             )
             gangs = OwnQueue(
                 api,

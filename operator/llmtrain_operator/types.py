@@ -175,6 +175,8 @@ class PlanSettings:
         start_seconds: how long a gang may have pods without a node, or that cannot be made, before it gives
             back what it holds and queues again; None = for ever.
         allow: fields of `Allowed` that jobs may use.
+        gpu_hour_price: what an hour of one GPU costs; None = nobody has said.
+        currency: of that price.
     """
 
     trainer_image: str
@@ -193,6 +195,8 @@ class PlanSettings:
     worker_defaults: WorkerDefaults = field(default_factory=WorkerDefaults)
     start_seconds: float | None = None
     allow: tuple[str, ...] = ()
+    gpu_hour_price: float | None = None
+    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +258,14 @@ class DeletePod:
     grace_seconds: int
 
 
-Action = CreateChild | DeleteChild | CreatePod | DeletePod
+@dataclass(frozen=True, slots=True)
+class DeleteJob:
+    """Delete the job itself, and only the one with this UID; its children go with it."""
+
+    uid: str
+
+
+Action = CreateChild | DeleteChild | CreatePod | DeletePod | DeleteJob
 
 
 @dataclass(frozen=True, slots=True)
