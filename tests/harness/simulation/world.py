@@ -165,7 +165,7 @@ class World:
 
     def set_node(self, name: str, cpu: str = "1000") -> None:
         """A node that is ready and has that many CPUs; by default it has room for everything."""
-        allocatable = {"cpu": cpu, "memory": "4000Gi", "pods": "110"}
+        allocatable = {"cpu": cpu, "memory": "4000Gi", "pods": "110", "nvidia.com/gpu": "64"}
         if (old := self.api.peek("nodes", "", name)) is not None:
             at_once(self.api.delete("nodes", "", name, old["metadata"]["uid"], 0))
         body = {"metadata": {"name": name}, "status": {"allocatable": allocatable}}
