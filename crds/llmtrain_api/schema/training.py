@@ -137,8 +137,8 @@ class TrainingSpec(RuledModel):
         le=10,
         # what it is where it is left out depends on the model: `JobSections` says so
         json_schema_extra=_without_default,
-        description=f"Peak learning rate of AdamW. Default: {FROM_NOTHING} from random weights; {FROM_WEIGHTS} "
-        f"for a model that exists, and {ADAPTERS} for adapters beside one.",
+        description=f"Peak learning rate of AdamW. Default: {FROM_NOTHING} from random weights, "
+        f"{FROM_WEIGHTS} for a model that exists, and {ADAPTERS} for adapters beside one.",
     )
     schedule: Schedule = Field(
         default=Schedule.COSINE,
