@@ -21,7 +21,7 @@ from .messages import (
 from .schema.adapter import AdapterSpec
 from .schema.base import ApiModel, Rule, Time, changed, to_rfc3339
 from .schema.dataset import DatasetSpec, SourceSpec
-from .schema.lifecycle import EDITABLE, LifecycleSpec
+from .schema.lifecycle import EDITABLE, KeepPods, LifecycleSpec
 from .schema.model import BuiltinModel, ModelSpec, Weights
 from .schema.model_facts import FACTS_LIMIT, ModelFacts, TokenizerFacts
 from .schema.optimization import EarlyStoppingSpec, OnSpike, Schedule
@@ -46,6 +46,7 @@ from .schema.status import (
     Results,
     Setup,
     SetupStage,
+    Usage,
     Waiting,
     Workers,
 )
@@ -81,6 +82,7 @@ __all__ = [
     "JobIdentity",
     "JobSpec",
     "JobStatus",
+    "KeepPods",
     "Layout",
     "LifecycleSpec",
     "Metadata",
@@ -117,6 +119,7 @@ __all__ = [
     "TokenizerFacts",
     "Toleration",
     "TrainingSpec",
+    "Usage",
     "Waiting",
     "Weights",
     "WorkerDefaults",

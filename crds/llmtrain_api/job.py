@@ -40,6 +40,7 @@ class Metadata(ApiModel):
     generation: int = 0
     creation_timestamp: Time | None = None
     deletion_timestamp: Time | None = None
+    annotations: dict[str, str] = Field(default_factory=dict)
 
 
 class InvalidJob(ValueError):
@@ -80,7 +81,6 @@ class _WrittenMetadata(Metadata):
     """``metadata`` of a manifest: what else the API server knows there is checked, and not kept."""
 
     labels: dict[str, str] = Field(default_factory=dict)
-    annotations: dict[str, str] = Field(default_factory=dict)
     generate_name: str = ""
     self_link: str = ""
     deletion_grace_period_seconds: int = 0

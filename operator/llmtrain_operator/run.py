@@ -86,6 +86,8 @@ async def operate(settings: Settings) -> None:
                 scratch_request=settings.scratch_request,
                 worker_defaults=settings.worker_defaults,
                 allow=settings.allow,
+                gpu_hour_price=settings.gpu_hour_price,
+                currency=settings.currency,
             )
             reconciler = Reconciler(api, store, book, queue, plan_settings, known)
             log.info("started", image=settings.trainer_image, namespace=settings.watch_namespace or "all")

@@ -67,6 +67,10 @@ class Settings(BaseModel):
         description="what jobs may ask for beyond what the restricted Pod Security profile gives, "
         "comma-separated: hostNetwork",
     )
+    gpu_hour_price: float | None = Field(
+        default=None, ge=0, le=1e6, description="what an hour of one GPU costs; empty = jobs show no cost"
+    )
+    currency: str = Field(default="", max_length=16, description="currency of that price, such as EUR")
     workers: int = Field(default=8, ge=1, le=256, description="jobs looked at at the same time")
 
     @field_validator("metrics_namespace", mode="before")
@@ -83,6 +87,11 @@ class Settings(BaseModel):
     @classmethod
     def _names(cls, value: object) -> object:
         return [one for one in value.split(",") if one] if isinstance(value, str) else value
+
+    @field_validator("gpu_hour_price", mode="before")
+    @classmethod
+    def _or_none(cls, value: object) -> object:
+        return None if value == "" else value
 
     @field_validator("worker_defaults", mode="before")
     @classmethod

@@ -149,6 +149,8 @@ class PlanSettings:
         scratch_request: how much of it the scheduler sets aside; empty = none, and only scratch is limited.
         worker_defaults: what each worker pod says of its place, under what its job says.
         allow: fields of `Allowed` that jobs may use.
+        gpu_hour_price: what an hour of one GPU costs; None = nobody has said.
+        currency: of that price.
     """
 
     trainer_image: str
@@ -166,6 +168,8 @@ class PlanSettings:
     scratch_request: str = ""
     worker_defaults: WorkerDefaults = field(default_factory=WorkerDefaults)
     allow: tuple[str, ...] = ()
+    gpu_hour_price: float | None = None
+    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +229,14 @@ class DeletePod:
     grace_seconds: int
 
 
-Action = CreateChild | DeleteChild | CreatePod | DeletePod
+@dataclass(frozen=True, slots=True)
+class DeleteJob:
+    """Delete the job itself, and only the one with this UID; its children go with it."""
+
+    uid: str
+
+
+Action = CreateChild | DeleteChild | CreatePod | DeletePod | DeleteJob
 
 
 @dataclass(frozen=True, slots=True)

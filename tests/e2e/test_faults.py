@@ -18,15 +18,15 @@ GRACE_SECONDS = 30
 
 KILL = """
 import os, signal, sys
-want = sys.argv[1]
+want, number = sys.argv[1], getattr(signal, sys.argv[2])
 for pid in filter(str.isdigit, os.listdir("/proc")):
     words = open(f"/proc/{pid}/cmdline").read().split("\\0")
     environment = open(f"/proc/{pid}/environ").read().split("\\0")
     worker = any(word.startswith("LOCAL_RANK=") for word in environment)
     torchrun = not worker and any("torch.distributed.run" in w or w.endswith("torchrun") for w in words)
     if pid != "1" and (worker if want == "worker" else torchrun):
-        os.kill(int(pid), signal.SIGKILL)
-        print("killed", pid)
+        os.kill(int(pid), number)
+        print("signalled", pid)
         break
 """
 
@@ -36,11 +36,11 @@ def committed(output: Path) -> list[dict[str, Any]]:
     return sorted(found, key=lambda m: m["step"])
 
 
-def kill_process(namespace: Namespace, pod: str, what: str) -> None:
+def kill_process(namespace: Namespace, pod: str, what: str, number: str = "SIGKILL") -> None:
     said = namespace.cluster.kubectl(
-        "exec", "-n", namespace.name, pod, "--", "python3", "-c", KILL, what
+        "exec", "-n", namespace.name, pod, "--", "python3", "-c", KILL, what, number
     ).stdout
-    assert "killed" in said
+    assert "signalled" in said
 
 
 def force_delete(namespace: Namespace, pod: str) -> None:
@@ -143,3 +143,19 @@ def test_a_job_deleted_while_it_trains_takes_its_children_along_and_can_come_bac
         folder = shared_volume(namespace.cluster) / namespace.name / output
         wait_for("a checkpoint", partial(committed_by, folder, 0), 120)
         delete(namespace, "again")
+
+
+def test_a_rank_that_hangs_is_named_and_the_gang_goes_on(namespace: Namespace) -> None:
+    namespace.apply(quick_manifest("hangs", 400, recovery={"stepTimeoutSeconds": 20}))
+    output = shared_volume(namespace.cluster) / namespace.name / "hangs"
+    namespace.wait_phase("hangs", "Running", 0, 120)
+    wait_for("a checkpoint", partial(committed_by, output, 0), 120)
+    node = namespace.pods("llmtrain.dev/job=hangs")["hangs-0-1"]["spec"]["nodeName"]
+    kill_process(namespace, "hangs-0-1", "worker", "SIGSTOP")
+    wait_for("attempt 1", lambda: namespace.status("hangs")["attempt"] == 1, 120)
+    failure = namespace.status("hangs")["failure"]
+    assert (failure["class"], failure["rank"], failure["node"]) == ("Hang", 1, node)
+    assert "stopped by a signal" in failure["message"]
+    status = namespace.wait_phase("hangs", "Succeeded", 1, 300)
+    assert restarts(status) == (1, 1, 0)
+    delete(namespace, "hangs")

@@ -587,6 +587,33 @@ BAD: dict[str, Bad] = {
         "spec.output.merged",
         "remove it",
     ),
+    "a deadline before the beginning": Bad(
+        manifest(activeDeadlineSeconds=0),
+        "spec.activeDeadlineSeconds",
+        "use at least 1",
+        "greater than or equal to 1",
+    ),
+    "no time to start": Bad(
+        manifest(startTimeoutSeconds=-5),
+        "spec.startTimeoutSeconds",
+        "use at least 1",
+        "greater than or equal to 1",
+    ),
+    "no GPU-hours at all": Bad(
+        manifest(limits={"gpuHours": 0}),
+        "spec.limits.gpuHours",
+        "use more than 0",
+        "should be greater than 0",
+    ),
+    "a life that ends before it is over": Bad(
+        manifest(ttlSecondsAfterFinished=-1),
+        "spec.ttlSecondsAfterFinished",
+        "use at least 0",
+        "greater than or equal to 0",
+    ),
+    "pods that are kept now and then": Bad(
+        manifest(keepPods="sometimes"), "spec.keepPods", "'onFailure'", '"onFailure"'
+    ),
     "a suspension that is neither": Bad(
         manifest(suspend="later"), "spec.suspend", "true or false", "must be of type boolean"
     ),

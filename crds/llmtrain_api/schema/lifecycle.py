@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from pydantic import Field
 
 from .base import ApiModel
+
+MAX_SECONDS = 10 * 366 * 86_400
+
+
+class KeepPods(StrEnum):
+    """Which ended pods stay when a job is over."""
+
+    ALWAYS = "always"
+    ON_FAILURE = "onFailure"
+    NEVER = "never"
+
+
+class LimitsSpec(ApiModel):
+    """What a job may use. One that has used it up saves a checkpoint and fails as BudgetExceeded."""
+
+    gpu_hours: float | None = Field(
+        default=None,
+        gt=0,
+        le=1e9,
+        description="Most GPU-hours of all attempts together, counted while a gang is wholly up.",
+    )
 
 
 class LifecycleSpec(ApiModel):
@@ -13,6 +36,32 @@ class LifecycleSpec(ApiModel):
     suspend: bool = Field(
         default=False,
         description="Save a checkpoint, end all pods and wait; false goes on from the newest checkpoint.",
+    )
+    active_deadline_seconds: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_SECONDS,
+        description="Longest time that gangs run, all attempts together and without suspension; then the job "
+        "saves a checkpoint and fails as DeadlineExceeded. Default: no limit.",
+    )
+    start_timeout_seconds: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_SECONDS,
+        description="Longest time from the start of an attempt until all its pods run; then the job fails as "
+        "DeadlineExceeded. Default: it waits.",
+    )
+    limits: LimitsSpec = Field(default_factory=LimitsSpec, description="What the job may use.")
+    ttl_seconds_after_finished: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_SECONDS,
+        description="Delete the job and its pods so long after its end; the output stays. Default: never.",
+    )
+    keep_pods: KeepPods = Field(
+        default=KeepPods.ALWAYS,
+        description="Whether the ended pods of the last attempt stay, for their logs: always, onFailure or "
+        "never. They go with the job.",
     )
 
 

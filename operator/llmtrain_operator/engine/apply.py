@@ -21,6 +21,7 @@ from ..types import (
     CreateChild,
     CreatePod,
     DeleteChild,
+    DeleteJob,
     DeletePod,
     Manifest,
     Refusal,
@@ -94,6 +95,9 @@ class Applier:
         refused = [answer for answer in await _all(deletions) if answer is not None]
         if refused:
             return refused[0]
+        for action in actions:
+            if isinstance(action, DeleteJob):
+                return await self._delete_job(job, action)
         return await self._create_pods(job, [a for a in actions if isinstance(a, CreatePod)])
 
     async def _prepare(self, job: Job, action: Action) -> Refusal | None:
@@ -176,6 +180,20 @@ class Applier:
             if error.status == 0:
                 raise
             return Refusal(RefusalKind.DELETION, error.message)
+        return None
+
+    async def _delete_job(self, job: Job, action: DeleteJob) -> Refusal | None:
+        """Its children go by the garbage collector, as they do when a person deletes it."""
+        meta = job.metadata
+        try:
+            await self._api.delete(PLURAL, meta.namespace, meta.name, action.uid, 0)
+            log.info("deleted", **_who(job), resource=PLURAL, name=meta.name)
+        except ApiError as error:
+            if error.status == 0:
+                raise
+            if error.status not in (404, 409):
+                log.warning("refused", **_who(job), resource=PLURAL, name=meta.name, reason=error.message)
+                return Refusal(RefusalKind.DELETION, error.message)
         return None
 
     async def _delete_child(self, job: Job, action: DeleteChild) -> None:

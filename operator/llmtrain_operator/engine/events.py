@@ -40,6 +40,8 @@ def events_between(old: JobStatus, new: JobStatus) -> list[Event]:
         elif new.failure is not None and new.failure != old.failure:
             text = f"{new.failure.failure_class.value}: {new.failure.message}; attempt {new.attempt} begins"
             found.append(Event("Restarting", text, warning=True))
+    if old.phase is not None and old.phase.final and new.phase is not None and not new.phase.final:
+        found.append(Event("Rerun", f"it is tried again, as {new.rerun!r} asks for"))
     if old.phase is Phase.SUSPENDED and new.phase is not Phase.SUSPENDED:
         found.append(Event("Resumed", "it is no longer suspended"))
     if new.phase is not old.phase:

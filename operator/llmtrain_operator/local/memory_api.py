@@ -181,6 +181,11 @@ class MemoryApi:
         found = self._find(resource, namespace, name)
         return self._change(resource, found, {"metadata": {**found["metadata"], "labels": labels}})
 
+    def annotate(self, resource: str, namespace: str, name: str, annotations: dict[str, str]) -> Object:
+        """A person replaces the annotations of an object."""
+        found = self._find(resource, namespace, name)
+        return self._change(resource, found, {"metadata": {**found["metadata"], "annotations": annotations}})
+
     def bind(self, namespace: str, name: str, node: str) -> Object:
         """The scheduler puts a pod on a node: 409 when it has one."""
         found = self._find("pods", namespace, name)

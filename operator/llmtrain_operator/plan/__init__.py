@@ -12,15 +12,19 @@ from ..types import Observed, Plan
 from .begin import begin, leave_deleted, refuse
 from .create import clear_old_attempts, create_gang, tell_twins
 from .finish import close, succeed
+from .limits import in_time, start_in_time
+from .rerun import run_again
 from .restart import recover
 from .setup import set_up
 from .situation import Policy, look
 from .status import observe
-from .suspend import hold, stop
+from .stopping import stop
+from .suspend import hold
 from .user_stop import go_on
 
 POLICIES: tuple[Policy, ...] = (
     leave_deleted,  # the job is going: its children go with it
+    run_again,  # a person wants one that is over to be tried again
     close,  # finished: nothing may run on
     refuse,  # the spec cannot be run: say why, create nothing
     hold,  # suspended: nothing begins; no longer: the next attempt
@@ -28,7 +32,8 @@ POLICIES: tuple[Policy, ...] = (
     begin,  # first sight: put attempt 0 on record before anything exists
     tell_twins,  # two pods of one rank: nothing is decided by chance
     succeed,  # rank 0 is done: write the results
-    stop,  # to be suspended: its ranks save, its pods go
+    stop,  # to be suspended, or at a limit: its ranks save, its pods go
+    start_in_time,  # its gang did not get up
     go_on,  # a person stopped the attempt with all that ran it: the next one, at no cost
     recover,  # a rank failed: root cause, budget, next attempt on record
     clear_old_attempts,  # no pod of a new attempt before the last of the old one is gone
@@ -48,5 +53,5 @@ def plan(seen: Observed, now: datetime) -> Plan:
     for policy in POLICIES:
         decision = policy(situation)
         if decision is not None:
-            return decision
+            return in_time(situation, decision)
     raise AssertionError("observe() answers always")

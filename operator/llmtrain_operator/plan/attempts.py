@@ -21,8 +21,9 @@ from llmtrain_api import (
 from llmtrain_api.schema.status import MAX_ATTEMPTS
 
 from .conditions import with_condition
-from .evidence import Evidence
+from .evidence import LIMITS, Evidence
 from .situation import Situation
+from .usage import with_waste
 
 
 def first_attempt(now: datetime) -> list[Attempt]:
@@ -31,7 +32,10 @@ def first_attempt(now: datetime) -> list[Attempt]:
 
 
 def charge_of(failure: Failure) -> Charge:
-    """Who pays for a failure: what was done to the job from outside is not the application's."""
+    """Who pays for a failure: what was done to the job from outside is not the application's, and a limit
+    that it has reached is nobody's."""
+    if failure.failure_class in LIMITS:
+        return Charge.NOBODY
     outside = failure.failure_class is FailureClass.INFRASTRUCTURE
     return Charge.INFRASTRUCTURE if outside else Charge.APPLICATION
 
@@ -68,7 +72,9 @@ def close_attempt(
         resumed_note=old.resumed_note or (report.resumed_note if report else None),
         checkpoint_step=newest,
         failure_class=failure.failure_class if failure else None,
-        reason=reason,
+        reason=reason or old.reason,
+        steps_gained=_gained(s, newest, resumed),
+        steps_lost=_lost(s, newest),
         charge=charged_to,
         node=failure.node if failure else None,
         message=text[:256] if text else None,
@@ -83,6 +89,7 @@ def close_attempt(
         workers=Workers(desired=s.nodes, ready=ready, summary=f"{ready}/{s.nodes}"),
         observed_generation=s.job.metadata.generation,
     )
+    status = with_waste(s, status)
     lost = status.condition("ReportingLost")
     if lost is None or lost.status != "True":
         return status
@@ -144,6 +151,26 @@ def _newest_step(s: Situation, evidence: list[Evidence]) -> int | None:
         *(e.checkpoint_step for e in evidence),
     ]
     return max((step for step in steps if step is not None), default=None)
+
+
+def _gained(s: Situation, newest: int | None, resumed: list[int | None]) -> int | None:
+    """Steps between the checkpoint that the attempt went on from and the newest."""
+    start = next((step for step in resumed if step is not None), None)
+    return (
+        None
+        if newest is None or start is None or s.this_attempt.running_at is None
+        else max(newest - start, 0)
+    )
+
+
+def _lost(s: Situation, newest: int | None) -> int | None:
+    """Steps that were done and are not in a checkpoint: the next attempt does them again."""
+    report = s.seen.report.report if s.seen.report else None
+    reached = report.step if report else None
+    if reached is None and s.status.progress is not None and s.this_attempt.running_at is not None:
+        told = s.status.progress.updated_at
+        reached = s.status.progress.step if told is not None and told >= s.this_attempt.running_at else None
+    return None if reached is None else max(reached - (newest or 0), 0)
 
 
 def _counted(s: Situation, newest: int | None, charged_to: Charge) -> Restarts:

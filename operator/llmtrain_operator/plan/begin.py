@@ -82,6 +82,7 @@ def begin(s: Situation) -> Plan | None:
         resolved=decided or resolve(s.spec, shape_of(s.spec), s.seen.settings.trainer_image),
         setup=setup,
         conditions=s.status.conditions,
+        rerun=s.status.rerun,
         observed_generation=s.job.metadata.generation,
     )
     return Plan(with_condition(status, "Accepted", True, "Accepted", ACCEPTED, s.now))

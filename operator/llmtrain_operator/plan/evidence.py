@@ -13,6 +13,8 @@ from ..types import Pod, PodPhase
 from .secrets import masked
 
 MAX_EXIT_CODE = 2**31 - 1
+LIMITS = frozenset({FailureClass.DEADLINE_EXCEEDED, FailureClass.BUDGET_EXCEEDED})
+"""Ends of a job that has used up what it may use."""
 MEMORY_HINTS = {
     None: "raise spec.resources.memory, or lower training.microBatchSize or training.sequenceLength",
     SetupStage.INSPECT: "raise spec.prepare.resources.memory",
@@ -174,6 +176,9 @@ def _from_launcher(pod: Pod, message: TerminationMessage) -> Evidence:
     fenced = message.outcome is Outcome.FENCED
     fallback = FailureClass.INFRASTRUCTURE if interrupted or fenced else FailureClass.UNKNOWN
     failure_class = message.failure_class or fallback
+    if failure_class in LIMITS:
+        # only the operator says that of a job: a rank that did would start again at nobody's cost
+        failure_class = FailureClass.UNKNOWN
     # an output that another job took over is first-hand: no newer attempt of this job can get it back
     final = failure_class is FailureClass.CONFIG_ERROR
     code = message.exit_code if message.exit_code is not None else pod.termination.exit_code

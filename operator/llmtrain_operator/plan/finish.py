@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from llmtrain_api import Charge, Failure, Phase, Progress, Results, changed
+from llmtrain_api import Charge, Failure, KeepPods, Phase, Progress, Results, changed
 
-from ..types import DeletePod, Plan, PodPhase
+from ..types import DeleteJob, DeletePod, Plan, Pod, PodPhase
 from .attempts import charge_of, close_attempt
 from .clock import seconds_left
 from .conditions import with_condition
@@ -26,12 +26,38 @@ def close(s: Situation) -> Plan | None:
     """
     if s.status.phase is None or not s.status.phase.final:
         return None
-    left = [p for p in s.pods if not p.terminal or p.others_run]
+    left = [p for p in s.pods if not _kept(s, p)]
     running = [p for p in left if p.deletion_deadline is None]
     grace = s.seen.settings.grace_seconds
     actions = [DeletePod(p.name, p.uid, grace) for p in running]
     actions += [DeletePod(p.name, p.uid, 0) for p in left if overdue(s, p, grace)]
-    return Plan(s.status, tuple(actions), requeue_after=OVERDUE_SECONDS if left else None)
+    if left:
+        return Plan(s.status, tuple(actions), requeue_after=OVERDUE_SECONDS)
+    wait = _seconds_to_live(s)
+    if wait is not None and wait <= 0:
+        return Plan(s.status, (DeleteJob(s.job.metadata.uid),))
+    return Plan(s.status, requeue_after=wait)
+
+
+def _kept(s: Situation, pod: Pod) -> bool:
+    """Whether a pod of a job that is over may stay: one that has ended, as ``keepPods`` says."""
+    if not pod.terminal or pod.others_run:
+        return False
+    keep = s.spec.keep_pods if s.spec is not None else KeepPods.ALWAYS
+    return keep is KeepPods.ALWAYS or (keep is KeepPods.ON_FAILURE and s.status.phase is Phase.FAILED)
+
+
+def _seconds_to_live(s: Situation) -> float | None:
+    """Until the object of a job that is over goes; None where nobody has said.
+
+    A clock that was set back makes it live longer, never shorter.
+    """
+    ttl = s.spec.ttl_seconds_after_finished if s.spec is not None else None
+    ends = [c for c in s.status.conditions if c.type in ("Complete", "Failed") and c.status == "True"]
+    if ttl is None or not ends:
+        return None
+    age = (s.now - max(c.last_transition_time for c in ends)).total_seconds()
+    return ttl - max(age, 0.0)
 
 
 def succeed(s: Situation) -> Plan | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from ..types import Action, DeletePod, Pod
+from llmtrain_api import JobStatus
+
+from ..types import Action, DeletePod, Plan, Pod
 from .situation import Situation
 
 KILL_GRACE_SECONDS = 1
@@ -30,6 +32,12 @@ def removals(s: Situation, pods: tuple[Pod, ...], grace_seconds: int = KILL_GRAC
         elif p.deletion_deadline is None or not long_ago <= p.deletion_deadline <= soon:
             found.append(DeletePod(p.name, p.uid, grace_seconds))
     return found
+
+
+def asked_to_go(s: Situation, status: JobStatus, left: tuple[Pod, ...]) -> Plan:
+    """That status, and each of these pods asked to go, with its whole grace time to save in."""
+    actions = tuple(removals(s, left, s.seen.settings.grace_seconds))
+    return Plan(status, actions, requeue_after=OVERDUE_SECONDS if left else None)
 
 
 def overdue(s: Situation, pod: Pod, grace_seconds: int) -> bool:

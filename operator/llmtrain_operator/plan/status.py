@@ -10,6 +10,7 @@ from ..types import LastReport, Plan, PodPhase
 from .conditions import with_condition
 from .progress import progress_due, progress_of, seconds_to_next_progress
 from .situation import Situation
+from .usage import with_usage
 from .waiting import waiting
 
 REPORTING_LOST_SECONDS = 300.0
@@ -35,10 +36,13 @@ def derive(s: Situation) -> JobStatus:
         checkpoint=newest_checkpoint(s.status.checkpoint, report),
         observed_generation=s.job.metadata.generation,
     )
-    if report is not None and progress_due(s, report):
+    due = report is not None and progress_due(s, report)
+    if report is not None and due:
         status = changed(status, progress=progress_of(report))
     up = s.this_attempt.created_at is not None and running + done == s.nodes
     status = changed(status, attempts=_noted(s, report, up))
+    if due:
+        status = with_usage(s, status)
     if up and status.phase is not Phase.RUNNING and s.this_attempt.stopping_at is None:
         status = changed(status, phase=Phase.RUNNING, failure=None)
         status = with_condition(

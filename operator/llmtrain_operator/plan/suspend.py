@@ -1,19 +1,17 @@
-"""``spec.suspend``: every rank saves, all pods go, and a new attempt goes on when the job may."""
+"""``spec.suspend``: a job that stands still without pods, and goes on as a new attempt when it may."""
 
 from __future__ import annotations
 
-from llmtrain_api import Charge, EndReason, JobStatus, Phase, Waiting, changed
+from llmtrain_api import JobStatus, Phase, Waiting, changed
 
 from ..types import Plan, Pod
-from .attempts import close_attempt, next_attempt, with_checkpoint
+from .attempts import next_attempt
 from .conditions import with_condition
-from .evidence import Evidence
-from .removal import OVERDUE_SECONDS, removals
-from .restart import evidence
+from .removal import asked_to_go
 from .situation import Situation
-from .status import derive
 
 GO_ON = "set spec.suspend to false to go on"
+SAVING = "every rank saves a checkpoint before its pod goes"
 
 
 def suspended(s: Situation) -> bool:
@@ -27,32 +25,14 @@ def hold(s: Situation) -> Plan | None:
         if suspended(s):
             return _hold_before_gang(s)
         held = s.status.phase in (Phase.SUSPENDING, Phase.SUSPENDED)
-        return Plan(_told(s, s.status, Phase.PENDING)) if held else None
+        return Plan(told(s, s.status, Phase.PENDING)) if held else None
     if s.status.phase is not Phase.SUSPENDED:
         return None
     if not suspended(s):
-        return Plan(
-            _told(s, next_attempt(s, s.status, phase=Phase.STARTING, reason="Resumed"), Phase.STARTING)
-        )
+        following = next_attempt(s, s.status, phase=Phase.STARTING, reason="Resumed")
+        return Plan(told(s, following, Phase.STARTING))
     # of a pod of which nobody had heard when the last one went
-    return _with_removals(s, _told(s, s.status, Phase.SUSPENDED))
-
-
-def stop(s: Situation) -> Plan | None:
-    """End the attempt of a job that is to be suspended.
-
-    That goes on record before any pod is asked to go, so that no end of a rank is taken for a failure. What
-    has failed before is a failure all the same, and is charged as one first. A stop that has begun is carried
-    to its end: ranks that were asked to save do not train on.
-    """
-    if s.attempt is None:
-        return None
-    if s.this_attempt.stopping_at is None:
-        return Plan(_stopping(s)) if suspended(s) and not evidence(s) else None
-    found = evidence(s)
-    if _left(s):
-        return _with_removals(s, with_checkpoint(s, derive(s), found))
-    return Plan(_stopped(s, found))
+    return asked_to_go(s, told(s, s.status, Phase.SUSPENDED), (*s.current.values(), *s.stale))
 
 
 def _hold_before_gang(s: Situation) -> Plan:
@@ -66,47 +46,22 @@ def _hold_before_gang(s: Situation) -> Plan:
         status = with_condition(
             status, "Accepted", None, "Suspended", "it is looked at when it goes on", s.now
         )
-    return _with_removals(s, _told(s, status, Phase.SUSPENDING if _left(s) else Phase.SUSPENDED))
+    left = _at_work(s)
+    return asked_to_go(s, told(s, status, Phase.SUSPENDING if left else Phase.SUSPENDED), left)
 
 
-def _stopping(s: Situation) -> JobStatus:
-    status = derive(s)
-    record = changed(status.attempts[-1], stopping_at=s.now)
-    return _told(s, changed(status, attempts=[*status.attempts[:-1], record]), Phase.SUSPENDING)
+def _at_work(s: Situation) -> tuple[Pod, ...]:
+    """Pods before the gang that are to go. What has ended well stays, as its log may be wanted."""
+    return (*(p for p in s.current.values() if not p.terminal or p.others_run), *s.stale)
 
 
-def _stopped(s: Situation, found: list[Evidence]) -> JobStatus:
-    closed = close_attempt(
-        s, charged_to=Charge.NOBODY, message="suspended on request", reason=EndReason.SUSPENDED, found=found
-    )
-    closed = with_condition(closed, "Running", False, "Suspended", "", s.now)
-    return _told(s, changed(closed, failure=None), Phase.SUSPENDED)
-
-
-def _left(s: Situation) -> tuple[Pod, ...]:
-    """Pods that are to go. What ran before the gang and has ended well stays, as its log may be wanted."""
-    gang = (p for p in s.current.values() if p.stage is None or not p.terminal or p.others_run)
-    return (*gang, *s.stale)
-
-
-def _with_removals(s: Situation, status: JobStatus) -> Plan:
-    """That status, and every pod asked to save and go."""
-    left = _left(s)
-    actions = tuple(removals(s, left, s.seen.settings.grace_seconds))
-    return Plan(status, actions, requeue_after=OVERDUE_SECONDS if left else None)
-
-
-def _told(s: Situation, status: JobStatus, phase: Phase) -> JobStatus:
-    """The phase, condition ``Suspended`` and what is waited for."""
+def told(s: Situation, status: JobStatus, phase: Phase) -> JobStatus:
+    """The status with that phase, condition ``Suspended`` and what is waited for."""
     step = status.checkpoint.step if status.checkpoint else None
     start = f"from step {step}" if step else "from the beginning"
-    waits = {
-        Phase.SUSPENDING: "every rank saves a checkpoint before its pod goes",
-        Phase.SUSPENDED: f"{GO_ON} {start}",
-    }
-    text, old = waits.get(phase), status.waiting
-    same = old is not None and old.reason == phase.value
-    since = old.since if old is not None and same else s.now
+    text = {Phase.SUSPENDING: SAVING, Phase.SUSPENDED: f"{GO_ON} {start}"}.get(phase)
+    old = status.waiting
+    since = old.since if old is not None and old.reason == phase.value else s.now
     status = changed(
         status,
         phase=phase,

@@ -14,7 +14,8 @@ PREPARING = ("ContainerCreating", "PodInitializing")
 
 def waiting(s: Situation) -> Waiting | None:
     """What is waited for, and since when; None when nothing is in the way."""
-    if s.status.phase is Phase.SUSPENDING:
+    stopping = s.attempt is not None and s.this_attempt.stopping_at is not None
+    if stopping or s.status.phase is Phase.SUSPENDING:
         return s.status.waiting
     found = _reason(s)
     if found is None:

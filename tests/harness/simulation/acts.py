@@ -200,6 +200,11 @@ def user_suspends_or_resumes(episode: Episode) -> None:
         episode.world.suspend(not job["spec"].get("suspend", False))
 
 
+def user_asks_for_a_rerun(episode: Episode) -> None:
+    if episode.world.job() is not None:
+        episode.world.rerun(f"{episode.world.now():.3f}")
+
+
 def what_prepares_ends_well(episode: Episode) -> None:
     episode.world.finish_setup()
 
@@ -263,6 +268,7 @@ ACTS: tuple[tuple[int, Act], ...] = (
     (2, configuration_fails),
     (1, user_edits_the_spec),
     (2, user_suspends_or_resumes),
+    (1, user_asks_for_a_rerun),
     (2, what_prepares_ends_well),
     (1, collect),
     (3, a_node_loses_its_power),

@@ -39,6 +39,7 @@ class Monitor:
         self.saw_go: Callable[[str], bool] = lambda _: True
         self.damaged: set[tuple[str, int]] = set()
         self.given_back: dict[str, int] = {}
+        self.over_since: dict[str, float] = {}
         self.broken: list[str] = []
         self.setup = SetupMonitor(self)
         self.by_operator = 0
@@ -101,6 +102,19 @@ class Monitor:
         """The operator deletes something."""
         if resource == "pods":
             self._pod_deleted_by_operator(namespace, name, grace)
+        elif resource == PLURAL:
+            self._job_deleted_by_operator(name)
+
+    def _job_deleted_by_operator(self, name: str) -> None:
+        """Only one that is over, and has been for as long as its owner wants it."""
+        for job in self.jobs.values():
+            ttl, status = job["spec"].get("ttlSecondsAfterFinished"), job.get("status") or {}
+            if job["metadata"]["name"] == name:
+                final = status.get("phase") in ("Succeeded", "Failed")
+                self.must(final and ttl is not None, f"the operator deletes {name}: {status.get('phase')}")
+                over = self.over_since.get(job["metadata"]["uid"], self._now())
+                aged = ttl is not None and self._now() - over >= ttl - 1.0
+                self.must(aged, f"the operator deletes {name} before its time: {self._now() - over} s")
 
     def _pod_deleted_by_operator(self, namespace: str, name: str, grace: int) -> None:
         """The operator may only take down what failed, what is old, what is to be suspended and has its time
@@ -115,7 +129,7 @@ class Monitor:
             uid, attempt = labels[LABEL_JOB_UID], int(labels[LABEL_ATTEMPT])
             status = self.jobs.get(uid, {}).get("status", {})
             final = status.get("phase") in ("Succeeded", "Failed")
-            stops = status.get("phase") in ("Suspending", "Suspended")
+            stops = status.get("phase") == "Suspended" or "stoppingAt" in (status.get("attempts") or [{}])[-1]
             self.must(
                 final or stops or uid not in self.jobs or attempt != status.get("attempt"),
                 f"the operator deletes {name} of the attempt that runs",
@@ -137,17 +151,17 @@ class Monitor:
             self.setup.status(job, before, after)
 
     def _status(self, uid: str, before: dict[str, Any], after: dict[str, Any]) -> None:
-        self.must(
-            before.get("phase") not in ("Succeeded", "Failed"),
-            f"status written after {before.get('phase')}",
-        )
+        again = before.get("rerun") != after.get("rerun")
+        self._end(uid, before, after, again)
         was, attempt = before.get("attempt"), after.get("attempt")
         self.must(
             attempt in ((None, 0) if was is None else (was, was + 1)), f"attempt went from {was} to {attempt}"
         )
         if attempt is not None:
             total = after["restarts"]["total"]
-            if was is not None and attempt == was + 1 and self._gave_back(after["attempts"]):
+            if again and before.get("phase") in ("Succeeded", "Failed"):
+                self.given_back[uid] = attempt
+            elif was is not None and attempt == was + 1 and self._gave_back(after["attempts"]):
                 self.given_back[uid] = self.given_back.get(uid, 0) + 1
             free = self.given_back.get(uid, 0)
             self.must(total + free == attempt, f"{total} restarts, {free} free, in attempt {attempt}")
@@ -158,9 +172,11 @@ class Monitor:
                 before.get("phase") == "Suspended", f"attempt {attempt} goes on from {before.get('phase')}"
             )
         if was is not None and attempt == was + 1:
-            whole = (uid, was) not in self.damaged and not self._gave_back(after["attempts"])
+            whole = not again and (uid, was) not in self.damaged and not self._gave_back(after["attempts"])
             self.must(not whole, f"attempt {attempt} begins, though nothing happened to attempt {was}")
         for field, path in (("checkpoint", "step"), ("restarts", "total")):
+            if again and field == "restarts":
+                continue
             old, new = (before.get(field) or {}).get(path, 0), (after.get(field) or {}).get(path, 0)
             self.must(new >= old, f"{field}.{path} went back from {old} to {new}")
         ended = [a for a in before.get("attempts", []) if "endedAt" in a]
@@ -168,6 +184,15 @@ class Monitor:
         for record in ended:
             now = kept.get(record["number"], record)
             self.must(now == record, f"the record of attempt {record['number']} was changed after its end")
+
+    def _end(self, uid: str, before: dict[str, Any], after: dict[str, Any], again: bool) -> None:
+        """Nothing is written after the end, unless somebody wants the job to be tried again."""
+        if after.get("phase") in ("Succeeded", "Failed"):
+            self.over_since.setdefault(uid, self._now())
+        elif again:
+            self.over_since.pop(uid, None)
+        was = before.get("phase")
+        self.must(again or was not in ("Succeeded", "Failed"), f"status written after {was}")
 
     @staticmethod
     def _gave_back(attempts: list[dict[str, Any]]) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from harness.simulation.cluster_scenarios import CLUSTER_SCENARIOS
+from harness.simulation.limit_scenarios import LIMIT_SCENARIOS
 from harness.simulation.rule_scenarios import RULE_SCENARIOS
 from harness.simulation.setup_scenarios import SETUP_SCENARIOS
 from harness.simulation.steps import BOOM, CASCADE, CONFIG, Expected, created, rank
@@ -240,4 +241,5 @@ SCENARIOS: dict[Callable[[World], None], Expected] = {
     **SETUP_SCENARIOS,
     **RULE_SCENARIOS,
     **SUSPEND_SCENARIOS,
+    **LIMIT_SCENARIOS,
 }

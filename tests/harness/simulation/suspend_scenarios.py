@@ -7,7 +7,7 @@ from functools import partial
 
 from harness.jobs import complete
 from harness.simulation.cluster_faults import lose_node
-from harness.simulation.steps import BOOM, CASCADE, Expected, created, rank
+from harness.simulation.steps import BOOM, Expected, created, rank
 from harness.simulation.world import World
 
 from llmtrain_api import Outcome, TerminationMessage
@@ -125,8 +125,7 @@ def suspended_after_a_failure(world: World) -> None:
     world.apply()
     world.up()
     world.end(rank(world, 1), 1, BOOM)
-    world.end(rank(world, 0), 1, CASCADE)
-    world.run(8.0)
+    world.run(1.0)
     world.suspend(True)
     until_suspended(world)
     assert world.status()["restarts"]["application"] == 1, world.status()

@@ -20,7 +20,7 @@ from harness.simulation.timeline import Timeline
 from harness.simulation.virtual import VirtualLoop, at_once
 
 from llmtrain_api import Outcome, ProgressReport, Stage, TerminationMessage, to_rfc3339
-from llmtrain_api.names import LABEL_ATTEMPT, LABEL_RANK, PLURAL
+from llmtrain_api.names import ANNOTATION_RERUN, LABEL_ATTEMPT, LABEL_RANK, PLURAL
 from llmtrain_operator.kube.api import Object
 from llmtrain_operator.types import JobRef
 
@@ -180,6 +180,17 @@ class World:
         job = self.job(name)
         assert job is not None
         self.api.replace_spec(PLURAL, NAMESPACE, name, {**job["spec"], "suspend": value})
+
+    def edit(self, **fields: Any) -> None:
+        """Fields of the spec that may be edited at any time."""
+        self.timeline.tell(self.now(), "user", f"edits {fields}")
+        job = self.job()
+        assert job is not None
+        self.api.replace_spec(PLURAL, NAMESPACE, "tiny", {**job["spec"], **fields})
+
+    def rerun(self, text: str) -> None:
+        self.timeline.tell(self.now(), "user", f"asks for a rerun: {text}")
+        self.api.annotate(PLURAL, NAMESPACE, "tiny", {ANNOTATION_RERUN: text})
 
     def delete_pod(self, pod: Object, grace: int, who: str = "user") -> None:
         meta = pod["metadata"]

@@ -42,6 +42,7 @@ def pulse(rank: int, phase: Phase, age: float, *, longest: float = 1.0, stopped:
         (pulse(0, Phase.FORWARD, 0, longest=90.0), AUTO, 900.0),
         (pulse(0, Phase.FORWARD, 0, longest=90.0), TEN, 10.0),
         (pulse(0, Phase.COMMUNICATION, 0), TEN, 10.0 + PATIENCE_SECONDS),
+        (pulse(0, Phase.COMMUNICATION, 0, stopped=True), TEN, 10.0),
         (pulse(0, Phase.CHECKPOINT, 0, longest=90.0), TEN, 100.0),
         (pulse(0, Phase.STARTUP, 0), AUTO, 3600.0),
         (pulse(0, Phase.EVALUATION, 0), AUTO, 3600.0),

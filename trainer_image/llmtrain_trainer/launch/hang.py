@@ -39,7 +39,7 @@ def limit(pulse: Pulse, recovery: RecoverySpec) -> float:
         return float(recovery.stage_timeout_seconds)
     own = recovery.step_timeout_seconds
     seconds = float(own) if own else max(LEAST_SECONDS, TIMES_LONGEST * pulse.longest)
-    return seconds + (PATIENCE_SECONDS if _waits(pulse) else 0.0)
+    return seconds + (PATIENCE_SECONDS if _waits(pulse) and not pulse.stopped else 0.0)
 
 
 def hang(pulses: Iterable[Pulse], recovery: RecoverySpec) -> Verdict | None:

@@ -15,6 +15,7 @@ from .job import MAX_ATTEMPTS, JobStatus, Phase, Resolved, Waiting
 from .progress import Checkpoint, Figures, PreparationFigures, Progress
 from .results import DataSummary, Results
 from .setup import Setup, SetupStage
+from .usage import Usage
 from .values import MAX_COUNT, MAX_FIGURE, Count, ExitCode, Figure, LongText, Rate, Text
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "Setup",
     "SetupStage",
     "Text",
+    "Usage",
     "Waiting",
     "Workers",
 ]

@@ -22,6 +22,8 @@ class FailureClass(StrEnum):
     HANG = "Hang"
     CONFIG_ERROR = "ConfigError"
     DIVERGED = "Diverged"
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    BUDGET_EXCEEDED = "BudgetExceeded"
     UNKNOWN = "Unknown"
 
 
@@ -39,6 +41,8 @@ class EndReason(StrEnum):
     SUSPENDED = "Suspended"
     NO_ROOM = "NoRoom"
     STOPPED = "Stopped"
+    ACTIVE_DEADLINE = "ActiveDeadline"
+    GPU_HOURS = "GpuHours"
 
 
 class Restarts(ApiModel):
@@ -119,6 +123,15 @@ class Attempt(ApiModel):
     )
     checkpoint_step: Count | None = Field(
         default=None, description="Step of the newest checkpoint that was committed when it ended."
+    )
+    running_seconds: Count = Field(
+        default=0, description="Seconds in which its gang was wholly up, as far as they are on record."
+    )
+    steps_gained: Count | None = Field(
+        default=None, description="Steps from the checkpoint that it started from to the newest at its end."
+    )
+    steps_lost: Count | None = Field(
+        default=None, description="Steps that it did beyond that: they are done again."
     )
     failure_class: FailureClass | None = Field(
         default=None, description="What kind of failure ended it; empty if none did."

@@ -15,6 +15,7 @@ from .conditions import Condition
 from .progress import Checkpoint, Progress
 from .results import Results
 from .setup import Setup
+from .usage import Usage
 from .values import Count, LongText, Text
 
 
@@ -100,6 +101,7 @@ class JobStatus(ApiModel):
         max_length=MAX_ATTEMPTS,
         description="The newest attempts and how they ended, the current one last.",
     )
+    usage: Usage | None = Field(default=None, description="What the job has used so far.")
     resolved: Resolved | None = Field(
         default=None, description="What defaults and arithmetic made of the spec."
     )
@@ -110,6 +112,9 @@ class JobStatus(ApiModel):
         default_factory=list,
         max_length=16,
         description="Conditions by the conventions of Kubernetes, for kubectl wait.",
+    )
+    rerun: Text | None = Field(
+        default=None, description="Newest text of the annotation llmtrain.dev/rerun that was taken note of."
     )
     observed_generation: Count | None = Field(
         default=None, description="Generation of the spec that this status speaks of."

@@ -1,0 +1,55 @@
+"""An attempt in which nothing failed is ended: ranks save, pods go, then follows what it was for."""
+
+from __future__ import annotations
+
+from llmtrain_api import Charge, EndReason, JobStatus, Phase, Waiting, changed
+
+from ..types import Plan
+from .attempts import close_attempt, with_checkpoint
+from .conditions import with_condition
+from .evidence import Evidence
+from .finish import fail
+from .limits import exceeded, failure_of
+from .removal import asked_to_go
+from .restart import evidence
+from .situation import Situation
+from .status import derive
+from .suspend import SAVING, suspended, told
+
+
+def stop(s: Situation) -> Plan | None:
+    """End the attempt of a job that is to be suspended, or has reached a limit.
+
+    That goes on record before any pod is asked to go, so that no end of a rank is taken for a failure. What
+    has failed before is a failure all the same, and is charged as one first. A stop that has begun is carried
+    to its end: ranks that were asked to save do not train on.
+    """
+    if s.attempt is None:
+        return None
+    if s.this_attempt.stopping_at is None:
+        reason = EndReason.SUSPENDED if suspended(s) else exceeded(s)
+        return None if reason is None or evidence(s) else Plan(_stopping(s, reason))
+    found, left = evidence(s), (*s.current.values(), *s.stale)
+    if left:
+        return asked_to_go(s, with_checkpoint(s, derive(s), found), left)
+    if s.this_attempt.reason in (EndReason.ACTIVE_DEADLINE, EndReason.GPU_HOURS):
+        return fail(s, failure_of(s, s.this_attempt.reason), found)
+    return Plan(_suspended(s, found))
+
+
+def _stopping(s: Situation, reason: EndReason) -> JobStatus:
+    status = derive(s)
+    record = changed(status.attempts[-1], stopping_at=s.now, reason=reason)
+    status = changed(status, attempts=[*status.attempts[:-1], record])
+    if reason is EndReason.SUSPENDED:
+        return told(s, status, Phase.SUSPENDING)
+    text = f"{failure_of(s, reason).message}: {SAVING}"
+    return changed(status, waiting=Waiting(reason=reason.value, message=text, since=s.now))
+
+
+def _suspended(s: Situation, found: list[Evidence]) -> JobStatus:
+    closed = close_attempt(
+        s, charged_to=Charge.NOBODY, message="suspended on request", reason=EndReason.SUSPENDED, found=found
+    )
+    closed = with_condition(closed, "Running", False, "Suspended", "", s.now)
+    return told(s, changed(closed, failure=None), Phase.SUSPENDED)
