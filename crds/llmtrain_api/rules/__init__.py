@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..catalogue import known_shape
 from ..estimate.choice import proof_asked
 from ..families import shape_of
 from ..layouts.layout import Layout
@@ -44,6 +45,22 @@ def mistake(spec: JobSpec, shape: ModelShape | None = None) -> str | None:
         if message:
             return f"spec{rule.field}: {message}"
     return None
+
+
+def early_mistake(spec: JobSpec) -> str | None:
+    """As `mistake`, of a model that the catalogue knows and nobody has looked at yet.
+
+    Args:
+        spec: the job, which keeps all rules that need no sizes.
+    """
+    shape = known_shape(spec.model)
+    message = mistake(spec, shape) if shape is not None else None
+    if message is None:
+        return None
+    return (
+        f"{message}; these are the sizes that {spec.model.name} is known to have: if its repository has "
+        "others, set model.revision, and it is looked at"
+    )
 
 
 def layout_mistake(spec: JobSpec, shape: ModelShape, layout: Layout) -> str | None:

@@ -25,8 +25,9 @@ from llmtrain_api import (
     changed,
     shape_of,
 )
+from llmtrain_api.catalogue import known_shape
 from llmtrain_api.names import EXIT_CONFIG, JOB_FILE
-from llmtrain_api.rules import mistake
+from llmtrain_api.rules import early_mistake, mistake
 
 from ..kube.api import Object
 from ..manifests.config import setup_config_map
@@ -41,6 +42,8 @@ from .saved_jobs import IMAGE
 
 NO_TRAINER = "the trainer is not installed here: pip install 'llm-training-operator[operator,trainer]'"
 SETTINGS = PlanSettings(trainer_image=IMAGE, report_url="", ca_certificate="")
+UNKNOWN = "0" * 64
+"""Digest of a model that nobody has looked at."""
 ANY_PORT = 1
 """Nobody meets here."""
 
@@ -73,7 +76,7 @@ def check(request: CheckRequest, out: TextIO) -> int:
     try:
         document, metadata, spec = parsed(request.manifest)
         with tempfile.TemporaryDirectory(prefix="llmtrain-check-") as private:
-            look = _Look(document, metadata, spec, request.runs, Path(private))
+            look = _Look(document, metadata, spec, request, Path(private))
             resolved = look.resolved()
             shape = resolved.model.shape if resolved.model else shape_of(spec)
             for line in lines_of(metadata, spec, shape, resolved):
@@ -98,15 +101,15 @@ class _Look:
         document: the manifest.
         metadata: of it.
         spec: of it, understood.
-        runs: where claims lie.
+        request: where claims lie, and whether the data are looked at, which takes the model's tokenizer.
         private: folder for what the verbs need, and nobody keeps.
     """
 
     def __init__(
-        self, document: Object, metadata: Metadata, spec: JobSpec, runs: Path, private: Path
+        self, document: Object, metadata: Metadata, spec: JobSpec, request: CheckRequest, private: Path
     ) -> None:
         self._document, self._metadata, self._spec = document, metadata, spec
-        self._runs, self._private = runs, private
+        self._runs, self._private, self._needs_model = request.runs, private, request.data
 
     def resolved(self) -> Resolved:
         """What defaults and arithmetic make of the job.
@@ -117,7 +120,16 @@ class _Look:
         """
         if self._spec.model.builtin is not None:
             return resolve(self._spec, shape_of(self._spec), IMAGE)
-        facts = self._facts()
+        if wrong := early_mistake(self._spec):
+            raise Refused(wrong)
+        try:
+            facts = self._facts()
+        except Unreachable as error:
+            shape = known_shape(self._spec.model)
+            if shape is None or self._needs_model:
+                raise
+            print(f"{self._metadata.name}: {error}; what follows is by the catalogue", file=sys.stderr)
+            return changed(resolve(self._spec, shape, IMAGE), model=ModelFacts(shape=shape, digest=UNKNOWN))
         if wrong := mistake(self._spec, facts.shape):
             raise Refused(wrong)
         return changed(resolve(self._spec, facts.shape, IMAGE), model=facts)

@@ -17,7 +17,7 @@ from llmtrain_api import (
     shape_of,
 )
 from llmtrain_api.messages import read_facts
-from llmtrain_api.rules import mistake
+from llmtrain_api.rules import early_mistake, mistake
 
 from ..manifests.config import setup_config_map
 from ..manifests.names import setup_name
@@ -60,6 +60,8 @@ def set_up(s: Situation) -> Plan | None:
         return None
     stages, record = stages_of(s.spec), s.status.setup
     if record is None or not is_for_this_spec(s):
+        if wrong := early_mistake(s.spec):
+            return refused(s, REFUSED, wrong)
         return Plan(_opened(s, s.spec, stages[0], Restarts())) if stages else None
     if record.ended_at is None:
         return _go_on(s, s.spec, record)

@@ -10,7 +10,7 @@ import pytest
 from harness.bad_manifests import BAD
 from harness.jobs import manifest
 
-from llmtrain_api import InvalidJob, parse_manifest
+from llmtrain_api import InvalidJob, ModelFacts, parse_manifest
 from llmtrain_operator.local import check as checks
 from llmtrain_operator.local.__main__ import main
 
@@ -56,3 +56,28 @@ def test_what_needs_the_trainer_says_so_where_it_is_missing(
     assert checked(tmp_path, manifest()) == 0
     assert checked(tmp_path, manifest(), "--data") == 2
     assert "pip install" in capsys.readouterr().err
+
+
+def test_without_a_hub_a_known_model_is_checked_by_the_catalogue(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(_: object) -> ModelFacts:
+        raise checks.Unreachable("the hub does not answer")
+
+    monkeypatch.setattr(checks._Look, "_facts", unreachable)
+    asked: dict[str, Any] = {
+        "gpusPerNode": 8,
+        "resources": {"memory": "900Gi"},
+        "training": {"globalBatchSize": 64},
+    }
+    document = manifest(model={"name": "Qwen/Qwen2.5-7B"}, **asked)
+    assert checked(tmp_path, document) == 0
+    told = capsys.readouterr()
+    assert "7,615,616,512 parameters" in told.out
+    assert "by the catalogue" in told.err
+    assert checked(tmp_path, document, "--data") == 1, "the tokenizer is not in the catalogue"
+    assert checked(tmp_path, manifest(model={"name": "somebody/else"}, **asked)) == 1
+    assert "does not answer" in capsys.readouterr().err
+    long = asked | {"training": {"globalBatchSize": 64, "sequenceLength": 1_000_000}}
+    assert checked(tmp_path, manifest(model={"name": "Qwen/Qwen2.5-7B"}, **long)) == 2
+    assert "131072 positions" in capsys.readouterr().err

@@ -11,7 +11,21 @@ from aiohttp.test_utils import TestClient, TestServer
 from harness.control import Control, eventually, owner_of, pod_body
 from harness.jobs import FACTS, SETTINGS, T0, UID, job, later, pod, seen
 
-from llmtrain_api import InspectFile, Job, JobFile, JobStatus, ModelFacts, Phase, Setup, SetupStage
+from llmtrain_api import (
+    InspectFile,
+    Job,
+    JobFile,
+    JobStatus,
+    ModelFacts,
+    Phase,
+    Setup,
+    SetupStage,
+    catalogue,
+    changed,
+    choose,
+    parse_spec,
+    shape_of_config,
+)
 from llmtrain_api.names import LABEL_JOB_UID, LABEL_RANK, LABEL_STAGE, REPORT_PATH
 from llmtrain_operator.kube.api import Object
 from llmtrain_operator.local.kubelet.tokens import PodTokens
@@ -170,6 +184,53 @@ def test_what_another_version_refused_without_a_look_is_looked_at() -> None:
     again = plan(seen(job(older, **asked)), later(9)).status
     assert again.setup is not None
     assert (again.phase, again.setup.number) == (Phase.INSPECTING, 1)
+
+
+KNOWN = "mistralai/Mistral-7B-v0.3"
+ON_GPUS: dict[str, Any] = {"model": {"name": KNOWN}, "nodes": 2, "gpusPerNode": 8}
+ON_GPUS |= {"resources": {"memory": "900Gi"}, "training": {"globalBatchSize": 64}}
+
+
+def test_a_mistake_of_a_model_that_is_known_is_told_before_any_pod() -> None:
+    asked = ON_GPUS | {"parallelism": {"tensor": 16}}
+    decision = plan(seen(job(**asked)), T0)
+    accepted = decision.status.condition("Accepted")
+    assert accepted is not None
+    assert (accepted.status, accepted.reason) == ("False", "ModelRefused")
+    assert "tensor 16 does not divide num_key_value_heads of its config.json 8" in accepted.message
+    assert "set model.revision" in accepted.message
+    assert (decision.actions, decision.status.setup) == ((), None)
+    assert plan(seen(job(decision.status, **asked)), later(60)).status == decision.status
+    for edit in ({"parallelism": {"tensor": 1}}, {"model": {"name": KNOWN, "revision": "v2"}}):
+        assert plan(seen(job(decision.status, **asked | edit)), later(60)).status.phase is Phase.INSPECTING
+
+
+@pytest.mark.parametrize("accepts", [True, False])
+def test_what_is_known_is_an_early_answer_and_the_inspection_decides(
+    monkeypatch: pytest.MonkeyPatch, accepts: bool
+) -> None:
+    """The catalogue is wrong: it says that the model is tiny."""
+    right = catalogue.table()[KNOWN]
+    monkeypatch.setattr(
+        catalogue, "table", lambda: {KNOWN: right | {"num_hidden_layers": 1, "vocab_size": 8}}
+    )
+    of = begun(**ON_GPUS)
+    assert of.status.phase is Phase.INSPECTING
+    assert of.status.resolved is None, "nothing is decided by it"
+    found = shape_of_config(right)
+    positions = found.positions if accepts else 64
+    status = inspected(of, shape=changed(found, positions=positions).to_json())
+    if accepts:
+        assert status.resolved is not None
+        assert status.resolved.model is not None
+        assert status.resolved.model.shape == found
+        spec = parse_spec(of.spec, strict=False)
+        assert status.resolved.parallelism == choose(found, spec).layout
+    else:
+        accepted = status.condition("Accepted")
+        assert accepted is not None
+        assert (accepted.status, status.resolved) == ("False", None)
+        assert "64 positions" in accepted.message
 
 
 def test_it_asks_for_what_it_is_given() -> None:
