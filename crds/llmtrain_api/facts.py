@@ -72,6 +72,7 @@ def facts_of(
     *,
     revision: str | None = None,
     tokenizer: TokenizerFacts | None = None,
+    weights: str | None = None,
 ) -> ModelFacts:
     """What is known of a model.
 
@@ -80,6 +81,7 @@ def facts_of(
         headers: of its weights; None where they will be random.
         revision: commit of the hub's repository.
         tokenizer: what is known of its tokenizer.
+        weights: digest of what tells the files of its weights from changed ones.
 
     Raises:
         InvalidModel: it cannot be trained, or its weights are not those of its configuration.
@@ -97,6 +99,7 @@ def facts_of(
         stored=formats.most_common(1)[0][0] if formats else None,
         weight_bytes=formats.total() if headers is not None else None,
         tokenizer=tokenizer,
+        weights=weights,
         digest=hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest(),
     )
     assert len(json.dumps(facts.to_json())) <= FACTS_LIMIT

@@ -7,11 +7,21 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from harness.layouts.forked_gang import fork_each
 from harness.layouts.whole import run, small_job
+from safetensors.torch import load_file, save_file
+
+from llmtrain_api import JobFile, task_of
+from llmtrain_trainer.errors import ExportMismatch
+from llmtrain_trainer.export.export import export
+from llmtrain_trainer.models.build import DTYPES, load
+from llmtrain_trainer.models.source import Source
 
 pytestmark = pytest.mark.timeout(300)
 BERT, T5 = (
@@ -72,3 +82,47 @@ def test_it_trains_and_its_export_computes_what_was_trained(name: str, tmp_path:
     assert results["evalLoss"] == pytest.approx(trained["loss"], rel=tolerance)
     assert output.committed() == [12, 10]
     assert not (output.step(10) / "weights").exists()
+    assert fork_each(1, partial(plainly, output.export, asked, tmp_path / "plain"), tmp_path / "log") is None
+
+
+def plainly(export: Path, asked: JobFile, again: Path, _rank: int) -> None:
+    """Open what was exported with transformers alone, and write it once more: the same names and numbers."""
+    model = load(export, task_of(asked.spec, asked.shape), DTYPES[asked.spec.training.precision])
+    model.save_pretrained(again)
+    ours, theirs = Source(export), Source(again)
+    assert ours.names() == theirs.names()
+    assert all(torch.equal(ours.read(name), theirs.read(name)) for name in ours.names())
+    for file in ("config.json", "generation_config.json"):
+        if (again / file).exists():
+            assert json.loads((export / file).read_text()) == json.loads((again / file).read_text())
+
+
+def test_an_export_is_no_second_copy_and_refuses_what_was_not_trained(tmp_path: Path) -> None:
+    asked = small_job(tmp_path, **JOBS["one rank"])
+    begun = run(asked, tmp_path)
+    [weights] = (begun.output.step(12) / "weights").glob("*.safetensors")
+    assert weights.stat().st_ino == (begun.output.export / "model.safetensors").stat().st_ino
+    state, said = load_file(weights), tmp_path / "said"
+
+    def refused_with(changed: dict[str, torch.Tensor]) -> str:
+        weights.unlink()
+        save_file(changed, weights, metadata={"format": "pt"})
+        index = json.dumps({"weight_map": dict.fromkeys(changed, weights.name)})
+        (weights.parent / "model.safetensors.index.json").write_text(index)
+        assert fork_each(1, lambda _: said.write_text(refusal()), tmp_path / "export") is None
+        return said.read_text()
+
+    def refusal() -> str:
+        try:
+            export(asked, begun)
+        except ExportMismatch as error:
+            return str(error)
+        return ""
+
+    other = state | {"lm_head.weight": state["lm_head.weight"].flip(0).contiguous()}
+    assert "is not the trained engine's" in refused_with(other)
+    less = {name: value for name, value in state.items() if name != "model.norm.weight"}
+    assert "not those of the model: model.norm.weight (missing)" in refused_with(less)
+    wide = state | {"model.norm.weight": torch.ones(7)}
+    assert "not those of the model: model.norm.weight ([7])" in refused_with(wide)
+    assert refused_with(state) == ""

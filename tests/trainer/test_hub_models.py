@@ -74,6 +74,27 @@ def test_what_was_copied_is_not_copied_again(online: Hub, tmp_path: Path) -> Non
     assert online.sent == sent
 
 
+def test_data_are_prepared_from_kilobytes_and_the_gang_gets_the_rest(online: Hub, tmp_path: Path) -> None:
+    weights = TWO + bytes(24) + bytes(1 << 20)
+    online.repository("models/owner/model", {**FILES, "model.safetensors": weights})
+    files, folder = HubFiles(NAME, None, WHERE), tmp_path / "model"
+    fetch(files, folder, weights=False)
+    assert sorted(path.name for path in folder.iterdir() if path.is_file()) == [
+        "config.json",
+        "tokenizer.json",
+    ]
+    assert online.sent < 1 << 16
+    fetch(files, folder, weights=False)
+    (tmp_path / "model.partial").mkdir()
+    (tmp_path / "model.partial" / "model.safetensors").write_bytes(weights[:99])  # of a pod that was killed
+    fetch(files, folder)
+    assert (folder / "model.safetensors").read_bytes() == weights
+    assert (folder / "tokenizer.json").exists()
+    sent = online.sent
+    fetch(files, folder, weights=False)
+    assert online.sent == sent
+
+
 def without(*names: str) -> dict[str, bytes]:
     return {name: data for name, data in FILES.items() if name not in names}
 

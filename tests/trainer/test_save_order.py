@@ -134,7 +134,7 @@ def test_every_file_is_synced_before_the_commit(events: list[Event]) -> None:
                     dirty = dirty - {event.path} | {event.target}
         assert dirty == set(), f"committed before it was on the disk: {sorted(dirty)}"
         kinds = {Path(path).name for path in written}
-        assert len(kinds) == 7, kinds  # model, optimizer, list, weights, names, index, manifest
+        assert len(kinds) == 6, kinds  # model, optimizer, list, weights, index, manifest
 
 
 def test_every_folder_is_synced_before_the_commit(events: list[Event]) -> None:

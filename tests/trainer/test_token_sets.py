@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ import pytest
 from harness.builders import job
 from harness.children import environment
 from harness.hub import hub
+from harness.sizes.anonymous import tree_peak
+from harness.trainer.launches import alive
 
 from llmtrain_trainer.data.loader import open_held_out, open_train
 from llmtrain_trainer.data.store import key_of, read_marker, reusable, tokens_folder
@@ -50,21 +53,33 @@ WORDS = [
     "bread",
 ]
 
-PREPARE = """
-import sys, warnings
+SERVER = """
+import json, os, sys, warnings
 warnings.simplefilter("ignore")
 from pathlib import Path
 from llmtrain_api import JobFile
 from llmtrain_trainer.data import tokenizer
 from llmtrain_trainer.data.prepare import prepare
 from llmtrain_trainer.data.units import plan, pool
-tokenizer.TRAINING_BYTES = 1 << 18
-plan.UNIT, pool.WORTH = int(sys.argv[4]), 0
-pool.cores = lambda: int(sys.argv[3])
+
+def life(path, into, workers, unit):
+    os.setsid()
+    pool.cores = lambda: workers
+    plan.UNIT = unit
+    prepare(JobFile.model_validate_json(Path(path).read_text()), Path(into))
+
+tokenizer.TRAINING_BYTES, pool.WORTH = 1 << 18, 0
 if __name__ == "__main__":
-    job = JobFile.model_validate_json(Path(sys.argv[1]).read_text())
-    prepare(job, Path(sys.argv[2]))
+    assert "torch" not in sys.modules, "it is loaded when the processes that prepare text have ended"
+    for line in sys.stdin:
+        pid = os.fork()
+        if not pid:
+            life(*json.loads(line))
+            os._exit(0)
+        print(pid, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
+"""Forks a preparation for each line: imports cost it nothing."""
 
 
 def corpus(folder: Path, size: int) -> Path:
@@ -85,14 +100,50 @@ def asked(folder: Path, texts: Path, **changes: Any) -> Path:
     return path
 
 
-def start(folder: Path, into: Path, workers: int, unit: int = 200_000) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", PREPARE, str(folder / "job.json"), str(into), str(workers), str(unit)]
-    return subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, start_new_session=True)
+class Preparations:
+    """Preparations one after another, each with a session of its own that can be killed."""
+
+    def __init__(self, script: Path) -> None:
+        script.write_text(SERVER)
+        self._server = subprocess.Popen(
+            [sys.executable, str(script)],
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._server.stdin
+        assert self._server.stdout
+        self._ask, self._answers = self._server.stdin, self._server.stdout
+
+    def start(self, folder: Path, into: Path, workers: int, unit: int) -> int:
+        """Begin one; its process."""
+        self._ask.write(json.dumps([str(folder / "job.json"), str(into), workers, unit]) + "\n")
+        self._ask.flush()
+        return int(self._next())
+
+    def wait(self) -> int:
+        """Its exit code, once it has ended."""
+        return int(self._next())
+
+    def _next(self) -> str:
+        """The next line that is an answer, and not of a preparation's log."""
+        while line := self._answers.readline():
+            if line.strip().lstrip("-").isdigit():
+                return line
+        raise AssertionError("the server has ended")
+
+    def close(self) -> None:
+        self._ask.close()
+        self._server.wait(60)
+        self._answers.close()
 
 
-def finished(process: subprocess.Popen[bytes]) -> None:
-    _, said = process.communicate(timeout=240)
-    assert process.returncode == 0, said.decode()
+@pytest.fixture
+def preparations(tmp_path: Path) -> Iterator[Preparations]:
+    made = Preparations(tmp_path / "server.py")
+    yield made
+    made.close()
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -108,33 +159,42 @@ def units(tokens: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in tokens.glob("*/unit-*.json")}
 
 
-def test_killed_at_any_moment_only_units_in_flight_are_made_again(tmp_path: Path) -> None:
-    texts = corpus(tmp_path / "texts", 4_000_000)
-    for name, workers in (("alone", 1), ("killed", 3)):
-        asked(tmp_path / name, texts)
-        if name == "alone":
-            finished(start(tmp_path / name, tmp_path / name / "data", workers))
-    killed, chosen = tmp_path / "killed", random.Random(7)
-    tokens, kills = killed / "tokens", 0
+KILLS = 20
+UNIT = 50_000
+MOST = 400 << 20
+"""Bytes of their own that a preparation with two other processes may have, whatever it reads."""
+
+
+def test_killed_at_any_moment_only_units_in_flight_are_made_again(
+    tmp_path: Path, preparations: Preparations
+) -> None:
+    texts = corpus(tmp_path / "texts", 2_000_000)
+    alone, killed = tmp_path / "alone", tmp_path / "killed"
+    for folder in (alone, killed):
+        asked(folder, texts)
+    preparations.start(alone, alone / "data", 1, UNIT)
+    assert preparations.wait() == 0
+    chosen, tokens = random.Random(7), killed / "tokens"
     before: dict[str, int] = {}
-    while True:
-        process = start(killed, killed / f"data-{kills}", 3)
-        wanted = min(18, len(before) + chosen.randint(1, 8))
-        while process.poll() is None and len(units(tokens)) < wanted:
+    for kill in range(KILLS):
+        pid = preparations.start(killed, killed / f"data-{kill}", 1 + kill % 3, UNIT)
+        wanted, until = len(before) + chosen.randint(0, 2), time.monotonic() + 60
+        while len(units(tokens)) < wanted:
+            assert time.monotonic() < until
             time.sleep(0.002)
-        if process.poll() is not None or kills == 3:
-            finished(process)
-            break
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        kills += 1
+        time.sleep(chosen.uniform(0, 0.05))  # anywhere between two units
+        os.killpg(pid, signal.SIGKILL)
+        assert preparations.wait() == -signal.SIGKILL, "it had not ended"
         there = units(tokens)
         assert before.items() <= there.items(), "what was done is not done again"
         before = there
-    assert kills >= 2
+    pid = preparations.start(killed, killed / "data", 2, UNIT)
+    peak = tree_peak(pid, lambda: alive(pid), 0.005)
+    assert preparations.wait() == 0
+    assert 0 < peak.value <= MOST, f"{peak.value >> 20} MiB"
     assert before.items() <= units(tokens).items()
-    assert contents(tokens) == contents(tmp_path / "alone" / "tokens")
-    assert contents(killed / f"data-{kills}") == contents(tmp_path / "alone" / "data")
+    assert contents(tokens) == contents(alone / "tokens")
+    assert contents(killed / "data") == contents(alone / "data")
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +289,8 @@ def test_a_dataset_of_the_hub_is_prepared_where_all_else_is_offline(tmp_path: Pa
         env = {**environment(), "HF_HUB_OFFLINE": "1", "HF_ENDPOINT": web.endpoint}
         command = [sys.executable, "-W", "ignore", "-m", "llmtrain_trainer", "prepare"]
         command += [str(tmp_path / "job.json"), "--into", str(tmp_path / "data")]
-        finished(subprocess.Popen(command, env=env, stderr=subprocess.PIPE))
+        done = subprocess.run(command, env=env, stderr=subprocess.PIPE, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
     assert read_marker(tmp_path / "data") is not None
     assert len(units(tmp_path / "tokens")) == 1
 

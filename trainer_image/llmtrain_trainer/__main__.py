@@ -62,7 +62,10 @@ def parser() -> argparse.ArgumentParser:
         "--only-prepare", action="store_true", help="end once the data are prepared, before any rank starts"
     )
     verb("inspect", _inspect, "Look at the model of a job: facts, or what is wrong with it.")
-    verb("fetch", _stage("fetch"), "Copy the model of a job from a hub or a bucket into its scratch.")
+    fetch = verb("fetch", _stage("fetch"), "Copy the model of a job from a hub or a bucket into its scratch.")
+    fetch.add_argument(
+        "--without-weights", action="store_true", help="its tokenizer and configuration alone: kilobytes"
+    )
     prepare = verb("prepare", _stage("prepare"), "Make the data folder of a job.")
     prepare.add_argument("--into", required=True, help="folder to make")
     prepare.add_argument("--tokens", help="folder of token sets (default: tokens/ beside the folder to make)")

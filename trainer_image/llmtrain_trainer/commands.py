@@ -41,14 +41,14 @@ def preview(arguments: argparse.Namespace) -> int:
     with quick_imports():
         from .data.preview import lines_of, look
     from .models.location import folder_of, named
-    from .pretrained.fetch import fetch_without_weights
+    from .pretrained.fetch import fetch as copy
     from .pretrained.remote import remote_of
 
     log.silence()
     base = folder_of(job)
     if base is not None and job.base is None:
         revision = job.model.revision if job.model else job.spec.model.revision
-        fetch_without_weights(remote_of(job.spec.model.name, revision, named(job)), base)
+        copy(remote_of(job.spec.model.name, revision, named(job)), base, weights=False)
     with tempfile.TemporaryDirectory() as private:
         for line in lines_of(look(job, Path(private) / "data"), live=sys.stdout.isatty()):
             print(line)
@@ -70,7 +70,8 @@ def fetch(arguments: argparse.Namespace) -> int:
     if folder is None or job.base is not None:
         raise ConfigError(f"{named(job)} is not on a hub or in a bucket: there is nothing to fetch")
     revision = job.model.revision if job.model else job.spec.model.revision
-    copy(remote_of(job.spec.model.name, revision, named(job)), folder)
+    weights = job.spec.model.pretrained and not arguments.without_weights
+    copy(remote_of(job.spec.model.name, revision, named(job)), folder, weights=weights)
     return 0
 
 

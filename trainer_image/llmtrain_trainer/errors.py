@@ -37,6 +37,10 @@ class SaveFailed(Exception):
     """The disk refused too many checkpoints in a row, or the last one."""
 
 
+class ExportMismatch(Exception):
+    """What was written is not, or does not compute, what was trained."""
+
+
 class DivergedError(Exception):
     """Training has diverged; from the same checkpoint it would diverge again, so the job is over.
 

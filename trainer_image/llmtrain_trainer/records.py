@@ -113,6 +113,10 @@ class EvaluationRecord(ApiModel):
     step: int
     loss: float | None = Field(default=None, description="None where it is not finite.")
     tokens: int = Field(description="Labels that it is the mean of.")
+    checked_sequences: int = Field(
+        ge=1, description="Held-out sequences, from the first on, that the export computes again."
+    )
+    checked_loss: float | None = Field(default=None, description="Of those; None where it is not finite.")
     train_loss: float | None = Field(default=None, description="Of the last step.")
     run_state: dict[str, Any] = Field(default_factory=dict)
 

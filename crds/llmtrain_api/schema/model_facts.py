@@ -87,3 +87,8 @@ class ModelFacts(ApiModel):
     digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = Field(
         description="SHA-256 of config.json and of the headers of the weights."
     )
+    weights: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = Field(
+        default=None,
+        description="SHA-256 of sizes and times (in a bucket: digests) of the weights' files, by which a "
+        "change is noticed; empty on a hub, where the commit tells it, and for random weights.",
+    )

@@ -63,6 +63,12 @@ class SmallEngine:
     def whole_weight(self, _name: str, parameter: torch.Tensor) -> torch.Tensor:
         return parameter
 
+    def whole_shape(self, _name: str, parameter: torch.Tensor) -> tuple[int, ...]:
+        return tuple(parameter.shape)
+
+    def own_part(self, _parameter: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
+        return whole
+
 
 def as_engine(engine: SmallEngine) -> Engine:
     """It has of the product's engine what saving needs."""

@@ -67,10 +67,12 @@ def test_a_torn_record_is_told_with_its_path_and_a_missing_one_is_none(tmp_path:
 def test_the_export_reads_what_the_training_loop_writes(tmp_path: Path) -> None:
     path = tmp_path / "evaluation.json"
     record = {"step": 5, "loss": 2.5, "tokens": 9, "trainLoss": 1.0, "runState": {"bestStep": 5}}
+    record |= {"checkedSequences": 3, "checkedLoss": 2.25}
     write_json(path, record)
     read = read_record(path, EvaluationRecord)
     assert read is not None
     assert (read.step, read.loss, read.train_loss, read.run_state) == (5, 2.5, 1.0, {"bestStep": 5})
+    assert (read.checked_sequences, read.checked_loss) == (3, 2.25)
 
 
 def _link(path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from llmtrain_api import Layout, changed
 
 from .. import log
-from ..files import discard, entry_of, fsync_folder, inventory, read_json, write_json
+from ..files import discard, fsync_folder, inventory, read_json, write_json
 from .fence import Fence
 from .manifest import MANIFEST, Manifest, broken, complete
 from .snapshot import SnapshotEngine
@@ -18,14 +18,16 @@ from .snapshot import SnapshotEngine
 PARTS = "parts"
 
 
-def write_part(files: SnapshotEngine, folder: Path, rank: int, more: Iterable[str] = ()) -> list[str]:
+def write_part(
+    files: SnapshotEngine, folder: Path, rank: int, more: Mapping[str, dict[str, Any]] | None = None
+) -> list[str]:
     """Write a rank's states and the list of them, down to the disk. In a thread, or not.
 
     Args:
         files: the states.
         folder: of the step.
         rank: whose.
-        more: other files that the rank has written to the disk already.
+        more: other files that the rank has written to the disk already, with their lines of a manifest.
 
     Returns:
         All that this rank wrote, by path below the folder.
@@ -34,7 +36,7 @@ def write_part(files: SnapshotEngine, folder: Path, rank: int, more: Iterable[st
         OSError: something could not be written.
     """
     files.write()
-    entries = files.entries | {name: entry_of(folder / name) for name in more}
+    entries = files.entries | dict(more or {})
     parts = folder / PARTS
     parts.mkdir(exist_ok=True)
     part = part_of(rank)

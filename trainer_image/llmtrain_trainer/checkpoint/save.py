@@ -25,7 +25,7 @@ from ..parallel.engine import Engine
 from .background import Work
 from .commit import write_part
 from .fence import Fence
-from .full_weights import write_whole
+from .full_weights import Entries, write_whole
 from .manifest import WEIGHTS, Manifest, StepFacts
 from .restore import restore
 from .resume import Resume
@@ -133,7 +133,7 @@ class Checkpointer:
         self._pending = _Pending(step, folder, work, commit, background)
         return None
 
-    def _copy(self, engine: Engine, folder: Path, *, whole: bool, hold: bool) -> list[str]:
+    def _copy(self, engine: Engine, folder: Path, *, whole: bool, hold: bool) -> Entries:
         """Take this rank's state, all ranks together; the files of whole weights that it wrote already."""
         self._files.begin(folder, hold=hold)
         self._files.attach(engine.raw, leave_out_weights=_in_optimizer(engine))
@@ -141,14 +141,15 @@ class Checkpointer:
             str(folder), tag=STATE, save_latest=False, exclude_frozen_parameters=engine.frozen
         )
         if not whole:
-            return []
+            return {}
         try:
-            return [f"{WEIGHTS}/{name}" for name in write_whole(engine, folder / WEIGHTS)]
+            written = write_whole(engine, self.ranks, folder / WEIGHTS)
         except OSError as error:  # after the last exchange between ranks
             self._files.error = self._files.error or error
-            return []
+            return {}
+        return {f"{WEIGHTS}/{name}": entry for name, entry in written.items()}
 
-    def _write(self, folder: Path, weights: list[str]) -> None:
+    def _write(self, folder: Path, weights: Entries) -> None:
         self.store.upload(folder, write_part(self._files, folder, self.ranks.rank, weights))
 
     def _head(self, facts: StepFacts) -> Manifest:

@@ -17,7 +17,6 @@ from ..files import discard
 from .commit import commit_step, write_manifest
 from .disk_errors import refusal
 from .fence import Fence
-from .full_weights import write_index
 from .manifest import WEIGHTS, Manifest, broken, newest_good
 
 
@@ -89,8 +88,7 @@ class FolderCheckpointStore(CheckpointStore):
 
     @override
     def commit(self, folder: Path, head: Manifest, layout: Layout, *, whole: bool) -> None:
-        if whole:
-            write_index(folder / WEIGHTS, layout.pipeline)
+        del whole
         write_manifest(folder, head, layout)
         commit_step(self.fence, folder, head.step, self.keep)
 

@@ -11,8 +11,7 @@ from typing import Any
 import transformers
 
 from ..errors import ConfigError
-from ..special_tokens import T5_HIDDEN
-from ..tasks import Tokens
+from ..special_tokens import T5_HIDDEN, Tokens
 from .tokenizer import LINE_ENDS, Cut
 
 FILES = (

@@ -11,7 +11,7 @@ from llmtrain_api import JobFile, Task, task_of
 from llmtrain_api.schema.dataset import RANDOM_TOKENS
 
 from ..files import digest_of
-from ..tasks import Tokens
+from ..special_tokens import Tokens
 from .progress import ProgressLog
 from .reading.counts import ReadCounts
 from .reading.survey import Survey

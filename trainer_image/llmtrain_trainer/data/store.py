@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from llmtrain_api import DataSummary, JobFile, Task
+from llmtrain_api import DataSummary, JobFile, ModelFacts, Task
 
 from ..errors import ConfigError
 from ..files import differing, digest_of, read_json, stays_inside, write_json
@@ -269,7 +269,7 @@ def fingerprints(job: JobFile, marker: Marker) -> dict[str, Any]:
     # a checkpoint of adapters has no weights of the base
     base = {}
     if job.spec.model.adapter:
-        there = job.model.digest if job.model and job.spec.model.pretrained else part(INITIAL)
+        there = _base_of(job.model) if job.model and job.spec.model.pretrained else part(INITIAL)
         base = {"base": there, "adapter": digest_of(job.spec.model.adapter.to_json())}
     return {
         "data": digest_of(
@@ -284,3 +284,8 @@ def fingerprints(job: JobFile, marker: Marker) -> dict[str, Any]:
         **mixed,
         **base,
     }
+
+
+def _base_of(facts: ModelFacts) -> str:
+    """What tells frozen weights from others, also from others under the same headers."""
+    return digest_of([facts.digest, facts.weights]) if facts.weights else facts.digest

@@ -11,6 +11,7 @@ import transformers
 from llmtrain_api import Task
 
 from ..models.build import load
+from .placement import device_of
 
 NEW_TOKENS = 64
 
@@ -18,7 +19,7 @@ NEW_TOKENS = 64
 def generate(model: Any, tokenizer: Any, prompt: str, *, new_tokens: int = NEW_TOKENS, seed: int = 0) -> str:
     """Prompt and continuation, sampled with a fixed seed."""
     torch.manual_seed(seed)
-    ids = tokenizer(prompt or tokenizer.eos_token, return_tensors="pt")["input_ids"]
+    ids = tokenizer(prompt or tokenizer.eos_token, return_tensors="pt")["input_ids"].to(device_of())
     room = max(1, model.config.max_position_embeddings - ids.shape[1])
     out = model.generate(
         ids,

@@ -9,6 +9,22 @@ import torch
 from ..data.loader import Pass
 from ..loss import label_count, token_loss_sum
 
+BUDGET, GPU_BUDGET = 2e12, 1e15
+"""Operations that the export may spend on computing sequences again while the gang's nodes wait: seconds."""
+
+
+def sequences_to_check(parameters: int, length: int, there: int, *, gpu: bool) -> int:
+    """How many held-out sequences are computed again from an export: one at least, all of a small model.
+
+    Args:
+        parameters: numbers of the model; a forward pass is two operations of each a token.
+        length: tokens of a sequence.
+        there: held-out sequences.
+        gpu: whether there is a device that computes them.
+    """
+    fit = int((GPU_BUDGET if gpu else BUDGET) / max(1, 2 * parameters * length))
+    return max(1, min(there, fit))
+
 
 @torch.no_grad()
 def loss_sum(model: Any, passes: list[Pass]) -> tuple[float, int]:

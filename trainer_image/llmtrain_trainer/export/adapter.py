@@ -18,13 +18,13 @@ from ..models.headers import CONFIG
 from ..models.source import Source
 from ..models.start import start_weights
 from ..models.stream import write_tensors
+from .folder import GENERATION
 
 FOLDER = "adapter"
 """Folder of the adapter, in that of the export."""
 FILE = "adapter_model.safetensors"
 PREFIX = "base_model.model."
 """Before each name in peft's files."""
-GENERATION = "generation_config.json"
 
 
 def write_adapter(job: JobFile, adapter: AdapterSpec, trained: Source, base: str, folder: Path) -> None:

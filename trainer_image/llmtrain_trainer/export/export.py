@@ -1,4 +1,9 @@
-"""The trained model as one Hugging Face folder, read back and compared before the job may succeed."""
+"""The trained model as one Hugging Face folder, compared with what was trained before the job may succeed.
+
+Its weights are the files that the ranks wrote and read back bit for bit (`checkpoint.full_weights`). What is
+left to show is that whoever opens the folder computes what the trained engine computed: some held-out
+sequences once more, by plain transformers, on the device that is there.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
 import transformers
 
 from llmtrain_api import AdapterSpec, JobFile, Place, Precision, Results, Task, task_of
@@ -16,26 +20,23 @@ from llmtrain_api.schema.dataset import PYTHON_STDLIB
 
 from .. import log
 from ..batch import BatchPlan
-from ..checkpoint.manifest import WEIGHTS
 from ..checkpoint.ownership import uri_of
 from ..data.loader import held_out_passes, open_held_out
-from ..data.rows import Ids
 from ..data.store import INITIAL, TOKENIZER, read_marker
-from ..errors import ConfigError
-from ..evaluate.generate import generate, open_folder
+from ..errors import ConfigError, ExportMismatch
+from ..evaluate.generate import NEW_TOKENS, generate, open_folder
 from ..evaluate.heldout import loss_sum
-from ..files import discard, read_json, sync_tree, write_json
+from ..evaluate.placement import device_of, put_on, tokens_worth, weights_of
+from ..files import discard, sync_tree, write_json
 from ..floats import finite, perplexity
 from ..models.build import DTYPES, load
-from ..models.headers import CONFIG
-from ..models.location import folder_of, start_of
-from ..models.source import Source
-from ..models.start import configuration_of, empty_model
+from ..models.location import start_of
 from ..output import Output
 from ..records import EvaluationRecord, read_record
 from ..storage.start_marker import Start
 from ..tasks import Tokens, encoder
-from .adapter import FOLDER, GENERATION, open_adapter, write_adapter, write_merged
+from . import folder as full
+from .adapter import FOLDER, open_adapter, write_adapter, write_merged
 
 TOLERANCE = {Precision.FP32: 1e-4, Precision.BF16: 1e-2, Precision.FP16: 1e-2}
 """Largest relative difference of the perplexity between the trained engine and the exported folder."""
@@ -45,12 +46,8 @@ NAME = "export"
 ALONE = Place(0, 0, 0, 0)
 
 
-class ExportMismatch(Exception):
-    """What was written does not compute what was trained."""
-
-
 def export(job: JobFile, start: Start) -> Results:
-    """Write, reload, compare, generate, then publish the folder and ``results.json``."""
+    """Write, open again, compare, generate, then publish the folder and ``results.json``."""
     output = start.output
     marker, trained = read_marker(output.data), read_record(output.evaluation, EvaluationRecord)
     newest = output.committed()
@@ -62,13 +59,16 @@ def export(job: JobFile, start: Start) -> Results:
     if job.spec.model.adapter:
         model, tokenizer = _write_adapted(job, job.spec.model.adapter, output, newest[0], folder)
     else:
-        _write(job, output.step(newest[0]), output.data, folder)
+        full.write_model(job, output.step(newest[0]), output.data, folder)
         model, tokenizer = open_folder(folder, task, DTYPES[job.spec.training.precision])
-    again = _compare(job, model, open_held_out(output.data), marker.special, trained.loss)
+    device, weights = device_of(), weights_of(model)
+    resident = put_on(model, device)
+    _compare(job, model, output.data, marker.special, trained)
     sample = None
-    if task is Task.CAUSAL and again is not None:  # nothing can be drawn from what is not finite
+    if task is Task.CAUSAL and trained.loss is not None:  # nothing can be drawn from what is not finite
         code = PYTHON_STDLIB in (source.name for source in job.spec.dataset.sources)
-        sample = generate(model, tokenizer, "def " if code else "")[:4096]
+        tokens = tokens_worth(weights, NEW_TOKENS, resident=resident, gpu=device.type != "cpu")
+        sample = generate(model, tokenizer, "def " if code else "", new_tokens=tokens)[:4096]
     sync_tree(folder)
     if output.export.exists():
         output.export.rename(start.fence.folder / f"old-{NAME}")
@@ -76,8 +76,8 @@ def export(job: JobFile, start: Start) -> Results:
     results = Results(
         steps=trained.step,
         train_loss=figure(trained.train_loss),
-        eval_loss=figure(again),
-        perplexity=None if again is None else figure(perplexity(again)),
+        eval_loss=figure(trained.loss),
+        perplexity=None if trained.loss is None else figure(perplexity(trained.loss)),
         data=marker.summary,
         unigram_entropy=marker.unigram_entropy,
         export_uri=f"{uri_of(job, output.root)}/{NAME}",
@@ -88,42 +88,11 @@ def export(job: JobFile, start: Start) -> Results:
     return results
 
 
-def _write(job: JobFile, checkpoint: Path, data: Path, folder: Path) -> None:
-    """The last checkpoint has the whole model's weights beside each rank's part."""
-    found, task = _weights(checkpoint), task_of(job.spec, job.shape)
-    base = folder_of(job)
-    config = configuration_of(base or data / INITIAL)
-    model = empty_model(config, task, DTYPES[job.spec.training.precision])
-    missing, unknown = model.load_state_dict({name: found.read(name) for name in found.names()}, strict=False)
-    model.tie_weights()
-    # names of one tensor that is shared: only one of them is written
-    missing = [name for name in missing if name not in model.all_tied_weights_keys]
-    if missing or unknown:
-        raise ExportMismatch(f"the checkpoint's weights lack {missing} and have {unknown} beside the model's")
-    model.config.use_cache = True  # off in training; whoever reads the folder wants to generate
-    model.save_pretrained(folder)
-    shutil.copytree(data / TOKENIZER, folder, dirs_exist_ok=True)
-    if base is not None:
-        _keep_configuration(base, model.config, folder)
-
-
-def _keep_configuration(base: Path, trained: Any, folder: Path) -> None:
-    """The configuration that the base came with: also with its dropout, and with what is not known here."""
-    config = read_json(base / CONFIG) or {}
-    kept = ("architectures", "dtype", "transformers_version")
-    written = read_json(folder / CONFIG) or {}
-    config.pop("torch_dtype", None)
-    config.update({name: written[name] for name in kept if name in written}, vocab_size=trained.vocab_size)
-    write_json(folder / CONFIG, config)
-    if (generation := base / GENERATION).is_file():
-        shutil.copyfile(generation, folder / GENERATION)
-
-
 def _write_adapted(
     job: JobFile, adapter: AdapterSpec, output: Output, step: int, folder: Path
 ) -> tuple[Any, Any]:
     """The adapter, and unless that is unwanted the merged model; what is there now, opened again."""
-    trained, task = _weights(output.step(step)), task_of(job.spec, job.shape)
+    trained, task = full.weights_of(output.step(step)), task_of(job.spec, job.shape)
     initial, dtype = output.data / INITIAL, DTYPES[job.spec.training.precision]
     base, name = start_of(job, initial), job.spec.model.name
     if base == initial:
@@ -137,32 +106,29 @@ def _write_adapted(
     return open_adapter(load(base, task, dtype), folder), tokenizer
 
 
-def _weights(checkpoint: Path) -> Source:
-    """The whole model's trained weights.
+def _compare(job: JobFile, model: Any, data: Path, tokens: Tokens, trained: EvaluationRecord) -> None:
+    """Compute the first held-out sequences again from what is exported.
 
     Raises:
-        ConfigError: the checkpoint is not the last step's.
+        ExportMismatch: their loss is another one.
     """
-    if not (checkpoint / WEIGHTS).is_dir():
-        raise ConfigError(f"{checkpoint.name} has no {WEIGHTS} folder: it is not the last step's checkpoint")
-    return Source(checkpoint / WEIGHTS)
-
-
-def _compare(job: JobFile, model: Any, rows: Ids, tokens: Tokens, trained: float | None) -> float | None:
-    """The exported folder's held-out loss; None where it is not finite, as the trained engine's was not."""
+    rows = open_held_out(data)[: trained.checked_sequences]
     plan = BatchPlan(len(rows), job.spec.training.micro_batch_size, 1)
     task = encoder(job.spec, job.shape, tokens)
-    losses, labels = loss_sum(model, held_out_passes(rows, plan, ALONE, task, torch.device("cpu")))
+    losses, labels = loss_sum(model, held_out_passes(rows, plan, ALONE, task, device_of()))
     again = finite(losses / labels)
-    difference = _difference(again, trained)
+    difference = _difference(again, trained.checked_loss)
     log.get().info(
-        "export compared", trained_loss=trained, exported_loss=again, relative_difference=difference
+        "export compared",
+        sequences=len(rows),
+        trained_loss=trained.checked_loss,
+        exported_loss=again,
+        relative_difference=difference,
     )
     if difference > TOLERANCE[job.spec.training.precision]:
         raise ExportMismatch(
-            f"the exported folder's held-out loss {again} is not the trained engine's {trained}"
+            f"the exported folder's held-out loss {again} is not the trained engine's {trained.checked_loss}"
         )
-    return again
 
 
 def _difference(again: float | None, trained: float | None) -> float:

@@ -13,6 +13,7 @@ from ..data.store import Marker, fingerprints, read_marker, reusable, tokens_roo
 from ..errors import Fenced
 from ..files import discard
 from ..output import Output
+from ..pretrained.unchanged import require_unchanged
 from ..records import PreparationRecord, record_or_none
 from ..storage.start_marker import Start
 from ..telemetry.reporter import Reporter
@@ -51,9 +52,22 @@ def check_compiler(_: Attempt) -> None:
 
 
 def fetch_model(attempt: Attempt) -> None:
-    """Copy the model that training starts from onto this node."""
+    """Copy the model that training starts from onto this node: where data are prepared, and no rank will
+    start, without its weights."""
     log.get().info("fetching the model", model=str(attempt.job.spec.model.name))
-    attempt.run_verb("fetch", [])
+    attempt.run_verb("fetch", ["--without-weights"] if attempt.only_prepare else [])
+
+
+def look_again(attempt: Attempt) -> None:
+    """Nobody has changed the model's weights since the job looked at them. Not asked where a checkpoint has
+    them all.
+
+    Raises:
+        ConfigError: somebody has.
+    """
+    start, job = required(attempt.start, "start"), attempt.job
+    if start.resume is None or job.spec.model.adapter:
+        require_unchanged(job)
 
 
 def prepare(attempt: Attempt) -> None:

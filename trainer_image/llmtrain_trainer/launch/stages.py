@@ -49,6 +49,10 @@ def _not_compiled(attempt: Attempt) -> bool:
     return not attempt.job.spec.training.compile
 
 
+def _builtin(attempt: Attempt) -> bool:
+    return attempt.job.spec.model.builtin is not None
+
+
 def _no_fetch(attempt: Attempt) -> bool:
     job = attempt.job
     return job.spec.model.builtin is not None or job.base is not None
@@ -67,6 +71,7 @@ STAGES = (
     StageRow("start", On.NODE_0, before.publish_start, ("claimed", "fence", "data"), ("start",)),
     StageRow("join", On.OTHERS, before.join, leaves=("claimed", "start")),
     StageRow("fetch", On.OTHERS, before.fetch_model, ("claimed",), unless=_no_fetch),
+    StageRow("look again", On.ALL, before.look_again, ("start",), unless=_builtin),
     StageRow("gather", On.ALL, before.gather, ("claimed",), unless=_one_node),
     StageRow("resolve", On.ALL, before.resolve_master),
     StageRow("train", On.ALL, training.train, ("start",)),

@@ -8,7 +8,9 @@ is not trusted: what is read stays within bounds, and every figure is checked be
 from __future__ import annotations
 
 import json
+import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -49,6 +51,9 @@ class Files(Protocol):
     def sizes(self) -> dict[str, int]:
         """Bytes of each file by its name in the folder."""
 
+    def versions(self) -> dict[str, str] | None:
+        """What differs once a file's content does, by its name; None where the place is one commit."""
+
     def read(self, name: str, start: int, stop: int) -> bytes:
         """The bytes of a file from ``start`` to before ``stop``; fewer where it ends."""
 
@@ -70,8 +75,19 @@ class LocalFiles:
         Raises:
             ConfigError: there is no such folder, or it may not be read.
         """
+        return {name: seen.st_size for name, seen in self._seen().items()}
+
+    def versions(self) -> dict[str, str]:
+        """See `Files`: the size and the time of the last change.
+
+        Raises:
+            ConfigError: there is no such folder, or it may not be read.
+        """
+        return {name: f"{seen.st_size} {seen.st_mtime_ns}" for name, seen in self._seen().items()}
+
+    def _seen(self) -> dict[str, os.stat_result]:
         try:
-            return {path.name: path.stat().st_size for path in self.folder.iterdir() if path.is_file()}
+            return {path.name: path.stat() for path in self.folder.iterdir() if path.is_file()}
         except OSError as error:
             raise ConfigError(
                 f"{self.where} is no folder that can be read: {error.strerror}",
@@ -134,6 +150,19 @@ def read_headers(files: Files) -> dict[str, Entry]:
     if lost := sorted(set(names or ()) - set(found)):
         raise _torn(files, f"{INDEX} places {lost[0]} in {(names or {})[lost[0]]}, which does not have it")
     return found
+
+
+def read_files(files: Files, sizes: Mapping[str, int]) -> dict[str, Entry]:
+    """The place of every tensor in some files of a model, whatever an index says.
+
+    Args:
+        files: of the model.
+        sizes: bytes of those that are looked at.
+
+    Raises:
+        ConfigError: files that are torn, or say what cannot be.
+    """
+    return {name: one for file, size in sizes.items() for name, one in _header(files, file, size).items()}
 
 
 def read_json(files: Files, name: str, limit: int = MAX_JSON) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from llmtrain_api import JobFile
 
+from .headers import INDEX, SINGLE
+
 SCRATCH = "model"
 """Name in the pod's private folder of a model that was fetched, in the commit that the job is pinned to."""
 
@@ -31,6 +33,11 @@ def start_of(job: JobFile, initial: Path) -> Path:
     """
     base = folder_of(job)
     return base if base is not None and job.spec.model.pretrained else initial
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether a folder of a model has weights, and not a tokenizer and a configuration alone."""
+    return (folder / SINGLE).exists() or (folder / INDEX).exists()
 
 
 def named(job: JobFile) -> str:

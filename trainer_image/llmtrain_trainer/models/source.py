@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import mmap
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from ..errors import ConfigError
-from .headers import Entry, LocalFiles, read_headers
+from .headers import Entry, LocalFiles, read_files, read_headers
 
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 """What weights may be stored as, by the dtype's name in a header."""
@@ -26,18 +27,25 @@ class Source:
     Args:
         folder: one file, or several with an index.
         where: what messages call the folder; by default its path.
+        only: names of files, to look at these alone; None for all that the folder's index names.
 
     Attributes:
         asked: bytes that were asked for until now.
 
     Raises:
         ConfigError: the folder has no weights that can be read; see `read_headers`.
+        FileNotFoundError: one of ``only`` is not there.
     """
 
-    def __init__(self, folder: Path, where: str = "") -> None:
+    def __init__(self, folder: Path, where: str = "", only: Sequence[str] | None = None) -> None:
         self.folder = folder
         self.where = where or str(folder)
-        self.entries = read_headers(LocalFiles(folder, where))
+        files = LocalFiles(folder, where)
+        self.entries = (
+            read_headers(files)
+            if only is None
+            else read_files(files, {name: (folder / name).stat().st_size for name in only})
+        )
         self.asked = 0
         self._mapped: dict[str, mmap.mmap] = {}
 

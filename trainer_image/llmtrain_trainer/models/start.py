@@ -15,7 +15,7 @@ from ..errors import ConfigError
 from .adapters import AdaptedWeights
 from .build import HEADS
 from .source import Source
-from .weights import Weights, new_head
+from .weights import Weights, new_head, require_whole
 
 OFF = ("dropout", "dropout_rate", "_pdrop", "_dropout_prob", "attention_dropout", "layerdrop")
 """Endings of the fields of a configuration that turn dropout on."""
@@ -54,7 +54,8 @@ def start_weights(folder: Path, task: Task, seed: int, where: str = "", *, adapt
         adapted: whether adapters are trained beside them, which begin by the seed too.
 
     Raises:
-        ConfigError: the folder's weights cannot be read, or have no head that adapters could stand beside.
+        ConfigError: the folder's weights cannot be read, are not those of its configuration, or have no head
+            that adapters could stand beside.
     """
     config = configuration_of(folder)
     with torch.device("meta"):
@@ -66,6 +67,7 @@ def start_weights(folder: Path, task: Task, seed: int, where: str = "", *, adapt
         width = float(getattr(config, "initializer_range", 0.02))
         names = [name for name, _ in model.named_parameters()]
         weights.fresh = dict.fromkeys(new_head(names, prefix, weights), width)
+    require_whole(weights, {name: tuple(p.shape) for name, p in model.named_parameters()})
     if weights.fresh and adapted:
         raise ConfigError(
             f"{weights.source.where} has no {next(iter(weights.fresh))}: it has no head for this task, and "

@@ -7,12 +7,14 @@ header in JSON that tells each tensor's type, shape and place, then the tensors'
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ..files import write_json
+from ..sink import Sink
 from .headers import INDEX, SINGLE
 
 LARGEST = 5 * 10**9
@@ -37,17 +39,37 @@ def write_tensors(
         dtype: that they are written in.
         largest: bytes of a file.
     """
-    files = _dealt(shapes, dtype.itemsize, largest)
-    names = [SINGLE] if len(files) == 1 else [_numbered(at, len(files)) for at in range(len(files))]
+    files = dealt(shapes, dtype.itemsize, largest)
+    names = [SINGLE] if len(files) == 1 else [numbered(at, len(files)) for at in range(len(files))]
     for name, part in zip(names, files, strict=True):
-        _write(folder / name, part, read, dtype)
+        with TensorFile(folder / name, part, dtype) as file:
+            for tensor in part:
+                file.add(tensor, read(tensor))
     if len(files) > 1:
-        where = {tensor: name for name, part in zip(names, files, strict=True) for tensor in part}
-        size = sum(_bytes(shape, dtype.itemsize) for shape in shapes.values())
-        write_json(folder / INDEX, {"metadata": {"total_size": size}, "weight_map": where})
+        write_index(folder, dict(zip(names, files, strict=True)), dtype.itemsize)
 
 
-def _dealt(shapes: Shapes, width: int, largest: int) -> list[Shapes]:
+def write_index(folder: Path, files: Mapping[str, Shapes], width: int) -> None:
+    """Write which tensor is in which file.
+
+    Args:
+        folder: of the files.
+        files: the tensors of each by its name.
+        width: bytes of a number.
+    """
+    where = {tensor: name for name, part in files.items() for tensor in part}
+    size = sum(_bytes(shape, width) for part in files.values() for shape in part.values())
+    write_json(folder / INDEX, {"metadata": {"total_size": size}, "weight_map": where})
+
+
+def dealt(shapes: Shapes, width: int, largest: int = LARGEST) -> list[Shapes]:
+    """Tensors in their order as files: a new one where the next tensor would make one too large.
+
+    Args:
+        shapes: of all tensors.
+        width: bytes of a number.
+        largest: bytes of a file, where no tensor is larger.
+    """
     files: list[Shapes] = [{}]
     room = largest
     for name, shape in shapes.items():
@@ -60,27 +82,73 @@ def _dealt(shapes: Shapes, width: int, largest: int) -> list[Shapes]:
     return files
 
 
-def _write(path: Path, shapes: Shapes, read: Callable[[str], torch.Tensor], dtype: torch.dtype) -> None:
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    end = 0
-    for name, shape in shapes.items():
-        begin, end = end, end + _bytes(shape, dtype.itemsize)
-        header[name] = {"dtype": CODES[dtype], "shape": list(shape), "data_offsets": [begin, end]}
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # so that tensors begin where a processor likes to read
-    with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little"))
-        file.write(text)
+class TensorFile:
+    """One file of safetensors, written a tensor at a time, in the order that its header says.
+
+    Args:
+        path: of the file; its folder exists.
+        shapes: of its tensors, in their order.
+        dtype: that all of them are written in.
+
+    Raises:
+        OSError: the disk refuses it; so does each method.
+    """
+
+    def __init__(self, path: Path, shapes: Shapes, dtype: torch.dtype) -> None:
+        self.dtype, self._left = dtype, list(shapes.items())
+        self._sink = Sink(path)
+        header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+        end = 0
         for name, shape in shapes.items():
-            tensor = read(name).detach().to("cpu", dtype).contiguous()
-            if tuple(tensor.shape) != shape:
-                raise ValueError(f"{name} has shape {tuple(tensor.shape)} instead of {shape}")
-            file.write(tensor.flatten().view(torch.uint8).numpy().data)
+            begin, end = end, end + _bytes(shape, dtype.itemsize)
+            header[name] = {"dtype": CODES[dtype], "shape": list(shape), "data_offsets": [begin, end]}
+        text = json.dumps(header, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)  # so that tensors begin where a processor likes to read
+        self._put(len(text).to_bytes(8, "little") + text)
+
+    def __enter__(self) -> TensorFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._sink.close()
+
+    def add(self, name: str, tensor: torch.Tensor) -> None:
+        """Write the next tensor, from wherever it is.
+
+        Raises:
+            ValueError: it is not the next one, or has another shape.
+        """
+        expected, shape = self._left.pop(0)
+        if name != expected:
+            raise ValueError(f"{name} comes before {expected}, which the header says is next")
+        if tuple(tensor.shape) != shape:
+            raise ValueError(f"{name} has shape {tuple(tensor.shape)} instead of {shape}")
+        whole = tensor.detach().to("cpu", self.dtype).contiguous()
+        self._put(whole.flatten().view(torch.uint8).numpy().data)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all its tensors are there."""
+        return not self._left
+
+    def sync(self) -> dict[str, Any]:
+        """Force it to the disk; its line of a manifest, with the digest of what was meant."""
+        return self._sink.sync()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._sink.close()
+
+    def _put(self, data: Any) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[self._sink.write(view) :]
 
 
 def _bytes(shape: tuple[int, ...], width: int) -> int:
     return int(torch.Size(shape).numel()) * width
 
 
-def _numbered(at: int, files: int) -> str:
+def numbered(at: int, files: int) -> str:
+    """The name of one of several files, as Hugging Face names them."""
     return f"model-{at + 1:05d}-of-{files:05d}.safetensors"

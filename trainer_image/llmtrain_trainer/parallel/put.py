@@ -16,6 +16,7 @@ from .engine import Engine
 WEIGHT = "fp32"
 Tensors = dict[str, torch.Tensor]
 """The fp32 weight, and each of the optimizer's moments by the optimizer's name for it."""
+_INTEGERS = {2: torch.int16, 4: torch.int32}
 Put = Callable[[Any, Any, Tensors], None]
 """How a ZeRO stage takes this rank's part: the engine's optimizer, a parameter, what it is to be."""
 
@@ -100,6 +101,41 @@ def _held(engine: Engine, name: str, parameter: Any, weights: Weights) -> torch.
     """ZeRO 3: the numbers of a weight that this rank holds, and no others are read."""
     size, rank = parameter.ds_tensor.ds_numel, engine.raw.optimizer._get_param_partition_rank(parameter)
     return weights.flat(name, engine.whole_shape(name, parameter), rank * size, (rank + 1) * size)
+
+
+@torch.no_grad()
+def holds(engine: Engine, name: str, parameter: Any, weights: Weights) -> bool:
+    """Whether this rank's part of a trained weight is bit for bit what files say. No other rank is asked.
+
+    Args:
+        engine: whose it is.
+        name: the whole model's name of it.
+        parameter: this rank's.
+        weights: the files.
+
+    Raises:
+        ConfigError: the files have no such weight, or in another shape.
+    """
+    if engine.layout.zero < 3:
+        held, there = (
+            parameter,
+            engine.own_part(parameter, weights.read(name, engine.whole_shape(name, parameter))),
+        )
+    elif engine.layout.tensor == 1:
+        held, there = parameter.ds_tensor, _held(engine, name, parameter, weights)
+    else:
+        whole = weights.read(name, engine.whole_shape(name, parameter))
+        size, rank = parameter.ds_tensor.ds_numel, engine.raw.optimizer._get_param_partition_rank(parameter)
+        there = engine.own_part(parameter, whole).flatten()[rank * size : (rank + 1) * size]
+        held = parameter.ds_tensor
+    if engine.layout.zero == 3:
+        held = held.flatten()[: there.numel()]  # the rest is padding
+    return held.dtype == there.dtype and torch.equal(_bits(held), _bits(there.to(held.device)))
+
+
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
+    """Numbers as what they are stored as, in which one that is no number equals itself."""
+    return tensor.detach().contiguous().view(_INTEGERS[tensor.dtype.itemsize])
 
 
 def _padded(parameter: Any, held: torch.Tensor) -> torch.Tensor:

@@ -4,40 +4,42 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..models.headers import LocalFiles, read_headers
+from ..files import discard
+from ..models.headers import INDEX, LocalFiles, read_headers
+from ..models.location import has_weights
 from .remote import Remote, wanted
+from .unchanged import FETCHED, digest_of_files
 
 
-def fetch(files: Remote, folder: Path) -> None:
+def fetch(files: Remote, folder: Path, *, weights: bool = True) -> None:
     """Fill a folder; it appears once all is there.
 
     Args:
         files: of the model, in the commit that the job is pinned to.
-        folder: of that commit. Where it is there already, nothing is done.
+        folder: of that commit. Where all that is asked for is there already, nothing is done.
+        weights: also the weights. Without, a tokenizer and a configuration are kilobytes.
 
     Raises:
         ConfigError: the model is not there any more, or its weights are torn.
         OSError: the way to it broke; what was copied is not copied again.
     """
+    partial = folder.with_name(f"{folder.name}.{'partial' if weights else 'described'}")
     if folder.exists():
-        return
-    partial = folder.with_name(f"{folder.name}.partial")
+        if not weights or has_weights(folder):
+            return
+        discard(folder)  # kilobytes, which are copied again
     partial.mkdir(parents=True, exist_ok=True)
-    files.copy(wanted(files.sizes()), partial)
-    read_headers(LocalFiles(partial, files.where))
+    names = wanted(files.sizes())
+    if weights:
+        files.copy(names, partial)
+        digest = digest_of_files(files, read_headers(LocalFiles(partial, files.where)))
+        if digest is not None:
+            (partial / FETCHED).write_text(digest)
+    else:
+        files.copy([name for name in names if not of_weights(name)], partial)
     partial.rename(folder)
 
 
-def fetch_without_weights(files: Remote, folder: Path) -> None:
-    """Copy the configuration and the tokenizer of a model, which is kilobytes to megabytes.
-
-    Args:
-        files: of the model.
-        folder: for them.
-
-    Raises:
-        ConfigError: the model is not there.
-        OSError: the way to it broke.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    files.copy([name for name in wanted(files.sizes()) if not name.endswith(".safetensors")], folder)
+def of_weights(name: str) -> bool:
+    """Whether a file is a part of the weights."""
+    return name == INDEX or name.endswith(".safetensors")

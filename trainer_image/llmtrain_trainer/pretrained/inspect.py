@@ -11,6 +11,7 @@ from llmtrain_api.facts import InvalidModel, StoredTensor, facts_of
 from ..errors import ConfigError
 from ..models.headers import CONFIG, Files, LocalFiles, read_headers, read_json
 from .remote import remote_of
+from .unchanged import digest_of_files
 
 TOKENIZER, TOKENIZER_CONFIG, TEMPLATE = "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"
 MAX_CONFIG = 4 << 20
@@ -51,11 +52,14 @@ def look_at(files: Files, *, pretrained: bool, revision: str | None = None) -> M
     Raises:
         ConfigError: the files are torn, or the model cannot be trained.
     """
-    config, headers = read_json(files, CONFIG, MAX_CONFIG), None
+    config, headers, weights = read_json(files, CONFIG, MAX_CONFIG), None, None
     if pretrained:
-        headers = {name: StoredTensor(one.dtype, one.shape) for name, one in read_headers(files).items()}
+        entries = read_headers(files)
+        headers = {name: StoredTensor(one.dtype, one.shape) for name, one in entries.items()}
+        weights = digest_of_files(files, entries)
+    tokenizer = tokenizer_of(files)
     try:
-        return facts_of(config, headers, revision=revision, tokenizer=tokenizer_of(files))
+        return facts_of(config, headers, revision=revision, tokenizer=tokenizer, weights=weights)
     except InvalidModel as error:
         raise _refused(files.where, config, error) from None
 

@@ -59,6 +59,9 @@ class HubFiles:
             self._sizes = {one.path: one.size for one in found if hasattr(one, "size")}
         return self._sizes
 
+    def versions(self) -> None:
+        """See `Files`: the commit tells."""
+
     def read(self, name: str, start: int, stop: int) -> bytes:
         """See `Files`."""
         with told(self.where):
@@ -109,6 +112,12 @@ class BucketFiles:
                 if not self._sizes:
                     raise FileNotFoundError(self.where)
         return self._sizes
+
+    def versions(self) -> dict[str, str]:
+        """See `Files`: the store's digests, as they are now."""
+        with told(self.where):
+            found = self._bucket.versions(self._folder)
+        return {name: version for name, version in found.items() if "/" not in name}
 
     def read(self, name: str, start: int, stop: int) -> bytes:
         """See `Files`."""

@@ -18,9 +18,11 @@ from ..checkpoint.save import Checkpointer, load
 from ..data.feed import Feed
 from ..data.loader import Batches, Pass, held_out_passes, open_held_out, open_train
 from ..data.order import Source
+from ..data.rows import Ids
 from ..data.store import INITIAL, Marker
 from ..distributed import Ranks
 from ..errors import Interrupted
+from ..evaluate.heldout import sequences_to_check
 from ..files import write_json
 from ..floats import finite, finite_only
 from ..models.location import start_of
@@ -60,6 +62,18 @@ class StepOutcome(NamedTuple):
 
     done: int
     rewound: bool = False
+
+
+class Checked(NamedTuple):
+    """Held-out sequences that are computed again from what is exported.
+
+    Attributes:
+        sequences: how many, from the first on.
+        loss: a token, of the trained engine.
+    """
+
+    sequences: int
+    loss: float
 
 
 class StepVotes(NamedTuple):
@@ -235,24 +249,48 @@ class Training:
     def evaluate(self, step: int, *, last: bool = False) -> None:
         """Held-out loss: every rank its share, weighted by tokens."""
         self.progress.evaluating()
+        rows = open_held_out(self.start.output.data)
         with self.watch(Phase.EVALUATION):
-            losses, tokens = distributed.all_reduce_sum_float(
-                self.ranks, *self.engine.loss_sum(self.held_out())
-            )
+            losses, tokens = self.held_out_loss(rows)
         self.metrics = changed(self.metrics, eval_loss=finite(losses / tokens))
         self.progress.evaluated(step, losses / tokens)
         self.run_state.evaluated(step, losses / tokens)
-        if self.ranks.first and last:
+        if not last:
+            return
+        with self.watch(Phase.EVALUATION):
+            checked = self.checked(rows, losses, tokens)
+        if self.ranks.first:
             record = EvaluationRecord(
                 step=step,
                 loss=self.metrics.eval_loss,
                 tokens=int(tokens),
+                checked_sequences=checked.sequences,
+                checked_loss=finite(checked.loss),
                 train_loss=self.metrics.train_loss,
                 run_state=finite_only(self.run_state.results(early=step < self.length.steps)),
             )
             write_json(self.start.output.evaluation, record.to_json())
 
-    def held_out(self) -> list[Pass]:
-        """This rank's share of the held-out sequences."""
-        rows = open_held_out(self.start.output.data)
-        return held_out_passes(rows, self.plan, self.place, self.task, self.ranks.device)
+    def checked(self, rows: Ids, losses: float, tokens: float) -> Checked:
+        """The held-out sequences that the export will compute again, and their loss: as many as that process
+        can in seconds, and more where those have no label.
+
+        Args:
+            rows: all of them.
+            losses: sum of the token losses of all of them.
+            tokens: labels of all of them.
+        """
+        gpu = self.ranks.device.type != "cpu"
+        count = sequences_to_check(self.job.shape.parameters, rows.shape[1], len(rows), gpu=gpu)
+        while count < len(rows):
+            few, labels = self.held_out_loss(rows[:count])
+            if labels:
+                return Checked(count, few / labels)
+            count *= 2
+        return Checked(len(rows), losses / tokens)
+
+    def held_out_loss(self, rows: Ids) -> tuple[float, float]:
+        """Sum of the token losses of held-out sequences, and the number of labels, over all ranks."""
+        passes = held_out_passes(rows, self.plan, self.place, self.task, self.ranks.device)
+        losses, tokens = distributed.all_reduce_sum_float(self.ranks, *self.engine.loss_sum(passes))
+        return losses, tokens

@@ -1,16 +1,19 @@
-"""Writes the model that training starts from, or looks whether the one that exists is whole."""
+"""Writes the model that training starts from, or looks whether the one that exists is whole.
+
+What knows models loads torch, which is as much memory as all of the preparation. It is loaded here, when the
+processes that prepared the text have ended.
+"""
 
 from __future__ import annotations
 
 from math import prod
+from pathlib import Path
 
 from llmtrain_api import task_of
 
 from ... import log
-from ...models.build import write_initial
-from ...models.location import folder_of, named
-from ...models.start import configuration_of, shapes_of, start_weights
-from ...models.weights import require_whole
+from ...imports import quick_imports
+from ...models.location import folder_of, has_weights, named
 from ..preparation import Preparation
 from ..store import INITIAL
 
@@ -21,20 +24,34 @@ def write_initial_model(made: Preparation) -> None:
     Raises:
         ConfigError: a base that does not have what its configuration asks for.
     """
-    job, base = made.job, folder_of(made.job)
-    if base is None or not job.spec.model.pretrained:
-        config = configuration_of(base) if base else None
-        initial = made.folder / INITIAL
-        made.parameters = write_initial(job.spec, job.shape, made.tokens.eos, initial, config)["parameters"]
-        return
-    task = task_of(job.spec, job.shape)
-    shapes = shapes_of(configuration_of(base), task)
-    weights = start_weights(
-        base, task, job.spec.training.seed, named(job), adapted=job.spec.model.adapter is not None
-    )
-    require_whole(weights, shapes)
+    base = folder_of(made.job)
+    if base is None or not made.job.spec.model.pretrained:
+        _write(made, base)
+    else:
+        _look(made, base)
+
+
+def _write(made: Preparation, base: Path | None) -> None:
+    with quick_imports():
+        from ...models.build import write_initial
+        from ...models.start import configuration_of
+
+    config, job = configuration_of(base) if base else None, made.job
+    initial = made.folder / INITIAL
+    made.parameters = write_initial(job.spec, job.shape, made.tokens.eos, initial, config)["parameters"]
+
+
+def _look(made: Preparation, base: Path) -> None:
+    with quick_imports():
+        from ...models.start import configuration_of, shapes_of, start_weights
+
+    job, task = made.job, task_of(made.job.spec, made.job.shape)
+    made.parameters = sum(prod(shape) for shape in shapes_of(configuration_of(base), task).values())
+    if job.base is None and not has_weights(base):
+        return  # they are fetched, and looked at, where training starts from them
+    seed, adapted = job.spec.training.seed, job.spec.model.adapter is not None
+    weights = start_weights(base, task, seed, named(job), adapted=adapted)
     if weights.fresh:
         log.get().warning(
             "the model has no head for its task: a new one is trained", weights=len(weights.fresh)
         )
-    made.parameters = sum(prod(shape) for shape in shapes.values())

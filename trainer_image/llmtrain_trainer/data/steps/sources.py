@@ -12,7 +12,7 @@ from ... import log
 from ...errors import ConfigError
 from ...files import sha256
 from ...models.location import folder_of
-from ...tasks import special_names
+from ...special_tokens import special_names
 from .. import cleaning
 from ..documents import units_of_source
 from ..preparation import Preparation

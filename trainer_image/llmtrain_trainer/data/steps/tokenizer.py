@@ -17,8 +17,7 @@ from llmtrain_api import task_of
 from ...errors import ConfigError
 from ...files import sync_tree
 from ...models.location import folder_of, named
-from ...special_tokens import EOS
-from ...tasks import OURS, require_tokens, special_names
+from ...special_tokens import EOS, OURS, require_tokens, special_names
 from ..base_tokenizer import copy_tokenizer, cut_at_lines, open_tokenizer
 from ..chat.samples import dialogues_of
 from ..chat.template import CHATML

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import fsspec
 
@@ -33,6 +34,16 @@ class Bucket:
         start = self._path(prefix) + "/"
         # a folder that appears while it is listed may be given as one of its own files
         return {path[len(start) :]: int(entry["size"]) for path, entry in found.items() if path > start}
+
+    def versions(self, prefix: str) -> dict[str, str]:
+        """The store's digest of every object whose key begins with ``prefix/``, by the rest of its key.
+
+        A store that has none gives size and time instead.
+        """
+        with self._store_errors():
+            found = self._files.find(self._path(prefix), detail=True)
+        start = self._path(prefix) + "/"
+        return {path[len(start) :]: _version(entry) for path, entry in found.items() if path > start}
 
     def read(self, key: str) -> bytes:
         """An object's content.
@@ -125,3 +136,8 @@ class Bucket:
             kind = PermissionError if "Credentials" in type(error).__name__ else OSError
             number = errno.EACCES if kind is PermissionError else errno.EIO
             raise kind(number, f"{self.url}: {error}") from error
+
+
+def _version(entry: Mapping[str, Any]) -> str:
+    times = (entry.get(name) for name in ("LastModified", "mtime", "created"))
+    return str(entry.get("ETag") or f"{entry['size']} {next(filter(None, times), '')}")

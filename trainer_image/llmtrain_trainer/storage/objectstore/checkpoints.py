@@ -12,12 +12,10 @@ from llmtrain_api import Layout
 from ... import distributed, log
 from ...checkpoint.commit import part_of, write_manifest
 from ...checkpoint.fence import Fence
-from ...checkpoint.full_weights import names_of, write_index
-from ...checkpoint.manifest import MANIFEST, WEIGHTS, Manifest
+from ...checkpoint.manifest import MANIFEST, Manifest
 from ...checkpoint.store import CheckpointStore
 from ...distributed import Ranks
 from ...files import discard
-from ...models.headers import INDEX
 from .ledger import Ledger
 from .record import commit
 from .steps import fetch_step, prefix_of, retired
@@ -53,12 +51,9 @@ class ObjectCheckpointStore(CheckpointStore):
     def commit(self, folder: Path, head: Manifest, layout: Layout, *, whole: bool) -> None:
         step, prefix = head.step, self._prefix
         lists = [part_of(rank) for rank in range(layout.world)]
-        lists += [f"{WEIGHTS}/{names_of(stage)}" for stage in range(layout.pipeline)] if whole else []
         self.bucket.download(prefix, [name for name in lists if not (folder / name).exists()], folder)
-        if whole:
-            write_index(folder / WEIGHTS, layout.pipeline)
         write_manifest(folder, head, layout)
-        self.bucket.upload(folder, [f"{WEIGHTS}/{INDEX}"] * whole + [MANIFEST], prefix)
+        self.bucket.upload(folder, [MANIFEST], prefix)
         before = self.ledger.read()
         old = retired(self.bucket, before, step, self.keep)
         now = self.ledger.append(commit(self.fence, step, prefix, old))
