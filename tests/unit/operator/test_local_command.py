@@ -23,6 +23,7 @@ from llmtrain_api import (
     Workers,
     parse_manifest,
 )
+from llmtrain_api.names import EXIT_INTERRUPTED
 from llmtrain_operator.local.__main__ import main
 from llmtrain_operator.local.command import decide, fitted
 from llmtrain_operator.local.console_text import suspended
@@ -168,6 +169,18 @@ def test_a_job_that_was_suspended_goes_on_when_its_manifest_says_so(earlier: Ear
     told = "\n".join(suspended(status(Phase.SUSPENDED), "llmtrain run job.yaml"))
     assert "step 50 is saved" in told
     assert "set it to false" in told
+
+
+def test_a_manifest_that_says_to_stand_still_starts_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(json.dumps(manifest(suspend=True)))
+    assert main(["run", str(path), "--runs", str(tmp_path)]) == EXIT_INTERRUPTED
+    assert "suspended by spec.suspend; nothing was saved yet" in capsys.readouterr().out
+    kept = JobFolder(tmp_path, "default", "tiny").load()
+    assert kept is not None
+    assert (kept.job.status.phase, kept.job.status.attempt) == (Phase.SUSPENDED, None)
 
 
 def test_another_spec_under_way_is_refused_naming_the_field(earlier: Earlier) -> None:

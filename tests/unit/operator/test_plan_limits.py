@@ -140,8 +140,8 @@ def test_a_gang_that_does_not_get_up_in_time_fails_with_what_it_waits_for() -> N
     told = decide(began, *held, at=later(30), startTimeoutSeconds=60)
     assert told.status.phase is Phase.STARTING
     waits = decide(told.status, *held, at=later(30), startTimeoutSeconds=60)
-    assert waits.requeue_after == pytest.approx(31.0)
-    late = decide(waits.status, *held, at=later(60), startTimeoutSeconds=60).status
+    assert waits.requeue_after == pytest.approx(61.0)
+    late = decide(waits.status, *held, at=later(90), startTimeoutSeconds=60).status
     assert late.failure is not None
     assert late.failure.failure_class is FailureClass.DEADLINE_EXCEEDED
     assert (
@@ -150,14 +150,16 @@ def test_a_gang_that_does_not_get_up_in_time_fails_with_what_it_waits_for() -> N
     )
 
 
-def test_attempts_that_find_no_room_are_one_wait() -> None:
-    asked = changed(running(1), phase=Phase.STARTING)
-    first, second = asked.attempts
-    first = changed(first, reason=EndReason.NO_ROOM, charge=Charge.NOBODY, created_at=None, running_at=None)
-    second = changed(second, started_at=later(50), created_at=None, running_at=None)
-    asked = changed(asked, attempts=[first, second])
-    assert decide(asked, at=later(59), startTimeoutSeconds=60).status.phase is Phase.STARTING
-    assert decide(asked, at=later(60), startTimeoutSeconds=60).status.phase is Phase.FAILED
+def test_a_gang_that_is_not_created_yet_has_not_begun_to_start() -> None:
+    asked = changed(running(0), phase=Phase.STARTING)
+    record = changed(asked.attempts[0], created_at=None, running_at=None)
+    waits = decide(changed(asked, attempts=[record]), at=later(6000), startTimeoutSeconds=60).status
+    assert waits.phase is Phase.STARTING
+    record = changed(record, created_at=later(100))
+    pending = tuple(pod(0, rank, PodPhase.PENDING) for rank in (0, 1))
+    back = decide(changed(asked, attempts=[record]), *pending, at=T0, startTimeoutSeconds=60)
+    assert back.status.phase is Phase.STARTING, "a clock that was set back ends nothing"
+    assert back.requeue_after == pytest.approx(61.0)
 
 
 @pytest.mark.parametrize("claimed", ["DeadlineExceeded", "BudgetExceeded"])
