@@ -15,9 +15,10 @@ from ..plan.queue import not_before
 from ..plan.situation import read_spec
 from ..types import JobRef, PlanSettings
 from .demand import demand_of
-from .values import Claim, Demand
+from .values import SCALE, Claim, Demand
 
 MAX_DEMANDS = 4096
+UNREADABLE = Demand(requests={"pods": SCALE})
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -69,7 +70,11 @@ class Claims:
 
     def _demand(self, job: Job, spec: JobSpec) -> Demand:
         body = pod(job, spec, 0, 0, spec.image or self._settings.trainer_image, self._settings)
-        found = demand_of(body)
+        try:
+            found = demand_of(body)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            # a podTemplate with parts that no API server takes: its own answer ends the job, not we
+            found = UNREADABLE
         key = msgspec.json.encode(found, order="deterministic")
         known = self._demands.setdefault(key, found)
         self._demands.move_to_end(key)

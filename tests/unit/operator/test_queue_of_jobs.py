@@ -158,6 +158,19 @@ async def test_a_quota_lets_nobody_in_whom_it_would_refuse() -> None:
         assert "quota few: pods 2 needed, 1 left of 1" in found.message
 
 
+async def test_a_template_that_cannot_be_read_stops_nobody() -> None:
+    """Neither the queue, which reads all jobs when it begins, nor the job: the API server has the word."""
+    api = Cluster("n1")
+    part = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": "odd"}}}
+    odd = await api.job("odd", podTemplate={"spec": {"affinity": part}})
+    status = with_status(odd, Phase.QUEUED, None).status.to_json()
+    await api.patch_status(PLURAL, "default", "odd", {"status": status})
+    other = await api.job("other")
+    async with api.queue() as queue:
+        assert (await answer(queue, other)).admitted
+        assert (await answer(queue, odd)).admitted
+
+
 async def test_a_job_of_the_same_name_is_another_job() -> None:
     api = Cluster("n1")
     first = await api.job("one")
