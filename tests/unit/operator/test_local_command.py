@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from harness.jobs import T0, UID, manifest, seen
 
 from llmtrain_api import (
@@ -32,6 +35,17 @@ from llmtrain_operator.local.runner import RunPlan, interrupted
 from llmtrain_operator.local.saved_jobs import Busy, JobFolder, SavedApi, output_folder, owned
 from llmtrain_operator.local.scale_down import GangOverrides, describe_changes, scaled_down
 from llmtrain_operator.plan import plan
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """A command sets logging for its process, into a file that it closes: other tests would write there."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 def test_the_gang_is_made_to_fit() -> None:

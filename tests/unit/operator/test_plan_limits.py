@@ -212,7 +212,7 @@ def asked_again(status: JobStatus, text: str, **spec: Any) -> JobStatus:
 @pytest.mark.parametrize("phase", [Phase.SUCCEEDED, Phase.FAILED])
 def test_a_job_that_is_over_is_tried_again_once_for_each_text(phase: Phase) -> None:
     again = asked_again(over(phase), "the disk is larger now")
-    assert (again.phase, again.attempt, again.rerun) == (Phase.STARTING, 1, "the disk is larger now")
+    assert (again.phase, again.attempt, again.rerun) == (Phase.QUEUED, 1, "the disk is larger now")
     assert (again.failure, again.results, again.restarts) == (None, None, Restarts())
     assert {c.type: c.status for c in again.conditions}[
         "Failed" if phase is Phase.FAILED else "Complete"

@@ -46,6 +46,14 @@ class Waiting(ApiModel):
     reason: Text = Field(description="What is waited for, as one word for programs.")
     message: LongText = Field(description="What is waited for, and what helps.")
     since: Time | None = Field(default=None, description="When it began to wait for this reason.")
+    position: Count | None = Field(
+        default=None, description="Its place in the queue of gangs that want to start; the first is 1."
+    )
+    estimated_start: Time | None = Field(
+        default=None,
+        description="When there will be room for it, by the ends that running jobs expect; empty where "
+        "they do not suffice.",
+    )
 
 
 class Resolved(ApiModel):
