@@ -35,6 +35,7 @@ def derive(s: Situation) -> JobStatus:
         workers=Workers(desired=s.nodes, ready=ready, summary=f"{ready}/{s.nodes}"),
         waiting=waiting(s),
         checkpoint=newest_checkpoint(s.status.checkpoint, report),
+        checkpoints=(report.report.checkpoints if report else None) or s.status.checkpoints,
         observed_generation=s.job.metadata.generation,
     )
     due = report is not None and progress_due(s, report)

@@ -226,3 +226,16 @@ def test_a_job_that_is_over_is_tried_again_once_for_each_text(phase: Phase) -> N
 def test_a_rerun_that_is_asked_for_while_the_job_runs_has_no_effect() -> None:
     noted = asked_again(running(0), "now")
     assert noted == changed(running(0), rerun="now")
+
+
+def test_the_checkpoints_that_are_kept_are_those_that_the_trainer_last_told() -> None:
+    told = report(at=later(10), checkpoint_step=20, checkpoints=[20, 10])
+    known = decide(running(0), *GANG, at=later(11), told=told).status
+    assert known.checkpoints == [20, 10]
+    assert decide(known, *GANG, at=later(20)).status.checkpoints == [20, 10], (
+        "an operator that has just started"
+    )
+    last = TerminationMessage(outcome=Outcome.INTERRUPTED, checkpoint_step=30, checkpoints=[30, 20])
+    pods = (replace(p, phase=PodPhase.FAILED, termination=ended(last, 75, later(30))) for p in GANG)
+    after = decide(known, *pods, at=later(40)).status
+    assert (after.attempt, after.checkpoints) == (1, [30, 20])

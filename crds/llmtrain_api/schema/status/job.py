@@ -100,6 +100,11 @@ class JobStatus(ApiModel):
     workers: Workers | None = Field(default=None, description="Pods of the current attempt.")
     progress: Progress | None = Field(default=None, description="How far and how fast training is.")
     checkpoint: Checkpoint | None = Field(default=None, description="The newest committed checkpoint.")
+    checkpoints: Annotated[list[Count], Field(max_length=10)] | None = Field(
+        default=None,
+        description="Steps of the checkpoints that are kept, newest first and at most 10, as they were "
+        "last told.",
+    )
     waiting: Waiting | None = Field(
         default=None, description="Why the job does not run; empty when nothing is in the way."
     )
