@@ -168,6 +168,34 @@ def a_list_is_overtaken(world: World) -> None:
     world.run(10.0)
 
 
+def an_end_goes_unnoticed(world: World) -> None:
+    """The events that a rank has failed are lost without a trace: the next full list makes up for them."""
+    world.apply()
+    world.up()
+    world.chaos.lose = 1
+    world.end(rank(world, 1), 1, BOOM)
+    _until_listed(world)
+
+
+def a_deletion_goes_unnoticed(world: World) -> None:
+    """A rank that ran is gone, and nobody said so."""
+    world.apply()
+    world.up()
+    world.chaos.lose = 1
+    world.delete_pod(rank(world, 1), 0)
+    _until_listed(world)
+
+
+def _until_listed(world: World) -> None:
+    # an event that is not lost: no watch goes back behind it
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    world.pod_status(rank(world, 0), ready, "is ready")
+    for _ in range(70):
+        world.turn(10.0)
+        world.api.close_watches()
+    assert world.status()["attempt"] == 1, f"{world.phase()} after a list"
+
+
 def deletions_go_unnoticed(world: World) -> None:
     world.apply()
     world.up()
@@ -238,6 +266,8 @@ SCENARIOS: dict[Callable[[World], None], Expected] = {
     a_pod_nobody_heard_of: Expected("Succeeded", 1, 6, blind=True),
     replaced_while_a_write_is_under_way: Expected("Succeeded", pods=4),
     a_list_is_overtaken: Expected("Succeeded"),
+    an_end_goes_unnoticed: Expected("Succeeded", 1, 4),
+    a_deletion_goes_unnoticed: Expected("Succeeded", 1, 4),
     deletions_go_unnoticed: Expected("Succeeded", 1, 4),
     **CLUSTER_SCENARIOS,
     **SETUP_SCENARIOS,
