@@ -22,6 +22,11 @@ MAX_ETA_SECONDS = 10 * 365 * 86400
 """What is estimated to end later has no estimate."""
 
 
+MAX_CHECKPOINTS = 10
+"""Of those that are kept, the newest are told."""
+Steps = Annotated[list[Count], Field(max_length=MAX_CHECKPOINTS)]
+
+
 class JobIdentity(ApiModel):
     """The job that an attempt belongs to."""
 
@@ -111,6 +116,7 @@ class ProgressUpdate(Figures, PreparationFigures):
         default=None, max_length=256, description="What was not usual about it, such as another layout."
     )
     checkpoint_step: Count | None = Field(default=None, description="Newest committed step.")
+    checkpoints: Steps | None = Field(default=None, description="Steps that are kept, newest first.")
 
 
 class ProgressReport(ProgressUpdate):
@@ -149,6 +155,7 @@ class TerminationMessage(ApiModel):
     log_tail: Annotated[str, Field(max_length=2048)] | None = None
     resumed_step: Count | None = None
     checkpoint_step: Count | None = None
+    checkpoints: Steps | None = None
     results: Results | None = None
     facts: ModelFacts | None = Field(default=None, description="What an inspection found of the model.")
 

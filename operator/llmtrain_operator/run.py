@@ -23,6 +23,7 @@ from .progress.auth import TokenAuthenticator
 from .progress.latest import ReportBook
 from .progress.server import ReportServer
 from .progress.tls import ensure_authority, server_context
+from .scheduling.default import OwnQueue
 from .serve import Servers, background
 from .settings import Settings
 from .types import PlanSettings, Pod
@@ -85,14 +86,24 @@ async def operate(settings: Settings) -> None:
                 scratch_size=settings.scratch_size,
                 scratch_request=settings.scratch_request,
                 worker_defaults=settings.worker_defaults,
+                start_seconds=float(settings.start_seconds),
                 allow=settings.allow,
                 gpu_hour_price=settings.gpu_hour_price,
                 currency=settings.currency,
             )
-            reconciler = Reconciler(api, store, book, queue, plan_settings, known)
+            gangs = OwnQueue(
+                api,
+                store,
+                plan_settings,
+                queue.add,
+                settings.watch_namespace,
+                by_nodes=settings.room == "nodes",
+            )
+            reconciler = Reconciler(api, store, book, queue, plan_settings, known, scheduler=gangs)
             log.info("started", image=settings.trainer_image, namespace=settings.watch_namespace or "all")
             async with background(
                 reflector.run(),
+                gangs.run(),
                 reconciler.run(reflector.synced, settings.workers),
                 handlers.watch_jobs(handlers.kopf_runner(api, settings.watch_namespace), queue.add),
             ) as over:

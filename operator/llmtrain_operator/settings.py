@@ -62,6 +62,18 @@ class Settings(BaseModel):
         description="what every worker pod says of its place, as JSON such as "
         '{"nodeSelector": {"pool": "gpu"}}; under what its job says',
     )
+    room: str = Field(
+        default="nodes",
+        pattern="^(nodes|quota)$",
+        description="how room for a gang is known: nodes (what is free on each; one gang after the other "
+        "where they may not be listed) or quota (namespaces' quotas alone, where an autoscaler adds nodes)",
+    )
+    start_seconds: int = Field(
+        default=600,
+        ge=10,
+        le=86400,
+        description="seconds that a gang may have pods without a node until it gives its room back",
+    )
     allow: tuple[Allowed, ...] = Field(
         default=(),
         description="what jobs may ask for beyond what the restricted Pod Security profile gives, "

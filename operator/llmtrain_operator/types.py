@@ -136,6 +136,30 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Admission:
+    """The queue's answer to a gang that wants to start.
+
+    Attributes:
+        admitted: whether it starts now; its room is kept for it until that is on record.
+        reason: why it waits, as one word for programs; empty = nothing is known yet.
+        message: why it waits, with numbers.
+        position: its place in the queue, the first is 1.
+        estimated_start: when it may start, where running jobs say when they end.
+        retry_after: in how many seconds it is worth asking again; None = it is woken.
+    """
+
+    admitted: bool
+    reason: str = ""
+    message: str = ""
+    position: int | None = None
+    estimated_start: datetime | None = None
+    retry_after: float | None = None
+
+
+ADMITTED = Admission(True)
+
+
+@dataclass(frozen=True, slots=True)
 class PlanSettings:
     """What the installation says, for every job.
 
@@ -148,6 +172,8 @@ class PlanSettings:
         scratch_size: most that a rank may write to its node's disk; empty = no limit.
         scratch_request: how much of it the scheduler sets aside; empty = none, and only scratch is limited.
         worker_defaults: what each worker pod says of its place, under what its job says.
+        start_seconds: how long a gang may have pods without a node, or that cannot be made, before it gives
+            back what it holds and queues again; None = for ever.
         allow: fields of `Allowed` that jobs may use.
         gpu_hour_price: what an hour of one GPU costs; None = nobody has said.
         currency: of that price.
@@ -167,6 +193,7 @@ class PlanSettings:
     scratch_size: str = ""
     scratch_request: str = ""
     worker_defaults: WorkerDefaults = field(default_factory=WorkerDefaults)
+    start_seconds: float | None = None
     allow: tuple[str, ...] = ()
     gpu_hour_price: float | None = None
     currency: str = ""
@@ -181,6 +208,7 @@ class Observed:
             attempt {0} where that holds of the pod on record.
         interrupted_attempt: the attempt that a person stopped together with everything that ran it.
         watched_since: since when this process takes reports; None = not known.
+        admission: the queue's answer; None = it was not asked yet.
     """
 
     job: Job
@@ -191,6 +219,7 @@ class Observed:
     lost: frozenset[int] = frozenset()
     interrupted_attempt: int | None = None
     watched_since: datetime | None = None
+    admission: Admission | None = ADMITTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +274,15 @@ class Plan:
 
     ``status`` is written first, and ``actions`` follow only when that write was taken: so whatever must be on
     record before the world changes is put into a plan's status, and the change into the plan after it.
+
+    Attributes:
+        asks: whether nothing can be decided before the queue has answered.
+        doubts: whether the API server itself is asked for the job's pods first: if any of them is news, this
+            plan is void. For what would undo a gang that may be up.
     """
 
     status: JobStatus
     actions: tuple[Action, ...] = ()
     requeue_after: float | None = None
+    asks: bool = False
+    doubts: bool = False

@@ -300,8 +300,8 @@ def test_a_quota_for_fewer_pods_than_the_gang_leaves_none_behind_and_is_told(nam
         lambda: cluster.call("GET", namespace.core("resourcequotas", "few")).get("status", {}).get("hard"),
     )
     namespace.apply(quick_manifest("quota", 20))
-    told = waiting(namespace, "quota", "exceeded quota")
-    assert "few" in told["message"]
+    told = waiting(namespace, "quota", "quota few: pods 2 needed, 1 left")
+    assert told["reason"] == "QuotaExceeded"
     wait_for("no pod is left behind", lambda: not namespace.pods("llmtrain.dev/job=quota"), 60)
     cluster.call("DELETE", namespace.core("resourcequotas", "few"))
     status = namespace.wait_phase("quota", "Succeeded", None, 300)

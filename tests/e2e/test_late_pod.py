@@ -1,4 +1,4 @@
-"""A gang of which one pod finds no room: it waits without an end, and that counts as nobody's failure."""
+"""A gang without room is queued without pods; one of which a pod is held waits, and nobody pays for it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,18 @@ from harness.cluster import Cluster, Namespace, restarts, wait_for
 from harness.jobs import quick_manifest
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+APART = {
+    "podAntiAffinity": {
+        "requiredDuringSchedulingIgnoredDuringExecution": [
+            {
+                "topologyKey": "kubernetes.io/hostname",
+                "labelSelector": {"matchLabels": {"llmtrain.dev/job": "late"}},
+            }
+        ]
+    }
+}
+"""Never two pods of the job on one node."""
 
 
 @contextmanager
@@ -33,12 +45,11 @@ def cpu_of_most_of(cluster: Cluster, node: str) -> str:
 def test_a_late_pod_is_waited_for_told_and_costs_no_restart(namespace: Namespace) -> None:
     cluster = namespace.cluster
     with cordoned(cluster, "node2"):
-        namespace.apply(
-            quick_manifest("late", 20, resources={"cpu": cpu_of_most_of(cluster, "node1"), "memory": "1Gi"})
-        )
+        # a rule over pods, which the operator's ledger does not look at
+        namespace.apply(quick_manifest("late", 20, podTemplate={"spec": {"affinity": APART}}))
         status = wait_for("the late pod is told", lambda: waits_for_room(namespace), 90)
         assert "late-0-" in status["waiting"]["message"]
-        assert "Insufficient cpu" in status["waiting"]["message"]
+        assert "anti-affinity" in status["waiting"]["message"]
         assert "1 node(s) were unschedulable" in status["waiting"]["message"]
         [early] = wait_for("the other pod runs", lambda: running(namespace), 90)
         # both ways of waiting, for node 0 and for all others, are told in the log
@@ -51,6 +62,27 @@ def test_a_late_pod_is_waited_for_told_and_costs_no_restart(namespace: Namespace
     assert restarts(status) == (0, 0, 0)
     assert "waiting" not in status
     delete(namespace, "late")
+
+
+def test_a_gang_without_room_is_queued_and_has_no_pods(namespace: Namespace) -> None:
+    cluster = namespace.cluster
+    with cordoned(cluster, "node2"):
+        namespace.apply(
+            quick_manifest("late", 20, resources={"cpu": cpu_of_most_of(cluster, "node1"), "memory": "1Gi"})
+        )
+        status = wait_for("it is queued", lambda: queued(namespace), 90)
+        assert (
+            "1 of 2 pods" in status["waiting"]["message"] or "hold 1 of them" in status["waiting"]["message"]
+        )
+        assert not namespace.pods("llmtrain.dev/job=late")
+    status = namespace.wait_phase("late", "Succeeded", 0, 240)
+    assert restarts(status) == (0, 0, 0)
+    delete(namespace, "late")
+
+
+def queued(namespace: Namespace) -> dict[str, dict[str, str]] | None:
+    status = namespace.status("late")
+    return status if status.get("phase") == "Queued" and status.get("waiting") else None
 
 
 def waits_for_room(namespace: Namespace) -> dict[str, dict[str, str]] | None:

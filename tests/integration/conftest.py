@@ -82,6 +82,8 @@ class Operator:
             "-m",
             "llmtrain_operator",
             "--trainer-image=trainer:test",
+            # there are no nodes here: the tests play the kubelet
+            "--room=quota",
             f"--namespace={self.namespace.name}",
             f"--watch-namespace={self.namespace.name}",
             f"--health-port={self.health_port}",

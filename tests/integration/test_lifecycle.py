@@ -235,7 +235,8 @@ def test_a_quota_is_waited_for_and_a_limit_range_is_not(
     namespace.apply(manifest())
     waiting = wait_for("the quota is told", lambda: namespace.status("tiny").get("waiting"))
     assert waiting["reason"] == "QuotaExceeded"
-    assert "exceeded quota" in waiting["message"]
+    assert "quota q: pods 2 needed, 0 left of 0" in waiting["message"]
+    assert namespace.status("tiny")["phase"] == "Queued"
     namespace.cluster.call("DELETE", path)
     bring_up(namespace, kubelet)
     limits = {

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from harness.builders import job
 from harness.children import environment
+from harness.hub import hub
 from harness.jobs import manifest
 from harness.models.tiny import folder_of_llama
 
@@ -37,7 +38,7 @@ def rows(count: int = 64) -> list[dict[str, Any]]:
 
 
 def write(folder: Path, found: list[dict[str, Any]], name: str = "all.jsonl") -> Path:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text("".join(json.dumps(row) + "\n" for row in found))
     return folder
 
@@ -47,10 +48,10 @@ def chat_job(work: Path, texts: Path, **dataset: Any) -> Any:
     return job(work / "output", task="chat", model={"vocabSize": 320}, dataset=dataset)
 
 
-def command(*words: str) -> subprocess.CompletedProcess[str]:
+def command(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "llmtrain_operator.local", "check", *words],
-        env=environment(),
+        env=environment() | variables,
         capture_output=True,
         text=True,
         check=False,
@@ -136,3 +137,30 @@ def test_a_model_and_dialogues_in_claims_are_looked_at(tmp_path: Path) -> None:
     done = command(str(path), "--runs", str(runs))
     assert done.returncode == 2
     assert done.stderr.startswith(f"{path}: spec.training.sequenceLength: ")
+
+
+def test_a_model_of_the_hub_is_looked_at_without_its_weights(tmp_path: Path) -> None:
+    folder, path = folder_of_llama(tmp_path / "small"), tmp_path / "job.yaml"
+    write(tmp_path / "runs" / "texts", rows())
+    spec: dict[str, Any] = {
+        "model": {"name": "owner/small"},
+        "task": "chat",
+        "dataset": {"name": "pvc://texts/"},
+        "training": {"maxSteps": 5, "sequenceLength": 64},
+    }
+    path.write_text(json.dumps(manifest(**spec)))
+    with hub() as made:
+        made.repository("models/owner/small", {one.name: one.read_bytes() for one in folder.iterdir()})
+        variables = {"HF_ENDPOINT": made.endpoint, "HF_HOME": str(tmp_path / "home")}
+        done = command(str(path), "--data", "--runs", str(tmp_path / "runs"), **variables)
+        assert done.returncode == 0, done.stderr
+        assert "commit " in done.stdout
+        assert "It is 1.</s>" in done.stdout
+        whole = [one for one in made.asked if one.endswith("/model.safetensors")]
+        assert whole == [], "of its weights the headers are read"
+        done = command(
+            str(path), "--runs", str(tmp_path / "runs"), **variables | {"HF_ENDPOINT": "http://127.0.0.1:9"}
+        )
+    assert done.returncode == 1
+    assert "spec.model.name owner/small" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

@@ -37,9 +37,10 @@ class Told:
         self.committed_steps: list[int] = []
         self.failed: list[str] = []
 
-    def committed(self, step: int, seconds: float, *, written: bool) -> None:
+    def committed(self, step: int, seconds: float, *, written: bool, kept: list[int]) -> None:
         assert seconds >= 0
         assert written
+        assert kept[0] == step
         self.committed_steps.append(step)
 
     def save_failed(self, step: int, error: str, failures: int) -> None:

@@ -62,7 +62,7 @@ def test_every_field_of_a_report_is_told_by_something(sinks: Rank0Sinks) -> None
     """A figure that is added to the contract and measured nowhere, or not passed on, is missing here."""
     sinks.stepped(report())
     sinks.evaluated(3, 2.25)
-    sinks.committed(3, 0.1, written=True)
+    sinks.committed(3, 0.1, written=True, kept=[3, 2])
     told = posted(sinks)
     of_preparation = {"preparedBytes", "bytesToPrepare"}  # told by the launcher, before there are steps
     wanted = {field.alias for field in ProgressReport.model_fields.values()}

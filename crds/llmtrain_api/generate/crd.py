@@ -31,6 +31,7 @@ PRINTER_COLUMNS: tuple[tuple[str, str, str, int], ...] = (
     ("Restarts", "integer", ".status.restarts.total", 0),
     ("Age", "date", ".metadata.creationTimestamp", 0),
     ("Waiting", "string", ".status.waiting.reason", 1),
+    ("Position", "integer", ".status.waiting.position", 1),
     ("Checkpoint", "integer", ".status.checkpoint.step", 1),
     ("Failure", "string", ".status.failure.class", 1),
     ("Message", "string", ".status.failure.message", 1),

@@ -48,8 +48,8 @@ class LifecycleSpec(ApiModel):
         default=None,
         ge=1,
         le=MAX_SECONDS,
-        description="Longest time from the start of an attempt until all its pods run; then the job fails as "
-        "DeadlineExceeded. Default: it waits.",
+        description="Longest time from the creation of an attempt's pods until all of them run; then the job "
+        "fails as DeadlineExceeded. Waiting for room before is not counted. Default: it waits.",
     )
     limits: LimitsSpec = Field(default_factory=LimitsSpec, description="What the job may use.")
     ttl_seconds_after_finished: int | None = Field(

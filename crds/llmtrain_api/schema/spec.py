@@ -22,7 +22,7 @@ from .quantity import CpuQuantity, MemoryQuantity
 from .recovery import RecoverySpec
 from .scheduling import ExtendedResource, WorkerPodSpec
 from .task import Task
-from .training import TrainingSpec, default_precision
+from .training import TrainingSpec, default_learning_rate, default_precision
 
 
 class IfExists(StrEnum):
@@ -244,12 +244,21 @@ class JobSections(ApiModel):
     )
 
     @model_validator(mode="after")
-    def _decide_precision(self) -> JobSections:
-        """Fill in `training.precision` where it is left out; it still counts as not set."""
-        training, wanted = self.training, default_precision(self.gpus_per_node)
-        if "precision" not in training.model_fields_set and training.precision is not wanted:
-            decided = training.model_copy(update={"precision": wanted})
-            decided.model_fields_set.discard("precision")
+    def _decide_defaults(self) -> JobSections:
+        """Fill in what `training` leaves out and other sections decide; it still counts as not set."""
+        training, adapted = self.training, self.model.adapter is not None
+        wanted = {
+            "precision": default_precision(self.gpus_per_node),
+            "learning_rate": default_learning_rate(pretrained=self.model.pretrained, adapted=adapted),
+        }
+        left_out = {
+            name: value
+            for name, value in wanted.items()
+            if name not in training.model_fields_set and getattr(training, name) != value
+        }
+        if left_out:
+            decided = training.model_copy(update=left_out)
+            decided.model_fields_set.difference_update(left_out)
             self.__dict__["training"] = decided
         return self
 

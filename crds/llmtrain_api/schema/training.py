@@ -68,6 +68,26 @@ def default_precision(gpus: int) -> Precision:
     return Precision.BF16 if gpus else Precision.FP32
 
 
+FROM_NOTHING, ADAPTERS, FROM_WEIGHTS = 1e-3, 2e-4, 2e-5
+"""Peak learning rates: of a model that knows nothing, of adapters, and of all weights of one that knows much.
+
+The second and third are what published recipes mostly use (https://arxiv.org/abs/2305.14314, appendix B, for
+adapters): with the first a model that was trained before forgets what it knows.
+"""
+
+
+def default_learning_rate(*, pretrained: bool, adapted: bool) -> float:
+    """The peak learning rate of a job that names none.
+
+    Args:
+        pretrained: whether it starts from weights that there are.
+        adapted: whether adapters are trained, and no other weights.
+    """
+    if not pretrained:
+        return FROM_NOTHING
+    return ADAPTERS if adapted else FROM_WEIGHTS
+
+
 class TrainingSpec(RuledModel):
     """How to train. Gradient accumulation follows from the batch sizes and the world size."""
 
@@ -111,7 +131,15 @@ class TrainingSpec(RuledModel):
         description="Number of passes over the data; with dataset.mixture, a pass is as many "
         "samples as all sources hold, drawn by weight. Default: 1 when maxSteps is unset.",
     )
-    learning_rate: float = Field(default=1e-3, gt=0, le=10, description="Peak learning rate of AdamW.")
+    learning_rate: float = Field(
+        default=FROM_NOTHING,
+        gt=0,
+        le=10,
+        # what it is where it is left out depends on the model: `JobSections` says so
+        json_schema_extra=_without_default,
+        description=f"Peak learning rate of AdamW. Default: {FROM_NOTHING} from random weights, "
+        f"{FROM_WEIGHTS} for a model that exists, and {ADAPTERS} for adapters beside one.",
+    )
     schedule: Schedule = Field(
         default=Schedule.COSINE,
         description="Learning rate after the warm-up: cosine or linear down to the floor, constant, or wsd "

@@ -52,6 +52,8 @@ def events_between(old: JobStatus, new: JobStatus) -> list[Event]:
 def _of_phase(new: JobStatus) -> list[Event]:
     if new.phase is Phase.INSPECTING:
         return [Event("Inspecting", "the model is looked at before the gang is created")]
+    if new.phase is Phase.QUEUED and new.waiting is not None:
+        return [Event("Queued", new.waiting.message)]
     if new.phase is Phase.PREPARING:
         return [Event("Preparing", "the data are prepared before the gang is created")]
     if new.phase in (Phase.SUSPENDING, Phase.SUSPENDED) and new.waiting is not None:

@@ -19,6 +19,8 @@ from ..kube.store import PodStore
 from ..plan import plan
 from ..plan.refusals import counted
 from ..progress.latest import ReportBook
+from ..scheduling.at_once import AtOnce
+from ..scheduling.provider import GangScheduler
 from ..types import CreateChild, CreatePod, Observed, Plan, PlanSettings, Refusal, RefusalKind
 from .apply import Applier
 from .events import events_between, post
@@ -47,6 +49,7 @@ class Reconciler:
         known: KnownJobs,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         interrupted_attempt: int | None = None,
+        scheduler: GangScheduler | None = None,
     ) -> None:
         self._api = api
         self._store = store
@@ -57,6 +60,7 @@ class Reconciler:
         self._clock = clock
         self._since = clock()
         self._interrupted_attempt = interrupted_attempt
+        self._scheduler = scheduler or AtOnce()
         self._applier = Applier(api, store)
         self._refusals: dict[str, Refusal] = {}
         self._not_before: dict[str, float] = {}
@@ -116,11 +120,19 @@ class Reconciler:
             return
         job, raw_status = found
         now = self._clock()
-        decision = without_internal_error(plan(self._observe(job), now))
+        decision = await self._decide(job, now)
+        if decision.doubts:
+            news = await self._applier.learns_of_pods(job)
+            if news:
+                self._queue.add_after(key, 0.0 if news is True else DELETED_RETRY_SECONDS)
+                return
         wrote = await self._applier.write_status(job, raw_status, decision.status)
         if wrote:
+            self._note(changed(job, status=decision.status))
             await self._tell(job, decision.status, now)
-            self._known.note(changed(job, status=decision.status))
+            if decision.status.attempt != job.status.attempt:
+                # what was refused was the attempt before
+                self._note_refusal(job, None)
         left = self._seconds_to_retry(job, decision)
         if left > 0:
             # whatever woke the key: what was refused just now is not asked for again yet
@@ -135,6 +147,19 @@ class Reconciler:
             refusal = news or None
         refusal = refusal or await self._applier.act(job, decision.actions)
         self._again(key, job, decision, wrote, refusal)
+
+    async def _decide(self, job: Job, now: datetime) -> Plan:
+        """The plan; the queue is asked only where the plan hangs on it."""
+        seen = self._observe(job)
+        decision = plan(seen, now)
+        if decision.asks:
+            answer = await self._scheduler.decide(job)
+            decision = plan(replace(seen, admission=answer), now)
+        return without_internal_error(decision)
+
+    def _note(self, job: Job) -> None:
+        self._known.note(job)
+        self._scheduler.note(job)
 
     async def _read(self, key: Key) -> tuple[Job, dict[str, object]] | None:
         """The job as it is now and its raw status; None when there is nothing to decide on."""
@@ -152,7 +177,7 @@ class Reconciler:
             self._queue.add_failed(key)
             await self._tell_failure(key, f"this operator cannot read its {unreadable(error)}")
             return None
-        self._known.note(job)
+        self._note(job)
         return job, raw.get("status", {})
 
     def _again(self, key: Key, job: Job, decision: Plan, wrote: bool, refusal: Refusal | None) -> None:
@@ -211,6 +236,7 @@ class Reconciler:
             lost=self._lost(job),
             interrupted_attempt=self._interrupted_attempt,
             watched_since=self._since,
+            admission=None,
         )
 
     def _lost(self, job: Job) -> frozenset[int]:
@@ -241,6 +267,7 @@ class Reconciler:
             await post(self._api, job, new.attempt, event, now)
 
     def _forget(self, key: Key) -> None:
+        self._scheduler.forget(key)
         job = self._known.jobs.pop(key, None)
         if job is not None:
             self._book.forget(job.ref)

@@ -41,6 +41,9 @@ RESOURCES: dict[str, Resource] = {
         Resource("secrets", "", "v1"),
         Resource("events", "", "v1"),
         Resource("networkpolicies", "networking.k8s.io", "v1"),
+        Resource("nodes", "", "v1", namespaced=False),
+        Resource("resourcequotas", "", "v1"),
+        Resource("priorityclasses", "scheduling.k8s.io", "v1", namespaced=False),
         Resource("tokenreviews", "authentication.k8s.io", "v1", namespaced=False),
         Resource(PLURAL, GROUP, VERSION),
     )

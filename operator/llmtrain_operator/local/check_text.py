@@ -9,6 +9,7 @@ from llmtrain_api.estimate.memory import Memory, estimate
 from llmtrain_api.estimate.zero_stage import limit, said
 
 from ..plan.allowed import not_allowed
+from ..plan.situation import cluster_mistakes
 from ..types import PlanSettings
 from .scale_down import gang_text
 
@@ -26,7 +27,8 @@ def lines_of(metadata: Metadata, spec: JobSpec, shape: ModelShape, resolved: Res
         resolved: what was decided for it.
     """
     yield f"{metadata.name}: nothing is wrong with the manifest"
-    yield from (f"note          {sentence}" for sentence in not_allowed(spec, BARE))
+    for sentence in (*cluster_mistakes(spec), *not_allowed(spec, BARE)):
+        yield f"in a cluster  {sentence}"
     yield f"model         {_model(spec, shape, resolved)}"
     yield f"gang          {gang_text(spec)}, {spec.world_size} ranks"
     yield f"layout        {resolved.layout}"

@@ -50,6 +50,9 @@ def aligned(cells: tuple[str, ...]) -> tuple[str, str]:
 def news(old: JobStatus, new: JobStatus) -> list[str]:
     """What a person wants to hear of one step from a status to the next."""
     lines = [_event(event, new) for event in events_between(old, new) if event.reason != "Failed"]
+    model = new.resolved.model if new.resolved else None
+    if model is not None and (old.resolved is None or model != old.resolved.model):
+        lines.append(f"Model: {model.shape.architecture}, {model.shape.parameters:,} parameters")
     step = _resumed(new)
     if step is not None and step != _resumed(old):
         note = new.attempts[-1].resumed_note

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from llmtrain_api import JobSpec
 from llmtrain_api.schema.pod_checks import TRAINER
 
@@ -63,7 +61,9 @@ def _held(container: Manifest) -> Manifest:
 
 
 def _affinity(own: Manifest, added: Manifest) -> Manifest:
-    """The job's, and the preference that spreads the gang beside those of the job."""
-    apart: dict[str, Any] = {**added.get("podAntiAffinity", {})}
-    apart[PREFERRED] = [*own["podAntiAffinity"][PREFERRED], *apart.get(PREFERRED, [])]
-    return {**added, "podAntiAffinity": apart}
+    """The job's, and the preferences that spread the gang and keep it off nodes beside those of the job."""
+    joined = dict(added)
+    for kind, terms in own.items():
+        theirs = added.get(kind, {})
+        joined[kind] = {**theirs, PREFERRED: [*terms[PREFERRED], *theirs.get(PREFERRED, [])]}
+    return joined

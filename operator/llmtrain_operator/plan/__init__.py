@@ -13,10 +13,12 @@ from .begin import begin, leave_deleted, refuse
 from .create import clear_old_attempts, create_gang, tell_twins
 from .finish import close, succeed
 from .limits import in_time, start_in_time
+from .queue import stand_in_queue
 from .rerun import run_again
 from .restart import recover
 from .setup import set_up
 from .situation import Policy, look
+from .start_deadline import give_up_start
 from .status import observe
 from .stopping import stop
 from .suspend import hold
@@ -29,7 +31,7 @@ POLICIES: tuple[Policy, ...] = (
     refuse,  # the spec cannot be run: say why, create nothing
     hold,  # suspended: nothing begins; no longer: the next attempt
     set_up,  # a pod without GPUs first: prepare the data
-    begin,  # first sight: put attempt 0 on record before anything exists
+    begin,  # there is room: put attempt 0 on record before anything exists
     tell_twins,  # two pods of one rank: nothing is decided by chance
     succeed,  # rank 0 is done: write the results
     stop,  # to be suspended, or at a limit: its ranks save, its pods go
@@ -37,7 +39,9 @@ POLICIES: tuple[Policy, ...] = (
     go_on,  # a person stopped the attempt with all that ran it: the next one, at no cost
     recover,  # a rank failed: root cause, budget, next attempt on record
     clear_old_attempts,  # no pod of a new attempt before the last of the old one is gone
+    stand_in_queue,  # it gave its room back: not a pod before it is let in again
     create_gang,  # Service, ConfigMap, all pods at once
+    give_up_start,  # part of it holds nodes, and the rest does not get up: back into the queue
     observe,  # it runs, or waits: say how far and why
 )
 

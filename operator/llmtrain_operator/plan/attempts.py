@@ -86,6 +86,7 @@ def close_attempt(
         attempts=[*s.status.attempts[:-1], ended],
         restarts=_counted(s, newest, charged_to),
         checkpoint=_newer(s.status.checkpoint, newest, s.now),
+        checkpoints=_kept(s, evidence),
         workers=Workers(desired=s.nodes, ready=ready, summary=f"{ready}/{s.nodes}"),
         observed_generation=s.job.metadata.generation,
     )
@@ -128,8 +129,9 @@ def next_attempt(
 
 def with_checkpoint(s: Situation, status: JobStatus, found: Iterable[Evidence]) -> JobStatus:
     """The status with the newest checkpoint that anybody knows of: pods that go take what they said along."""
-    newest = _newest_step(s, list(found))
-    return changed(status, checkpoint=_newer(status.checkpoint, newest, s.now))
+    told = list(found)
+    checkpoint = _newer(status.checkpoint, _newest_step(s, told), s.now)
+    return changed(status, checkpoint=checkpoint, checkpoints=_kept(s, told))
 
 
 def with_restart(restarts: Restarts, charge: Charge | None) -> Restarts:
@@ -141,6 +143,14 @@ def with_restart(restarts: Restarts, charge: Charge | None) -> Restarts:
         application=restarts.application + application,
         infrastructure=restarts.infrastructure + infrastructure,
     )
+
+
+def _kept(s: Situation, evidence: list[Evidence]) -> list[int] | None:
+    """The steps that are kept, of whoever tells of the newest one."""
+    report = s.seen.report.report if s.seen.report else None
+    told = [list(e.checkpoints) for e in evidence]
+    told += [found for found in (report.checkpoints if report else None, s.status.checkpoints) if found]
+    return max((steps for steps in told if steps), key=lambda steps: steps[0], default=None)
 
 
 def _newest_step(s: Situation, evidence: list[Evidence]) -> int | None:

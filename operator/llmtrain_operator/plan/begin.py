@@ -20,10 +20,9 @@ from llmtrain_api import (
 from ..types import Plan
 from .attempts import first_attempt
 from .conditions import with_condition
+from .queue import ACCEPTED, wait_for_room
 from .removal import OVERDUE_SECONDS, removals
 from .situation import Situation
-
-ACCEPTED = "the job will be run"
 
 
 def leave_deleted(s: Situation) -> Plan | None:
@@ -66,9 +65,13 @@ def nothing_runs(s: Situation, status: JobStatus) -> Plan:
 
 
 def begin(s: Situation) -> Plan | None:
-    """Put attempt 0 and all that follows from the spec on record. Pods come in a later plan."""
+    """Put attempt 0 and all that follows from the spec on record, once there is room for its gang. Pods come
+    in a later plan."""
     if s.attempt is not None or s.spec is None:
         return None
+    waits = wait_for_room(s)
+    if waits is not None:
+        return waits
     setup = s.status.setup
     decided = s.status.resolved if is_for_this_spec(s) else None
     if setup is not None and setup.ended_at is None:

@@ -20,7 +20,6 @@ from .status import derive
 from .waiting import waiting
 
 MAX_BACKOFF_SECONDS = 60.0
-MAX_ROOM_BACKOFF_SECONDS = 300.0
 UNREADABLE_SECONDS = 60.0
 
 
@@ -51,32 +50,16 @@ def create_gang(s: Situation) -> Plan | None:
         return fail(s, refused)
     if s.spec is None:
         return Plan(derive(s), requeue_after=UNREADABLE_SECONDS)
-    wait = seconds_left(s.this_attempt.started_at, backoff(s), s.now)
+    wait = seconds_left(s.this_attempt.started_at, backoff_of(s.status.restarts), s.now)
     if wait > 0:
         return Plan(derive(s), requeue_after=wait)
     missing = [rank for rank in range(s.nodes) if rank not in s.current]
-    if missing and s.current and _no_room(s):
+    if missing and _no_room(s):
         return Plan(_give_back(s))
     if missing:
         return Plan(derive(s), tuple(_creations(s, s.spec, missing)))
     attempts = [*s.status.attempts[:-1], changed(s.this_attempt, created_at=s.now)]
     return Plan(changed(derive(s), attempts=attempts))
-
-
-def backoff(s: Situation) -> float:
-    """Seconds between going on record and creating: none at first, then 2, 4, 8 ... 60.
-
-    A gang that found no room waits 5, 10, 20 ... 300 before it asks for room again.
-    """
-    seconds = backoff_of(s.status.restarts)
-    given_back = 0
-    for attempt in reversed(s.status.attempts[:-1]):
-        if attempt.reason is not EndReason.NO_ROOM:
-            break
-        given_back += 1
-    if given_back:
-        seconds = max(seconds, min(5.0 * 2.0 ** min(given_back - 1, 10), MAX_ROOM_BACKOFF_SECONDS))
-    return seconds
 
 
 def backoff_of(restarts: Restarts | None) -> float:
@@ -90,13 +73,13 @@ def _no_room(s: Situation) -> bool:
 
 
 def _give_back(s: Situation) -> JobStatus:
-    """Part of a gang holds nodes and does nothing: it goes, and another attempt asks again, at no cost.
+    """Part of a gang holds nodes and does nothing: it goes, and another attempt queues again, at no cost.
 
     Its number is not used again, as its pods may have run.
     """
     text = f"{len(s.current)} of {s.nodes} pods fitted into the quota, and were given back"
     closed = close_attempt(s, charged_to=Charge.NOBODY, message=text, reason=EndReason.NO_ROOM)
-    status = next_attempt(s, closed, phase=s.status.phase or Phase.STARTING, reason="NoRoom")
+    status = next_attempt(s, closed, phase=Phase.QUEUED, reason="NoRoom")
     return changed(status, failure=s.status.failure, waiting=waiting(s))
 
 

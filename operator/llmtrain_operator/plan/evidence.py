@@ -44,6 +44,7 @@ class Evidence:
     log_tail: str | None = None
     at: datetime | None = None
     checkpoint_step: int | None = None
+    checkpoints: tuple[int, ...] = ()
     resumed_step: int | None = None
 
 
@@ -88,6 +89,7 @@ def of_success(pod: Pod) -> tuple[Evidence, ...]:
             failure_class=FailureClass.UNKNOWN,
             message="",
             checkpoint_step=message.checkpoint_step,
+            checkpoints=tuple(message.checkpoints or ()),
             resumed_step=message.resumed_step,
         ),
     )
@@ -152,6 +154,7 @@ def _infrastructure(pod: Pod, message: str, known: KnownFailure | None = None) -
         node=pod.node,
         at=pod.termination.finished_at if pod.termination else None,
         checkpoint_step=last.checkpoint_step if last else None,
+        checkpoints=tuple(last.checkpoints or ()) if last else (),
         resumed_step=last.resumed_step if last else None,
     )
 
@@ -194,6 +197,7 @@ def _from_launcher(pod: Pod, message: TerminationMessage) -> Evidence:
         log_tail=masked(message.log_tail) if message.log_tail else None,
         at=pod.termination.finished_at,
         checkpoint_step=message.checkpoint_step,
+        checkpoints=tuple(message.checkpoints or ()),
         resumed_step=message.resumed_step,
     )
 

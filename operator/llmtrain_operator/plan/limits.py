@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 
-from llmtrain_api import EndReason, Failure, FailureClass, Phase
+from llmtrain_api import EndReason, Failure, FailureClass
 
 from ..types import Plan
 from .finish import fail
@@ -84,20 +83,11 @@ def _seconds_left(s: Situation) -> dict[EndReason, float]:
 
 
 def _seconds_to_start(s: Situation) -> float | None:
-    """Until the gang must be wholly up; None where nothing is due."""
+    """Until all pods of the gang, which exist, must run; None where nothing is due."""
     if s.spec is None or s.spec.start_timeout_seconds is None or s.attempt is None:
         return None
-    waits = s.status.phase in (Phase.STARTING, Phase.RESTARTING)
-    if not waits or s.this_attempt.running_at is not None:
+    created = s.this_attempt.created_at
+    if created is None or s.this_attempt.running_at is not None:
         return None
-    return s.spec.start_timeout_seconds - (s.now - _asked_since(s)).total_seconds()
-
-
-def _asked_since(s: Situation) -> datetime:
-    """When the gang was first asked for: attempts that found no room are one wait."""
-    since = s.this_attempt.started_at
-    for attempt in reversed(s.status.attempts[:-1]):
-        if attempt.reason is not EndReason.NO_ROOM:
-            break
-        since = attempt.started_at
-    return since
+    # a clock that was set back makes it wait longer, and ends no gang
+    return s.spec.start_timeout_seconds - max((s.now - created).total_seconds(), 0.0)

@@ -35,7 +35,7 @@ def run_again(s: Situation) -> Plan | None:
 
 
 def _attempt(s: Situation) -> JobStatus:
-    following = next_attempt(s, s.status, phase=Phase.STARTING, reason="Rerun")
+    following = next_attempt(s, s.status, phase=Phase.QUEUED, reason="Rerun")
     return changed(following, results=None)
 
 

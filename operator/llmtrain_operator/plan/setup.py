@@ -25,12 +25,13 @@ from ..manifests.network_policy import network_policy
 from ..manifests.pod import setup_pod
 from ..types import Action, CreateChild, CreatePod, DeleteChild, Plan, Pod, PodPhase
 from .attempts import charge_of, with_restart
-from .begin import ACCEPTED, is_for_this_spec, nothing_runs, refused, resolve
+from .begin import is_for_this_spec, nothing_runs, refused, resolve
 from .clock import seconds_left
 from .conditions import with_condition
 from .create import backoff_of
 from .evidence import PARTS, Evidence, of_missing, of_pod
 from .progress import progress_due, progress_of, seconds_to_next_progress
+from .queue import ACCEPTED
 from .refusals import verdict
 from .removal import OVERDUE_SECONDS, removals
 from .restart import exhausted, with_hint

@@ -88,9 +88,7 @@ Policy = Callable[[Situation], Plan | None]
 
 def look(seen: Observed, now: datetime) -> Situation:
     """Sort the observation."""
-    spec, mistakes = _SPECS.read(
-        orjson.dumps(seen.job.spec, option=orjson.OPT_SORT_KEYS), seen.settings.file_outputs
-    )
+    spec, mistakes = read_spec(seen.job, seen.settings.file_outputs)
     attempt = seen.job.status.attempt
     pods = tuple(p for p in seen.pods if is_pod_of(seen.job, p))
     names = Counter(p.name for p in pods)
@@ -106,6 +104,16 @@ def look(seen: Observed, now: datetime) -> Situation:
         stale=tuple(p for p in pods if not _is_current(seen.job, p) and not _may_stay(p)),
         twins=tuple(sorted(name for name, count in names.items() if count > 1)),
     )
+
+
+def read_spec(job: Job, file_outputs: bool) -> ReadSpec:
+    """The spec of a job, or None and why it cannot be run.
+
+    Args:
+        job: whose.
+        file_outputs: whether a folder of the pod is an output that stays.
+    """
+    return _SPECS.read(orjson.dumps(job.spec, option=orjson.OPT_SORT_KEYS), file_outputs)
 
 
 def _is_current(job: Job, pod: Pod) -> bool:

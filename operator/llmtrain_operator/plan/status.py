@@ -10,6 +10,7 @@ from ..types import LastReport, Plan, PodPhase
 from .conditions import with_condition
 from .progress import progress_due, progress_of, seconds_to_next_progress
 from .situation import Situation
+from .start_deadline import seconds_to_deadline
 from .usage import with_usage
 from .waiting import waiting
 
@@ -19,7 +20,7 @@ REPORTING_LOST_SECONDS = 300.0
 
 def observe(s: Situation) -> Plan:
     """The last policy: nothing to do but to tell."""
-    timers = [seconds_to_next_progress(s), _seconds_to_silence(s)]
+    timers = [seconds_to_next_progress(s), _seconds_to_silence(s), seconds_to_deadline(s)]
     return Plan(derive(s), requeue_after=min((t for t in timers if t is not None), default=None))
 
 
@@ -34,6 +35,7 @@ def derive(s: Situation) -> JobStatus:
         workers=Workers(desired=s.nodes, ready=ready, summary=f"{ready}/{s.nodes}"),
         waiting=waiting(s),
         checkpoint=newest_checkpoint(s.status.checkpoint, report),
+        checkpoints=(report.report.checkpoints if report else None) or s.status.checkpoints,
         observed_generation=s.job.metadata.generation,
     )
     due = report is not None and progress_due(s, report)

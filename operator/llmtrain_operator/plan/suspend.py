@@ -29,8 +29,8 @@ def hold(s: Situation) -> Plan | None:
     if s.status.phase is not Phase.SUSPENDED:
         return None
     if not suspended(s):
-        following = next_attempt(s, s.status, phase=Phase.STARTING, reason="Resumed")
-        return Plan(told(s, following, Phase.STARTING))
+        following = next_attempt(s, s.status, phase=Phase.QUEUED, reason="Resumed")
+        return Plan(told(s, following, Phase.QUEUED))
     # of a pod of which nobody had heard when the last one went
     return asked_to_go(s, told(s, s.status, Phase.SUSPENDED), (*s.current.values(), *s.stale))
 

@@ -15,12 +15,16 @@ PREPARING = ("ContainerCreating", "PodInitializing")
 def waiting(s: Situation) -> Waiting | None:
     """What is waited for, and since when; None when nothing is in the way."""
     stopping = s.attempt is not None and s.this_attempt.stopping_at is not None
-    if stopping or s.status.phase is Phase.SUSPENDING:
+    if stopping or s.status.phase in (Phase.SUSPENDING, Phase.QUEUED):
+        # of the queue it is told by itself, and what is given back meanwhile goes by itself
         return s.status.waiting
     found = _reason(s)
-    if found is None:
-        return None
-    reason, message = found[0][:256], found[1][:4096]
+    return None if found is None else waiting_for(s, *found)
+
+
+def waiting_for(s: Situation, reason: str, message: str) -> Waiting:
+    """That reason; since when it is the reason is kept."""
+    reason, message = reason[:256], message[:4096]
     old = s.status.waiting
     since = old.since if old is not None and old.reason == reason and old.since is not None else s.now
     return Waiting(reason=reason, message=message, since=since)
@@ -41,7 +45,7 @@ def _reason(s: Situation) -> tuple[str, str] | None:
     if creating and s.spec is None:
         mistakes = "; ".join(s.mistakes)
         return "SpecNotReadable", f"this operator cannot read the spec of a job that has begun: {mistakes}"
-    return _held(s) or _silent(s)
+    return held(s) or _silent(s)
 
 
 def _is_told(refusal: Refusal) -> bool:
@@ -68,7 +72,8 @@ def _old_pods(s: Situation) -> str:
     )
 
 
-def _held(s: Situation) -> tuple[str, str] | None:
+def held(s: Situation) -> tuple[str, str] | None:
+    """What the scheduler or the kubelet says of a pod that does not run."""
     held = [p for p in s.current.values() if p.hold is not None and p.phase is PodPhase.PENDING]
     if not held:
         return None

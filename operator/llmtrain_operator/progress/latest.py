@@ -10,7 +10,7 @@ from llmtrain_api import ProgressReport, changed
 from ..types import JobRef, LastReport
 
 STICKY = (
-    *("resumed_step", "resumed_note", "checkpoint_step"),
+    *("resumed_step", "resumed_note", "checkpoint_step", "checkpoints"),
     *("eval_loss", "perplexity", "loss", "step", "total_steps"),
 )
 """Said once, true for the rest of the attempt: a later report that leaves them out does not unsay them."""

@@ -42,6 +42,7 @@ class Chaos:
         rate: share of calls and events that something happens to.
         fatal: (n, "before" | "after" | a fault): the fate of the operator's n-th write, counted from 1.
         refuse: what admission says to a create.
+        denied: resources that the operator may not list.
     """
 
     rng: Random
@@ -58,6 +59,7 @@ class Chaos:
     down_until: float = 0.0
     fatal: tuple[int, str] | None = None
     refuse: Refuse | None = None
+    denied: frozenset[str] = frozenset()
     writes: int = 0
     calls: int = 0
     most_calls: int = 20_000
@@ -97,8 +99,10 @@ class FaultyApi:
 
     async def list(self, resource: str, namespace: str, selector: str) -> Listing:
         await self._reach("list", resource, self._chaos.pick(("lag", "throttled", "server-error", "timeout")))
+        if resource in self._chaos.denied:
+            raise ApiError(403, "Forbidden", f"{resource} is forbidden")
         found = await self._real.list(resource, namespace, selector)
-        if resource == "pods" and self._chaos.slow_lists:
+        if resource == "pods" and selector and self._chaos.slow_lists:
             self._chaos.slow_lists -= 1
             await asyncio.sleep(5.0)
         if self._chaos.pick(("lag",)):
@@ -188,7 +192,7 @@ class FaultyApi:
         await self._reach("watch", resource, self._chaos.pick(("throttled", "server-error")))
         before: deque[WatchEvent] = deque(maxlen=5)
         async for event in self._real.watch(resource, namespace, selector, resource_version):
-            async for seen in self._disturbed(resource, event, before):
+            async for seen in self._disturbed(resource if selector else "", event, before):
                 yield seen
         if self._chaos.now() < self._chaos.down_until:
             raise ApiError(0, "ConnectionLost", "the API server went away")

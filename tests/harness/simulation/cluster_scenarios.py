@@ -126,13 +126,13 @@ def clocks_are_ahead(world: World) -> None:
 
 
 def one_rank_is_late(world: World) -> None:
-    """There is no room for one of two pods for two hours; the other runs and waits."""
+    """There is no room for one of two pods for eight minutes; the other runs and waits."""
     world.apply()
     world.start(created(world, "tiny-0-0"))
     world.hold(created(world, "tiny-0-1"))
-    for _ in range(12):
+    for _ in range(8):
         world.start_operator()
-        world.run(600.0)
+        world.run(60.0)
     told(world, "Unschedulable", "no room")
 
 
@@ -141,7 +141,7 @@ def one_rank_never_ran(world: World) -> None:
     world.apply()
     world.start(created(world, "tiny-0-0"))
     world.hold(created(world, "tiny-0-1"))
-    for seconds in (900.0, 10.0):
+    for seconds in (400.0, 10.0):
         world.start_operator()
         world.run(seconds)
     world.end(rank(world, 0), 1, CASCADE)

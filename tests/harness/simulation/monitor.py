@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.jobs import SETTINGS
 from harness.simulation.podview import NAMESPACE, going, is_rank, phase_of, setup_number
+from harness.simulation.queue_monitor import QueueMonitor
 from harness.simulation.setup_monitor import SetupMonitor
 from harness.simulation.timeline import Timeline
 
@@ -42,6 +43,7 @@ class Monitor:
         self.over_since: dict[str, float] = {}
         self.broken: list[str] = []
         self.setup = SetupMonitor(self)
+        self.gangs = QueueMonitor(self)
         self.by_operator = 0
 
     def changed(self, resource: str, kind: str, found: Object) -> None:
@@ -50,6 +52,8 @@ class Monitor:
             self._job(kind, found)
         elif resource == "pods":
             self._pod(kind, found)
+        elif resource == "nodes":
+            self.gangs.node(kind, found)
 
     def must(self, holds: bool, message: str) -> None:
         if not holds:
@@ -87,6 +91,7 @@ class Monitor:
                 f"pod {name} created while attempt {status.get('attempt')} is on record",
             )
             self.setup.must_be_over(uid, name)
+            self.gangs.pod_added(name, status)
         if new in self.created:
             # a pod that came and went while no operator looked, before the gang was on record as created,
             # cannot be told from one that was never created
@@ -149,6 +154,7 @@ class Monitor:
         if before != after:
             self._status(uid, before, after)
             self.setup.status(job, before, after)
+            self.gangs.status(job, before, after)
 
     def _status(self, uid: str, before: dict[str, Any], after: dict[str, Any]) -> None:
         again = before.get("rerun") != after.get("rerun")
@@ -199,7 +205,7 @@ class Monitor:
         """Whether the attempt that has just ended found no room for its whole gang, or was suspended: nobody
         pays for that."""
         ended = attempts[-2]
-        free = "createdAt" not in ended or ended.get("reason") == "Suspended"
+        free = ended.get("reason") in ("Suspended", "StartDeadline") or "createdAt" not in ended
         return ended.get("charge") == "Nobody" and free
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from harness.jobs import SETTINGS
@@ -17,7 +18,10 @@ from llmtrain_operator.kube.reflector import PodReflector
 from llmtrain_operator.kube.store import PodStore
 from llmtrain_operator.local.job_watch import JobIntake
 from llmtrain_operator.progress.latest import ReportBook
+from llmtrain_operator.scheduling.default import OwnQueue
 from llmtrain_operator.types import Pod
+
+LIMITED = replace(SETTINGS, start_seconds=600.0)
 
 
 class Operator:
@@ -29,11 +33,15 @@ class Operator:
         self.store, self.book, self.queue = PodStore(), ReportBook(), WorkQueue()
         self.reflector = PodReflector(api, self.store, self.wake)
         self.intake = JobIntake(api, self.queue.add)
-        self.reconciler = Reconciler(api, self.store, self.book, self.queue, SETTINGS, KnownJobs(), clock)
+        self.gangs = OwnQueue(api, self.store, SETTINGS, self.queue.add, clock=clock)
+        self.reconciler = Reconciler(
+            api, self.store, self.book, self.queue, LIMITED, KnownJobs(), clock, scheduler=self.gangs
+        )
         self.tasks: list[asyncio.Task[None]] = []
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        for work in (self.reflector.run(), self.intake.run(), self.reconciler.run(self.reflector.synced, 2)):
+        reconciling = self.reconciler.run(self.reflector.synced, 2)
+        for work in (self.reflector.run(), self.intake.run(), self.gangs.run(), reconciling):
             self.tasks.append(loop.create_task(work))
 
     def wake(self, pod: Pod) -> None:

@@ -30,6 +30,12 @@ def phase_of(pod: Object) -> str:
     return str(pod["status"]["phase"])
 
 
+def cpus_of(pod: Object) -> float:
+    """CPUs that it requests."""
+    asked = (c.get("resources", {}).get("requests", {}).get("cpu", "0") for c in pod["spec"]["containers"])
+    return sum(float(t.removesuffix("m")) / (1000 if t.endswith("m") else 1) for t in asked)
+
+
 def controlled(pod: Object) -> bool:
     owners = pod["metadata"].get("ownerReferences", [])
     return any(o.get("controller") and o.get("kind") == KIND for o in owners)

@@ -7,6 +7,7 @@ from functools import partial
 
 from harness.simulation.cluster_scenarios import CLUSTER_SCENARIOS
 from harness.simulation.limit_scenarios import LIMIT_SCENARIOS
+from harness.simulation.queue_scenarios import QUEUE_SCENARIOS
 from harness.simulation.rule_scenarios import RULE_SCENARIOS
 from harness.simulation.setup_scenarios import SETUP_SCENARIOS
 from harness.simulation.steps import BOOM, CASCADE, CONFIG, Expected, created, rank
@@ -106,6 +107,7 @@ def quota_comes_free_later(world: World) -> None:
     world.apply()
     for _ in range(20):
         world.turn()
+    assert world.status().get("attempt", 0) <= 4, "it asks again and again"
     world.chaos.refuse = None
 
 
@@ -239,6 +241,7 @@ SCENARIOS: dict[Callable[[World], None], Expected] = {
     deletions_go_unnoticed: Expected("Succeeded", 1, 4),
     **CLUSTER_SCENARIOS,
     **SETUP_SCENARIOS,
+    **QUEUE_SCENARIOS,
     **RULE_SCENARIOS,
     **SUSPEND_SCENARIOS,
     **LIMIT_SCENARIOS,

@@ -15,7 +15,7 @@ from harness.jobs import FACTS, T0, complete, manifest
 from harness.simulation.chaos import Chaos, FaultyApi
 from harness.simulation.monitor import Broken, Monitor, WatchedApi
 from harness.simulation.operator import Operator
-from harness.simulation.podview import NAMESPACE, SIDECAR, going, label, owner, phase_of
+from harness.simulation.podview import NAMESPACE, SIDECAR, cpus_of, going, label, owner, phase_of
 from harness.simulation.timeline import Timeline
 from harness.simulation.virtual import VirtualLoop, at_once
 
@@ -77,6 +77,7 @@ class World:
         self.monitor = Monitor(self.timeline, self.now)
         self.api = WatchedApi(self.clock, lambda: next(uids))
         self.api.changed = self.monitor.changed
+        self.set_node("n1")
         self.chaos = Chaos(self.rng, self.timeline, self.now, self.phase, die=self._note_death)
         self.chaos.runaway = lambda: self.monitor.broken.append("the operator calls the API without end")
 
@@ -162,6 +163,24 @@ class World:
             if owner(p) == job["metadata"]["uid"] and label(p, LABEL_ATTEMPT) == attempt
         ]
 
+    def set_node(self, name: str, cpu: str = "1000") -> None:
+        """A node that is ready and has that many CPUs; by default it has room for everything."""
+        allocatable = {"cpu": cpu, "memory": "4000Gi", "pods": "110", "nvidia.com/gpu": "64"}
+        if (old := self.api.peek("nodes", "", name)) is not None:
+            at_once(self.api.delete("nodes", "", name, old["metadata"]["uid"], 0))
+        body = {"metadata": {"name": name}, "status": {"allocatable": allocatable}}
+        at_once(self.api.create("nodes", "", body))
+
+    def node_for(self, pod: Object) -> str | None:
+        """Where the scheduler puts it: on the node with most CPUs left; None where it has room on none."""
+        left = dict(self.monitor.gangs.nodes)
+        for other in self.pods():
+            node = other["spec"].get("nodeName")
+            if node in left and phase_of(other) not in ("Succeeded", "Failed"):
+                left[node] -= cpus_of(other)
+        name = max(left, key=lambda n: left[n])
+        return name if left[name] >= cpus_of(pod) else None
+
     # -- people -------------------------------------------------------------------------------------------
 
     def apply(self, nodes: int = 2, name: str = "tiny", **spec: Any) -> None:
@@ -204,8 +223,9 @@ class World:
 
     # -- scheduler and kubelet ----------------------------------------------------------------------------
 
-    def bind(self, pod: Object, node: str = "n1") -> None:
-        if not pod["spec"].get("nodeName") and not going(pod):
+    def bind(self, pod: Object) -> None:
+        node = self.node_for(pod)
+        if not pod["spec"].get("nodeName") and not going(pod) and node is not None:
             self.api.bind(NAMESPACE, pod["metadata"]["name"], node)
 
     def hold(self, pod: Object) -> None:
@@ -223,7 +243,9 @@ class World:
         self.bind(pod)
         uid = pod["metadata"]["uid"]
         current = self.monitor.pods.get(uid) or self.monitor.setup.pods.get(uid)
-        if current and current["status"]["phase"] == "Pending" and not going(current):
+        if current and not current["spec"].get("nodeName"):
+            self.hold(current)
+        elif current and current["status"]["phase"] == "Pending" and not going(current):
             running = [self._container("trainer", {"running": {}}), *self._beside()]
             status = {"phase": "Running", "conditions": None, "containerStatuses": running}
             self.pod_status(current, status, "runs")

@@ -60,7 +60,7 @@ async def test_a_gang_that_has_no_room_costs_few_calls() -> None:
 
 
 async def test_what_wakes_a_job_does_not_shorten_its_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    api = Counting(quota=0)
+    api = Counting(quota=0, message='User "operator" cannot create resource "pods"')
     control = Control(api)
     async with control.up():
         await control.apply(nodes=2)

@@ -49,6 +49,14 @@ def test_a_job_on_an_object_store_can_be_checked(tmp_path: Path) -> None:
     assert checked(tmp_path, manifest(output={"uri": "s3://models/run"})) == 0
 
 
+def test_what_only_a_cluster_refuses_is_told_beside_the_rest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert checked(tmp_path, manifest(output={"uri": "file:///data/run"}, hostNetwork=True)) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("in a cluster  ")]
+    assert ["spec.output.uri" in told[0], "spec.hostNetwork" in told[1]] == [True, True]
+
+
 def test_what_needs_the_trainer_says_so_where_it_is_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

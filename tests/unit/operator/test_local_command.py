@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from harness.jobs import T0, UID, manifest, seen
 
 from llmtrain_api import (
@@ -23,6 +26,7 @@ from llmtrain_api import (
     Workers,
     parse_manifest,
 )
+from llmtrain_api.names import EXIT_INTERRUPTED
 from llmtrain_operator.local.__main__ import main
 from llmtrain_operator.local.command import decide, fitted
 from llmtrain_operator.local.console_text import suspended
@@ -31,6 +35,17 @@ from llmtrain_operator.local.runner import RunPlan, interrupted
 from llmtrain_operator.local.saved_jobs import Busy, JobFolder, SavedApi, output_folder, owned
 from llmtrain_operator.local.scale_down import GangOverrides, describe_changes, scaled_down
 from llmtrain_operator.plan import plan
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """A command sets logging for its process, into a file that it closes: other tests would write there."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 def test_the_gang_is_made_to_fit() -> None:
@@ -168,6 +183,18 @@ def test_a_job_that_was_suspended_goes_on_when_its_manifest_says_so(earlier: Ear
     told = "\n".join(suspended(status(Phase.SUSPENDED), "llmtrain run job.yaml"))
     assert "step 50 is saved" in told
     assert "set it to false" in told
+
+
+def test_a_manifest_that_says_to_stand_still_starts_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(json.dumps(manifest(suspend=True)))
+    assert main(["run", str(path), "--runs", str(tmp_path)]) == EXIT_INTERRUPTED
+    assert "suspended by spec.suspend; nothing was saved yet" in capsys.readouterr().out
+    kept = JobFolder(tmp_path, "default", "tiny").load()
+    assert kept is not None
+    assert (kept.job.status.phase, kept.job.status.attempt) == (Phase.SUSPENDED, None)
 
 
 def test_another_spec_under_way_is_refused_naming_the_field(earlier: Earlier) -> None:

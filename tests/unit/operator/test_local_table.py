@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from harness.jobs import T0, job, later
+from harness.jobs import FACTS, T0, job, later
 
 from llmtrain_api import (
     Attempt,
@@ -15,8 +15,10 @@ from llmtrain_api import (
     FailureClass,
     Job,
     JobStatus,
+    ModelFacts,
     Phase,
     Progress,
+    Resolved,
     Restarts,
     Results,
     Waiting,
@@ -116,6 +118,21 @@ def test_checkpoints_and_waiting_are_told_once() -> None:
     assert console_text.news(with_status().status, waits) == ["Waiting: QuotaExceeded: no"]
     usual = with_status(waiting=Waiting(reason="OldPodsTerminating", message="2")).status
     assert console_text.news(with_status().status, usual) == []
+
+
+def test_what_was_found_of_a_model_is_told_once() -> None:
+    resolved = Resolved(
+        image="i",
+        world_size=2,
+        layout="dp2",
+        micro_batch=1,
+        accumulation=1,
+        global_batch=2,
+        model=ModelFacts.model_validate(FACTS),
+    )
+    found = with_status(resolved=resolved).status
+    assert console_text.news(with_status().status, found) == ["Model: LlamaForCausalLM, 500,000 parameters"]
+    assert console_text.news(found, found) == []
 
 
 def test_a_failure_is_explained_with_hint_log_and_place() -> None:

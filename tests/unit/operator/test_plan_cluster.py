@@ -364,16 +364,21 @@ def test_a_webhook_that_is_down_is_told_after_the_second_time() -> None:
 def test_part_of_a_gang_gives_its_place_back_at_no_cost() -> None:
     status = starting()
     decided = plan(seen(job(status), (pod(0, 0, PodPhase.PENDING),), refusal=ROOM), T0).status
-    assert (decided.phase, decided.attempt) == (Phase.STARTING, 1)
+    assert (decided.phase, decided.attempt) == (Phase.QUEUED, 1)
     assert decided.restarts == Restarts()
     assert decided.attempts[0].charge is Charge.NOBODY
     assert decided.waiting is not None
     assert "exceeded quota: few" in decided.waiting.message
-    assert events_between(status, decided) == []
+    assert [event.reason for event in events_between(status, decided)] == ["Queued"]
     going = plan(seen(job(decided), (pod(0, 0, PodPhase.PENDING),), refusal=ROOM), T0)
     assert going.actions == (DeletePod("tiny-0-0", "uid-0-0", 1),)
-    assert plan(seen(job(decided), refusal=ROOM), T0).requeue_after == 5.0
-    again = plan(seen(job(decided), refusal=ROOM), later(5)).actions
+    waits = plan(seen(job(decided)), T0)
+    assert waits.requeue_after is not None
+    assert 3.75 <= waits.requeue_after <= 6.25
+    assert waits.status.waiting == decided.waiting
+    let_in = plan(seen(job(decided)), later(6.3))
+    assert (let_in.status.phase, let_in.actions) == (Phase.STARTING, ()), "on record before a pod is made"
+    again = plan(seen(job(let_in.status)), later(6.3)).actions
     names = [a.manifest["metadata"]["name"] for a in again if isinstance(a, CreatePod)]
     assert names == ["tiny-1-0", "tiny-1-1"]
 

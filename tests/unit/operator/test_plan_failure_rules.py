@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 from harness.jobs import SETTINGS, T0, ended, job, later, pod, running, seen
 
-from llmtrain_api import Attempt, Charge, FailureClass, JobStatus, Outcome, Phase, TerminationMessage, changed
+from llmtrain_api import (
+    Attempt,
+    Charge,
+    FailureClass,
+    JobSpec,
+    JobStatus,
+    Outcome,
+    Phase,
+    TerminationMessage,
+    changed,
+)
 from llmtrain_api.schema.status import MAX_AVOIDED_NODES
 from llmtrain_operator.manifests.pod import pod as build_pod
 from llmtrain_operator.plan import plan
@@ -44,6 +54,7 @@ def after(
 
 ECHO = TerminationMessage(outcome=Outcome.FAILED, cascade=True, message="Connection closed by peer")
 FAIL = {"action": "Fail"}
+PREFERRED, REQUIRED = (f"{kind}DuringSchedulingIgnoredDuringExecution" for kind in ("preferred", "required"))
 
 
 @pytest.mark.parametrize(
@@ -138,11 +149,20 @@ def test_what_was_avoided_stays_so_and_the_list_is_bounded() -> None:
     assert other.attempts[-1].avoided_nodes == names
 
 
-def test_a_job_without_trouble_has_no_node_affinity() -> None:
-    spec = job().spec
-    from llmtrain_api import JobSpec
+@pytest.mark.parametrize("affinity", [{}, {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": []}}}])
+def test_what_a_template_says_of_nodes_stands_beside_those_that_are_kept_off(
+    affinity: dict[str, Any],
+) -> None:
+    spec = JobSpec.model_validate(job(podTemplate={"spec": {"affinity": affinity}}).spec)
+    made = build_pod(job(), spec, 1, 0, "image", SETTINGS, ["n1"])["spec"]["affinity"]
+    [term] = made["nodeAffinity"][PREFERRED]
+    assert term["preference"]["matchFields"][0]["values"] == ["n1"]
+    assert (REQUIRED in made["nodeAffinity"]) is bool(affinity)
+    assert made["podAntiAffinity"][PREFERRED]
 
-    made = build_pod(job(), JobSpec.model_validate(spec), 0, 0, "image", SETTINGS)
+
+def test_a_job_without_trouble_has_no_node_affinity() -> None:
+    made = build_pod(job(), JobSpec.model_validate(job().spec), 0, 0, "image", SETTINGS)
     assert "nodeAffinity" not in made["spec"]["affinity"]
 
 

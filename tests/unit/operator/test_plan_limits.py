@@ -140,8 +140,8 @@ def test_a_gang_that_does_not_get_up_in_time_fails_with_what_it_waits_for() -> N
     told = decide(began, *held, at=later(30), startTimeoutSeconds=60)
     assert told.status.phase is Phase.STARTING
     waits = decide(told.status, *held, at=later(30), startTimeoutSeconds=60)
-    assert waits.requeue_after == pytest.approx(31.0)
-    late = decide(waits.status, *held, at=later(60), startTimeoutSeconds=60).status
+    assert waits.requeue_after == pytest.approx(61.0)
+    late = decide(waits.status, *held, at=later(90), startTimeoutSeconds=60).status
     assert late.failure is not None
     assert late.failure.failure_class is FailureClass.DEADLINE_EXCEEDED
     assert (
@@ -150,14 +150,16 @@ def test_a_gang_that_does_not_get_up_in_time_fails_with_what_it_waits_for() -> N
     )
 
 
-def test_attempts_that_find_no_room_are_one_wait() -> None:
-    asked = changed(running(1), phase=Phase.STARTING)
-    first, second = asked.attempts
-    first = changed(first, reason=EndReason.NO_ROOM, charge=Charge.NOBODY, created_at=None, running_at=None)
-    second = changed(second, started_at=later(50), created_at=None, running_at=None)
-    asked = changed(asked, attempts=[first, second])
-    assert decide(asked, at=later(59), startTimeoutSeconds=60).status.phase is Phase.STARTING
-    assert decide(asked, at=later(60), startTimeoutSeconds=60).status.phase is Phase.FAILED
+def test_a_gang_that_is_not_created_yet_has_not_begun_to_start() -> None:
+    asked = changed(running(0), phase=Phase.STARTING)
+    record = changed(asked.attempts[0], created_at=None, running_at=None)
+    waits = decide(changed(asked, attempts=[record]), at=later(6000), startTimeoutSeconds=60).status
+    assert waits.phase is Phase.STARTING
+    record = changed(record, created_at=later(100))
+    pending = tuple(pod(0, rank, PodPhase.PENDING) for rank in (0, 1))
+    back = decide(changed(asked, attempts=[record]), *pending, at=T0, startTimeoutSeconds=60)
+    assert back.status.phase is Phase.STARTING, "a clock that was set back ends nothing"
+    assert back.requeue_after == pytest.approx(61.0)
 
 
 @pytest.mark.parametrize("claimed", ["DeadlineExceeded", "BudgetExceeded"])
@@ -210,7 +212,7 @@ def asked_again(status: JobStatus, text: str, **spec: Any) -> JobStatus:
 @pytest.mark.parametrize("phase", [Phase.SUCCEEDED, Phase.FAILED])
 def test_a_job_that_is_over_is_tried_again_once_for_each_text(phase: Phase) -> None:
     again = asked_again(over(phase), "the disk is larger now")
-    assert (again.phase, again.attempt, again.rerun) == (Phase.STARTING, 1, "the disk is larger now")
+    assert (again.phase, again.attempt, again.rerun) == (Phase.QUEUED, 1, "the disk is larger now")
     assert (again.failure, again.results, again.restarts) == (None, None, Restarts())
     assert {c.type: c.status for c in again.conditions}[
         "Failed" if phase is Phase.FAILED else "Complete"
@@ -224,3 +226,16 @@ def test_a_job_that_is_over_is_tried_again_once_for_each_text(phase: Phase) -> N
 def test_a_rerun_that_is_asked_for_while_the_job_runs_has_no_effect() -> None:
     noted = asked_again(running(0), "now")
     assert noted == changed(running(0), rerun="now")
+
+
+def test_the_checkpoints_that_are_kept_are_those_that_the_trainer_last_told() -> None:
+    told = report(at=later(10), checkpoint_step=20, checkpoints=[20, 10])
+    known = decide(running(0), *GANG, at=later(11), told=told).status
+    assert known.checkpoints == [20, 10]
+    assert decide(known, *GANG, at=later(20)).status.checkpoints == [20, 10], (
+        "an operator that has just started"
+    )
+    last = TerminationMessage(outcome=Outcome.INTERRUPTED, checkpoint_step=30, checkpoints=[30, 20])
+    pods = (replace(p, phase=PodPhase.FAILED, termination=ended(last, 75, later(30))) for p in GANG)
+    after = decide(known, *pods, at=later(40)).status
+    assert (after.attempt, after.checkpoints) == (1, [30, 20])

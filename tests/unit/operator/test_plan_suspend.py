@@ -81,7 +81,7 @@ def test_it_stands_still_and_then_goes_on_as_a_new_attempt_that_nobody_pays_for(
     assert decide(done, at=later(86_400)) == Plan(done)
     again = decide(done, suspend=False, at=later(90_000)).status
     assert (again.phase, again.attempt, again.restarts, again.waiting) == (
-        Phase.STARTING,
+        Phase.QUEUED,
         1,
         Restarts(),
         None,
@@ -90,7 +90,9 @@ def test_it_stands_still_and_then_goes_on_as_a_new_attempt_that_nobody_pays_for(
     condition = again.condition("Suspended")
     assert condition is not None
     assert (condition.status, condition.last_transition_time) == ("False", later(90_000))
-    created = decide(again, suspend=False, at=later(90_000))
+    let_in = decide(again, suspend=False, at=later(90_000)).status
+    assert let_in.phase is Phase.STARTING, "it queues, and is let in on record first"
+    created = decide(let_in, suspend=False, at=later(90_000))
     names = [a.manifest["metadata"]["name"] for a in created.actions if isinstance(a, CreatePod)]
     assert names == ["tiny-1-0", "tiny-1-1"], "it waits though nothing failed"
 

@@ -52,6 +52,7 @@ texts = st.one_of(
 )
 EDGES = (datetime(1, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC, microsecond=0))
 moments = st.sampled_from([None, T0, later(5), later(4000), *EDGES])
+steps = st.lists(numbers, max_size=12)
 values = st.one_of(st.none(), numbers, texts, st.booleans())
 
 
@@ -63,7 +64,7 @@ FIGURES = ("epoch", "loss", "evalLoss", "perplexity", "learningRate", "gradNorm"
 COUNTS = ("step", "totalSteps", "etaSeconds", "resumedStep", "checkpointStep")
 reports = st.builds(
     lambda fields, stage: fields | {"jobUid": UID, "attempt": 0, "stage": stage},
-    objects({**dict.fromkeys((*FIGURES, *COUNTS), numbers), "resumedNote": texts}),
+    objects({**dict.fromkeys((*FIGURES, *COUNTS), numbers), "resumedNote": texts, "checkpoints": steps}),
     st.sampled_from([stage.value for stage in Stage]),
 )
 results = objects(
@@ -79,6 +80,7 @@ endings = objects(
         "failureClass": st.sampled_from([*(kind.value for kind in FailureClass), "Odd", None]),
         **dict.fromkeys(("rank", "exitCode", "resumedStep", "checkpointStep"), values),
         **dict.fromkeys(("message", "hint", "logTail"), values),
+        "checkpoints": st.one_of(values, steps),
         "cascade": st.sampled_from([True, False, None, "yes"]),
         "results": st.one_of(st.none(), results, values),
     }

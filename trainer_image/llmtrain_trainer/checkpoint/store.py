@@ -56,6 +56,9 @@ class CheckpointStore(Protocol):
     def newest(self) -> int | None:
         """The newest step that is whole. Asked of rank 0 only."""
 
+    def kept(self) -> list[int]:
+        """Steps that are kept, newest first. Asked of rank 0 only."""
+
     def fetch(self, step: int) -> Path:
         """A committed step as a folder on this rank's node. All ranks together.
 
@@ -101,6 +104,10 @@ class FolderCheckpointStore(CheckpointStore):
     def newest(self) -> int | None:
         found = newest_good(self.fence.output, lambda _step, _reason: None)
         return found[0] if found else None
+
+    @override
+    def kept(self) -> list[int]:
+        return self.fence.output.committed()
 
     @override
     def fetch(self, step: int) -> Path:

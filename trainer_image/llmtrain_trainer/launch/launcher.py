@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from llmtrain_api import FailureClass, JobFile, Outcome, TerminationMessage
+from llmtrain_api.messages import MAX_CHECKPOINTS
 from llmtrain_api.names import ENV_NODE_RANK, EXIT_CONFIG, EXIT_FENCED, EXIT_INTERRUPTED
 
 from .. import log, process
@@ -117,6 +118,7 @@ class Launcher:
             outcome=outcome,
             resumed_step=self.attempt.start.done if self.attempt.start else None,
             checkpoint_step=committed[0] if committed else None,
+            checkpoints=committed[:MAX_CHECKPOINTS] or None,
             **fields,
         )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from llmtrain_api import JobFile, ProgressUpdate, Stage
 from llmtrain_api.estimate.flops import CONVENTION
-from llmtrain_api.messages import MAX_ETA_SECONDS, figure
+from llmtrain_api.messages import MAX_CHECKPOINTS, MAX_ETA_SECONDS, figure
 
 from .. import log
 from ..distributed import Ranks
@@ -71,13 +71,15 @@ class Rank0Sinks:
         log.get().info("evaluated", step=step, held_out_loss=update.eval_loss, perplexity=update.perplexity)
         self.reporter.update(update)
 
-    def committed(self, step: int, seconds: float, *, written: bool) -> None:
-        """A checkpoint is in place, so many seconds after its save began."""
+    def committed(self, step: int, seconds: float, *, written: bool, kept: list[int]) -> None:
+        """A checkpoint is in place, so many seconds after its save began; these steps are kept."""
         self.series.committed(step, written=written)
         self.board.flush()
         event = "checkpoint committed" if written else "checkpoint was there already"
         log.get().info(event, step=step, seconds=seconds)
-        self.reporter.update(ProgressUpdate(checkpoint_step=step), urgent=True)
+        self.reporter.update(
+            ProgressUpdate(checkpoint_step=step, checkpoints=kept[:MAX_CHECKPOINTS]), urgent=True
+        )
 
     def evaluating(self) -> None:
         """An evaluation begins."""
@@ -169,10 +171,10 @@ class Progress:
         if self.sinks:
             self.sinks.evaluated(step, loss)
 
-    def committed(self, step: int, seconds: float, *, written: bool) -> None:
-        """A checkpoint is in place."""
+    def committed(self, step: int, seconds: float, *, written: bool, kept: list[int]) -> None:
+        """A checkpoint is in place, and these steps are kept."""
         if self.sinks:
-            self.sinks.committed(step, seconds, written=written)
+            self.sinks.committed(step, seconds, written=written, kept=kept)
 
     def stalled(self, seconds: float) -> None:
         """Training waited so long for a save."""

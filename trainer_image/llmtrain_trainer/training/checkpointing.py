@@ -165,7 +165,8 @@ class CheckpointScheduler:
         if settled.error is None:
             self.failures, self.newest = 0, settled.step
             seconds = time.monotonic() - self._began
-            self.progress.committed(settled.step, seconds, written=settled.written)
+            kept = self.files.store.kept() if self.files.ranks.first else []
+            self.progress.committed(settled.step, seconds, written=settled.written, kept=kept)
             return
         self.failures += 1
         self.progress.save_failed(settled.step, settled.error, self.failures)

@@ -40,6 +40,7 @@ class EndReason(StrEnum):
 
     SUSPENDED = "Suspended"
     NO_ROOM = "NoRoom"
+    START_DEADLINE = "StartDeadline"
     STOPPED = "Stopped"
     ACTIVE_DEADLINE = "ActiveDeadline"
     GPU_HOURS = "GpuHours"

@@ -46,6 +46,14 @@ class Waiting(ApiModel):
     reason: Text = Field(description="What is waited for, as one word for programs.")
     message: LongText = Field(description="What is waited for, and what helps.")
     since: Time | None = Field(default=None, description="When it began to wait for this reason.")
+    position: Count | None = Field(
+        default=None, description="Its place in the queue of gangs that want to start; the first is 1."
+    )
+    estimated_start: Time | None = Field(
+        default=None,
+        description="When there will be room for it, by the ends that running jobs expect; empty where "
+        "they do not suffice.",
+    )
 
 
 class Resolved(ApiModel):
@@ -92,6 +100,11 @@ class JobStatus(ApiModel):
     workers: Workers | None = Field(default=None, description="Pods of the current attempt.")
     progress: Progress | None = Field(default=None, description="How far and how fast training is.")
     checkpoint: Checkpoint | None = Field(default=None, description="The newest committed checkpoint.")
+    checkpoints: Annotated[list[Count], Field(max_length=10)] | None = Field(
+        default=None,
+        description="Steps of the checkpoints that are kept, newest first and at most 10, as they were "
+        "last told.",
+    )
     waiting: Waiting | None = Field(
         default=None, description="Why the job does not run; empty when nothing is in the way."
     )

@@ -65,6 +65,10 @@ class ObjectCheckpointStore(CheckpointStore):
                 log.get().warning("an old checkpoint could not be deleted", error=str(error))
 
     @override
+    def kept(self) -> list[int]:
+        return self.ledger.newest.committed
+
+    @override
     def clear(self, folder: Path) -> None:
         # what is in the store, or is not to be, need not fill the node's disk
         if self.ranks.local_rank == 0:

@@ -1,0 +1,275 @@
+"""The operator's own queue: gangs start when there is room for all of their pods, without any add-on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import orjson
+import structlog
+from pydantic import ValidationError
+
+from llmtrain_api import Job
+from llmtrain_api.names import PLURAL
+
+from ..kube.api import ApiError, ClusterApi
+from ..kube.store import PodStore
+from ..types import ADMITTED, Admission, PlanSettings
+from .admit import admit
+from .claims import Claims, Standing, standing
+from .cluster import Cluster
+from .objects import decode_quota
+from .values import Claim, Quota, View
+
+Key = tuple[str, str]
+"""(namespace, name) of a job."""
+
+TICK_SECONDS = 15.0
+"""How often waiting gangs are looked at though nothing was heard of."""
+PATIENT_SECONDS = 60.0
+"""The same for those that are far behind."""
+NEAR = 10
+TOGETHER_SECONDS = 0.2
+"""What changes within it is looked at once."""
+FRESH_SECONDS = 5.0
+"""How long quotas that were read are good for."""
+GRANT_SECONDS = 60.0
+"""How long room is kept for a job that was let in and is not on record as such."""
+NOT_READY_SECONDS = 0.5
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Grant:
+    claim: Claim
+    until: float
+
+
+class OwnQueue:
+    """Who was let in follows from the jobs' own status; who asks is asked again by each of them.
+
+    What is remembered between two looks is only what is not on record yet: a grant, for a minute. So a
+    restart at any moment loses nothing but places that were kept.
+
+    Args:
+        api: the API server.
+        pods: worker pods that are known.
+        settings: what the installation says of pods.
+        wake: has a job looked at.
+        namespace: only jobs of it; empty = all.
+        by_nodes: whether room is counted by nodes; else quotas alone decide, as where nodes come when needed.
+        clock: the current moment, UTC.
+    """
+
+    def __init__(
+        self,
+        api: ClusterApi,
+        pods: PodStore,
+        settings: PlanSettings,
+        wake: Callable[[Key], None],
+        namespace: str = "",
+        *,
+        by_nodes: bool = True,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._api, self._pods, self._wake, self._namespace = api, pods, wake, namespace
+        self._by_nodes, self._clock = by_nodes, clock
+        self._claims = Claims(settings)
+        self._cluster = Cluster(api, self._changed, by_nodes)
+        self._known: dict[Key, tuple[Standing, Claim]] = {}
+        self._seen: set[Key] = set()
+        self._grants: dict[Key, _Grant] = {}
+        self._answers: dict[str, Admission] = {}
+        self._quotas: dict[str, tuple[float, tuple[Quota, ...]]] = {}
+        self._stale = True
+        self._news = asyncio.Event()
+        self._all_jobs_known = False
+
+    # -- what is known of jobs ----------------------------------------------------------------------------
+
+    def note(self, job: Job) -> None:
+        """Take a job as it is now."""
+        key = (job.metadata.namespace, job.metadata.name)
+        self._seen.add(key)
+        self._file(key, job, standing(job))
+
+    def forget(self, key: Key) -> None:
+        """The job of that namespace and name is gone."""
+        self._seen.discard(key)
+        if self._known.pop(key, None) or self._grants.pop(key, None):
+            self._changed()
+
+    def _changed(self) -> None:
+        """There may be more room, or less."""
+        self._stale = True
+        self._news.set()
+
+    def _file(self, key: Key, job: Job, now_is: Standing) -> None:
+        before = self._known.get(key)
+        claim = None if now_is is Standing.NEITHER else self._claims.of(job, self._clock())
+        if claim is None:
+            self._known.pop(key, None)
+        else:
+            self._known[key] = (now_is, self._with_pods(claim))
+        if now_is is Standing.HOLDS or (now_is is Standing.NEITHER and before is None):
+            self._grants.pop(key, None)
+        after = self._known.get(key)
+        if before is None and after is None:
+            return
+        if before is None or after is None or before[0] is not after[0] or not _same(before[1], after[1]):
+            self._changed()
+
+    # -- the answer ---------------------------------------------------------------------------------------
+
+    async def decide(self, job: Job) -> Admission:
+        """Whether this job's gang may start now."""
+        if not (self._all_jobs_known and self._cluster.ready):
+            return Admission(False, retry_after=NOT_READY_SECONDS)
+        key = (job.metadata.namespace, job.metadata.name)
+        await self._read_quotas([key[0]])
+        self._file(key, job, Standing.ASKS)
+        asked = self._known.get(key)
+        if asked is None:
+            return Admission(False, retry_after=NOT_READY_SECONDS)
+        grant = self._grants.get(key)
+        if grant is not None and _same(grant.claim, asked[1]):
+            return ADMITTED
+        self._grants.pop(key, None)
+        uid = job.metadata.uid
+        if self._stale or uid not in self._answers:
+            self._look(woken_by=key)
+        answer = self._answers[uid]
+        if answer.admitted or answer.retry_after is not None:
+            return answer
+        return replace(
+            answer, retry_after=TICK_SECONDS if (answer.position or 0) <= NEAR else PATIENT_SECONDS
+        )
+
+    def _look(self, woken_by: Key | None = None) -> None:
+        """One round over the whole queue; who is let in by it is woken, but for who asks."""
+        now = asyncio.get_running_loop().time()
+        self._grants = {key: grant for key, grant in self._grants.items() if grant.until > now}
+        nodes = self._cluster.nodes if self._by_nodes else None
+        holders = [claim for at, claim in self._known.values() if at is Standing.HOLDS]
+        holders += [grant.claim for grant in self._grants.values()]
+        queue = {
+            key: self._with_priority(claim)
+            for key, (at, claim) in self._known.items()
+            if at is Standing.ASKS and key not in self._grants
+        }
+        view = View(
+            now=self._clock(),
+            nodes=nodes,
+            used=self._cluster.used,
+            quotas={namespace: quotas for namespace, (_, quotas) in self._quotas.items()},
+            one_at_a_time=self._by_nodes and nodes is None,
+        )
+        seen = self._with_pods if nodes is None else self._on_nodes
+        self._answers = admit(map(seen, holders), queue.values(), view)
+        self._stale = False
+        for key, claim in queue.items():
+            if self._answers[claim.job.uid].admitted:
+                self._grants[key] = _Grant(claim, now + GRANT_SECONDS)
+                if key != woken_by:
+                    self._wake(key)
+
+    def _with_priority(self, claim: Claim) -> Claim:
+        return replace(claim, priority=self._cluster.priority(claim.demand.priority_class))
+
+    def _with_pods(self, claim: Claim) -> Claim:
+        """With its pods as they are known."""
+        own = [p for p in self._pods.of_job(claim.job) if p.stage is None and not p.terminal]
+        return replace(claim, placed=Counter(p.node for p in own if p.node), made=len(own))
+
+    def _on_nodes(self, claim: Claim) -> Claim:
+        """Where its pods are, from the same source as what is used of nodes: or the two would not agree."""
+        return replace(self._with_pods(claim), placed=self._cluster.placed(claim.job.uid))
+
+    # -- loops --------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for loop in self._cluster.loops():
+                group.create_task(loop)
+            group.create_task(self._work())
+
+    async def _work(self) -> None:
+        await self._list_jobs()
+        due = 0.0
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._news.wait()
+            await asyncio.sleep(TOGETHER_SECONDS)
+            self._news.clear()
+            waiting = [
+                key for key, (at, _) in self._known.items() if at is Standing.ASKS and key not in self._grants
+            ]
+            if not waiting or not self._cluster.ready:
+                continue
+            await self._read_quotas({namespace for namespace, _ in waiting})
+            if self._stale:
+                self._look()
+            now = asyncio.get_running_loop().time()
+            if now >= due:
+                due = now + PATIENT_SECONDS
+                self._stale = True  # what running jobs expect of their end changes too
+                self._check_holders()
+
+    def _check_holders(self) -> None:
+        """Who keeps room without pods may be gone: its deletion was not heard of."""
+        for key, (at, claim) in self._known.items():
+            if at is Standing.HOLDS and not self._pods.of_job(claim.job):
+                self._wake(key)
+
+    async def _list_jobs(self) -> None:
+        """All jobs once: none is let in before it is known who was."""
+        while not self._all_jobs_known:
+            try:
+                listing = await self._api.list(PLURAL, self._namespace, "")
+            except ApiError as error:
+                log.warning("jobs-not-listed", reason=str(error))
+                await asyncio.sleep(1.0)
+                continue
+            for raw in listing.items:
+                self._note_listed(raw)
+            self._all_jobs_known = True
+
+    def _note_listed(self, raw: bytes) -> None:
+        try:
+            job = Job.model_validate(orjson.loads(raw))
+        except ValidationError:
+            # its own reconciliation tells it
+            return
+        if (job.metadata.namespace, job.metadata.name) not in self._seen:
+            self.note(job)
+
+    async def _read_quotas(self, namespaces: Iterable[str]) -> None:
+        """Those of these namespaces that were not read just now; none where they may not be read."""
+        for namespace in namespaces:
+            now = asyncio.get_running_loop().time()
+            read, before = self._quotas.get(namespace, (float("-inf"), ()))
+            if now - read < FRESH_SECONDS:
+                continue
+            try:
+                listing = await self._api.list("resourcequotas", namespace, "")
+                found = tuple(q for q in map(decode_quota, listing.items) if q is not None)
+            except ApiError as error:
+                found = () if error.status in (401, 403) else before
+            self._quotas[namespace] = (now, found)
+            self._stale |= found != before
+
+
+def _same(one: Claim, other: Claim) -> bool:
+    """Whether they ask for the same, now or later, and have as much of it; when they expect to be done does
+    not count."""
+    return one.demand is other.demand and _figures(one) == _figures(other)
+
+
+def _figures(claim: Claim) -> tuple[object, ...]:
+    return claim.job, claim.nodes, claim.unplaced, claim.made, claim.not_before is None

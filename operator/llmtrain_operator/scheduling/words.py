@@ -1,0 +1,64 @@
+"""Why a gang waits, in sentences with numbers."""
+
+from __future__ import annotations
+
+from .ledger import Ledger
+from .values import Claim, Demand, shown
+
+ONE_AT_A_TIME = (
+    "another gang is not on its nodes yet: gangs start one after the other, as the operator may not list "
+    "nodes and pods of the cluster"
+)
+
+
+def each(demand: Demand) -> str:
+    """What one pod asks for."""
+    asked = (
+        f"{name} {shown(name, need)}"
+        for name, need in sorted(demand.requests.items())
+        if name != "pods" and need
+    )
+    return ", ".join(asked) or "nothing"
+
+
+def no_room(claim: Claim, room: int, ledger: Ledger) -> str:
+    """How many pods find a node, and what is free for them."""
+    return (
+        f"{room} of {claim.nodes} pods would find a node, short of {claim.nodes - room}: each needs "
+        f"{each(claim.demand)}; {_free(claim.demand, ledger)}"
+    )
+
+
+def too_big(claim: Claim, ledger: Ledger) -> str:
+    """The cluster has not that much beside what others than jobs of this kind hold."""
+    most = ledger.room_when_empty(claim.demand)
+    return (
+        f"no end of running jobs makes room for it: each of {claim.nodes} pods needs {each(claim.demand)}, "
+        f"and the nodes hold {most} of them when nothing else runs; {_free(claim.demand, ledger)}; jobs "
+        "after it start meanwhile"
+    )
+
+
+def _free(demand: Demand, ledger: Ledger) -> str:
+    nodes = ledger.eligible(demand)
+    if not nodes:
+        return f"none of {len(ledger.nodes)} nodes lets them in by its labels, taints and readiness"
+    free = (
+        f"{name} {shown(name, sum(max(0, ledger.free[node].get(name, 0)) for node in nodes))}"
+        for name, need in sorted(demand.requests.items())
+        if name != "pods" and need
+    )
+    return f"free on the {len(nodes)} of {len(ledger.nodes)} nodes that let them in: {', '.join(free)}"
+
+
+def quota(claim: Claim, lacking: list[str]) -> str:
+    """What the namespace's quotas lack."""
+    return f"{claim.nodes} pods do not fit into namespace {claim.job.namespace}: {'; '.join(lacking)}"
+
+
+def behind(waiting: Claim) -> str:
+    """There is room, but somebody who was there before could lose by it."""
+    job = waiting.job
+    return (
+        f"it would take room that job {job.namespace}/{job.name} waits for, which is before it in the queue"
+    )
