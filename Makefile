@@ -25,6 +25,11 @@ layouts: ## prove every parallel layout equal to one fp64 process and write prov
 resume: ## kill and resume in every pair of layouts (make test: one of each kind)
 	@LLMTRAIN_RESUME=all hack/test trainer -k test_resume_layouts
 
+sizes: ## 1 GB of weights in every layout, 300 MB and 5 GB of text: nothing is read or held twice (an hour; make test: a part)
+	@cd tests && export PYTHONPATH=$(PYTHONPATH):$(CURDIR)/tests && $(VENV)/bin/python -W ignore -m harness.sizes.large \
+	  && $(VENV)/bin/python -m harness.sizes.text txt 300 && $(VENV)/bin/python -m harness.sizes.text jsonl 300 \
+	  && $(VENV)/bin/python -m harness.sizes.text jsonl 5000
+
 faults: ## only the kills on a real cluster: processes, pods and the operator under one job
 	@hack/test e2e -k each_fault
 

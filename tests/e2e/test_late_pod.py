@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from e2e.test_faults import delete
@@ -80,8 +81,24 @@ def test_a_gang_without_room_is_queued_and_has_no_pods(namespace: Namespace) -> 
     delete(namespace, "late")
 
 
-def queued(namespace: Namespace) -> dict[str, dict[str, str]] | None:
-    status = namespace.status("late")
+def test_two_gangs_that_need_most_of_both_nodes_run_in_turn(namespace: Namespace) -> None:
+    """Pod by pod they would take one node each, and wait for the other's for ever."""
+    resources = {"cpu": cpu_of_most_of(namespace.cluster, "node1"), "memory": "1Gi"}
+    for name in ("one", "two"):
+        namespace.apply(quick_manifest(name, 20, resources=resources))
+    waits = wait_for("one of them queues", lambda: queued(namespace, "two"), 90)["waiting"]
+    assert (waits["reason"], waits["position"]) == ("WaitingForCapacity", 1)
+    assert "of 2 pods would find a node" in waits["message"]
+    assert not namespace.pods("llmtrain.dev/job=two")
+    for name in ("one", "two"):
+        status = namespace.wait_phase(name, "Succeeded", 0, 300)
+        assert restarts(status) == (0, 0, 0)
+    for name in ("one", "two"):
+        delete(namespace, name)
+
+
+def queued(namespace: Namespace, name: str = "late") -> dict[str, Any] | None:
+    status = namespace.status(name)
     return status if status.get("phase") == "Queued" and status.get("waiting") else None
 
 

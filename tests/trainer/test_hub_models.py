@@ -78,6 +78,8 @@ def test_data_are_prepared_from_kilobytes_and_the_gang_gets_the_rest(online: Hub
     weights = TWO + bytes(24) + bytes(1 << 20)
     online.repository("models/owner/model", {**FILES, "model.safetensors": weights})
     files, folder = HubFiles(NAME, None, WHERE), tmp_path / "model"
+    (tmp_path / "model.partial").mkdir()
+    (tmp_path / "model.partial" / "model.safetensors").write_bytes(weights[:99])  # of a pod that was killed
     fetch(files, folder, weights=False)
     assert sorted(path.name for path in folder.iterdir() if path.is_file()) == [
         "config.json",
@@ -85,8 +87,6 @@ def test_data_are_prepared_from_kilobytes_and_the_gang_gets_the_rest(online: Hub
     ]
     assert online.sent < 1 << 16
     fetch(files, folder, weights=False)
-    (tmp_path / "model.partial").mkdir()
-    (tmp_path / "model.partial" / "model.safetensors").write_bytes(weights[:99])  # of a pod that was killed
     fetch(files, folder)
     assert (folder / "model.safetensors").read_bytes() == weights
     assert (folder / "tokenizer.json").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -60,8 +61,9 @@ class SmallEngine:
     def named_parameters(self) -> Iterator[tuple[str, torch.Tensor]]:
         yield "w", self.weights
 
-    def whole_weight(self, _name: str, parameter: torch.Tensor) -> torch.Tensor:
-        return parameter
+    @contextmanager
+    def gathered(self, _name: str, parameter: torch.Tensor) -> Iterator[torch.Tensor]:
+        yield parameter
 
     def whole_shape(self, _name: str, parameter: torch.Tensor) -> tuple[int, ...]:
         return tuple(parameter.shape)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+M_MMAP_THRESHOLD = -3
+"""Of mallopt(3)."""
 EVERY = 0.002
 """Seconds between two looks."""
 
@@ -19,6 +23,21 @@ def anonymous(pid: int | str = "self") -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) << 10 for line in lines if line.startswith("RssAnon")), 0)
+
+
+def trimmed() -> int:
+    """Anonymous bytes of this process, once what it has freed is given back: nothing new hides in that."""
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    return anonymous()
+
+
+def give_back_at_once() -> None:
+    """From here on what this process frees of a megabyte or more is given back, so that what is seen is held.
+
+    By default glibc keeps what was freed in pieces under 32 MB, perhaps 100 MB of it, for what comes next.
+    """
+    ctypes.CDLL("libc.so.6").mallopt(M_MMAP_THRESHOLD, 1 << 20)
 
 
 def tree(pid: int) -> list[int]:

@@ -1,6 +1,7 @@
 """Large files of text that cost seconds to make, and what preparing them takes of memory.
 
-``python -m harness.sizes.text FORM MEGABYTES`` prints the peak of a preparation's tree of processes.
+``python -m harness.sizes.text FORM MEGABYTES`` prints the peak of a preparation's tree of processes, and
+fails where that is more than ``--most`` MiB.
 """
 
 from __future__ import annotations
@@ -69,12 +70,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("form", choices=("txt", "jsonl"))
     parser.add_argument("megabytes", type=int)
+    parser.add_argument("--most", type=int, default=400, help="MiB of anonymous memory (default: 400)")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:
         texts = write(Path(root, "texts", f"a.{asked.form}"), asked.megabytes * 10**6).parent
         told = {"form": asked.form, "megabytes": asked.megabytes, **prepared(Path(root, "work"), texts)}
         print(json.dumps(told), flush=True)
-    return 0
+    return int(told["anonymous MiB"] > asked.most)
 
 
 if __name__ == "__main__":

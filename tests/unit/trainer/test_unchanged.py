@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import fsspec
@@ -13,13 +14,22 @@ from harness.builders import job_file, least_spec, shape_of
 from harness.models.raw import header, tensor, write
 
 from llmtrain_api import JobFile, ModelFacts
+from llmtrain_trainer.checkpoint.fence import Fence
+from llmtrain_trainer.checkpoint.resume import Resume
 from llmtrain_trainer.data.store import _base_of
 from llmtrain_trainer.errors import ConfigError
+from llmtrain_trainer.launch.attempt import Attempt
+from llmtrain_trainer.launch.before_training import look_again
+from llmtrain_trainer.launch.stages import STAGES
+from llmtrain_trainer.launch.torchrun import Stop
 from llmtrain_trainer.models.headers import INDEX, LocalFiles, read_headers
 from llmtrain_trainer.models.location import SCRATCH
+from llmtrain_trainer.output import Output
 from llmtrain_trainer.pretrained.fetch import fetch
 from llmtrain_trainer.pretrained.remote import BucketFiles
 from llmtrain_trainer.pretrained.unchanged import digest_of_files, require_unchanged
+from llmtrain_trainer.storage.select import output_store_of
+from llmtrain_trainer.storage.start_marker import Start
 
 ONE = {"a": tensor(0, 16, [2, 2])}
 
@@ -40,8 +50,14 @@ def noted(base: Path) -> str | None:
     return digest_of_files(files, read_headers(files))
 
 
-def job_of(name: str, weights: str | None, base: Path | None = None, scratch: Path | None = None) -> JobFile:
-    asked = least_spec(model={"name": name})
+def job_of(
+    name: str,
+    weights: str | None,
+    base: Path | None = None,
+    scratch: Path | None = None,
+    adapter: dict[str, int] | None = None,
+) -> JobFile:
+    asked = least_spec(model={"name": name} | ({"adapter": adapter} if adapter else {}))
     facts = ModelFacts(shape=shape_of(least_spec()), digest="0" * 64, weights=weights)
     told = job_file(asked, shape=facts.shape, model=facts, base=str(base) if base else None)
     return told.model_copy(update={"scratch": str(scratch)}) if scratch else told
@@ -102,3 +118,21 @@ def test_a_bucket_that_changes_between_two_looks_is_refused(tmp_path: Path) -> N
     fetch(BucketFiles(url, url), tmp_path / "later" / SCRATCH)
     with pytest.raises(ConfigError, match="put the files back as they were"):
         require_unchanged(job_of("s3://bucket/mine", weights, scratch=tmp_path / "later"))
+
+
+@pytest.mark.parametrize(
+    ("resumed", "adapter", "asked"), [(False, None, True), (True, None, False), (True, {"rank": 4}, True)]
+)
+def test_the_launcher_asks_where_the_weights_are_about_to_be_read(
+    folder: Path, resumed: bool, adapter: dict[str, int] | None, asked: bool
+) -> None:
+    names = [stage.name for stage in STAGES]
+    assert names.index("fetch") < names.index("look again") < names.index("train")
+    noted_before = noted(folder)
+    other_numbers(folder)
+    job = job_of(f"file://{folder}", noted_before, folder, adapter=adapter)
+    fence = Fence(Output(folder), job.job.uid, 0, "pod")
+    start = Start(fence, Resume(5, job.layout) if resumed else None, {})
+    attempt = Attempt(job, "job.json", 0, output_store_of(job), Stop(), start=start)
+    with pytest.raises(ConfigError, match="were changed") if asked else nullcontext():
+        look_again(attempt)

@@ -65,7 +65,8 @@ def write_whole(engine: Engine, ranks: Ranks, folder: Path, largest: int = LARGE
     files, width = _plan(engine, ranks, largest)
     writer = _Writer(folder, {name: one.shapes for name, one in files.items() if one.rank == ranks.rank})
     for name, parameter in engine.named_parameters():
-        writer.take(name, engine.whole_weight(name, parameter))
+        with engine.gathered(name, parameter) as whole:
+            writer.take(name, whole)
     writer.end()
     if ranks.first:
         writer.attempt(partial(_write_index, folder, files, width, writer.entries))

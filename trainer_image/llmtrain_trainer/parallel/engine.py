@@ -7,6 +7,7 @@ token losses over the token count of the global batch.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import deepspeed
@@ -152,11 +153,18 @@ class Engine:
 
     def whole_weight(self, name: str, parameter: torch.nn.Parameter) -> torch.Tensor:
         """A parameter of the whole model in the dtype that it is trained in; all ranks call it."""
+        with self.gathered(name, parameter) as whole:
+            return whole.clone() if self.layout.zero == 3 else whole
+
+    @contextmanager
+    def gathered(self, name: str, parameter: torch.nn.Parameter) -> Iterator[torch.Tensor]:
+        """As `whole_weight`, without a copy: it is there while ``with`` lasts."""
         del name
         if self.layout.zero < 3:
-            return parameter.detach()
+            yield parameter.detach()
+            return
         with deepspeed.zero.GatheredParameters([parameter]):
-            return parameter.detach().clone()
+            yield parameter.detach()
 
     def whole_shape(self, name: str, parameter: torch.nn.Parameter) -> tuple[int, ...]:
         """The shape that a parameter has in the whole model."""

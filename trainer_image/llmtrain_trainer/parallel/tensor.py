@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,6 +18,9 @@ from ..batch import BatchPlan
 from ..errors import ConfigError
 from ..loss import IGNORED, token_loss_sum
 from .engine import Engine, shape_of
+
+BLOCK = 4 << 20
+"""Bytes of a shard that are gathered at once."""
 
 
 def tensor_config(layout: Layout) -> dict[str, Any]:
@@ -37,13 +42,10 @@ class TensorEngine(Engine):
         self.shapes = shapes
 
     @override
-    def whole_weight(self, name: str, parameter: torch.nn.Parameter) -> torch.Tensor:
-        # the shards of the group, joined along the dimension that was cut
-        part = super().whole_weight(name, parameter).contiguous()
-        group = groups.get_tensor_model_parallel_group()
-        parts = [torch.empty_like(part) for _ in range(self.layout.tensor)]
-        dist.all_gather(parts, part, group=group)
-        return join(parts, self.shapes[name])
+    @contextmanager
+    def gathered(self, name: str, parameter: torch.nn.Parameter) -> Iterator[torch.Tensor]:
+        with super().gathered(name, parameter) as part:
+            yield _joined(part, self.shapes[name], self.layout.tensor)
 
     @override
     def whole_shape(self, name: str, parameter: torch.nn.Parameter) -> tuple[int, ...]:
@@ -67,6 +69,31 @@ class TensorEngine(Engine):
             reduction="sum",
         )
         return loss
+
+
+def _joined(part: torch.Tensor, shape: tuple[int, ...], ranks: int) -> torch.Tensor:
+    """A whole tensor from the shards of this rank's group, some rows at a time: a group's collective holds
+    several copies of what it gathers.
+
+    Args:
+        part: this rank's shard.
+        shape: of the whole tensor.
+        ranks: of the group.
+    """
+    if tuple(part.shape) == shape:
+        return part
+    [at] = [dimension for dimension, size in enumerate(shape) if part.shape[dimension] != size]
+    group, size = groups.get_tensor_model_parallel_group(), part.shape[at]
+    whole = torch.empty(shape, dtype=part.dtype, device=part.device)
+    step = max(1, BLOCK // max(1, part.element_size() * part[:1].numel()))
+    for first in range(0, part.shape[0], step):
+        rows = part[first : first + step].contiguous()
+        found = [torch.empty_like(rows) for _ in range(ranks)]
+        dist.all_gather(found, rows, group=group)
+        for rank, one in enumerate(found):
+            shard = whole.narrow(at, rank * size, size)
+            shard[first : first + step].copy_(one)
+    return whole
 
 
 def join(parts: list[torch.Tensor], shape: tuple[int, ...]) -> torch.Tensor:
