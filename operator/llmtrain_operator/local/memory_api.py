@@ -55,7 +55,8 @@ class _Collection:
     objects: dict[Key, Object] = field(default_factory=dict)
     history: deque[_Change] = field(default_factory=lambda: deque(maxlen=HISTORY))
     forgotten: int = 0
-    watchers: set[asyncio.Queue[_Change | None]] = field(default_factory=set)
+    watchers: dict[asyncio.Queue[_Change | None], None] = field(default_factory=dict)
+    """In the order in which they came, so that they are told in it."""
 
 
 class MemoryApi:
@@ -152,14 +153,14 @@ class MemoryApi:
         for change in collection.history:
             if change.version > since:
                 queue.put_nowait(change)
-        collection.watchers.add(queue)
+        collection.watchers[queue] = None
         try:
             while (queued := await queue.get()) is not None:
                 event = queued.seen_through(wanted) if namespace in ("", queued.namespace) else None
                 if event is not None:
                     yield event
         finally:
-            collection.watchers.discard(queue)
+            collection.watchers.pop(queue, None)
 
     # -- what others than the operator do -----------------------------------------------------------------
 
