@@ -54,6 +54,7 @@ class _Round:
         blocked: who waits for room that there could be.
         running: who was let in, and where its pods are or will be.
         starting: how many of them are not wholly on nodes.
+        homeless: gangs of them for whose pods no room can be kept, as others may be where it was.
     """
 
     holders: list[Claim]
@@ -62,6 +63,7 @@ class _Round:
     blocked: list[Claim] = field(default_factory=list)
     running: list[tuple[Claim, dict[str, int]]] = field(default_factory=list)
     starting: int = 0
+    homeless: list[Claim] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.budgets = budgets_of(self.view.quotas, self.holders)
@@ -69,8 +71,11 @@ class _Round:
         if self.view.nodes is None:
             return
         self.ledger = Ledger(self.view.nodes, self.view.used)
-        for claim in self.holders:
+        # the largest first, as they find room last
+        for claim in sorted(self.holders, key=lambda c: self._times_in_all(c)):
             ahead = self.ledger.place(claim.demand, claim.unplaced)
+            if sum(ahead.values()) < claim.unplaced:
+                self.homeless.append(claim)
             self.ledger.take(claim.demand, ahead)
             self.running.append((claim, _sum(claim.placed, ahead)))
         self.shares = Shares(self.running)
@@ -81,7 +86,13 @@ class _Round:
             # it does not ask yet, and nothing is kept for it
             seconds = (claim.not_before - self.view.now).total_seconds()
             return Admission(False, retry_after=seconds)
-        answer = self._quota(claim) or self._serial() or self._room(claim) or self._before(claim)
+        answer = (
+            self._quota(claim)
+            or self._serial()
+            or self._promised(claim)
+            or self._room(claim)
+            or self._before(claim)
+        )
         if answer is not None:
             return answer
         self._let_in(claim)
@@ -113,6 +124,18 @@ class _Round:
         if self.view.one_at_a_time and self.starting:
             return Admission(False, "WaitingForOthers", words.ONE_AT_A_TIME)
         return None
+
+    def _times_in_all(self, claim: Claim) -> int:
+        """How many of its pods all nodes would hold: few, for large pods."""
+        assert self.ledger is not None
+        return self.ledger.room_when_empty(claim.demand)
+
+    def _promised(self, claim: Claim) -> Admission | None:
+        """Nobody starts on nodes where one that was let in looks for room: it could not be kept for it."""
+        ledger = self.ledger
+        if ledger is None or not any(share_nodes(claim, one, ledger) for one in self.homeless):
+            return None
+        return Admission(False, "WaitingForOthers", words.PROMISED)
 
     def _room(self, claim: Claim) -> Admission | None:
         """Whether there is a node for each of its pods."""

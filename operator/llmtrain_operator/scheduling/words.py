@@ -10,6 +10,10 @@ ONE_AT_A_TIME = (
     "nodes and pods of the cluster"
 )
 
+PROMISED = "a gang that was let in before has pods without a node, and there is none for all of them now"
+    "a gang that was let in before has pods without a node, and there is none for all of them right now"
+)
+
 
 def each(demand: Demand) -> str:
     """What one pod asks for."""

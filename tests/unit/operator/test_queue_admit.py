@@ -48,6 +48,18 @@ def test_what_was_let_in_and_is_not_on_nodes_yet_keeps_its_room() -> None:
     assert admitted([half], [claim("j", 1, BIG, 1)], view(*nodes, used={"a": BIG.requests})) == set()
 
 
+def test_nobody_starts_while_one_that_was_let_in_finds_no_room() -> None:
+    """Pods of the one may be where the room of the other was: what is left is not free for a third."""
+    nodes = [node("a", cpu=8), node("b", cpu=8)]
+    small, large = claim("small", 3, demand(cpu=2)), claim("large", 1, demand(cpu=8))
+    for holders in ([small, large], [large, small]):
+        assert admitted(holders, [claim("third", 3, demand(cpu=2), 1)], view(*nodes)) == set()
+    spread = claim("small", 2, demand(cpu=2), placed={"a": 1, "b": 1})
+    used = {name: demand(cpu=2).requests for name in ("a", "b")}
+    answers = admit([spread, large], [claim("third", 1, demand(cpu=2), 1)], view(*nodes, used=used))
+    assert answers["uid-third"].reason == "WaitingForOthers"
+
+
 def test_priority_then_first_come() -> None:
     queue = [claim("old", 1, BIG, 0), claim("new", 1, BIG, 5), claim("urgent", 1, BIG, 9, priority=10)]
     answers = admit([], queue, view(node("a", cpu=8, gpu=8)))
