@@ -11,8 +11,6 @@ ONE_AT_A_TIME = (
 )
 
 PROMISED = "a gang that was let in before has pods without a node, and there is none for all of them now"
-    "a gang that was let in before has pods without a node, and there is none for all of them right now"
-)
 
 
 def each(demand: Demand) -> str:
