@@ -47,7 +47,10 @@ def test_a_late_pod_is_waited_for_told_and_costs_no_restart(namespace: Namespace
     cluster = namespace.cluster
     with cordoned(cluster, "node2"):
         # a rule over pods, which the operator's ledger does not look at
-        namespace.apply(quick_manifest("late", 20, podTemplate={"spec": {"affinity": APART}}))
+        small = {"cpu": "500m", "memory": "1Gi"}
+        namespace.apply(
+            quick_manifest("late", 20, resources=small, podTemplate={"spec": {"affinity": APART}})
+        )
         status = wait_for("the late pod is told", lambda: waits_for_room(namespace), 90)
         assert "late-0-" in status["waiting"]["message"]
         assert "anti-affinity" in status["waiting"]["message"]

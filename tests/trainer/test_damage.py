@@ -31,7 +31,6 @@ FILES = (
     "parts/rank-0.json",
     "weights/model-00001-of-00001.safetensors",
     "weights/model.safetensors.index.json",
-    "weights/names-0.json",
 )
 MODES = pytest.mark.parametrize("background", [False, True], ids=["in the loop", "beside it"])
 

@@ -34,10 +34,12 @@ def no_room(claim: Claim, room: int, ledger: Ledger) -> str:
 def too_big(claim: Claim, ledger: Ledger) -> str:
     """The cluster has not that much beside what others than jobs of this kind hold."""
     most = ledger.room_when_empty(claim.demand)
+    held = f"the nodes hold {most} of them when nothing else runs"
+    if most >= claim.nodes:
+        held = "pods that are no job's hold what it lacks"
     return (
         f"no end of running jobs makes room for it: each of {claim.nodes} pods needs {each(claim.demand)}, "
-        f"and the nodes hold {most} of them when nothing else runs; {_free(claim.demand, ledger)}; jobs "
-        "after it start meanwhile"
+        f"and {held}; {_free(claim.demand, ledger)}; jobs after it start meanwhile"
     )
 
 

@@ -11,15 +11,19 @@ from llmtrain_api.names import LABEL_RANK
 from llmtrain_operator.kube.api import Object
 
 
-def unjustified(world: World) -> str | None:
-    """What is wrong with the phase on record, long after the last change; None when nothing is."""
+def unjustified(world: World, *, soon: bool = False) -> str | None:
+    """What is wrong with the phase on record, long after the last change; None when nothing is.
+
+    Args:
+        world: to be judged.
+        soon: a node's kubelet may not have confirmed yet that a pod is gone.
+    """
     status, job = world.status(), world.job()
     phase = status.get("phase")
     if job is None or phase in ("Succeeded", "Failed"):
         return None
     if job["spec"].get("suspend") and not _refused(world):
-        left = [p["metadata"]["name"] for p in world.pods() if alive(p)]
-        return None if phase == "Suspended" and not left else f"to be suspended, and {phase} with {left}"
+        return _not_suspended(world, str(phase), soon=soon)
     if phase in (None, "Pending"):
         return _not_begun(world)
     if phase in ("Inspecting", "Preparing"):
@@ -32,6 +36,16 @@ def unjustified(world: World) -> str | None:
     elif why is None:
         why = _children_missing(world, status["attempt"]) or _of_whole_gang(str(phase), gang)
     return why and f"{phase}: {why}"
+
+
+def _not_suspended(world: World, phase: str, *, soon: bool) -> str | None:
+    """Pods of an earlier job of that name are not this one's; those that go are waited for."""
+    uid = world.job()["metadata"]["uid"]  # type: ignore[index]
+    own = [p for p in world.pods() if uid in (o["uid"] for o in p["metadata"].get("ownerReferences", []))]
+    left = [p for p in own if alive(p)]
+    if (phase == "Suspended" and not left) or (soon and phase == "Suspending" and all(map(going, left))):
+        return None
+    return f"to be suspended, and {phase} with {[p['metadata']['name'] for p in left]}"
 
 
 def model_refused(world: World) -> bool:

@@ -65,7 +65,7 @@ def quiesce(episode: Episode) -> None:
     world.start_operator()  # a death that was on its way may have come
     world.collect_garbage()
     world.run(120.0)
-    if not world.timeline.faults["watch-loss"] and (reason := unjustified(world)):
+    if not world.timeline.faults["watch-loss"] and (reason := unjustified(world, soon=True)):
         raise Broken(f"minutes later: {reason}")
     world.run(530.0)
     world.api.close_watches()  # as a server does every few minutes: whoever missed something lists anew

@@ -41,6 +41,13 @@ def test_a_gang_starts_whole_or_not_at_all_and_says_what_is_short() -> None:
     assert f"free on the 3 of 3 nodes that let them in: cpu 23, {GPU} 16" in answer.message
 
 
+def test_room_that_pods_of_no_job_hold_is_told_as_such() -> None:
+    used = {"a": demand(cpu=1).requests}
+    answer = admit([], [claim("j", 2, ONE)], view(node("a", cpu=2), used=used))["uid-j"]
+    assert "pods that are no job's hold what it lacks" in answer.message
+    assert "nothing else runs" not in answer.message
+
+
 def test_what_was_let_in_and_is_not_on_nodes_yet_keeps_its_room() -> None:
     nodes = [node("a", cpu=8, gpu=8), node("b", cpu=8, gpu=8)]
     assert admitted([claim("in", 2, BIG)], [claim("j", 1, SMALL, 1)], view(*nodes)) == set()
