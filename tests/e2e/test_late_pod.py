@@ -72,16 +72,18 @@ def test_a_gang_without_room_is_queued_and_has_no_pods(namespace: Namespace) -> 
     cluster = namespace.cluster
     with cordoned(cluster, "node2"):
         namespace.apply(
-            quick_manifest("late", 20, resources={"cpu": cpu_of_most_of(cluster, "node1"), "memory": "1Gi"})
+            quick_manifest(
+                "roomless", 20, resources={"cpu": cpu_of_most_of(cluster, "node1"), "memory": "1Gi"}
+            )
         )
-        status = wait_for("it is queued", lambda: queued(namespace), 90)
+        status = wait_for("it is queued", lambda: queued(namespace, "roomless"), 90)
         assert (
             "1 of 2 pods" in status["waiting"]["message"] or "hold 1 of them" in status["waiting"]["message"]
         )
-        assert not namespace.pods("llmtrain.dev/job=late")
-    status = namespace.wait_phase("late", "Succeeded", 0, 240)
+        assert not namespace.pods("llmtrain.dev/job=roomless")
+    status = namespace.wait_phase("roomless", "Succeeded", 0, 240)
     assert restarts(status) == (0, 0, 0)
-    delete(namespace, "late")
+    delete(namespace, "roomless")
 
 
 def test_two_gangs_that_need_most_of_both_nodes_run_in_turn(namespace: Namespace) -> None:
@@ -100,7 +102,7 @@ def test_two_gangs_that_need_most_of_both_nodes_run_in_turn(namespace: Namespace
         delete(namespace, name)
 
 
-def queued(namespace: Namespace, name: str = "late") -> dict[str, Any] | None:
+def queued(namespace: Namespace, name: str) -> dict[str, Any] | None:
     status = namespace.status(name)
     return status if status.get("phase") == "Queued" and status.get("waiting") else None
 
