@@ -52,7 +52,10 @@ def stand_in_queue(s: Situation) -> Plan | None:
     if later is not None:
         return Plan(derive(s), requeue_after=(later - s.now).total_seconds())
     waits = wait_for_room(s)
-    return waits or Plan(changed(derive(s), phase=Phase.STARTING, waiting=None))
+    if waits is not None:
+        return waits
+    placement = s.seen.admission.placement if s.seen.admission else None
+    return Plan(changed(derive(s), phase=Phase.STARTING, waiting=None, placement=placement))
 
 
 def _told(s: Situation, answer: Admission) -> Waiting:

@@ -25,5 +25,17 @@ class GangScheduler(Protocol):
         ...
 
     async def decide(self, job: Job, /) -> Admission:
-        """Whether this job's gang may start now. A yes holds until it is on record, or for a minute."""
+        """Whether this job's gang may start now. A yes holds until it is on record, or for a minute.
+
+        Raises:
+            ApiError: to be tried again.
+        """
+        ...
+
+    def wants_back(self, job: Job, /) -> str:
+        """Why a gang that was let in is to give its room back, after a checkpoint; empty = it may go on."""
+        ...
+
+    async def run(self) -> None:
+        """What keeps its view true, until cancelled."""
         ...
