@@ -285,7 +285,7 @@ class JobSpec(LifecycleSpec, WorkerPodSpec, JobSections):
     queue_name: ObjectName | None = Field(
         default=None,
         description="Queue of another scheduler that the gang waits in, such as a LocalQueue of Kueue in the "
-        "job's namespace; the installation must have one (queue.provider). Default: the operator's own queue.",
+        "job's namespace, where the chart has queue.provider. Default: the operator's own queue.",
     )
     pod_template: PodTemplate | None = Field(
         default=None,

@@ -64,7 +64,7 @@ def _container(container: Manifest) -> Manifest:
 
 
 def asks_for(found: Any, wanted: Any) -> bool:
-    """Whether an object says all that is wanted: what the API server has filled in beside it does not count."""
+    """Whether an object says all that is wanted; what the API server has filled in does not count."""
     if isinstance(wanted, dict):
         return isinstance(found, dict) and all(asks_for(found.get(k), v) for k, v in wanted.items())
     if isinstance(wanted, list):

@@ -35,8 +35,8 @@ GRANT_SECONDS = 60.0
 WAITS_FOR_RIGHTS = Admission(
     False,
     "KueueNotReadable",
-    "the operator cannot list Kueue's Workloads: Kueue (v1beta2) is not installed, or the chart was installed "
-    "without queue.provider: kueue",
+    "the operator cannot list Kueue's Workloads: Kueue (v1beta2) is not installed, or the chart was "
+    "installed without queue.provider: kueue",
     retry_after=PATIENT_SECONDS,
 )
 SETTLED = (Phase.SUSPENDED, Phase.SUCCEEDED, Phase.FAILED)
@@ -254,6 +254,10 @@ class KueueQueue:
 
     async def _work(self) -> None:
         await self._rooms.reflector.synced.wait()
+        for key, known in self._jobs.items():
+            if known.held:
+                # no event tells that a Workload went while nobody looked
+                self._wake(key)
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(TICK_SECONDS):

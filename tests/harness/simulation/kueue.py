@@ -1,4 +1,4 @@
-"""A Kueue in a few lines: one queue with CPUs, one flavor, preemption by priority; it lives in the world's loop."""
+"""A Kueue in a few lines: one queue with CPUs, one flavor, preemption by priority."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class FakeKueue:
 
     Attributes:
         quota: CPUs of the queue.
-        checks: what an admission check says of each Workload: ``Ready``, ``Pending``; none = there is no check.
+        checks: what an admission check says of each: ``Ready`` or ``Pending``; none = there is no check.
     """
 
     def __init__(self, world: World) -> None:
@@ -105,7 +105,8 @@ class FakeKueue:
         free = self.quota - sum(map(asked, holders))
         if asked(workload) > free:
             self._make_room(workload, holders)
-            text = f"insufficient unused quota for cpu in flavor {FLAVOR}, {asked(workload) - free:g} more needed"
+            missing = asked(workload) - free
+            text = f"insufficient unused quota for cpu in flavor {FLAVOR}, {missing:g} more needed"
             self._set(workload, QuotaReserved=("False", "WaitingForQuota", text))
             return
         assigned = {"name": "worker", "flavors": {"cpu": FLAVOR, "memory": FLAVOR}}

@@ -9,7 +9,7 @@ from typing import Any
 from harness.simulation.kueue import QUEUE, is_true, reserves
 from harness.simulation.podview import NAMESPACE, going
 from harness.simulation.queue_scenarios import asks, edit, finish, pods_of, runs, until_queued, until_runs
-from harness.simulation.steps import BOOM, Expected, rank
+from harness.simulation.steps import BOOM, CONFIG, Expected, rank
 from harness.simulation.virtual import at_once
 from harness.simulation.world import World
 
@@ -119,7 +119,9 @@ def a_failure_keeps_the_room(world: World) -> None:
     world.end(rank(world, 1), 1, BOOM)
     world.until("attempt 1 runs", lambda: world.status()["attempt"] == 1 and runs(world, "tiny"))
     now = workload(world, "tiny-0")
-    assert first and now and now["metadata"]["uid"] == first["metadata"]["uid"]
+    assert first is not None
+    assert now is not None
+    assert now["metadata"]["uid"] == first["metadata"]["uid"]
     world.delete_job("other")
 
 
@@ -160,7 +162,8 @@ def checks_take_their_time(world: World) -> None:
     until_queued(world, "tiny", "AdmissionChecks")
     assert not pods_of(world, "tiny")
     held = workload(world, "tiny-0")
-    assert held is not None and reserves(held)
+    assert held is not None
+    assert reserves(held)
     world.kueue.checks = "Ready"
     world.kueue._set(
         held, checks=[], admission=held["status"]["admission"], Admitted=("True", "Admitted", "now")
@@ -182,7 +185,8 @@ def a_strangers_workload(world: World) -> None:
     world.kueue.stopped = False
     world.up()
     held = workload(world, "tiny-0")
-    assert held is not None and held["spec"]["podSets"][0]["count"] == 2
+    assert held is not None
+    assert held["spec"]["podSets"][0]["count"] == 2
 
 
 def deleted_while_it_waits(world: World) -> None:
@@ -199,15 +203,28 @@ def evicted_with_ranks_that_take_long(world: World) -> None:
     world.apply(**in_queue())
     world.up()
     world.kueue.evict("tiny-0", "Preempted", "Preempted to accommodate a workload")
-    world.start_operator()
-    world.run(10.0)
-    assert all(map(going, pods_of(world, "tiny"))) and pods_of(world, "tiny")
+    for _ in range(60):
+        world.start_operator()
+        world.run(1.0)
+        if all(map(going, pods_of(world, "tiny"))):
+            break
+    assert pods_of(world, "tiny")
     assert workload(world, "tiny-0") is not None
     world.until("it asks again", partial(_asks_again, world))
 
 
 def _asks_again(world: World) -> bool:
     return world.status().get("attempt") == 1
+
+
+def its_end_leaves_a_rank(world: World) -> None:
+    """The job is over, and one of its ranks takes its time: Kueue hears of the end when that is gone."""
+    world.kueue.open(8)
+    world.apply(**in_queue())
+    world.up()
+    world.end(rank(world, 0), 78, CONFIG)
+    world.until("Failed", lambda: world.phase() == "Failed")
+    world.until("Kueue hears of its end", lambda: is_true(workload(world, "tiny-0") or {}, "Finished"))
 
 
 KUEUE_SCENARIOS: dict[Callable[[World], None], Expected] = {
@@ -225,4 +242,5 @@ KUEUE_SCENARIOS: dict[Callable[[World], None], Expected] = {
     a_strangers_workload: Expected("Succeeded"),
     deleted_while_it_waits: Expected("Deleted", pods=0),
     evicted_with_ranks_that_take_long: Expected("Succeeded", pods=4),
+    its_end_leaves_a_rank: Expected("Failed"),
 }

@@ -111,7 +111,7 @@ class JobStatus(ApiModel):
     )
     placement: Placement | None = Field(
         default=None,
-        description="The room that another scheduler gave the gang; empty where the operator's own queue did.",
+        description="The room that another scheduler gave the gang; empty without one.",
     )
     failure: Failure | None = Field(default=None, description="The root cause of the last failed attempt.")
     attempts: list[Attempt] = Field(
