@@ -559,9 +559,7 @@ BAD: dict[str, Bad] = {
     "a priority class with a space": Bad(
         manifest(priorityClassName="very high"), "spec.priorityClassName", "use lowercase letters"
     ),
-    "a queue's name in capitals": Bad(
-        manifest(queueName="Team"), "spec.queueName", "use lowercase letters"
-    ),
+    "a queue's name in capitals": Bad(manifest(queueName="Team"), "spec.queueName", "use lowercase letters"),
     "an adapter of rank 0": Bad(
         manifest(model=LLAMA | {"adapter": {"rank": 0}}),
         "spec.model.adapter.rank",

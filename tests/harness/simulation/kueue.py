@@ -164,14 +164,14 @@ class FakeKueue:
                 "message": message,
                 "lastTransitionTime": moment,
             }
-        status: Object = {"conditions": list(found.values())}
+        new: Object = {"conditions": list(found.values())}
         if admission is not None:
-            status["admission"] = admission
+            new["admission"] = admission
         if checks is not None:
-            status["admissionChecks"] = checks
+            new["admissionChecks"] = checks
         meta = workload["metadata"]
         self._world.timeline.tell(self._world.now(), "kueue", f"{meta['name']}: {facts}")
-        at_once(self._world.api.patch_status("workloads", NAMESPACE, meta["name"], {"status": status}))
+        at_once(self._world.api.patch_status("workloads", NAMESPACE, meta["name"], {"status": new}))
 
 
 class KueueMonitor:
