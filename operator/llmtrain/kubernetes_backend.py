@@ -11,7 +11,7 @@ from llmtrain_api import Job
 from llmtrain_api.names import PLURAL
 
 from .cluster import JOBS, ApiServer
-from .errors import NotFound, did_you_mean
+from .errors import AlreadyThere, NotFound, did_you_mean
 from .pod_logs import PodLogs
 from .values import Event, LogLine, LogRequest, Object
 
@@ -41,7 +41,14 @@ class KubernetesBackend:
         """Create a job; with ``dry_run`` the server only says what would come of it."""
         namespace = document["metadata"].get("namespace") or self._namespace
         query = {"dryRun": "All"} if dry_run else {}
-        return self._server.call("POST", _jobs(namespace), body=document, query=query)
+        try:
+            return self._server.call("POST", _jobs(namespace), body=document, query=query)
+        except AlreadyThere:
+            name = document["metadata"]["name"]
+            raise AlreadyThere(
+                f"job {name} already exists in namespace {namespace}: use another --name, or `llmtrain delete "
+                f"{name}` first (output.ifExists says what then becomes of its folder)"
+            ) from None
 
     def get(self, namespace: str, name: str) -> Object:
         """Read one job; of one that is not there, the names that are like it are told."""

@@ -1,4 +1,4 @@
-"""The command line against a real API server, with the operator as a process and the kubelet's part played."""
+"""The command line against a real API server, with the operator as a process and a kubelet that is played."""
 
 from __future__ import annotations
 
@@ -112,7 +112,9 @@ def test_a_job_from_submit_to_delete(
     assert "has succeeded" in terminal.types("why", "tiny")
     assert "perplexity 13.50" in terminal.types("show", "tiny")
 
-    assert f"job {namespace.name}/other is created" in terminal.types("clone", "tiny", "other", "--set", "suspend=true")
+    assert f"job {namespace.name}/other is created" in terminal.types(
+        "clone", "tiny", "other", "--set", "suspend=true"
+    )
     assert namespace.job("other")["spec"]["output"]["uri"] == "pvc://checkpoints/other"
     assert "perplexity" in terminal.types("diff", "tiny", "other")
     assert "its output stays in pvc://checkpoints/tiny" in terminal.types("delete", "tiny")
@@ -156,18 +158,12 @@ def test_a_mistake_is_told_by_field_and_a_stranger_is_told_what_is_missing(
     token = namespace.cluster.call(
         "POST", namespace.core("serviceaccounts", "stranger") + "/token", {"spec": {"expirationSeconds": 600}}
     )["status"]["token"]
+    viewed = namespace.cluster.kubectl("config", "view", "--raw", "-o", "json").stdout
+    known = json.loads(viewed)
+    known["users"] = [{"name": "stranger", "user": {"token": token}}]
+    known["contexts"][0]["context"]["user"] = "stranger"
     config = tmp_path / "stranger"
-    server = ["--server", namespace.cluster.server, "--kubeconfig", str(config)]
-    ca = namespace.cluster.kubectl("config", "view", "--raw", "-o", "json").stdout
-    cluster = json.loads(ca)["clusters"][0]
-    user = {"name": "stranger", "user": {"token": token}}
-    context = {"name": "c", "context": {"cluster": cluster["name"], "user": "stranger"}}
-    config.write_text(
-        json.dumps(
-            {"apiVersion": "v1", "kind": "Config", "clusters": [cluster], "users": [user], "contexts": [context], "current-context": "c"}
-        )
-    )
-    assert server
+    config.write_text(json.dumps(known))
     terminal.environment["KUBECONFIG"] = str(config)
     refused = terminal.types("ls", code=5)
     assert "the cluster does not allow it" in refused

@@ -14,7 +14,7 @@ from llmtrain.errors import Mistake
 
 
 def spec_with(*settings: str, **spec: Any) -> dict[str, Any]:
-    return manifests.with_settings(manifest(**spec), settings)["spec"]  # type: ignore[no-any-return]
+    return manifests.with_settings(manifest(**spec), settings)["spec"]
 
 
 def test_a_setting_is_read_as_kubectl_reads_yaml() -> None:
