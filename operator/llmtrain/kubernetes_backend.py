@@ -46,8 +46,8 @@ class KubernetesBackend:
         except AlreadyThere:
             name = document["metadata"]["name"]
             raise AlreadyThere(
-                f"job {name} already exists in namespace {namespace}: use another --name, or `llmtrain delete "
-                f"{name}` first (output.ifExists says what then becomes of its folder)"
+                f"job {name} already exists in namespace {namespace}: use another --name, or `llmtrain "
+                f"delete {name}` first (output.ifExists says what then becomes of its folder)"
             ) from None
 
     def get(self, namespace: str, name: str) -> Object:
