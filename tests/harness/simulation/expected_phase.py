@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.simulation.podview import alive, going, label, owner, phase_of
+from harness.simulation.podview import alive, going, label, owner, phase_of, size_of
 from harness.simulation.world import World
 
 from llmtrain_api.names import LABEL_RANK
@@ -28,7 +28,9 @@ def unjustified(world: World, *, soon: bool = False) -> str | None:
         return _not_begun(world)
     if phase in ("Inspecting", "Preparing"):
         return _nothing_prepares(world)
-    gang, nodes = world.gang(), job["spec"]["nodes"]
+    gang, nodes = world.gang(), size_of(job)
+    if status["attempts"][-1].get("reason") == "Resized":
+        return None if any(map(going, gang)) else f"{phase}: to be resized, and nothing goes"
     why = _lost(gang, status["attempts"][-1], nodes)
     if why is None and len(gang) < nodes:
         in_the_way = [p for p in world.pods() if p not in gang]
