@@ -28,7 +28,7 @@ def stop(s: Situation) -> Plan | None:
         return None
     if s.this_attempt.stopping_at is None:
         reason = EndReason.SUSPENDED if suspended(s) else exceeded(s)
-        return None if reason is None or evidence(s) else Plan(_told_stopping(s, reason))
+        return None if reason is None or evidence(s) else Plan(_stopping(s, reason))
     found, left = evidence(s), (*s.current.values(), *s.stale)
     if left:
         return asked_to_go(s, with_checkpoint(s, derive(s), found), left)
@@ -52,7 +52,7 @@ def stopping(s: Situation, reason: EndReason, next_nodes: int | None = None) -> 
     return changed(status, attempts=[*status.attempts[:-1], record])
 
 
-def _told_stopping(s: Situation, reason: EndReason) -> JobStatus:
+def _stopping(s: Situation, reason: EndReason) -> JobStatus:
     status = stopping(s, reason)
     if reason is EndReason.SUSPENDED:
         return told(s, status, Phase.SUSPENDING)

@@ -8,7 +8,6 @@ from typing import Any
 from harness.simulation.mutants.planted import Patch, mutant, without
 
 from llmtrain_api import JobSpec, JobStatus, Resolved
-from llmtrain_operator import plan
 from llmtrain_operator.plan import elastic, situation, sizes
 from llmtrain_operator.scheduling import admit, claims
 from llmtrain_operator.scheduling.values import Claim
@@ -113,4 +112,3 @@ def pods_of_a_larger_gang_are_strangers(patch: Patch) -> None:
         return not beyond and honest(job, pod)
 
     patch.setattr(situation, "is_pod_of", only_now)
-    assert plan.plan
