@@ -39,13 +39,26 @@ def stop(s: Situation) -> Plan | None:
     if s.this_attempt.reason is EndReason.PREEMPTED:
         # whose room goes to others has no pod left, not even one of which nobody has heard
         return Plan(_queues_again(s, found), doubts=True)
+    if s.this_attempt.reason is EndReason.RESIZED and not suspended(s):
+        return Plan(_resized(s, found))
     return Plan(_suspended(s, found))
 
 
-def _stopping(s: Situation, reason: EndReason) -> JobStatus:
+def stopping(s: Situation, reason: EndReason, next_nodes: int | None = None) -> JobStatus:
+    """The status with it on record that the operator ends the attempt, and why.
+
+    Args:
+        s: the situation.
+        reason: why.
+        next_nodes: pods of the gang that is to follow, where they are another number.
+    """
     status = derive(s)
-    record = changed(status.attempts[-1], stopping_at=s.now, reason=reason)
-    status = changed(status, attempts=[*status.attempts[:-1], record])
+    record = changed(status.attempts[-1], stopping_at=s.now, reason=reason, next_nodes=next_nodes)
+    return changed(status, attempts=[*status.attempts[:-1], record])
+
+
+def _stopping(s: Situation, reason: EndReason) -> JobStatus:
+    status = stopping(s, reason)
     if reason is EndReason.SUSPENDED:
         return told(s, status, Phase.SUSPENDING)
     why = s.seen.reclaimed if reason is EndReason.PREEMPTED else failure_of(s, reason).message
@@ -55,13 +68,22 @@ def _stopping(s: Situation, reason: EndReason) -> JobStatus:
 
 def _queues_again(s: Situation, found: list[Evidence]) -> JobStatus:
     """The next attempt, at no cost, once there is room again."""
-    told = s.status.waiting
-    text = told.message if told is not None and told.reason == EndReason.PREEMPTED else "gave its room back"
+    known = s.status.waiting
+    text = (
+        known.message if known is not None and known.reason == EndReason.PREEMPTED else "gave its room back"
+    )
     text = text.removesuffix(f": {SAVING}")
     closed = close_attempt(s, charged_to=Charge.NOBODY, message=text, reason=EndReason.PREEMPTED, found=found)
     status = next_attempt(s, closed, phase=Phase.QUEUED, reason=EndReason.PREEMPTED.value)
     waits = Waiting(reason=EndReason.PREEMPTED.value, message=text, since=s.now)
     return changed(status, failure=None, waiting=waits)
+
+
+def _resized(s: Situation, found: list[Evidence]) -> JobStatus:
+    """The attempt with the other number of nodes: it keeps the room that it has, and nobody pays for it."""
+    text = f"ended to go on with {s.this_attempt.next_nodes} nodes"
+    closed = close_attempt(s, charged_to=Charge.NOBODY, message=text, reason=EndReason.RESIZED, found=found)
+    return next_attempt(s, closed, phase=Phase.RESTARTING, reason=EndReason.RESIZED.value)
 
 
 def _suspended(s: Situation, found: list[Evidence]) -> JobStatus:
