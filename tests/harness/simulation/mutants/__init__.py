@@ -1,6 +1,6 @@
 """Bugs planted one at a time: the suite must find every one of them."""
 
-from . import before_gang, cluster, elastic, kueueing, lifecycle, planted, queueing, rules
+from . import before_gang, cluster, elastic, kueueing, lifecycle, planted, preempting, queueing, rules
 
 MUTANTS = planted.MUTANTS
 """All of them, by name."""
@@ -12,6 +12,7 @@ __all__ = [
     "kueueing",
     "lifecycle",
     "planted",
+    "preempting",
     "queueing",
     "rules",
 ]
