@@ -209,7 +209,7 @@ def test_all_that_cleaning_did_is_counted_once_and_is_in_the_tokens(
     pages = [
         f"{MAIL} {number}:  \r\n"
         + " ".join(
-            generator.choice(["clerk", "paints", "Ã¼ber", "song"]) + str(at % 7)
+            generator.choice(["clerk", "paints", "Ã¼ber", "song"]) + f" {at % 7}"
             for at in generator.sample(range(900), 60)
         )
         for number in range(200)
