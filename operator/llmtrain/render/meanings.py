@@ -76,6 +76,7 @@ WAITS = {
     "WaitingForOthers": "gangs that were let in before are not on their nodes yet",
     "BehindOthers": "it would take room that a job before it in the queue waits for",
     "QuotaExceeded": "a ResourceQuota of the namespace does not leave room for the gang",
+    "NotRunning": "of a job of this machine: no process runs it; `llmtrain run` or resume goes on",
     "OldPodsTerminating": "pods of the attempt before are not gone: two gangs must not write to one output",
     "TwoPodsOfOneRank": "two pods are known under one rank: one of them must be a memory",
     "SpecNotReadable": "this operator is older than the job's spec and cannot read it",

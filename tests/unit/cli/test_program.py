@@ -154,6 +154,14 @@ def test_a_job_that_is_not_there_is_told_with_those_like_it(
     assert capsys.readouterr().err == "error: no job helpdsk in namespace team; did you mean helpdesk?\n"
 
 
+def test_a_name_is_one_step_of_a_path_whatever_is_in_it(server: Answers) -> None:
+    server[JOBS] = listing()
+    assert main(["delete", "../../pods/x?y"]) != 0
+    assert [path for _, path, _ in server.asked if path.startswith(f"{JOBS}/")] == [
+        f"{JOBS}/..%2F..%2Fpods%2Fx%3Fy"
+    ]
+
+
 @pytest.mark.parametrize(
     ("status", "answer", "code", "told"),
     [
