@@ -243,7 +243,8 @@ def _running(job: Job, now: datetime) -> Why:
             "Running", lost.reason, text, evidence, [f"llmtrain logs {name} -f   # what do its ranks do?"]
         )
     again = f"its gang was started again {count(restarts, 'time')}" if restarts else ""
-    return Why("Running", "", sentence(f"{name} runs", how_far, ends, again), evidence)
+    smaller = plain(status.workers.message) if status.workers and status.workers.message else ""
+    return Why("Running", "", sentence(f"{name} runs", how_far, ends, again, smaller), evidence)
 
 
 STAGES: dict[Phase, str] = {
