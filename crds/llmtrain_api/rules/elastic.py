@@ -68,8 +68,8 @@ RULES: tuple[Rule, ...] = (
         lambda spec: (
             None
             if spec.min_nodes is None or spec.queue_name is None
-            else f"got {spec.min_nodes} with queueName {spec.queue_name!r}; another scheduler's queue lets in "
-            "whole gangs only; remove one of them"
+            else f"got {spec.min_nodes} with queueName {spec.queue_name!r}; another scheduler's queue lets "
+            "in whole gangs only; remove one of them"
         ),
     ),
 )
