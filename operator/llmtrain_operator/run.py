@@ -16,7 +16,8 @@ from .engine.workqueue import WorkQueue
 from .kube.address import find_cluster
 from .kube.api import ApiError
 from .kube.http import HttpApi
-from .kube.reflector import PodReflector
+from .kube.jobs import JobStore
+from .kube.reflector import JobReflector, PodReflector
 from .kube.store import PodStore
 from .metrics import OperatorMetrics
 from .progress.auth import TokenAuthenticator
@@ -56,13 +57,16 @@ async def operate(settings: Settings) -> None:
     """Run the operator until SIGTERM or SIGINT."""
     async with HttpApi(await find_cluster()) as api:
         await wait_for_crd(api)
-        store, book, queue, known = PodStore(), ReportBook(), WorkQueue(), KnownJobs()
+        store, jobs, book = PodStore(), JobStore(), ReportBook()
+        queue, known = WorkQueue(), KnownJobs()
         metrics = OperatorMetrics(known, queue, store)
 
         def wake(pod: Pod) -> None:
             queue.add((pod.namespace, pod.job))
 
         reflector = PodReflector(api, store, wake, settings.watch_namespace)
+        kopf = handlers.KopfWatch(api, handlers.kopf_runner(api, settings.watch_namespace))
+        intake = JobReflector(kopf, jobs, lambda job: queue.add(job.key), settings.watch_namespace)
         async with Servers() as servers:
             await servers.add_limited(health.application(reflector, metrics), settings.health_port, None)
             authority = ""
@@ -70,7 +74,7 @@ async def operate(settings: Settings) -> None:
                 ca = await ensure_authority(api, settings.namespace, settings.tls_secret)
                 authority = ca.certificate.decode()
                 authenticator = TokenAuthenticator(api, lambda uid: store.get(uid) is not None)
-                server = ReportServer(authenticator, store, book, known.exists, wake, metrics.count_report)
+                server = ReportServer(authenticator, store, book, jobs.exists, wake, metrics.count_report)
                 tls = server_context(ca, settings.report_hosts.split(","))
                 await servers.add_limited(server.application(), settings.report_port, tls)
             plan_settings = PlanSettings(
@@ -99,13 +103,14 @@ async def operate(settings: Settings) -> None:
                 settings.watch_namespace,
                 by_nodes=settings.room == "nodes",
             )
-            reconciler = Reconciler(api, store, book, queue, plan_settings, known, scheduler=gangs)
+            reconciler = Reconciler(api, store, book, queue, plan_settings, known, scheduler=gangs, jobs=jobs)
             log.info("started", image=settings.trainer_image, namespace=settings.watch_namespace or "all")
             async with background(
                 reflector.run(),
                 gangs.run(),
-                reconciler.run(reflector.synced, settings.workers),
-                handlers.watch_jobs(handlers.kopf_runner(api, settings.watch_namespace), queue.add),
+                kopf.run(),
+                intake.run(),
+                reconciler.run(settings.workers, reflector.synced, intake.synced),
             ) as over:
                 for number in (signal.SIGINT, signal.SIGTERM):
                     asyncio.get_running_loop().add_signal_handler(number, over.set)
