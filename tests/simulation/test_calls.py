@@ -93,7 +93,7 @@ def test_a_finished_job_costs_nothing(world: World) -> None:
     world.chaos.served.clear()
     woken: list[Key] = []
     assert world.operator is not None
-    world.operator.queue.add = woken.append  # type: ignore[method-assign]
+    world.operator.queue.add = woken.append  # type: ignore[method-assign,assignment]
     world.run(24 * 3600.0)
     assert not world.chaos.served
     # an hour apart: RESYNC_ROUNDS_OF_FINISHED rounds of RESYNC_SECONDS

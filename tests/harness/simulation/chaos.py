@@ -97,6 +97,7 @@ class FaultyApi:
         self._real = real
         self._chaos = chaos
         self.dead = False
+        self.deaf: Callable[[WatchEvent], bool] = lambda _: False
         self.deleting: Callable[[str, str, str, int], None] = lambda *_: None
 
     async def get(self, resource: str, namespace: str, name: str) -> Object:
@@ -206,6 +207,8 @@ class FaultyApi:
         await self._reach("watch", resource, self._chaos.pick(("throttled", "server-error")))
         before: deque[WatchEvent] = deque(maxlen=5)
         async for event in self._real.watch(resource, namespace, selector, resource_version):
+            if self.deaf(event):
+                continue
             async for seen in self._disturbed(resource if selector else "", event, before):
                 yield seen
         if self._chaos.now() < self._chaos.down_until:

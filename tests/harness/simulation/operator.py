@@ -12,6 +12,7 @@ from harness.simulation.chaos import FaultyApi
 from harness.simulation.monitor import Monitor
 
 from llmtrain_operator.engine.known_jobs import KnownJobs
+from llmtrain_operator.engine.leading import take_over
 from llmtrain_operator.engine.reconcile import Reconciler
 from llmtrain_operator.engine.workqueue import WorkQueue
 from llmtrain_operator.kube.jobs import JobStore, SeenJob
@@ -49,8 +50,22 @@ class Operator:
         self.tasks: list[asyncio.Task[None]] = []
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        reconciling = self.reconciler.run(2, self.reflector.synced, self.intake.synced)
-        for work in (self.reflector.run(), self.intake.run(), self.gangs.run(), reconciling):
+        self.stand_by(loop)
+        self.lead(loop)
+
+    def stand_by(self, loop: asyncio.AbstractEventLoop) -> None:
+        """It knows everything and does nothing."""
+        for work in (self.reflector.run(), self.intake.run()):
+            self.tasks.append(loop.create_task(work))
+
+    def lead(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The Lease is its own."""
+
+        async def reconcile() -> None:
+            await take_over((self.reflector, self.intake), self.jobs, self.queue)
+            await self.reconciler.run(2, self.reflector.synced, self.intake.synced)
+
+        for work in (self.gangs.run(), reconcile()):
             self.tasks.append(loop.create_task(work))
 
     def wake(self, pod: Pod) -> None:

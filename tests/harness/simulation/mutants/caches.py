@@ -7,7 +7,7 @@ from typing import Any
 from harness.simulation.mutants.planted import Patch, mutant
 
 from llmtrain_operator.engine import apply, certainty
-from llmtrain_operator.kube import jobs
+from llmtrain_operator.kube import jobs, reflector
 
 
 @mutant
@@ -48,3 +48,11 @@ def our_own_writes_are_learned_from_the_watch(patch: Patch) -> None:
             self._jobs.upsert = upsert
 
     patch.setattr(apply.Applier, "write_status", write)
+
+
+@mutant
+def a_new_leader_trusts_its_caches(patch: Patch) -> None:
+    async def nothing(*_: object) -> None:
+        return None
+
+    patch.setattr(reflector.Reflector, "list_again", nothing)
