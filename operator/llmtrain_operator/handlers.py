@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -156,7 +156,7 @@ class KopfWatch:
         """All jobs."""
         return await self._api.list(resource, namespace, selector)
 
-    async def watch(self, *_: str) -> AsyncIterator[WatchEvent]:
+    async def watch(self, *_: str) -> AsyncGenerator[WatchEvent]:
         """What Kopf tells, for some minutes; what it tells between two streams begins the next."""
         with suppress(TimeoutError):
             async with asyncio.timeout(WATCH_SECONDS):
