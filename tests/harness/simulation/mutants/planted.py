@@ -132,7 +132,11 @@ def plans_before_the_first_list(patch: Patch) -> None:
     async def run(self: reconcile.Reconciler, workers: int, *_: asyncio.Event) -> None:
         await honest(self, workers)
 
+    async def nothing(_: object) -> None:
+        return None
+
     patch.setattr(reconcile.Reconciler, "run", run)
+    patch.setattr(reflector.Reflector, "list_again", nothing)
 
 
 @mutant
