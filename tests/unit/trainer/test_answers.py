@@ -80,7 +80,7 @@ def test_the_last_answer_of_each_dialogue_is_asked_for() -> None:
     rows = np.array(
         [
             row([-5, -6, 7, 8, -9, 10, 11], [-5, -7, 12]),
-            row([-1, -2, -3]),  # nothing is trained on
+            row([-1, -2, -3], [9, 10]),  # nothing is trained on, nothing is asked
             row([-4, 3, 2, -8]),
         ],
         np.uint32,
