@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from llmtrain_api import WorkerDefaults, explain
 from llmtrain_api.api_json import read
 
-from .types import Allowed
+from .types import Allowed, Provider
 
 PREFIX = "LLMTRAIN_OPERATOR_"
 
@@ -68,11 +68,22 @@ class Settings(BaseModel):
         description="how room for a gang is known: nodes (what is free on each; one gang after the other "
         "where they may not be listed) or quota (namespaces' quotas alone, where an autoscaler adds nodes)",
     )
+    provider: Provider = Field(
+        default=Provider.DEFAULT,
+        description="whom jobs with spec.queueName ask for room: kueue; default = no job may name a queue",
+    )
     start_seconds: int = Field(
         default=600,
         ge=10,
         le=86400,
         description="seconds that a gang may have pods without a node until it gives its room back",
+    )
+    grow_seconds: int = Field(
+        default=600,
+        ge=10,
+        le=86400,
+        description="seconds that a gang with fewer nodes than its job wants (minNodes) runs at least before "
+        "it is ended, from a checkpoint, to go on with more",
     )
     allow: tuple[Allowed, ...] = Field(
         default=(),

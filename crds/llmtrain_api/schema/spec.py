@@ -7,7 +7,7 @@ default is here and nowhere else.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -21,7 +21,7 @@ from .pod_template import PodTemplate
 from .prepare import PrepareSpec
 from .quantity import CpuQuantity, MemoryQuantity
 from .recovery import RecoverySpec
-from .scheduling import ExtendedResource, WorkerPodSpec
+from .scheduling import ExtendedResource, ObjectName, WorkerPodSpec
 from .task import Task
 from .training import TrainingSpec, default_learning_rate, default_precision
 
@@ -198,7 +198,20 @@ class JobSections(ApiModel):
         default_factory=PrepareSpec, description="Where the data are prepared before training."
     )
     output: OutputSpec = Field(description="Where checkpoints, logs and the exported model go.")
-    nodes: int = Field(default=1, ge=1, le=4096, description="Pods of the gang, one per node where possible.")
+    nodes: int = Field(
+        default=1,
+        ge=1,
+        le=4096,
+        description="Pods of the gang, one per node where possible. May be edited at any time with minNodes.",
+    )
+    min_nodes: int | None = Field(
+        default=None,
+        ge=1,
+        le=4096,
+        description="Fewest nodes to train on while there is no room for all of them: the gang then begins "
+        "with as many as there is room for, and grows again later, each time from a checkpoint and with the "
+        "same global batch. Default: it waits for all nodes.",
+    )
     gpus_per_node: int = Field(
         default=0, ge=0, le=64, description="GPUs per node; 0 trains on CPUs with gloo."
     )
@@ -257,6 +270,15 @@ class JobSections(ApiModel):
         return self.nodes * self.local_world_size
 
     @property
+    def elastic(self) -> bool:
+        """Whether the gang may have fewer nodes than it wants."""
+        return self.min_nodes is not None and self.min_nodes < self.nodes
+
+    def with_nodes(self, nodes: int) -> Self:
+        """The job with a gang of that many nodes, no more and no less."""
+        return self.model_copy(update={"nodes": nodes, "min_nodes": None})
+
+    @property
     def prepares_first(self) -> bool:
         """Whether a pod without GPUs prepares the data before the gang is created."""
         nodes = self.prepare.nodes
@@ -266,6 +288,11 @@ class JobSections(ApiModel):
 class JobSpec(LifecycleSpec, WorkerPodSpec, JobSections):
     """What the job is: twelve lines are enough, as everything else has a default."""
 
+    queue_name: ObjectName | None = Field(
+        default=None,
+        description="Queue of another scheduler that the gang waits in, such as a LocalQueue of Kueue in the "
+        "job's namespace, where the chart has queue.provider. Default: the operator's own queue.",
+    )
     pod_template: PodTemplate | None = Field(
         default=None,
         description="What is added to the worker pods, in a pod's own words: volumes, environment, sidecars, "

@@ -7,10 +7,11 @@ from llmtrain_api import Charge, EndReason, JobSpec, JobStatus, Phase, Restarts,
 from ..manifests.config import config_map
 from ..manifests.names import config_name, setup_name
 from ..manifests.network_policy import network_policy
+from ..manifests.placement import placed
 from ..manifests.pod import pod
 from ..manifests.service import service
 from ..types import Action, CreateChild, CreatePod, DeleteChild, Plan, RefusalKind
-from .attempts import close_attempt, next_attempt
+from .attempts import close_attempt, next_attempt, with_most
 from .clock import seconds_left
 from .finish import fail
 from .refusals import verdict
@@ -79,6 +80,7 @@ def _give_back(s: Situation) -> JobStatus:
     """
     text = f"{len(s.current)} of {s.nodes} pods fitted into the quota, and were given back"
     closed = close_attempt(s, charged_to=Charge.NOBODY, message=text, reason=EndReason.NO_ROOM)
+    closed = with_most(s, closed, len(s.current))
     status = next_attempt(s, closed, phase=Phase.QUEUED, reason="NoRoom")
     return changed(status, failure=s.status.failure, waiting=waiting(s))
 
@@ -89,7 +91,8 @@ def _creations(s: Situation, spec: JobSpec, missing: list[int]) -> list[Action]:
     image = s.status.resolved.image if s.status.resolved else settings.trainer_image
     avoid = s.this_attempt.avoided_nodes or []
     pods: list[Action] = [
-        CreatePod(pod(s.job, spec, attempt, rank, image, settings, avoid)) for rank in missing
+        CreatePod(placed(pod(s.job, spec, attempt, rank, image, settings, avoid), s.status.placement))
+        for rank in missing
     ]
     if s.current:
         return pods

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.jobs import SETTINGS
+from harness.simulation.kueue import KueueMonitor
 from harness.simulation.podview import NAMESPACE, going, is_rank, phase_of, setup_number
 from harness.simulation.queue_monitor import QueueMonitor
 from harness.simulation.setup_monitor import SetupMonitor
+from harness.simulation.size_monitor import SizeMonitor
 from harness.simulation.timeline import Timeline
 
 from llmtrain_api.names import LABEL_ATTEMPT, LABEL_JOB_UID, LABEL_RANK, PLURAL
@@ -44,6 +46,8 @@ class Monitor:
         self.broken: list[str] = []
         self.setup = SetupMonitor(self)
         self.gangs = QueueMonitor(self)
+        self.kueue = KueueMonitor(self)
+        self.sizes = SizeMonitor(self)
         self.by_operator = 0
 
     def changed(self, resource: str, kind: str, found: Object) -> None:
@@ -54,6 +58,8 @@ class Monitor:
             self._pod(kind, found)
         elif resource == "nodes":
             self.gangs.node(kind, found)
+        elif resource == "workloads":
+            self.kueue.changed(kind, found)
 
     def must(self, holds: bool, message: str) -> None:
         if not holds:
@@ -72,6 +78,8 @@ class Monitor:
         uid, attempt, rank = labels[LABEL_JOB_UID], int(labels[LABEL_ATTEMPT]), int(labels[LABEL_RANK])
         if kind == "ADDED":
             self._pod_added(meta, (uid, attempt, rank))
+            if self.jobs.get(uid, {}).get("spec", {}).get("queueName"):
+                self.kueue.pod_added(pod, self.jobs[uid])
         if kind == "DELETED":
             self.pods.pop(meta["uid"], None)
         else:
@@ -92,6 +100,7 @@ class Monitor:
             )
             self.setup.must_be_over(uid, name)
             self.gangs.pod_added(name, status)
+            self.sizes.pod_added(name, rank, status)
         if new in self.created:
             # a pod that came and went while no operator looked, before the gang was on record as created,
             # cannot be told from one that was never created
@@ -155,6 +164,7 @@ class Monitor:
             self._status(uid, before, after)
             self.setup.status(job, before, after)
             self.gangs.status(job, before, after)
+            self.sizes.status(job, before, after)
 
     def _status(self, uid: str, before: dict[str, Any], after: dict[str, Any]) -> None:
         again = before.get("rerun") != after.get("rerun")
@@ -205,7 +215,8 @@ class Monitor:
         """Whether the attempt that has just ended found no room for its whole gang, or was suspended: nobody
         pays for that."""
         ended = attempts[-2]
-        free = ended.get("reason") in ("Suspended", "StartDeadline") or "createdAt" not in ended
+        reasons = ("Suspended", "StartDeadline", "Preempted", "Resized")
+        free = ended.get("reason") in reasons or "createdAt" not in ended
         return ended.get("charge") == "Nobody" and free
 
 
@@ -227,3 +238,7 @@ class WatchedApi(MemoryApi):
     def peek(self, resource: str, namespace: str, name: str) -> Object | None:
         """Not a copy: tests only look."""
         return self._collections[resource].objects.get((namespace, name))
+
+    def all_of(self, resource: str) -> list[Object]:
+        """All objects; not copies either."""
+        return list(self._collections[resource].objects.values())

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from llmtrain_api import JobFile
 from llmtrain_trainer.data import cleaning, tokenizer
 from llmtrain_trainer.data.cleaning.step import Cleaner, CleaningStep, Dropped, Settings
-from llmtrain_trainer.data.documents import documents_of
+from llmtrain_trainer.data.documents import Document, documents_of
 from llmtrain_trainer.data.reading.counts import ReadCounts
 from llmtrain_trainer.data.sources import is_held_out, texts_of
 from llmtrain_trainer.data.steps.disk import full_disk_named
@@ -89,6 +89,24 @@ def test_a_cleaning_steps_settings_and_version_belong_to_the_key(
         with pytest.raises(ConfigError, match="cleaning was None"):
             reusable(tmp_path, job(), has_checkpoints=True)
     assert all(one != other for at, one in enumerate(seen) for other in seen[:at])
+
+
+def test_swapped_copies_follow_documents_for_training_alone(folder: Path) -> None:
+    pairs = [{"term": "text", "other": "page"}]
+    dataset = {"name": "pvc://texts/data", "heldOutFraction": 0.4, "cleaning": {"swapTerms": pairs}}
+    asked = job_file(least_spec(dataset=dataset), dataset=str(folder))
+    [source] = texts_of(asked)
+    counts = ReadCounts()
+    found = list(documents_of(asked, source, counts))
+    plain = [document for document in found if document.text.lower().startswith("text")]
+    assert [one.held_out for one in plain] == [is_held_out(one.text, 0.4) for one in plain]
+    for number, document in enumerate(found):
+        if document in plain and not document.held_out:
+            copy = found[number + 1]
+            assert copy == Document(document.text.replace("Text", "Page").replace("TEXT", "PAGE"), False)
+    assert len(plain) == 200
+    assert len(found) == 200 + counts.added
+    assert counts.added == sum(not one.held_out for one in plain) > 50
 
 
 def test_data_of_older_rules_are_made_again_unless_checkpoints_depend_on_them(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from ..base import ApiModel, Time
 from ..model_facts import ModelFacts
 from .attempt import Attempt, Failure, Restarts, Workers
 from .conditions import Condition
+from .placement import Placement
 from .progress import Checkpoint, Progress
 from .results import Results
 from .setup import Setup
@@ -98,6 +99,9 @@ class JobStatus(ApiModel):
     )
     restarts: Restarts | None = Field(default=None, description="How often the gang was started again.")
     workers: Workers | None = Field(default=None, description="Pods of the current attempt.")
+    selector: Text | None = Field(
+        default=None, description="Label selector of the job's pods, for the scale subresource."
+    )
     progress: Progress | None = Field(default=None, description="How far and how fast training is.")
     checkpoint: Checkpoint | None = Field(default=None, description="The newest committed checkpoint.")
     checkpoints: Annotated[list[Count], Field(max_length=10)] | None = Field(
@@ -107,6 +111,10 @@ class JobStatus(ApiModel):
     )
     waiting: Waiting | None = Field(
         default=None, description="Why the job does not run; empty when nothing is in the way."
+    )
+    placement: Placement | None = Field(
+        default=None,
+        description="The room that another scheduler gave the gang; empty without one.",
     )
     failure: Failure | None = Field(default=None, description="The root cause of the last failed attempt.")
     attempts: list[Attempt] = Field(
