@@ -21,8 +21,8 @@ def ls(
     form: Output = Format.TABLE,
 ) -> None:
     """List jobs: phase, step, loss, tokens a second, when they end; wide: why they wait, and more."""
+    from llmtrain.client import job_of
     from llmtrain.render.rows import jobs_table
-    from llmtrain_api import Job
 
     here = client(namespace, context, runs)
     found = here.list_objects(all_namespaces=everywhere)
@@ -32,7 +32,7 @@ def ls(
         where = "on this cluster" if everywhere else f"in namespace {here.namespace}"
         output.lines([f"no jobs {where}; `llmtrain submit JOB.yaml` begins one"])
         return
-    jobs = [Job.model_validate(raw) for raw in found]
+    jobs = [job_of(raw) for raw in found]
     output.table(jobs_table(jobs, datetime.now(UTC), wide=form is Format.WIDE, namespaces=everywhere))
 
 
@@ -44,15 +44,15 @@ def show(
     form: Output = Format.TABLE,
 ) -> None:
     """Show one job on one screen; wide: with a row for each attempt."""
+    from llmtrain.client import job_of
     from llmtrain.render.rows import attempts_table
     from llmtrain.render.show import show as page
-    from llmtrain_api import Job
 
     here = client(namespace, context, runs)
     raw = here.get_object(name)
     if output.data(raw, form):
         return
-    job, now = Job.model_validate(raw), datetime.now(UTC)
+    job, now = job_of(raw), datetime.now(UTC)
     for title, rows in page(job, here.get_job_events(name), now):
         if title:
             output.lines(["", title], output.TITLE)
