@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import output
 from .options import Context, Format, Name, Namespace, Output, Runs, client
+
+if TYPE_CHECKING:
+    from llmtrain.client import Client
+    from llmtrain.values import Event
 
 
 def ls(
@@ -36,6 +41,17 @@ def ls(
     output.table(jobs_table(jobs, datetime.now(UTC), wide=form is Format.WIDE, namespaces=everywhere))
 
 
+def _events(here: Client, name: str) -> list[Event]:
+    """Events beside what the object says itself: who may not read them is told so, and answered without."""
+    from llmtrain.errors import Forbidden
+
+    try:
+        return here.get_job_events(name)
+    except Forbidden as error:
+        print(f"without events: {error}", file=sys.stderr)
+        return []
+
+
 def show(
     name: Name,
     namespace: Namespace = None,
@@ -53,7 +69,7 @@ def show(
     if output.data(raw, form):
         return
     job, now = job_of(raw), datetime.now(UTC)
-    for title, rows in page(job, here.get_job_events(name), now):
+    for title, rows in page(job, _events(here, name), now):
         if title:
             output.lines(["", title], output.TITLE)
         output.pairs(rows, "  " if title else "")
@@ -74,6 +90,6 @@ def why(
 
     here = client(namespace, context, runs)
     job = here.get_job(name)
-    found = answer.why(job, here.get_job_events(name), datetime.now(UTC))
+    found = answer.why(job, _events(here, name), datetime.now(UTC))
     if not output.data(found.to_json(), form):
         output.titled(answer.lines(found), answer.TITLES)

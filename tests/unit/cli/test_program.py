@@ -355,6 +355,17 @@ def test_why_for_programs(server: Answers, capsys: pytest.CaptureFixture[str]) -
     assert found["paragraph"].startswith("Tiny runs")
 
 
+def test_who_may_not_read_events_is_answered_without(
+    server: Answers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server[f"{JOBS}/tiny"] = (200, held())
+    server["/api/v1/namespaces/team/events"] = (403, {"message": "u cannot list events"})
+    assert main(["why", "tiny"]) == 0
+    told = capsys.readouterr()
+    assert told.out.startswith("Tiny runs")
+    assert told.err.startswith("without events: ")
+
+
 def test_presets_of_the_cluster_and_of_the_namespace(
     server: Answers, capsys: pytest.CaptureFixture[str]
 ) -> None:
