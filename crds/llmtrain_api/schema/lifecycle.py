@@ -39,8 +39,7 @@ class LifecycleSpec(ApiModel):
     )
     preemptible: bool = Field(
         default=False,
-        description="The queue may end its gang, from a checkpoint, for a job of higher priority that cannot "
-        "start otherwise; it then queues again at its place.",
+        description="The queue may end its gang, from a checkpoint, for a job of higher priority.",
     )
     active_deadline_seconds: int | None = Field(
         default=None,
