@@ -83,16 +83,16 @@ def room_is_not_kept_for_who_grows(patch: Patch) -> None:
 @mutant
 def who_starts_again_loses_its_room(patch: Patch) -> None:
     """Others in the queue choose before it."""
-    honest = admit.admit
+    honest = admit.look
 
-    def behind(holders: Any, queue: Any, view: Any) -> dict[str, Admission]:
+    def behind(holders: Any, queue: Any, view: Any) -> admit.Round:
         held, asks = list(holders), list(queue)
         again = [replace(c, refits=False) for c in held if c.refits]
         return honest([c for c in held if not c.refits], [*asks, *again], view)
 
     from llmtrain_operator.scheduling import default
 
-    patch.setattr(default, "admit", behind)
+    patch.setattr(default, "look", behind)
 
 
 @mutant
