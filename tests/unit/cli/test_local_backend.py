@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from harness.jobs import T0, UID, manifest, running
 
 from llmtrain import AlreadyThere, Client, Failed, Mistake, NotFound, Phase, TimedOut, Unsupported
 from llmtrain.cli.app import main
+from llmtrain.local_backend import LocalBackend
 from llmtrain.runs import followed, metrics_of
 from llmtrain_api import Attempt, Checkpoint, Failure, FailureClass, JobStatus, changed
 from llmtrain_operator.local.saved_jobs import JobFolder
@@ -146,6 +148,18 @@ def test_a_job_is_forgotten_with_all_that_is_kept_of_it_but_its_output(machine: 
     machine.client.delete_job("tiny")
     assert list((machine.runs / ".llmtrain").iterdir()) == []
     assert (machine.runs / "checkpoints" / "tiny" / "OWNER").exists()
+
+
+def test_a_job_is_forgotten_when_the_process_that_ran_it_has_ended(machine: Machine) -> None:
+    folder = machine.has("tiny", running())
+    backend = LocalBackend(machine.runs)
+    # one that has let go of the job, and takes its time to end
+    with subprocess.Popen(["sleep", "0.5"]) as process:
+        backend._started[process.pid] = process
+        (machine.runs / ".llmtrain" / "tiny.lock").write_text(str(process.pid))
+        backend.delete("default", "tiny")
+        assert process.returncode == 0
+    assert folder.load() is None
 
 
 def test_a_job_that_is_refused_leaves_nothing(machine: Machine) -> None:
