@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.children import PYTHONPATH
 from harness.jobs import T0, UID, manifest, running
 
 from llmtrain import AlreadyThere, Client, Failed, Mistake, NotFound, Phase, TimedOut, Unsupported
@@ -42,7 +43,9 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    # for the programs that it begins: they are not installed here
+    monkeypatch.setenv("PYTHONPATH", PYTHONPATH)
     return Machine(tmp_path)
 
 
