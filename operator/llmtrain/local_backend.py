@@ -112,6 +112,10 @@ class LocalBackend:
                 raise TimedOut(f"process {runner}, which runs {name}, does not end; end it and delete again")
             time.sleep(POLL_SECONDS)
             self._reap()
+        ending = self._started.pop(_holder(folder) or 0, None)
+        if ending is not None:
+            # it has let go of the job, and is about to end
+            ending.wait(STOP_SECONDS)
         _forget(folder)
 
     def watch(self, namespace: str, name: str, seconds: float) -> Iterator[Object]:

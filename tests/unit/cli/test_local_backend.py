@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.children import PYTHONPATH
 from harness.jobs import T0, UID, manifest, running
 
 from llmtrain import AlreadyThere, Client, Failed, Mistake, NotFound, Phase, TimedOut, Unsupported
 from llmtrain.cli.app import main
+from llmtrain.local_backend import LocalBackend
 from llmtrain.runs import followed, metrics_of
 from llmtrain_api import Attempt, Checkpoint, Failure, FailureClass, JobStatus, changed
 from llmtrain_operator.local.saved_jobs import JobFolder
@@ -40,7 +43,9 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    # for the programs that it begins: they are not installed here
+    monkeypatch.setenv("PYTHONPATH", PYTHONPATH)
     return Machine(tmp_path)
 
 
@@ -146,6 +151,18 @@ def test_a_job_is_forgotten_with_all_that_is_kept_of_it_but_its_output(machine: 
     machine.client.delete_job("tiny")
     assert list((machine.runs / ".llmtrain").iterdir()) == []
     assert (machine.runs / "checkpoints" / "tiny" / "OWNER").exists()
+
+
+def test_a_job_is_forgotten_when_the_process_that_ran_it_has_ended(machine: Machine) -> None:
+    folder = machine.has("tiny", running())
+    backend = LocalBackend(machine.runs)
+    # one that has let go of the job, and takes its time to end
+    with subprocess.Popen(["sleep", "0.5"]) as process:
+        backend._started[process.pid] = process
+        (machine.runs / ".llmtrain" / "tiny.lock").write_text(str(process.pid))
+        backend.delete("default", "tiny")
+        assert process.returncode == 0
+    assert folder.load() is None
 
 
 def test_a_job_that_is_refused_leaves_nothing(machine: Machine) -> None:
