@@ -13,7 +13,6 @@ import contextlib
 import os
 import re
 import signal
-import ssl
 import statistics
 import subprocess
 import sys
@@ -26,10 +25,10 @@ from typing import Any
 
 import aiohttp
 import orjson
-import yaml
 
 from llmtrain_api import Job, parse_spec
 from llmtrain_api.names import API_VERSION, KIND, LABEL_MANAGED_BY, MANAGER, PLURAL
+from llmtrain_operator.kube.address import ClusterAddress, find_cluster
 from llmtrain_operator.kube.api import RESOURCES
 from llmtrain_operator.manifests.pod import pod
 from llmtrain_operator.manifests.service import service
@@ -67,19 +66,15 @@ class Turn:
 class Server:
     """The API server as an administrator sees it, and the processes behind it."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], address: ClusterAddress) -> None:
         self.environment = os.environ | environment
-        config = yaml.safe_load(Path(environment["KUBECONFIG"]).read_text())
-        entry, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-        self.address: str = entry["server"]
-        self.tls = ssl.create_default_context(cafile=entry["certificate-authority"])
-        self.tls.load_cert_chain(user["client-certificate"], user["client-key"])
+        self.address = address
 
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncIterator[aiohttp.ClientSession]:
         """One client, with as many connections as the operator has."""
-        connector = aiohttp.TCPConnector(ssl=self.tls, limit=IN_FLIGHT)
-        async with aiohttp.ClientSession(self.address, connector=connector) as session:
+        connector = aiohttp.TCPConnector(ssl=self.address.tls or False, limit=IN_FLIGHT)
+        async with aiohttp.ClientSession(self.address.server, connector=connector) as session:
             yield session
 
     def processes(self) -> dict[str, int]:
@@ -279,7 +274,8 @@ def main() -> None:
         exports = cluster_tool("env", "--name", CLUSTER)
         found = dict(re.findall(r'export (\w+)="?([^"\n]+)"?', exports))
         found["PATH"] = found["PATH"].replace("$PATH", os.environ["PATH"])
-        server = Server(found)
+        os.environ |= found
+        server = Server(found, asyncio.run(find_cluster()))
         crd = ROOT / "crds" / "llmtrain.dev_llmtrainingjobs.yaml"
         apply = ["kubectl", "apply", "--server-side", "-f", str(crd)]
         subprocess.run(apply, env=server.environment, check=True, stdout=subprocess.DEVNULL)
