@@ -40,6 +40,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 SETTINGS = PlanSettings(trainer_image="trainer:bench", report_url=None, ca_certificate="")
 IN_FLIGHT = 64
 DEADLINE_SECONDS = 600.0
+WATCH = aiohttp.ClientTimeout(total=DEADLINE_SECONDS)
 SERVED = re.compile(
     r'^apiserver_request_total\{.*?resource="(\w+)".*?subresource="(\w*)".*?verb="(\w+)".*\} (\S+)$'
 )
@@ -141,23 +142,25 @@ async def post(session: aiohttp.ClientSession, resource: str, namespace: str, bo
     Raises:
         RuntimeError: it was refused.
     """
-    async with session.post(RESOURCES[resource].path(namespace), data=orjson.dumps(body)) as answer:
+    path, headers = RESOURCES[resource].path(namespace), {"Content-Type": "application/json"}
+    async with session.post(path, data=orjson.dumps(body), headers=headers) as answer:
         if answer.status >= 300:
             raise RuntimeError(f"{resource}: {answer.status} {await answer.text()}")
 
 
 async def until_all_exist(session: aiohttp.ClientSession, namespace: str, count: int) -> None:
-    """Follow the pods of a namespace from its beginning, by a watch, until so many were added."""
+    """Follow the pods of a namespace by watches, each from its beginning, until there were so many names."""
     query = {"watch": "1", "labelSelector": f"{LABEL_MANAGED_BY}={MANAGER}", "resourceVersion": "0"}
-    left, seen = b"", 0
-    timeout = aiohttp.ClientTimeout(total=DEADLINE_SECONDS)
-    async with session.get(RESOURCES["pods"].path(namespace), params=query, timeout=timeout) as stream:
-        async for chunk in stream.content.iter_any():
-            *lines, left = (left + chunk).split(b"\n")
-            seen += sum(line.startswith(b'{"type":"ADDED"') for line in lines)
-            if seen >= count:
-                return
-    raise RuntimeError(f"only {seen} of {count} pods after {DEADLINE_SECONDS:.0f} s")
+    names: set[str] = set()
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while True:
+            left = b""
+            async with session.get(RESOURCES["pods"].path(namespace), params=query, timeout=WATCH) as stream:
+                async for chunk in stream.content.iter_any():
+                    *lines, left = (left + chunk).split(b"\n")
+                    names |= {orjson.loads(line)["object"]["metadata"]["name"] for line in lines}
+                    if len(names) >= count:
+                        return
 
 
 async def measured(server: Server, way: str, namespace: str, arguments: argparse.Namespace) -> Turn:
