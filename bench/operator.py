@@ -13,7 +13,6 @@ import contextlib
 import os
 import re
 import signal
-import ssl
 import statistics
 import subprocess
 import sys
@@ -26,10 +25,10 @@ from typing import Any
 
 import aiohttp
 import orjson
-import yaml
 
 from llmtrain_api import Job, parse_spec
 from llmtrain_api.names import API_VERSION, KIND, LABEL_MANAGED_BY, MANAGER, PLURAL
+from llmtrain_operator.kube.address import ClusterAddress, find_cluster
 from llmtrain_operator.kube.api import RESOURCES
 from llmtrain_operator.manifests.pod import pod
 from llmtrain_operator.manifests.service import service
@@ -41,6 +40,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 SETTINGS = PlanSettings(trainer_image="trainer:bench", report_url=None, ca_certificate="")
 IN_FLIGHT = 64
 DEADLINE_SECONDS = 600.0
+WATCH = aiohttp.ClientTimeout(total=DEADLINE_SECONDS)
 SERVED = re.compile(
     r'^apiserver_request_total\{.*?resource="(\w+)".*?subresource="(\w*)".*?verb="(\w+)".*\} (\S+)$'
 )
@@ -67,19 +67,15 @@ class Turn:
 class Server:
     """The API server as an administrator sees it, and the processes behind it."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], address: ClusterAddress) -> None:
         self.environment = os.environ | environment
-        config = yaml.safe_load(Path(environment["KUBECONFIG"]).read_text())
-        entry, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-        self.address: str = entry["server"]
-        self.tls = ssl.create_default_context(cafile=entry["certificate-authority"])
-        self.tls.load_cert_chain(user["client-certificate"], user["client-key"])
+        self.address = address
 
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncIterator[aiohttp.ClientSession]:
         """One client, with as many connections as the operator has."""
-        connector = aiohttp.TCPConnector(ssl=self.tls, limit=IN_FLIGHT)
-        async with aiohttp.ClientSession(self.address, connector=connector) as session:
+        connector = aiohttp.TCPConnector(ssl=self.address.tls or False, limit=IN_FLIGHT)
+        async with aiohttp.ClientSession(self.address.server, connector=connector) as session:
             yield session
 
     def processes(self) -> dict[str, int]:
@@ -146,23 +142,25 @@ async def post(session: aiohttp.ClientSession, resource: str, namespace: str, bo
     Raises:
         RuntimeError: it was refused.
     """
-    async with session.post(RESOURCES[resource].path(namespace), data=orjson.dumps(body)) as answer:
+    path, headers = RESOURCES[resource].path(namespace), {"Content-Type": "application/json"}
+    async with session.post(path, data=orjson.dumps(body), headers=headers) as answer:
         if answer.status >= 300:
             raise RuntimeError(f"{resource}: {answer.status} {await answer.text()}")
 
 
 async def until_all_exist(session: aiohttp.ClientSession, namespace: str, count: int) -> None:
-    """Follow the pods of a namespace from its beginning, by a watch, until so many were added."""
+    """Follow the pods of a namespace by watches, each from its beginning, until there were so many names."""
     query = {"watch": "1", "labelSelector": f"{LABEL_MANAGED_BY}={MANAGER}", "resourceVersion": "0"}
-    left, seen = b"", 0
-    timeout = aiohttp.ClientTimeout(total=DEADLINE_SECONDS)
-    async with session.get(RESOURCES["pods"].path(namespace), params=query, timeout=timeout) as stream:
-        async for chunk in stream.content.iter_any():
-            *lines, left = (left + chunk).split(b"\n")
-            seen += sum(line.startswith(b'{"type":"ADDED"') for line in lines)
-            if seen >= count:
-                return
-    raise RuntimeError(f"only {seen} of {count} pods after {DEADLINE_SECONDS:.0f} s")
+    names: set[str] = set()
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while True:
+            left = b""
+            async with session.get(RESOURCES["pods"].path(namespace), params=query, timeout=WATCH) as stream:
+                async for chunk in stream.content.iter_any():
+                    *lines, left = (left + chunk).split(b"\n")
+                    names |= {orjson.loads(line)["object"]["metadata"]["name"] for line in lines}
+                    if len(names) >= count:
+                        return
 
 
 async def measured(server: Server, way: str, namespace: str, arguments: argparse.Namespace) -> Turn:
@@ -279,7 +277,8 @@ def main() -> None:
         exports = cluster_tool("env", "--name", CLUSTER)
         found = dict(re.findall(r'export (\w+)="?([^"\n]+)"?', exports))
         found["PATH"] = found["PATH"].replace("$PATH", os.environ["PATH"])
-        server = Server(found)
+        os.environ |= found
+        server = Server(found, asyncio.run(find_cluster()))
         crd = ROOT / "crds" / "llmtrain.dev_llmtrainingjobs.yaml"
         apply = ["kubectl", "apply", "--server-side", "-f", str(crd)]
         subprocess.run(apply, env=server.environment, check=True, stdout=subprocess.DEVNULL)

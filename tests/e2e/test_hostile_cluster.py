@@ -43,16 +43,27 @@ def has_failed(cluster: Cluster, pod_path: str) -> bool:
 
 
 def operator_node(cluster: Cluster) -> str | None:
-    """The node of the operator's only pod, once that is ready."""
+    """The node of all the operator's pods, once there are two that are ready and none on its way out."""
     pods = cluster.call("GET", f"{SYSTEM}?labelSelector={OPERATOR}")["items"]
-    if len(pods) != 1:
-        return None
-    ready = [c for c in pods[0]["status"].get("conditions", []) if c["type"] == "Ready"]
-    return pods[0]["spec"].get("nodeName") if ready and ready[0]["status"] == "True" else None
+    ready = [
+        pod
+        for pod in pods
+        for c in pod["status"].get("conditions", [])
+        if (c["type"], c["status"]) == ("Ready", "True") and "deletionTimestamp" not in pod["metadata"]
+    ]
+    nodes = {pod["spec"].get("nodeName") for pod in ready}
+    return nodes.pop() if len(pods) == len(ready) == 2 and len(nodes) == 1 else None
+
+
+def operator_is_up(cluster: Cluster) -> bool:
+    pods = cluster.call("GET", f"{SYSTEM}?labelSelector={OPERATOR}")["items"]
+    states = [c for pod in pods for c in pod["status"].get("conditions", []) if c["type"] == "Ready"]
+    return bool(states) and all(c["status"] == "True" for c in states)
 
 
 def move_operator_to(cluster: Cluster, node: str, other: str) -> None:
-    if wait_for("the operator is up", lambda: operator_node(cluster), 60) == node:
+    wait_for("the operator is up", lambda: operator_is_up(cluster), 60)
+    if operator_node(cluster) == node:
         return
     cluster.kubectl("cordon", other)
     try:
