@@ -64,7 +64,13 @@ def kubelet(namespace: Namespace) -> Iterator[FakeKubelet]:
 
 
 class Operator:
-    """The operator as a process, for one namespace."""
+    """The operator as a process, for one namespace.
+
+    Attributes:
+        options: flags beside those that every test has.
+    """
+
+    options: tuple[str, ...] = ()
 
     def __init__(self, namespace: Namespace, folder: Path) -> None:
         self.namespace = namespace
@@ -89,6 +95,7 @@ class Operator:
             f"--health-port={self.health_port}",
             f"--report-port={self.report_port}",
             f"--report-url=https://localhost:{self.report_port}",
+            *self.options,
         ]
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
