@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from .base import ApiModel, Rule, RuledModel
 from .dataset import DatasetSpec
+from .evaluation import EvaluationSpec
 from .lifecycle import LifecycleSpec
 from .locations import VISIBLE_PART, forms, matches, mistake
 from .model import ModelSpec
@@ -83,23 +84,6 @@ class CheckpointSpec(ApiModel):
         description="What output.ifExists: resume takes from another job's checkpoint: state (everything), "
         "or weights (the optimizer starts anew; steps, data and schedule go on). A job always resumes its "
         "own checkpoints in full.",
-    )
-
-
-class EvaluationSpec(ApiModel):
-    """When the held-out loss is measured. It is always measured at the end."""
-
-    every_steps: int = Field(
-        default=100,
-        ge=0,
-        le=10_000_000,
-        description="Number of optimizer steps between evaluations; 0 evaluates only at the end.",
-    )
-    max_sequences: int = Field(
-        default=512,
-        ge=1,
-        le=10_000_000,
-        description="Largest number of held-out sequences per evaluation; they are the same each time.",
     )
 
 
@@ -224,9 +208,8 @@ class JobSections(ApiModel):
         default=None,
         ge=1,
         le=4096,
-        description="Fewest nodes to train on while there is no room for all of them: the gang then begins "
-        "with as many as there is room for, and grows again later, each time from a checkpoint and with the "
-        "same global batch. Default: it waits for all nodes.",
+        description="Fewest nodes to train on while there is no room for all; the gang grows later, from a "
+        "checkpoint, with the same global batch. Default: it waits for all nodes.",
     )
     gpus_per_node: int = Field(
         default=0, ge=0, le=64, description="GPUs per node; 0 trains on CPUs with gloo."
