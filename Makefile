@@ -42,6 +42,9 @@ real: models ## fine-tune a real 135M model, alone and on a cluster, and go on w
 models: ## fetch what tests of real models need into the cache: SmolLM2, MiniLM, dialogues (180 MB)
 	@cd tests && PYTHONPATH=$(PYTHONPATH):$(CURDIR)/tests $(VENV)/bin/python -m harness.models
 
+kueue: ## jobs in a queue of the real Kueue, built from its Go module (5 minutes the first time; not in make test)
+	@hack/test kueue
+
 lint: ## ruff, mypy --strict, import boundaries
 	@hack/lint
 
@@ -63,4 +66,4 @@ bench-operator: ## what the operator costs the API server beside bare pods, in t
 constraints: ## pin what a fresh environment without constraints.txt would get
 	@hack/constraints
 
-.PHONY: models real bench bench-operator layouts resume simulate faults help demo demo-down try test lint generate images venv constraints
+.PHONY: kueue models real bench bench-operator layouts resume simulate faults help demo demo-down try test lint generate images venv constraints

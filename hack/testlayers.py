@@ -54,6 +54,7 @@ LAYERS = (
     Layer("layouts"),
     Layer("cluster"),
     Layer("e2e", before=TWO_NODES, cluster=True),
+    Layer("kueue", before=(("hack/cluster", "build"), ("hack/cluster", "build", "kueue")), only_named=True),
     Layer("real", before=TWO_NODES, cluster=True, only_named=True),
 )
 

@@ -25,6 +25,8 @@ MODULES = Path(__file__).parent / "modules"
 CONTROL_PLANE = ("etcd", "kubernetes")
 NODES = ("containerd", "coredns")
 ALL = ("kubernetes", "etcd", "containerd", "coredns", "helm")
+ON_DEMAND = ("kueue",)
+"""Built only where they are asked for by name."""
 
 _VERSION_VARIABLES = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
 _ENVIRONMENT = {
@@ -69,7 +71,8 @@ class Module:
     def key(self) -> str:
         """The name of the folder in the cache: changes when anything that decides the programs does."""
         digest = hashlib.sha256(" ".join(self.flags).encode())
-        for name in ("go.mod", "go.sum", *sorted(path.name for path in self.folder.glob("*.go"))):
+        others = sorted(path.name for end in ("*.go", "*.txt") for path in self.folder.glob(end))
+        for name in ("go.mod", "go.sum", *others):
             digest.update(b"\0" + (self.folder / name).read_bytes())
         return f"{self.name}-{digest.hexdigest()[:16]}"
 
@@ -85,8 +88,8 @@ def program_name(package: str) -> str:
 
 def module(name: str) -> Module:
     """The module of this name."""
-    if name not in ALL:
-        raise ClusterError(f"no module {name!r}: {', '.join(ALL)}")
+    if name not in ALL + ON_DEMAND:
+        raise ClusterError(f"no module {name!r}: {', '.join(ALL + ON_DEMAND)}")
     return Module(name, MODULES / name)
 
 
@@ -138,10 +141,25 @@ def _build(one: Module, go: Path, cache: Path, environment: Mapping[str, str]) -
         words = ("nice", "-n", "5", str(go), "build", *one.flags, "-o", f"{partial}/", *one.packages)
         log = cache / "logs" / f"build-{one.name}.log"
         run_logged(words, log, env=environment, cwd=one.folder, timeout=3000)
+    _take_files(one, go, environment, partial)
     absent = [name for name in one.programs if not (partial / name).exists()]
     if absent:
         raise ClusterError(f"go build {one.name} left no {', '.join(absent)}")
     partial.rename(target)
+
+
+def _take_files(one: Module, go: Path, environment: Mapping[str, str], into: Path) -> None:
+    """Keep what files.txt names beside the programs: a module and a pattern a line."""
+    listing = one.folder / "files.txt"
+    for line in listing.read_text().splitlines() if listing.exists() else ():
+        source, pattern = line.split()
+        words = (str(go), "-C", str(one.folder), "list", "-m", "-f", "{{.Dir}}", source)
+        home = attempt(*words, env=environment)
+        if not home:
+            raise ClusterError(f"go list -m {source} does not tell where it is")
+        for path in Path(home.strip()).glob(pattern):
+            (into / "files").mkdir(exist_ok=True)
+            shutil.copyfile(path, into / "files" / path.name)
 
 
 def link(folders: Iterable[Path], into: Path) -> None:

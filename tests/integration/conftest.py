@@ -64,7 +64,13 @@ def kubelet(namespace: Namespace) -> Iterator[FakeKubelet]:
 
 
 class Operator:
-    """The operator as a process, for one namespace."""
+    """The operator as a process, for one namespace.
+
+    Attributes:
+        options: flags beside those that every test has.
+    """
+
+    options: tuple[str, ...] = ()
 
     def __init__(self, namespace: Namespace, folder: Path, name: str = "first", lease: int = 3) -> None:
         self.namespace, self.name, self.lease = namespace, name, lease
@@ -93,6 +99,7 @@ class Operator:
             f"--identity={self.name}",
             "--pod-ip=127.0.0.1",
             f"--lease-seconds={self.lease}",
+            *self.options,
         ]
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)

@@ -37,7 +37,7 @@ def test_kubernetes_is_told_its_version(copy: build.Module) -> None:
     assert "gitVersion" not in build.module("etcd").flags[-1]
 
 
-@pytest.mark.parametrize("name", build.ALL)
+@pytest.mark.parametrize("name", build.ALL + build.ON_DEMAND)
 def test_every_module_is_complete(name: str) -> None:
     module = build.module(name)
     assert module.programs

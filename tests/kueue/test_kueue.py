@@ -1,0 +1,101 @@
+"""Kueue itself lets a job in, takes its room back for a more urgent one, and gives it room again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.cluster import Cluster, Namespace, Object, wait_for
+from harness.jobs import complete, manifest
+from harness.kubelet import FakeKubelet
+from integration.conftest import Operator
+
+from llmtrain_api import Outcome, TerminationMessage
+
+API = "kueue.x-k8s.io/v1beta2"
+ROOT = f"/apis/{API}"
+DONE = TerminationMessage(outcome=Outcome.COMPLETE)
+
+
+def make(cluster: Cluster, path: str, kind: str, name: str, **fields: Any) -> None:
+    cluster.call("POST", path, {"apiVersion": API, "kind": kind, "metadata": {"name": name}, **fields})
+
+
+def queue(namespace: Namespace, cpus: int) -> None:
+    """A queue of that many CPUs, on nodes of a pool."""
+    cluster, name = namespace.cluster, namespace.name
+    taint = {"key": "pool", "operator": "Equal", "value": name, "effect": "NoSchedule"}
+    nodes = {"nodeLabels": {"pool": name}, "tolerations": [taint]}
+    make(cluster, f"{ROOT}/resourceflavors", "ResourceFlavor", name, spec=nodes)
+    amounts = [{"name": "cpu", "nominalQuota": cpus}, {"name": "memory", "nominalQuota": "64Gi"}]
+    group = {"coveredResources": ["cpu", "memory"], "flavors": [{"name": name, "resources": amounts}]}
+    spec = {
+        "namespaceSelector": {},
+        "preemption": {"withinClusterQueue": "LowerPriority"},
+        "resourceGroups": [group],
+    }
+    make(cluster, f"{ROOT}/clusterqueues", "ClusterQueue", name, spec=spec)
+    local = f"{ROOT}/namespaces/{name}/localqueues"
+    make(cluster, local, "LocalQueue", "team", spec={"clusterQueue": name})
+
+
+def workload(namespace: Namespace, name: str) -> Object | None:
+    return namespace.cluster.get(f"{ROOT}/namespaces/{namespace.name}/workloads/{name}")
+
+
+def condition(namespace: Namespace, name: str, kind: str) -> bool:
+    found = (workload(namespace, name) or {}).get("status", {}).get("conditions", [])
+    return any(c["type"] == kind and c["status"] == "True" for c in found)
+
+
+def bring_up(namespace: Namespace, kubelet: FakeKubelet, job: str, attempt: int) -> None:
+    names = [f"{job}-{attempt}-{rank}" for rank in (0, 1)]
+    wait_for(f"pods of {job}", lambda: set(names) <= set(namespace.pods()) or None, 60)
+    for name in names:
+        bound = f"{name} has a node"
+        wait_for(bound, lambda name=name: namespace.pods()[name]["spec"].get("nodeName"))  # type: ignore[misc]
+        kubelet.run(name)
+    namespace.wait_phase(job, "Running", attempt, 60)
+
+
+def finish(namespace: Namespace, kubelet: FakeKubelet, job: str, attempt: int) -> None:
+    for rank, message in ((1, DONE), (0, complete())):
+        text = message.model_dump_json(by_alias=True, exclude_none=True)
+        kubelet.end(f"{job}-{attempt}-{rank}", 0, text)
+    namespace.wait_phase(job, "Succeeded", seconds=60)
+
+
+def test_let_in_preempted_and_back(namespace: Namespace, operator: Operator, kubelet: FakeKubelet) -> None:
+    classes, urgent = "/apis/scheduling.k8s.io/v1/priorityclasses", namespace.name
+    body = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": urgent}}
+    namespace.cluster.call("POST", classes, {**body, "value": 1000})
+    try:
+        queue(namespace, 2)
+        namespace.apply(manifest("tiny", nodes=2, queueName="team"))
+        bring_up(namespace, kubelet, "tiny", 0)
+        spec = namespace.pods()["tiny-0-0"]["spec"]
+        assert spec["nodeSelector"] == {"pool": namespace.name}
+        assert any(t.get("key") == "pool" for t in spec["tolerations"])
+        assert namespace.status("tiny")["placement"]["workload"] == "tiny-0"
+        wait_for("Kueue hears that it is up", lambda: condition(namespace, "tiny-0", "PodsReady"))
+
+        namespace.apply(manifest("urgent", nodes=2, queueName="team", priorityClassName=urgent))
+        namespace.wait_phase("tiny", "Queued", 1, 60)
+        ended = namespace.status("tiny")["attempts"][0]
+        assert (ended["reason"], ended["charge"]) == ("Preempted", "Nobody")
+        bring_up(namespace, kubelet, "urgent", 0)
+        assert workload(namespace, "tiny-0") is None
+        assert not [name for name in namespace.pods() if name.startswith("tiny-")]
+        wait_for("Kueue's own words", lambda: _says(namespace, "insufficient unused quota for cpu"))
+
+        finish(namespace, kubelet, "urgent", 0)
+        wait_for("Kueue hears of its end", lambda: condition(namespace, "urgent-0", "Finished"))
+        bring_up(namespace, kubelet, "tiny", 1)
+        finish(namespace, kubelet, "tiny", 1)
+        assert namespace.status("tiny")["restarts"]["total"] == 0
+    finally:
+        namespace.cluster.call("DELETE", f"{classes}/{urgent}")
+    assert operator.process is not None
+
+
+def _says(namespace: Namespace, text: str) -> bool:
+    return text in namespace.status("tiny").get("waiting", {}).get("message", "")
