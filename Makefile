@@ -36,6 +36,9 @@ faults: ## only the kills on a real cluster: processes, pods and the operator un
 simulate: ## 100,000 random lives of a job under faults (make test: 20,000)
 	@LLMTRAIN_SCHEDULES=100000 hack/test simulation -k random_schedules
 
+real: models ## fine-tune a real 135M model, alone and on a cluster, and go on with a real BERT (15 minutes; not in make test)
+	@hack/test real
+
 models: ## fetch what tests of real models need into the cache: SmolLM2, MiniLM, dialogues (180 MB)
 	@cd tests && PYTHONPATH=$(PYTHONPATH):$(CURDIR)/tests $(VENV)/bin/python -m harness.models
 
@@ -57,4 +60,4 @@ bench: ## tokens/s of the trainer's step beside a plain loop and Hugging Face's 
 constraints: ## pin what a fresh environment without constraints.txt would get
 	@hack/constraints
 
-.PHONY: models bench layouts resume simulate faults help demo demo-down try test lint generate images venv constraints
+.PHONY: models real bench layouts resume simulate faults help demo demo-down try test lint generate images venv constraints
