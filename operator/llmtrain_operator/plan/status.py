@@ -11,6 +11,7 @@ from .conditions import with_condition
 from .progress import progress_due, progress_of, seconds_to_next_progress
 from .situation import Situation
 from .start_deadline import seconds_to_deadline
+from .straggler import with_straggler
 from .usage import with_usage
 from .waiting import waiting
 
@@ -50,7 +51,7 @@ def derive(s: Situation) -> JobStatus:
         status = with_condition(
             status, "Running", True, "GangUp", f"all {s.nodes} pods of attempt {s.attempt} run", s.now
         )
-    return _with_reporting(s, status)
+    return with_straggler(s, _with_reporting(s, status))
 
 
 def _with_reporting(s: Situation, status: JobStatus) -> JobStatus:
