@@ -11,6 +11,7 @@ from harness.simulation.queue_scenarios import QUEUE_SCENARIOS
 from harness.simulation.rule_scenarios import RULE_SCENARIOS
 from harness.simulation.setup_scenarios import SETUP_SCENARIOS
 from harness.simulation.steps import BOOM, CASCADE, CONFIG, Expected, created, rank
+from harness.simulation.straggler_scenarios import STRAGGLER_SCENARIOS
 from harness.simulation.suspend_scenarios import SUSPEND_SCENARIOS
 from harness.simulation.world import World
 
@@ -273,6 +274,7 @@ SCENARIOS: dict[Callable[[World], None], Expected] = {
     **SETUP_SCENARIOS,
     **QUEUE_SCENARIOS,
     **RULE_SCENARIOS,
+    **STRAGGLER_SCENARIOS,
     **SUSPEND_SCENARIOS,
     **LIMIT_SCENARIOS,
 }
