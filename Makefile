@@ -13,7 +13,7 @@ demo-down: ## end all that the demo started
 	@hack/cluster down
 
 try: ## the same manifest and the same operator on this machine without Kubernetes
-	@LLMTRAIN_COMMAND="make try" $(VENV)/bin/python -m llmtrain_operator.local run examples/tiny-llama.yaml
+	@LLMTRAIN_COMMAND="make try" $(VENV)/bin/python -m llmtrain run examples/tiny-llama.yaml
 
 test: ## every layer of tests (hack/test --help: some of them)
 	@hack/lint
@@ -46,7 +46,7 @@ lint: ## ruff, mypy --strict, import boundaries
 	@hack/lint
 
 generate: ## write the CRD and the chart's copy from crds/llmtrain_api
-	@$(VENV)/bin/python -m llmtrain_api
+	@$(VENV)/bin/python -m llmtrain_api && $(VENV)/bin/python -m llmtrain.cli.page
 
 images: ## build both images
 	@hack/cluster images
