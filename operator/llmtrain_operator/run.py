@@ -11,6 +11,7 @@ from llmtrain_api.names import API_VERSION, CRD_NAME, PLURAL
 
 from . import handlers, health
 from .engine.known_jobs import KnownJobs
+from .engine.pod_words import PodWords
 from .engine.reconcile import Reconciler
 from .engine.workqueue import WorkQueue
 from .kube.address import find_cluster
@@ -99,7 +100,9 @@ async def operate(settings: Settings) -> None:
                 settings.watch_namespace,
                 by_nodes=settings.room == "nodes",
             )
-            reconciler = Reconciler(api, store, book, queue, plan_settings, known, scheduler=gangs)
+            reconciler = Reconciler(
+                api, store, book, queue, plan_settings, known, scheduler=gangs, words=PodWords(api)
+            )
             log.info("started", image=settings.trainer_image, namespace=settings.watch_namespace or "all")
             async with background(
                 reflector.run(),

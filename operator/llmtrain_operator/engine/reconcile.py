@@ -25,6 +25,7 @@ from ..types import CreateChild, CreatePod, Observed, Plan, PlanSettings, Refusa
 from .apply import Applier
 from .events import events_between, post
 from .known_jobs import KnownJobs, ref
+from .pod_words import PodWords
 from .workqueue import Key, WorkQueue
 
 log = structlog.get_logger()
@@ -50,6 +51,7 @@ class Reconciler:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         interrupted_attempt: int | None = None,
         scheduler: GangScheduler | None = None,
+        words: PodWords | None = None,
     ) -> None:
         self._api = api
         self._store = store
@@ -61,6 +63,7 @@ class Reconciler:
         self._since = clock()
         self._interrupted_attempt = interrupted_attempt
         self._scheduler = scheduler or AtOnce()
+        self._words = words
         self._applier = Applier(api, store)
         self._refusals: dict[str, Refusal] = {}
         self._not_before: dict[str, float] = {}
@@ -151,6 +154,8 @@ class Reconciler:
     async def _decide(self, job: Job, now: datetime) -> Plan:
         """The plan; the queue is asked only where the plan hangs on it."""
         seen = self._observe(job)
+        if self._words is not None:
+            seen = replace(seen, word=await self._words.of_job(seen, now))
         decision = plan(seen, now)
         if decision.asks:
             answer = await self._scheduler.decide(job)

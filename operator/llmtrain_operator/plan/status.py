@@ -13,7 +13,7 @@ from .situation import Situation
 from .start_deadline import seconds_to_deadline
 from .straggler import with_straggler
 from .usage import with_usage
-from .waiting import waiting
+from .waiting import seconds_to_word, waiting
 
 REPORTING_LOST_SECONDS = 300.0
 """Reports come every few seconds; after so long without one they are lost."""
@@ -21,8 +21,14 @@ REPORTING_LOST_SECONDS = 300.0
 
 def observe(s: Situation) -> Plan:
     """The last policy: nothing to do but to tell."""
-    timers = [seconds_to_next_progress(s), _seconds_to_silence(s), seconds_to_deadline(s)]
-    return Plan(derive(s), requeue_after=min((t for t in timers if t is not None), default=None))
+    status = derive(s)
+    timers = [
+        seconds_to_next_progress(s),
+        _seconds_to_silence(s),
+        seconds_to_deadline(s),
+        seconds_to_word(status),
+    ]
+    return Plan(status, requeue_after=min((t for t in timers if t is not None), default=None))
 
 
 def derive(s: Situation) -> JobStatus:

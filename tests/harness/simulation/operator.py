@@ -12,6 +12,7 @@ from harness.simulation.chaos import FaultyApi
 from harness.simulation.monitor import Monitor
 
 from llmtrain_operator.engine.known_jobs import KnownJobs
+from llmtrain_operator.engine.pod_words import PodWords
 from llmtrain_operator.engine.reconcile import Reconciler
 from llmtrain_operator.engine.workqueue import WorkQueue
 from llmtrain_operator.kube.reflector import PodReflector
@@ -35,7 +36,15 @@ class Operator:
         self.intake = JobIntake(api, self.queue.add)
         self.gangs = OwnQueue(api, self.store, SETTINGS, self.queue.add, clock=clock)
         self.reconciler = Reconciler(
-            api, self.store, self.book, self.queue, LIMITED, KnownJobs(), clock, scheduler=self.gangs
+            api,
+            self.store,
+            self.book,
+            self.queue,
+            LIMITED,
+            KnownJobs(),
+            clock,
+            scheduler=self.gangs,
+            words=PodWords(api),
         )
         self.tasks: list[asyncio.Task[None]] = []
 

@@ -7,6 +7,7 @@ from functools import partial
 
 from harness.simulation.cluster_scenarios import CLUSTER_SCENARIOS
 from harness.simulation.limit_scenarios import LIMIT_SCENARIOS
+from harness.simulation.mount_scenarios import MOUNT_SCENARIOS
 from harness.simulation.queue_scenarios import QUEUE_SCENARIOS
 from harness.simulation.rule_scenarios import RULE_SCENARIOS
 from harness.simulation.setup_scenarios import SETUP_SCENARIOS
@@ -275,6 +276,7 @@ SCENARIOS: dict[Callable[[World], None], Expected] = {
     **QUEUE_SCENARIOS,
     **RULE_SCENARIOS,
     **STRAGGLER_SCENARIOS,
+    **MOUNT_SCENARIOS,
     **SUSPEND_SCENARIOS,
     **LIMIT_SCENARIOS,
 }
