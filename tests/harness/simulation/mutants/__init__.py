@@ -1,6 +1,6 @@
 """Bugs planted one at a time: the suite must find every one of them."""
 
-from . import before_gang, cluster, lifecycle, mounts, planted, queueing, rules, slow_ranks
+from . import before_gang, cluster, elastic, lifecycle, mounts, planted, queueing, rules, slow_ranks
 
 MUTANTS = planted.MUTANTS
 """All of them, by name."""
@@ -8,6 +8,7 @@ __all__ = [
     "MUTANTS",
     "before_gang",
     "cluster",
+    "elastic",
     "lifecycle",
     "mounts",
     "planted",
