@@ -12,7 +12,7 @@ import pytest
 from harness.children import processes
 from harness.trainer.laptop import LaptopRun
 
-STEPS = 150
+STEPS = 60
 SCRIPT = f"""
 import os
 import torch
@@ -35,7 +35,7 @@ torch.manual_seed(0)
 config = GPT2Config(vocab_size=32, n_positions=16, n_embd=32, n_layer=1, n_head=2)
 arguments = TrainingArguments(
     output, max_steps={STEPS}, per_device_train_batch_size=4, learning_rate=5e-3, logging_steps=5,
-    save_steps=25, use_cpu=True, disable_tqdm=True,
+    save_steps=10, use_cpu=True, disable_tqdm=True,
 )
 trainer = Trainer(GPT2LMHeadModel(config), arguments, train_dataset=Counting())
 trainer.train(resume_from_checkpoint=get_last_checkpoint(output))
@@ -55,7 +55,7 @@ def kill_rank_1(told: LaptopRun) -> None:
 
 @pytest.fixture(scope="module")
 def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopRun]:
-    told = LaptopRun(tmp_path_factory.mktemp("own"), "own")
+    told = LaptopRun(tmp_path_factory.mktemp("own"), "own", 300.0)
     script = told.folder / "train.py"
     script.write_text(SCRIPT)
     spec = {
@@ -67,7 +67,7 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopRun]:
     told.write(head | {"spec": spec})
     try:
         told.start()
-        state = told.output.program / "checkpoint-50/trainer_state.json"
+        state = told.output.program / "checkpoint-20/trainer_state.json"
         told.until(state.exists, "a checkpoint of the program's own")
         kill_rank_1(told)
         told.end()
@@ -89,7 +89,7 @@ def test_a_killed_rank_is_told_and_the_script_goes_on_from_its_own_checkpoint(la
     first, second = laptop.object()["status"]["attempts"]
     assert first["failureClass"] == "Unknown"
     assert "rank 1 was killed by signal 9" in first["message"]
-    assert first["checkpointStep"] >= 50
+    assert first["checkpointStep"] >= 20
     state = json.loads((laptop.output.program / f"checkpoint-{STEPS}/trainer_state.json").read_text())
     steps = [entry["step"] for entry in state["log_history"] if "loss" in entry]
     assert steps == sorted(set(steps)), "each step once"

@@ -298,6 +298,14 @@ def test_a_program_that_tells_of_no_step_is_not_judged(tmp_path: Path, operator:
     assert Launcher(asked, "job.json", 0).run().outcome is Outcome.COMPLETE
 
 
+def test_a_program_that_tells_of_steps_has_the_time_of_an_evaluation(
+    tmp_path: Path, operator: Operator
+) -> None:
+    quick = HANGS.replace("600", "0.5")
+    asked = own(tmp_path / "output", "python3", "-c", quick, report=target(operator))
+    assert Launcher(asked, "job.json", 0).run().outcome is Outcome.COMPLETE
+
+
 def test_nothing_that_the_program_started_is_left_behind(tmp_path: Path) -> None:
     output = tmp_path / "output"
     from llmtrain_trainer import process
