@@ -21,7 +21,7 @@ from .pod_template import PodTemplate
 from .prepare import PrepareSpec
 from .quantity import CpuQuantity, MemoryQuantity
 from .recovery import RecoverySpec
-from .scheduling import ExtendedResource, WorkerPodSpec
+from .scheduling import ExtendedResource, ObjectName, WorkerPodSpec
 from .task import Task
 from .training import TrainingSpec, default_learning_rate, default_precision
 
@@ -329,6 +329,11 @@ class JobSections(ApiModel):
 class JobSpec(LifecycleSpec, WorkerPodSpec, JobSections):
     """What the job is: twelve lines are enough, as everything else has a default."""
 
+    queue_name: ObjectName | None = Field(
+        default=None,
+        description="Queue of another scheduler that the gang waits in, such as a LocalQueue of Kueue in the "
+        "job's namespace, where the chart has queue.provider. Default: the operator's own queue.",
+    )
     pod_template: PodTemplate | None = Field(
         default=None,
         description="What is added to the worker pods, in a pod's own words: volumes, environment, sidecars, "

@@ -242,6 +242,7 @@ class Reconciler:
             interrupted_attempt=self._interrupted_attempt,
             watched_since=self._since,
             admission=None,
+            reclaimed=self._scheduler.wants_back(job),
         )
 
     def _lost(self, job: Job) -> frozenset[int]:

@@ -46,6 +46,8 @@ RESOURCES: dict[str, Resource] = {
         Resource("priorityclasses", "scheduling.k8s.io", "v1", namespaced=False),
         Resource("tokenreviews", "authentication.k8s.io", "v1", namespaced=False),
         Resource(PLURAL, GROUP, VERSION),
+        Resource("workloads", "kueue.x-k8s.io", "v1beta2"),
+        Resource("resourceflavors", "kueue.x-k8s.io", "v1beta2", namespaced=False),
     )
 }
 """Every kind that the operator reads or writes; a new kind of child is a row here and a rule in the chart."""

@@ -112,6 +112,7 @@ class Reflector(Generic[T]):
         synced: set once the first full list is in; nothing may be planned before.
         last_heard: the event loop's time of the last answer or event.
         denied: whether the last list was refused: the operator has not the right to it.
+        missing: whether the API server does not serve that kind.
     """
 
     def __init__(
@@ -133,7 +134,7 @@ class Reflector(Generic[T]):
         self._any_hidden = asyncio.Event()
         self._delay = FIRST_BACKOFF_SECONDS
         self.synced = asyncio.Event()
-        self.denied = False
+        self.denied = self.missing = False
         # the loop's clock is this one, and there may be no loop yet
         self.last_heard = time.monotonic()
 
@@ -153,6 +154,7 @@ class Reflector(Generic[T]):
             except (ApiError, ValueError) as error:
                 # a ValueError: the answer was none of an API server
                 self.denied = isinstance(error, ApiError) and error.status in (401, 403)
+                self.missing = isinstance(error, ApiError) and error.status == 404
                 log.warning("watch-interrupted", resource=self._resource, reason=str(error))
                 await asyncio.sleep(self._delay * random.uniform(0.5, 1.0))
                 self._delay = min(self._delay * 2, MAX_BACKOFF_SECONDS)
@@ -169,7 +171,7 @@ class Reflector(Generic[T]):
         for item in self._store.replace([*items, *alive], version):
             self._changed(item)
         self.last_heard = _now()
-        self.denied = False
+        self.denied = self.missing = False
         self.synced.set()
         return listing.resource_version
 

@@ -77,6 +77,7 @@ def begin(s: Situation) -> Plan | None:
         attempts=first_attempt(s.now),
         resolved=decided or resolve(s.spec, shape_of(s.spec), s.seen.settings.trainer_image),
         setup=setup,
+        placement=s.seen.admission.placement if s.seen.admission else None,
         conditions=s.status.conditions,
         rerun=s.status.rerun,
         observed_generation=s.job.metadata.generation,

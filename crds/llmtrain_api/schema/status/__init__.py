@@ -12,6 +12,7 @@ from .attempt import (
 )
 from .conditions import Condition
 from .job import MAX_ATTEMPTS, JobStatus, Phase, Resolved, Waiting
+from .placement import Placement
 from .progress import Checkpoint, Figures, PreparationFigures, Progress
 from .results import DataSummary, Results
 from .setup import Setup, SetupStage
@@ -38,6 +39,7 @@ __all__ = [
     "JobStatus",
     "LongText",
     "Phase",
+    "Placement",
     "PreparationFigures",
     "Progress",
     "Rate",

@@ -1,6 +1,17 @@
 """Bugs planted one at a time: the suite must find every one of them."""
 
-from . import before_gang, cluster, elastic, lifecycle, mounts, planted, queueing, rules, slow_ranks
+from . import (
+    before_gang,
+    cluster,
+    elastic,
+    kueueing,
+    lifecycle,
+    mounts,
+    planted,
+    queueing,
+    rules,
+    slow_ranks,
+)
 
 MUTANTS = planted.MUTANTS
 """All of them, by name."""
@@ -9,6 +20,7 @@ __all__ = [
     "before_gang",
     "cluster",
     "elastic",
+    "kueueing",
     "lifecycle",
     "mounts",
     "planted",
