@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from ..schema.base import ApiModel, Rule
+from ..schema.evaluation import EvaluationSpec
 from ..schema.prepare import PrepareSpec
-from ..schema.spec import CheckpointSpec, EvaluationSpec, JobSpec, ParallelismSpec
+from ..schema.spec import CheckpointSpec, JobSpec, ParallelismSpec
 from ..schema.training import TrainingSpec
 from .sized import Sized
 
@@ -28,8 +29,13 @@ def own_or(rule: Rule) -> Rule:
         spec: JobSpec = asked.spec if isinstance(asked, Sized) else asked
         return broken(asked) if spec.entrypoint is None else None
 
-    guard = "has(self.entrypoint) || !has(self.model) || !has(self.dataset)"
-    return replace(rule, cel=None if rule.cel is None else f"{guard} || ({rule.cel})", broken=unless_own)
+    return replace(rule, cel=None if rule.cel is None else _where_there(rule.cel), broken=unless_own)
+
+
+def _where_there(cel: str) -> str:
+    """CEL that asks for sections which need not be there: asking for one that is not is an error of its own."""
+    absent = [f"!has(self.{name})" for name in ("model", "dataset") if f"self.{name}" in cel]
+    return " || ".join([*absent, f"({cel})"]) if absent else cel
 
 
 def _required(name: str) -> Rule:

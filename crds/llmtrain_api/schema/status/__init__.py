@@ -14,7 +14,7 @@ from .conditions import Condition
 from .job import MAX_ATTEMPTS, JobStatus, Phase, Resolved, Waiting
 from .placement import Placement
 from .progress import Checkpoint, Figures, PreparationFigures, Progress
-from .results import DataSummary, Results
+from .results import AnswersResult, DataSummary, Results
 from .setup import Setup, SetupStage
 from .usage import Usage
 from .values import MAX_COUNT, MAX_FIGURE, Count, ExitCode, Figure, LongText, Rate, Text
@@ -24,6 +24,7 @@ __all__ = [
     "MAX_AVOIDED_NODES",
     "MAX_COUNT",
     "MAX_FIGURE",
+    "AnswersResult",
     "Attempt",
     "Charge",
     "Checkpoint",

@@ -7,8 +7,22 @@ from typing import Annotated
 from pydantic import Field
 
 from ..base import ApiModel
-from ..scheduling import MAX_ANNOTATION, MAX_ENTRIES, LabelValue, Toleration
+from ..scheduling import MAX_ANNOTATION, MAX_ENTRIES, MAX_KEY, LabelValue, TaintEffect
 from .values import Text
+
+
+class PlacedToleration(ApiModel):
+    """A toleration as that scheduler's flavor has it: its own API has checked it."""
+
+    key: Annotated[str, Field(max_length=MAX_KEY)] | None = Field(
+        default=None, description="Key of the taint."
+    )
+    operator: Annotated[str, Field(max_length=16)] | None = Field(
+        default=None, description="How values are compared."
+    )
+    value: LabelValue | None = Field(default=None, description="Value of the taint.")
+    effect: TaintEffect | None = Field(default=None, description="Effect of the taint.")
+    toleration_seconds: int | None = Field(default=None, description="Seconds, for NoExecute.")
 
 
 class Placement(ApiModel):
@@ -19,7 +33,7 @@ class Placement(ApiModel):
     node_selector: dict[str, LabelValue] = Field(
         default_factory=dict, max_length=MAX_ENTRIES, description="Labels of the nodes that it was given."
     )
-    tolerations: list[Toleration] = Field(
+    tolerations: list[PlacedToleration] = Field(
         default_factory=list, max_length=MAX_ENTRIES, description="Taints of these nodes."
     )
     labels: dict[str, LabelValue] = Field(

@@ -2,6 +2,7 @@
 
 from . import (
     before_gang,
+    caches,
     cluster,
     elastic,
     kueueing,
@@ -18,6 +19,7 @@ MUTANTS = planted.MUTANTS
 __all__ = [
     "MUTANTS",
     "before_gang",
+    "caches",
     "cluster",
     "elastic",
     "kueueing",
