@@ -33,7 +33,7 @@ def own_or(rule: Rule) -> Rule:
 
 
 def _where_there(cel: str) -> str:
-    """CEL that asks for sections which need not be there: asking for one that is not is an error of its own."""
+    """CEL that asks for a section only where it is there: anything else is an error of its own."""
     absent = [f"!has(self.{name})" for name in ("model", "dataset") if f"self.{name}" in cel]
     return " || ".join([*absent, f"({cel})"]) if absent else cel
 
