@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -14,9 +16,11 @@ from typing import Any
 import pytest
 from harness.bad_manifests import own_program
 from harness.builders import job_file
+from harness.children import environment
 from harness.ports import free_port
 
 from llmtrain_api import FailureClass, JobFile, Layout, Outcome, ReportTarget, kubeflow, parse_spec
+from llmtrain_api.names import ENV_TERMINATION_LOG
 from llmtrain_trainer.checkpoint import fence
 from llmtrain_trainer.launch import program
 from llmtrain_trainer.launch.attempt import Attempt
@@ -307,12 +311,20 @@ def test_a_program_that_tells_of_steps_has_the_time_of_an_evaluation(
 
 
 def test_nothing_that_the_program_started_is_left_behind(tmp_path: Path) -> None:
-    output = tmp_path / "output"
-    from llmtrain_trainer import process
-
-    process.adopt_orphans()
+    """As PID 1 of a pod, which adopts what loses its parent."""
+    output, end = tmp_path / "output", tmp_path / "end"
     asked = shell(output, 'sleep 600 & echo $! > "$LLMTRAIN_OUTPUT/pid"; exit 3')
-    assert Launcher(asked, "job.json", 0).run().exit_code == 3
-    pid = int((output / "program/pid").read_text())
+    (tmp_path / "job.json").write_text(json.dumps(asked.to_json()))
+    command = [sys.executable, "-m", "llmtrain_trainer", "launch", str(tmp_path / "job.json")]
+    env = environment(**{ENV_TERMINATION_LOG: str(end)})
+    assert subprocess.run(command, env=env, capture_output=True, timeout=60, check=False).returncode == 1
+    assert json.loads(end.read_text())["exitCode"] == 3
     with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
+        os.kill(int((output / "program/pid").read_text()), 0)
+
+
+def test_what_ran_before_the_program_runs_on(tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "600"]) as other:
+        assert Launcher(shell(tmp_path / "output", "true"), "job.json", 0).run().outcome is Outcome.COMPLETE
+        assert other.poll() is None
+        other.kill()

@@ -116,6 +116,7 @@ class Program:
         """
         self.output.program.mkdir(parents=True, exist_ok=True)
         self.output.logs(self.job.attempt).mkdir(parents=True, exist_ok=True)
+        before = frozenset(process.children(os.getpid()))
         child = process.start(self.command(), self.environment(), self.log)
         seen = screen()
         shown = Tail(self.output.rank_log(self.job.attempt, self.ranks[0]), seen.show)
@@ -125,7 +126,7 @@ class Program:
             if child.poll() is None:
                 process.signal_each([child.pid], signal.SIGKILL)
                 child.wait()
-            orphans = process.kill_orphans()
+            orphans = process.kill_orphans(spare=before)
             shown.close()
             seen.close()
             if self.relay is not None:
