@@ -21,6 +21,7 @@ from .messages import (
 from .schema.adapter import AdapterSpec
 from .schema.base import ApiModel, Rule, Time, changed, to_rfc3339
 from .schema.dataset import DatasetSpec, SourceSpec
+from .schema.entrypoint import EntrypointSpec, Starter
 from .schema.lifecycle import EDITABLE, KeepPods, LifecycleSpec
 from .schema.model import BuiltinModel, ModelSpec, Weights
 from .schema.model_facts import FACTS_LIMIT, ModelFacts, TokenizerFacts
@@ -71,6 +72,7 @@ __all__ = [
     "DatasetSpec",
     "EarlyStoppingSpec",
     "EndReason",
+    "EntrypointSpec",
     "Failure",
     "FailureClass",
     "Figures",
@@ -114,6 +116,7 @@ __all__ = [
     "SetupStage",
     "SourceSpec",
     "Stage",
+    "Starter",
     "StoredTensor",
     "Task",
     "TerminationMessage",

@@ -11,6 +11,7 @@ from . import api_json
 from .errors import explain
 from .names import API_VERSION, KIND
 from .rules import mistake
+from .rules.entrypoint import left_out
 from .schema.base import ApiModel, Time
 from .schema.spec import JobSpec
 from .schema.status import JobStatus
@@ -69,7 +70,7 @@ def parse_spec(spec: object, *, strict: bool) -> JobSpec:
     try:
         parsed = api_json.read(JobSpec, spec, unknown=not strict)
     except ValidationError as error:
-        raise InvalidJob(explain(error)) from None
+        raise InvalidJob([*explain(error), *left_out(spec)]) from None
     except RecursionError:
         raise InvalidJob(["spec: is nested too deeply; flatten it"]) from None
     if broken := mistake(parsed):

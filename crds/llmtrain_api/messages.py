@@ -106,6 +106,18 @@ class Stage(StrEnum):
     EXPORT = "export"
 
 
+class Straggler(ApiModel):
+    """A rank that keeps the others waiting.
+
+    ``times`` is its own time over the median of the other ranks', ``seconds`` its own of a step: both without
+    collectives, in which it would wait for others.
+    """
+
+    rank: Count
+    times: float = Field(ge=1, le=1e6)
+    seconds: float = Field(ge=0, le=MAX_FIGURE)
+
+
 class ProgressUpdate(Figures, PreparationFigures):
     """What may change from one report to the next."""
 
@@ -117,6 +129,7 @@ class ProgressUpdate(Figures, PreparationFigures):
     )
     checkpoint_step: Count | None = Field(default=None, description="Newest committed step.")
     checkpoints: Steps | None = Field(default=None, description="Steps that are kept, newest first.")
+    straggler: Straggler | None = Field(default=None, description="None where no rank is slower than others.")
 
 
 class ProgressReport(ProgressUpdate):

@@ -14,6 +14,7 @@ from llmtrain_api.names import API_VERSION, CRD_NAME, PLURAL
 from . import handlers, health
 from .engine.known_jobs import KnownJobs
 from .engine.leading import lead, take_over
+from .engine.pod_words import PodWords
 from .engine.reconcile import Reconciler
 from .engine.workqueue import WorkQueue
 from .kube.address import find_cluster
@@ -134,7 +135,15 @@ async def operate(settings: Settings) -> None:
                     by_nodes=settings.room == "nodes",
                 )
                 reconciler = Reconciler(
-                    fenced, store, book, queue, plan_settings, known, scheduler=gangs, jobs=jobs
+                    fenced,
+                    store,
+                    book,
+                    queue,
+                    plan_settings,
+                    known,
+                    scheduler=gangs,
+                    words=PodWords(fenced),
+                    jobs=jobs,
                 )
                 async with asyncio.TaskGroup() as group:
                     group.create_task(gangs.run())

@@ -216,6 +216,14 @@ class PlanSettings:
     provider: Provider = Provider.DEFAULT
 
 
+class PodWord(NamedTuple):
+    """What an Event says of a pod that does not start: of which, and the Event's reason and message."""
+
+    pod_uid: str
+    reason: str
+    message: str
+
+
 @dataclass(frozen=True, slots=True)
 class Observed:
     """One job and all that is known of it at one moment.
@@ -226,6 +234,7 @@ class Observed:
         interrupted_attempt: the attempt that a person stopped together with everything that ran it.
         watched_since: since when this process takes reports; None = not known.
         admission: the queue's answer; None = it was not asked yet.
+        word: why a pod does not start, where only an Event tells it.
         reclaimed: why the queue wants the room of the gang back; empty = it does not.
     """
 
@@ -238,6 +247,7 @@ class Observed:
     interrupted_attempt: int | None = None
     watched_since: datetime | None = None
     admission: Admission | None = ADMITTED
+    word: PodWord | None = None
     reclaimed: str = ""
 
 

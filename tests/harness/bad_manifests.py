@@ -27,6 +27,17 @@ def mixed(*sources: dict[str, Any], **spec: Any) -> dict[str, Any]:
     return manifest(dataset={"mixture": list(sources)}, **spec)
 
 
+def own_program(**spec: Any) -> dict[str, Any]:
+    """A manifest with a program of one's own; `spec` as `manifest` takes it."""
+    own = {
+        "entrypoint": {"command": ["python3", "train.py"]},
+        "model": None,
+        "dataset": None,
+        "training": None,
+    }
+    return manifest(**(own | spec))
+
+
 def cleaned(**cleaning: Any) -> dict[str, Any]:
     """A manifest whose dataset is cleaned."""
     return manifest(dataset={"name": "pvc://texts/a", "cleaning": cleaning})
@@ -236,7 +247,42 @@ BAD: dict[str, Bad] = {
         "spec.training.earlyStopping",
         "set evaluation.everySteps",
     ),
-    "no dataset": Bad(manifest(dataset=None), "spec.dataset", "is required", "Required value"),
+    "no dataset": Bad(manifest(dataset=None), "spec.dataset", "is required, unless entrypoint"),
+    "no model": Bad(manifest(model=None), "spec.model", "is required, unless entrypoint"),
+    "a program of one's own and a model": Bad(
+        own_program(model=LLAMA), "spec.model", "the program of entrypoint decides that itself"
+    ),
+    "a program of one's own and a dataset": Bad(
+        own_program(dataset={"name": "builtin://python-stdlib"}),
+        "spec.dataset",
+        "the program of entrypoint decides that itself",
+    ),
+    "a program of one's own and a task": Bad(
+        own_program(task="causal"), "spec.task", "the program of entrypoint decides that itself"
+    ),
+    "a program of one's own that is cut into parts": Bad(
+        own_program(parallelism={"tensor": 2}), "spec.parallelism", "the program of entrypoint decides that"
+    ),
+    "a program of one's own without merged weights": Bad(
+        own_program(output={"uri": "pvc://checkpoints/tiny", "merged": False}),
+        "spec.output.merged",
+        "the program of entrypoint decides that itself",
+    ),
+    "a program of one's own with an output in a bucket": Bad(
+        own_program(output={"uri": "s3://bucket/tiny"}), "spec.output.uri", "use pvc://CLAIM/FOLDER"
+    ),
+    "a program of one's own without a command": Bad(
+        own_program(entrypoint={"command": []}),
+        "spec.entrypoint.command",
+        "use at least 1",
+        "should have at least 1",
+    ),
+    "a program of one's own that nobody starts": Bad(
+        own_program(entrypoint={"command": ["./train"], "starter": "mpirun"}),
+        "spec.entrypoint.starter",
+        "'torchrun'",
+        "Unsupported value",
+    ),
     "a dataset of nothing": Bad(
         manifest(dataset={}), "spec.dataset.name", "or mixture for several sources", "set name, or mixture"
     ),

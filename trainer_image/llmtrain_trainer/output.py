@@ -62,6 +62,11 @@ class Output:
         """The trained model as a Hugging Face folder."""
         return self.root / "export"
 
+    @property
+    def program(self) -> Path:
+        """All that a program of one's own writes: the trainer writes nothing there."""
+        return self.root / "program"
+
     def ready(self, attempt: int) -> Path:
         """Written by node 0 when data and fence of this attempt are in place: all ranks may start."""
         return self.root / f"attempt-{attempt}.ready"

@@ -61,12 +61,17 @@ def signal_each(pids: list[int], number: int) -> None:
             os.kill(pid, number)
 
 
-def kill_orphans(deadline: float = 10.0) -> int:
-    """Kill and reap everything that became our child. How many there were."""
+def kill_orphans(deadline: float = 10.0, spare: frozenset[int] = frozenset()) -> int:
+    """Kill and reap everything that became our child. How many there were.
+
+    Args:
+        deadline: seconds.
+        spare: children that are to live.
+    """
     seen: set[int] = set()
     until = time.monotonic() + deadline
     while time.monotonic() < until:
-        left = children(os.getpid())
+        left = [pid for pid in children(os.getpid()) if pid not in spare]
         if not left:
             break
         seen.update(left)

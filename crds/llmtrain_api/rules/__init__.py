@@ -10,20 +10,25 @@ from ..layouts.proven import refusal
 from ..schema.base import Rule
 from ..schema.spec import JobSpec
 from ..shape import ModelShape
-from . import adapter, dataset, elastic, model, parallelism, resources, training
+from . import adapter, dataset, elastic, entrypoint, model, parallelism, resources, training
+from .entrypoint import own_or
 from .sized import Sized, SizedRule
 
-RULES: tuple[Rule, ...] = (
+TRAINED: tuple[Rule, ...] = (
     *model.RULES,
     *adapter.RULES,
     *parallelism.RULES,
-    *elastic.RULES,
     *training.RULES,
     *dataset.RULES,
+)
+PROVEN: tuple[Rule, ...] = (*parallelism.PROVEN, *training.PROVEN, *training.MEMORY)
+RULES: tuple[Rule, ...] = (
+    *entrypoint.REQUIRES,
+    *entrypoint.RULES,
+    *map(own_or, TRAINED),
+    *elastic.RULES,
     *resources.RULES,
-    *parallelism.PROVEN,
-    *training.PROVEN,
-    *training.MEMORY,
+    *map(own_or, PROVEN),
 )
 """In this order; the first that is broken is told. The last ones count on all that is above."""
 
@@ -81,8 +86,11 @@ def layout_mistake(spec: JobSpec, shape: ModelShape, layout: Layout) -> str | No
     Args:
         spec: the job.
         shape: its model's.
-        layout: as it was decided, which need not be what this version would decide.
+        layout: as it was decided, which need not be what this version would decide; a program of one's own
+            has none to keep to.
     """
+    if spec.entrypoint is not None:
+        return None
     if layout.world != spec.world_size:
         return (
             f"layout {layout} is of {layout.world} ranks, and the job has {spec.world_size} (nodes x "

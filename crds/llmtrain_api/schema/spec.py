@@ -9,14 +9,15 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from .base import ApiModel, Rule, RuledModel
 from .dataset import DatasetSpec
+from .entrypoint import EntrypointSpec, Starter
 from .evaluation import EvaluationSpec
 from .lifecycle import LifecycleSpec
 from .locations import VISIBLE_PART, forms, matches, mistake
-from .model import ModelSpec
+from .model import BuiltinModel, ModelSpec
 from .pod_template import PodTemplate
 from .prepare import PrepareSpec
 from .quantity import CpuQuantity, MemoryQuantity
@@ -184,16 +185,36 @@ class ResourcesSpec(ApiModel):
     )
 
 
-class JobSections(ApiModel):
-    """What is trained, on what, and how."""
+UNSET: dict[str, JsonValue] = {"x-unset": True}
+"""Of a section that the API server gives no default: who left it out is asked for it, or needs none."""
 
-    model: ModelSpec = Field(description="The model to train.")
+
+class JobSections(ApiModel):
+    """What is trained, on what, and how.
+
+    With an ``entrypoint`` nobody reads ``model`` and ``dataset``, which then hold what is smallest of each.
+    """
+
+    entrypoint: EntrypointSpec | None = Field(
+        default=None,
+        description="A program of your own in place of the trainer, in the same gang; model, dataset and all "
+        "else that says what the trainer does are left out then. Default: the trainer.",
+    )
+    model: ModelSpec = Field(
+        default_factory=lambda: ModelSpec(name=BuiltinModel.TINY_LLAMA),
+        json_schema_extra=UNSET,
+        description="The model to train. Required without entrypoint.",
+    )
     task: Task | None = Field(
         default=None,
         description="What the model learns: causal (the next token), chat (the answers in dialogues), masked "
         "(masked tokens) or seq2seq (hidden spans). Default: what models of its architecture learn.",
     )
-    dataset: DatasetSpec = Field(description="The text to train on.")
+    dataset: DatasetSpec = Field(
+        default_factory=lambda: DatasetSpec(name="builtin://random-tokens"),
+        json_schema_extra=UNSET,
+        description="The text to train on. Required without entrypoint.",
+    )
     prepare: PrepareSpec = Field(
         default_factory=PrepareSpec, description="Where the data are prepared before training."
     )
@@ -260,7 +281,9 @@ class JobSections(ApiModel):
 
     @property
     def local_world_size(self) -> int:
-        """Training processes on each node."""
+        """Training processes on each node that are started here."""
+        if self.entrypoint is not None and self.entrypoint.starter is Starter.NONE:
+            return 1
         return self.gpus_per_node or self.processes_per_node
 
     @property
@@ -280,6 +303,8 @@ class JobSections(ApiModel):
     @property
     def prepares_first(self) -> bool:
         """Whether a pod without GPUs prepares the data before the gang is created."""
+        if self.entrypoint is not None:
+            return False
         nodes = self.prepare.nodes
         return self.gpus_per_node > 0 if nodes is None else nodes > 0
 

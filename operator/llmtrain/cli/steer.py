@@ -39,7 +39,8 @@ def submit(
     if wait and not dry_run:
         done = here.wait_for_job_status(meta.name, namespace=meta.namespace, timeout=timeout)
         if told:
-            steps = f": {done.status.results.steps} steps" if done.status.results else ""
+            results = done.status.results
+            steps = f": {results.steps} steps" if results and results.steps is not None else ""
             output.lines([f"{meta.name} has succeeded{steps}"])
 
 

@@ -86,6 +86,8 @@ def _progress(found: Progress, now: datetime) -> Iterator[Row]:
 
 def _resolved(job: Job) -> Iterator[Row]:
     spec, found = job.spec, job.status.resolved
+    program = spec.get("entrypoint", {})
+    yield "program", " ".join([*program.get("command", []), *program.get("args", [])])
     yield "model", str(spec.get("model", {}).get("name", ""))
     yield "data", _data(spec.get("dataset", {}))
     if found is None:
@@ -93,7 +95,7 @@ def _resolved(job: Job) -> Iterator[Row]:
     yield "layout", found.layout
     yield "precision", found.precision or ""
     each = f"{found.micro_batch} a rank at once, {found.accumulation} times"
-    yield "batch", f"{found.global_batch} sequences a step: {each}"
+    yield "batch", f"{found.global_batch} sequences a step: {each}" if found.global_batch else ""
     yield "image", found.image
 
 
@@ -111,7 +113,8 @@ def _results(job: Job) -> Iterator[Row]:
         yield "checkpoint", f"step {status.checkpoint.step}"
     if found is None:
         return
-    yield "steps", f"{found.steps:,}" + (f" ({found.stop_reason})" if found.stop_reason else "")
+    why = f" ({found.stop_reason})" if found.stop_reason else ""
+    yield "steps", "" if found.steps is None else f"{found.steps:,}{why}"
     yield "train loss", "" if found.train_loss is None else f"{found.train_loss:.3f}"
     if found.eval_loss is not None:
         beside = f", perplexity {found.perplexity:.2f}" if found.perplexity is not None else ""

@@ -76,7 +76,8 @@ def _of_phase(new: JobStatus) -> list[Event]:
     if new.phase is Phase.RUNNING:
         return [Event("Running", f"all pods of attempt {new.attempt} run")]
     if new.phase is Phase.SUCCEEDED:
-        return [Event("Succeeded", f"{new.results.steps} steps" if new.results else "done")]
+        told = new.results is not None and new.results.steps is not None
+        return [Event("Succeeded", f"{new.results.steps} steps" if new.results and told else "done")]
     if new.phase is Phase.FAILED and new.failure is not None:
         hint = f" ({new.failure.hint})" if new.failure.hint else ""
         text = f"{new.failure.failure_class.value}: {new.failure.message}{hint}"

@@ -27,6 +27,7 @@ from ..types import CreateChild, CreatePod, Observed, Plan, PlanSettings, Refusa
 from .apply import Applier
 from .events import events_between, post
 from .known_jobs import KnownJobs, ref
+from .pod_words import PodWords
 from .workqueue import Key, WorkQueue
 
 log = structlog.get_logger()
@@ -56,6 +57,7 @@ class Reconciler:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         interrupted_attempt: int | None = None,
         scheduler: GangScheduler | None = None,
+        words: PodWords | None = None,
         *,
         jobs: JobStore,
     ) -> None:
@@ -69,6 +71,7 @@ class Reconciler:
         self._since = clock()
         self._interrupted_attempt = interrupted_attempt
         self._scheduler = scheduler or AtOnce()
+        self._words = words
         self._jobs = jobs
         self._applier = Applier(api, store, jobs)
         self._refusals: dict[str, Refusal] = {}
@@ -167,6 +170,8 @@ class Reconciler:
     async def _decide(self, job: Job, now: datetime) -> Plan:
         """The plan; the queue is asked only where the plan hangs on it."""
         seen = self._observe(job)
+        if self._words is not None:
+            seen = replace(seen, word=await self._words.of_job(seen, now))
         decision = plan(seen, now)
         if decision.asks:
             answer = await self._scheduler.decide(job)

@@ -158,6 +158,16 @@ class HttpApi:
                 return Listing(items, page.metadata.resource_version)
             params["continue"] = page.metadata.continue_
 
+    async def events_of(self, namespace: str, uid: str) -> Listing:
+        """Events of the object with that UID: a hundred are more than anybody tells of a pod."""
+        params = {"fieldSelector": f"involvedObject.uid={uid}", "limit": "100"}
+        raw = await self._request("GET", self._path("events", namespace), params=params)
+        try:
+            page = msgspec.json.decode(raw, type=RawItems)
+        except ValueError as error:
+            raise no_answer(raw) from error
+        return Listing([bytes(item) for item in page.items], page.metadata.resource_version)
+
     async def watch(
         self, resource: str, namespace: str, selector: str, resource_version: str
     ) -> AsyncGenerator[WatchEvent]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from llmtrain_api import JobSpec, Metadata, ModelShape, Resolved, applied, choose
@@ -29,11 +30,15 @@ def lines_of(metadata: Metadata, spec: JobSpec, shape: ModelShape, resolved: Res
     yield f"{metadata.name}: nothing is wrong with the manifest"
     for sentence in (*cluster_mistakes(spec), *not_allowed(spec, BARE)):
         yield f"in a cluster  {sentence}"
+    if spec.entrypoint is not None:
+        yield f"program       {shlex.join(spec.entrypoint.words)}"
+        yield f"gang          {gang_text(spec)}, {spec.world_size} ranks, each {resolved.layout}"
+        return
     yield f"model         {_model(spec, shape, resolved)}"
     yield f"gang          {gang_text(spec)}, {spec.world_size} ranks"
     yield f"layout        {resolved.layout}"
     yield f"precision     {resolved.precision}"
-    length, times = spec.training.sequence_length, resolved.accumulation
+    length, times = spec.training.sequence_length, resolved.accumulation or 1
     yield (
         f"batch         {resolved.global_batch} sequences of {length:,} tokens a step: on each rank "
         f"{resolved.micro_batch} at once, {times} time{'' if times == 1 else 's'}"

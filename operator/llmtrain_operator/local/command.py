@@ -204,8 +204,9 @@ def tell_end(
     status = job.status
     root = owned(output, job.metadata.uid) or output
     if status.phase is Phase.SUCCEEDED:
+        own = job.spec.get("entrypoint") is not None
         talks = job.spec.get("task") == Task.CHAT.value
-        table.say("", *console_text.succeeded(status.results, root, seconds, talks=talks))
+        table.say("", *console_text.succeeded(status.results, root, seconds, talks=talks, own=own))
         return DONE
     if status.phase is Phase.FAILED and status.failure is not None:
         ranks = root / "logs" / f"attempt-{status.attempt}"

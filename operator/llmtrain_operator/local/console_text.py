@@ -143,7 +143,7 @@ def _answer_lines(answers: AnswersResult | None) -> list[str]:
 
 
 def succeeded(
-    results: Results | None, root: Path, seconds: float | None, *, talks: bool = False
+    results: Results | None, root: Path, seconds: float | None, *, talks: bool = False, own: bool = False
 ) -> list[str]:
     """What was learnt and where everything lies.
 
@@ -152,10 +152,19 @@ def succeeded(
         root: its output.
         seconds: that it took, if it ran just now.
         talks: whether dialogues were trained on, so that one can be had.
+        own: whether a program of one's own ran, which leaves what it wants to.
     """
     took = "done" if seconds is None else f"done in {duration_text(seconds)}"
     if results is None:
         return [f"{took}; everything lies in {root}"]
+    if own:
+        steps = "" if results.steps is None else f": {results.steps} steps"
+        return [
+            f"{took}{steps}",
+            "",
+            f"  {root / 'program'}  what the program wrote",
+            f"  {root / 'logs'}  every rank's log",
+        ]
     lines = [f"{took}: {results.steps} steps"]
     if results.eval_loss is not None and results.perplexity is not None:
         lines.append(

@@ -146,6 +146,15 @@ class MemoryApi:
         ]
         return Listing(found, str(self._version))
 
+    async def events_of(self, namespace: str, uid: str) -> Listing:
+        """Events of the object with that UID."""
+        told = [
+            orjson.dumps(found)
+            for (where, _), found in self._collections["events"].objects.items()
+            if where == namespace and found.get("involvedObject", {}).get("uid") == uid
+        ]
+        return Listing(told, str(self._version))
+
     async def watch(
         self, resource: str, namespace: str, selector: str, resource_version: str
     ) -> AsyncGenerator[WatchEvent]:

@@ -52,10 +52,8 @@ def describe_changes(spec: JobSpec, to: JobSpec) -> str:
         to.gpus_per_node,
     ):
         return ""
-    return (
-        f"this machine: {gang_text(to)} instead of {gang_text(spec)}; "
-        f"the global batch stays {to.training.global_batch_size}"
-    )
+    batch = "" if spec.entrypoint is not None else f"; the global batch stays {to.training.global_batch_size}"
+    return f"this machine: {gang_text(to)} instead of {gang_text(spec)}{batch}"
 
 
 def why_scaled(spec: JobSpec, scaled: Object, have: int) -> str:

@@ -72,6 +72,8 @@ def base_folder(spec: JobSpec) -> str | None:
 def layout_on_record(job: Job, spec: JobSpec) -> Layout:
     """The layout that was decided before the first attempt: another version of this operator, which would
     decide otherwise, does not change a job that has started."""
+    if spec.entrypoint is not None:
+        return Layout(data=gang_on_record(job, spec).world_size, zero=0, why="a program of one's own")
     resolved = job.status.resolved
     if resolved is not None and resolved.parallelism is not None:
         return resolved.parallelism
@@ -91,6 +93,8 @@ def spec_on_record(job: Job, spec: JobSpec) -> JobSpec:
     """The spec as ranks are told it: what it leaves open is as it was decided before the first attempt, or
     with the number of its nodes."""
     spec, resolved = gang_on_record(job, spec), job.status.resolved
+    if spec.entrypoint is not None:
+        return spec
     if resolved is None or resolved.activation_checkpointing is None:
         # put on record by a version that left nothing open, or not yet
         return applied(choose(shape_on_record(job, spec), spec), spec)

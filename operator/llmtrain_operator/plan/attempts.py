@@ -19,11 +19,14 @@ from llmtrain_api import (
 )
 from llmtrain_api.schema.status import MAX_ATTEMPTS
 
-from .conditions import with_condition
+from .conditions import ConditionType, with_condition
 from .evidence import LIMITS, Evidence
 from .situation import Situation
 from .usage import with_waste
 from .workers import workers
+
+OF_AN_ATTEMPT: tuple[ConditionType, ...] = ("ReportingLost", "Straggler")
+"""Conditions that speak of the ranks of one attempt."""
 
 
 def first_attempt(now: datetime) -> list[Attempt]:
@@ -91,10 +94,11 @@ def close_attempt(
         observed_generation=s.job.metadata.generation,
     )
     status = with_waste(s, status)
-    lost = status.condition("ReportingLost")
-    if lost is None or lost.status != "True":
-        return status
-    return with_condition(status, "ReportingLost", False, "AttemptEnded", "", s.now)
+    for kind in OF_AN_ATTEMPT:
+        known = status.condition(kind)
+        if known is not None and known.status == "True":
+            status = with_condition(status, kind, False, "AttemptEnded", "", s.now)
+    return status
 
 
 def next_attempt(

@@ -82,7 +82,7 @@ def succeed(s: Situation) -> Plan | None:
         failure=None,
     )
     status = with_condition(status, "Running", False, "Complete", "", s.now)
-    note = f"{results.steps} steps" if results else "rank 0 exited 0"
+    note = f"{results.steps} steps" if results and results.steps is not None else "rank 0 exited 0"
     return Plan(with_condition(status, "Complete", True, "Complete", note, s.now))
 
 
@@ -96,7 +96,7 @@ def fail(s: Situation, failure: Failure, found: Iterable[Evidence] = ()) -> Plan
 
 
 def _final_progress(progress: Progress | None, results: Results | None) -> Progress | None:
-    if results is None:
+    if results is None or results.steps is None:
         return progress
     known = progress or Progress()
     total = max(results.steps, known.total_steps or 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import ceil
 
-from llmtrain_api import JobSpec, ModelShape, Resolved, changed, choose, shape_of
+from llmtrain_api import JobSpec, ModelShape, Resolved, Starter, changed, choose, shape_of
 
 
 def why_precision(spec: JobSpec) -> str:
@@ -19,7 +19,13 @@ def resolve(spec: JobSpec, shape: ModelShape, image: str) -> Resolved:
     """What defaults and arithmetic make of the spec. The layout is decided here, and nowhere after.
 
     accumulation = ceil(global batch / (micro-batch x data-parallel ranks)); slots left over carry no label.
+    Of a program of one's own only the gang is known.
     """
+    if spec.entrypoint is not None:
+        how = f"{spec.entrypoint.words[0]}, started by {spec.entrypoint.starter}"
+        if spec.entrypoint.starter is Starter.NONE:
+            how = f"{spec.entrypoint.words[0]}, started once on each node"
+        return Resolved(image=spec.image or image, world_size=spec.world_size, layout=how[:256])
     training, choice = spec.training, choose(shape, spec)
     layout, micro = choice.layout, choice.micro_batch
     return Resolved(

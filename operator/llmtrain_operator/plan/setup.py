@@ -38,7 +38,7 @@ from .resolved import resolve
 from .restart import exhausted, with_hint
 from .root_cause import as_failure
 from .situation import Situation
-from .waiting import waiting
+from .waiting import seconds_to_word, waiting
 
 OTHER_VERSION = "use the trainer image of the operator's version"
 REFUSED = "ModelRefused"
@@ -122,7 +122,8 @@ def _go_on(s: Situation, spec: JobSpec, record: Setup) -> Plan:
     status = _told(s)
     if record.created_at is None:
         status = changed(status, setup=changed(record, created_at=s.now))
-    return Plan(status, requeue_after=seconds_to_next_progress(s))
+    timers = (seconds_to_next_progress(s), seconds_to_word(status))
+    return Plan(status, requeue_after=min((t for t in timers if t is not None), default=None))
 
 
 def _create(s: Situation, spec: JobSpec, record: Setup) -> Plan:

@@ -11,8 +11,9 @@ from .conditions import with_condition
 from .progress import progress_due, progress_of, seconds_to_next_progress
 from .situation import Situation
 from .start_deadline import seconds_to_deadline
+from .straggler import with_straggler
 from .usage import with_usage
-from .waiting import waiting
+from .waiting import seconds_to_word, waiting
 from .workers import workers
 
 REPORTING_LOST_SECONDS = 300.0
@@ -21,8 +22,14 @@ REPORTING_LOST_SECONDS = 300.0
 
 def observe(s: Situation) -> Plan:
     """The last policy: nothing to do but to tell."""
-    timers = [seconds_to_next_progress(s), _seconds_to_silence(s), seconds_to_deadline(s)]
-    return Plan(derive(s), requeue_after=min((t for t in timers if t is not None), default=None))
+    status = derive(s)
+    timers = [
+        seconds_to_next_progress(s),
+        _seconds_to_silence(s),
+        seconds_to_deadline(s),
+        seconds_to_word(status),
+    ]
+    return Plan(status, requeue_after=min((t for t in timers if t is not None), default=None))
 
 
 def derive(s: Situation) -> JobStatus:
@@ -51,7 +58,7 @@ def derive(s: Situation) -> JobStatus:
         status = with_condition(
             status, "Running", True, "GangUp", f"all {s.nodes} pods of attempt {s.attempt} run", s.now
         )
-    return _with_reporting(s, status)
+    return with_straggler(s, _with_reporting(s, status))
 
 
 def _with_reporting(s: Situation, status: JobStatus) -> JobStatus:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from llmtrain_api import Phase, Waiting
+from llmtrain_api import JobStatus, Phase, Waiting
 from llmtrain_api.failures import PODS, first
 
-from ..types import Pod, PodPhase, Refusal, RefusalKind
+from ..types import Pod, PodPhase, PodWord, Refusal, RefusalKind
+from .secrets import masked
 from .situation import Situation
 
 NAMED_PODS = 3
 PREPARING = ("ContainerCreating", "PodInitializing")
+MOUNTING = ("FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox")
+"""Reasons of a pod's Events that tell why it is being set up for long: its status does not."""
+LOOK_AGAIN_SECONDS = 15.0
 
 
 def waiting(s: Situation) -> Waiting | None:
@@ -77,11 +81,13 @@ def held(s: Situation) -> tuple[str, str] | None:
     held = [p for p in s.current.values() if p.hold is not None and p.phase is PodPhase.PENDING]
     if not held:
         return None
-    pod = min(held, key=lambda p: (p.hold is not None and p.hold[0] in PREPARING, p.rank))
+    word = s.seen.word
+    pod = min(held, key=lambda p: (_is_set_up(p, word), p.rank))
     assert pod.hold is not None
     reason, message = pod.hold
+    if word is not None and word.pod_uid == pod.uid and reason in PREPARING:
+        reason, message = word.reason, masked(word.message)
     if reason in PREPARING:
-        # why a volume cannot be mounted is told in the pod's events only
         message = (
             f"{message}: its image is pulled and its volumes are mounted on {_node(pod)}; if it lasts, the "
             f"reason is in: kubectl describe pod {pod.name} -n {pod.namespace}"
@@ -89,6 +95,18 @@ def held(s: Situation) -> tuple[str, str] | None:
     elif known := first(PODS, f"{reason}: {message}"):
         message = f"{message} ({known.hint})"
     return reason, f"pod {pod.name}: {message}"
+
+
+def _is_set_up(pod: Pod, word: PodWord | None) -> bool:
+    """Whether nobody says more of a pod than that its node is at it."""
+    told = word is not None and word.pod_uid == pod.uid
+    return pod.hold is not None and pod.hold[0] in PREPARING and not told
+
+
+def seconds_to_word(status: JobStatus) -> float | None:
+    """When to look again at a pod that is being set up: no change of it would wake anybody."""
+    found = status.waiting
+    return LOOK_AGAIN_SECONDS if found is not None and found.reason in (*PREPARING, *MOUNTING) else None
 
 
 def _silent(s: Situation) -> tuple[str, str] | None:

@@ -9,8 +9,6 @@ from typing import Protocol
 import aiohttp
 from aiohttp import web
 
-from llmtrain_api.names import REPORT_PATH
-
 from .tls import Authority
 
 FORWARDED = "X-Llmtrain-Forwarded"
@@ -61,18 +59,18 @@ class Ahead:
         if not address or FORWARDED in request.headers:
             return 503, "another operator takes over just now; report again"
         try:
-            return await self._ask(address, request.headers["Authorization"], body)
+            return await self._ask(address + request.path, request.headers["Authorization"], body)
         except (aiohttp.ClientError, TimeoutError) as error:
             return 503, f"the operator that acts cannot be reached: {error or type(error).__name__}"
 
-    async def _ask(self, address: str, authorization: str, body: bytes) -> tuple[int, str]:
+    async def _ask(self, url: str, authorization: str, body: bytes) -> tuple[int, str]:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=SECONDS))
         headers = {"Authorization": authorization, "Content-Type": "application/json", FORWARDED: "1"}
         async with (
             self._slots,
             self._session.post(
-                address + REPORT_PATH,
+                url,
                 data=body,
                 headers=headers,
                 ssl=self._tls,

@@ -9,7 +9,7 @@ import structlog
 from aiohttp import web
 from pydantic import ValidationError
 
-from llmtrain_api import ProgressReport
+from llmtrain_api import ProgressReport, Stage, changed, kubeflow
 from llmtrain_api.names import REPORT_PATH
 
 from ..kube.api import ApiError
@@ -20,6 +20,8 @@ from .auth import Authenticator, Busy, PodIdentity
 from .latest import ReportBook
 
 MAX_BODY_BYTES = 64 * 1024
+Read = Callable[[Pod, bytes], ProgressReport]
+"""What a body says, of the pod that its token belongs to."""
 Forward = Callable[[web.Request, bytes], Awaitable[tuple[int, str] | None]]
 log = structlog.get_logger()
 
@@ -60,13 +62,21 @@ class ReportServer:
         """The aiohttp application."""
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_post(REPORT_PATH, self.receive)
+        app.router.add_post(kubeflow.STATUS_PATH, self.receive_status)
         return app
 
     async def receive(self, request: web.Request) -> web.Response:
         """200 with an empty object, or why not."""
+        return await self._answer(request, self._as_report)
+
+    async def receive_status(self, request: web.Request) -> web.Response:
+        """The same for a program that speaks Kubeflow Trainer's protocol."""
+        return await self._answer(request, self._as_status)
+
+    async def _answer(self, request: web.Request, read: Read) -> web.Response:
         body = await request.read()
         request_is_in(request.transport)
-        status, message = await self._judge(request, body)
+        status, message = await self._judge(request, body, read)
         self._counted(str(status))
         if status != 200:
             log.warning("report-refused", status=status, reason=message)
@@ -75,7 +85,7 @@ class ReportServer:
         response.force_close()
         return response
 
-    async def _judge(self, request: web.Request, body: bytes) -> tuple[int, str]:
+    async def _judge(self, request: web.Request, body: bytes, read: Read) -> tuple[int, str]:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme != "Bearer" or not token:
             return 401, "a bearer token is needed"
@@ -88,9 +98,9 @@ class ReportServer:
         if holder is None:
             return 401, "the token is not valid for progress reports of a worker pod"
         # after the token: strangers do not reach the leader through an operator that stands by
-        return await self._forward(request, body) or self._take(holder, body)
+        return await self._forward(request, body) or self._take(holder, body, read)
 
-    def _take(self, holder: PodIdentity, body: bytes) -> tuple[int, str]:
+    def _take(self, holder: PodIdentity, body: bytes, read: Read) -> tuple[int, str]:
         """A report of that pod."""
         pod = self._store.get(holder.uid)
         if pod is None or (pod.namespace, pod.name) != (holder.namespace, holder.name):
@@ -98,7 +108,7 @@ class ReportServer:
         if not self._exists(pod.owner):
             return 403, f"there is no job {pod.namespace}/{pod.job} with UID {pod.job_uid}"
         try:
-            report = ProgressReport.model_validate_json(body)
+            report = read(pod, body)
         except ValidationError as error:
             return 400, f"not a report: {error.errors(include_url=False, include_input=False)}"
         before_gang = pod.stage is not None
@@ -108,3 +118,14 @@ class ReportServer:
         if self._book.record(pod.owner, report, datetime.now(UTC), before_gang=before_gang):
             self._reported(pod)
         return 200, ""
+
+    def _as_report(self, _: Pod, body: bytes) -> ProgressReport:
+        return ProgressReport.model_validate_json(body)
+
+    def _as_status(self, pod: Pod, body: bytes) -> ProgressReport:
+        """It names no job: whose it is follows from the token alone."""
+        told = kubeflow.read(body)
+        last = self._book.last(pod.owner, pod.attempt)
+        update = kubeflow.update_of(told, last.report.total_steps if last else None)
+        report = ProgressReport(job_uid=pod.job_uid, attempt=pod.attempt, stage=Stage.TRAIN)
+        return changed(report, **{name: getattr(update, name) for name in update.model_fields_set})

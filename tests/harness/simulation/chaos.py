@@ -119,6 +119,12 @@ class FaultyApi:
             await asyncio.sleep(self._chaos.rng.uniform(0.1, 5.0))
         return found
 
+    async def events_of(self, namespace: str, uid: str) -> Listing:
+        await self._reach("list", "events", self._chaos.pick(("lag", "throttled", "server-error", "timeout")))
+        if "events" in self._chaos.denied:
+            raise ApiError(403, "Forbidden", "events is forbidden")
+        return await self._real.events_of(namespace, uid)
+
     async def create(self, resource: str, namespace: str, body: Object) -> Object:
         async def write() -> Object:
             no = self._chaos.refuse(resource, body) if self._chaos.refuse else None

@@ -13,6 +13,7 @@ from harness.simulation.monitor import Monitor
 
 from llmtrain_operator.engine.known_jobs import KnownJobs
 from llmtrain_operator.engine.leading import take_over
+from llmtrain_operator.engine.pod_words import PodWords
 from llmtrain_operator.engine.reconcile import Reconciler
 from llmtrain_operator.engine.workqueue import WorkQueue
 from llmtrain_operator.kube.jobs import JobStore, SeenJob
@@ -45,6 +46,7 @@ class Operator:
             KnownJobs(),
             clock,
             scheduler=self.gangs,
+            words=PodWords(api),
             jobs=self.jobs,
         )
         self.tasks: list[asyncio.Task[None]] = []

@@ -9,11 +9,13 @@ from harness.simulation.cluster_scenarios import CLUSTER_SCENARIOS
 from harness.simulation.elastic_scenarios import ELASTIC_SCENARIOS
 from harness.simulation.kueue_scenarios import KUEUE_SCENARIOS
 from harness.simulation.limit_scenarios import LIMIT_SCENARIOS
+from harness.simulation.mount_scenarios import MOUNT_SCENARIOS
 from harness.simulation.preempt_scenarios import PREEMPT_SCENARIOS
 from harness.simulation.queue_scenarios import QUEUE_SCENARIOS
 from harness.simulation.rule_scenarios import RULE_SCENARIOS
 from harness.simulation.setup_scenarios import SETUP_SCENARIOS
 from harness.simulation.steps import BOOM, CASCADE, CONFIG, Expected, created, rank
+from harness.simulation.straggler_scenarios import STRAGGLER_SCENARIOS
 from harness.simulation.suspend_scenarios import SUSPEND_SCENARIOS
 from harness.simulation.world import World
 
@@ -319,6 +321,8 @@ SCENARIOS: dict[Callable[[World], None], Expected] = {
     **SETUP_SCENARIOS,
     **QUEUE_SCENARIOS,
     **RULE_SCENARIOS,
+    **STRAGGLER_SCENARIOS,
+    **MOUNT_SCENARIOS,
     **SUSPEND_SCENARIOS,
     **LIMIT_SCENARIOS,
     **KUEUE_SCENARIOS,

@@ -21,6 +21,7 @@ from harness.simulation.timeline import Timeline
 from harness.simulation.virtual import VirtualLoop, at_once
 
 from llmtrain_api import Outcome, ProgressReport, Stage, TerminationMessage, to_rfc3339
+from llmtrain_api.messages import Straggler
 from llmtrain_api.names import ANNOTATION_RERUN, LABEL_ATTEMPT, LABEL_RANK, PLURAL
 from llmtrain_operator.kube.api import Object
 from llmtrain_operator.types import JobRef
@@ -361,7 +362,7 @@ class World:
 
     # -- trainers -----------------------------------------------------------------------------------------
 
-    def train(self, steps: int, commit: bool) -> None:
+    def train(self, steps: int, commit: bool, straggler: Straggler | None = None) -> None:
         """A whole gang makes progress; its rank 0 reports to the operator, if one is there."""
         job, gang = self.job(), self.gang()
         if job is None or not gang or any(phase_of(p) != "Running" for p in gang):
@@ -383,6 +384,7 @@ class World:
                 total_steps=STEPS,
                 checkpoint_step=trainer.committed,
                 resumed_step=0,
+                straggler=straggler,
             )
             ref = JobRef(NAMESPACE, job["metadata"]["name"], uid)
             if self.operator.book.record(ref, report, self.clock()):

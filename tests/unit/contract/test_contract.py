@@ -48,7 +48,7 @@ def test_the_reference_has_every_field_of_the_schema() -> None:
 
 def test_crd_stays_small_enough_for_client_side_apply() -> None:
     kept = json.dumps(yaml.safe_load(render(for_chart=False)))
-    assert len(kept.encode()) < 150_000, "kubectl keeps it as JSON in an annotation, which holds 256 KiB"
+    assert len(kept.encode()) < 180_000, "kubectl keeps it as JSON in an annotation, which holds 256 KiB"
 
 
 def test_every_example_is_valid() -> None:
@@ -162,8 +162,9 @@ def test_an_object_that_must_be_there_has_no_default_that_answers_for_it() -> No
     spec = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"][
         "spec"
     ]
-    assert spec["required"] == ["model", "dataset", "output"]
-    assert not any("default" in spec["properties"][name] for name in spec["required"])
+    assert spec["required"] == ["output"]
+    asked_for = ("model", "dataset", "output")
+    assert not any("default" in spec["properties"][name] for name in asked_for)
 
 
 def test_generated_yaml_has_no_anchors() -> None:

@@ -25,6 +25,7 @@ from llmtrain_api import (
     TerminationMessage,
     changed,
 )
+from llmtrain_api.messages import Straggler
 from llmtrain_api.names import API_VERSION, KIND, PLURAL
 from llmtrain_operator.engine.events import events_between
 from llmtrain_operator.kube.pods import decode_pod
@@ -457,6 +458,42 @@ def test_an_operator_that_was_away_counts_from_its_own_start() -> None:
 def test_an_attempt_that_never_reported_has_lost_nothing() -> None:
     watched = replace(seen(job(running()), GANG), watched_since=T0)
     assert plan(watched, later(HOUR)).status.condition("ReportingLost") is None
+
+
+SLOW = Straggler(rank=1, times=2.04, seconds=0.31)
+
+
+def test_a_slow_rank_is_named_with_its_node_until_it_is_as_fast_as_the_others() -> None:
+    even = plan(seen(job(running()), GANG, report()), later(1)).status
+    assert even.condition("Straggler") is None
+    slow = plan(seen(job(even), GANG, report(straggler=SLOW)), later(2)).status
+    told = slow.condition("Straggler")
+    assert told is not None
+    assert (told.status, told.reason) == ("True", "SlowRank")
+    assert "rank 1 (pod tiny-0-1, node node2) computes 2.0 times as long" in told.message
+    assert slow.phase is Phase.RUNNING
+    again = plan(seen(job(slow), GANG, report(straggler=changed(SLOW, times=2.5))), later(3)).status
+    assert again.condition("Straggler") == told, "other figures of the same rank are no news"
+    other = plan(seen(job(slow), GANG, report(straggler=changed(SLOW, rank=0))), later(3)).status
+    assert "rank 0 (pod tiny-0-0, node node1)" in other.condition("Straggler").message  # type: ignore[union-attr]
+    well = plan(seen(job(slow), GANG, report()), later(4)).status.condition("Straggler")
+    assert well is not None
+    assert (well.status, well.reason) == ("False", "Even")
+
+
+def test_a_rank_that_cannot_be_is_no_straggler() -> None:
+    """A report is a pod's word: it may say anything."""
+    told = plan(seen(job(running()), GANG, report(straggler=changed(SLOW, rank=2))), later(1)).status
+    assert told.condition("Straggler") is None
+
+
+def test_the_next_attempt_has_no_straggler_yet() -> None:
+    slow = plan(seen(job(running()), GANG, report(straggler=SLOW)), later(1)).status
+    lost = (pod(0, 0), pod(0, 1, PodPhase.FAILED, termination=ended("", 137, T0)))
+    after = plan(seen(job(slow), lost, report(straggler=SLOW)), later(60)).status
+    after = plan(seen(job(after), lost, report(straggler=SLOW)), later(120)).status
+    assert after.attempt == 1
+    assert after.condition("Straggler").status == "False"  # type: ignore[union-attr]
 
 
 # -- what goes into the status ----------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from harness.control import Control, eventually, labels_of, owner_of, pod_body
 
+from llmtrain_api import kubeflow
 from llmtrain_api.names import LABEL_ATTEMPT, LABEL_JOB_UID, LABEL_MANAGED_BY, LABEL_RANK, PLURAL, REPORT_PATH
 from llmtrain_operator import plan
 from llmtrain_operator.kube import pods, reflector, store
@@ -159,7 +160,9 @@ def test_the_label_that_disagrees_is_named() -> None:
     assert decode_rank(raw_pod(**{LABEL_RANK: "0"})) is None
 
 
-async def report_of(control: Control, tokens: PodTokens, namespace: str, name: str, body: Body) -> int:
+async def report_of(
+    control: Control, tokens: PodTokens, namespace: str, name: str, body: Body, path: str = REPORT_PATH
+) -> int:
     found = control.memory.peek("pods", namespace, name)
     assert found is not None
     token = tokens.issue(PodIdentity(namespace, name, found["metadata"]["uid"]))
@@ -167,7 +170,7 @@ async def report_of(control: Control, tokens: PodTokens, namespace: str, name: s
         tokens, control.store, control.book, control.jobs.exists, control.wake, lambda _: None
     )
     async with TestClient(TestServer(server.application())) as client:
-        answer = await client.post(REPORT_PATH, json=body, headers={"Authorization": f"Bearer {token}"})
+        answer = await client.post(path, json=body, headers={"Authorization": f"Bearer {token}"})
         return answer.status
 
 
@@ -184,6 +187,29 @@ async def test_a_strangers_report_is_refused(kind: str) -> None:
         assert await report_of(control, tokens, "default", "tiny-0-0", forged | {"step": 5}) == 200
         await eventually("the honest report is told", lambda: control.status().get("progress"))
         assert control.status()["progress"]["step"] == 5
+
+
+def trainer_status(step: int) -> Body:
+    metrics = [{"name": "current_step", "value": str(step)}, {"name": "total_steps", "value": "60"}]
+    return {"trainerStatus": {"progressPercentage": 50, "metrics": metrics}}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_program_that_speaks_kubeflows_protocol_is_its_pods_job(kind: str) -> None:
+    """The body names no job: whose it is follows from the token, and a stranger's is nobody's."""
+    async with Control(MemoryApi()).up() as control:
+        uid = await control.apply()
+        await control.bring_up(*GANG)
+        namespace, body = strangers(uid)[kind]
+        await control.memory.create("pods", namespace, body)
+        tokens, path = PodTokens(), kubeflow.STATUS_PATH
+        name = body["metadata"]["name"]
+        assert await report_of(control, tokens, namespace, name, trainer_status(59), path) == 403
+        assert await report_of(control, tokens, "default", "tiny-0-0", trainer_status(30), path) == 200
+        await eventually("the honest report is told", lambda: control.status().get("progress"))
+        told = control.status()["progress"]
+        assert (told["step"], told["totalSteps"], told["stage"], told["percent"]) == (30, 60, "train", 50)
+        assert await report_of(control, tokens, "default", "tiny-0-0", {"trainerStatus": []}, path) == 400
 
 
 async def test_a_token_of_another_pod_of_that_uid_is_refused() -> None:

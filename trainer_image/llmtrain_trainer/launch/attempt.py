@@ -13,6 +13,7 @@ from ..data.store import Marker
 from ..storage.base import ClaimedOutput, OutputStore
 from ..storage.start_marker import Start
 from .gang import Presence
+from .program import saved_steps
 from .torchrun import Stop, run_stage
 
 T = TypeVar("T")
@@ -36,6 +37,7 @@ class Attempt:
         start: from which checkpoint, once it is published.
         presence: lets the other nodes know that this one runs.
         results: of the finished job.
+        told_step: the last that a program of one's own told of.
     """
 
     job: JobFile
@@ -50,10 +52,15 @@ class Attempt:
     start: Start | None = None
     presence: Presence | None = None
     results: Results | None = None
+    told_step: int | None = None
 
     def committed(self) -> list[int]:
         """Steps of all checkpoints, newest first."""
-        return self.claimed.committed() if self.claimed else []
+        if self.claimed is None:
+            return []
+        if self.job.spec.entrypoint is not None:
+            return saved_steps(self.claimed.output.program)
+        return self.claimed.committed()
 
     def be_present(self, claimed: ClaimedOutput) -> None:
         """Let the other nodes, if there are any, know that this one runs."""

@@ -27,7 +27,7 @@ from .attempt import Attempt
 from .disk_full import disk_full, is_full
 from .gang import GangLost
 from .root_cause import Verdict
-from .stages import ONLY_PREPARE, STAGES, walk
+from .stages import stages_of, walk
 from .termination import write_termination
 from .torchrun import Failed, Stop
 
@@ -61,7 +61,7 @@ class Launcher:
     def _walk(self) -> None:
         attempt = self.attempt
         try:
-            for _ in walk(attempt, ONLY_PREPARE if attempt.only_prepare else STAGES):
+            for _ in walk(attempt, stages_of(attempt)):
                 attempt.stop.raise_if_asked()
         except (ConfigError, Failed) as error:
             nobody_waits = attempt.only_prepare or attempt.start is not None
@@ -112,11 +112,11 @@ class Launcher:
         )
 
     def _message(self, outcome: Outcome, **fields: Any) -> TerminationMessage:
-        committed = self.attempt.committed()
+        committed, own = self.attempt.committed(), self.job.spec.entrypoint is not None
         # unvalidated: texts may still be too long, and are cut when written
         return TerminationMessage.model_construct(
             outcome=outcome,
-            resumed_step=self.attempt.start.done if self.attempt.start else None,
+            resumed_step=self.attempt.start.done if self.attempt.start and not own else None,
             checkpoint_step=committed[0] if committed else None,
             checkpoints=committed[:MAX_CHECKPOINTS] or None,
             **fields,

@@ -102,6 +102,12 @@ def rendezvous_failure(torchrun_log: str, nodes: int) -> Verdict | None:
     return Verdict(FailureClass.INFRASTRUCTURE, f"torchrun did not meet its gang: {met}", hint, cascade=True)
 
 
+def told_by_python(log_tail: str) -> tuple[str, str]:
+    """The type and the text of the exception that a log ends with; empty where there is none."""
+    found = list(_EXCEPTION.finditer(log_tail))
+    return (found[-1]["kind"], found[-1]["message"]) if found else ("", "")
+
+
 def is_echo(end: RankEnd) -> bool:
     """Whether a rank only felt another one's end: its connection closed, or torchrun stopped it."""
     if end.kind:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from . import before_training as before
-from . import training
+from . import own_stages, training
 from .attempt import Attempt, required
 
 
@@ -79,8 +79,26 @@ STAGES = (
 )
 
 
+OWN_PROGRAM = (
+    StageRow("claim", On.NODE_0, before.claim, leaves=("claimed",)),
+    StageRow("fence", On.NODE_0, before.raise_fence, ("claimed",), ("fence",)),
+    StageRow("start", On.NODE_0, own_stages.publish_start, ("claimed", "fence"), ("start",)),
+    StageRow("join", On.OTHERS, before.join, leaves=("claimed", "start")),
+    StageRow("gather", On.ALL, before.gather, ("claimed",), unless=_one_node),
+    StageRow("resolve", On.ALL, before.resolve_master),
+    StageRow("run", On.ALL, own_stages.run_program, ("start",)),
+    StageRow("finish", On.NODE_0, own_stages.finish, ("claimed", "start"), ("results",)),
+)
+"""Those of a job with an entrypoint."""
 ONLY_PREPARE = STAGES[: [stage.name for stage in STAGES].index("prepare") + 1]
 """Those of a pod that runs before there is a gang."""
+
+
+def stages_of(attempt: Attempt) -> tuple[StageRow, ...]:
+    """The table that an attempt walks."""
+    if attempt.job.spec.entrypoint is not None:
+        return OWN_PROGRAM
+    return ONLY_PREPARE if attempt.only_prepare else STAGES
 
 
 def walk(attempt: Attempt, stages: tuple[StageRow, ...] = STAGES) -> Iterator[StageRow]:

@@ -101,7 +101,7 @@ def run_stage(
             raise Interrupted(f"asked to stop while {verb} ran")
         time.sleep(POLL)
     if child.returncode:
-        text = _tail(path)
+        text = tail_of(path)
         if is_full(last_line(text)) or no_space(folders):
             raise disk_full(verb, folders, wrote)
         raise _stage_failure(verb, child.returncode, text)
@@ -135,6 +135,26 @@ def _stage_failure(verb: str, code: int, text: str) -> Exception:
     )
 
 
+def torchrun_command(job: JobFile, node_rank: int, *program: str) -> list[str]:
+    """torchrun with a static rendezvous: a restart is the operator's work, under a new attempt.
+
+    Args:
+        job: whose ranks meet.
+        node_rank: of this node.
+        program: what each rank runs.
+    """
+    meet = job.rendezvous
+    return [
+        *(sys.executable, "-m", "torch.distributed.run"),
+        *("--nnodes", str(job.spec.nodes), "--node-rank", str(node_rank)),
+        *("--nproc-per-node", str(job.spec.local_world_size)),
+        *("--master-addr", meet.master_address, "--master-port", str(meet.master_port)),
+        *("--rdzv-id", meet.id, "--max-restarts", "0", "--monitor-interval", "0.1"),
+        *("--rdzv-conf", f"timeout={RENDEZVOUS_TIMEOUT}"),
+        *program,
+    ]
+
+
 class Torchrun:
     """torchrun on this node."""
 
@@ -146,17 +166,9 @@ class Torchrun:
         self.log = output.logs(job.attempt) / f"torchrun-{node_rank}.log"
 
     def command(self) -> list[str]:
-        """torchrun with a static rendezvous: a restart is the operator's work, under a new attempt."""
-        meet = self.job.rendezvous
-        return [
-            *(sys.executable, "-m", "torch.distributed.run"),
-            *("--nnodes", str(self.job.spec.nodes), "--node-rank", str(self.node_rank)),
-            *("--nproc-per-node", str(self.job.spec.local_world_size)),
-            *("--master-addr", meet.master_address, "--master-port", str(meet.master_port)),
-            *("--rdzv-id", meet.id, "--max-restarts", "0", "--monitor-interval", "0.1"),
-            *("--rdzv-conf", f"timeout={RENDEZVOUS_TIMEOUT}"),
-            *("-m", "llmtrain_trainer.training.rank", self.job_path),
-        ]
+        """What is started on this node."""
+        program = ("-m", "llmtrain_trainer.training.rank", self.job_path)
+        return torchrun_command(self.job, self.node_rank, *program)
 
     def run(self) -> None:
         """Start torchrun, wait, leave no process behind, judge.
@@ -193,7 +205,7 @@ class Torchrun:
             log.get().warning("killed processes that torchrun left behind", count=orphans)
         if hung is not None:
             shown_rank = self.ranks[0] if hung.rank is None else hung.rank
-            raise Failed(hung.with_tail(_tail(self.output.rank_log(self.job.attempt, shown_rank))))
+            raise Failed(hung.with_tail(tail_of(self.output.rank_log(self.job.attempt, shown_rank))))
         self._judge(torchrun.returncode)
 
     def _end_hung(self, torchrun: subprocess.Popen[bytes]) -> None:
@@ -225,14 +237,14 @@ class Torchrun:
         if code == 0:
             return
         self._require_room(records)
-        codes = exit_codes(_tail(self.log, 20_000))
+        codes = exit_codes(tail_of(self.log, 20_000))
         ends = [self._end(rank, raw[rank], codes.get(rank)) for rank in self.ranks]
-        alone = not records and rendezvous_failure(_tail(self.log, 20_000), self.job.spec.nodes)
+        alone = not records and rendezvous_failure(tail_of(self.log, 20_000), self.job.spec.nodes)
         verdict = alone or root_cause([end for end, rank in ends if rank], code)
         if not verdict.log_tail:
             shown = self.ranks[0] if verdict.rank is None else verdict.rank
             path = self.output.rank_log(self.job.attempt, shown)
-            verdict = verdict.with_tail(_tail(path) or _tail(self.log))
+            verdict = verdict.with_tail(tail_of(path) or tail_of(self.log))
         if self.stop.asked:
             raise Interrupted(f"asked to stop; nothing was saved: {verdict.message}")
         raise Failed(verdict)
@@ -257,12 +269,13 @@ class Torchrun:
     def _end(self, rank: int, record: RankRecord | None, code: int | None) -> tuple[RankEnd, bool]:
         """A rank's end, and whether it is one of those that did not succeed."""
         if record is None:
-            return RankEnd(rank, code, log_tail=_tail(self.output.rank_log(self.job.attempt, rank))), True
+            return RankEnd(rank, code, log_tail=tail_of(self.output.rank_log(self.job.attempt, rank))), True
         end = RankEnd(rank, code, record.time, record.type, record.message, record.hint, record.traceback)
         return end, record.outcome is not Outcome.COMPLETE
 
 
-def _tail(path: Path, size: int = TAIL) -> str:
+def tail_of(path: Path, size: int = TAIL) -> str:
+    """The last bytes of a log as text, without colours; empty where there is none."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - size))

@@ -10,7 +10,7 @@ from typing import Any
 
 from llmtrain_api import JobFile, ProgressUpdate, Stage
 from llmtrain_api.estimate.flops import CONVENTION
-from llmtrain_api.messages import MAX_CHECKPOINTS, MAX_ETA_SECONDS, figure
+from llmtrain_api.messages import MAX_CHECKPOINTS, MAX_ETA_SECONDS, Straggler, figure
 
 from .. import log
 from ..distributed import Ranks
@@ -21,6 +21,7 @@ from .phases import Lap, Phase, Stopwatch, spread
 from .prometheus import REWOUND, JobSeries, RankSeries
 from .reporter import Reporter
 from .startup import Startup
+from .stragglers import StragglerWatch
 from .tensorboard import Board
 
 LOG_INTERVAL = 1.0
@@ -37,6 +38,7 @@ class Rank0Sinks:
         self.board = Board(folder / "tensorboard", step)
         self._rows = (folder / "metrics.jsonl").open("a", buffering=1)
         self._logged = time.monotonic()
+        self._slow: int | None = None
         total = workload.length.steps
         series.total_steps.set(total)
         series.of_step["step"].set(step)
@@ -60,6 +62,13 @@ class Rank0Sinks:
             self._logged = now
             dropped = {} if report.applied else {"dropped": True}
             log.get().info("step", **update.model_dump(exclude_unset=True, exclude={"stage"}), **dropped)
+
+    def compared(self, slow: Straggler | None) -> None:
+        """The ranks were compared: one of them keeps the others waiting, or none does."""
+        if slow is not None and slow.rank != self._slow:
+            log.get().warning("a rank is slower than its peers", slow_rank=slow.rank, times=slow.times)
+        self._slow = slow.rank if slow else None
+        self.reporter.update(ProgressUpdate(straggler=slow))
 
     def evaluated(self, step: int, loss: float) -> None:
         """The held-out loss is known."""
@@ -107,6 +116,7 @@ class Progress:
         self._pace = Pace()
         self._sample: Lap | None = None
         self._first = True
+        self._stragglers = StragglerWatch(job, ranks, watch)
         self._compilation = Compilation(watch) if job.spec.training.compile else None
         self.own.serve(ranks.local_rank)
 
@@ -134,6 +144,9 @@ class Progress:
         self.own.stepped()
         if self.sinks:
             self.sinks.stepped(report)
+        # an attempt's first step compiles and allocates, on each rank as long as it takes
+        if not self._first and self._stragglers.step(phases) and self.sinks:
+            self.sinks.compared(self._stragglers.found)
         if self._first:
             self._first = False
             if self._compilation:

@@ -71,14 +71,20 @@ class Resolved(ApiModel):
         description="How the gang is cut: decided before the first attempt, the same for all that follow.",
     )
     precision: Text | None = Field(default=None, description="Number format of training, and why.")
-    micro_batch: Count = Field(description="Sequences that a rank computes at once.")
+    micro_batch: Count | None = Field(
+        default=None,
+        description="Sequences that a rank computes at once; empty, as what follows, for a program of one's "
+        "own.",
+    )
     micro_batch_reason: Text | None = Field(default=None, description="Where that number comes from.")
     activation_checkpointing: bool | None = Field(
         default=None, description="Whether activations are computed again in the backward pass."
     )
     activation_checkpointing_reason: Text | None = Field(default=None, description="Why, or why not.")
-    accumulation: Count = Field(description="Micro-batches of a rank per optimizer step.")
-    global_batch: Count = Field(description="Sequences of all ranks per optimizer step.")
+    accumulation: Count | None = Field(
+        default=None, description="Micro-batches of a rank per optimizer step."
+    )
+    global_batch: Count | None = Field(default=None, description="Sequences of all ranks per optimizer step.")
 
 
 MAX_ATTEMPTS = 60

@@ -64,7 +64,9 @@ class AnswersResult(ApiModel):
 class Results(ApiModel):
     """Results of a job that succeeded."""
 
-    steps: Count = Field(description="Optimizer steps done.")
+    steps: Count | None = Field(
+        default=None, description="Optimizer steps done; empty where a program of one's own told of none."
+    )
     stop_reason: Text | None = Field(default=None, description="Why training ended before its last step.")
     skipped_steps: int | None = Field(
         default=None,

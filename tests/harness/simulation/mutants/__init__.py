@@ -1,6 +1,19 @@
 """Bugs planted one at a time: the suite must find every one of them."""
 
-from . import before_gang, caches, cluster, elastic, kueueing, lifecycle, planted, preempting, queueing, rules
+from . import (
+    before_gang,
+    caches,
+    cluster,
+    elastic,
+    kueueing,
+    lifecycle,
+    mounts,
+    planted,
+    preempting,
+    queueing,
+    rules,
+    slow_ranks,
+)
 
 MUTANTS = planted.MUTANTS
 """All of them, by name."""
@@ -12,8 +25,10 @@ __all__ = [
     "elastic",
     "kueueing",
     "lifecycle",
+    "mounts",
     "planted",
     "preempting",
     "queueing",
     "rules",
+    "slow_ranks",
 ]
