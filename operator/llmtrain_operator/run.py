@@ -23,6 +23,7 @@ from .progress.auth import TokenAuthenticator
 from .progress.latest import ReportBook
 from .progress.server import ReportServer
 from .progress.tls import ensure_authority, server_context
+from .runtimes.catalogue import Runtimes
 from .scheduling.default import OwnQueue
 from .serve import Servers, background
 from .settings import Settings
@@ -99,11 +100,15 @@ async def operate(settings: Settings) -> None:
                 settings.watch_namespace,
                 by_nodes=settings.room == "nodes",
             )
-            reconciler = Reconciler(api, store, book, queue, plan_settings, known, scheduler=gangs)
+            runtimes = Runtimes(api, queue.add, settings.watch_namespace, settings.default_runtime)
+            reconciler = Reconciler(
+                api, store, book, queue, plan_settings, known, scheduler=gangs, runtimes=runtimes
+            )
             log.info("started", image=settings.trainer_image, namespace=settings.watch_namespace or "all")
             async with background(
                 reflector.run(),
                 gangs.run(),
+                runtimes.run(),
                 reconciler.run(reflector.synced, settings.workers),
                 handlers.watch_jobs(handlers.kopf_runner(api, settings.watch_namespace), queue.add),
             ) as over:

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from llmtrain_api import Job, JobStatus, ProgressReport, SetupStage, WorkerDefaults
+from llmtrain_api import Job, JobStatus, ProgressReport, RuntimeOnRecord, SetupStage, WorkerDefaults
 
 Manifest = dict[str, Any]
 
@@ -200,6 +200,26 @@ class PlanSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenRuntime:
+    """The runtime that a job asks for, as it is now.
+
+    Attributes:
+        found: what the job would keep of it; None = it cannot begin with it.
+        reason: why not, as one word for programs; empty while nothing is known yet.
+        message: why not, and what helps.
+    """
+
+    found: RuntimeOnRecord | None = None
+    reason: str = ""
+    message: str = ""
+
+    @property
+    def known(self) -> bool:
+        """Whether it is known that it is there, or that it is not."""
+        return self.found is not None or self.reason != ""
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """One job and all that is known of it at one moment.
 
@@ -209,6 +229,7 @@ class Observed:
         interrupted_attempt: the attempt that a person stopped together with everything that ran it.
         watched_since: since when this process takes reports; None = not known.
         admission: the queue's answer; None = it was not asked yet.
+        runtime: the one that the job asks for; None = none.
     """
 
     job: Job
@@ -220,6 +241,7 @@ class Observed:
     interrupted_attempt: int | None = None
     watched_since: datetime | None = None
     admission: Admission | None = ADMITTED
+    runtime: SeenRuntime | None = None
 
 
 @dataclass(frozen=True, slots=True)

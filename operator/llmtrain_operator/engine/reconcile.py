@@ -19,6 +19,7 @@ from ..kube.store import PodStore
 from ..plan import plan
 from ..plan.refusals import counted
 from ..progress.latest import ReportBook
+from ..runtimes.source import NoRuntimes, RuntimeSource
 from ..scheduling.at_once import AtOnce
 from ..scheduling.provider import GangScheduler
 from ..types import CreateChild, CreatePod, Observed, Plan, PlanSettings, Refusal, RefusalKind
@@ -50,6 +51,7 @@ class Reconciler:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         interrupted_attempt: int | None = None,
         scheduler: GangScheduler | None = None,
+        runtimes: RuntimeSource | None = None,
     ) -> None:
         self._api = api
         self._store = store
@@ -61,6 +63,7 @@ class Reconciler:
         self._since = clock()
         self._interrupted_attempt = interrupted_attempt
         self._scheduler = scheduler or AtOnce()
+        self._runtimes = runtimes or NoRuntimes()
         self._applier = Applier(api, store)
         self._refusals: dict[str, Refusal] = {}
         self._not_before: dict[str, float] = {}
@@ -153,7 +156,7 @@ class Reconciler:
         seen = self._observe(job)
         decision = plan(seen, now)
         if decision.asks:
-            answer = await self._scheduler.decide(job)
+            answer = await self._scheduler.decide(changed(job, status=decision.status))
             decision = plan(replace(seen, admission=answer), now)
         return without_internal_error(decision)
 
@@ -237,6 +240,7 @@ class Reconciler:
             interrupted_attempt=self._interrupted_attempt,
             watched_since=self._since,
             admission=None,
+            runtime=self._runtimes.of(job),
         )
 
     def _lost(self, job: Job) -> frozenset[int]:
@@ -268,6 +272,7 @@ class Reconciler:
 
     def _forget(self, key: Key) -> None:
         self._scheduler.forget(key)
+        self._runtimes.forget(key)
         job = self._known.jobs.pop(key, None)
         if job is not None:
             self._book.forget(job.ref)

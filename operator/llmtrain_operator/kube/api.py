@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from llmtrain_api.names import GROUP, PLURAL, VERSION
+from llmtrain_api.names import CLUSTER_RUNTIME_PLURAL, GROUP, PLURAL, RUNTIME_PLURAL, VERSION
 
 Object = dict[str, Any]
 
@@ -46,6 +46,8 @@ RESOURCES: dict[str, Resource] = {
         Resource("priorityclasses", "scheduling.k8s.io", "v1", namespaced=False),
         Resource("tokenreviews", "authentication.k8s.io", "v1", namespaced=False),
         Resource(PLURAL, GROUP, VERSION),
+        Resource(RUNTIME_PLURAL, GROUP, VERSION),
+        Resource(CLUSTER_RUNTIME_PLURAL, GROUP, VERSION, namespaced=False),
     )
 }
 """Every kind that the operator reads or writes; a new kind of child is a row here and a rule in the chart."""

@@ -7,7 +7,9 @@ from typing import Literal
 
 from llmtrain_api import Condition, JobStatus, changed
 
-ConditionType = Literal["Accepted", "Running", "Suspended", "Complete", "Failed", "ReportingLost"]
+ConditionType = Literal[
+    "Accepted", "Running", "Suspended", "Complete", "Failed", "ReportingLost", "RuntimeChanged"
+]
 
 
 def with_condition(

@@ -23,14 +23,15 @@ def wait_for_room(s: Situation) -> Plan | None:
     """What is done until the queue lets the gang in; None when it has."""
     answer = s.seen.admission
     if answer is None:
-        return Plan(s.status, asks=True)
+        # what it asks room for follows from its runtime, too
+        return Plan(_with_runtime(s), asks=True)
     if answer.admitted:
         return None
     if not answer.reason:
         # the cluster was not looked at yet: nothing is known that could be told
         return Plan(s.status, requeue_after=answer.retry_after)
     status = changed(
-        s.status,
+        _with_runtime(s),
         phase=Phase.QUEUED,
         waiting=_told(s, answer),
         observed_generation=s.job.metadata.generation,
@@ -53,6 +54,11 @@ def stand_in_queue(s: Situation) -> Plan | None:
         return Plan(derive(s), requeue_after=(later - s.now).total_seconds())
     waits = wait_for_room(s)
     return waits or Plan(changed(derive(s), phase=Phase.STARTING, waiting=None))
+
+
+def _with_runtime(s: Situation) -> JobStatus:
+    """The status with the runtime that the gang asks under: before the first attempt, as it is now."""
+    return s.status if s.runtime == s.status.runtime else changed(s.status, runtime=s.runtime)
 
 
 def _told(s: Situation, answer: Admission) -> Waiting:

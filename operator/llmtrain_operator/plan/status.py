@@ -9,6 +9,7 @@ from llmtrain_api import Attempt, Checkpoint, JobStatus, Phase, Workers, changed
 from ..types import LastReport, Plan, PodPhase
 from .conditions import with_condition
 from .progress import progress_due, progress_of, seconds_to_next_progress
+from .runtime_note import with_runtime_note
 from .situation import Situation
 from .start_deadline import seconds_to_deadline
 from .usage import with_usage
@@ -50,7 +51,7 @@ def derive(s: Situation) -> JobStatus:
         status = with_condition(
             status, "Running", True, "GangUp", f"all {s.nodes} pods of attempt {s.attempt} run", s.now
         )
-    return _with_reporting(s, status)
+    return with_runtime_note(s, _with_reporting(s, status))
 
 
 def _with_reporting(s: Situation, status: JobStatus) -> JobStatus:

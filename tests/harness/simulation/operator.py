@@ -18,6 +18,7 @@ from llmtrain_operator.kube.reflector import PodReflector
 from llmtrain_operator.kube.store import PodStore
 from llmtrain_operator.local.job_watch import JobIntake
 from llmtrain_operator.progress.latest import ReportBook
+from llmtrain_operator.runtimes.catalogue import Runtimes
 from llmtrain_operator.scheduling.default import OwnQueue
 from llmtrain_operator.types import Pod
 
@@ -34,14 +35,24 @@ class Operator:
         self.reflector = PodReflector(api, self.store, self.wake)
         self.intake = JobIntake(api, self.queue.add)
         self.gangs = OwnQueue(api, self.store, SETTINGS, self.queue.add, clock=clock)
+        self.runtimes = Runtimes(api, self.queue.add)
         self.reconciler = Reconciler(
-            api, self.store, self.book, self.queue, LIMITED, KnownJobs(), clock, scheduler=self.gangs
+            api,
+            self.store,
+            self.book,
+            self.queue,
+            LIMITED,
+            KnownJobs(),
+            clock,
+            scheduler=self.gangs,
+            runtimes=self.runtimes,
         )
         self.tasks: list[asyncio.Task[None]] = []
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         reconciling = self.reconciler.run(self.reflector.synced, 2)
-        for work in (self.reflector.run(), self.intake.run(), self.gangs.run(), reconciling):
+        loops = (self.reflector.run(), self.intake.run(), self.gangs.run(), self.runtimes.run(), reconciling)
+        for work in loops:
             self.tasks.append(loop.create_task(work))
 
     def wake(self, pod: Pod) -> None:

@@ -9,6 +9,7 @@ from harness.simulation.cluster_scenarios import CLUSTER_SCENARIOS
 from harness.simulation.limit_scenarios import LIMIT_SCENARIOS
 from harness.simulation.queue_scenarios import QUEUE_SCENARIOS
 from harness.simulation.rule_scenarios import RULE_SCENARIOS
+from harness.simulation.runtime_scenarios import RUNTIME_SCENARIOS
 from harness.simulation.setup_scenarios import SETUP_SCENARIOS
 from harness.simulation.steps import BOOM, CASCADE, CONFIG, Expected, created, rank
 from harness.simulation.suspend_scenarios import SUSPEND_SCENARIOS
@@ -273,6 +274,8 @@ SCENARIOS: dict[Callable[[World], None], Expected] = {
     **SETUP_SCENARIOS,
     **QUEUE_SCENARIOS,
     **RULE_SCENARIOS,
+    **RUNTIME_SCENARIOS,
+    **RUNTIME_SCENARIOS,
     **SUSPEND_SCENARIOS,
     **LIMIT_SCENARIOS,
 }

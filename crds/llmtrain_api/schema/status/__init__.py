@@ -14,6 +14,7 @@ from .conditions import Condition
 from .job import MAX_ATTEMPTS, JobStatus, Phase, Resolved, Waiting
 from .progress import Checkpoint, Figures, PreparationFigures, Progress
 from .results import DataSummary, Results
+from .runtime import RuntimeOnRecord
 from .setup import Setup, SetupStage
 from .usage import Usage
 from .values import MAX_COUNT, MAX_FIGURE, Count, ExitCode, Figure, LongText, Rate, Text
@@ -44,6 +45,7 @@ __all__ = [
     "Resolved",
     "Restarts",
     "Results",
+    "RuntimeOnRecord",
     "Setup",
     "SetupStage",
     "Text",

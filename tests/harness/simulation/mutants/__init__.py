@@ -1,7 +1,7 @@
 """Bugs planted one at a time: the suite must find every one of them."""
 
-from . import before_gang, cluster, lifecycle, planted, queueing, rules
+from . import before_gang, cluster, lifecycle, planted, queueing, rules, runtimes
 
 MUTANTS = planted.MUTANTS
 """All of them, by name."""
-__all__ = ["MUTANTS", "before_gang", "cluster", "lifecycle", "planted", "queueing", "rules"]
+__all__ = ["MUTANTS", "before_gang", "cluster", "lifecycle", "planted", "queueing", "rules", "runtimes"]
