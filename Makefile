@@ -13,7 +13,7 @@ demo-down: ## end all that the demo started
 	@hack/cluster down
 
 try: ## the same manifest and the same operator on this machine without Kubernetes
-	@LLMTRAIN_COMMAND="make try" $(VENV)/bin/python -m llmtrain_operator.local run examples/tiny-llama.yaml
+	@LLMTRAIN_COMMAND="make try" $(VENV)/bin/python -m llmtrain run examples/tiny-llama.yaml
 
 test: ## every layer of tests (hack/test --help: some of them)
 	@hack/lint
@@ -36,6 +36,9 @@ faults: ## only the kills on a real cluster: processes, pods and the operator un
 simulate: ## 100,000 random lives of a job under faults (make test: 20,000)
 	@LLMTRAIN_SCHEDULES=100000 hack/test simulation -k random_schedules
 
+real: models ## fine-tune a real 135M model, alone and on a cluster, and go on with a real BERT (15 minutes; not in make test)
+	@hack/test real
+
 models: ## fetch what tests of real models need into the cache: SmolLM2, MiniLM, dialogues (180 MB)
 	@cd tests && PYTHONPATH=$(PYTHONPATH):$(CURDIR)/tests $(VENV)/bin/python -m harness.models
 
@@ -43,7 +46,7 @@ lint: ## ruff, mypy --strict, import boundaries
 	@hack/lint
 
 generate: ## write the CRD and the chart's copy from crds/llmtrain_api
-	@$(VENV)/bin/python -m llmtrain_api
+	@$(VENV)/bin/python -m llmtrain_api && $(VENV)/bin/python -m llmtrain.cli.page
 
 images: ## build both images
 	@hack/cluster images
@@ -57,4 +60,4 @@ bench: ## tokens/s of the trainer's step beside a plain loop and Hugging Face's 
 constraints: ## pin what a fresh environment without constraints.txt would get
 	@hack/constraints
 
-.PHONY: models bench layouts resume simulate faults help demo demo-down try test lint generate images venv constraints
+.PHONY: models real bench layouts resume simulate faults help demo demo-down try test lint generate images venv constraints

@@ -58,7 +58,7 @@ def killed_and_resumed(context: Context) -> None:
     path, runs = context.folder / "job.yaml", context.folder / "runs"
     path.write_text(json.dumps(asked))
     output = runs / "claim" / "run"
-    command = [sys.executable, "-W", "ignore", "-m", "llmtrain_operator.local", "run", str(path)]
+    command = [sys.executable, "-W", "ignore", "-m", "llmtrain", "run", str(path)]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     log = context.folder / "run.log"
     with log.open("wb") as file:

@@ -135,6 +135,19 @@ async def answer(call: Awaitable[Any]) -> object:
         return error.status, error.reason
 
 
+async def first_three(side: Side, version: str) -> list[tuple[str, Object, bool]]:
+    """Kind, metadata, and whether newer than ``version``, of the next events of our ConfigMaps."""
+    seen: list[tuple[str, Object, bool]] = []
+    async with contextlib.aclosing(side.api.watch("configmaps", side.namespace, SELECTOR, version)) as events:
+        async for event in events:
+            if event.kind != "BOOKMARK":
+                meta = orjson.loads(event.object)["metadata"]
+                seen.append((event.kind, meta, int(meta["resourceVersion"]) > int(version)))
+            if len(seen) == 3:
+                break
+    return seen
+
+
 async def eventually(probe: Callable[[], Awaitable[bool]], collect: Callable[[], Awaitable[None]]) -> bool:
     # the real collector learns of a new kind within half a minute
     for _ in range(900):
@@ -319,15 +332,8 @@ async def lists_and_watches(side: Side) -> Answers:
     nothing = await api.list("configmaps", ns, SELECTOR + ",name=other")
 
     async def follow() -> list[tuple[str, str, bool]]:
-        seen: list[tuple[str, str, bool]] = []
-        async for event in api.watch("configmaps", ns, SELECTOR, listing.resource_version):
-            found = orjson.loads(event.object)
-            if event.kind != "BOOKMARK":
-                newer = int(found["metadata"]["resourceVersion"]) > int(listing.resource_version)
-                seen.append((event.kind, found["metadata"]["name"], newer))
-            if len(seen) == 3:
-                break
-        return seen
+        seen = await first_three(side, listing.resource_version)
+        return [(kind, meta["name"], newer) for kind, meta, newer in seen]
 
     late = await api.create("configmaps", ns, child("ConfigMap", "late", None))
     await api.create("configmaps", ns, {**plain, "metadata": {"name": "unlabelled-too"}})
@@ -351,15 +357,10 @@ async def hides_what_loses_its_label(side: Side) -> Answers:
     labels, version = made["metadata"]["labels"], made["metadata"]["resourceVersion"]
 
     async def follow() -> list[tuple[str, bool, bool]]:
-        seen: list[tuple[str, bool, bool]] = []
-        async for event in api.watch("configmaps", ns, SELECTOR, version):
-            meta = orjson.loads(event.object)["metadata"]
-            if event.kind != "BOOKMARK":
-                newer = int(meta["resourceVersion"]) > int(version)
-                seen.append((event.kind, meta.get("labels", {}).get("app") == "conformance", newer))
-            if len(seen) == 3:
-                break
-        return seen
+        seen = await first_three(side, version)
+        return [
+            (kind, meta.get("labels", {}).get("app") == "conformance", newer) for kind, meta, newer in seen
+        ]
 
     watching = asyncio.create_task(follow())
     await asyncio.sleep(0)

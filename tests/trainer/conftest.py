@@ -16,7 +16,6 @@ from harness.trainer.launches import Launch
 from harness.trainer.scraper import Scraper
 
 LONGEST_FIRST = (
-    "test_real_finetune.py",
     "test_resume_layouts.py",
     "test_object_store.py",
     "test_kills.py",

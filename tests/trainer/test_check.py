@@ -50,7 +50,7 @@ def chat_job(work: Path, texts: Path, **dataset: Any) -> Any:
 
 def command(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "llmtrain_operator.local", "check", *words],
+        [sys.executable, "-m", "llmtrain", "check", *words],
         env=environment() | variables,
         capture_output=True,
         text=True,

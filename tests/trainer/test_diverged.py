@@ -60,7 +60,7 @@ def test_on_spike_stop_ends_the_job_without_a_restart(tmp_path: Path) -> None:
     head = {"apiVersion": "llmtrain.dev/v1alpha1", "kind": "LLMTrainingJob", "metadata": {"name": "stops"}}
     manifest = tmp_path / "job.yaml"
     manifest.write_text(json.dumps(head | {"spec": asked.to_json()}))
-    command = [sys.executable, "-m", "llmtrain_operator.local", "run", str(manifest), "--runs", str(tmp_path)]
+    command = [sys.executable, "-m", "llmtrain", "run", str(manifest), "--runs", str(tmp_path)]
     ended = subprocess.run(
         command, env=environment(), capture_output=True, text=True, timeout=300, check=False
     )

@@ -172,7 +172,7 @@ def _own_terminal() -> None:
 def terminal(folder: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
     """`llmtrain chat` in a real terminal."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "llmtrain_operator.local", "chat", str(folder), "--tokens", "8"]
+    command = [sys.executable, "-m", "llmtrain", "chat", str(folder), "--tokens", "8"]
     process = subprocess.Popen(
         command,
         stdin=theirs,

@@ -82,7 +82,7 @@ def test_ctrl_c_saves_a_checkpoint_and_tells_how_to_go_on(laptop: LaptopRun) -> 
     saved = re.search(r"stopped; step (\d+) is saved", text)
     assert saved, text
     assert int(saved[1]) == laptop.committed[1] > resumed(text, 1)
-    assert "llmtrain_operator.local run" in text[saved.end() :]
+    assert "-m llmtrain run" in text[saved.end() :]
     assert laptop.left[1] == []
 
 

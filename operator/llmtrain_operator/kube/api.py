@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -112,6 +112,6 @@ class ClusterApi(Protocol):
 
     def watch(
         self, resource: str, namespace: str, selector: str, resource_version: str
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent]:
         """Changes since a version, until the server or a time-out ends the stream."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -145,7 +145,7 @@ class HttpApi:
 
     async def watch(
         self, resource: str, namespace: str, selector: str, resource_version: str
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent]:
         """Changes since a version."""
         params = {
             "watch": "1",
@@ -160,15 +160,14 @@ class HttpApi:
             async with self._session.get(url, params=params, timeout=WATCH_TIMEOUT) as response:
                 if response.status >= 400:
                     raise as_error(response, await response.read())
-                buffer = b""
-                async for chunk in response.content.iter_any():
-                    *lines, buffer = (buffer + chunk).split(b"\n")
-                    for line in lines:
-                        try:
-                            event = msgspec.json.decode(line, type=RawEvent)
-                        except ValueError as error:
-                            raise no_answer(line) from error
-                        yield WatchEvent(event.type, bytes(event.object))
+                try:
+                    buffer = b""
+                    async for chunk in response.content.iter_any():
+                        *lines, buffer = (buffer + chunk).split(b"\n")
+                        for line in lines:
+                            yield _event(line)
+                finally:
+                    _hang_up(response)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ApiError(0, "ConnectionLost", str(error) or type(error).__name__) from error
 
@@ -263,3 +262,22 @@ def as_error(response: aiohttp.ClientResponse, content: bytes) -> ApiError:
         str(status.get("message", content[:500].decode(errors="replace"))),
         float(retry) if retry.isdecimal() else None,
     )
+
+
+def _event(line: bytes) -> WatchEvent:
+    """One line of a watch."""
+    try:
+        event = msgspec.json.decode(line, type=RawEvent)
+    except ValueError as error:
+        raise no_answer(line) from error
+    return WatchEvent(event.type, bytes(event.object))
+
+
+def _hang_up(response: aiohttp.ClientResponse) -> None:
+    """End the connection of a watch that is left in its middle, without a farewell.
+
+    A server in the middle of a stream answers none, and asyncio would keep the connection for half a minute.
+    """
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()

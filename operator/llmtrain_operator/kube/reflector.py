@@ -13,6 +13,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Iterable
+from contextlib import aclosing
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
@@ -179,12 +180,14 @@ class Reflector(Generic[T]):
     async def _watch(self, version: str) -> str:
         """Follow one stream to its end. Returns the version to go on from."""
         started, first = _now(), version
-        async for event in self._api.watch(self._resource, self._namespace, self._selector, version):
-            self.last_heard = _now()
-            if event.kind == "ERROR":
-                status = msgspec.json.decode(event.object, type=_Status)
-                raise ApiError(status.code, "WatchError", status.message)
-            version = await self._take(event)
+        watch = self._api.watch(self._resource, self._namespace, self._selector, version)
+        async with aclosing(watch) as events:
+            async for event in events:
+                self.last_heard = _now()
+                if event.kind == "ERROR":
+                    status = msgspec.json.decode(event.object, type=_Status)
+                    raise ApiError(status.code, "WatchError", status.message)
+                version = await self._take(event)
         if version == first and _now() - started < 1.0:
             # a server that ends each watch at once must not be asked in a tight loop
             await asyncio.sleep(0.5)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -145,7 +145,7 @@ class MemoryApi:
 
     async def watch(
         self, resource: str, namespace: str, selector: str, resource_version: str
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent]:
         """Changes since a version until `close_watches`; 410 when they are no longer kept."""
         collection, wanted = self._collections[resource], parse_selector(selector)
         since = int(resource_version or self._version)

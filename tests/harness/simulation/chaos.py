@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -188,7 +188,7 @@ class FaultyApi:
 
     async def watch(
         self, resource: str, namespace: str, selector: str, resource_version: str
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent]:
         await self._reach("watch", resource, self._chaos.pick(("throttled", "server-error")))
         before: deque[WatchEvent] = deque(maxlen=5)
         async for event in self._real.watch(resource, namespace, selector, resource_version):
@@ -199,7 +199,7 @@ class FaultyApi:
 
     async def _disturbed(
         self, resource: str, event: WatchEvent, before: deque[WatchEvent]
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent]:
         chaos = self._chaos
         fault = "watch-loss" if chaos.loses(resource, event) else chaos.pick(chaos.watch_faults)
         if fault is not None:

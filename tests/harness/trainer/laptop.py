@@ -51,7 +51,7 @@ class LaptopRun:
         (self.folder / "job.yaml").write_text(json.dumps(manifest))
 
     def command(self) -> list[str]:
-        module = [sys.executable, "-m", "llmtrain_operator.local"]
+        module = [sys.executable, "-m", "llmtrain"]
         return [*module, "run", str(self.folder / "job.yaml"), "--runs", str(self.folder)]
 
     def start(self, **variables: str) -> None:

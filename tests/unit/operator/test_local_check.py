@@ -10,9 +10,9 @@ import pytest
 from harness.bad_manifests import BAD
 from harness.jobs import manifest
 
+from llmtrain.cli.app import main
 from llmtrain_api import InvalidJob, ModelFacts, parse_manifest
 from llmtrain_operator.local import check as checks
-from llmtrain_operator.local.__main__ import main
 
 
 def checked(folder: Path, document: dict[str, Any], *options: str) -> int:

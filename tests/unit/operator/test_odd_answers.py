@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import pytest
 from harness.control import Control, eventually
@@ -29,7 +29,7 @@ class Garbled(MemoryApi):
 
     async def watch(
         self, resource: str, namespace: str, selector: str, resource_version: str
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent]:
         odd = {"object": b"<html>", "error": b'{"code": "x"}', "version": b'{"metadata": {}}', "kind": b"[]"}
         if resource == "pods" and self.kind in odd and not self.sent:
             self.sent += 1

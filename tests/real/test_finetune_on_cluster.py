@@ -38,7 +38,7 @@ def test_a_chat_model_learns_from_dialogues_and_answers(namespace: Namespace) ->
     after = answer_loss(output / "export", dialogues.held_out)
     print(f"loss of held-out answers: {before:.3f} nat before, {after:.3f} after")
     assert after <= before - LEARNT
-    talk = [sys.executable, "-m", "llmtrain_operator.local", "chat", str(output), "--temperature", "0"]
+    talk = [sys.executable, "-m", "llmtrain", "chat", str(output), "--temperature", "0"]
     done = subprocess.run(
         talk,
         input="What is the capital of France?\n",

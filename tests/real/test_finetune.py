@@ -70,7 +70,7 @@ def test_dialogues_that_were_held_out_are_likelier(trained: Trained) -> None:
 
 def test_it_answers_in_a_dialogue(trained: Trained) -> None:
     """Through a pipe; what it says begins with letters and comes to an end by itself."""
-    command = [sys.executable, "-m", "llmtrain_operator.local", "chat", str(trained.run.output.root)]
+    command = [sys.executable, "-m", "llmtrain", "chat", str(trained.run.output.root)]
     done = subprocess.run(
         [*command, "--temperature", "0", "--tokens", "120"],
         input="What is the capital of France?\n",

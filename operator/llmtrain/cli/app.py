@@ -1,0 +1,106 @@
+"""The program: its verbs in groups, and what becomes of an error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from llmtrain.errors import EXIT_CODES, LlmtrainError, Mistake
+
+from . import compare, jobs, laptop, learn, logs, steer
+
+ABOUT = """Train language models from a manifest: on a cluster, or on this machine without one.
+
+`llmtrain submit JOB.yaml` begins a job; `ls`, `show`, `why` and `logs` tell how it goes.
+"""
+EPILOG = "Exit codes: " + ", ".join(f"{code} {text}" for code, text in EXIT_CODES) + "."
+SEE, STEER, LEARN, HERE = "See", "Begin, stop, change", "Look up", "On this machine, without a cluster"
+VERBS: tuple[tuple[str, str, Callable[..., Any]], ...] = (
+    (STEER, "submit", steer.submit),
+    (STEER, "stop", steer.stop),
+    (STEER, "resume", steer.resume),
+    (STEER, "retry", steer.retry),
+    (STEER, "clone", steer.clone),
+    (STEER, "delete", steer.delete),
+    (SEE, "ls", jobs.ls),
+    (SEE, "show", jobs.show),
+    (SEE, "why", jobs.why),
+    (SEE, "logs", logs.logs),
+    (SEE, "diff", compare.diff),
+    (SEE, "checkpoints", compare.checkpoints),
+    (LEARN, "explain", learn.explain),
+    (LEARN, "schema", learn.schema),
+    (LEARN, "presets", learn.presets),
+    (HERE, "run", laptop.run),
+    (HERE, "check", laptop.check),
+)
+PASSED_ON = {
+    "generate": laptop.generate,
+    "chat": laptop.chat,
+}
+"""Verbs of the trainer: they read their own words."""
+PROGRAMS = {"kubectl-llmtrain": "kubectl llmtrain"}
+INTERRUPTED = 130
+
+
+def build() -> typer.Typer:
+    """The program with all its verbs."""
+    app = typer.Typer(
+        name="llmtrain",
+        help=ABOUT,
+        epilog=EPILOG,
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for panel, name, verb in VERBS:
+        app.command(name, rich_help_panel=panel)(verb)
+    for name, verb in PASSED_ON.items():
+        settings = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+        app.command(name, rich_help_panel=HERE, context_settings=settings)(verb)
+    return app
+
+
+def _root(
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colours, as with NO_COLOR=1.")] = False,
+) -> None:
+    if no_color:
+        os.environ["NO_COLOR"] = "1"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a verb; the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] and arguments[0] in PASSED_ON:
+        return laptop.trainers_verb(arguments)
+    if "--no-color" in arguments:
+        # wherever it stands
+        arguments.remove("--no-color")
+        os.environ["NO_COLOR"] = "1"
+    name = Path(sys.argv[0]).name
+    try:
+        typer.main.get_command(build())(arguments, prog_name=PROGRAMS.get(name, "llmtrain"))
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 1
+    except LlmtrainError as error:
+        for line in error.mistakes if isinstance(error, Mistake) else (str(error),):
+            print(f"error: {_plain(line)}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # whoever read it has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _plain(line: str) -> str:
+    from llmtrain.render.words import plain
+
+    return plain(line)

@@ -1,0 +1,53 @@
+"""Verbs that compare: ``diff``, ``checkpoints``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from . import output
+from .options import Context, Format, Name, Namespace, Output, client
+
+
+def diff(
+    first: Annotated[str, typer.Argument(metavar="A", help="Name of a job.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Name of another.")],
+    namespace: Namespace = None,
+    context: Context = None,
+    form: Output = Format.TABLE,
+) -> None:
+    """Show where two jobs differ: in what they ask for, what that came to, what came out."""
+    from llmtrain.render.compare import differences
+    from llmtrain.render.rows import Table
+    from llmtrain.render.words import plain
+
+    here = client(namespace, context)
+    found = differences(here.get_job(first), here.get_job(second))
+    as_data = {part: {path: [one, other] for path, one, other in rows} for part, rows in found.items()}
+    if output.data(as_data, form):
+        return
+    if not found:
+        output.lines([f"{first} and {second} do not differ"])
+        return
+    rows = [tuple(map(plain, (part, *row))) for part, part_rows in found.items() for row in part_rows]
+    output.table(Table(("", "FIELD", first, second), rows))
+
+
+def checkpoints(
+    name: Name, namespace: Namespace = None, context: Context = None, form: Output = Format.TABLE
+) -> None:
+    """List the steps that a job can go on from."""
+    from llmtrain.render.compare import checkpoint_rows
+    from llmtrain.render.rows import Table
+
+    job = client(namespace, context).get_job(name)
+    rows = checkpoint_rows(job)
+    uri = str(job.spec.get("output", {}).get("uri", "")).rstrip("/")
+    if output.data({"output": uri, "checkpoints": [{"step": int(row[0])} for row in rows]}, form):
+        return
+    if not rows:
+        output.lines([f"{name} has committed no checkpoint yet"])
+        return
+    output.table(Table(("STEP", "", "WENT ON FROM IT"), list(rows)))
+    output.lines(["", f"they lie in {uri}/checkpoints; the newest good one is what a restart goes on from"])

@@ -1,0 +1,124 @@
+"""Verbs without a cluster: ``run`` and ``check``, and the trainer's ``generate`` and ``chat``."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ENV_COMMAND = "LLMTRAIN_COMMAND"
+"""What a person types to get here, where a script stands between."""
+MODULE = "llmtrain"
+
+Manifest = Annotated[Path, typer.Argument(metavar="JOB.yaml", help="Manifest of an LLMTrainingJob.")]
+Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder of claims.")]
+
+
+def run(
+    manifest: Manifest,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="DIR", help="Output folder (default: as the manifest says)."),
+    ] = None,
+    runs: Runs = Path("runs"),
+    nodes: Annotated[
+        int | None,
+        typer.Option("--nodes", metavar="N", min=1, help="Pods (default: the manifest's, 2 at most)."),
+    ] = None,
+    processes_per_node: Annotated[
+        int | None,
+        typer.Option(
+            "--processes-per-node", metavar="N", min=1, help="Training processes a pod (default: what fits)."
+        ),
+    ] = None,
+    new: Annotated[
+        bool, typer.Option("--new", help="A new job, whatever an earlier run of it has left.")
+    ] = False,
+) -> None:
+    """Run an LLMTrainingJob on this machine, without Kubernetes.
+
+    The job lives as in a cluster: the same decisions, a gang of pods, attempts, restarts from the newest
+    checkpoint. Pods are local processes; claims are folders, pvc://CLAIM/FOLDER is ./runs/CLAIM/FOLDER.
+
+    Ctrl-C saves a checkpoint and stops; the same command goes on from there, also after kill -9. A second
+    Ctrl-C does not wait for the checkpoint.
+
+    Exit codes: 0 succeeded, 1 failed, 2 a mistake in the manifest, 75 stopped.
+    """
+    from llmtrain_operator.local.command import Request
+    from llmtrain_operator.local.command import run as run_it
+    from llmtrain_operator.local.scale_down import GangOverrides
+
+    request = Request(
+        manifest=manifest,
+        runs=runs.absolute(),
+        output=output.absolute() if output else None,
+        overrides=GangOverrides(nodes, processes_per_node),
+        new=new,
+        command=os.environ.get(ENV_COMMAND) or typed(sys.argv),
+    )
+    raise typer.Exit(run_it(request, sys.stdout))
+
+
+def check(
+    manifest: Manifest,
+    data: Annotated[
+        bool,
+        typer.Option(
+            "--data",
+            help="Also read the first documents of each source: counts by reason, samples with their mask.",
+        ),
+    ] = False,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Say what an LLMTrainingJob will be, and whether anything is wrong with it.
+
+    The rules and the words are those of when it is applied. Nothing is started and nothing is written.
+
+    Exit codes: 0 it may run, 1 something could not be looked at, 2 a mistake in the manifest.
+    """
+    from llmtrain_operator.local.check import CheckRequest
+    from llmtrain_operator.local.check import check as check_it
+
+    raise typer.Exit(check_it(CheckRequest(manifest, runs.absolute(), data), sys.stdout))
+
+
+def generate(context: typer.Context) -> None:
+    """Print text that a trained model writes after a prompt."""
+    raise typer.Exit(trainers_verb(["generate", *context.args]))
+
+
+def chat(context: typer.Context) -> None:
+    """Talk with a trained model that has a chat template."""
+    raise typer.Exit(trainers_verb(["chat", *context.args]))
+
+
+def trainers_verb(arguments: list[str]) -> int:
+    """Become the trainer's program: it has the terminal, the signals and the exit code for itself."""
+    if importlib.util.find_spec("llmtrain_trainer") is None:
+        fix = "pip install 'llm-training-operator[trainer]'"
+        print(f"error: `llmtrain {arguments[0]}` needs the trainer: {fix}", file=sys.stderr)
+        return 2
+    from llmtrain_api.names import ENV_PROGRAM
+
+    quiet = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", ENV_PROGRAM: "llmtrain"}
+    command = [sys.executable, "-W", "ignore", "-m", "llmtrain_trainer", *arguments]
+    os.execve(sys.executable, command, {**os.environ, **quiet})
+
+
+def typed(words: list[str]) -> str:
+    """The command as a person can type it again, less ``--new``, which would not go on.
+
+    Args:
+        words: of the program, as ``sys.argv`` has them.
+    """
+    from llmtrain_api.names import ENV_PROGRAM
+
+    program = Path(os.environ.get(ENV_PROGRAM) or words[0])
+    name = [sys.executable, "-m", MODULE] if program.suffix == ".py" else [program.name]
+    return shlex.join([*name, *(word for word in words[1:] if word != "--new")])

@@ -1,0 +1,55 @@
+"""Verbs that look things up: ``explain``, ``schema``, ``presets``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from . import output
+from .options import Context, Format, Output, client
+
+
+def explain(
+    word: Annotated[
+        str,
+        typer.Argument(metavar="FIELD|REASON", help="training.zeroStage, GpuOutOfMemory, Queued, Hang, ..."),
+    ],
+) -> None:
+    """Explain a field of a manifest or status, or a reason, class or phase that a status tells."""
+    from llmtrain.errors import NotFound, did_you_mean
+    from llmtrain.render import fields, meanings
+
+    told = meanings.explain_reason(word)
+    paths = fields.found_by(word)
+    if told is None and not paths:
+        known = [*meanings.words(), *meanings.known_failures(), *fields.names()]
+        raise NotFound(f"no field or reason is called {word!r}{did_you_mean(word, known)}")
+    blocks = [] if told is None else [told]
+    blocks += [fields.field_lines(path) for path in paths]
+    for number, block in enumerate(blocks):
+        output.lines(["", *block] if number else block)
+
+
+def schema() -> None:
+    """Print the JSON Schema of a manifest, for editors (yaml-language-server) and checkers."""
+    from llmtrain.render.schema import manifest_schema
+
+    output.data(manifest_schema(), Format.JSON)
+
+
+def presets(context: Context = None, form: Output = Format.TABLE) -> None:
+    """List the presets that the platform team offers."""
+    from llmtrain.render.rows import Table
+
+    found = client(None, context).list_presets()
+    if output.data({"apiVersion": "v1", "kind": "List", "items": found}, form):
+        return
+    if not found:
+        output.lines(["this cluster offers no presets"])
+        return
+    rows = [
+        (str(raw["metadata"]["name"]), " ".join(str(raw.get("spec", {}).get("description", "")).split()))
+        for raw in found
+    ]
+    output.table(Table(("NAME", "WHAT IT IS FOR"), list(rows)))

@@ -1,0 +1,57 @@
+"""Options that verbs share, and the client that they ask for."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from llmtrain.client import Client
+
+
+class Format(StrEnum):
+    """How something is printed."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+    YAML = "yaml"
+
+
+def _job_names(incomplete: str) -> list[str]:
+    """For completion by the shell: what cannot be had is not offered, and never an error."""
+    with suppress(Exception):
+        found = client(None, None).list_objects()
+        return [
+            str(raw["metadata"]["name"]) for raw in found if raw["metadata"]["name"].startswith(incomplete)
+        ]
+    return []
+
+
+Name = Annotated[str, typer.Argument(metavar="JOB", help="Name of the job.", autocompletion=_job_names)]
+Namespace = Annotated[
+    str | None, typer.Option("-n", "--namespace", metavar="NAME", help="Namespace (default: the context's).")
+]
+Context = Annotated[
+    str | None,
+    typer.Option("--context", metavar="NAME", help="Context of the kubeconfig (default: its current)."),
+]
+Output = Annotated[
+    Format, typer.Option("-o", "--output", help="table and wide are for people, json and yaml for programs.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Set a field of the spec: training.maxSteps=100. May be repeated."
+    ),
+]
+
+
+def client(namespace: str | None, context: str | None) -> Client:
+    """The client of the cluster that is meant."""
+    from llmtrain.client import Client
+
+    return Client(namespace=namespace, context=context)

@@ -1,0 +1,61 @@
+"""To the terminal: lines, tables, JSON and YAML. Colours where somebody can see them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from .options import Format
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llmtrain.render.rows import Table
+
+TITLE = "bold"
+
+
+def data(value: Any, form: Format) -> bool:
+    """Print a value for programs, if that is asked for; whether it was."""
+    if form is Format.JSON:
+        print(json.dumps(value, indent=2, ensure_ascii=False))
+    elif form is Format.YAML:
+        import yaml
+
+        print(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), end="")
+    return form in (Format.JSON, Format.YAML)
+
+
+def lines(told: Sequence[str], style: str = "") -> None:
+    """Lines as they are, however long."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    for line in told:
+        # a Text: no word of a message is taken for markup
+        console.print(Text(line, style=style))
+
+
+def titled(told: Sequence[str], titles: Sequence[str]) -> None:
+    """Lines of which some are titles."""
+    for line in told:
+        lines([line], TITLE if line in titles else "")
+
+
+def table(found: Table) -> None:
+    """Columns as wide as what is in them; a row is a line."""
+    everything = [found.header, *found.rows]
+    widths = [max(len(row[column]) for row in everything) for column in range(len(found.header))]
+    styles = [TITLE, *(found.styles or [""] * len(found.rows))]
+    for row, style in zip(everything, styles, strict=True):
+        lines(["   ".join(map(str.ljust, row, widths)).rstrip()], style)
+
+
+def pairs(rows: Sequence[tuple[str, str]], indent: str = "") -> None:
+    """Names and texts in two columns; further lines of a text stand under its first."""
+    wide = max((len(name) for name, _ in rows), default=0)
+    for name, text in rows:
+        first, *more = text.splitlines() or [""]
+        lines([f"{indent}{name.ljust(wide)}  {first}", *(f"{indent}{' ' * wide}  {line}" for line in more)])

@@ -1,0 +1,72 @@
+"""``docs/cli.md``: every verb with its options, from the program itself."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from llmtrain.errors import EXIT_CODES
+
+from .app import PASSED_ON, VERBS, build
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "cli.md"
+_HEAD = """# The command line
+
+Generated from `operator/llmtrain/cli` by `make generate`.
+
+`llmtrain` is also `kubectl llmtrain`. It talks to the cluster of the kubeconfig (`KUBECONFIG`, `--context`);
+`run`, `check`, `explain`, `schema`, `generate` and `chat` need none. `-o json` and `-o yaml` print what a
+program may rely on: objects as the API server has them. Errors are one sentence on standard error. Colours
+are off where nobody sees them, with `--no-color` and with `NO_COLOR`. `llmtrain --install-completion` lets
+the shell complete verbs, options and the names of jobs.
+
+## Exit codes
+
+| code | |
+|---|---|
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    codes = "\n".join(f"| {code} | {text} |" for code, text in EXIT_CODES)
+    parts = [_HEAD + codes + "\n"]
+    group: Any = typer.main.get_command(build())
+    panel = ""
+    for title, name, _ in VERBS:
+        if title != panel:
+            panel = title
+            parts.append(f"## {title}\n")
+        parts.append("\n".join(_verb(name, group.commands[name])))
+    parts += [f"### llmtrain {name}\n\n{_help(group.commands[name])}\n" for name in PASSED_ON]
+    return "\n".join(parts)
+
+
+def _verb(name: str, command: Any) -> Iterator[str]:
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    options = [p for p in command.params if p.param_type_name == "option"]
+    words = [name, *(str(p.metavar or p.name) for p in arguments)]
+    yield f"### llmtrain {' '.join(words)}\n"
+    yield _help(command) + "\n"
+    if not options:
+        return
+    yield "| option | |"
+    yield "|---|---|"
+    for option in options:
+        spelled = ", ".join(f"`{word}`" for word in option.opts)
+        value = f" {option.metavar}" if option.metavar else ""
+        yield f"| {spelled}{value} | {option.help} |"
+    yield ""
+
+
+def _help(command: Any) -> str:
+    return "\n\n".join(" ".join(part.split()) for part in str(command.help).split("\n\n"))
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
+    print(f"page: {PAGE.name}", file=sys.stderr)

@@ -1,0 +1,97 @@
+"""Verbs that begin, stop and change jobs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import output
+from .options import Context, Format, Name, Namespace, Output, Settings, client
+
+
+def submit(
+    manifest: Annotated[Path, typer.Argument(metavar="JOB.yaml", help="Manifest of an LLMTrainingJob.")],
+    settings: Settings = None,
+    name: Annotated[str | None, typer.Option("--name", help="Instead of the manifest's.")] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Let the cluster check it and say what comes of it; nothing is created."
+        ),
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Until it is over: 0 succeeded, 1 failed.")] = False,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=1, help="Of --wait (default: 30 days).")
+    ] = 30 * 86400.0,
+    namespace: Namespace = None,
+    context: Context = None,
+    form: Output = Format.TABLE,
+) -> None:
+    """Check a manifest and begin its job."""
+    here = client(namespace, context)
+    job = here.train(manifest, name=name, namespace=namespace, settings=settings or (), dry_run=dry_run)
+    meta = job.metadata
+    told = not output.data(job.to_json(), form)
+    if told:
+        _begun(meta.name, meta.namespace, here.namespace, dry_run=dry_run)
+    if wait and not dry_run:
+        done = here.wait_for_job_status(meta.name, namespace=meta.namespace, timeout=timeout)
+        if told:
+            steps = f": {done.status.results.steps} steps" if done.status.results else ""
+            output.lines([f"{meta.name} has succeeded{steps}"])
+
+
+def _begun(name: str, namespace: str, usual: str, *, dry_run: bool = False) -> None:
+    if dry_run:
+        output.lines([f"job {namespace}/{name} would be taken in (nothing was created)"])
+        return
+    where = f" -n {namespace}" if namespace != usual else ""
+    output.lines(
+        [f"job {namespace}/{name} is created: llmtrain show {name}{where}, llmtrain logs {name}{where} -f"]
+    )
+
+
+def stop(name: Name, namespace: Namespace = None, context: Context = None) -> None:
+    """Let a job save a checkpoint and give its nodes back (spec.suspend: true)."""
+    client(namespace, context).suspend(name)
+    output.lines(
+        [f"{name} saves a checkpoint and gives its nodes back; llmtrain resume {name} goes on from there"]
+    )
+
+
+def resume(name: Name, namespace: Namespace = None, context: Context = None) -> None:
+    """Let a job that was stopped go on from its checkpoint."""
+    client(namespace, context).resume(name)
+    output.lines([f"{name} goes on as soon as there is room"])
+
+
+def retry(name: Name, namespace: Namespace = None, context: Context = None) -> None:
+    """Try a job that is over again, from its newest checkpoint."""
+    job = client(namespace, context).retry(name)
+    step = f"from step {job.status.checkpoint.step}" if job.status.checkpoint else "from the beginning"
+    output.lines([f"{name} is tried again {step}"])
+
+
+def clone(
+    name: Name,
+    new_name: Annotated[str, typer.Argument(metavar="NEW", help="Name of the new job.")],
+    settings: Settings = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    form: Output = Format.TABLE,
+) -> None:
+    """Begin a job that trains what another trains, with some fields set."""
+    here = client(namespace, context)
+    job = here.clone(name, new_name, settings or ())
+    if not output.data(job.to_json(), form):
+        _begun(job.metadata.name, job.metadata.namespace, here.namespace)
+
+
+def delete(name: Name, namespace: Namespace = None, context: Context = None) -> None:
+    """Delete a job and its pods. Its output stays."""
+    here = client(namespace, context)
+    uri = here.get_object(name).get("spec", {}).get("output", {}).get("uri", "")
+    here.delete_job(name)
+    output.lines([f"{name} is deleted; its output stays in {uri}"])

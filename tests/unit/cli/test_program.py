@@ -1,0 +1,302 @@
+"""The program itself: its help, its exit codes, what it loads, and how it tells that something is wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from harness.children import ROOT, environment
+from harness.jobs import job, manifest, running
+
+from llmtrain.cli.app import PASSED_ON, VERBS, main
+from llmtrain.cli.page import page
+from llmtrain.errors import EXIT_CODES
+
+HEAVY = ("kopf", "kubernetes", "torch", "pydantic", "aiohttp", "rich.live", "llmtrain_operator.plan")
+JOBS = "/apis/llmtrain.dev/v1alpha1/namespaces/team/llmtrainingjobs"
+
+
+class Answers(dict[str, tuple[int, Any]]):
+    """What a server says, by path; what it was asked, in order."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.asked: list[tuple[str, str, Any]] = []
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
+    """An API server that says what a test wants, and a kubeconfig for it."""
+    answers = Answers()
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            body = json.loads(self.rfile.read(length)) if length else None
+            answers.asked.append((self.command, self.path, body))
+            plain = self.path.partition("?")[0]
+            code, said = answers.get(self.path) or answers.get(plain) or (404, {"message": "no such path"})
+            content = said.encode() if isinstance(said, str) else json.dumps(said).encode()
+            self.send_response(code)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PATCH = do_DELETE = answer
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as http:
+        thread = threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        write_kubeconfig(tmp_path / "config", f"http://127.0.0.1:{http.server_port}")
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+        yield answers
+        http.shutdown()
+        thread.join(10)
+
+
+def write_kubeconfig(path: Path, server: str) -> None:
+    context = {"name": "test", "context": {"cluster": "c", "user": "u", "namespace": "team"}}
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "test",
+        "contexts": [context],
+        "clusters": [{"name": "c", "cluster": {"server": server}}],
+        "users": [{"name": "u", "user": {"token": "secret-token"}}],
+    }
+    path.write_text(yaml.safe_dump(config))
+
+
+def held(name: str = "tiny", **fields: Any) -> dict[str, Any]:
+    raw = manifest(name, "team") | {"status": running(**fields).to_json()}
+    raw["metadata"] |= {"uid": "u-1", "resourceVersion": "7"}
+    return raw
+
+
+def listing(*items: dict[str, Any]) -> tuple[int, Any]:
+    bare = [
+        {key: value for key, value in item.items() if key not in ("apiVersion", "kind")} for item in items
+    ]
+    kind = {"apiVersion": "llmtrain.dev/v1alpha1", "kind": "LLMTrainingJobList"}
+    return 200, kind | {"metadata": {}, "items": bare}
+
+
+def test_help_loads_nothing_heavy_and_names_every_verb_and_exit_code() -> None:
+    code = (
+        "import sys\nfrom llmtrain.cli.app import main\nmain(['--help'])\n"
+        f"sys.exit(', '.join(m for m in {HEAVY!r} if m in sys.modules) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(COLUMNS="200"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"it loads {done.stderr}"
+    assert all(name in done.stdout for name in (*(v[1] for v in VERBS), *PASSED_ON))
+    assert all(text in " ".join(done.stdout.split()) for _, text in EXIT_CODES)
+
+
+def test_the_page_is_as_the_program_is() -> None:
+    assert (ROOT / "docs" / "cli.md").read_text() == page(), "make generate"
+
+
+@pytest.mark.parametrize("verb", [name for _, name, _ in VERBS])
+def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([verb, "--help"]) == 0
+    assert verb in capsys.readouterr().out
+
+
+def test_a_list_for_people_and_for_programs(server: Answers, capsys: pytest.CaptureFixture[str]) -> None:
+    server[JOBS] = listing(held("b-job"), held("a-job"))
+    assert main(["ls"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert [row.split()[:2] for row in rows] == [
+        ["NAME", "PHASE"],
+        ["a-job", "Running"],
+        ["b-job", "Running"],
+    ]
+    assert main(["ls", "-o", "json"]) == 0
+    items = json.loads(capsys.readouterr().out)["items"]
+    assert items[0] == held("a-job"), "a list's items say what they are, too"
+    assert main(["ls", "-o", "yaml"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["items"] == items
+
+
+def test_a_long_list_is_read_page_by_page(server: Answers, capsys: pytest.CaptureFixture[str]) -> None:
+    first = listing(held("one"))[1]
+    first["metadata"]["continue"] = "more"
+    server[JOBS] = (200, first)
+    server[f"{JOBS}?limit=500&continue=more"] = listing(held("two"))
+    assert main(["ls"]) == 0
+    assert [row.split()[0] for row in capsys.readouterr().out.splitlines()[1:]] == ["one", "two"]
+
+
+def test_a_job_that_is_not_there_is_told_with_those_like_it(
+    server: Answers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server[JOBS] = listing(held("helpdesk"), held("other"))
+    server[f"{JOBS}/helpdsk"] = (404, {"message": 'not found: "helpdsk"', "details": {"name": "helpdsk"}})
+    assert main(["show", "helpdsk"]) == 3
+    assert capsys.readouterr().err == "error: no job helpdsk in namespace team; did you mean helpdesk?\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "code", "told"),
+    [
+        (401, {"message": "Unauthorized"}, 5, "log in again"),
+        (403, {"message": "u cannot list llmtrainingjobs"}, 5, "u cannot list"),
+        (404, "404 page not found", 4, "install the operator"),
+        (500, {"message": "etcd is away"}, 1, "etcd is away"),
+        (200, "<html>a proxy</html>", 4, "no API server"),
+    ],
+)
+def test_what_the_cluster_refuses_is_one_sentence_with_the_fix(
+    server: Answers, capsys: pytest.CaptureFixture[str], status: int, answer: Any, code: int, told: str
+) -> None:
+    server[JOBS] = (status, answer)
+    assert main(["ls"]) == code
+    said = capsys.readouterr().err
+    assert told in said
+    assert said.count("\n") == 1
+    assert said.startswith("error: ")
+    assert "secret-token" not in said
+
+
+def test_no_cluster_is_told_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    assert main(["ls"]) == 4
+    assert "KUBECONFIG" in capsys.readouterr().err
+    with nobody() as port:
+        write_kubeconfig(tmp_path / "config", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+        assert main(["ls"]) == 4
+    assert f"no answer from http://127.0.0.1:{port}" in capsys.readouterr().err
+    assert main(["ls", "--context", "tset"]) == 2
+    assert "did you mean test?" in capsys.readouterr().err
+
+
+@contextmanager
+def nobody() -> Iterator[int]:
+    """A port that is taken and at which nobody answers."""
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+def test_a_wrong_manifest_never_reaches_the_cluster(
+    server: Answers, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(json.dumps(manifest(nodez=2, nodes=0)))
+    assert main(["submit", str(path)]) == 2
+    assert [line.split(": ")[2] for line in capsys.readouterr().err.splitlines()] == [
+        "spec.nodes",
+        "spec.nodez",
+    ]
+    assert server.asked == []
+
+
+def test_what_the_cluster_finds_wrong_is_told_by_field(
+    server: Answers, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "job.yaml"
+    document = manifest()
+    document["metadata"].pop("namespace")
+    path.write_text(json.dumps(document))
+    causes = [{"field": "spec.nodes", "message": "Invalid value: use at most 2"}]
+    server[JOBS] = (422, {"reason": "Invalid", "message": "it is invalid", "details": {"causes": causes}})
+    assert main(["submit", str(path), "--set", "training.maxSteps=9", "--name", "mine"]) == 2
+    assert capsys.readouterr().err == "error: spec.nodes: Invalid value: use at most 2\n"
+    [(method, _, sent)] = server.asked
+    assert (method, sent["metadata"]) == ("POST", {"name": "mine", "namespace": "team"})
+    assert sent["spec"]["training"]["maxSteps"] == 9
+
+
+def test_stop_resume_and_retry_say_it_in_the_object(
+    server: Answers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = f"{JOBS}/tiny"
+    server[path] = (200, held())
+    assert main(["stop", "tiny"]) == main(["resume", "tiny"]) == 0
+    assert [asked[2] for asked in server.asked] == [{"spec": {"suspend": True}}, {"spec": {"suspend": False}}]
+    assert main(["retry", "tiny"]) == 2, "it is not over"
+    assert "only a job that is over" in capsys.readouterr().err
+    server[path] = (200, held(phase="Failed"))
+    assert main(["retry", "tiny"]) == 0
+    [*_, (method, _, sent)] = server.asked
+    assert method == "PATCH"
+    assert sent["metadata"]["annotations"]["llmtrain.dev/rerun"]
+
+
+def test_a_log_that_is_gone_is_told_from_the_status(
+    server: Answers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    attempt = {"number": 0, "startedAt": "2026-01-02T03:04:05Z", "failureClass": "UserError"}
+    failure = {"class": "UserError", "message": "boom", "rank": 1, "logTail": "first\nlast \x1b[31mline"}
+    raw = held()
+    raw["status"] |= {"phase": "Failed", "failure": failure, "attempts": [attempt]}
+    server[f"{JOBS}/tiny"] = (200, raw)
+    server["/api/v1/namespaces/team/pods"] = (200, {"items": []})
+    assert main(["logs", "tiny"]) == 0
+    told = capsys.readouterr()
+    assert told.out == "first\nlast line\n"
+    assert "pvc://checkpoints/tiny/logs/attempt-0" in told.err
+    assert main(["logs", "tiny", "--tail", "1"]) == 0
+    assert capsys.readouterr().out == "last line\n"
+    assert main(["logs", "tiny", "--rank", "0"]) == 3
+    assert "pvc://checkpoints/tiny/logs/attempt-0" in capsys.readouterr().err
+    assert main(["logs", "tiny", "--rank", "2"]) == 2
+    assert main(["logs", "tiny", "--attempt", "7"]) == 3
+
+
+def test_colours_only_where_somebody_sees_them(
+    server: Answers, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server[JOBS] = listing(held())
+    monkeypatch.setenv("NO_COLOR", "")
+    assert main(["ls"]) == 0
+    assert "\x1b[" not in capsys.readouterr().out, "that is no terminal"
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert main(["ls"]) == 0
+    assert "\x1b[32m" in capsys.readouterr().out
+    assert main(["ls", "--no-color"]) == 0
+    assert "\x1b[32m" not in capsys.readouterr().out
+
+
+def test_why_for_programs(server: Answers, capsys: pytest.CaptureFixture[str]) -> None:
+    server[f"{JOBS}/tiny"] = (200, held())
+    server["/api/v1/namespaces/team/events"] = (200, {"items": []})
+    assert main(["why", "tiny", "-o", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["state"] == "Running"
+    assert found["paragraph"].startswith("Tiny runs")
+
+
+def test_a_word_that_nobody_knows_is_told_with_what_is_near(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "zeroStge"]) == 3
+    assert "did you mean zeroStage" in capsys.readouterr().err
+    assert main(["explain", "GpuOutOfMemory"]) == 0
+    assert "activationCheckpointing" in capsys.readouterr().out
+
+
+def test_the_spec_that_is_kept_is_what_was_read() -> None:
+    assert job().spec == manifest()["spec"]

@@ -1,0 +1,182 @@
+"""What a person reads of a job beside `why`: words, rows, one page, differences, meanings."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from harness.children import ROOT
+from harness.jobs import T0, job, later, manifest, running
+
+from llmtrain.render.compare import checkpoint_rows, differences
+from llmtrain.render.fields import field_lines, fields, found_by
+from llmtrain.render.meanings import WAITS, explain_reason, known_failures, words
+from llmtrain.render.rows import attempts_table, jobs_table
+from llmtrain.render.schema import manifest_schema
+from llmtrain.render.show import show
+from llmtrain.render.words import count, plain, sentence, span, when
+from llmtrain.values import Event
+from llmtrain_api import (
+    Attempt,
+    Checkpoint,
+    EndReason,
+    Failure,
+    FailureClass,
+    JobStatus,
+    Phase,
+    Progress,
+    Results,
+    Usage,
+    Waiting,
+)
+from llmtrain_api.generate.crd import PRINTER_COLUMNS
+from llmtrain_operator.types import RefusalKind
+
+NOW = later(3600)
+
+
+def test_times_are_words() -> None:
+    assert [span(s) for s in (0, 1, 59, 60, 3661, 5400, 90000, 172800)] == [
+        "0 seconds",
+        "1 second",
+        "59 seconds",
+        "1 minute",
+        "1 hour 1 minute",
+        "1 hour 30 minutes",
+        "1 day 1 hour",
+        "2 days",
+    ]
+    assert span(3601) == "1 hour", "a gap between units is no unit"
+    assert when(NOW - timedelta(minutes=3), NOW) == "3 minutes ago"
+    assert when(NOW + timedelta(hours=2), NOW) == "in 2 hours"
+    assert when(NOW, NOW) == "now"
+    assert when(None, NOW) == ""
+    assert (count(1, "node"), count(2000, "node")) == ("1 node", "2,000 nodes")
+    assert sentence("it fails", None, "", "two\n lines.") == "It fails; two lines."
+    assert plain("a\tb\x1b[31mred\x1b[0m\r\n") == "a\tbred\n"
+
+
+def test_a_list_has_the_columns_of_kubectl() -> None:
+    table = jobs_table([job(running())], NOW)
+    assert [name.upper() for name in ("Name", *(c[0] for c in PRINTER_COLUMNS if not c[3]))] == list(
+        table.header
+    )
+    assert table.rows[0][:3] == ("tiny", "Running", "2/2")
+    waiting = Waiting(reason="BehindOthers", message="m", position=2)
+    wide = jobs_table([job(JobStatus(phase=Phase.QUEUED, waiting=waiting))], NOW, wide=True, namespaces=True)
+    cells = dict(zip(wide.header, wide.rows[0], strict=True))
+    assert cells["NAMESPACE"] == "default"
+    assert (cells["WAITING"], cells["POSITION"], cells["MODEL"]) == (
+        "BehindOthers",
+        "2",
+        "builtin://tiny-llama",
+    )
+
+
+def test_a_page_tells_what_matters_first_and_leaves_out_what_is_not_there() -> None:
+    status = running(
+        1,
+        failure=Failure(failure_class=FailureClass.HANG, message="rank 1 stood", hint="see node n1"),
+        progress=Progress(step=5, total_steps=20, summary="5/20", percent_text="25%", loss_text="3.000"),
+        usage=Usage(running_seconds=60, gpu_seconds=7200, wasted_gpu_seconds=60, cost=4.0, currency="EUR"),
+    )
+    event = Event(NOW - timedelta(minutes=1), "Warning", "Restarting", "Hang: rank 1 stood", 2)
+    parts = dict(show(job(status), [event], NOW))
+    head = dict(parts[""])
+    assert head["last failure"] == "Hang: rank 1 stood"
+    assert head["attempt"].startswith("1 (1 restart")
+    assert dict(parts["Progress"])["step"] == "5/20 (25%)"
+    assert dict(parts["What it took"])["GPU time"] == "2 hours, of which 1 minute were computed again"
+    assert parts["Events"] == [("1 minute ago", "Restarting: Hang: rank 1 stood (2 times)")]
+    assert "Progress" not in dict(show(job(), [], NOW))
+
+
+def test_attempts_are_a_row_each() -> None:
+    ended = Attempt(
+        number=0, started_at=T0, ended_at=T0, failure_class=FailureClass.HANG, steps_gained=9, steps_lost=2
+    )
+    rows = attempts_table(job(running(1, attempts=[ended, Attempt(number=1, started_at=T0)])), NOW).rows
+    assert rows[0][:6] == ("0", "1h0m", "0s", "0", "+9 -2", "Hang")
+    assert rows[1][5] == "under way"
+
+
+def test_two_jobs_are_compared_in_what_they_ask_for_and_what_came_out() -> None:
+    first = job(JobStatus(results=Results(steps=20, eval_loss=2.5)))
+    second = job(JobStatus(results=Results(steps=20, eval_loss=2.25)), training={"maxSteps": 40}, nodes=4)
+    found = differences(first, second)
+    assert found["spec"] == [("nodes", "2", "4"), ("training.maxSteps", "20", "40")]
+    assert found["results"] == [("evalLoss", "2.5", "2.25")]
+    assert differences(first, first) == {}
+
+
+def test_checkpoints_are_told_with_who_went_on_from_them() -> None:
+    status = running(1, checkpoint=Checkpoint(step=50), checkpoints=[50, 25])
+    status = status.model_copy(
+        update={
+            "attempts": [Attempt(number=0, started_at=T0), Attempt(number=1, started_at=T0, resumed_step=25)]
+        }
+    )
+    assert checkpoint_rows(job(status)) == [("50", "newest", ""), ("25", "", "attempt 1")]
+    assert checkpoint_rows(job()) == []
+
+
+def test_every_word_of_a_status_has_a_meaning() -> None:
+    told: list[Any] = [*Phase, *FailureClass, *EndReason, *RefusalKind]
+    assert [word.value for word in told if word.value not in words()] == []
+    sources = sorted((ROOT / "operator" / "llmtrain_operator" / "scheduling").glob("*.py"))
+    said = {word for path in sources for word in re.findall(r'Admission\(False, "(\w+)"', path.read_text())}
+    assert said
+    assert said <= WAITS.keys()
+
+
+def test_a_reason_or_field_is_found_whatever_its_case() -> None:
+    for name, known in known_failures().items():
+        assert known.hint in "\n".join(explain_reason(name.lower()) or [])
+    assert explain_reason("nothing") is None
+    assert found_by("training.zeroStage") == ["spec.training.zeroStage"]
+    assert found_by("ZEROSTAGE") == ["spec.training.zeroStage"]
+    assert found_by("status.progress") == ["status.progress"]
+    assert found_by("nothing") == []
+    assert "at most 3" in "\n".join(field_lines("spec.training.zeroStage"))
+    assert "(required)" in "\n".join(field_lines("spec"))
+
+
+def test_every_field_can_be_explained() -> None:
+    assert all(field_lines(path)[0].startswith(path) for path in fields())
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_schema_knows_every_field_of_the_examples(path: Path) -> None:
+    assert unknown(yaml.safe_load(path.read_text())) == []
+
+
+def test_the_schema_refuses_a_field_that_is_none() -> None:
+    assert unknown(manifest(nodez=2)) == ["nodez"]
+    assert unknown(manifest(training={"maxStep": 2})) == ["maxStep"]
+
+
+def unknown(document: dict[str, Any]) -> list[str]:
+    """Names in a manifest that the schema has no property for, where it allows no others."""
+    root = manifest_schema()
+
+    def walk(value: Any, node: dict[str, Any]) -> list[str]:
+        while "$ref" in node:
+            node = root["$defs"][node["$ref"].removeprefix("#/$defs/")]
+        options = [one for one in node.get("anyOf", ()) if one.get("type") != "null"]
+        if options:
+            return min((walk(value, one) for one in options), key=len)
+        if isinstance(value, list):
+            return [name for item in value for name in walk(item, node.get("items", {}))]
+        if not isinstance(value, dict):
+            return []
+        known = node.get("properties", {})
+        strange = (
+            [] if node.get("additionalProperties") is not False else [k for k in value if k not in known]
+        )
+        return strange + [name for k, inner in value.items() if k in known for name in walk(inner, known[k])]
+
+    return walk(document, root)
