@@ -53,6 +53,13 @@ BAD: dict[str, Bad] = {
         "spec.dataset.cache",
         "name a folder beside it",
     ),
+    "a runtime that is no name": Bad(manifest(runtime="My Runtime"), "spec.runtime", "use lowercase letters"),
+    "a topology without a label": Bad(
+        manifest(topology={"required": True}), "spec.topology.label", "is required", "Required value"
+    ),
+    "a topology by what is no label": Bad(
+        manifest(topology={"label": "my rack"}), "spec.topology.label", "a key must be NAME or PREFIX/NAME"
+    ),
     "unknown field": Bad(manifest(gpuCount=8), "spec.gpuCount", "remove it", "unknown field"),
     "misspelt nested field": Bad(
         manifest(training={"maxSteps": 5, "lr": 1.0}), "spec.training.lr", "remove it", "unknown field"

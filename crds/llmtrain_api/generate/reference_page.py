@@ -27,7 +27,7 @@ _BOUNDS = (
 
 _RUNTIMES = f"""# Runtimes: {" and ".join(of.kind for of in RUNTIME_KINDS)}
 
-What a platform team gives to jobs and how far they may go (docs/cluster.md). Both kinds have the same `spec`.
+What a platform team gives to jobs and how far they may go (runtimes.md). Both kinds have the same `spec`.
 """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from harness.bad_runtimes import BAD_RUNTIMES
 from harness.jobs import manifest
 
 from llmtrain_api import parse_spec
@@ -238,21 +239,12 @@ def test_limits_that_are_edited_while_a_job_runs_stay_within_their_bounds() -> N
     assert (found["limits"]["gpuHours"], found["activeDeadlineSeconds"]) == (2, 60)
 
 
-@pytest.mark.parametrize(
-    ("spec", "field"),
-    [
-        ({"bounds": {"overrides": ["training"]}}, "spec.bounds.overrides"),
-        ({"bounds": {"maxNode": 2}}, "spec.bounds.maxNode"),
-        ({"defaults": {"nodes": 4}}, "spec.defaults.nodes"),
-        ({"defaults": {"podTemplate": {"spec": {"hostPID": True}}}}, "spec.defaults.podTemplate.spec"),
-        ({"defaults": {"topology": {"label": "not a label"}}}, "spec.defaults.topology.label"),
-        ({"defaults": {"podTemplate": {"spec": {"x": "y" * 70_000}}}}, "spec"),
-    ],
-)
-def test_a_wrong_runtime_is_told_with_the_field(spec: dict[str, Any], field: str) -> None:
+@pytest.mark.parametrize("name", BAD_RUNTIMES)
+def test_a_wrong_runtime_is_told_with_the_field(name: str) -> None:
+    bad = BAD_RUNTIMES[name]
     with pytest.raises(InvalidRuntime) as caught:
-        parse_runtime(runtime(**spec))
-    assert any(one.startswith(field) for one in caught.value.mistakes), caught.value.mistakes
+        parse_runtime(runtime(**bad.spec))
+    assert any(one.startswith(bad.field) for one in caught.value.mistakes), caught.value.mistakes
 
 
 def test_the_copy_on_record_is_known_again_whatever_order_it_is_written_in() -> None:
