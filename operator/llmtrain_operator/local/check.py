@@ -74,7 +74,7 @@ def check(request: CheckRequest, out: TextIO) -> int:
         The exit code: 0 it may run, 1 something could not be looked at, 2 refused.
     """
     try:
-        document, metadata, spec, note = parsed(request.manifest)
+        document, metadata, spec, note, _ = parsed(request.manifest)
         with tempfile.TemporaryDirectory(prefix="llmtrain-check-") as private:
             look = _Look(document, metadata, spec, request, Path(private))
             resolved = look.resolved()

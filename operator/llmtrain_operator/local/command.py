@@ -118,7 +118,7 @@ def read(request: Request) -> Manifest:
     """
     if importlib.util.find_spec("llmtrain_trainer") is None:
         raise Refused(NO_TRAINER)
-    document, metadata, asked, note = parsed(request.manifest)
+    document, metadata, asked, note, _ = parsed(request.manifest)
     if asked.output.in_object_store:
         raise Refused(
             f"spec.output.uri: got {asked.output.uri!r}, and here all pods share this machine's folders; "

@@ -28,12 +28,14 @@ class ManifestFile(NamedTuple):
     Attributes:
         document: with the defaults of its runtime, where the file has it.
         note: what was done about its runtime; empty = it names none.
+        runtimes: how many runtimes are beside it.
     """
 
     document: Object
     metadata: Metadata
     spec: JobSpec
     note: str
+    runtimes: int
 
 
 def parsed(path: Path) -> ManifestFile:
@@ -45,7 +47,7 @@ def parsed(path: Path) -> ManifestFile:
     try:
         jobs, runtimes = apart(manifest_yaml.load_all(path.read_text(encoding="utf-8-sig")))
         document, note = under_runtime(manifest_yaml.only(jobs), runtimes)
-        return ManifestFile(document, *parse_manifest(document), note)
+        return ManifestFile(document, *parse_manifest(document), note, len(runtimes))
     except UnicodeDecodeError as error:
         raise Refused(f"it is not UTF-8 (byte {error.start}); save it as UTF-8") from None
     except (OSError, yaml.YAMLError) as error:

@@ -204,7 +204,7 @@ def test_beyond_a_bound_is_told_with_field_bound_and_runtime(
 
 def test_what_the_runtime_itself_says_is_no_override() -> None:
     assert wrong({"overrides": []}, DEFAULTS, priorityClassName="training", hostNetwork=False) == []
-    named = {"priorityClasses": [], "serviceAccounts": []}
+    named: dict[str, Any] = {"priorityClasses": [], "serviceAccounts": []}
     assert wrong(named, DEFAULTS, priorityClassName="training") == []
     assert wrong({"images": [], "maxGpus": 0}, DEFAULTS) == [], "its own image, sidecar and RDMA devices"
 
