@@ -127,6 +127,7 @@ def bounds_that_grow(world: World) -> None:
     world.apply(runtime=NAME)
     world.until("refused", lambda: condition(world, "Accepted").get("reason") == "OutOfBounds")
     put(world, OLD, maxNodes=2)
+    world.until("Running", lambda: world.phase() == "Running")
 
 
 def runtime_changes_while_it_prepares(world: World) -> None:

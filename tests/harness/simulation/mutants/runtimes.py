@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from harness.simulation.mutants.planted import Patch, mutant, without
 
-from llmtrain_operator.plan import begin, rerun, runtime, setup, situation, status
+from llmtrain_operator.plan import rerun, runtime, setup, situation, status
 from llmtrain_operator.runtimes import catalogue
 from llmtrain_operator.types import Observed
 
@@ -50,7 +51,8 @@ def what_prepares_goes_on_under_the_old_runtime(patch: Patch) -> None:
         record = s.status.setup
         return record is not None and record.generation == s.job.metadata.generation
 
-    patch.setattr(begin, "is_for_this_spec", same)
+    # the package has a function of that name
+    patch.setattr(import_module("llmtrain_operator.plan.begin"), "is_for_this_spec", same)
     patch.setattr(setup, "is_for_this_spec", same)
 
 
