@@ -88,6 +88,7 @@ async def operate(settings: Settings) -> None:
                 scratch_request=settings.scratch_request,
                 worker_defaults=settings.worker_defaults,
                 start_seconds=float(settings.start_seconds),
+                grow_seconds=float(settings.grow_seconds),
                 allow=settings.allow,
                 gpu_hour_price=settings.gpu_hour_price,
                 currency=settings.currency,

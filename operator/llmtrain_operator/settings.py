@@ -79,6 +79,13 @@ class Settings(BaseModel):
         le=86400,
         description="seconds that a gang may have pods without a node until it gives its room back",
     )
+    grow_seconds: int = Field(
+        default=600,
+        ge=10,
+        le=86400,
+        description="seconds that a gang with fewer nodes than its job wants (minNodes) runs at least before "
+        "it is ended, from a checkpoint, to go on with more",
+    )
     allow: tuple[Allowed, ...] = Field(
         default=(),
         description="what jobs may ask for beyond what the restricted Pod Security profile gives, "

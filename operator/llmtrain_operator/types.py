@@ -146,6 +146,7 @@ class Admission:
         position: its place in the queue, the first is 1.
         estimated_start: when it may start, where running jobs say when they end.
         retry_after: in how many seconds it is worth asking again; None = it is woken.
+        nodes: pods of a gang that may have fewer than it wants, where the message says why; None = all.
     """
 
     admitted: bool
@@ -154,6 +155,7 @@ class Admission:
     position: int | None = None
     estimated_start: datetime | None = None
     retry_after: float | None = None
+    nodes: int | None = None
 
 
 ADMITTED = Admission(True)
@@ -174,6 +176,8 @@ class PlanSettings:
         worker_defaults: what each worker pod says of its place, under what its job says.
         start_seconds: how long a gang may have pods without a node, or that cannot be made, before it gives
             back what it holds and queues again; None = for ever.
+        grow_seconds: how long a gang with fewer nodes than its job wants runs at least before it is ended to
+            have more.
         allow: fields of `Allowed` that jobs may use.
         gpu_hour_price: what an hour of one GPU costs; None = nobody has said.
         currency: of that price.
@@ -194,6 +198,7 @@ class PlanSettings:
     scratch_request: str = ""
     worker_defaults: WorkerDefaults = field(default_factory=WorkerDefaults)
     start_seconds: float | None = None
+    grow_seconds: float = 600.0
     allow: tuple[str, ...] = ()
     gpu_hour_price: float | None = None
     currency: str = ""

@@ -60,6 +60,24 @@ BAD: dict[str, Bad] = {
     "a topology by what is no label": Bad(
         manifest(topology={"label": "my rack"}), "spec.topology.label", "a key must be NAME or PREFIX/NAME"
     ),
+    "fewest nodes above nodes": Bad(
+        manifest(nodes=2, minNodes=3), "spec.minNodes", "at most", "minNodes must be at most nodes"
+    ),
+    "fewest nodes far below nodes": Bad(
+        manifest(nodes=40, minNodes=2, training={"globalBatchSize": 64}),
+        "spec.minNodes",
+        "use at least 9",
+        "less than 32 above minNodes",
+    ),
+    "no nodes at least": Bad(
+        manifest(minNodes=0), "spec.minNodes", "use at least 1", "greater than or equal to 1"
+    ),
+    "fewest nodes that are no whole copies of the model": Bad(
+        manifest(nodes=4, minNodes=2, parallelism={"tensor": 2}, model=LLAMA),
+        "spec.minNodes",
+        "does not divide the 1 processes of a node",
+        "must divide the processes of a node",
+    ),
     "unknown field": Bad(manifest(gpuCount=8), "spec.gpuCount", "remove it", "unknown field"),
     "misspelt nested field": Bad(
         manifest(training={"maxSteps": 5, "lr": 1.0}), "spec.training.lr", "remove it", "unknown field"

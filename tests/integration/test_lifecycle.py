@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.cluster import Namespace, restarts, wait_for
+from harness.cluster import Namespace, Refused, restarts, wait_for
 from harness.jobs import FACTS, complete, manifest
 from harness.kubelet import FakeKubelet
 from harness.podwatch import PodWatch
@@ -251,3 +251,24 @@ def test_a_quota_is_waited_for_and_a_limit_range_is_not(
     assert status["failure"]["class"] == "ConfigError"
     assert "maximum memory usage" in status["failure"]["message"]
     assert operator.process is not None
+
+
+def test_kubectl_scale_edits_the_nodes_of_an_elastic_job(namespace: Namespace, operator: Operator) -> None:
+    namespace.apply(manifest(nodes=2, minNodes=2))
+    wait_for("attempt 0", lambda: namespace.status("tiny").get("attempt") == 0 or None)
+    scale = namespace.cluster.call("GET", f"{namespace.jobs_path('tiny')}/scale")
+    assert (scale["spec"]["replicas"], scale["status"]["replicas"]) == (2, 2)
+    uid = namespace.cluster.call("GET", namespace.jobs_path("tiny"))["metadata"]["uid"]
+    assert scale["status"]["selector"] == f"llmtrain.dev/job-uid={uid}"
+
+    def scaled(nodes: int) -> str:
+        words = ("-n", namespace.name, "scale", "llmjob", "tiny", f"--replicas={nodes}")
+        return namespace.cluster.kubectl(*words, check=False).stderr
+
+    assert "minNodes must be at most nodes" in scaled(1)
+    assert not scaled(3)
+    assert namespace.cluster.call("GET", namespace.jobs_path("tiny"))["spec"]["nodes"] == 3
+    wanted = wait_for("the edit is told", lambda: namespace.status("tiny")["workers"].get("wanted"))
+    assert (wanted, operator.process is not None) == (3, True)
+    with pytest.raises(Refused, match="cannot change once an attempt has started"):
+        namespace.cluster.merge(namespace.jobs_path("tiny"), {"spec": {"minNodes": 1}})

@@ -37,6 +37,13 @@ PRINTER_COLUMNS: tuple[tuple[str, str, str, int], ...] = (
     ("Message", "string", ".status.failure.message", 1),
 )
 
+SCALE: Schema = {
+    "specReplicasPath": ".spec.nodes",
+    "statusReplicasPath": ".status.workers.desired",
+    "labelSelectorPath": ".status.selector",
+}
+"""``kubectl scale``, for jobs with minNodes."""
+
 ROOT_RULES: tuple[Schema, ...] = (
     {
         "rule": (
@@ -57,11 +64,13 @@ def unchanged_rule(spec: Schema) -> Schema:
     same = [
         _same(name, "default" in child or name in spec["required"])
         for name, child in spec["properties"].items()
-        if name not in EDITABLE
+        if name not in EDITABLE and name != "nodes"
     ]
+    same.append(f"(has(self.spec.minNodes) || {_same('nodes', always=True)})")
     return {
         "rule": f"!has(oldSelf.status) || !has(oldSelf.status.attempt) || ({' && '.join(same)})",
-        "message": f"spec cannot change once an attempt has started, but for {', '.join(sorted(EDITABLE))}; "
+        "message": f"spec cannot change once an attempt has started, but for {', '.join(sorted(EDITABLE))}, "
+        "and nodes where there is minNodes; "
         "delete the job and apply it again (output.ifExists: resume goes on from its checkpoint)",
         "fieldPath": ".spec",
         "reason": "FieldValueForbidden",
@@ -197,7 +206,7 @@ def custom_resource_definition() -> Schema:
                     "served": True,
                     "storage": True,
                     "schema": {"openAPIV3Schema": root},
-                    "subresources": {"status": {}},
+                    "subresources": {"status": {}, "scale": SCALE},
                     "additionalPrinterColumns": columns,
                 }
             ],

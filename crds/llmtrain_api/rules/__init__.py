@@ -10,13 +10,14 @@ from ..layouts.proven import refusal
 from ..schema.base import Rule
 from ..schema.spec import JobSpec
 from ..shape import ModelShape
-from . import adapter, dataset, model, parallelism, resources, training
+from . import adapter, dataset, elastic, model, parallelism, resources, training
 from .sized import Sized, SizedRule
 
 RULES: tuple[Rule, ...] = (
     *model.RULES,
     *adapter.RULES,
     *parallelism.RULES,
+    *elastic.RULES,
     *training.RULES,
     *dataset.RULES,
     *resources.RULES,
@@ -37,6 +38,17 @@ def mistake(spec: JobSpec, shape: ModelShape | None = None) -> str | None:
     """
     if shape is None and spec.model.builtin is not None:
         shape = shape_of(spec)
+    broken = _broken(spec, shape)
+    if broken is not None:
+        return broken
+    for nodes in elastic.smaller_sizes(spec):
+        # a gang may begin with so many: then it must be as right as with all of them
+        if broken := _broken(spec.with_nodes(nodes), shape):
+            return f"spec.minNodes: got {spec.min_nodes}, but with {nodes} nodes: {broken}; or raise minNodes"
+    return None
+
+
+def _broken(spec: JobSpec, shape: ModelShape | None) -> str | None:
     for rule in RULES:
         if isinstance(rule, SizedRule):
             message = rule.broken(Sized(spec, shape)) if shape is not None else None

@@ -29,7 +29,7 @@ def beyond(raw: Raw, spec: JobSpec, runtime: Raw, title: str) -> list[str]:
     return [
         *_overrides(own, defaults, bounds, title),
         *_images(own, bounds, title),
-        *_sizes(spec, bounds, title),
+        *_sizes(_nodes(raw), spec.gpus_per_node, bounds, title),
         *_limits(raw, bounds, title),
         *_devices(own, spec, defaults, bounds, title),
         *_named(own, defaults, bounds, title),
@@ -100,16 +100,22 @@ def comes_from(image: str, prefix: str) -> bool:
     return "/" in prefix and (rest == "" or re.fullmatch(r"[:@][^/]+", rest) is not None)
 
 
-def _sizes(spec: JobSpec, bounds: RuntimeBounds, title: str) -> Iterator[str]:
-    if bounds.max_nodes is not None and spec.nodes > bounds.max_nodes:
+def _nodes(raw: Raw) -> int:
+    """As they were written: those of the spec in force are held to the bounds."""
+    found = raw.get("nodes")
+    return int(found) if isinstance(found, int | float) else 1
+
+
+def _sizes(nodes: int, gpus_per_node: int, bounds: RuntimeBounds, title: str) -> Iterator[str]:
+    if bounds.max_nodes is not None and nodes > bounds.max_nodes:
         yield (
-            f"spec.nodes: got {spec.nodes}, and {title} takes at most {bounds.max_nodes} (bounds.maxNodes); "
+            f"spec.nodes: got {nodes}, and {title} takes at most {bounds.max_nodes} (bounds.maxNodes); "
             "lower it"
         )
-    gpus = spec.nodes * spec.gpus_per_node
+    gpus = nodes * gpus_per_node
     if bounds.max_gpus is not None and gpus > bounds.max_gpus:
         yield (
-            f"spec.gpusPerNode: {spec.nodes} nodes x {spec.gpus_per_node} are {gpus} GPUs, and {title} takes "
+            f"spec.gpusPerNode: {nodes} nodes x {gpus_per_node} are {gpus} GPUs, and {title} takes "
             f"at most {bounds.max_gpus} (bounds.maxGpus); lower nodes or gpusPerNode"
         )
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..schema.pod_checks import TRAINER
-from ..schema.runtime import DEFAULTED, RuntimeSpec, defaults_of
+from ..schema.runtime import DEFAULTED, RuntimeBounds, RuntimeSpec, defaults_of
 
 Raw = dict[str, Any]
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -114,9 +114,12 @@ def _list(value: Any) -> list[Any]:
 
 
 def _held(spec: Raw, runtime: Raw) -> Raw:
-    """Limits that may be edited while a job runs never go beyond their bounds, whatever the job says."""
+    """What may be edited while a job runs never goes beyond its bound, whatever the job says."""
     bounds = RuntimeSpec.model_validate(runtime).bounds
     found = dict(spec)
+    most = _most_nodes(spec, bounds)
+    if most is not None and spec.get("nodes") is not None:
+        found["nodes"] = _least(spec["nodes"], most)
     if bounds.max_run_seconds is not None:
         found["activeDeadlineSeconds"] = _least(spec.get("activeDeadlineSeconds"), bounds.max_run_seconds)
     if bounds.max_gpu_hours is not None:
@@ -124,6 +127,16 @@ def _held(spec: Raw, runtime: Raw) -> Raw:
         assert isinstance(limits, dict)
         found["limits"] = {**limits, "gpuHours": _least(limits.get("gpuHours"), bounds.max_gpu_hours)}
     return found
+
+
+def _most_nodes(spec: Raw, bounds: RuntimeBounds) -> int | None:
+    """Nodes of the largest gang within the bounds; one that no gang is within is told, not made smaller."""
+    gpus = spec.get("gpusPerNode")
+    by_gpus = (
+        bounds.max_gpus // int(gpus) if bounds.max_gpus is not None and gpus and _numbers([gpus]) else None
+    )
+    most = [n for n in (bounds.max_nodes, by_gpus) if n]
+    return min(most, default=None)
 
 
 def _least(value: Any, bound: float) -> Any:

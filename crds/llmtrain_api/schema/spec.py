@@ -7,7 +7,7 @@ default is here and nowhere else.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -226,7 +226,20 @@ class JobSections(ApiModel):
         default_factory=PrepareSpec, description="Where the data are prepared before training."
     )
     output: OutputSpec = Field(description="Where checkpoints, logs and the exported model go.")
-    nodes: int = Field(default=1, ge=1, le=4096, description="Pods of the gang, one per node where possible.")
+    nodes: int = Field(
+        default=1,
+        ge=1,
+        le=4096,
+        description="Pods of the gang, one per node where possible. May be edited at any time with minNodes.",
+    )
+    min_nodes: int | None = Field(
+        default=None,
+        ge=1,
+        le=4096,
+        description="Fewest nodes to train on while there is no room for all of them: the gang then begins "
+        "with as many as there is room for, and grows again later, each time from a checkpoint and with the "
+        "same global batch. Default: it waits for all nodes.",
+    )
     gpus_per_node: int = Field(
         default=0, ge=0, le=64, description="GPUs per node; 0 trains on CPUs with gloo."
     )
@@ -283,6 +296,15 @@ class JobSections(ApiModel):
     def world_size(self) -> int:
         """Training processes of the gang."""
         return self.nodes * self.local_world_size
+
+    @property
+    def elastic(self) -> bool:
+        """Whether the gang may have fewer nodes than it wants."""
+        return self.min_nodes is not None and self.min_nodes < self.nodes
+
+    def with_nodes(self, nodes: int) -> Self:
+        """The job with a gang of that many nodes, no more and no less."""
+        return self.model_copy(update={"nodes": nodes, "min_nodes": None})
 
     @property
     def prepares_first(self) -> bool:

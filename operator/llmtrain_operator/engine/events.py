@@ -40,6 +40,7 @@ def events_between(old: JobStatus, new: JobStatus) -> list[Event]:
         elif new.failure is not None and new.failure != old.failure:
             text = f"{new.failure.failure_class.value}: {new.failure.message}; attempt {new.attempt} begins"
             found.append(Event("Restarting", text, warning=True))
+    found.extend(_of_size(old, new))
     if old.phase is not None and old.phase.final and new.phase is not None and not new.phase.final:
         found.append(Event("Rerun", f"it is tried again, as {new.rerun!r} asks for"))
     if old.phase is Phase.SUSPENDED and new.phase is not Phase.SUSPENDED:
@@ -47,6 +48,20 @@ def events_between(old: JobStatus, new: JobStatus) -> list[Event]:
     if new.phase is not old.phase:
         found.extend(_of_phase(new))
     return found
+
+
+def _of_size(old: JobStatus, new: JobStatus) -> list[Event]:
+    """A gang of another size than the one before, or than its job wants, and why."""
+    was, now = old.workers, new.workers
+    if not new.attempts or new.attempts[-1].nodes is None or now is None:
+        return []
+    decided = not old.attempts or old.attempts[-1].nodes is None or old.attempt != new.attempt
+    same = was is None or old.attempt is None or was.desired == now.desired
+    if not decided or (now.wanted is None and same):
+        return []
+    of = f" of {now.wanted}" if now.wanted is not None else ""
+    why = f": {now.message}" if now.message else ""
+    return [Event("Resized", f"the gang of attempt {new.attempt} has {now.desired}{of} nodes{why}")]
 
 
 def _of_phase(new: JobStatus) -> list[Event]:

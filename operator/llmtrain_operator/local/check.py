@@ -32,7 +32,7 @@ from llmtrain_api.rules import early_mistake, mistake
 from ..kube.api import Object
 from ..manifests.config import setup_config_map
 from ..manifests.pod import setup_pod
-from ..plan.begin import resolve
+from ..plan.resolved import resolve
 from ..types import PlanSettings
 from .check_text import lines_of
 from .exit_codes import DONE, FAILED, MISTAKE

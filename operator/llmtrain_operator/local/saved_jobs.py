@@ -16,7 +16,7 @@ from llmtrain_api.names import OUTPUT_MOUNT, PLURAL
 from ..kube.api import Object
 from ..manifests.config import shape_on_record
 from ..manifests.volumes import output_location
-from ..plan.begin import resolve
+from ..plan.resolved import resolve
 from .memory_api import MemoryApi
 
 FOLDER = ".llmtrain"

@@ -76,12 +76,21 @@ def layout_on_record(job: Job, spec: JobSpec) -> Layout:
     if resolved is not None and resolved.parallelism is not None:
         return resolved.parallelism
     # put on record by a version that did not write it down
-    return layout_of(shape_on_record(job, spec), spec)
+    return layout_of(shape_on_record(job, spec), gang_on_record(job, spec))
+
+
+def gang_on_record(job: Job, spec: JobSpec) -> JobSpec:
+    """The spec with the number of nodes that the current gang has: as if the job asked for just so many."""
+    workers = job.status.workers
+    if spec.min_nodes is None or job.status.attempt is None or workers is None:
+        return spec
+    return spec.with_nodes(workers.desired)
 
 
 def spec_on_record(job: Job, spec: JobSpec) -> JobSpec:
-    """The spec as ranks are told it: what it leaves open is as it was decided before the first attempt."""
-    resolved = job.status.resolved
+    """The spec as ranks are told it: what it leaves open is as it was decided before the first attempt, or
+    with the number of its nodes."""
+    spec, resolved = gang_on_record(job, spec), job.status.resolved
     if resolved is None or resolved.activation_checkpointing is None:
         # put on record by a version that left nothing open, or not yet
         return applied(choose(shape_on_record(job, spec), spec), spec)

@@ -11,6 +11,7 @@ from datetime import datetime
 from ..types import Observed, Plan
 from .begin import begin, leave_deleted, refuse
 from .create import clear_old_attempts, create_gang, tell_twins
+from .elastic import fit, resize
 from .finish import close, succeed
 from .limits import in_time, start_in_time
 from .queue import stand_in_queue
@@ -42,8 +43,10 @@ POLICIES: tuple[Policy, ...] = (
     recover,  # a rank failed: root cause, budget, next attempt on record
     clear_old_attempts,  # no pod of a new attempt before the last of the old one is gone
     stand_in_queue,  # it gave its room back: not a pod before it is let in again
+    fit,  # of a gang that may have fewer nodes: as many as there is room for
     create_gang,  # Service, ConfigMap, all pods at once
     give_up_start,  # part of it holds nodes, and the rest does not get up: back into the queue
+    resize,  # it has fewer nodes than it wants, and there is room for more: a checkpoint, then a larger gang
     observe,  # it runs, or waits: say how far and why
 )
 

@@ -15,7 +15,6 @@ from llmtrain_api import (
     JobStatus,
     Phase,
     Restarts,
-    Workers,
     changed,
 )
 from llmtrain_api.schema.status import MAX_ATTEMPTS
@@ -24,6 +23,7 @@ from .conditions import with_condition
 from .evidence import LIMITS, Evidence
 from .situation import Situation
 from .usage import with_waste
+from .workers import workers
 
 
 def first_attempt(now: datetime) -> list[Attempt]:
@@ -87,7 +87,7 @@ def close_attempt(
         restarts=_counted(s, newest, charged_to),
         checkpoint=_newer(s.status.checkpoint, newest, s.now),
         checkpoints=_kept(s, evidence),
-        workers=Workers(desired=s.nodes, ready=ready, summary=f"{ready}/{s.nodes}"),
+        workers=workers(s, ready),
         observed_generation=s.job.metadata.generation,
     )
     status = with_waste(s, status)
@@ -125,6 +125,20 @@ def next_attempt(
     )
     text = f"attempt {number}: {failure.message}" if failure else ended.message or ""
     return with_condition(status, "Running", False, reason, text[:4096], s.now)
+
+
+def with_most(s: Situation, closed: JobStatus, pods: int) -> JobStatus:
+    """The ended attempt with how many of its pods found room: a job that may have so few asks for no more.
+
+    Args:
+        s: the situation.
+        closed: what `close_attempt` made of the status.
+        pods: that found room.
+    """
+    least = s.spec.min_nodes if s.spec is not None else None
+    if least is None or pods < least:
+        return closed
+    return changed(closed, attempts=[*closed.attempts[:-1], changed(closed.attempts[-1], next_nodes=pods)])
 
 
 def with_checkpoint(s: Situation, status: JobStatus, found: Iterable[Evidence]) -> JobStatus:

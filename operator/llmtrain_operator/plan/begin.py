@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from math import ceil
+from dataclasses import replace
 
-from llmtrain_api import (
-    JobSpec,
-    JobStatus,
-    ModelShape,
-    Phase,
-    Resolved,
-    Restarts,
-    Workers,
-    changed,
-    choose,
-    shape_of,
-)
+from llmtrain_api import JobStatus, Phase, Restarts, changed, shape_of
 
 from ..types import Plan
 from .attempts import first_attempt
 from .conditions import with_condition
 from .queue import ACCEPTED, wait_for_room
 from .removal import OVERDUE_SECONDS, removals
+from .resolved import resolve
 from .situation import Situation
+from .sizes import sized
+from .workers import selector, workers
 
 
 def leave_deleted(s: Situation) -> Plan | None:
@@ -79,7 +71,7 @@ def begin(s: Situation) -> Plan | None:
         return None
     waits = wait_for_room(s)
     if waits is not None:
-        return waits
+        return waits if waits.asks else _with_room_cleared(s, waits)
     setup = s.status.setup
     decided = s.status.resolved if is_for_this_spec(s) else None
     if setup is not None and setup.ended_at is None:
@@ -88,7 +80,8 @@ def begin(s: Situation) -> Plan | None:
         phase=Phase.STARTING,
         attempt=0,
         restarts=Restarts(),
-        workers=Workers(desired=s.spec.nodes, ready=0, summary=f"0/{s.spec.nodes}"),
+        workers=workers(s, 0, nodes=s.spec.nodes),
+        selector=selector(s),
         attempts=first_attempt(s.now),
         resolved=decided or resolve(s.spec, shape_of(s.spec), s.seen.settings.trainer_image),
         setup=setup,
@@ -97,7 +90,16 @@ def begin(s: Situation) -> Plan | None:
         rerun=s.status.rerun,
         observed_generation=s.job.metadata.generation,
     )
+    status = sized(s, status, s.spec)
     return Plan(with_condition(status, "Accepted", True, "Accepted", ACCEPTED, s.now))
+
+
+def _with_room_cleared(s: Situation, waits: Plan) -> Plan:
+    """What prepared has ended, and a sidecar of it may run on: it goes, or it would hold for ever
+    what its own gang waits for."""
+    left = tuple(p for p in s.pods if p.terminal and p.others_run)
+    actions = tuple(removals(s, left))
+    return replace(waits, actions=actions, requeue_after=OVERDUE_SECONDS) if left else waits
 
 
 def is_for_this_spec(s: Situation) -> bool:
@@ -106,33 +108,3 @@ def is_for_this_spec(s: Situation) -> bool:
         return False
     before, now = s.status.runtime, s.runtime
     return (before and before.digest) == (now and now.digest)
-
-
-def why_precision(spec: JobSpec) -> str:
-    """The number format of training, and where it comes from."""
-    training = spec.training
-    if "precision" in training.model_fields_set:
-        return f"{training.precision}, as precision says"
-    return f"{training.precision}, the default on {'GPUs' if spec.gpus_per_node else 'CPUs'}"
-
-
-def resolve(spec: JobSpec, shape: ModelShape, image: str) -> Resolved:
-    """What defaults and arithmetic make of the spec. The layout is decided here, and nowhere after.
-
-    accumulation = ceil(global batch / (micro-batch x data-parallel ranks)); slots left over carry no label.
-    """
-    training, choice = spec.training, choose(shape, spec)
-    layout, micro = choice.layout, choice.micro_batch
-    return Resolved(
-        image=spec.image or image,
-        world_size=spec.world_size,
-        layout=f"{layout} {training.precision.value} ({layout.why})",
-        parallelism=layout,
-        precision=why_precision(spec),
-        micro_batch=micro,
-        micro_batch_reason=choice.why_micro_batch,
-        activation_checkpointing=choice.checkpointing,
-        activation_checkpointing_reason=choice.why_checkpointing,
-        accumulation=ceil(training.global_batch_size / (micro * layout.data)),
-        global_batch=training.global_batch_size,
-    )

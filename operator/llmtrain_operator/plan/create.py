@@ -10,7 +10,7 @@ from ..manifests.network_policy import network_policy
 from ..manifests.pod import pod
 from ..manifests.service import service
 from ..types import Action, CreateChild, CreatePod, DeleteChild, Plan, RefusalKind
-from .attempts import close_attempt, next_attempt
+from .attempts import close_attempt, next_attempt, with_most
 from .clock import seconds_left
 from .finish import fail
 from .refusals import verdict
@@ -79,6 +79,7 @@ def _give_back(s: Situation) -> JobStatus:
     """
     text = f"{len(s.current)} of {s.nodes} pods fitted into the quota, and were given back"
     closed = close_attempt(s, charged_to=Charge.NOBODY, message=text, reason=EndReason.NO_ROOM)
+    closed = with_most(s, closed, len(s.current))
     status = next_attempt(s, closed, phase=Phase.QUEUED, reason="NoRoom")
     return changed(status, failure=s.status.failure, waiting=waiting(s))
 

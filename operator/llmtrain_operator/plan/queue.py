@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from llmtrain_api import EndReason, JobStatus, Phase, Waiting, Workers, changed
+from llmtrain_api import EndReason, JobStatus, Phase, Waiting, changed
 
 from ..types import Admission, Plan
 from .clock import seconds_left
 from .conditions import with_condition
 from .situation import Situation
+from .sizes import sized
 from .status import derive
+from .workers import selector, workers
 
 ACCEPTED = "the job will be run"
 GIVEN_BACK = (EndReason.NO_ROOM, EndReason.START_DEADLINE)
@@ -33,12 +35,12 @@ def wait_for_room(s: Situation) -> Plan | None:
     status = changed(
         _with_runtime(s),
         phase=Phase.QUEUED,
-        waiting=_told(s, answer),
+        waiting=told(s, answer),
         observed_generation=s.job.metadata.generation,
     )
     if s.attempt is None and s.spec is not None:
         status = changed(
-            status, workers=Workers(desired=s.spec.nodes, ready=0, summary=f"0/{s.spec.nodes}"), failure=None
+            status, workers=workers(s, 0, nodes=s.spec.nodes), selector=selector(s), failure=None
         )
         status = with_condition(status, "Accepted", True, "Accepted", ACCEPTED, s.now)
     return Plan(status, requeue_after=answer.retry_after)
@@ -53,7 +55,7 @@ def stand_in_queue(s: Situation) -> Plan | None:
     if later is not None:
         return Plan(derive(s), requeue_after=(later - s.now).total_seconds())
     waits = wait_for_room(s)
-    return waits or Plan(changed(derive(s), phase=Phase.STARTING, waiting=None))
+    return waits or Plan(sized(s, changed(derive(s), phase=Phase.STARTING, waiting=None), s.spec))
 
 
 def _with_runtime(s: Situation) -> JobStatus:
@@ -61,7 +63,8 @@ def _with_runtime(s: Situation) -> JobStatus:
     return s.status if s.runtime == s.status.runtime else changed(s.status, runtime=s.runtime)
 
 
-def _told(s: Situation, answer: Admission) -> Waiting:
+def told(s: Situation, answer: Admission) -> Waiting:
+    """The queue's answer, as the object tells it."""
     old = s.status.waiting
     same = old is not None and old.reason == answer.reason and old.since is not None
     return Waiting(

@@ -25,7 +25,7 @@ from ..manifests.network_policy import network_policy
 from ..manifests.pod import setup_pod
 from ..types import Action, CreateChild, CreatePod, DeleteChild, Plan, Pod, PodPhase
 from .attempts import charge_of, with_restart
-from .begin import is_for_this_spec, nothing_runs, refused, resolve
+from .begin import is_for_this_spec, nothing_runs, refused
 from .clock import seconds_left
 from .conditions import with_condition
 from .create import backoff_of
@@ -34,6 +34,7 @@ from .progress import progress_due, progress_of, seconds_to_next_progress
 from .queue import ACCEPTED
 from .refusals import verdict
 from .removal import OVERDUE_SECONDS, removals
+from .resolved import resolve
 from .restart import exhausted, with_hint
 from .root_cause import as_failure
 from .situation import Situation

@@ -169,9 +169,22 @@ def is_pod_of(job: Job, pod: Pod) -> bool:
         return False
     if pod.stage is not None:
         return pod.name == setup_name(meta.name, pod.stage, pod.attempt)
-    workers = job.status.workers
-    in_gang = pod.rank >= 0 and (workers is None or pod.rank < workers.desired)
+    most = most_ranks(job.status, pod.attempt)
+    in_gang = pod.rank >= 0 and (most is None or pod.rank < most)
     return in_gang and pod.name == pod_name(meta.name, pod.attempt, pod.rank)
+
+
+def most_ranks(status: JobStatus, attempt: int) -> int | None:
+    """How many ranks the gang of an attempt may have; None while no gang is on record.
+
+    Gangs of one job may differ in size: a pod of a larger one before is the job's own all the same.
+    """
+    for record in reversed(status.attempts):
+        if record.number == attempt and record.nodes is not None:
+            return record.nodes
+    if status.workers is None:
+        return None
+    return max([status.workers.desired, *(a.nodes for a in status.attempts if a.nodes is not None)])
 
 
 def _read(raw: bytes, file_outputs: bool) -> ReadSpec:

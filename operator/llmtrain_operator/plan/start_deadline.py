@@ -5,7 +5,7 @@ from __future__ import annotations
 from llmtrain_api import Charge, EndReason, Phase, changed
 
 from ..types import Plan, Pod, PodPhase
-from .attempts import close_attempt, next_attempt
+from .attempts import close_attempt, next_attempt, with_most
 from .situation import Situation
 from .waiting import PREPARING, held, waiting_for
 
@@ -23,6 +23,7 @@ def give_up_start(s: Situation) -> Plan | None:
     why = f": {found[1]}" if found else ""
     text = f"only {up} of {s.nodes} pods ran in time, and were given back{why}"
     closed = close_attempt(s, charged_to=Charge.NOBODY, message=text, reason=EndReason.START_DEADLINE)
+    closed = with_most(s, closed, up)
     status = next_attempt(s, closed, phase=Phase.QUEUED, reason=EndReason.START_DEADLINE.value)
     status = changed(
         status, failure=s.status.failure, waiting=waiting_for(s, EndReason.START_DEADLINE.value, text)

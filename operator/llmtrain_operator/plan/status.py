@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from llmtrain_api import Attempt, Checkpoint, JobStatus, Phase, Workers, changed, to_rfc3339
+from llmtrain_api import Attempt, Checkpoint, JobStatus, Phase, changed, to_rfc3339
 
 from ..types import LastReport, Plan, PodPhase
 from .conditions import with_condition
@@ -14,6 +14,7 @@ from .situation import Situation
 from .start_deadline import seconds_to_deadline
 from .usage import with_usage
 from .waiting import waiting
+from .workers import workers
 
 REPORTING_LOST_SECONDS = 300.0
 """Reports come every few seconds; after so long without one they are lost."""
@@ -33,7 +34,7 @@ def derive(s: Situation) -> JobStatus:
     report = s.seen.report
     status = changed(
         s.status,
-        workers=Workers(desired=s.nodes, ready=ready, summary=f"{ready}/{s.nodes}"),
+        workers=workers(s, ready),
         waiting=waiting(s),
         checkpoint=newest_checkpoint(s.status.checkpoint, report),
         checkpoints=(report.report.checkpoints if report else None) or s.status.checkpoints,

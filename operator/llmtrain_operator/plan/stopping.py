@@ -5,7 +5,7 @@ from __future__ import annotations
 from llmtrain_api import Charge, EndReason, JobStatus, Phase, Waiting, changed
 
 from ..types import Plan
-from .attempts import close_attempt, with_checkpoint
+from .attempts import close_attempt, next_attempt, with_checkpoint
 from .conditions import with_condition
 from .evidence import Evidence
 from .finish import fail
@@ -34,17 +34,37 @@ def stop(s: Situation) -> Plan | None:
         return asked_to_go(s, with_checkpoint(s, derive(s), found), left)
     if s.this_attempt.reason in (EndReason.ACTIVE_DEADLINE, EndReason.GPU_HOURS):
         return fail(s, failure_of(s, s.this_attempt.reason), found)
+    if s.this_attempt.reason is EndReason.RESIZED and not suspended(s):
+        return Plan(_resized(s, found))
     return Plan(_suspended(s, found))
 
 
-def _stopping(s: Situation, reason: EndReason) -> JobStatus:
+def stopping(s: Situation, reason: EndReason, next_nodes: int | None = None) -> JobStatus:
+    """The status with it on record that the operator ends the attempt, and why.
+
+    Args:
+        s: the situation.
+        reason: why.
+        next_nodes: pods of the gang that is to follow, where they are another number.
+    """
     status = derive(s)
-    record = changed(status.attempts[-1], stopping_at=s.now, reason=reason)
-    status = changed(status, attempts=[*status.attempts[:-1], record])
+    record = changed(status.attempts[-1], stopping_at=s.now, reason=reason, next_nodes=next_nodes)
+    return changed(status, attempts=[*status.attempts[:-1], record])
+
+
+def _stopping(s: Situation, reason: EndReason) -> JobStatus:
+    status = stopping(s, reason)
     if reason is EndReason.SUSPENDED:
         return told(s, status, Phase.SUSPENDING)
     text = f"{failure_of(s, reason).message}: {SAVING}"
     return changed(status, waiting=Waiting(reason=reason.value, message=text, since=s.now))
+
+
+def _resized(s: Situation, found: list[Evidence]) -> JobStatus:
+    """The attempt with the other number of nodes: it keeps the room that it has, and nobody pays for it."""
+    text = f"ended to go on with {s.this_attempt.next_nodes} nodes"
+    closed = close_attempt(s, charged_to=Charge.NOBODY, message=text, reason=EndReason.RESIZED, found=found)
+    return next_attempt(s, closed, phase=Phase.RESTARTING, reason=EndReason.RESIZED.value)
 
 
 def _suspended(s: Situation, found: list[Evidence]) -> JobStatus:

@@ -33,12 +33,16 @@ def admit(holders: Iterable[Claim], queue: Iterable[Claim], view: View) -> dict[
         queue: gangs that want to start.
         view: the cluster.
     """
-    round_ = _Round(list(holders), view)
+    held = list(holders)
+    round_ = _Round([claim for claim in held if not claim.refits], view)
     waiting = sorted(queue, key=order)
-    found = {}
+    # their room is theirs: they choose from it before anybody else
+    found = {c.job.uid: round_.refit(c) for c in sorted(held, key=order) if c.refits}
     for position, claim in enumerate(waiting, 1):
         answer = round_.ask(claim)
         found[claim.job.uid] = answer if answer.admitted else replace(answer, position=position)
+    # who runs already has more only of what nobody waits for
+    found |= {c.job.uid: round_.grow(c) for c in sorted(held, key=order) if c.wants}
     if round_.ledger is not None:
         for uid, moment in starts(round_.ledger.copy(), round_.running, round_.blocked, view.now).items():
             found[uid] = replace(found[uid], estimated_start=moment)
@@ -86,6 +90,53 @@ class _Round:
             # it does not ask yet, and nothing is kept for it
             seconds = (claim.not_before - self.view.now).total_seconds()
             return Admission(False, retry_after=seconds)
+        if claim.least is None:
+            return self._ask(claim)
+        size = self._size(claim, claim.nodes)
+        answer = self._ask(replace(claim, nodes=max(size, claim.least)))
+        if not answer.admitted:
+            return replace(answer, message=answer.message + words.at_least(claim))
+        return self._sized(claim, size)
+
+    def refit(self, claim: Claim) -> Admission:
+        """With how many pods the next gang of a job starts that holds room; what it held is given back first.
+
+        Its quota is not asked: the pods before it may still be counted, and it takes no more than they did.
+        """
+        least = claim.nodes if claim.least is None else claim.least
+        size = claim.nodes
+        if self.ledger is not None:
+            self.ledger.give(claim.demand, claim.placed)
+            size = min(size, self.ledger.room(claim.demand))
+        if size < least:
+            answer = self._room(replace(claim, nodes=least))
+            assert answer is not None
+            return replace(answer, message=answer.message + words.at_least(claim))
+        self._let_in(replace(claim, nodes=size))
+        return self._sized(claim, size)
+
+    def grow(self, claim: Claim) -> Admission:
+        """With how many pods a gang that runs could go on."""
+        more = self._size(claim, claim.wants - claim.nodes)
+        if more < 1 or self._ask(replace(claim, nodes=more), waits=False) != Admission(True):
+            more = 0
+        return Admission(True, nodes=claim.nodes + more)
+
+    def _sized(self, claim: Claim, size: int) -> Admission:
+        why = words.fewer(claim, size) if size < claim.nodes else ""
+        return Admission(True, nodes=size, message=why)
+
+    def _size(self, claim: Claim, most: int) -> int:
+        """How many pods of a gang find room and are within the quotas, up to so many."""
+        if self.ledger is not None:
+            most = min(most, self.ledger.room(claim.demand))
+        budget = self.budgets.get(claim.job.namespace)
+        while budget is not None and most > 0 and budget.lacks(claim.demand, most):
+            most -= 1
+        return most
+
+    def _ask(self, claim: Claim, *, waits: bool = True) -> Admission:
+        known = len(self.blocked)
         answer = (
             self._quota(claim)
             or self._serial()
@@ -93,10 +144,12 @@ class _Round:
             or self._room(claim)
             or self._before(claim)
         )
-        if answer is not None:
-            return answer
-        self._let_in(claim)
-        return Admission(True)
+        if answer is None:
+            self._let_in(claim)
+            return Admission(True)
+        if not waits:
+            del self.blocked[known:]
+        return answer
 
     def _let_in(self, claim: Claim) -> None:
         budget = self.budgets.get(claim.job.namespace)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from datetime import UTC, datetime
 from enum import Enum, auto
+from typing import NamedTuple
 
 import msgspec
 
-from llmtrain_api import Job, JobSpec, Phase
+from llmtrain_api import EndReason, Job, JobSpec, JobStatus, Phase
 
 from ..manifests.pod import pod
-from ..plan.queue import not_before
+from ..plan.queue import GIVEN_BACK, not_before
 from ..plan.situation import read_spec
 from ..types import JobRef, PlanSettings
 from .demand import demand_of
@@ -41,6 +42,37 @@ def standing(job: Job) -> Standing:
     return Standing.NEITHER if status.attempt is None else Standing.HOLDS
 
 
+class Size(NamedTuple):
+    """How many pods a job asks for or holds, by the fields of `Claim`."""
+
+    nodes: int
+    least: int | None = None
+    refits: bool = False
+    wants: int = 0
+
+
+def size_of(spec: JobSpec, status: JobStatus) -> Size:
+    """What a job asks for, or holds, by what is on record."""
+    held = status.workers.desired if status.workers is not None and status.attempt is not None else None
+    if spec.min_nodes is None:
+        return Size(spec.nodes if held is None else held)
+    before = status.attempts[-2] if len(status.attempts) > 1 else None
+    told = before.next_nodes if before is not None else None
+    if held is None or status.phase is Phase.QUEUED:
+        late = before is not None and before.reason in GIVEN_BACK
+        most = min(spec.nodes, told) if late and told is not None else spec.nodes
+        return Size(most, min(spec.min_nodes, most))
+    current = status.attempts[-1]
+    if current.nodes is None and current.created_at is None:
+        # what it held, or what there was room for when its gang was ended to grow
+        kept = told if before is not None and before.reason is EndReason.RESIZED and told else held
+        most = min(spec.nodes, kept)
+        return Size(most, min(spec.min_nodes, most), refits=True)
+    growing = current.next_nodes or 0 if current.reason is EndReason.RESIZED else 0
+    runs = status.phase is Phase.RUNNING and current.stopping_at is None
+    return Size(max(held, growing), wants=spec.nodes if runs and spec.nodes > held else 0)
+
+
 class Claims:
     """Makes claims. Gangs that ask for the same share one `Demand`, so that it is looked at once.
 
@@ -58,14 +90,17 @@ class Claims:
         if spec is None or (mistakes and job.status.attempt is None):
             return None
         meta, status = job.metadata, job.status
-        workers = status.workers if status.attempt is not None else None
+        size = size_of(spec, status)
         return Claim(
             job=JobRef(meta.namespace, meta.name, meta.uid),
-            nodes=workers.desired if workers else spec.nodes,
+            nodes=size.nodes,
             demand=self._demand(job, spec),
             created=meta.creation_timestamp or LONG_AGO,
             not_before=not_before(status, meta.uid, now),
             eta=status.progress.eta if status.progress and status.phase is Phase.RUNNING else None,
+            least=size.least,
+            refits=size.refits,
+            wants=size.wants,
         )
 
     def _demand(self, job: Job, spec: JobSpec) -> Demand:

@@ -47,6 +47,7 @@ log = structlog.get_logger()
 class _Grant:
     claim: Claim
     until: float
+    answer: Admission
 
 
 class OwnQueue:
@@ -83,6 +84,7 @@ class OwnQueue:
         self._known: dict[Key, tuple[Standing, Claim]] = {}
         self._seen: set[Key] = set()
         self._grants: dict[Key, _Grant] = {}
+        self._more: dict[Key, tuple[float, int]] = {}
         self._answers: dict[str, Admission] = {}
         self._quotas: dict[str, tuple[float, tuple[Quota, ...]]] = {}
         self._stale = True
@@ -117,6 +119,8 @@ class OwnQueue:
             self._known[key] = (now_is, self._with_pods(claim))
         if now_is is Standing.HOLDS or (now_is is Standing.NEITHER and before is None):
             self._grants.pop(key, None)
+        if claim is None or not claim.wants:
+            self._more.pop(key, None)
         after = self._known.get(key)
         if before is None and after is None:
             return
@@ -131,13 +135,16 @@ class OwnQueue:
             return Admission(False, retry_after=NOT_READY_SECONDS)
         key = (job.metadata.namespace, job.metadata.name)
         await self._read_quotas([key[0]])
-        self._file(key, job, Standing.ASKS)
+        holds = standing(job) is Standing.HOLDS
+        self._file(key, job, Standing.HOLDS if holds else Standing.ASKS)
         asked = self._known.get(key)
         if asked is None:
             return Admission(False, retry_after=NOT_READY_SECONDS)
+        if holds:
+            return self._of_holder(key, asked[1])
         grant = self._grants.get(key)
         if grant is not None and _same(grant.claim, asked[1]):
-            return ADMITTED
+            return grant.answer
         self._grants.pop(key, None)
         uid = job.metadata.uid
         if self._stale or uid not in self._answers:
@@ -149,13 +156,31 @@ class OwnQueue:
             answer, retry_after=TICK_SECONDS if (answer.position or 0) <= NEAR else PATIENT_SECONDS
         )
 
+    def _of_holder(self, key: Key, claim: Claim) -> Admission:
+        """With how many pods one goes on that was let in. More of them are kept for it, like a grant."""
+        if not (claim.refits or claim.wants):
+            return ADMITTED
+        if self._stale or claim.job.uid not in self._answers:
+            self._look()
+        answer = self._answers[claim.job.uid]
+        if claim.wants and answer.nodes is not None and answer.nodes > claim.nodes and key not in self._more:
+            self._more[key] = asyncio.get_running_loop().time() + GRANT_SECONDS, answer.nodes
+            self._changed()
+        return answer
+
+    def _held(self, key: Key, claim: Claim) -> Claim:
+        """What one that was let in holds: with what it may grow to, until that is on record."""
+        return replace(claim, nodes=max(claim.nodes, self._more[key][1])) if key in self._more else claim
+
     def _look(self, woken_by: Key | None = None) -> None:
         """One round over the whole queue; who is let in by it is woken, but for who asks."""
         now = asyncio.get_running_loop().time()
         self._grants = {key: grant for key, grant in self._grants.items() if grant.until > now}
         nodes = self._cluster.nodes if self._by_nodes else None
-        holders = [claim for at, claim in self._known.values() if at is Standing.HOLDS]
-        holders += [grant.claim for grant in self._grants.values()]
+        self._more = {key: more for key, more in self._more.items() if more[0] > now}
+        held = [(key, claim) for key, (at, claim) in self._known.items() if at is Standing.HOLDS]
+        holders = [self._held(key, claim) for key, claim in held]
+        holders += [_granted(grant) for grant in self._grants.values()]
         queue = {
             key: self._with_priority(claim)
             for key, (at, claim) in self._known.items()
@@ -172,8 +197,9 @@ class OwnQueue:
         self._answers = admit(map(seen, holders), queue.values(), view)
         self._stale = False
         for key, claim in queue.items():
-            if self._answers[claim.job.uid].admitted:
-                self._grants[key] = _Grant(claim, now + GRANT_SECONDS)
+            answer = self._answers[claim.job.uid]
+            if answer.admitted:
+                self._grants[key] = _Grant(claim, now + GRANT_SECONDS, answer)
                 if key != woken_by:
                     self._wake(key)
 
@@ -265,6 +291,12 @@ class OwnQueue:
             self._stale |= found != before
 
 
+def _granted(grant: _Grant) -> Claim:
+    """What is kept for one that was let in."""
+    nodes = grant.claim.nodes if grant.answer.nodes is None else grant.answer.nodes
+    return replace(grant.claim, nodes=nodes, least=None)
+
+
 def _same(one: Claim, other: Claim) -> bool:
     """Whether they ask for the same, now or later, and have as much of it; when they expect to be done does
     not count."""
@@ -272,4 +304,5 @@ def _same(one: Claim, other: Claim) -> bool:
 
 
 def _figures(claim: Claim) -> tuple[object, ...]:
-    return claim.job, claim.nodes, claim.unplaced, claim.made, claim.not_before is None
+    size = claim.nodes, claim.least, claim.refits, claim.wants
+    return claim.job, size, claim.unplaced, claim.made, claim.not_before is None

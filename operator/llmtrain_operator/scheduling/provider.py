@@ -25,5 +25,9 @@ class GangScheduler(Protocol):
         ...
 
     async def decide(self, job: Job, /) -> Admission:
-        """Whether this job's gang may start now. A yes holds until it is on record, or for a minute."""
+        """Whether this job's gang may start now. A yes holds until it is on record, or for a minute.
+
+        A job with ``minNodes`` that was let in asks too, before each gang and while it has fewer nodes than
+        it wants: with how many its next gang may begin.
+        """
         ...

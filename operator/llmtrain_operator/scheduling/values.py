@@ -126,6 +126,9 @@ class Claim:
         eta: when it expects to be done; None = not known.
         placed: its pods that are on nodes and have not ended, by node.
         made: its pods that exist and have not ended, on a node or not.
+        least: fewest pods that it would start with; None = all of them.
+        refits: whether it was let in, and its next gang is as large as room allows, within what it held.
+        wants: how many pods it would have if there were more room; 0 = no more than it has.
     """
 
     job: JobRef
@@ -137,6 +140,9 @@ class Claim:
     eta: datetime | None = None
     placed: Mapping[str, int] = field(default_factory=dict)
     made: int = 0
+    least: int | None = None
+    refits: bool = False
+    wants: int = 0
 
     @property
     def unplaced(self) -> int:

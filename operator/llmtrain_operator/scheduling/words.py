@@ -31,6 +31,18 @@ def no_room(claim: Claim, room: int, ledger: Ledger) -> str:
     )
 
 
+def at_least(claim: Claim) -> str:
+    """That a gang would start with fewer nodes than it wants, and with how many."""
+    if claim.least is None or claim.least >= claim.nodes:
+        return ""
+    return f" (minNodes {claim.least}: it would start with so many of {claim.nodes})"
+
+
+def fewer(claim: Claim, size: int) -> str:
+    """Why a gang starts with fewer nodes than it wants."""
+    return f"there was room for {size} of {claim.nodes} pods, each of {each(claim.demand)}"
+
+
 def too_big(claim: Claim, ledger: Ledger) -> str:
     """The cluster has not that much beside what others than jobs of this kind hold."""
     most = ledger.room_when_empty(claim.demand)

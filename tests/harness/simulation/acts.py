@@ -51,6 +51,7 @@ class Episode:
     limited: bool = False
     wrong: bool = False
     may_fail: bool = False
+    elastic: bool = False
 
     def pod(self) -> Object | None:
         pods = self.world.pods()
@@ -222,6 +223,30 @@ def a_node_loses_its_power(episode: Episode) -> None:
         lose_node(episode.world, pod)
 
 
+def a_node_goes_for_good(episode: Episode) -> None:
+    """Of a job that may go on without it; the last one stays."""
+    nodes = sorted(episode.world.monitor.gangs.nodes)
+    if episode.elastic and len(nodes) > 1:
+        episode.world.chaos.strike("node-gone", "a node is gone")
+        episode.world.drop_node(episode.rng.choice(nodes))
+
+
+def nodes_come_back(episode: Episode) -> None:
+    episode.world.return_nodes()
+
+
+def user_edits_the_size(episode: Episode) -> None:
+    job = episode.world.job()
+    if job is not None and episode.elastic:
+        episode.world.edit(nodes=episode.rng.randint(job["spec"]["minNodes"], 3))
+
+
+def it_runs_for_long(episode: Episode) -> None:
+    """Long enough to grow."""
+    if episode.elastic:
+        episode.world.run(episode.rng.choice([300.0, 700.0]))
+
+
 def the_control_plane_evicts(episode: Episode) -> None:
     episode.world.evict_from_silent_nodes()
 
@@ -272,6 +297,10 @@ ACTS: tuple[tuple[int, Act], ...] = (
     (2, what_prepares_ends_well),
     (1, collect),
     (3, a_node_loses_its_power),
+    (1, a_node_goes_for_good),
+    (1, nodes_come_back),
+    (1, user_edits_the_size),
+    (1, it_runs_for_long),
     (1, the_control_plane_evicts),
     (1, a_stranger_appears),
     (1, rights_go),
@@ -287,4 +316,12 @@ def apply(episode: Episode) -> None:
     first: dict[str, Any] = {"prepare": {"nodes": 1}} if rng.random() < 0.3 else {}
     if rng.random() < 0.25:
         first["model"] = {"name": "somebody/some-model"}
-    episode.world.apply(rng.choice([1, 2, 2, 3]), recovery=recovery, output=output, **first)
+    nodes = rng.choice([1, 2, 2, 3])
+    episode.elastic = rng.random() < 0.3
+    if episode.elastic:
+        # one pod fills a node
+        first |= {"minNodes": rng.randint(1, nodes), "resources": {"cpu": "8", "memory": "1Gi"}}
+        episode.world.lost_nodes.clear()
+        for name in ("n1", "n2", "n3"):
+            episode.world.set_node(name, "8")
+    episode.world.apply(nodes, recovery=recovery, output=output, **first)

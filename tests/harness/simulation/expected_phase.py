@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from harness.simulation.podview import alive, going, label, owner, phase_of
+from harness.simulation.podview import alive, going, label, owner, phase_of, size_of
 from harness.simulation.world import World
 
 from llmtrain_api.names import LABEL_RANK
 from llmtrain_operator.kube.api import Object
+
+BACKOFF_SECONDS = 30.0
+"""More than the wait after two gangs that did not get up."""
 
 
 def unjustified(world: World, *, soon: bool = False) -> str | None:
@@ -28,7 +32,11 @@ def unjustified(world: World, *, soon: bool = False) -> str | None:
         return _not_begun(world)
     if phase in ("Inspecting", "Preparing"):
         return _nothing_prepares(world)
-    gang, nodes = world.gang(), job["spec"]["nodes"]
+    gang, nodes = world.gang(), size_of(job)
+    if status["attempts"][-1].get("reason") == "Resized":
+        return None if any(map(going, gang)) else f"{phase}: to be resized, and nothing goes"
+    if phase == "Queued" and _gave_back_just_now(world, status):
+        return None
     why = _lost(gang, status["attempts"][-1], nodes)
     if why is None and len(gang) < nodes:
         in_the_way = [p for p in world.pods() if p not in gang]
@@ -75,6 +83,15 @@ def _not_begun(world: World) -> str | None:
 def _refused(world: World) -> bool:
     job = world.job()
     return job is not None and bool(job["spec"]["output"]["uri"].startswith("file:"))
+
+
+def _gave_back_just_now(world: World, status: dict[str, Any]) -> bool:
+    """Whether it waits for itself, as its last gang did not get up: seconds, after the first such end."""
+    attempts = status["attempts"]
+    reason = attempts[-2].get("reason") if len(attempts) > 1 else None
+    since = datetime.fromisoformat(attempts[-1]["startedAt"])
+    late = reason in ("StartDeadline", "NoRoom")
+    return late and abs((world.operator_clock() - since).total_seconds()) < BACKOFF_SECONDS
 
 
 def _lost(gang: list[Object], attempt: dict[str, Any], nodes: int) -> str | None:

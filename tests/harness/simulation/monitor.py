@@ -9,6 +9,7 @@ from harness.jobs import SETTINGS
 from harness.simulation.podview import NAMESPACE, going, is_rank, phase_of, setup_number
 from harness.simulation.queue_monitor import QueueMonitor
 from harness.simulation.setup_monitor import SetupMonitor
+from harness.simulation.size_monitor import SizeMonitor
 from harness.simulation.timeline import Timeline
 
 from llmtrain_api.names import LABEL_ATTEMPT, LABEL_JOB_UID, LABEL_RANK, PLURAL
@@ -44,6 +45,7 @@ class Monitor:
         self.broken: list[str] = []
         self.setup = SetupMonitor(self)
         self.gangs = QueueMonitor(self)
+        self.sizes = SizeMonitor(self)
         self.by_operator = 0
 
     def changed(self, resource: str, kind: str, found: Object) -> None:
@@ -92,6 +94,7 @@ class Monitor:
             )
             self.setup.must_be_over(uid, name)
             self.gangs.pod_added(name, status)
+            self.sizes.pod_added(name, rank, status)
         if new in self.created:
             # a pod that came and went while no operator looked, before the gang was on record as created,
             # cannot be told from one that was never created
@@ -155,6 +158,7 @@ class Monitor:
             self._status(uid, before, after)
             self.setup.status(job, before, after)
             self.gangs.status(job, before, after)
+            self.sizes.status(job, before, after)
 
     def _status(self, uid: str, before: dict[str, Any], after: dict[str, Any]) -> None:
         again = before.get("rerun") != after.get("rerun")
@@ -206,7 +210,7 @@ class Monitor:
         """Whether the attempt that has just ended found no room for its whole gang, or was suspended: nobody
         pays for that."""
         ended = attempts[-2]
-        free = ended.get("reason") in ("Suspended", "StartDeadline") or "createdAt" not in ended
+        free = ended.get("reason") in ("Suspended", "StartDeadline", "Resized") or "createdAt" not in ended
         return ended.get("charge") == "Nobody" and free
 
 

@@ -30,6 +30,12 @@ def phase_of(pod: Object) -> str:
     return str(pod["status"]["phase"])
 
 
+def size_of(job: Object) -> int:
+    """Pods of the gang on record; before there is one, as many as the job wants."""
+    workers = (job.get("status") or {}).get("workers") or {}
+    return int(workers.get("desired", job["spec"]["nodes"]))
+
+
 def cpus_of(pod: Object) -> float:
     """CPUs that it requests."""
     asked = (c.get("resources", {}).get("requests", {}).get("cpu", "0") for c in pod["spec"]["containers"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from harness.simulation.podview import size_of
+
 from llmtrain_operator.kube.api import Object
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ class QueueMonitor:
             return
         self.admitted.append(job["metadata"]["name"])
         gangs = [j for j in self._monitor.jobs.values() if _holds(j)]
-        pods = sorted((of_pod(j) for j in gangs for _ in range(j["spec"]["nodes"])), reverse=True)
+        pods = sorted((of_pod(j) for j in gangs for _ in range(size_of(j))), reverse=True)
         if not self.watches or len(pods) > MOST_PODS:
             return
         names = [j["metadata"]["name"] for j in gangs]

@@ -251,6 +251,14 @@ def a_rank_restarts_in_a_full_cluster(world: World) -> None:
     world.delete_job("other")
 
 
+def a_sidecar_of_what_prepared_holds_its_room(world: World) -> None:
+    """It would run for ever on a node that its own gang needs."""
+    two_nodes(world)
+    world.sidecars = True
+    world.apply(prepare={"nodes": 1}, **asks(8))
+    world.up()
+
+
 QUEUE_SCENARIOS: dict[Callable[[World], None], Expected] = {
     two_that_do_not_fit_together: Expected("Succeeded", pods=4),
     applied_at_the_same_time: Expected("Succeeded", pods=4),
@@ -265,4 +273,5 @@ QUEUE_SCENARIOS: dict[Callable[[World], None], Expected] = {
     it_does_not_get_up: Expected("Succeeded", pods=None),
     nodes_may_not_be_listed: Expected("Succeeded", pods=4),
     a_rank_restarts_in_a_full_cluster: Expected("Succeeded", 1, 4),
+    a_sidecar_of_what_prepared_holds_its_room: Expected("Succeeded", setups=1),
 }

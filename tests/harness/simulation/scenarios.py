@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from harness.simulation.cluster_scenarios import CLUSTER_SCENARIOS
+from harness.simulation.elastic_scenarios import ELASTIC_SCENARIOS
 from harness.simulation.limit_scenarios import LIMIT_SCENARIOS
 from harness.simulation.queue_scenarios import QUEUE_SCENARIOS
 from harness.simulation.rule_scenarios import RULE_SCENARIOS
@@ -278,4 +279,5 @@ SCENARIOS: dict[Callable[[World], None], Expected] = {
     **RUNTIME_SCENARIOS,
     **SUSPEND_SCENARIOS,
     **LIMIT_SCENARIOS,
+    **ELASTIC_SCENARIOS,
 }

@@ -15,7 +15,7 @@ from harness.jobs import FACTS, T0, complete, manifest
 from harness.simulation.chaos import Chaos, FaultyApi
 from harness.simulation.monitor import Broken, Monitor, WatchedApi
 from harness.simulation.operator import Operator
-from harness.simulation.podview import NAMESPACE, SIDECAR, cpus_of, going, label, owner, phase_of
+from harness.simulation.podview import NAMESPACE, SIDECAR, cpus_of, going, label, owner, phase_of, size_of
 from harness.simulation.timeline import Timeline
 from harness.simulation.virtual import VirtualLoop, at_once
 
@@ -55,6 +55,7 @@ class World:
         operator_ahead: the same for the operator's clock.
         silent: UIDs of pods on nodes that have no power any more.
         setup_hangs: whether what runs before the gang runs on until the scenario ends it.
+        lost_nodes: CPUs of nodes that are gone and may come back, by name.
     """
 
     seed: int = 0
@@ -67,6 +68,7 @@ class World:
     operator_ahead: float = 0.0
     silent: set[str] = field(default_factory=set)
     setup_hangs: bool = False
+    lost_nodes: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.rng = Random(self.seed)
@@ -170,6 +172,26 @@ class World:
             at_once(self.api.delete("nodes", "", name, old["metadata"]["uid"], 0))
         body = {"metadata": {"name": name}, "status": {"allocatable": allocatable}}
         at_once(self.api.create("nodes", "", body))
+
+    def drop_node(self, name: str) -> None:
+        """It has no power any more, and its object goes: its pods run on as far as anybody knows."""
+        self.timeline.tell(self.now(), "node", f"{name} is gone")
+        for pod in self.pods():
+            if pod["spec"].get("nodeName") == name and phase_of(pod) == "Running" and not going(pod):
+                self.silent.add(pod["metadata"]["uid"])
+                unready = {"conditions": [{"type": "Ready", "status": "False"}]}
+                self.pod_status(pod, unready, "is on a node that stopped answering")
+        node = self.api.peek("nodes", "", name)
+        assert node is not None
+        self.lost_nodes[name] = str(node["status"]["allocatable"]["cpu"])
+        at_once(self.api.delete("nodes", "", name, node["metadata"]["uid"], 0))
+
+    def return_nodes(self) -> None:
+        """Those that had gone are back, and empty."""
+        for name, cpu in self.lost_nodes.items():
+            self.timeline.tell(self.now(), "node", f"{name} is back")
+            self.set_node(name, cpu)
+        self.lost_nodes.clear()
 
     def node_for(self, pod: Object) -> str | None:
         """Where the scheduler puts it: on the node with most CPUs left; None where it has room on none."""
@@ -321,7 +343,7 @@ class World:
         job, gang = self.job(), self.gang()
         if job is None or not gang or any(phase_of(p) != "Running" for p in gang):
             return
-        if len(gang) < job["spec"]["nodes"] or any(map(self.is_silent, gang)):
+        if len(gang) < size_of(job) or any(map(self.is_silent, gang)):
             return
         uid, attempt = job["metadata"]["uid"], int(label(gang[0], LABEL_ATTEMPT))
         trainer = self.trainers[uid]
@@ -358,7 +380,7 @@ class World:
     def finish_gang(self) -> None:
         """Every rank that still runs ends well, if none failed: rank 0 last, after its export."""
         job, gang = self.job(), self.gang()
-        if job is None or len(gang) < job["spec"]["nodes"] or any(map(self.is_silent, gang)):
+        if job is None or len(gang) < size_of(job) or any(map(self.is_silent, gang)):
             return
         if any(phase_of(p) not in ("Running", "Succeeded") or going(p) for p in gang):
             return
@@ -373,6 +395,7 @@ class World:
         self.chaos.rate, self.chaos.down_until, self.chaos.fatal = 0.0, 0.0, fate
         self.chaos.refuse = None
         self.setup_hangs = False
+        self.return_nodes()
         self.evict_from_silent_nodes()
 
     def turn(self, seconds: float = 1.0) -> None:

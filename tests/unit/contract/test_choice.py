@@ -13,7 +13,7 @@ from llmtrain_api.estimate import choice as choices
 from llmtrain_api.estimate.memory import estimate
 from llmtrain_api.estimate.zero_stage import limit
 from llmtrain_api.generate.crd import custom_resource_definition
-from llmtrain_operator.plan.begin import resolve
+from llmtrain_operator.plan.resolved import resolve
 
 SEVEN_BILLION = {
     "name": "builtin://tiny-llama",

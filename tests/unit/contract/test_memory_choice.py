@@ -15,7 +15,7 @@ from llmtrain_api.estimate.activations import loss_bytes
 from llmtrain_api.estimate.host import host_bytes
 from llmtrain_api.estimate.memory import estimate
 from llmtrain_api.estimate.zero_stage import limit, lowest_layout, quantity
-from llmtrain_operator.plan.begin import resolve
+from llmtrain_operator.plan.resolved import resolve
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[3] / "examples").glob("**/*.yaml"))
 SEVEN_BILLION = {

@@ -9,7 +9,7 @@ from harness.builders import job_file, least_spec
 
 from llmtrain_api import JobFile, Precision, changed, parse_spec, shape_of
 from llmtrain_api.generate.crd import custom_resource_definition
-from llmtrain_operator.plan.begin import resolve
+from llmtrain_operator.plan.resolved import resolve
 
 
 @pytest.mark.parametrize(

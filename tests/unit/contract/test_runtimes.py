@@ -233,6 +233,9 @@ def test_limits_that_are_edited_while_a_job_runs_stay_within_their_bounds() -> N
     bounds = {"maxGpuHours": 10, "maxRunSeconds": 600}
     found = merged({}, bounds, limits={"gpuHours": 1e6}, activeDeadlineSeconds=10**6)
     assert (found["limits"]["gpuHours"], found["activeDeadlineSeconds"]) == (10, 600)
+    assert merged({}, {"maxNodes": 3}, nodes=9)["nodes"] == 3
+    assert merged({}, {"maxGpus": 16}, nodes=9, gpusPerNode=8)["nodes"] == 2
+    assert merged({}, {"maxGpus": 4}, nodes=9, gpusPerNode=8)["nodes"] == 9, "told, not made none"
     found = merged({}, bounds)
     assert (found["limits"]["gpuHours"], found["activeDeadlineSeconds"]) == (10, 600)
     found = merged({}, bounds, limits={"gpuHours": 2}, activeDeadlineSeconds=60)

@@ -38,7 +38,7 @@ def another_layout(shape: ModelShape, spec: JobSpec) -> Layout:
 
 
 def upgraded(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("plan.begin", "manifests.config"):
+    for name in ("plan.resolved", "manifests.config"):
         monkeypatch.setattr(import_module(f"llmtrain_operator.{name}"), "choose", another)
     monkeypatch.setattr(import_module("llmtrain_operator.manifests.config"), "layout_of", another_layout)
 

@@ -44,6 +44,7 @@ class EndReason(StrEnum):
     STOPPED = "Stopped"
     ACTIVE_DEADLINE = "ActiveDeadline"
     GPU_HOURS = "GpuHours"
+    RESIZED = "Resized"
 
 
 class Restarts(ApiModel):
@@ -71,6 +72,11 @@ class Workers(ApiModel):
     desired: Count = Field(description="Pods of the gang.")
     ready: Count = Field(description="Pods of the current attempt that run and are ready.")
     summary: Text = Field(description="Ready and desired pods, as kubectl get shows them.")
+    wanted: Count | None = Field(
+        default=None,
+        description="Pods that the spec asks for, where the gang has another number of them (minNodes).",
+    )
+    message: LongText | None = Field(default=None, description="Why the gang has another number of pods.")
 
 
 class Failure(ApiModel):
@@ -124,6 +130,13 @@ class Attempt(ApiModel):
     )
     checkpoint_step: Count | None = Field(
         default=None, description="Step of the newest checkpoint that was committed when it ended."
+    )
+    nodes: Count | None = Field(
+        default=None, description="Pods of its gang, of a job with minNodes; empty until that is decided."
+    )
+    next_nodes: Count | None = Field(
+        default=None,
+        description="Most pods of the gang that follows: for which there is room, or that got up in time.",
     )
     running_seconds: Count = Field(
         default=0, description="Seconds in which its gang was wholly up, as far as they are on record."

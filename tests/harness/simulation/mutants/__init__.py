@@ -1,7 +1,17 @@
 """Bugs planted one at a time: the suite must find every one of them."""
 
-from . import before_gang, cluster, lifecycle, planted, queueing, rules, runtimes
+from . import before_gang, cluster, elastic, lifecycle, planted, queueing, rules, runtimes
 
 MUTANTS = planted.MUTANTS
 """All of them, by name."""
-__all__ = ["MUTANTS", "before_gang", "cluster", "lifecycle", "planted", "queueing", "rules", "runtimes"]
+__all__ = [
+    "MUTANTS",
+    "before_gang",
+    "cluster",
+    "elastic",
+    "lifecycle",
+    "planted",
+    "queueing",
+    "rules",
+    "runtimes",
+]

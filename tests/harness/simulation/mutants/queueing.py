@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 from harness.simulation.mutants.planted import Patch, mutant, without
@@ -95,6 +96,12 @@ def who_goes_on_does_not_queue(patch: Patch) -> None:
 @mutant
 def pods_come_while_a_job_queues(patch: Patch) -> None:
     without(patch, queue.stand_in_queue)
+
+
+@mutant
+def a_sidecar_of_what_prepared_stays(patch: Patch) -> None:
+    module = import_module("llmtrain_operator.plan.begin")
+    patch.setattr(module, "_with_room_cleared", lambda _, waits: waits)
 
 
 @mutant

@@ -1,0 +1,50 @@
+"""``status.resolved``: what defaults and arithmetic make of the spec. The layout is decided here alone."""
+
+from __future__ import annotations
+
+from math import ceil
+
+from llmtrain_api import JobSpec, ModelShape, Resolved, changed, choose, shape_of
+
+
+def why_precision(spec: JobSpec) -> str:
+    """The number format of training, and where it comes from."""
+    training = spec.training
+    if "precision" in training.model_fields_set:
+        return f"{training.precision}, as precision says"
+    return f"{training.precision}, the default on {'GPUs' if spec.gpus_per_node else 'CPUs'}"
+
+
+def resolve(spec: JobSpec, shape: ModelShape, image: str) -> Resolved:
+    """What defaults and arithmetic make of the spec. The layout is decided here, and nowhere after.
+
+    accumulation = ceil(global batch / (micro-batch x data-parallel ranks)); slots left over carry no label.
+    """
+    training, choice = spec.training, choose(shape, spec)
+    layout, micro = choice.layout, choice.micro_batch
+    return Resolved(
+        image=spec.image or image,
+        world_size=spec.world_size,
+        layout=f"{layout} {training.precision.value} ({layout.why})",
+        parallelism=layout,
+        precision=why_precision(spec),
+        micro_batch=micro,
+        micro_batch_reason=choice.why_micro_batch,
+        activation_checkpointing=choice.checkpointing,
+        activation_checkpointing_reason=choice.why_checkpointing,
+        accumulation=ceil(training.global_batch_size / (micro * layout.data)),
+        global_batch=training.global_batch_size,
+    )
+
+
+def resolved_for(known: Resolved, spec: JobSpec, nodes: int) -> Resolved:
+    """What was decided, decided again for a gang of another number of nodes: image and model stay.
+
+    Args:
+        known: as on record.
+        spec: the job.
+        nodes: of the gang.
+    """
+    shape = known.model.shape if known.model is not None else shape_of(spec)
+    found = resolve(spec.with_nodes(nodes), shape, known.image)
+    return changed(found, image=known.image, model=known.model)
