@@ -1,4 +1,4 @@
-"""Where jobs are: what `Client` needs of a cluster."""
+"""Where jobs are: what `Client` needs of a cluster, or of this machine."""
 
 from __future__ import annotations
 
@@ -52,6 +52,10 @@ class Backend(Protocol):
 
     def logs(self, job: Job, request: LogRequest) -> Iterator[LogLine]:
         """Lines of a log."""
+        ...
+
+    def metrics(self, job: Job) -> list[Object]:
+        """Rows of ``metrics.jsonl`` of all attempts, a row a step."""
         ...
 
     def presets(self) -> list[Object]:

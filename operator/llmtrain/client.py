@@ -19,12 +19,14 @@ WAIT_SECONDS = 600.0
 
 
 class Client:
-    """Jobs of a cluster.
+    """Jobs of a cluster, or of this machine.
 
     Args:
-        backend: ``kubernetes``: the cluster of the kubeconfig, or of the pod that this runs in.
+        backend: ``kubernetes``: the cluster of the kubeconfig, or of the pod that this runs in. ``local``:
+            processes of this machine, as ``llmtrain run`` runs them.
         namespace: that is meant where none is given; None: the context's, or ``default``.
         context: of the kubeconfig; None: its current one.
+        runs: of the local backend: the folder of claims, ``--runs`` of ``llmtrain run``.
 
     Raises:
         Unreachable: there is no such cluster.
@@ -32,13 +34,14 @@ class Client:
 
     def __init__(
         self,
-        backend: Literal["kubernetes"] | Backend = "kubernetes",
+        backend: Literal["kubernetes", "local"] | Backend = "kubernetes",
         *,
         namespace: str | None = None,
         context: str | None = None,
+        runs: str | Path = "runs",
     ) -> None:
         self._backend: Backend = (
-            _backend(backend, namespace, context) if isinstance(backend, str) else backend
+            _backend(backend, namespace, context, Path(runs)) if isinstance(backend, str) else backend
         )
 
     @property
@@ -147,6 +150,14 @@ class Client:
         job = self.get_job(name, namespace=namespace)
         return self._backend.logs(job, LogRequest(rank, attempt, tail, follow))
 
+    def metrics(self, name: str, *, namespace: str | None = None) -> list[Object]:
+        """The curve: a row for each step, over all attempts, with loss, learning rate, tokens per second, ...
+
+        Raises:
+            Unsupported: the output cannot be read from here; the message says how.
+        """
+        return self._backend.metrics(self.get_job(name, namespace=namespace))
+
     def watch(
         self, name: str, *, namespace: str | None = None, seconds: float = WAIT_SECONDS
     ) -> Iterator[Job]:
@@ -246,10 +257,14 @@ def _document(spec: JobSpec, name: str | None) -> Object:
     return {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": name}, "spec": spec.to_json()}
 
 
-def _backend(kind: str, namespace: str | None, context: str | None) -> Backend:
+def _backend(kind: str, namespace: str | None, context: str | None, runs: Path) -> Backend:
     if kind == "kubernetes":
         from .cluster import ApiServer
         from .kubernetes_backend import KubernetesBackend
 
         return KubernetesBackend(ApiServer(context), namespace)
-    raise Mistake(f"backend: got {kind!r}; use kubernetes")
+    if kind == "local":
+        from .local_backend import LocalBackend
+
+        return LocalBackend(runs, namespace)
+    raise Mistake(f"backend: got {kind!r}; use kubernetes or local")

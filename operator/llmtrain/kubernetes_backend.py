@@ -6,12 +6,13 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from urllib.parse import quote
 
 from llmtrain_api import Job
 from llmtrain_api.names import PLURAL
 
 from .cluster import JOBS, ApiServer
-from .errors import AlreadyThere, NotFound, did_you_mean
+from .errors import AlreadyThere, NotFound, Unsupported, did_you_mean
 from .pod_logs import PodLogs
 from .values import Event, LogLine, LogRequest, Object
 
@@ -130,6 +131,18 @@ class KubernetesBackend:
         plurals = [one["name"] for one in kinds if one["kind"] in PRESET_KINDS and "/" not in one["name"]]
         return [item for plural in plurals for item in self._server.call("GET", f"{JOBS}/{plural}")["items"]]
 
+    def metrics(self, job: Job) -> list[Object]:
+        """The rows lie in the output, which an API server does not show.
+
+        Raises:
+            Unsupported: always, with where they lie and what reads them.
+        """
+        uri = str(job.spec.get("output", {}).get("uri", "")).rstrip("/")
+        raise Unsupported(
+            f"the curve of {job.metadata.name} lies in {uri}/logs: mount that claim, or fetch the folder, "
+            "and read it by llmtrain.runs.metrics_of(FOLDER)"
+        )
+
     def _no_such_job(self, namespace: str, name: str) -> NotFound:
         names = [job["metadata"]["name"] for job in self.jobs(namespace)]
         near = did_you_mean(name, names)
@@ -142,7 +155,9 @@ class KubernetesBackend:
 
 
 def _jobs(namespace: str, name: str = "") -> str:
-    return f"{JOBS}/namespaces/{namespace}/{PLURAL}" + (f"/{name}" if name else "")
+    # a name that somebody typed is one step of a path, whatever is in it
+    where = f"{JOBS}/namespaces/{quote(namespace, safe='')}/{PLURAL}"
+    return f"{where}/{quote(name, safe='')}" if name else where
 
 
 def _is_of(about: Object, uid: str, name: str) -> bool:

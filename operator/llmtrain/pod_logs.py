@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -15,6 +16,8 @@ from .values import LogLine, LogRequest, Object
 SILENT_SECONDS = 3600.0
 """Of a log that is followed: longer than any stage says nothing."""
 FOLLOW_SECONDS = 30 * 86400.0
+QUIET_SECONDS = 1.0
+"""Before a stream that ended without a line is asked for again."""
 
 
 class _Jobs(Protocol):
@@ -59,11 +62,41 @@ class PodLogs:
     def _of(self, pod: Object, request: LogRequest) -> Iterator[LogLine]:
         name = pod["metadata"]["name"]
         query = {"container": pod["spec"]["containers"][0]["name"]}
-        query |= {"follow": "true"} if request.follow else {}
         query |= {} if request.tail is None else {"tailLines": str(request.tail)}
-        path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{name}/log"
-        for line in self._server.lines(path, query, SILENT_SECONDS):
-            yield LogLine(name, line)
+        lines = self._followed(pod, query) if request.follow else self._lines(pod, query)
+        yield from (LogLine(name, line) for line in lines)
+
+    def _lines(self, pod: Object, query: dict[str, str]) -> Iterator[str]:
+        return self._server.lines(f"{_path(pod)}/log", query, SILENT_SECONDS)
+
+    def _followed(self, pod: Object, query: dict[str, str]) -> Iterator[str]:
+        """Until its container has ended: a stream that breaks is taken up again where it broke.
+
+        Stamps are of a fixed width, so that they are in order as texts; what is asked for again by the
+        second is told once.
+        """
+        query, last = query | {"follow": "true", "timestamps": "true"}, ""
+        while True:
+            before = last
+            for line in self._lines(pod, query):
+                stamp, _, text = line.partition(" ")
+                if stamp > last:
+                    last = stamp
+                    yield text
+            if not self._runs(pod):
+                return
+            if last == before:
+                time.sleep(QUIET_SECONDS)
+            query = {name: value for name, value in query.items() if name != "tailLines"}
+            query |= {"sinceTime": last} if last else {}
+
+    def _runs(self, pod: Object) -> bool:
+        try:
+            found = self._server.call("GET", _path(pod))
+        except NotFound:
+            return False
+        same = found["metadata"]["uid"] == pod["metadata"]["uid"]
+        return same and any("running" in one.get("state", {}) for one in _containers(found))
 
     def _pod(self, job: Job, request: LogRequest) -> Object | None:
         """The pod whose log is meant, if it is still there; before the first attempt that of its setup."""
@@ -133,6 +166,13 @@ def kept(job: Job, request: LogRequest, waits: bool) -> Iterator[LogLine]:
     )
 
 
+def _path(pod: Object) -> str:
+    return f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
+
+
+def _containers(pod: Object) -> list[Object]:
+    return list(pod.get("status", {}).get("containerStatuses") or [])
+
+
 def _has_begun(pod: Object) -> bool:
-    states = pod.get("status", {}).get("containerStatuses") or []
-    return any("running" in one.get("state", {}) or "terminated" in one.get("state", {}) for one in states)
+    return any({"running", "terminated"} & one.get("state", {}).keys() for one in _containers(pod))

@@ -27,6 +27,11 @@ def mixed(*sources: dict[str, Any], **spec: Any) -> dict[str, Any]:
     return manifest(dataset={"mixture": list(sources)}, **spec)
 
 
+def cleaned(**cleaning: Any) -> dict[str, Any]:
+    """A manifest whose dataset is cleaned."""
+    return manifest(dataset={"name": "pvc://texts/a", "cleaning": cleaning})
+
+
 LLAMA: dict[str, Any] = {"name": "builtin://tiny-llama"}
 STDLIB = {"name": "builtin://python-stdlib", "weight": 1}
 BOOKS = {"name": "pvc://texts/books", "weight": 2.5, "maxBytes": 50_000}
@@ -276,6 +281,44 @@ BAD: dict[str, Bad] = {
         mixed(STDLIB | {"wieght": 2}), "spec.dataset.mixture[0].wieght", "remove it", "unknown field"
     ),
     "noise in a mixture": Bad(mixed(STDLIB, NOISE), "spec.dataset.mixture", "cannot be mixed"),
+    "cleaning of noise": Bad(
+        manifest(dataset={"name": "builtin://random-tokens", "cleaning": {"whitespace": True}}),
+        "spec.dataset.cleaning",
+        "is no text that could be cleaned",
+    ),
+    "no length that fits": Bad(
+        cleaned(minCharacters=10, maxCharacters=9), "spec.dataset.cleaning.minCharacters", "lower it"
+    ),
+    "a step of cleaning that is none": Bad(
+        cleaned(dedup=True), "spec.dataset.cleaning.dedup", "remove it", "unknown field"
+    ),
+    "personal data of no kind": Bad(
+        cleaned(mask=["names"]), "spec.dataset.cleaning.mask[0]", "'names'", "Unsupported value"
+    ),
+    "personal data twice": Bad(
+        cleaned(mask=["ips", "ips"]), "spec.dataset.cleaning.mask", "named twice; name it once"
+    ),
+    "a region without phones": Bad(
+        cleaned(mask=["emails"], phoneRegion="DE"), "spec.dataset.cleaning.phoneRegion", "add phones"
+    ),
+    "a region that is none": Bad(
+        cleaned(mask=["phones"], phoneRegion="Germany"),
+        "spec.dataset.cleaning.phoneRegion",
+        "longer than 2 characters",
+        "2",
+    ),
+    "a similarity of exact copies": Bad(
+        cleaned(duplicates="exact", similarity=0.9), "spec.dataset.cleaning.similarity", "duplicates: near"
+    ),
+    "a similarity of almost anything": Bad(
+        cleaned(duplicates="near", similarity=0.1), "spec.dataset.cleaning.similarity", "at least 0.5", "0.5"
+    ),
+    "a bound of quality that is none": Bad(
+        cleaned(quality={"minWords": 5}),
+        "spec.dataset.cleaning.quality.minWords",
+        "remove it",
+        "unknown field",
+    ),
     "a source twice": Bad(mixed(BOOKS, STDLIB, BOOKS), "spec.dataset.mixture", "name it once"),
     "a limit of all sources": Bad(
         manifest(dataset={"mixture": [BOOKS], "maxBytes": 20_000}),

@@ -7,7 +7,6 @@ import random
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,10 @@ import numpy as np
 import pytest
 from harness.builders import job
 from harness.children import environment
+from tokenizers import Tokenizer
 
 from llmtrain_trainer.data import cleaning, progress
+from llmtrain_trainer.data.cleaning.step import Cleaner, CleaningStep, Dropped, Settings
 from llmtrain_trainer.data.loader import open_held_out, open_train
 from llmtrain_trainer.data.preparation import Preparation
 from llmtrain_trainer.data.store import TOKENIZER, Marker
@@ -150,6 +151,10 @@ def test_the_report_tells_what_was_not_read(
         "skippedFiles": 2,
         "files": 1,
         "skippedDocuments": 0,
+        "changedDocuments": 0,
+        "duplicateDocuments": 0,
+        "maskedValues": 0,
+        "addedDocuments": 0,
     }
     told = capsys.readouterr().out
     cut, replaced, skipped = marker.report["warnings"]
@@ -160,8 +165,8 @@ def test_the_report_tells_what_was_not_read(
     assert "(such as environ.txt)" in skipped
 
 
-def _upper(texts: Iterator[str], _: cleaning.Settings) -> Iterator[str]:
-    return (text.upper() for text in texts if "song" not in text)
+def _upper(_: Settings) -> Cleaner:
+    return lambda text, _: Dropped() if "song" in text else text.upper()
 
 
 def test_a_cleaning_step_is_applied_for_the_tokenizer_and_for_the_rows(
@@ -171,7 +176,7 @@ def test_a_cleaning_step_is_applied_for_the_tokenizer_and_for_the_rows(
         (texts / f"{number}.txt").write_text(
             "a song" if number % 10 == 0 else page(number).replace("song", "tune")
         )
-    step = cleaning.CleaningStep("upper", 1, lambda _: {}, _upper)
+    step = CleaningStep("upper", 1, lambda _: {}, _upper)
     monkeypatch.setattr(cleaning, "STEPS", (step,))
     folder, marker = made(tmp_path, texts, model={"vocabSize": 400}, dataset={"heldOutFraction": 0.5})
     vocabulary = json.loads((folder / TOKENIZER / "tokenizer.json").read_text())["model"]["vocab"]
@@ -182,6 +187,70 @@ def test_a_cleaning_step_is_applied_for_the_tokenizer_and_for_the_rows(
     assert not lower.intersection(np.asarray(open_train(folder, marker)).ravel().tolist())
     assert marker.report["read"]["droppedByCleaning"] == {"upper": 10}
     assert marker.key["cleaning"] == [{"name": "upper", "version": 1, "settings": {}}]
+
+
+MAIL = "write to ann.lee@example.org or call +49 30 901820 about page"
+CLEANING = {
+    "repairUnicode": True,
+    "whitespace": True,
+    "mask": ["emails", "phones"],
+    "minCharacters": 20,
+    "duplicates": "near",
+    "swapTerms": [{"term": "clerk", "other": "lamp"}],
+}
+
+
+@pytest.mark.parametrize("task", ["causal", "chat"])
+def test_all_that_cleaning_did_is_counted_once_and_is_in_the_tokens(
+    tmp_path: Path, texts: Path, task: str
+) -> None:
+    """200 documents, 40 copies of them in the second source, 10 short ones."""
+    generator = random.Random(5)
+    pages = [
+        f"{MAIL} {number}:  \r\n"
+        + " ".join(
+            generator.choice(["clerk", "paints", "Ã¼ber", "song"]) + f" {at % 7}"
+            for at in generator.sample(range(900), 60)
+        )
+        for number in range(200)
+    ]
+    more = [*(f"{page} again" for page in pages[:40]), *("tiny" for _ in range(10))]
+    for name, some in (("one", pages), ("two", [*more, *(f"other {page(n)}" for n in range(60))])):
+        (texts / name).mkdir()
+        rows = [
+            {"text": text}
+            if task == "causal"
+            else {"messages": [{"role": "user", "content": text}, {"role": "assistant", "content": text}]}
+            for text in some
+        ]
+        (texts / name / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    mixture = [{"name": f"file://{texts / name}", "weight": 1} for name in ("one", "two")]
+    dataset = {"mixture": mixture, "name": None, "maxBytes": None, "cleaning": CLEANING}
+    asked = job(
+        tmp_path / "output",
+        task=task,
+        dataset=dataset | {"heldOutFraction": 0.3},
+        training={"sequenceLength": 512 if task == "chat" else 32},
+    )
+    marker = prepare(asked, tmp_path / "data")
+    read = marker.report["read"]
+    assert read["masked"] == {"emails": 240 * (1 + (task == "chat")), "phones": 240 * (1 + (task == "chat"))}
+    dropped = read["droppedByCleaning"]
+    assert dropped["duplicates"] >= 40
+    documents = sum(marker.report["documents"].values())
+    assert read["changedByCleaning"]["mask"] == 240
+    lost = sum(dropped.values())
+    assert documents + lost == 200 + 110 + read["addedDocuments"]
+    assert read["addedDocuments"] > 50
+    assert marker.summary is not None
+    assert marker.summary.duplicate_documents == dropped["duplicates"]
+    assert marker.summary.masked_values == sum(read["masked"].values())
+    tokenizer = Tokenizer.from_file(str(tmp_path / "data" / TOKENIZER / "tokenizer.json"))
+    text = tokenizer.decode(np.asarray(open_train(tmp_path / "data", marker)).ravel().tolist())
+    assert "[EMAIL]" in text
+    assert "über" in text
+    assert not {"Ã", "ann.lee", "+49"}.intersection(word for word in ("Ã", "ann.lee", "+49") if word in text)
+    assert prepare(asked, tmp_path / "again").digest == marker.digest
 
 
 PEAK = """

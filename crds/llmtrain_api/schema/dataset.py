@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from .base import ApiModel, Rule, RuledModel
+from .cleaning import CleaningSpec
 from .locations import BUCKET, HUB_NAME, PART, forms, matches, mistake
 from .mixture_shares import LONGEST, TOLERANCE, errors, parts
 
@@ -176,6 +177,12 @@ def _own_fields(dataset: DatasetSpec) -> str | None:
     return "fields beside mixture has no effect; give it to each source of the mixture"
 
 
+def _noise_is_clean(dataset: DatasetSpec) -> str | None:
+    if dataset.name != RANDOM_TOKENS or dataset.cleaning is None:
+        return None
+    return f"{RANDOM_TOKENS} is no text that could be cleaned; remove cleaning"
+
+
 def _secret_for_nothing(dataset: DatasetSpec) -> str | None:
     if dataset.secret is None or any(re.fullmatch(STORED, source.name) for source in dataset.sources):
         return None
@@ -240,6 +247,10 @@ class DatasetSpec(RuledModel):
         "text and tokenizer, whatever their sequence length and model size; with several nodes on a claim "
         "that is ReadWriteMany. Default: each job keeps its own in its output.",
     )
+    cleaning: CleaningSpec | None = Field(
+        default=None,
+        description="What is done to documents before anything is learnt from them. Default: nothing.",
+    )
     held_out_fraction: float = Field(
         default=0.05,
         gt=0,
@@ -295,6 +306,12 @@ class DatasetSpec(RuledModel):
             ".secret",
             "no source needs credentials; remove dataset.secret, or use s3://BUCKET/FOLDER or OWNER/NAME",
             _secret_for_nothing,
+        ),
+        Rule(
+            f"!has(self.cleaning) || !has(self.name) || self.name != '{RANDOM_TOKENS}'",
+            ".cleaning",
+            f"{RANDOM_TOKENS} is no text that could be cleaned; remove cleaning",
+            _noise_is_clean,
         ),
         Rule(None, ".mixture", "each weight must be a share that the order can keep", _shares),
     )

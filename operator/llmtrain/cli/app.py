@@ -12,7 +12,7 @@ import typer
 
 from llmtrain.errors import EXIT_CODES, LlmtrainError, Mistake
 
-from . import compare, jobs, laptop, learn, logs, steer
+from . import compare, jobs, laptop, learn, live, logs, steer
 
 ABOUT = """Train language models from a manifest: on a cluster, or on this machine without one.
 
@@ -31,6 +31,7 @@ VERBS: tuple[tuple[str, str, Callable[..., Any]], ...] = (
     (SEE, "show", jobs.show),
     (SEE, "why", jobs.why),
     (SEE, "logs", logs.logs),
+    (SEE, "top", live.top),
     (SEE, "diff", compare.diff),
     (SEE, "checkpoints", compare.checkpoints),
     (LEARN, "explain", learn.explain),

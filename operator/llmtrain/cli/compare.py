@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from . import output
-from .options import Context, Format, Name, Namespace, Output, client
+from .options import Context, Format, Name, Namespace, Output, Runs, client
 
 
 def diff(
@@ -15,6 +15,7 @@ def diff(
     second: Annotated[str, typer.Argument(metavar="B", help="Name of another.")],
     namespace: Namespace = None,
     context: Context = None,
+    runs: Runs = None,
     form: Output = Format.TABLE,
 ) -> None:
     """Show where two jobs differ: in what they ask for, what that came to, what came out."""
@@ -22,7 +23,7 @@ def diff(
     from llmtrain.render.rows import Table
     from llmtrain.render.words import plain
 
-    here = client(namespace, context)
+    here = client(namespace, context, runs)
     found = differences(here.get_job(first), here.get_job(second))
     as_data = {part: {path: [one, other] for path, one, other in rows} for part, rows in found.items()}
     if output.data(as_data, form):
@@ -35,13 +36,17 @@ def diff(
 
 
 def checkpoints(
-    name: Name, namespace: Namespace = None, context: Context = None, form: Output = Format.TABLE
+    name: Name,
+    namespace: Namespace = None,
+    context: Context = None,
+    runs: Runs = None,
+    form: Output = Format.TABLE,
 ) -> None:
     """List the steps that a job can go on from."""
     from llmtrain.render.compare import checkpoint_rows
     from llmtrain.render.rows import Table
 
-    job = client(namespace, context).get_job(name)
+    job = client(namespace, context, runs).get_job(name)
     rows = checkpoint_rows(job)
     uri = str(job.spec.get("output", {}).get("uri", "")).rstrip("/")
     if output.data({"output": uri, "checkpoints": [{"step": int(row[0])} for row in rows]}, form):

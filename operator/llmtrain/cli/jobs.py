@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from . import output
-from .options import Context, Format, Name, Namespace, Output, client
+from .options import Context, Format, Name, Namespace, Output, Runs, client
 
 
 def ls(
@@ -17,13 +17,14 @@ def ls(
         bool, typer.Option("-A", "--all-namespaces", help="The jobs of all namespaces.")
     ] = False,
     context: Context = None,
+    runs: Runs = None,
     form: Output = Format.TABLE,
 ) -> None:
     """List jobs: phase, step, loss, tokens a second, when they end; wide: why they wait, and more."""
     from llmtrain.render.rows import jobs_table
     from llmtrain_api import Job
 
-    here = client(namespace, context)
+    here = client(namespace, context, runs)
     found = here.list_objects(all_namespaces=everywhere)
     if output.data({"apiVersion": "v1", "kind": "List", "items": found}, form):
         return
@@ -36,14 +37,18 @@ def ls(
 
 
 def show(
-    name: Name, namespace: Namespace = None, context: Context = None, form: Output = Format.TABLE
+    name: Name,
+    namespace: Namespace = None,
+    context: Context = None,
+    runs: Runs = None,
+    form: Output = Format.TABLE,
 ) -> None:
     """Show one job on one screen; wide: with a row for each attempt."""
     from llmtrain.render.rows import attempts_table
     from llmtrain.render.show import show as page
     from llmtrain_api import Job
 
-    here = client(namespace, context)
+    here = client(namespace, context, runs)
     raw = here.get_object(name)
     if output.data(raw, form):
         return
@@ -58,12 +63,16 @@ def show(
 
 
 def why(
-    name: Name, namespace: Namespace = None, context: Context = None, form: Output = Format.TABLE
+    name: Name,
+    namespace: Namespace = None,
+    context: Context = None,
+    runs: Runs = None,
+    form: Output = Format.TABLE,
 ) -> None:
     """Say why a job waits, stands still or has failed: one paragraph, the evidence, what to do."""
     from llmtrain.render import why as answer
 
-    here = client(namespace, context)
+    here = client(namespace, context, runs)
     job = here.get_job(name)
     found = answer.why(job, here.get_job_events(name), datetime.now(UTC))
     if not output.data(found.to_json(), form):

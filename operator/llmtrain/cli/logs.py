@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Context, Name, Namespace, client
+from .options import Context, Name, Namespace, Runs, client
 
 
 def logs(
@@ -27,11 +27,12 @@ def logs(
     ] = False,
     namespace: Namespace = None,
     context: Context = None,
+    runs: Runs = None,
 ) -> None:
     """Print the log of a rank; of a pod that is gone its end, and where the whole lies."""
     from llmtrain.render.words import plain
 
-    found = client(namespace, context).get_job_logs(
+    found = client(namespace, context, runs).get_job_logs(
         name, rank=rank, attempt=attempt, tail=tail, follow=follow
     )
     source = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -50,8 +51,18 @@ Settings = Annotated[
 ]
 
 
-def client(namespace: str | None, context: str | None) -> Client:
-    """The client of the cluster that is meant."""
+Runs = Annotated[
+    Path | None,
+    typer.Option(
+        "--runs", metavar="DIR", help="Jobs of `llmtrain run`, by its folder of claims, not a cluster's."
+    ),
+]
+
+
+def client(namespace: str | None, context: str | None, runs: Path | None = None) -> Client:
+    """The client of the cluster that is meant, or of this machine's runs."""
     from llmtrain.client import Client
 
+    if runs is not None:
+        return Client("local", namespace=namespace, runs=runs)
     return Client(namespace=namespace, context=context)

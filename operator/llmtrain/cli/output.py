@@ -44,13 +44,19 @@ def titled(told: Sequence[str], titles: Sequence[str]) -> None:
         lines([line], TITLE if line in titles else "")
 
 
-def table(found: Table) -> None:
-    """Columns as wide as what is in them; a row is a line."""
+def aligned(found: Table) -> list[tuple[str, str]]:
+    """The lines of a table with their styles: columns as wide as what is in them."""
     everything = [found.header, *found.rows]
     widths = [max(len(row[column]) for row in everything) for column in range(len(found.header))]
     styles = [TITLE, *(found.styles or [""] * len(found.rows))]
-    for row, style in zip(everything, styles, strict=True):
-        lines(["   ".join(map(str.ljust, row, widths)).rstrip()], style)
+    told = ["   ".join(map(str.ljust, row, widths)).rstrip() for row in everything]
+    return list(zip(told, styles, strict=True))
+
+
+def table(found: Table) -> None:
+    """A table; a row is a line, however long."""
+    for line, style in aligned(found):
+        lines([line], style)
 
 
 def pairs(rows: Sequence[tuple[str, str]], indent: str = "") -> None:

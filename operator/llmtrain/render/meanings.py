@@ -69,6 +69,7 @@ ENDS = {
     "StartDeadline": "the gang did not get up in time: its pods were given back, and it queues again",
     "Stopped": "the operator was asked to stop this run; the next goes on from its checkpoint",
     "ActiveDeadline": "activeDeadlineSeconds has passed",
+    "Resized": "the gang goes on with another number of pods, as spec.nodes or the room has changed",
     "GpuHours": "limits.gpuHours are used up",
 }
 WAITS = {
@@ -76,6 +77,8 @@ WAITS = {
     "WaitingForOthers": "gangs that were let in before are not on their nodes yet",
     "BehindOthers": "it would take room that a job before it in the queue waits for",
     "QuotaExceeded": "a ResourceQuota of the namespace does not leave room for the gang",
+    "Resizing": "the gang ends, with a checkpoint, to go on with another number of pods",
+    "NotRunning": "of a job of this machine: no process runs it; `llmtrain run` or resume goes on",
     "OldPodsTerminating": "pods of the attempt before are not gone: two gangs must not write to one output",
     "TwoPodsOfOneRank": "two pods are known under one rank: one of them must be a memory",
     "SpecNotReadable": "this operator is older than the job's spec and cannot read it",

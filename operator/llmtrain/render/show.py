@@ -54,7 +54,10 @@ def _head(job: Job, now: datetime) -> Iterator[Row]:
         )
         yield "what helps", status.failure.hint or ""
     yield "attempt", "" if status.attempt is None else f"{status.attempt} ({_restarts(job)})"
-    yield "pods ready", status.workers.summary if status.workers else ""
+    if status.workers is not None:
+        wanted = f" (the spec asks for {status.workers.wanted})" if status.workers.wanted else ""
+        yield "pods ready", f"{status.workers.summary}{wanted}"
+        yield "gang", status.workers.message or ""
 
 
 def _restarts(job: Job) -> str:

@@ -16,6 +16,7 @@ from .words import clock, count, joined, plain, sentence, span, when
 
 TAIL_LINES = 12
 WARNINGS = 3
+GO_ON_HERE = 'type the command again that began it, or Client("local").resume(NAME)'
 UNSEEN_SECONDS = 30
 """A job that no operator has noted after that time is watched by none."""
 
@@ -211,15 +212,16 @@ def _suspended(job: Job, now: datetime) -> Why:
             f"{name} is being suspended", "every rank saves a checkpoint before its node is given back"
         )
         return Why("Suspending", "Suspended", text, [saved])
-    began = f" since {when(since.last_transition_time, now)}" if since else ""
-    return Why(
-        "Suspended",
-        "Suspended",
-        sentence(
-            f"{name} stands still{began.replace(' ago', '')}, because spec.suspend is true", saved
-        ).replace(" since ", " for "),
-        fix=[f"llmtrain resume {name}"],
-    )
+    if status.waiting is not None and status.waiting.reason == "NotRunning":
+        return Why(
+            "Suspended",
+            "NotRunning",
+            sentence(f"{name} stands still", status.waiting.message),
+            fix=[GO_ON_HERE],
+        )
+    how_long = f" for {span((now - since.last_transition_time).total_seconds())}" if since else ""
+    text = sentence(f"{name} stands still{how_long}, because spec.suspend is true", saved)
+    return Why("Suspended", "Suspended", text, fix=[f"llmtrain resume {name}"])
 
 
 def _running(job: Job, now: datetime) -> Why:
@@ -241,7 +243,8 @@ def _running(job: Job, now: datetime) -> Why:
             "Running", lost.reason, text, evidence, [f"llmtrain logs {name} -f   # what do its ranks do?"]
         )
     again = f"its gang was started again {count(restarts, 'time')}" if restarts else ""
-    return Why("Running", "", sentence(f"{name} runs", how_far, ends, again), evidence)
+    smaller = plain(status.workers.message) if status.workers and status.workers.message else ""
+    return Why("Running", "", sentence(f"{name} runs", how_far, ends, again, smaller), evidence)
 
 
 STAGES: dict[Phase, str] = {

@@ -121,6 +121,15 @@ def _data_lines(data: DataSummary | None) -> list[str]:
         )
     if data.skipped_documents:
         lines.append(f"  left out          {data.skipped_documents:,} documents; data/report.json says why")
+    done = {
+        "changed": data.changed_documents,
+        "values masked": data.masked_values,
+        "copies dropped": data.duplicate_documents,
+        "added": data.added_documents,
+    }
+    if any(done.values()):
+        told = ", ".join(f"{count:,} {what}" for what, count in done.items() if count)
+        lines.append(f"  cleaned           {told}")
     return lines
 
 

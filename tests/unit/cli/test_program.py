@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import signal
 import subprocess
 import sys
 import threading
@@ -25,7 +28,7 @@ HEAVY = ("kopf", "kubernetes", "torch", "pydantic", "aiohttp", "rich.live", "llm
 JOBS = "/apis/llmtrain.dev/v1alpha1/namespaces/team/llmtrainingjobs"
 
 
-class Answers(dict[str, tuple[int, Any]]):
+class Answers(dict[str, Any]):
     """What a server says, by path; what it was asked, in order."""
 
     def __init__(self, *args: Any) -> None:
@@ -44,7 +47,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]
             body = json.loads(self.rfile.read(length)) if length else None
             answers.asked.append((self.command, self.path, body))
             plain = self.path.partition("?")[0]
-            code, said = answers.get(self.path) or answers.get(plain) or (404, {"message": "no such path"})
+            found = answers.get(self.path) or answers.get(plain) or (404, {"message": "no such path"})
+            # of a list one after the other, the last for good
+            code, said = (found.pop(0) if len(found) > 1 else found[0]) if isinstance(found, list) else found
             content = said.encode() if isinstance(said, str) else json.dumps(said).encode()
             self.send_response(code)
             self.send_header("Content-Length", str(len(content)))
@@ -152,6 +157,14 @@ def test_a_job_that_is_not_there_is_told_with_those_like_it(
     server[f"{JOBS}/helpdsk"] = (404, {"message": 'not found: "helpdsk"', "details": {"name": "helpdsk"}})
     assert main(["show", "helpdsk"]) == 3
     assert capsys.readouterr().err == "error: no job helpdsk in namespace team; did you mean helpdesk?\n"
+
+
+def test_a_name_is_one_step_of_a_path_whatever_is_in_it(server: Answers) -> None:
+    server[JOBS] = listing()
+    assert main(["delete", "../../pods/x?y"]) != 0
+    assert [path for _, path, _ in server.asked if path.startswith(f"{JOBS}/")] == [
+        f"{JOBS}/..%2F..%2Fpods%2Fx%3Fy"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -267,6 +280,34 @@ def test_a_log_that_is_gone_is_told_from_the_status(
     assert main(["logs", "tiny", "--attempt", "7"]) == 3
 
 
+def test_the_log_of_a_pod_is_followed_over_a_broken_stream_until_the_job_is_over(
+    server: Answers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = {"llmtrain.dev/attempt": "0", "llmtrain.dev/rank": "0"}
+    runs: dict[str, Any] = {"containerStatuses": [{"state": {"running": {}}}]}
+    ended: dict[str, Any] = {"containerStatuses": [{"state": {"terminated": {}}}]}
+    pod: dict[str, Any] = {
+        "metadata": {"name": "tiny-0-0", "namespace": "team", "uid": "p", "labels": labels},
+        "spec": {"containers": [{"name": "trainer"}, {"name": "sidecar"}]},
+        "status": runs,
+    }
+    server[f"{JOBS}/tiny"] = (200, held(phase="Succeeded"))
+    server["/api/v1/namespaces/team/pods"] = (200, {"items": [pod]})
+    path = "/api/v1/namespaces/team/pods/tiny-0-0"
+    server[path] = [(200, pod), (200, pod | {"status": ended})]
+    first, second, third = (f"2026-01-02T03:04:0{n}.000000000Z line {n}" for n in (1, 2, 3))
+    server[f"{path}/log"] = [(200, f"{first}\n{second}\n"), (200, f"{second}\n{third}\n")]
+    assert main(["logs", "tiny", "-f", "--tail", "2"]) == 0
+    assert capsys.readouterr().out == "line 1\nline 2\nline 3\n"
+    asked = [url for _, url, _ in server.asked if url.startswith(f"{path}/log")]
+    assert all("container=trainer" in url for url in asked)
+    assert "tailLines=2" in asked[0]
+    assert "sinceTime=2026-01-02T03%3A04%3A02" in asked[1]
+    server[f"{path}/log"] = (200, "all of it\n")
+    assert main(["logs", "tiny"]) == 0
+    assert capsys.readouterr().out == "all of it\n"
+
+
 def test_colours_only_where_somebody_sees_them(
     server: Answers, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -280,6 +321,29 @@ def test_colours_only_where_somebody_sees_them(
     assert "\x1b[32m" in capsys.readouterr().out
     assert main(["ls", "--no-color"]) == 0
     assert "\x1b[32m" not in capsys.readouterr().out
+
+
+def test_top_looks_again_and_again_until_ctrl_c(server: Answers, tmp_path: Path) -> None:
+    server[JOBS] = [listing(held("first")), listing(held("second"))]
+    main_end, own = pty.openpty()
+    env = environment(KUBECONFIG=str(tmp_path / "config"), TERM="xterm-256color", COLUMNS="200")
+    command = [sys.executable, "-m", "llmtrain", "top", "--every", "0.5"]
+    with subprocess.Popen(command, env=env, stdin=own, stdout=own, stderr=own) as program:
+        os.close(own)
+        told = ""
+        while "second" not in told:
+            told += os.read(main_end, 1 << 16).decode(errors="replace")
+        program.send_signal(signal.SIGINT)
+        assert program.wait(30) == 0
+    os.close(main_end)
+    assert "first" in told
+    assert "LOSS SINCE" in told
+
+
+def test_top_without_a_terminal_looks_once(server: Answers, capsys: pytest.CaptureFixture[str]) -> None:
+    server[JOBS] = listing(held())
+    assert main(["top"]) == 0
+    assert "Running" in capsys.readouterr().out
 
 
 def test_why_for_programs(server: Answers, capsys: pytest.CaptureFixture[str]) -> None:

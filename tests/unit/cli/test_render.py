@@ -14,6 +14,7 @@ from harness.jobs import T0, job, later, manifest, running
 
 from llmtrain.render.compare import checkpoint_rows, differences
 from llmtrain.render.fields import field_lines, fields, found_by
+from llmtrain.render.live import Curves, live_table, spark
 from llmtrain.render.meanings import WAITS, explain_reason, known_failures, words
 from llmtrain.render.rows import attempts_table, jobs_table
 from llmtrain.render.schema import manifest_schema
@@ -26,6 +27,7 @@ from llmtrain_api import (
     EndReason,
     Failure,
     FailureClass,
+    Job,
     JobStatus,
     Phase,
     Progress,
@@ -93,6 +95,28 @@ def test_a_page_tells_what_matters_first_and_leaves_out_what_is_not_there() -> N
     assert dict(parts["What it took"])["GPU time"] == "2 hours, of which 1 minute were computed again"
     assert parts["Events"] == [("1 minute ago", "Restarting: Hang: rank 1 stood (2 times)")]
     assert "Progress" not in dict(show(job(), [], NOW))
+
+
+def test_a_curve_is_a_line_and_begins_anew_where_steps_are_done_again() -> None:
+    assert spark([8.0, 4.5, 1.0]) == "█▅▁"
+    assert spark([2.0, 2.0]) == "▁▁"
+    assert spark([float("nan")]) == ""
+    curves = Curves()
+
+    def at(step: int, loss: float) -> Job:
+        return job(running(progress=Progress(step=step, loss=loss)))
+
+    for step, loss in ((1, 9.0), (1, 9.0), (2, 8.0)):
+        curves.take([at(step, loss)])
+    assert curves.of(at(2, 8.0)) == [9.0, 8.0], "a point a step"
+    curves.take([at(1, 9.5)])
+    assert curves.of(at(1, 9.5)) == [9.5]
+    over = job(JobStatus(phase=Phase.SUCCEEDED))
+    table = live_table([over, at(1, 9.5)], curves, NOW)
+    assert [row[1] for row in table.rows] == ["Running", "Succeeded"], "those under way are first"
+    assert table.rows[0][-1] == "▁"
+    curves.take([])
+    assert curves.of(at(1, 9.5)) == []
 
 
 def test_attempts_are_a_row_each() -> None:

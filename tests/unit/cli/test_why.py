@@ -24,6 +24,7 @@ from llmtrain_api import (
     Restarts,
     Results,
     Waiting,
+    Workers,
     changed,
 )
 
@@ -161,6 +162,8 @@ def test_a_running_job_is_told_with_how_far_it_is_and_whether_it_reports() -> No
     assert "step 5 of 20, reported 9 seconds ago" in found.paragraph
     assert "in 2 hours" in found.paragraph
     assert "started again 2 times" in found.paragraph
+    short = Workers(desired=1, ready=1, summary="1/1", wanted=2, message="room for 1 of 2")
+    assert "room for 1 of 2" in asked(changed(status, workers=short)).paragraph
     lost = asked(
         changed(status, conditions=[condition("ReportingLost", "True", "NoReports", "rank 0 is silent")])
     )

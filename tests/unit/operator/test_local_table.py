@@ -23,7 +23,6 @@ from llmtrain_api import (
     Results,
     Waiting,
     Workers,
-    changed,
 )
 from llmtrain_operator.local import console_text
 from llmtrain_operator.local.table import Table
@@ -171,15 +170,25 @@ def test_the_end_tells_what_of_the_text_was_left_out() -> None:
         replaced_characters=2,
         skipped_files=1,
         skipped_documents=31,
+        changed_documents=4,
+        masked_values=1200,
+        duplicate_documents=7,
     )
     told = "\n".join(console_text.succeeded(Results(steps=2, data=data), Path("/runs/x"), 75))
     assert "text not read     56 % (56 bytes), beyond maxBytes" in told
     assert "replaced          2 characters that are no text" in told
     assert "skipped           1 files or folders" in told
     assert "left out          31 documents" in told
-    whole = changed(data, bytes_not_read=0, replaced_characters=0, skipped_files=0, skipped_documents=0)
+    assert "cleaned           4 changed, 1,200 values masked, 7 copies dropped" in told
+    whole = DataSummary(
+        **{
+            name: 0 for name in DataSummary.model_fields if name not in ("samples", "documents", "bytes_read")
+        },
+        documents=5,
+        bytes_read=44,
+    )
     told = "\n".join(console_text.succeeded(Results(steps=2, data=whole), Path("/runs/x"), 75))
-    assert not {"text not read", "replaced", "skipped", "left out"}.intersection(told.splitlines())
+    assert not {"text not read", "replaced", "skipped", "left out", "cleaned"}.intersection(told.splitlines())
     assert "not read" not in told
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from llmtrain_api import JobFile
 from llmtrain_trainer.data import cleaning, tokenizer
-from llmtrain_trainer.data.documents import documents_of
+from llmtrain_trainer.data.cleaning.step import Cleaner, CleaningStep, Dropped, Settings
+from llmtrain_trainer.data.documents import Document, documents_of
 from llmtrain_trainer.data.reading.counts import ReadCounts
 from llmtrain_trainer.data.sources import is_held_out, texts_of
 from llmtrain_trainer.data.steps.disk import full_disk_named
@@ -29,18 +30,18 @@ def job(name: str = "pvc://texts/data", uri: str = "pvc://out/run", **told: Any)
     return job_file(asked, **{"output": "/mnt/output/run", **told})
 
 
-def _distinct(texts: Iterator[str], settings: cleaning.Settings) -> Iterator[str]:
-    """A step of the tests: lower case, and each text once."""
-    seen: set[str] = set()
-    for text in texts:
-        small = text.lower()[: settings["most"]]
-        if small not in seen:
-            seen.add(small)
-            yield small
+def _small(settings: Settings) -> Cleaner:
+    """A step of the tests: lower case, and none of texts that end in 7."""
+
+    def clean(text: str, found: Counter[str]) -> str | Dropped:
+        found["capitals"] += sum(map(str.isupper, text))
+        return Dropped("seven") if text.endswith("7") else text.lower()[: settings["most"]]
+
+    return clean
 
 
-def distinct(most: int = 100, version: int = 1) -> cleaning.CleaningStep:
-    return cleaning.CleaningStep("distinct", version, lambda _: {"most": most}, _distinct)
+def small(most: int = 100, version: int = 1) -> CleaningStep:
+    return CleaningStep("small", version, lambda _: {"most": most}, _small)
 
 
 @pytest.fixture
@@ -58,13 +59,19 @@ def test_a_cleaning_step_stands_before_the_split_and_is_counted(
     asked = job(dataset=str(folder))
     [source] = texts_of(asked)
     assert len(list(documents_of(asked, source))) == 200
-    monkeypatch.setattr(cleaning, "STEPS", (distinct(),))
+    monkeypatch.setattr(cleaning, "STEPS", (small(),))
     counts = ReadCounts()
     found = list(documents_of(asked, source, counts))
-    assert {document.text for document in found} == {f"text {number}" for number in range(50)}
+    assert {document.text for document in found} == {
+        f"text {number}" for number in range(50) if number % 10 != 7
+    }
     assert all(document.held_out == is_held_out(document.text, 0.05) for document in found)
-    assert counts.report()["droppedByCleaning"] == {"distinct": 150}
-    monkeypatch.setattr(cleaning, "STEPS", (cleaning.CleaningStep("off", 1, lambda _: None, _distinct),))
+    report = counts.report()
+    assert report["droppedByCleaning"] == {"small.seven": 20}
+    assert report["changedByCleaning"] == {"small": 180}
+    assert report["changedDocuments"] == 180
+    assert report["masked"] == {"capitals": 100 + 4 * 100}
+    monkeypatch.setattr(cleaning, "STEPS", (CleaningStep("off", 1, lambda _: None, _small),))
     assert len(list(documents_of(asked, source))) == 200
 
 
@@ -75,13 +82,31 @@ def test_a_cleaning_steps_settings_and_version_belong_to_the_key(
     write_json(tmp_path / "data.json", Marker(plain, "uint16", 9, 2, 1.0, 0, {}, {}).__dict__)
     assert "cleaning" not in plain
     seen = [plain]
-    for step in (distinct(), distinct(most=5), distinct(version=2)):
+    for step in (small(), small(most=5), small(version=2)):
         monkeypatch.setattr(cleaning, "STEPS", (step,))
         seen.append(key_of(job()))
         assert reusable(tmp_path, job(), has_checkpoints=False)[1].startswith("cleaning was None and is [{")
         with pytest.raises(ConfigError, match="cleaning was None"):
             reusable(tmp_path, job(), has_checkpoints=True)
     assert all(one != other for at, one in enumerate(seen) for other in seen[:at])
+
+
+def test_swapped_copies_follow_documents_for_training_alone(folder: Path) -> None:
+    pairs = [{"term": "text", "other": "page"}]
+    dataset = {"name": "pvc://texts/data", "heldOutFraction": 0.4, "cleaning": {"swapTerms": pairs}}
+    asked = job_file(least_spec(dataset=dataset), dataset=str(folder))
+    [source] = texts_of(asked)
+    counts = ReadCounts()
+    found = list(documents_of(asked, source, counts))
+    plain = [document for document in found if document.text.lower().startswith("text")]
+    assert [one.held_out for one in plain] == [is_held_out(one.text, 0.4) for one in plain]
+    for number, document in enumerate(found):
+        if document in plain and not document.held_out:
+            copy = found[number + 1]
+            assert copy == Document(document.text.replace("Text", "Page").replace("TEXT", "PAGE"), False)
+    assert len(plain) == 200
+    assert len(found) == 200 + counts.added
+    assert counts.added == sum(not one.held_out for one in plain) > 50
 
 
 def test_data_of_older_rules_are_made_again_unless_checkpoints_depend_on_them(tmp_path: Path) -> None:

@@ -202,7 +202,7 @@ def prepared(folder: Path) -> tuple[Work, list[Unit]]:
     units = [
         unit
         for number, source in enumerate(sources)
-        for unit in units_of_source(asked, source, surveyed(source).files, number)
+        for unit in units_of_source(source, surveyed(source).files, number)
     ]
     return Work(asked, sources, tokens, "key", "uint16", OURS, "pieces"), units
 
@@ -273,7 +273,7 @@ def test_another_file_or_setting_is_another_unit(work: tuple[Work, list[Unit]], 
     other = Work(asked.job, asked.sources, asked.folder, "other", "uint16", OURS, "pieces")
     assert not done(other, units[0])
     (tmp_path / "one" / "0.jsonl").write_text('{"text": "changed"}')
-    changed = units_of_source(asked.job, asked.sources[0], surveyed(asked.sources[0]).files)
+    changed = units_of_source(asked.sources[0], surveyed(asked.sources[0]).files)
     assert not done(asked, changed[0])
     with pytest.raises(RuntimeError, match="is not there, or not as it was made"):
         list(read_all(asked, changed))

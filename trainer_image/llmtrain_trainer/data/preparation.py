@@ -38,6 +38,7 @@ class Preparation:
         units: of each source.
         bytes_total: of the files of all sources.
         set_key: all that the tokens depend on.
+        copies: folder that says which documents are copies of others; None where none is dropped.
         tokenizer: trained, or a word an id for noise.
         tokens: the tokenizer's special ones.
         cut: how a text is cut for the tokenizer.
@@ -61,6 +62,7 @@ class Preparation:
     units: list[list[Unit]] = field(init=False)
     bytes_total: int = field(init=False)
     set_key: dict[str, Any] = field(init=False)
+    copies: Path | None = field(init=False)
     tokenizer: Any = field(init=False)
     tokens: Tokens = field(init=False)
     cut: Cut = field(init=False)

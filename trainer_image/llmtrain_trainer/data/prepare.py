@@ -15,6 +15,7 @@ from ..files import sync_tree
 from .preparation import Preparation, Step
 from .progress import ProgressLog
 from .steps.disk import full_disk_named
+from .steps.duplicates import find_duplicates
 from .steps.held_out import choose_held_out
 from .steps.initial import write_initial_model
 from .steps.report import write_marker
@@ -25,15 +26,16 @@ from .store import Marker, tokens_root
 
 STEPS = (
     Step("sources", (), ("sources", "surveys", "units", "bytes_total", "set_key"), find_sources),
+    Step("duplicates", ("sources", "units", "set_key"), ("copies",), find_duplicates),
     Step(
         "tokenizer",
-        ("sources", "units", "bytes_total", "set_key"),
+        ("sources", "units", "bytes_total", "set_key", "copies"),
         ("tokenizer", "tokens", "cut"),
         make_tokenizer,
     ),
     Step(
         "rows",
-        ("sources", "surveys", "units", "bytes_total", "set_key", "tokenizer", "tokens", "cut"),
+        ("sources", "surveys", "units", "bytes_total", "set_key", "copies", "tokenizer", "tokens", "cut"),
         ("train", "held_out", "counts", "token_set"),
         write_rows,
     ),

@@ -17,6 +17,7 @@ from .reading.reader import text_sizes
 from .rows import Side
 from .samples import COUNT, as_text, in_terminal
 from .sources import Text, read_of
+from .steps.duplicates import find_duplicates
 from .steps.report import sampled, warnings_of
 from .steps.rows import make_rows, require_enough
 from .steps.sources import find_sources
@@ -47,7 +48,7 @@ def look(job: JobFile, folder: Path) -> Preparation:
     """
     folder.mkdir(parents=True)
     made = Preparation(job, folder, folder / "tokens", glance=GLANCE)
-    for step in (find_sources, make_tokenizer, make_rows):
+    for step in (find_sources, find_duplicates, make_tokenizer, make_rows):
         step(made)
     if not any(counts.files_cut for counts in made.counts):
         require_enough(made)
@@ -79,7 +80,14 @@ def _source_lines(made: Preparation, number: int) -> Iterator[str]:
     yield f"{source.field:<13} {source.name}: {size}; looked at: {part}"
     train, held_out = (side.sources[number].documents for side in (made.train, made.held_out))
     yield f"  documents   {train + held_out:,}, of them {held_out:,} held out"
-    changed = {"empty": counts.empty} | dict(counts.cleaned) | dict(counts.dialogues)
+    changed = {
+        "empty": counts.empty,
+        **counts.cleaned,
+        **counts.dialogues,
+        **{f"changed by {name}": count for name, count in counts.changed.items()},
+        **{f"{name} masked": count for name, count in counts.found.items()},
+        "added with swapped terms": counts.added,
+    }
     told = ", ".join(f"{count:,} x {reason}" for reason, count in sorted(changed.items()) if count)
     if told:
         yield f"  not as is   {told}"

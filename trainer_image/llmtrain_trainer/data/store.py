@@ -131,6 +131,10 @@ class Marker:
             skipped_documents=read.get("emptyDocuments", 0)
             + sum(read.get("droppedByCleaning", {}).values())
             + read.get("dialogues", {}).get("tooLong", 0),
+            changed_documents=read.get("changedDocuments", 0),
+            duplicate_documents=read.get("droppedByCleaning", {}).get(cleaning.DUPLICATES, 0),
+            masked_values=sum(read.get("masked", {}).values()),
+            added_documents=read.get("addedDocuments", 0),
             samples=[as_text(sample) for sample in self.report.get("samples", [])],
         )
 
@@ -205,7 +209,7 @@ def key_of(job: JobFile) -> dict[str, Any]:
     spec, the rules of reading, and the cleaning steps with their settings."""
     spec = job.spec.to_json()
     mixture = spec["dataset"].pop("mixture", [])
-    for where in ("cache", "secret"):
+    for where in ("cache", "secret", "cleaning"):  # the steps of cleaning are below, with their versions
         spec["dataset"].pop(where, None)
     key = {f"dataset.{name}": value for name, value in spec["dataset"].items()}
     for number, source in enumerate(mixture):

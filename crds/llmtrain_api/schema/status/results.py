@@ -31,6 +31,12 @@ class DataSummary(ApiModel):
         description="Documents that are empty, that cleaning dropped, or dialogues that have no room in a "
         "sequence.",
     )
+    changed_documents: Count = Field(default=0, description="Documents that cleaning changed.")
+    duplicate_documents: Count = Field(
+        default=0, description="Of the skipped documents, those that are copies of another."
+    )
+    masked_values: Count = Field(default=0, description="Personal data that placeholders replaced.")
+    added_documents: Count = Field(default=0, description="Copies of documents with swapped terms.")
     samples: list[Text] = Field(
         default_factory=list,
         max_length=5,

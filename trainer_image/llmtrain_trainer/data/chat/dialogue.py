@@ -39,6 +39,13 @@ class Dialogue:
         """The text of each message."""
         return [str(message.get("content") or "") for message in self.messages]
 
+    def saying(self, texts: Sequence[str]) -> Dialogue:
+        """The same dialogue with other texts: one for each message, in their order."""
+        if list(texts) == self.contents:
+            return self
+        pairs = zip(self.messages, texts, strict=True)
+        return Dialogue(tuple({**message, "content": text} for message, text in pairs), self.where)
+
 
 @dataclass(frozen=True)
 class TakeDialogue:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from llmtrain_api import JobFile
 
+from ..cleaning.pipeline import Pipeline
+from ..cleaning.swaps import swap_of
+from ..documents import without
 from ..reading.counts import ReadCounts
 from ..reading.reader import Progress, no_progress
 from ..sources import Text, is_held_out, taken
@@ -18,16 +21,53 @@ longer than a row and which are left out, and samples of one answer each, of tem
 
 
 def dialogues_of(
-    job: JobFile, source: Text, counts: ReadCounts | None = None, progress: Progress = no_progress
+    job: JobFile,
+    source: Text,
+    counts: ReadCounts | None = None,
+    progress: Progress = no_progress,
+    copies: Sequence[bool] | None = None,
 ) -> Iterator[tuple[bool, Dialogue]]:
-    """The dialogues of a source, and whether each is for evaluation only.
+    """The dialogues of a source, and whether each is for evaluation only; after one for training its copy
+    with swapped terms, where the job asks for one.
+
+    Args:
+        job: whose cleaning and split it is.
+        source: one of the job's.
+        counts: is filled.
+        progress: told of bytes that are passed.
+        copies: of each cleaned dialogue whether it is a copy of another, and dropped.
 
     Raises:
         ConfigError: a row that is no dialogue; the message names file and line.
     """
-    take = TakeDialogue(source.dialogue_columns or {})
-    for dialogue in taken(source, take, ReadCounts() if counts is None else counts, progress):
-        yield is_held_out(dialogue.text, job.spec.dataset.held_out_fraction), dialogue
+    counts = ReadCounts() if counts is None else counts
+    swap = swap_of(job.spec.dataset.cleaning)
+    found = cleaned_dialogues(job, source, counts, progress)
+    for dialogue in found if copies is None else without(found, copies, counts):
+        held_out = is_held_out(dialogue.text, job.spec.dataset.held_out_fraction)
+        yield held_out, dialogue
+        if swap is None or held_out:
+            continue
+        swapped = dialogue.saying([swap(text) for text in dialogue.contents])
+        if swapped != dialogue:
+            counts.added += 1
+            yield False, swapped
+
+
+def cleaned_dialogues(
+    job: JobFile, source: Text, counts: ReadCounts, progress: Progress = no_progress
+) -> Iterator[Dialogue]:
+    """The dialogues of a source after the steps that look at each alone: messages are cleaned one by one, and
+    keep their roles and their order; see `dialogues_of`."""
+    pipeline = Pipeline(job.spec)
+    for dialogue in taken(source, TakeDialogue(source.dialogue_columns or {}), counts, progress):
+        texts = pipeline.messages(dialogue.contents, counts)
+        if texts is None:
+            continue
+        if any(texts):
+            yield dialogue.saying(texts)
+        else:
+            counts.empty += 1
 
 
 def fitting(dialogue: Dialogue, template: Template, length: int, counts: ReadCounts) -> Iterator[Rendered]:

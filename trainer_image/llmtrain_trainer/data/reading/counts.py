@@ -20,6 +20,10 @@ class ReadCounts:
         empty: documents without a visible character.
         skipped: files and folders that are not read, by the reason.
         cleaned: documents that each cleaning step dropped.
+        changed: documents that each cleaning step changed.
+        found: what cleaning found in documents, by its kind.
+        changed_documents: documents that any cleaning step changed.
+        added: copies of documents with swapped terms.
         dialogues: those that were not taken as they are, by what was done with them.
         first_replaced: where the first replaced character stands.
         examples: what is skipped, in words.
@@ -33,6 +37,10 @@ class ReadCounts:
     empty: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     cleaned: Counter[str] = field(default_factory=Counter)
+    changed: Counter[str] = field(default_factory=Counter)
+    found: Counter[str] = field(default_factory=Counter)
+    changed_documents: int = 0
+    added: int = 0
     dialogues: Counter[str] = field(default_factory=Counter)
     first_replaced: str = ""
     examples: str = ""
@@ -44,11 +52,12 @@ class ReadCounts:
 
     def add(self, other: ReadCounts) -> None:
         """Count another source too."""
-        for name in ("files", "bytes_total", "bytes_not_read", "files_cut", "replaced", "empty"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.skipped.update(other.skipped)
-        self.cleaned.update(other.cleaned)
-        self.dialogues.update(other.dialogues)
+        for one in fields(self):
+            mine, others = getattr(self, one.name), getattr(other, one.name)
+            if isinstance(mine, Counter):
+                mine.update(others)
+            elif isinstance(mine, int):
+                setattr(self, one.name, mine + others)
         self.first_replaced = self.first_replaced or other.first_replaced
 
     def to_json(self) -> dict[str, Any]:
@@ -62,7 +71,10 @@ class ReadCounts:
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> ReadCounts:
         """The counts that `to_json` wrote."""
-        return cls(**{**raw, "skipped": Counter(raw["skipped"]), "cleaned": Counter(raw["cleaned"])})
+        values: dict[str, Any] = {
+            name: Counter(value) if isinstance(value, dict) else value for name, value in raw.items()
+        }
+        return cls(**values)
 
     def report(self) -> dict[str, Any]:
         """For the data report; what did not happen is left out, but for the numbers that all reports have."""
@@ -71,6 +83,10 @@ class ReadCounts:
             "emptyDocuments": self.empty,
             "skipped": dict(sorted(self.skipped.items())),
             "droppedByCleaning": dict(sorted(self.cleaned.items())),
+            "changedByCleaning": dict(sorted(self.changed.items())),
+            "changedDocuments": self.changed_documents,
+            "masked": dict(sorted(self.found.items())),
+            "addedDocuments": self.added,
             "dialogues": {name: count for name, count in sorted(self.dialogues.items()) if count},
         }
         return {

@@ -8,10 +8,12 @@ from ...errors import ConfigError
 from ..chat.packing import PackedWriter
 from ..chat.samples import TOO_LONG, dialogues_of, fitting
 from ..chat.template import Template
+from ..cleaning.duplicates.files import read_copies
 from ..preparation import Preparation
 from ..reading.counts import ReadCounts
 from ..sources import Text
 from ..store import TOKENIZER
+from .duplicates import dialogues_name
 
 
 def row_of(made: Preparation) -> tuple[int, int]:
@@ -37,8 +39,9 @@ def write_dialogues(made: Preparation, train: PackedWriter, held_out: PackedWrit
     whole = transformers.AutoTokenizer.from_pretrained(made.folder / TOKENIZER, local_files_only=True)
     template, counts = Template(whole), [ReadCounts() for _ in made.sources]
     progress = made.progress.begin("rows")
-    for source, counted in zip(made.sources, counts, strict=True):
-        for for_evaluation, dialogue in dialogues_of(made.job, source, counted, progress):
+    for number, (source, counted) in enumerate(zip(made.sources, counts, strict=True)):
+        copies = read_copies(made.copies, dialogues_name(number)) if made.copies else None
+        for for_evaluation, dialogue in dialogues_of(made.job, source, counted, progress, copies):
             for sample in fitting(dialogue, template, train.length, counted):
                 (held_out if for_evaluation else train).add_sample(sample.ids, sample.trained)
         train.end_source()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
@@ -69,6 +70,8 @@ def _write_noise(made: Preparation) -> None:
 def _write_dialogues(made: Preparation) -> None:
     writers = [PackedWriter(made.folder / name, *row_of(made)) for name in (TRAIN, HELD_OUT_ROWS)]
     made.counts, made.token_set = write_dialogues(made, *writers), None
+    if made.copies is not None:
+        shutil.rmtree(made.copies)
     made.train, made.held_out = (writer.side() for writer in writers)
     _require_known(made, max(writer.highest for writer in writers))
 

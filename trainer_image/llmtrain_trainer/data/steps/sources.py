@@ -34,12 +34,14 @@ def find_sources(made: Preparation) -> None:
         require_apart(made.job, source)
         found = surveyed(source, None if made.chat else (source.column,))
         made.surveys.append(found)
-        made.units.append(units_of_source(made.job, source, found.files, number))
+        made.units.append(units_of_source(source, found.files, number))
         size = sum(file.size for file in found.files)
         revision = {"commit": source.revision} if source.revision else {}
         log.get().info("found text", dataset=source.name, files=len(found.files), bytes=size, **revision)
     made.bytes_total = sum(unit.size for units in made.units for unit in units)
-    made.progress.expect({"tokenizer": min(made.bytes_total, TRAINING_BYTES), "rows": made.bytes_total})
+    passes = {"tokenizer": min(made.bytes_total, TRAINING_BYTES), "rows": made.bytes_total}
+    compared = cleaning.duplicates_of(made.job.spec) is not None
+    made.progress.expect(({"duplicates": made.bytes_total} if compared else {}) | passes)
     made.set_key = set_key(made)
 
 

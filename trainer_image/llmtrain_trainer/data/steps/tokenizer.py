@@ -21,6 +21,7 @@ from ...special_tokens import EOS, OURS, require_tokens, special_names
 from ..base_tokenizer import copy_tokenizer, cut_at_lines, open_tokenizer
 from ..chat.samples import dialogues_of
 from ..chat.template import CHATML
+from ..cleaning.duplicates.files import read_copies
 from ..documents import Document, documents_of_unit
 from ..preparation import Preparation
 from ..reading.counts import ReadCounts
@@ -29,6 +30,7 @@ from ..sources import in_turn
 from ..store import TOKENIZER
 from ..tokenizer import numbered, train_bpe
 from ..units.work import ENCODER
+from .duplicates import dialogues_name
 
 TOKENIZER_FILE = "tokenizer.json"
 
@@ -56,7 +58,10 @@ def _train(made: Preparation) -> None:
         _save(made.tokenizer, made.folder / TOKENIZER)
     elif made.chat:
         progress = made.progress.begin("tokenizer")
-        dialogues = in_turn(dialogues_of(job, source, None, progress) for source in made.sources)
+        dialogues = in_turn(
+            dialogues_of(job, source, None, progress, _copies(made, dialogues_name(number)))
+            for number, source in enumerate(made.sources)
+        )
         texts = (text for held_out, one in dialogues if not held_out for text in one.contents)
         made.tokenizer = train_bpe(texts, vocabulary, special)
         _save(made.tokenizer, made.folder / TOKENIZER, special, job.spec.dataset.chat_template or CHATML)
@@ -79,7 +84,12 @@ def _trained(made: Preparation, vocabulary: int, special: list[str]) -> Any:
 
 def _documents(made: Preparation, number: int, progress: Progress) -> Iterator[Document]:
     for unit in made.units[number]:
-        yield from documents_of_unit(made.job, made.sources[number], unit, ReadCounts(), progress)
+        copies = _copies(made, unit.name)
+        yield from documents_of_unit(made.job, made.sources[number], unit, ReadCounts(), progress, copies)
+
+
+def _copies(made: Preparation, name: str) -> Any:
+    return read_copies(made.copies, name) if made.copies else None
 
 
 def _take(made: Preparation, base: Path) -> None:

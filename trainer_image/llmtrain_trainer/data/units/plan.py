@@ -56,12 +56,10 @@ def units_of(
     number: int,
     limit: int | None,
     columns: Sequence[str] | None,
-    in_one: bool,
 ) -> list[Unit]:
     """The units of a source.
 
-    A limit that cuts is shared between all its files, and some cleaning compares all of its documents: such a
-    source is one unit.
+    A limit that cuts is shared between all its files: such a source is one unit.
 
     Args:
         files: in their order.
@@ -69,7 +67,6 @@ def units_of(
         number: of the source in the job's list.
         limit: bytes of text in all; None for all there is.
         columns: of tables that are read; None for all.
-        in_one: whether it must not be cut.
     """
     pieces = [whole(file) for file in files]
     library = name == PYTHON_STDLIB
@@ -77,7 +74,7 @@ def units_of(
     cuts = limit is not None and sum(sizes) > limit
     allowed = sum((in_order if library else evenly)(sizes, limit))
     length = (1 << 62) if library else block_length(allowed)
-    if cuts or in_one:
+    if cuts:
         return [Unit(number, 0, tuple(pieces), Bounds(length, limit if cuts else None, library))]
     groups = _grouped(piece for file in files for piece in pieces_of(file, UNIT, columns))
     return [Unit(number, place, tuple(group), Bounds(length)) for place, group in enumerate(groups)]

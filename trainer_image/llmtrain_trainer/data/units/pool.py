@@ -8,14 +8,18 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from llmtrain_api import JobFile
 from llmtrain_api.schema.quantity import quantity
 
 from ...process import die_with_parent
 from ..reading.reader import Progress
 from .plan import Unit
-from .work import Work, done, make
+from .work import done, make
+
+Doing = tuple[Callable[[Any, Unit], object], Callable[[Any, Unit, Progress], None]]
+"""Whether a unit is done, and what does it: functions that another process can import."""
 
 WORTH = 32 << 20
 """Bytes of text below which processes take longer to start than they save."""
@@ -25,6 +29,14 @@ EVERY = 1.0
 """Seconds between two looks at the progress."""
 
 _shared: Any = None
+
+
+class HasJob(Protocol):
+    """What units are made for."""
+
+    @property
+    def job(self) -> JobFile:
+        """Whose memory limits how many processes there are."""
 
 
 class Stopped(Exception):
@@ -43,7 +55,7 @@ def cores() -> int:
     return count
 
 
-def workers_for(work: Work, units: list[Unit]) -> int:
+def workers_for(work: HasJob, units: list[Unit]) -> int:
     """Processes that make these units: as many as there are cores, and as fit into the memory."""
     if sum(unit.size for unit in units) < WORTH:
         return 1
@@ -51,7 +63,13 @@ def workers_for(work: Work, units: list[Unit]) -> int:
     return max(1, min(cores(), len(units), (memory - OWN_MEMORY) // WORKER_MEMORY))
 
 
-def make_units(work: Work, units: list[Unit], progress: Progress, workers: int | None = None) -> None:
+def make_units(
+    work: HasJob,
+    units: list[Unit],
+    progress: Progress,
+    workers: int | None = None,
+    doing: Doing | None = None,
+) -> None:
     """Make the units that are not there yet.
 
     Args:
@@ -59,26 +77,35 @@ def make_units(work: Work, units: list[Unit], progress: Progress, workers: int |
         units: all of them.
         progress: told of bytes that are passed; those of units that are there at once.
         workers: processes; None for as many as are worth it.
+        doing: what is done with each; None for its tokens.
 
     Raises:
         ConfigError: text that cannot be read.
         RuntimeError: a process was killed.
     """
     missing = []
+    tokens: Doing = (done, make)
+    is_done, do = doing or tokens
     for unit in units:
-        if done(work, unit):
+        if is_done(work, unit):
             progress(unit.size)
         else:
             missing.append(unit)
     count = workers_for(work, missing) if workers is None else min(workers, len(missing))
     if count <= 1:
         for unit in missing:
-            make(work, unit, progress)
+            do(work, unit, progress)
     else:
-        _in_processes(work, missing, progress, count)
+        _in_processes(work, missing, progress, count, do)
 
 
-def _in_processes(work: Work, units: list[Unit], progress: Progress, count: int) -> None:
+def _in_processes(
+    work: HasJob,
+    units: list[Unit],
+    progress: Progress,
+    count: int,
+    do: Callable[[Any, Unit, Progress], None],
+) -> None:
     context = get_context("spawn")
     passed, stop = context.Value("q", 0), context.Value("b", 0)
     told = 0
@@ -90,7 +117,7 @@ def _in_processes(work: Work, units: list[Unit], progress: Progress, count: int)
         told = now
 
     with ProcessPoolExecutor(count, context, _begin, (passed, stop, os.getpid())) as pool:
-        futures = [pool.submit(_make, work, unit) for unit in units]
+        futures = [pool.submit(_make, do, work, unit) for unit in units]
         try:
             _watch(futures, tell)
         except BrokenProcessPool:
@@ -122,7 +149,7 @@ def _begin(passed: Any, stop: Any, parent: int) -> None:
     _shared = passed, stop
 
 
-def _make(work: Work, unit: Unit) -> None:
+def _make(do: Callable[[Any, Unit, Progress], None], work: HasJob, unit: Unit) -> None:
     passed, stop = _shared
 
     def progress(count: int) -> None:
@@ -131,4 +158,4 @@ def _make(work: Work, unit: Unit) -> None:
         with passed.get_lock():
             passed.value += count
 
-    make(work, unit, progress)
+    do(work, unit, progress)

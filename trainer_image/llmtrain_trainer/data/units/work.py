@@ -18,6 +18,8 @@ from llmtrain_api import JobFile
 
 from ...files import digest_of, read_json, write_json
 from ...special_tokens import Tokens
+from ..cleaning import duplicates_of
+from ..cleaning.duplicates.files import read_copies
 from ..documents import documents_of_unit
 from ..reading.counts import ReadCounts
 from ..reading.reader import Progress
@@ -126,7 +128,8 @@ def make(work: Work, unit: Unit, progress: Progress) -> None:
     tokenizer = tokenizers.Tokenizer.from_file(str(work.folder / ENCODER))
     tokenizer.encode_special_tokens = True
     counts = ReadCounts()
-    found = documents_of_unit(work.job, work.sources[unit.source], unit, counts, progress)
+    copies = read_copies(work.folder, unit.name) if duplicates_of(work.job.spec) else None
+    found = documents_of_unit(work.job, work.sources[unit.source], unit, counts, progress, copies)
     with ExitStack() as stack:
         sides = [
             stack.enter_context(_Side(tokens_file(work.folder, unit.name, side), work.dtype, work.tokens.eos))

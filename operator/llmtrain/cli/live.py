@@ -1,0 +1,52 @@
+"""``llmtrain top``: looks again and again, in place."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from . import output
+from .options import Context, Namespace, Runs, client
+
+
+def top(
+    namespace: Namespace = None,
+    everywhere: Annotated[
+        bool, typer.Option("-A", "--all-namespaces", help="The jobs of all namespaces.")
+    ] = False,
+    every: Annotated[
+        float, typer.Option("--every", metavar="SECONDS", min=0.5, help="Between two looks (default: 2).")
+    ] = 2.0,
+    context: Context = None,
+    runs: Runs = None,
+) -> None:
+    """Watch jobs and the curves of their losses live; Ctrl-C ends it."""
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    from llmtrain.render.live import Curves, live_table
+
+    here, curves, console = client(namespace, context, runs), Curves(), Console(highlight=False)
+
+    def look() -> Text:
+        jobs = here.list_jobs(all_namespaces=everywhere)
+        curves.take(jobs)
+        table = live_table(jobs, curves, datetime.now(UTC), namespaces=everywhere)
+        lines = [Text(line, style, no_wrap=True, overflow="crop") for line, style in output.aligned(table)]
+        return Text("\n").join(lines)
+
+    if not console.is_terminal:
+        console.print(look(), soft_wrap=True)
+        return
+    try:
+        with Live(look(), console=console, auto_refresh=False) as live:
+            while True:
+                time.sleep(every)
+                live.update(look(), refresh=True)
+    except KeyboardInterrupt:
+        # that is how it ends
+        return
