@@ -58,6 +58,6 @@ class Backend(Protocol):
         """Rows of ``metrics.jsonl`` of all attempts, a row a step."""
         ...
 
-    def presets(self) -> list[Object]:
-        """What the platform team offers as a basis of jobs."""
+    def presets(self, namespace: str) -> list[Object]:
+        """What the platform team offers as a basis of jobs of a namespace."""
         ...

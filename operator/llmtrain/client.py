@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from llmtrain_api import Job, JobSpec, Phase
+from pydantic import ValidationError
+
+from llmtrain_api import Job, JobSpec, Phase, explain
 from llmtrain_api.names import ANNOTATION_RERUN, API_VERSION, KIND
 
 from . import manifests
@@ -79,7 +81,7 @@ class Client:
         meta["name"] = name or meta["name"]
         meta["namespace"] = namespace or meta.get("namespace") or self.namespace
         manifests.checked(document)
-        return Job.model_validate(self._backend.create(document, dry_run=dry_run))
+        return job_of(self._backend.create(document, dry_run=dry_run))
 
     def clone(
         self, name: str, new_name: str, settings: Iterable[str] = (), *, namespace: str | None = None
@@ -91,7 +93,7 @@ class Client:
         """
         raw = self.get_object(name, namespace=namespace)
         document = manifests.copied(raw, new_name, settings)
-        return Job.model_validate(self._backend.create(document))
+        return job_of(self._backend.create(document))
 
     def delete_job(self, name: str, *, namespace: str | None = None) -> None:
         """Delete a job and its pods. Its output stays."""
@@ -101,7 +103,7 @@ class Client:
 
     def list_jobs(self, *, namespace: str | None = None, all_namespaces: bool = False) -> list[Job]:
         """The jobs of a namespace, by name."""
-        return [Job.model_validate(raw) for raw in self.list_objects(namespace, all_namespaces)]
+        return [job_of(raw) for raw in self.list_objects(namespace, all_namespaces)]
 
     def list_objects(self, namespace: str | None = None, all_namespaces: bool = False) -> list[Object]:
         """The same as plain JSON."""
@@ -114,7 +116,7 @@ class Client:
         Raises:
             NotFound: there is none of that name; the message names those that are like it.
         """
-        return Job.model_validate(self.get_object(name, namespace=namespace))
+        return job_of(self.get_object(name, namespace=namespace))
 
     def get_object(self, name: str, *, namespace: str | None = None) -> Object:
         """The same as plain JSON."""
@@ -163,7 +165,7 @@ class Client:
     ) -> Iterator[Job]:
         """The job now and after each change, until it is over or the time has passed."""
         for raw in self._backend.watch(namespace or self.namespace, name, seconds):
-            job = Job.model_validate(raw)
+            job = job_of(raw)
             yield job
             if over(job):
                 return
@@ -202,9 +204,11 @@ class Client:
             raise Failed(f"{name} is {phase}: {_why(job)}")
         raise TimedOut(f"{name} is {phase} after {timeout:.0f} s; `llmtrain why {name}` tells why")
 
-    def list_presets(self) -> list[Object]:
-        """The presets that the platform team offers; empty where there are none."""
-        return sorted(self._backend.presets(), key=lambda raw: str(raw["metadata"]["name"]))
+    def list_presets(self, *, namespace: str | None = None) -> list[Object]:
+        """The presets that the platform team offers to jobs of a namespace; empty where there are none."""
+        return sorted(
+            self._backend.presets(namespace or self.namespace), key=lambda raw: str(raw["metadata"]["name"])
+        )
 
     # -- steer --------------------------------------------------------------------------------------------
 
@@ -230,7 +234,23 @@ class Client:
         return self._patch(name, namespace, {"metadata": {"annotations": {ANNOTATION_RERUN: moment}}})
 
     def _patch(self, name: str, namespace: str | None, patch: Object) -> Job:
-        return Job.model_validate(self._backend.patch(namespace or self.namespace, name, patch))
+        return job_of(self._backend.patch(namespace or self.namespace, name, patch))
+
+
+def job_of(raw: Object) -> Job:
+    """The object, understood.
+
+    Raises:
+        Failed: it says something that this program does not know.
+    """
+    try:
+        return Job.model_validate(raw)
+    except ValidationError as error:
+        name = raw.get("metadata", {}).get("name")
+        raise Failed(
+            f"{name} has a status that this llmtrain cannot read, as of a newer operator; update llmtrain "
+            f"({'; '.join(explain(error, ''))})"
+        ) from None
 
 
 def over(job: Job) -> bool:

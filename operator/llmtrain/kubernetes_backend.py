@@ -9,7 +9,7 @@ from datetime import datetime
 from urllib.parse import quote
 
 from llmtrain_api import Job
-from llmtrain_api.names import PLURAL
+from llmtrain_api.names import GROUP, PLURAL, VERSION
 
 from .cluster import JOBS, ApiServer
 from .errors import AlreadyThere, NotFound, Unsupported, did_you_mean
@@ -125,11 +125,17 @@ class KubernetesBackend:
         """Lines of a pod's log; of one that is gone, what the status kept."""
         return PodLogs(self._server, self).lines(job, request)
 
-    def presets(self) -> list[Object]:
-        """What the platform team offers, where the cluster knows of such a thing."""
-        kinds = self._server.call("GET", JOBS)["resources"]
-        plurals = [one["name"] for one in kinds if one["kind"] in PRESET_KINDS and "/" not in one["name"]]
-        return [item for plural in plurals for item in self._server.call("GET", f"{JOBS}/{plural}")["items"]]
+    def presets(self, namespace: str) -> list[Object]:
+        """What the platform team offers to a namespace, where the cluster knows of such a thing."""
+        found: list[Object] = []
+        for kind in self._server.call("GET", JOBS)["resources"]:
+            if kind["kind"] not in PRESET_KINDS or "/" in kind["name"]:
+                continue
+            scope = f"{JOBS}/namespaces/{quote(namespace, safe='')}" if kind["namespaced"] else JOBS
+            # items of a list do not say what they are
+            what = {"apiVersion": f"{GROUP}/{VERSION}", "kind": kind["kind"]}
+            found += [what | item for item in self._server.call("GET", f"{scope}/{kind['name']}")["items"]]
+        return [one for one in found if _is_for(one, namespace)]
 
     def metrics(self, job: Job) -> list[Object]:
         """The rows lie in the output, which an API server does not show.
@@ -158,6 +164,12 @@ def _jobs(namespace: str, name: str = "") -> str:
     # a name that somebody typed is one step of a path, whatever is in it
     where = f"{JOBS}/namespaces/{quote(namespace, safe='')}/{PLURAL}"
     return f"{where}/{quote(name, safe='')}" if name else where
+
+
+def _is_for(preset: Object, namespace: str) -> bool:
+    """Whether jobs of that namespace may name it."""
+    named = (preset.get("spec") or {}).get("namespaces") or [namespace]
+    return namespace in named
 
 
 def _is_of(about: Object, uid: str, name: str) -> bool:

@@ -165,7 +165,7 @@ class LocalBackend:
         root = owned(Path(saved.output), job.metadata.uid)
         return [] if root is None else runs.metrics_of(root)
 
-    def presets(self) -> list[Object]:
+    def presets(self, namespace: str) -> list[Object]:  # noqa: ARG002
         """There are none here."""
         return []
 

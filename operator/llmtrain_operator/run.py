@@ -24,7 +24,7 @@ from .progress.latest import ReportBook
 from .progress.server import ReportServer
 from .progress.tls import ensure_authority, server_context
 from .runtimes.catalogue import Runtimes
-from .scheduling.default import OwnQueue
+from .scheduling.providers import gang_scheduler
 from .serve import Servers, background
 from .settings import Settings
 from .types import PlanSettings, Pod
@@ -92,8 +92,9 @@ async def operate(settings: Settings) -> None:
                 allow=settings.allow,
                 gpu_hour_price=settings.gpu_hour_price,
                 currency=settings.currency,
+                provider=settings.provider,
             )
-            gangs = OwnQueue(
+            gangs = gang_scheduler(
                 api,
                 store,
                 plan_settings,

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from llmtrain_api import WorkerDefaults, explain
 from llmtrain_api.api_json import read
 
-from .types import Allowed
+from .types import Allowed, Provider
 
 PREFIX = "LLMTRAIN_OPERATOR_"
 
@@ -72,6 +72,10 @@ class Settings(BaseModel):
         pattern="^(nodes|quota)$",
         description="how room for a gang is known: nodes (what is free on each; one gang after the other "
         "where they may not be listed) or quota (namespaces' quotas alone, where an autoscaler adds nodes)",
+    )
+    provider: Provider = Field(
+        default=Provider.DEFAULT,
+        description="whom jobs with spec.queueName ask for room: kueue; default = no job may name a queue",
     )
     start_seconds: int = Field(
         default=600,

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from llmtrain_api import Job, JobStatus, ProgressReport, RuntimeOnRecord, SetupStage, WorkerDefaults
+from llmtrain_api.schema.status import Placement
 
 Manifest = dict[str, Any]
 
@@ -16,6 +17,13 @@ class Allowed(StrEnum):
     """What a job may ask for only where the installation allows it, by the field of the spec."""
 
     HOST_NETWORK = "hostNetwork"
+
+
+class Provider(StrEnum):
+    """Who decides when a gang may start, where a job names a queue."""
+
+    DEFAULT = "default"
+    KUEUE = "kueue"
 
 
 class PodPhase(StrEnum):
@@ -146,6 +154,7 @@ class Admission:
         position: its place in the queue, the first is 1.
         estimated_start: when it may start, where running jobs say when they end.
         retry_after: in how many seconds it is worth asking again; None = it is woken.
+        placement: what its pods need where another scheduler let it in.
         nodes: pods of a gang that may have fewer than it wants, where the message says why; None = all.
     """
 
@@ -155,6 +164,7 @@ class Admission:
     position: int | None = None
     estimated_start: datetime | None = None
     retry_after: float | None = None
+    placement: Placement | None = None
     nodes: int | None = None
 
 
@@ -181,6 +191,7 @@ class PlanSettings:
         allow: fields of `Allowed` that jobs may use.
         gpu_hour_price: what an hour of one GPU costs; None = nobody has said.
         currency: of that price.
+        provider: whom gangs with a queue ask for room.
     """
 
     trainer_image: str
@@ -202,6 +213,7 @@ class PlanSettings:
     allow: tuple[str, ...] = ()
     gpu_hour_price: float | None = None
     currency: str = ""
+    provider: Provider = Provider.DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +247,7 @@ class Observed:
         watched_since: since when this process takes reports; None = not known.
         admission: the queue's answer; None = it was not asked yet.
         runtime: the one that the job asks for; None = none.
+        reclaimed: why the queue wants the room of the gang back; empty = it does not.
     """
 
     job: Job
@@ -247,6 +260,7 @@ class Observed:
     watched_since: datetime | None = None
     admission: Admission | None = ADMITTED
     runtime: SeenRuntime | None = None
+    reclaimed: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -627,6 +627,10 @@ BAD: dict[str, Bad] = {
     "a priority class with a space": Bad(
         manifest(priorityClassName="very high"), "spec.priorityClassName", "use lowercase letters"
     ),
+    "fewer nodes in a queue of another scheduler": Bad(
+        manifest(nodes=2, minNodes=1, queueName="team"), "spec.minNodes", "whole gangs only"
+    ),
+    "a queue's name in capitals": Bad(manifest(queueName="Team"), "spec.queueName", "use lowercase letters"),
     "an adapter of rank 0": Bad(
         manifest(model=LLAMA | {"adapter": {"rank": 0}}),
         "spec.model.adapter.rank",

@@ -4,81 +4,44 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import select
 import subprocess
-import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness.cluster import ROOT, Namespace, wait_for
 from harness.jobs import manifest
 from harness.kubelet import FakeKubelet
+from harness.terminal import Terminals
 from integration.conftest import Operator
 from integration.test_lifecycle import BOOM, bring_up, finish
-
-SECONDS = 60
 
 
 class Terminal:
     """Types commands as a person does, in the namespace of the test."""
 
-    def __init__(self, namespace: Namespace, folder: Path) -> None:
-        self.namespace, self.folder = namespace, folder
-        self.environment = namespace.cluster.environment | {
-            "PYTHONPATH": os.pathsep.join(str(ROOT / folder) for folder in ("crds", "operator")),
-            "TERM": "xterm-256color",
-            "COLUMNS": "200",
-        }
+    def __init__(self, namespace: Namespace, terminals: Terminals) -> None:
+        self.namespace, self.terminals = namespace, terminals
 
-    def types(self, *words: str, code: int = 0) -> str:
+    def types(self, *words: str, code: int = 0, **variables: str) -> str:
         """What a verb prints at a terminal of its own, both outputs together."""
-        main, own = pty.openpty()
-        command = [sys.executable, "-m", "llmtrain", *words, "-n", self.namespace.name]
-        with subprocess.Popen(
-            command, env=self.environment, stdin=own, stdout=own, stderr=own, cwd=self.folder
-        ) as program:
-            os.close(own)
-            told = read(main)
-            assert program.wait(SECONDS) == code, told
-        return told.replace("\r\n", "\n")
+        return self.terminals.types(*words, "-n", self.namespace.name, code=code, **variables)
 
-    def data(self, *words: str) -> dict[str, object]:
+    def data(self, *words: str) -> dict[str, Any]:
         """What a verb prints for programs."""
-        command = [sys.executable, "-m", "llmtrain", *words, "-n", self.namespace.name, "-o", "json"]
-        done = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, timeout=SECONDS, check=True
-        )
-        found: dict[str, object] = json.loads(done.stdout)
+        found: dict[str, Any] = json.loads(self.types(*words, "-o", "json"))
         return found
 
 
-def read(terminal: int) -> str:
-    """All that is printed until the program has ended."""
-    told, deadline = b"", time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        ready, _, _ = select.select([terminal], [], [], 1.0)
-        if not ready:
-            continue
-        try:
-            some = os.read(terminal, 1 << 16)
-        except OSError:
-            # nobody holds the other side any more
-            break
-        if not some:
-            break
-        told += some
-    os.close(terminal)
-    return told.decode()
-
-
 @pytest.fixture
-def terminal(namespace: Namespace, tmp_path: Path) -> Terminal:
+def terminal(namespace: Namespace, tmp_path: Path) -> Iterator[Terminal]:
     document = manifest()
     document["metadata"].pop("namespace")
     (tmp_path / "job.yaml").write_text(json.dumps(document))
-    return Terminal(namespace, tmp_path)
+    terminals = Terminals(tmp_path, {"KUBECONFIG": namespace.cluster.environment["KUBECONFIG"]})
+    yield Terminal(namespace, terminals)
+    terminals.close()
 
 
 def test_a_job_from_submit_to_delete(
@@ -138,13 +101,27 @@ def test_a_failure_is_told_with_its_rank_and_tried_again(
     namespace.wait_phase("tiny", "Failed", 0)
     found = terminal.data("why", "tiny")
     assert found["state"] == "Failed"
-    assert "UserError: boom" in str(found["paragraph"])
-    assert any("rank 1" in line for line in found["evidence"])  # type: ignore[attr-defined]
+    assert "UserError: boom" in found["paragraph"]
+    assert any("rank 1" in line for line in found["evidence"])
     assert "is tried again from step 10" in terminal.types("retry", "tiny")
     bring_up(namespace, kubelet, 1)
     finish(namespace, kubelet, 1)
     assert "tried again" in terminal.types("show", "tiny")
     assert operator.process is not None
+
+
+def test_kubectl_finds_it(namespace: Namespace, tmp_path: Path) -> None:
+    (tmp_path / "kubectl-llmtrain").symlink_to(ROOT / "hack" / "llmtrain")
+    env = namespace.cluster.environment
+    done = subprocess.run(
+        ["kubectl", "llmtrain", "ls", "-n", namespace.name],
+        env=env | {"PATH": f"{tmp_path}{os.pathsep}{env['PATH']}"},
+        text=True,
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    assert "llmtrain submit" in done.stdout
 
 
 def test_a_mistake_is_told_by_field_and_a_stranger_is_told_what_is_missing(
@@ -164,7 +141,6 @@ def test_a_mistake_is_told_by_field_and_a_stranger_is_told_what_is_missing(
     known["contexts"][0]["context"]["user"] = "stranger"
     config = tmp_path / "stranger"
     config.write_text(json.dumps(known))
-    terminal.environment["KUBECONFIG"] = str(config)
-    refused = terminal.types("ls", code=5)
+    refused = terminal.types("ls", code=5, KUBECONFIG=str(config))
     assert "the cluster does not allow it" in refused
     assert token not in refused

@@ -61,4 +61,15 @@ RULES: tuple[Rule, ...] = (
         "with minNodes, tensor x pipeline x sequence must divide the processes of a node",
         _whole_copies,
     ),
+    Rule(
+        "!has(self.minNodes) || !has(self.queueName)",
+        ".minNodes",
+        "another scheduler's queue lets in whole gangs only; remove minNodes or queueName",
+        lambda spec: (
+            None
+            if spec.min_nodes is None or spec.queue_name is None
+            else f"got {spec.min_nodes} with queueName {spec.queue_name!r}; another scheduler's queue lets "
+            "in whole gangs only; remove one of them"
+        ),
+    ),
 )

@@ -322,6 +322,11 @@ class JobSpec(LifecycleSpec, PlacedPodSpec, JobSections):
         "ClusterLLMTrainingRuntime, that gives defaults and sets bounds. The job keeps what it began with. "
         "Default: the installation's, if it has one.",
     )
+    queue_name: ObjectName | None = Field(
+        default=None,
+        description="Queue of another scheduler that the gang waits in, such as a LocalQueue of Kueue in the "
+        "job's namespace, where the chart has queue.provider. Default: the operator's own queue.",
+    )
     pod_template: PodTemplate | None = Field(
         default=None,
         description="What is added to the worker pods, in a pod's own words: volumes, environment, sidecars, "

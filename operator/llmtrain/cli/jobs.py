@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import output
 from .options import Context, Format, Name, Namespace, Output, Runs, client
+
+if TYPE_CHECKING:
+    from llmtrain.client import Client
+    from llmtrain.values import Event
 
 
 def ls(
@@ -21,8 +26,8 @@ def ls(
     form: Output = Format.TABLE,
 ) -> None:
     """List jobs: phase, step, loss, tokens a second, when they end; wide: why they wait, and more."""
+    from llmtrain.client import job_of
     from llmtrain.render.rows import jobs_table
-    from llmtrain_api import Job
 
     here = client(namespace, context, runs)
     found = here.list_objects(all_namespaces=everywhere)
@@ -32,8 +37,19 @@ def ls(
         where = "on this cluster" if everywhere else f"in namespace {here.namespace}"
         output.lines([f"no jobs {where}; `llmtrain submit JOB.yaml` begins one"])
         return
-    jobs = [Job.model_validate(raw) for raw in found]
+    jobs = [job_of(raw) for raw in found]
     output.table(jobs_table(jobs, datetime.now(UTC), wide=form is Format.WIDE, namespaces=everywhere))
+
+
+def _events(here: Client, name: str) -> list[Event]:
+    """Events beside what the object says itself: who may not read them is told so, and answered without."""
+    from llmtrain.errors import Forbidden
+
+    try:
+        return here.get_job_events(name)
+    except Forbidden as error:
+        print(f"without events: {error}", file=sys.stderr)
+        return []
 
 
 def show(
@@ -44,16 +60,16 @@ def show(
     form: Output = Format.TABLE,
 ) -> None:
     """Show one job on one screen; wide: with a row for each attempt."""
+    from llmtrain.client import job_of
     from llmtrain.render.rows import attempts_table
     from llmtrain.render.show import show as page
-    from llmtrain_api import Job
 
     here = client(namespace, context, runs)
     raw = here.get_object(name)
     if output.data(raw, form):
         return
-    job, now = Job.model_validate(raw), datetime.now(UTC)
-    for title, rows in page(job, here.get_job_events(name), now):
+    job, now = job_of(raw), datetime.now(UTC)
+    for title, rows in page(job, _events(here, name), now):
         if title:
             output.lines(["", title], output.TITLE)
         output.pairs(rows, "  " if title else "")
@@ -74,6 +90,6 @@ def why(
 
     here = client(namespace, context, runs)
     job = here.get_job(name)
-    found = answer.why(job, here.get_job_events(name), datetime.now(UTC))
+    found = answer.why(job, _events(here, name), datetime.now(UTC))
     if not output.data(found.to_json(), form):
         output.titled(answer.lines(found), answer.TITLES)

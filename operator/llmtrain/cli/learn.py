@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from . import output
-from .options import Context, Format, Output, client
+from .options import Context, Format, Namespace, Output, client
 
 
 def explain(
@@ -38,18 +38,15 @@ def schema() -> None:
     output.data(manifest_schema(), Format.JSON)
 
 
-def presets(context: Context = None, form: Output = Format.TABLE) -> None:
-    """List the presets that the platform team offers."""
-    from llmtrain.render.rows import Table
+def presets(namespace: Namespace = None, context: Context = None, form: Output = Format.TABLE) -> None:
+    """List the presets that the platform team offers: what each gives to a job, and its bounds."""
+    from llmtrain.render.rows import presets_table
 
-    found = client(None, context).list_presets()
+    here = client(namespace, context)
+    found = here.list_presets()
     if output.data({"apiVersion": "v1", "kind": "List", "items": found}, form):
         return
     if not found:
-        output.lines(["this cluster offers no presets"])
+        output.lines([f"no presets are offered to namespace {here.namespace}"])
         return
-    rows = [
-        (str(raw["metadata"]["name"]), " ".join(str(raw.get("spec", {}).get("description", "")).split()))
-        for raw in found
-    ]
-    output.table(Table(("NAME", "WHAT IT IS FOR"), list(rows)))
+    output.table(presets_table(found))

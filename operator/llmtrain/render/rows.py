@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from llmtrain_api import Job, Phase, Progress
+from llmtrain_api import Job, Phase
 from llmtrain_operator.local.console_text import COLUMNS, row
 
 from .words import plain
@@ -92,6 +93,13 @@ def attempts_table(job: Job, now: datetime) -> Table:
     return Table(("ATTEMPT", "AGE", "UP", "FROM STEP", "STEPS", "END", "NODE", "WHY"), rows)
 
 
-def progress_of(job: Job) -> Progress:
-    """Progress on record; empty before the first report."""
-    return job.status.progress or Progress()
+def presets_table(found: Sequence[dict[str, Any]]) -> Table:
+    """A row a preset: the fields of a job that it fills in, and what it bounds."""
+    rows = []
+    for raw in found:
+        meta, spec = raw["metadata"], raw.get("spec") or {}
+        parts = [", ".join(sorted(spec.get(part) or {})) for part in ("defaults", "bounds")]
+        where = str(meta.get("namespace") or "the cluster")
+        about = " ".join(str(spec.get("description") or "").split())
+        rows.append(tuple(map(plain, (meta["name"], where, *parts, about))))
+    return Table(("NAME", "OF", "GIVES", "BOUNDS", "FOR"), rows)

@@ -241,6 +241,7 @@ class Reconciler:
             watched_since=self._since,
             admission=None,
             runtime=self._runtimes.of(job),
+            reclaimed=self._scheduler.wants_back(job),
         )
 
     def _lost(self, job: Job) -> frozenset[int]:

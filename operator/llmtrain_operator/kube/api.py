@@ -48,6 +48,8 @@ RESOURCES: dict[str, Resource] = {
         Resource(PLURAL, GROUP, VERSION),
         Resource(RUNTIME_PLURAL, GROUP, VERSION),
         Resource(CLUSTER_RUNTIME_PLURAL, GROUP, VERSION, namespaced=False),
+        Resource("workloads", "kueue.x-k8s.io", "v1beta2"),
+        Resource("resourceflavors", "kueue.x-k8s.io", "v1beta2", namespaced=False),
     )
 }
 """Every kind that the operator reads or writes; a new kind of child is a row here and a rule in the chart."""

@@ -112,7 +112,7 @@ class Reflector(Generic[T]):
         synced: set once the first full list is in; nothing may be planned before.
         last_heard: the event loop's time of the last answer or event.
         denied: whether the last list was refused: the operator has not the right to it.
-        failed_with: HTTP status of the last answer that was a no; 0 = the last was none.
+        missing: whether the API server does not serve that kind.
     """
 
     def __init__(
@@ -134,8 +134,7 @@ class Reflector(Generic[T]):
         self._any_hidden = asyncio.Event()
         self._delay = FIRST_BACKOFF_SECONDS
         self.synced = asyncio.Event()
-        self.denied = False
-        self.failed_with = 0
+        self.denied = self.missing = False
         # the loop's clock is this one, and there may be no loop yet
         self.last_heard = time.monotonic()
 
@@ -154,8 +153,8 @@ class Reflector(Generic[T]):
                     version = await self._watch(version)
             except (ApiError, ValueError) as error:
                 # a ValueError: the answer was none of an API server
-                self.failed_with = error.status if isinstance(error, ApiError) else 0
-                self.denied = self.failed_with in (401, 403)
+                self.denied = isinstance(error, ApiError) and error.status in (401, 403)
+                self.missing = isinstance(error, ApiError) and error.status == 404
                 log.warning("watch-interrupted", resource=self._resource, reason=str(error))
                 await asyncio.sleep(self._delay * random.uniform(0.5, 1.0))
                 self._delay = min(self._delay * 2, MAX_BACKOFF_SECONDS)
@@ -172,8 +171,7 @@ class Reflector(Generic[T]):
         for item in self._store.replace([*items, *alive], version):
             self._changed(item)
         self.last_heard = _now()
-        self.denied = False
-        self.failed_with = 0
+        self.denied = self.missing = False
         self.synced.set()
         return listing.resource_version
 

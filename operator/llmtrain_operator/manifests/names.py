@@ -33,6 +33,11 @@ def setup_name(job: str, stage: SetupStage, number: int) -> str:
     return f"{job}-{stage.value}-{number}"
 
 
+def workload_name(job: str, attempt: int) -> str:
+    """``{job}-{attempt}``: what asks another scheduler for room, from that attempt on."""
+    return f"{job}-{attempt}"
+
+
 def service_name(job: str) -> str:
     """The headless Service that gives rank 0 its DNS name."""
     return f"{job}-master"

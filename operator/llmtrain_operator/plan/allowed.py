@@ -6,9 +6,19 @@ from collections.abc import Callable
 
 from llmtrain_api import JobSpec
 
-from ..types import Allowed, PlanSettings
+from ..types import Allowed, PlanSettings, Provider
 
 ASKS: dict[Allowed, Callable[[JobSpec], bool]] = {Allowed.HOST_NETWORK: lambda spec: spec.host_network}
+
+NO_QUEUES = (
+    "spec.queueName: this installation has no queues but the operator's own; remove it, or ask whoever runs "
+    "the operator to set queue.provider of its chart, such as kueue"
+)
+
+
+def _has_queues(settings: PlanSettings) -> bool:
+    """On a laptop nobody queues, whatever the job says."""
+    return settings.file_outputs or settings.provider is not Provider.DEFAULT
 
 
 def not_allowed(spec: JobSpec, settings: PlanSettings) -> list[str]:
@@ -18,7 +28,8 @@ def not_allowed(spec: JobSpec, settings: PlanSettings) -> list[str]:
         spec: the job.
         settings: of the installation.
     """
-    return [
+    found = [] if spec.queue_name is None or _has_queues(settings) else [NO_QUEUES]
+    return found + [
         f"spec.{field}: an installation must allow it; remove it, or ask whoever runs the operator to add "
         f"{field} to trainer.allow of its chart"
         for field, asks in ASKS.items()

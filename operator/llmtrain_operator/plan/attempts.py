@@ -121,6 +121,8 @@ def next_attempt(
         ][-MAX_ATTEMPTS:],
         failure=failure,
         waiting=None,
+        # who queues again has no room
+        placement=None if phase is Phase.QUEUED else closed.placement,
         restarts=with_restart(closed.restarts or Restarts(), ended.charge),
     )
     text = f"attempt {number}: {failure.message}" if failure else ended.message or ""

@@ -7,6 +7,7 @@ from llmtrain_api import Charge, EndReason, JobSpec, JobStatus, Phase, Restarts,
 from ..manifests.config import config_map
 from ..manifests.names import config_name, setup_name
 from ..manifests.network_policy import network_policy
+from ..manifests.placement import placed
 from ..manifests.pod import pod
 from ..manifests.service import service
 from ..types import Action, CreateChild, CreatePod, DeleteChild, Plan, RefusalKind
@@ -90,7 +91,8 @@ def _creations(s: Situation, spec: JobSpec, missing: list[int]) -> list[Action]:
     image = s.status.resolved.image if s.status.resolved else settings.trainer_image
     avoid = s.this_attempt.avoided_nodes or []
     pods: list[Action] = [
-        CreatePod(pod(s.job, spec, attempt, rank, image, settings, avoid)) for rank in missing
+        CreatePod(placed(pod(s.job, spec, attempt, rank, image, settings, avoid), s.status.placement))
+        for rank in missing
     ]
     if s.current:
         return pods

@@ -55,7 +55,11 @@ def stand_in_queue(s: Situation) -> Plan | None:
     if later is not None:
         return Plan(derive(s), requeue_after=(later - s.now).total_seconds())
     waits = wait_for_room(s)
-    return waits or Plan(sized(s, changed(derive(s), phase=Phase.STARTING, waiting=None), s.spec))
+    if waits is not None:
+        return waits
+    placement = s.seen.admission.placement if s.seen.admission else None
+    begun = changed(derive(s), phase=Phase.STARTING, waiting=None, placement=placement)
+    return Plan(sized(s, begun, s.spec))
 
 
 def _with_runtime(s: Situation) -> JobStatus:

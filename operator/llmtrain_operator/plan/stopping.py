@@ -18,7 +18,7 @@ from .suspend import SAVING, suspended, told
 
 
 def stop(s: Situation) -> Plan | None:
-    """End the attempt of a job that is to be suspended, or has reached a limit.
+    """End the attempt of a job that is to be suspended, has reached a limit, or is to give its room back.
 
     That goes on record before any pod is asked to go, so that no end of a rank is taken for a failure. What
     has failed before is a failure all the same, and is charged as one first. A stop that has begun is carried
@@ -28,12 +28,17 @@ def stop(s: Situation) -> Plan | None:
         return None
     if s.this_attempt.stopping_at is None:
         reason = EndReason.SUSPENDED if suspended(s) else exceeded(s)
+        if reason is None and s.seen.reclaimed:
+            reason = EndReason.PREEMPTED
         return None if reason is None or evidence(s) else Plan(_stopping(s, reason))
     found, left = evidence(s), (*s.current.values(), *s.stale)
     if left:
         return asked_to_go(s, with_checkpoint(s, derive(s), found), left)
     if s.this_attempt.reason in (EndReason.ACTIVE_DEADLINE, EndReason.GPU_HOURS):
         return fail(s, failure_of(s, s.this_attempt.reason), found)
+    if s.this_attempt.reason is EndReason.PREEMPTED:
+        # whose room goes to others has no pod left, not even one of which nobody has heard
+        return Plan(_queues_again(s, found), doubts=True)
     if s.this_attempt.reason is EndReason.RESIZED and not suspended(s):
         return Plan(_resized(s, found))
     return Plan(_suspended(s, found))
@@ -56,8 +61,22 @@ def _stopping(s: Situation, reason: EndReason) -> JobStatus:
     status = stopping(s, reason)
     if reason is EndReason.SUSPENDED:
         return told(s, status, Phase.SUSPENDING)
-    text = f"{failure_of(s, reason).message}: {SAVING}"
+    why = s.seen.reclaimed if reason is EndReason.PREEMPTED else failure_of(s, reason).message
+    text = f"{why[:4000]}: {SAVING}"
     return changed(status, waiting=Waiting(reason=reason.value, message=text, since=s.now))
+
+
+def _queues_again(s: Situation, found: list[Evidence]) -> JobStatus:
+    """The next attempt, at no cost, once there is room again."""
+    known = s.status.waiting
+    text = (
+        known.message if known is not None and known.reason == EndReason.PREEMPTED else "gave its room back"
+    )
+    text = text.removesuffix(f": {SAVING}")
+    closed = close_attempt(s, charged_to=Charge.NOBODY, message=text, reason=EndReason.PREEMPTED, found=found)
+    status = next_attempt(s, closed, phase=Phase.QUEUED, reason=EndReason.PREEMPTED.value)
+    waits = Waiting(reason=EndReason.PREEMPTED.value, message=text, since=s.now)
+    return changed(status, failure=None, waiting=waits)
 
 
 def _resized(s: Situation, found: list[Evidence]) -> JobStatus:
@@ -72,4 +91,4 @@ def _suspended(s: Situation, found: list[Evidence]) -> JobStatus:
         s, charged_to=Charge.NOBODY, message="suspended on request", reason=EndReason.SUSPENDED, found=found
     )
     closed = with_condition(closed, "Running", False, "Suspended", "", s.now)
-    return told(s, changed(closed, failure=None), Phase.SUSPENDED)
+    return told(s, changed(closed, failure=None, placement=None), Phase.SUSPENDED)

@@ -21,7 +21,6 @@ from .objects import RuntimeObject, decode_runtime
 
 Key = tuple[str, str]
 """(namespace, name)."""
-NOT_SERVED = 404
 MISSING, NOT_READABLE, NOT_ALLOWED, UNKNOWN = (
     "RuntimeMissing",
     "RuntimeNotReadable",
@@ -110,7 +109,7 @@ def _named(objects: Objects[RuntimeObject], namespace: str, name: str) -> Runtim
 def _unsure(reflector: Reflector[RuntimeObject], kind: str) -> SeenRuntime | None:
     """Why it is not known which there are; None where it is. Where the API server has no such kind there are
     none, and what was listed once and is not to be listed any more is not trusted."""
-    if reflector.failed_with == NOT_SERVED:
+    if reflector.missing:
         return None
     if reflector.denied:
         return SeenRuntime(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from llmtrain_api import Job
 
 from ..types import ADMITTED, Admission
@@ -19,3 +21,11 @@ class AtOnce:
     async def decide(self, _: Job) -> Admission:
         """Yes."""
         return ADMITTED
+
+    def wants_back(self, _: Job) -> str:
+        """No."""
+        return ""
+
+    async def run(self) -> None:
+        """Nothing changes."""
+        await asyncio.Future()

@@ -63,6 +63,7 @@ class OwnQueue:
         wake: has a job looked at.
         namespace: only jobs of it; empty = all.
         by_nodes: whether room is counted by nodes; else quotas alone decide, as where nodes come when needed.
+        elsewhere: whether a job asks another scheduler for its room; it counts here once it has some.
         clock: the current moment, UTC.
     """
 
@@ -75,10 +76,11 @@ class OwnQueue:
         namespace: str = "",
         *,
         by_nodes: bool = True,
+        elsewhere: Callable[[Job], bool] = lambda _: False,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._api, self._pods, self._wake, self._namespace = api, pods, wake, namespace
-        self._by_nodes, self._clock = by_nodes, clock
+        self._by_nodes, self._elsewhere, self._clock = by_nodes, elsewhere, clock
         self._claims = Claims(settings)
         self._cluster = Cluster(api, self._changed, by_nodes)
         self._known: dict[Key, tuple[Standing, Claim]] = {}
@@ -97,7 +99,10 @@ class OwnQueue:
         """Take a job as it is now."""
         key = (job.metadata.namespace, job.metadata.name)
         self._seen.add(key)
-        self._file(key, job, standing(job))
+        now_is = standing(job)
+        if now_is is Standing.ASKS and self._elsewhere(job):
+            now_is = Standing.NEITHER
+        self._file(key, job, now_is)
 
     def forget(self, key: Key) -> None:
         """The job of that namespace and name is gone."""
@@ -214,6 +219,10 @@ class OwnQueue:
     def _on_nodes(self, claim: Claim) -> Claim:
         """Where its pods are, from the same source as what is used of nodes: or the two would not agree."""
         return replace(self._with_pods(claim), placed=self._cluster.placed(claim.job.uid))
+
+    def wants_back(self, _: Job) -> str:
+        """Who was let in stays."""
+        return ""
 
     # -- loops --------------------------------------------------------------------------------------------
 

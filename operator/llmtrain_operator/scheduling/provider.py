@@ -29,5 +29,16 @@ class GangScheduler(Protocol):
 
         A job with ``minNodes`` that was let in asks too, before each gang and while it has fewer nodes than
         it wants: with how many its next gang may begin.
+
+        Raises:
+            ApiError: to be tried again.
         """
+        ...
+
+    def wants_back(self, job: Job, /) -> str:
+        """Why a gang that was let in is to give its room back, after a checkpoint; empty = it may go on."""
+        ...
+
+    async def run(self) -> None:
+        """What keeps its view true, until cancelled."""
         ...

@@ -14,6 +14,7 @@ from harness.simulation.cluster_faults import (
     stranger,
     webhook_is_down,
 )
+from harness.simulation.kueue import QUEUE, reserves
 from harness.simulation.podview import going, label
 from harness.simulation.world import World
 
@@ -263,6 +264,15 @@ def a_webhook_goes_down(episode: Episode) -> None:
     webhook_is_down(episode.world)
 
 
+def kueue_takes_room_back(episode: Episode) -> None:
+    """By an eviction, or because somebody deletes what stands for the gang."""
+    held = [w["metadata"]["name"] for w in episode.world.kueue.workloads() if reserves(w)]
+    if held and episode.rng.random() < 0.8:
+        episode.world.kueue.evict(held[0], "Preempted", "Preempted to accommodate a workload")
+    elif held:
+        episode.world.kueue.delete(held[0])
+
+
 def collect(episode: Episode) -> None:
     episode.world.collect_garbage()
 
@@ -305,6 +315,7 @@ ACTS: tuple[tuple[int, Act], ...] = (
     (1, a_stranger_appears),
     (1, rights_go),
     (1, a_webhook_goes_down),
+    (1, kueue_takes_room_back),
 )
 
 
@@ -324,4 +335,7 @@ def apply(episode: Episode) -> None:
         episode.world.lost_nodes.clear()
         for name in ("n1", "n2", "n3"):
             episode.world.set_node(name, "8")
+    if not episode.elastic and rng.random() < 0.3:
+        episode.world.kueue.open(1000)
+        first["queueName"] = QUEUE
     episode.world.apply(nodes, recovery=recovery, output=output, **first)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.jobs import SETTINGS
+from harness.simulation.kueue import KueueMonitor
 from harness.simulation.podview import NAMESPACE, going, is_rank, phase_of, setup_number
 from harness.simulation.queue_monitor import QueueMonitor
 from harness.simulation.setup_monitor import SetupMonitor
@@ -45,6 +46,7 @@ class Monitor:
         self.broken: list[str] = []
         self.setup = SetupMonitor(self)
         self.gangs = QueueMonitor(self)
+        self.kueue = KueueMonitor(self)
         self.sizes = SizeMonitor(self)
         self.by_operator = 0
 
@@ -56,6 +58,8 @@ class Monitor:
             self._pod(kind, found)
         elif resource == "nodes":
             self.gangs.node(kind, found)
+        elif resource == "workloads":
+            self.kueue.changed(kind, found)
 
     def must(self, holds: bool, message: str) -> None:
         if not holds:
@@ -74,6 +78,8 @@ class Monitor:
         uid, attempt, rank = labels[LABEL_JOB_UID], int(labels[LABEL_ATTEMPT]), int(labels[LABEL_RANK])
         if kind == "ADDED":
             self._pod_added(meta, (uid, attempt, rank))
+            if self.jobs.get(uid, {}).get("spec", {}).get("queueName"):
+                self.kueue.pod_added(pod, self.jobs[uid])
         if kind == "DELETED":
             self.pods.pop(meta["uid"], None)
         else:
@@ -210,7 +216,8 @@ class Monitor:
         """Whether the attempt that has just ended found no room for its whole gang, or was suspended: nobody
         pays for that."""
         ended = attempts[-2]
-        free = ended.get("reason") in ("Suspended", "StartDeadline", "Resized") or "createdAt" not in ended
+        reasons = ("Suspended", "StartDeadline", "Preempted", "Resized")
+        free = ended.get("reason") in reasons or "createdAt" not in ended
         return ended.get("charge") == "Nobody" and free
 
 
@@ -232,6 +239,10 @@ class WatchedApi(MemoryApi):
     def peek(self, resource: str, namespace: str, name: str) -> Object | None:
         """Not a copy: tests only look."""
         return self._collections[resource].objects.get((namespace, name))
+
+    def all_of(self, resource: str) -> list[Object]:
+        """All objects; not copies either."""
+        return list(self._collections[resource].objects.values())
 
 
 def _why_no_rerun(before: dict[str, Any], after: dict[str, Any]) -> bool:

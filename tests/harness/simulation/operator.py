@@ -19,10 +19,10 @@ from llmtrain_operator.kube.store import PodStore
 from llmtrain_operator.local.job_watch import JobIntake
 from llmtrain_operator.progress.latest import ReportBook
 from llmtrain_operator.runtimes.catalogue import Runtimes
-from llmtrain_operator.scheduling.default import OwnQueue
-from llmtrain_operator.types import Pod
+from llmtrain_operator.scheduling.providers import gang_scheduler
+from llmtrain_operator.types import Pod, Provider
 
-LIMITED = replace(SETTINGS, start_seconds=600.0)
+LIMITED = replace(SETTINGS, start_seconds=600.0, provider=Provider.KUEUE)
 
 
 class Operator:
@@ -34,7 +34,7 @@ class Operator:
         self.store, self.book, self.queue = PodStore(), ReportBook(), WorkQueue()
         self.reflector = PodReflector(api, self.store, self.wake)
         self.intake = JobIntake(api, self.queue.add)
-        self.gangs = OwnQueue(api, self.store, SETTINGS, self.queue.add, clock=clock)
+        self.gangs = gang_scheduler(api, self.store, LIMITED, self.queue.add, clock=clock)
         self.runtimes = Runtimes(api, self.queue.add)
         self.reconciler = Reconciler(
             api,

@@ -7,6 +7,7 @@ from functools import partial
 
 from harness.simulation.cluster_scenarios import CLUSTER_SCENARIOS
 from harness.simulation.elastic_scenarios import ELASTIC_SCENARIOS
+from harness.simulation.kueue_scenarios import KUEUE_SCENARIOS
 from harness.simulation.limit_scenarios import LIMIT_SCENARIOS
 from harness.simulation.queue_scenarios import QUEUE_SCENARIOS
 from harness.simulation.rule_scenarios import RULE_SCENARIOS
@@ -279,5 +280,6 @@ SCENARIOS: dict[Callable[[World], None], Expected] = {
     **RUNTIME_SCENARIOS,
     **SUSPEND_SCENARIOS,
     **LIMIT_SCENARIOS,
+    **KUEUE_SCENARIOS,
     **ELASTIC_SCENARIOS,
 }

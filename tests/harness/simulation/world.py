@@ -13,6 +13,7 @@ from typing import Any
 
 from harness.jobs import FACTS, T0, complete, manifest
 from harness.simulation.chaos import Chaos, FaultyApi
+from harness.simulation.kueue import FakeKueue
 from harness.simulation.monitor import Broken, Monitor, WatchedApi
 from harness.simulation.operator import Operator
 from harness.simulation.podview import NAMESPACE, SIDECAR, cpus_of, going, label, owner, phase_of, size_of
@@ -80,6 +81,7 @@ class World:
         self.api = WatchedApi(self.clock, lambda: next(uids))
         self.api.changed = self.monitor.changed
         self.set_node("n1")
+        self.kueue = FakeKueue(self)
         self.chaos = Chaos(self.rng, self.timeline, self.now, self.phase, die=self._note_death)
         self.chaos.runaway = lambda: self.monitor.broken.append("the operator calls the API without end")
 

@@ -355,6 +355,64 @@ def test_why_for_programs(server: Answers, capsys: pytest.CaptureFixture[str]) -
     assert found["paragraph"].startswith("Tiny runs")
 
 
+def test_who_may_not_read_events_is_answered_without(
+    server: Answers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server[f"{JOBS}/tiny"] = (200, held())
+    server["/api/v1/namespaces/team/events"] = (403, {"message": "u cannot list events"})
+    assert main(["why", "tiny"]) == 0
+    told = capsys.readouterr()
+    assert told.out.startswith("Tiny runs")
+    assert told.err.startswith("without events: ")
+
+
+def test_presets_of_the_cluster_and_of_the_namespace(
+    server: Answers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = JOBS.partition("/namespaces/")[0]
+    own, shared = "llmtrainingruntimes", "clusterllmtrainingruntimes"
+    kinds = [
+        {"name": "llmtrainingjobs", "kind": "LLMTrainingJob", "namespaced": True},
+        {"name": own, "kind": "LLMTrainingRuntime", "namespaced": True},
+        {"name": f"{own}/status", "kind": "LLMTrainingRuntime", "namespaced": True},
+        {"name": shared, "kind": "ClusterLLMTrainingRuntime", "namespaced": False},
+    ]
+    server[root] = (200, {"resources": kinds[:1]})
+    assert main(["presets"]) == 0
+    assert "no presets are offered to namespace team" in capsys.readouterr().out
+    server[root] = (200, {"resources": kinds})
+    spec = {
+        "defaults": {"nodeSelector": {"pool": "a100"}, "image": "x"},
+        "bounds": {"overrides": []},
+        "description": "for all",
+    }
+    other = {"metadata": {"name": "h200"}, "spec": {"namespaces": ["rich"]}}
+    server[f"{root}/namespaces/team/{own}"] = (
+        200,
+        {"items": [{"metadata": {"name": "mine", "namespace": "team"}}]},
+    )
+    server[f"{root}/{shared}"] = (200, {"items": [{"metadata": {"name": "a100"}, "spec": spec}, other]})
+    assert main(["presets"]) == 0
+    told = [line.split("   ") for line in capsys.readouterr().out.splitlines()]
+    assert [[cell.strip() for cell in row if cell.strip()] for row in told[1:]] == [
+        ["a100", "the cluster", "image, nodeSelector", "overrides", "for all"],
+        ["mine", "team"],
+    ]
+
+
+def test_a_status_of_a_newer_operator_is_told_in_a_sentence(
+    server: Answers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = held()
+    raw["status"]["phase"] = "Levitating"
+    server[f"{JOBS}/tiny"] = (200, raw)
+    assert main(["why", "tiny"]) == 1
+    told = capsys.readouterr().err
+    assert "update llmtrain" in told
+    assert "Levitating" in told
+    assert "Traceback" not in told
+
+
 def test_a_word_that_nobody_knows_is_told_with_what_is_near(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "zeroStge"]) == 3
     assert "did you mean zeroStage" in capsys.readouterr().err

@@ -152,7 +152,9 @@ def test_every_word_of_a_status_has_a_meaning() -> None:
     told: list[Any] = [*Phase, *FailureClass, *EndReason, *RefusalKind]
     assert [word.value for word in told if word.value not in words()] == []
     sources = sorted((ROOT / "operator" / "llmtrain_operator" / "scheduling").glob("*.py"))
-    said = {word for path in sources for word in re.findall(r'Admission\(False, "(\w+)"', path.read_text())}
+    said = {
+        word for path in sources for word in re.findall(r'Admission\(\s*False,\s*"(\w+)"', path.read_text())
+    }
     assert said
     assert said <= WAITS.keys()
 

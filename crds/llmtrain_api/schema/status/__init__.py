@@ -12,6 +12,7 @@ from .attempt import (
 )
 from .conditions import Condition
 from .job import MAX_ATTEMPTS, JobStatus, Phase, Resolved, Waiting
+from .placement import Placement
 from .progress import Checkpoint, Figures, PreparationFigures, Progress
 from .results import DataSummary, Results
 from .runtime import RuntimeOnRecord
@@ -39,6 +40,7 @@ __all__ = [
     "JobStatus",
     "LongText",
     "Phase",
+    "Placement",
     "PreparationFigures",
     "Progress",
     "Rate",

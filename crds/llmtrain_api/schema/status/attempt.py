@@ -44,6 +44,7 @@ class EndReason(StrEnum):
     STOPPED = "Stopped"
     ACTIVE_DEADLINE = "ActiveDeadline"
     GPU_HOURS = "GpuHours"
+    PREEMPTED = "Preempted"
     RESIZED = "Resized"
 
 

@@ -12,6 +12,7 @@ from ..base import ApiModel, Time
 from ..model_facts import ModelFacts
 from .attempt import Attempt, Failure, Restarts, Workers
 from .conditions import Condition
+from .placement import Placement
 from .progress import Checkpoint, Progress
 from .results import Results
 from .runtime import RuntimeOnRecord
@@ -111,6 +112,10 @@ class JobStatus(ApiModel):
     )
     waiting: Waiting | None = Field(
         default=None, description="Why the job does not run; empty when nothing is in the way."
+    )
+    placement: Placement | None = Field(
+        default=None,
+        description="The room that another scheduler gave the gang; empty without one.",
     )
     failure: Failure | None = Field(default=None, description="The root cause of the last failed attempt.")
     attempts: list[Attempt] = Field(

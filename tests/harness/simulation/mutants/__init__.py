@@ -1,6 +1,6 @@
 """Bugs planted one at a time: the suite must find every one of them."""
 
-from . import before_gang, cluster, elastic, lifecycle, planted, queueing, rules, runtimes
+from . import before_gang, cluster, elastic, kueueing, lifecycle, planted, queueing, rules, runtimes
 
 MUTANTS = planted.MUTANTS
 """All of them, by name."""
@@ -9,6 +9,7 @@ __all__ = [
     "before_gang",
     "cluster",
     "elastic",
+    "kueueing",
     "lifecycle",
     "planted",
     "queueing",
