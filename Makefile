@@ -57,7 +57,10 @@ venv: ## make (once) and print the virtual environment that everything above use
 bench: ## tokens/s of the trainer's step beside a plain loop and Hugging Face's Trainer (BENCH=--help: options)
 	@$(VENV)/bin/python -W ignore -m bench.trainer $(BENCH)
 
+bench-operator: ## what the operator costs the API server beside bare pods, in turns (BENCH=--help: options)
+	@$(VENV)/bin/python -m bench.operator $(BENCH)
+
 constraints: ## pin what a fresh environment without constraints.txt would get
 	@hack/constraints
 
-.PHONY: models real bench layouts resume simulate faults help demo demo-down try test lint generate images venv constraints
+.PHONY: models real bench bench-operator layouts resume simulate faults help demo demo-down try test lint generate images venv constraints

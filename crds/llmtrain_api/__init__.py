@@ -29,6 +29,7 @@ from .schema.optimization import EarlyStoppingSpec, OnSpike, Schedule
 from .schema.scheduling import Toleration, WorkerDefaults
 from .schema.spec import CheckpointSpec, IfExists, JobSpec, ParallelismSpec, ResumeFrom
 from .schema.status import (
+    AnswersResult,
     Attempt,
     Charge,
     Checkpoint,
@@ -59,6 +60,7 @@ __all__ = [
     "EDITABLE",
     "FACTS_LIMIT",
     "AdapterSpec",
+    "AnswersResult",
     "ApiModel",
     "Attempt",
     "BuiltinModel",

@@ -5,7 +5,7 @@ A job's series go when the job goes: nothing is kept between scrapes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -35,14 +35,22 @@ GAUGES: dict[str, str] = {
 class JobCollector(Collector):
     """``llmtrain_job_*{namespace,name}``."""
 
-    def __init__(self, known: KnownJobs, queue: WorkQueue, store: PodStore) -> None:
+    def __init__(
+        self, known: KnownJobs, queue: WorkQueue, store: PodStore, leads: Callable[[], bool] = lambda: True
+    ) -> None:
         self._known = known
         self._queue = queue
         self._store = store
+        self._leads = leads
 
     def collect(self) -> Iterable[Metric]:
         """All series of this moment."""
-        jobs = list(self._known.jobs.values())
+        jobs = list(self._known.jobs.values()) if self._leads() else []
+        yield GaugeMetricFamily(
+            "llmtrain_operator_leader",
+            "Whether this operator acts: 1, or 0 = it stands by.",
+            value=self._leads(),
+        )
         yield GaugeMetricFamily(
             "llmtrain_operator_queue_depth", "Jobs waiting to be looked at.", value=len(self._queue)
         )
@@ -69,9 +77,11 @@ class JobCollector(Collector):
 class OperatorMetrics:
     """The registry and the counters that are moved as things happen."""
 
-    def __init__(self, known: KnownJobs, queue: WorkQueue, store: PodStore) -> None:
+    def __init__(
+        self, known: KnownJobs, queue: WorkQueue, store: PodStore, leads: Callable[[], bool] = lambda: True
+    ) -> None:
         self.registry = CollectorRegistry()
-        self.registry.register(JobCollector(known, queue, store))
+        self.registry.register(JobCollector(known, queue, store, leads))
         self._reports = Counter(
             "llmtrain_operator_reports",
             "Progress reports taken or refused.",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
+import uuid
 
 import structlog
 
@@ -11,14 +13,18 @@ from llmtrain_api.names import API_VERSION, CRD_NAME, PLURAL
 
 from . import handlers, health
 from .engine.known_jobs import KnownJobs
+from .engine.leading import lead, take_over
 from .engine.reconcile import Reconciler
 from .engine.workqueue import WorkQueue
 from .kube.address import find_cluster
 from .kube.api import ApiError
 from .kube.http import HttpApi
-from .kube.reflector import PodReflector
+from .kube.jobs import JobStore
+from .kube.lease import Elector, Seat
+from .kube.reflector import JobReflector, PodReflector
 from .kube.store import PodStore
 from .metrics import OperatorMetrics
+from .progress.ahead import Ahead
 from .progress.auth import TokenAuthenticator
 from .progress.latest import ReportBook
 from .progress.server import ReportServer
@@ -53,17 +59,33 @@ async def wait_for_crd(api: HttpApi) -> None:
     raise NotInstalled(f"CustomResourceDefinition {CRD_NAME} is not served; install the chart or the CRD")
 
 
+def seat_of(settings: Settings) -> Seat:
+    """Where the Lease is, and a name that no other process has."""
+    host = f"[{settings.pod_ip}]" if ":" in settings.pod_ip else settings.pod_ip
+    return Seat(
+        namespace=settings.namespace,
+        name=settings.lease,
+        identity=f"{settings.identity or socket.gethostname()}_{uuid.uuid4()}",
+        address=f"https://{host}:{settings.report_port}" if host else "",
+        seconds=float(settings.lease_seconds),
+    )
+
+
 async def operate(settings: Settings) -> None:
     """Run the operator until SIGTERM or SIGINT."""
     async with HttpApi(await find_cluster()) as api:
         await wait_for_crd(api)
-        store, book, queue, known = PodStore(), ReportBook(), WorkQueue(), KnownJobs()
-        metrics = OperatorMetrics(known, queue, store)
+        store, jobs, book = PodStore(), JobStore(), ReportBook()
+        queue, known = WorkQueue(), KnownJobs()
+        elector = Elector(api, seat_of(settings))
+        metrics = OperatorMetrics(known, queue, store, lambda: elector.leads)
 
         def wake(pod: Pod) -> None:
             queue.add((pod.namespace, pod.job))
 
         reflector = PodReflector(api, store, wake, settings.watch_namespace)
+        kopf = handlers.KopfWatch(api, handlers.kopf_runner(api, settings.watch_namespace))
+        intake = JobReflector(kopf, jobs, lambda job: queue.add(job.key), settings.watch_namespace)
         async with Servers() as servers:
             await servers.add_limited(health.application(reflector, metrics), settings.health_port, None)
             authority = ""
@@ -71,8 +93,13 @@ async def operate(settings: Settings) -> None:
                 ca = await ensure_authority(api, settings.namespace, settings.tls_secret)
                 authority = ca.certificate.decode()
                 authenticator = TokenAuthenticator(api, lambda uid: store.get(uid) is not None)
-                server = ReportServer(authenticator, store, book, known.exists, wake, metrics.count_report)
-                tls = server_context(ca, settings.report_hosts.split(","))
+                hosts = settings.report_hosts.split(",")
+                ahead = Ahead(elector, ca, hosts[0])
+                servers.closes(ahead.close)
+                server = ReportServer(
+                    authenticator, store, book, jobs.exists, wake, metrics.count_report, ahead.forward
+                )
+                tls = server_context(ca, hosts)
                 await servers.add_limited(server.application(), settings.report_port, tls)
             plan_settings = PlanSettings(
                 trainer_image=settings.trainer_image,
@@ -94,26 +121,38 @@ async def operate(settings: Settings) -> None:
                 currency=settings.currency,
                 provider=settings.provider,
             )
-            gangs = gang_scheduler(
-                api,
-                store,
-                plan_settings,
-                queue.add,
-                settings.watch_namespace,
-                by_nodes=settings.room == "nodes",
-            )
+            fenced = api.guarded(elector.seconds_left)
             runtimes = Runtimes(api, queue.add, settings.watch_namespace, settings.default_runtime)
-            reconciler = Reconciler(
-                api, store, book, queue, plan_settings, known, scheduler=gangs, runtimes=runtimes
-            )
+
+            async def work() -> None:
+                known.jobs.clear()
+                await take_over((reflector, intake), jobs, queue)
+                gangs = gang_scheduler(
+                    fenced,
+                    store,
+                    plan_settings,
+                    queue.add,
+                    settings.watch_namespace,
+                    by_nodes=settings.room == "nodes",
+                )
+                reconciler = Reconciler(
+                    fenced,
+                    store,
+                    book,
+                    queue,
+                    plan_settings,
+                    known,
+                    scheduler=gangs,
+                    runtimes=runtimes,
+                    jobs=jobs,
+                )
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(gangs.run())
+                    group.create_task(reconciler.run(settings.workers, reflector.synced, intake.synced))
+
             log.info("started", image=settings.trainer_image, namespace=settings.watch_namespace or "all")
-            async with background(
-                reflector.run(),
-                gangs.run(),
-                runtimes.run(),
-                reconciler.run(reflector.synced, settings.workers),
-                handlers.watch_jobs(handlers.kopf_runner(api, settings.watch_namespace), queue.add),
-            ) as over:
+            reading = (reflector.run(), kopf.run(), intake.run(), runtimes.run())
+            async with background(*reading, lead(elector, work)) as over:
                 for number in (signal.SIGINT, signal.SIGTERM):
                     asyncio.get_running_loop().add_signal_handler(number, over.set)
                 await over.wait()

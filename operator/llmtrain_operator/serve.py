@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -18,6 +18,11 @@ class Servers:
     def __init__(self) -> None:
         self._runners: list[web.AppRunner] = []
         self._listeners: list[LimitedListener] = []
+        self._closes: list[Callable[[], Awaitable[None]]] = []
+
+    def closes(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Something that a server uses: it is closed after all of them."""
+        self._closes.append(close)
 
     async def add(
         self, app: web.Application, port: int, tls: ssl.SSLContext | None, host: str | None = None
@@ -54,6 +59,8 @@ class Servers:
             await listener.close()
         for runner in self._runners:
             await runner.cleanup()
+        for close in self._closes:
+            await close()
 
 
 @asynccontextmanager

@@ -99,6 +99,16 @@ class Settings(BaseModel):
         default=None, ge=0, le=1e6, description="what an hour of one GPU costs; empty = jobs show no cost"
     )
     currency: str = Field(default="", max_length=16, description="currency of that price, such as EUR")
+    lease: str = Field(
+        default="llm-training-operator", description="Lease that says which of several operators acts"
+    )
+    lease_seconds: int = Field(
+        default=12, ge=3, le=120, description="seconds after which another takes the place of one that died"
+    )
+    identity: str = Field(default="", description="who holds the Lease, such as the pod; empty = the host")
+    pod_ip: str = Field(
+        default="", description="where another operator forwards reports to while this one acts; empty = none"
+    )
     workers: int = Field(default=8, ge=1, le=256, description="jobs looked at at the same time")
 
     @field_validator("metrics_namespace", mode="before")

@@ -281,6 +281,17 @@ BAD: dict[str, Bad] = {
         mixed(STDLIB | {"wieght": 2}), "spec.dataset.mixture[0].wieght", "remove it", "unknown field"
     ),
     "noise in a mixture": Bad(mixed(STDLIB, NOISE), "spec.dataset.mixture", "cannot be mixed"),
+    "answers without a task that has some": Bad(
+        manifest(evaluation={"answerMetrics": ["bleu"]}),
+        "spec.evaluation.answerMetrics",
+        "set task: chat",
+    ),
+    "a metric that is none": Bad(
+        manifest(task="chat", dataset={"name": "pvc://talks/all"}, evaluation={"answerMetrics": ["meteor"]}),
+        "spec.evaluation.answerMetrics[0]",
+        "'meteor'",
+        "Unsupported value",
+    ),
     "cleaning of noise": Bad(
         manifest(dataset={"name": "builtin://random-tokens", "cleaning": {"whitespace": True}}),
         "spec.dataset.cleaning",

@@ -28,9 +28,9 @@ from llmtrain_operator.engine.known_jobs import KnownJobs
 from llmtrain_operator.engine.reconcile import Reconciler
 from llmtrain_operator.engine.workqueue import WorkQueue
 from llmtrain_operator.kube.api import ClusterApi, Object
-from llmtrain_operator.kube.reflector import PodReflector
+from llmtrain_operator.kube.jobs import JobStore
+from llmtrain_operator.kube.reflector import JobReflector, PodReflector
 from llmtrain_operator.kube.store import PodStore
-from llmtrain_operator.local.job_watch import JobIntake
 from llmtrain_operator.local.memory_api import MemoryApi
 from llmtrain_operator.progress.auth import PodIdentity
 from llmtrain_operator.progress.latest import ReportBook
@@ -90,9 +90,12 @@ class Control:
         self.api = api or memory
         self.store, self.book, self.queue, self.known = PodStore(), ReportBook(), WorkQueue(), KnownJobs()
         self.reflector = PodReflector(self.api, self.store, self.wake)
-        self.intake = JobIntake(self.api, self.queue.add)
+        self.jobs = JobStore()
+        self.intake = JobReflector(self.api, self.jobs, lambda job: self.queue.add(job.key))
         settings = replace(SETTINGS, evidence_seconds=0.05)
-        self.reconciler = Reconciler(self.api, self.store, self.book, self.queue, settings, self.known)
+        self.reconciler = Reconciler(
+            self.api, self.store, self.book, self.queue, settings, self.known, jobs=self.jobs
+        )
 
     def wake(self, pod: Pod) -> None:
         self.queue.add((pod.namespace, pod.job))
@@ -102,7 +105,7 @@ class Control:
         work: list[Awaitable[None]] = [
             self.reflector.run(),
             self.intake.run(),
-            self.reconciler.run(self.reflector.synced, workers),
+            self.reconciler.run(workers, self.reflector.synced, self.intake.synced),
         ]
         tasks = [asyncio.ensure_future(w) for w in work]
         try:

@@ -70,8 +70,9 @@ def kubelet(namespace: Namespace) -> Iterator[FakeKubelet]:
 class Operator:
     """The operator as a process, for one namespace."""
 
-    def __init__(self, namespace: Namespace, folder: Path) -> None:
-        self.namespace = namespace
+    def __init__(self, namespace: Namespace, folder: Path, name: str = "first", lease: int = 3) -> None:
+        self.namespace, self.name, self.lease = namespace, name, lease
+        folder.mkdir(exist_ok=True)
         self.log = folder / "operator.log"
         self.health_port = free_port()
         self.report_port = free_port()
@@ -93,6 +94,9 @@ class Operator:
             f"--health-port={self.health_port}",
             f"--report-port={self.report_port}",
             f"--report-url=https://localhost:{self.report_port}",
+            f"--identity={self.name}",
+            "--pod-ip=127.0.0.1",
+            f"--lease-seconds={self.lease}",
         ]
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)

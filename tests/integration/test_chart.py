@@ -75,8 +75,8 @@ def test_isolation_is_on_and_may_be_turned_off(cluster: Cluster) -> None:
     objects = rendered(cluster, "default")
     assert "--network-policy=true" in arguments(objects)
     assert "--metrics-namespace=kubernetes.io/metadata.name=monitoring" in arguments(objects)
-    reports, metrics = objects["NetworkPolicy", "llm-training-operator"]["spec"]["ingress"]
-    assert reports["ports"] == [{"protocol": "TCP", "port": "progress"}]
+    reports, forwarded, metrics = objects["NetworkPolicy", "llm-training-operator"]["spec"]["ingress"]
+    assert reports["ports"] == forwarded["ports"] == [{"protocol": "TCP", "port": "progress"}]
     assert metrics["ports"] == [{"protocol": "TCP", "port": "http"}]
     off = rendered(cluster, "default", "networkPolicy.enabled=false")
     assert "--network-policy=false" in arguments(off)

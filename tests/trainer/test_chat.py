@@ -12,8 +12,11 @@ import torch
 from harness.builders import job
 from harness.trainer.launches import Launch
 
-from llmtrain_trainer.data.loader import open_train
+from llmtrain_api.schema.evaluation import AnswerMetric
+from llmtrain_trainer.data.loader import open_held_out, open_train
 from llmtrain_trainer.data.store import read_marker
+from llmtrain_trainer.evaluate.answers import answered, questions
+from llmtrain_trainer.evaluate.metrics import measured
 from llmtrain_trainer.inference.chat import Dialogue
 from llmtrain_trainer.inference.folder import opened
 from llmtrain_trainer.inference.writing import Sampling
@@ -49,6 +52,7 @@ def talked(tmp_path_factory: pytest.TempPathFactory) -> Launch:
         task="chat",
         model={"hiddenSize": 64, "numLayers": 2, "vocabSize": 320},
         dataset={"name": f"file://{work / 'rows'}", "heldOutFraction": 0.03},
+        evaluation={"answerMetrics": ["exactMatch", "f1", "rouge", "bleu", "chrf"], "maxAnswers": 3},
         training={"maxSteps": 250, "learningRate": 5e-3, "sequenceLength": 64, "globalBatchSize": 16},
     )
     launch = Launch(work, asked)
@@ -75,6 +79,24 @@ def test_the_exported_model_answers_and_stops(talked: Launch) -> None:
     dialogue, said = Dialogue(model, Sampling(tokens=20, temperature=0)), [""]
     dialogue.answer("What is 3 plus 4?", said.append)
     assert "".join(said).strip() == "It is 7."
+
+
+def test_answers_to_held_out_dialogues_are_compared_with_theirs(talked: Launch) -> None:
+    told = json.loads(talked.output.results.read_text())["answers"]
+    held_out = open_held_out(talked.output.data)
+    asked = questions(held_out, 3)
+    assert 1 <= told["written"] == len(asked) <= 3
+    model = opened(talked.output.export, torch.device("cpu"))
+    pairs = answered(model.model, model.tokenizer, asked, 1000)
+    assert all(right.startswith("It is ") and right.endswith(".") for _, right in pairs if right != "No.")
+    assert any(written.startswith("It is ") for written, _ in pairs)
+    scores, signatures = measured(pairs, list(AnswerMetric))
+    assert told.pop("written") == len(pairs)
+    assert told.pop("signatures") == signatures
+    assert told == pytest.approx(scores)
+    trained = questions(open_train(talked.output.data, read_marker(talked.output.data)), 20)  # type: ignore[arg-type]
+    pairs = answered(model.model, model.tokenizer, trained, 10_000)
+    assert measured(pairs, [AnswerMetric.EXACT_MATCH])[0]["exactMatch"] >= 95
 
 
 def test_the_report_shows_what_is_trained_on_and_what_was_cut(talked: Launch) -> None:

@@ -63,6 +63,12 @@ def _for_texts(spec: JobSpec) -> str | None:
     return "fields.text is for other tasks than chat; remove it"
 
 
+def _answers(spec: JobSpec) -> str | None:
+    if spec.evaluation.answer_metrics is None or spec.task is Task.CHAT:
+        return None
+    return "answerMetrics compare answers, which only task chat has; set task: chat, or remove it"
+
+
 def _with_slash(text: str) -> str:
     return f"({text}.endsWith('/') ? {text} : {text} + '/')"
 
@@ -87,6 +93,12 @@ def _everywhere(condition: str) -> str:
 _CHAT = "has(self.task) && self.task == 'chat'"
 
 RULES: tuple[Rule, ...] = (
+    Rule(
+        f"({_CHAT}) || !has(self.evaluation.answerMetrics)",
+        ".evaluation.answerMetrics",
+        "answerMetrics compare answers, which only task chat has; set task: chat, or remove it",
+        _answers,
+    ),
     Rule(
         f"!({_CHAT}) || ((!has(self.dataset.name) || !self.dataset.name.startsWith('builtin://')) && "
         "(!has(self.dataset.mixture) || !self.dataset.mixture.exists(s, s.name.startsWith('builtin://'))))",

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from .base import ApiModel, Rule, RuledModel, left_open
 from .dataset import DatasetSpec
+from .evaluation import EvaluationSpec
 from .lifecycle import LifecycleSpec
 from .locations import VISIBLE_PART, forms, matches, mistake
 from .model import ModelSpec
@@ -84,23 +85,6 @@ class CheckpointSpec(ApiModel):
         description="What output.ifExists: resume takes from another job's checkpoint: state (everything), "
         "or weights (the optimizer starts anew; steps, data and schedule go on). A job always resumes its "
         "own checkpoints in full.",
-    )
-
-
-class EvaluationSpec(ApiModel):
-    """When the held-out loss is measured. It is always measured at the end."""
-
-    every_steps: int = Field(
-        default=100,
-        ge=0,
-        le=10_000_000,
-        description="Number of optimizer steps between evaluations; 0 evaluates only at the end.",
-    )
-    max_sequences: int = Field(
-        default=512,
-        ge=1,
-        le=10_000_000,
-        description="Largest number of held-out sequences per evaluation; they are the same each time.",
     )
 
 

@@ -13,6 +13,7 @@ from llmtrain_api import Job, JobStatus
 from llmtrain_api.names import LABEL_JOB_UID, PLURAL
 
 from ..kube.api import ApiError, ClusterApi, Object
+from ..kube.jobs import JobStore, seen_job
 from ..kube.pods import decode_rank, place_of
 from ..kube.store import PodStore
 from ..plan.refusals import classify
@@ -27,6 +28,7 @@ from ..types import (
     Refusal,
     RefusalKind,
 )
+from .certainty import Certainty
 from .known_jobs import ref
 from .merge_patch import merge_patch
 
@@ -37,9 +39,11 @@ R = TypeVar("R")
 class Applier:
     """Carries out plans."""
 
-    def __init__(self, api: ClusterApi, store: PodStore) -> None:
+    def __init__(self, api: ClusterApi, store: PodStore, jobs: JobStore) -> None:
         self._api = api
         self._store = store
+        self._jobs = jobs
+        self._certain = Certainty()
 
     async def write_status(self, job: Job, raw_status: Object, status: JobStatus) -> bool:
         """Patch ``/status`` if it differs. Returns whether it was written.
@@ -57,8 +61,24 @@ class Applier:
             return False
         meta = job.metadata
         body = {"metadata": {"resourceVersion": meta.resource_version}, "status": patch}
-        await self._api.patch_status(PLURAL, meta.namespace, meta.name, body)
+        try:
+            written = await self._api.patch_status(PLURAL, meta.namespace, meta.name, body)
+        except ApiError:
+            # somebody else has moved it, or what became of the write is not known
+            self._jobs.doubt((meta.namespace, meta.name))
+            self._certain.doubt(meta.uid)
+            raise
+        self._jobs.upsert(seen_job(written))
+        self._certain.wrote(meta.uid, job.status, status)
         return True
+
+    def forget(self, uid: str) -> None:
+        """The job is gone."""
+        self._certain.doubt(uid)
+
+    def knows_pods(self, job: Job) -> bool:
+        """Whether all pods that the job may have are known, without a question to the API server."""
+        return job.metadata.uid in self._certain
 
     async def learns_of_pods(self, job: Job) -> bool | Refusal:
         """Ask the API server itself for the job's pods. Returns whether any of them is news, or its no.
@@ -74,6 +94,7 @@ class Applier:
             listing = await self._api.list("pods", job.metadata.namespace, selector)
         except ApiError as error:
             return refused_or_raise(error)
+        self._certain.listed(job.metadata.uid)
         found = [pod for pod in map(decode_rank, listing.items) if pod is not None]
         news = [pod for pod in found if self._store.upsert(pod)]
         return bool(news)
@@ -128,6 +149,8 @@ class Applier:
         try:
             created = await self._api.create(resource, job.metadata.namespace, manifest)
         except ApiError as error:
+            # it may have been carried out, once or before the last of several tries
+            self._certain.doubt(job.metadata.uid)
             if error.status == 409 and error.reason == "AlreadyExists":
                 return await self._already_there(job, resource, name)
             refusal = refused_or_raise(error)
@@ -185,6 +208,7 @@ class Applier:
     async def _delete_job(self, job: Job, action: DeleteJob) -> Refusal | None:
         """Its children go by the garbage collector, as they do when a person deletes it."""
         meta = job.metadata
+        self._jobs.doubt((meta.namespace, meta.name))
         try:
             await self._api.delete(PLURAL, meta.namespace, meta.name, action.uid, 0)
             log.info("deleted", **_who(job), resource=PLURAL, name=meta.name)

@@ -43,11 +43,6 @@ class KnownJobs:
             figures={name: float(v) for name, v in job_values(job).items() if v is not None},
         )
 
-    def exists(self, job: JobRef) -> bool:
-        """Whether that very job is there."""
-        known = self.jobs.get((job.namespace, job.name))
-        return known is not None and known.ref == job
-
 
 def ref(job: Job) -> JobRef:
     """Which job it is, as its pods are filed."""

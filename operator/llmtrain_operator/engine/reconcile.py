@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import orjson
 import structlog
 from pydantic import ValidationError
 
@@ -15,6 +16,7 @@ from llmtrain_api import Job, JobStatus, changed
 from llmtrain_api.names import PLURAL
 
 from ..kube.api import ApiError, ClusterApi
+from ..kube.jobs import JobStore, seen_job
 from ..kube.store import PodStore
 from ..plan import plan
 from ..plan.refusals import counted
@@ -35,6 +37,10 @@ RESYNC_ROUNDS_OF_FINISHED = 6
 INTERNAL_ERROR = "InternalError"
 TOLD_AFTER_FAILURES = 2
 DELETED_RETRY_SECONDS = 15.0
+PASSING = frozenset({"workers", "waiting"})
+"""Fields that say how far a gang is in coming up."""
+PASSING_SECONDS = 2.0
+"""What changes in these alone waits so long for more: pods of a gang start, and end, one by one."""
 
 
 class Reconciler:
@@ -52,6 +58,8 @@ class Reconciler:
         interrupted_attempt: int | None = None,
         scheduler: GangScheduler | None = None,
         runtimes: RuntimeSource | None = None,
+        *,
+        jobs: JobStore,
     ) -> None:
         self._api = api
         self._store = store
@@ -64,13 +72,16 @@ class Reconciler:
         self._interrupted_attempt = interrupted_attempt
         self._scheduler = scheduler or AtOnce()
         self._runtimes = runtimes or NoRuntimes()
-        self._applier = Applier(api, store)
+        self._jobs = jobs
+        self._applier = Applier(api, store, jobs)
         self._refusals: dict[str, Refusal] = {}
         self._not_before: dict[str, float] = {}
+        self._passing_since: dict[str, float] = {}
 
-    async def run(self, synced: asyncio.Event, workers: int) -> None:
-        """Work until cancelled, but plan nothing before the first full pod list."""
-        await synced.wait()
+    async def run(self, workers: int, *synced: asyncio.Event) -> None:
+        """Work until cancelled, but plan nothing before the first full lists of jobs and pods."""
+        for listed in synced:
+            await listed.wait()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._resync())
             for _ in range(workers):
@@ -129,6 +140,10 @@ class Reconciler:
             if news:
                 self._queue.add_after(key, 0.0 if news is True else DELETED_RETRY_SECONDS)
                 return
+        rest = self._seconds_to_write(job, decision)
+        if rest > 0:
+            self._queue.add_after(key, rest)
+            return
         wrote = await self._applier.write_status(job, raw_status, decision.status)
         if wrote:
             self._note(changed(job, status=decision.status))
@@ -142,7 +157,8 @@ class Reconciler:
             self._queue.add_after(key, left)
             return
         refusal: Refusal | None = None
-        if any(isinstance(action, CreatePod) for action in decision.actions):
+        makes_pods = any(isinstance(action, CreatePod) for action in decision.actions)
+        if makes_pods and not self._applier.knows_pods(job):
             news = await self._applier.learns_of_pods(job)
             if news is True:
                 self._queue.add_after(key, 0.0)
@@ -165,14 +181,14 @@ class Reconciler:
         self._scheduler.note(job)
 
     async def _read(self, key: Key) -> tuple[Job, dict[str, object]] | None:
-        """The job as it is now and its raw status; None when there is nothing to decide on."""
-        try:
-            raw = await self._api.get(PLURAL, *key)
-        except ApiError as error:
-            if error.status != 404:
-                raise
+        """The job as it is known and its raw status; None when there is nothing to decide on."""
+        if self._jobs.doubted(key):
+            await self._read_again(key)
+        seen = self._jobs.find(key)
+        if seen is None:
             self._forget(key)
             return None
+        raw = orjson.loads(seen.raw)
         try:
             job = Job.model_validate(raw)
         except ValidationError as error:
@@ -182,6 +198,19 @@ class Reconciler:
             return None
         self._note(job)
         return job, raw.get("status", {})
+
+    async def _read_again(self, key: Key) -> None:
+        """From the API server itself.
+
+        Raises:
+            ApiError: it could not be asked.
+        """
+        try:
+            self._jobs.read(key, seen_job(await self._api.get(PLURAL, *key)))
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            self._jobs.read(key, None)
 
     def _again(self, key: Key, job: Job, decision: Plan, wrote: bool, refusal: Refusal | None) -> None:
         """When to look at the job next, if nothing wakes it earlier."""
@@ -207,6 +236,18 @@ class Reconciler:
         self._not_before[job.metadata.uid] = asyncio.get_running_loop().time() + delay
         self._queue.add_after(key, delay if recorded else 0.0)
 
+    def _seconds_to_write(self, job: Job, decision: Plan) -> float:
+        """How long a status waits that says little more than the one on record, where nothing else is to be
+        done: what follows soon is written with it."""
+        if decision.actions or decision.doubts or not only_passing(job.status, decision.status):
+            self._passing_since.pop(job.metadata.uid, None)
+            return 0.0
+        now = asyncio.get_running_loop().time()
+        left = self._passing_since.setdefault(job.metadata.uid, now) + PASSING_SECONDS - now
+        if left <= 0:
+            del self._passing_since[job.metadata.uid]
+        return left
+
     def _seconds_to_retry(self, job: Job, decision: Plan) -> float:
         """How long the actions of a plan wait, if any of them is of the kind that was refused."""
         due, refusal = self._not_before.get(job.metadata.uid), self._refusals.get(job.metadata.uid)
@@ -224,6 +265,7 @@ class Reconciler:
         try:
             found = await self._api.get(PLURAL, *key)
             if found.get("status", {}).get("waiting") != waiting:
+                self._jobs.doubt(key)
                 await self._api.patch_status(PLURAL, *key, {"status": {"waiting": waiting}})
         except ApiError as error:
             log.warning("failure-not-told", job="/".join(key), reason=str(error))
@@ -278,6 +320,8 @@ class Reconciler:
         if job is not None:
             self._book.forget(job.ref)
             self._store.forget(job.ref)
+            self._applier.forget(job.ref.uid)
+            self._passing_since.pop(job.ref.uid, None)
             self._refusals.pop(job.ref.uid, None)
             self._not_before.pop(job.ref.uid, None)
             log.info("gone", job="/".join(key), uid=job.ref.uid)
@@ -286,6 +330,12 @@ class Reconciler:
 def creates(decision: Plan) -> bool:
     """Whether the plan makes anything."""
     return any(isinstance(action, CreatePod | CreateChild) for action in decision.actions)
+
+
+def only_passing(old: JobStatus, new: JobStatus) -> bool:
+    """Whether nothing but fields of `PASSING` differs, and something does."""
+    differ = {name for name in JobStatus.model_fields if getattr(old, name) != getattr(new, name)}
+    return bool(differ) and differ <= PASSING
 
 
 def unreadable(error: ValidationError) -> str:

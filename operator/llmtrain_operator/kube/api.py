@@ -45,6 +45,7 @@ RESOURCES: dict[str, Resource] = {
         Resource("resourcequotas", "", "v1"),
         Resource("priorityclasses", "scheduling.k8s.io", "v1", namespaced=False),
         Resource("tokenreviews", "authentication.k8s.io", "v1", namespaced=False),
+        Resource("leases", "coordination.k8s.io", "v1"),
         Resource(PLURAL, GROUP, VERSION),
         Resource(RUNTIME_PLURAL, GROUP, VERSION),
         Resource(CLUSTER_RUNTIME_PLURAL, GROUP, VERSION, namespaced=False),
@@ -73,6 +74,13 @@ class ApiError(Exception):
         self.retry_after = retry_after
 
 
+class NotLeader(ApiError):
+    """The write was not sent: another operator may act by now."""
+
+    def __init__(self) -> None:
+        super().__init__(0, "NotLeader", "this operator does not hold the Lease any more")
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """Raw items of a list and the version of the whole."""
@@ -89,12 +97,26 @@ class WatchEvent:
     object: bytes
 
 
-class ClusterApi(Protocol):
-    """Every call raises `ApiError`. ``namespace=""`` means all namespaces where a list or watch allows it."""
+class ListWatch(Protocol):
+    """What a cache is kept true with. ``namespace=""`` means all namespaces, where that is allowed."""
 
     async def get(self, resource: str, namespace: str, name: str) -> Object:
         """Read one object."""
         ...
+
+    async def list(self, resource: str, namespace: str, selector: str) -> Listing:
+        """All objects that match a label selector."""
+        ...
+
+    def watch(
+        self, resource: str, namespace: str, selector: str, resource_version: str
+    ) -> AsyncGenerator[WatchEvent]:
+        """Changes since a version, until the server or a time-out ends the stream."""
+        ...
+
+
+class ClusterApi(ListWatch, Protocol):
+    """Every call raises `ApiError`."""
 
     async def create(self, resource: str, namespace: str, body: Object) -> Object:
         """Create one object."""
@@ -106,14 +128,4 @@ class ClusterApi(Protocol):
 
     async def patch_status(self, resource: str, namespace: str, name: str, patch: Object) -> Object:
         """JSON merge patch of ``/status``. With ``metadata.resourceVersion`` in it, 409 if it has moved."""
-        ...
-
-    async def list(self, resource: str, namespace: str, selector: str) -> Listing:
-        """All objects that match a label selector."""
-        ...
-
-    def watch(
-        self, resource: str, namespace: str, selector: str, resource_version: str
-    ) -> AsyncGenerator[WatchEvent]:
-        """Changes since a version, until the server or a time-out ends the stream."""
         ...

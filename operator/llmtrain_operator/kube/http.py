@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -13,9 +14,9 @@ import msgspec
 import orjson
 
 from .address import ClusterAddress, Credentials
-from .api import RESOURCES, ApiError, Listing, Object, WatchEvent
+from .api import RESOURCES, ApiError, Listing, NotLeader, Object, WatchEvent
 
-REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
+REQUEST_SECONDS = 30.0
 WATCH_SECONDS = 300
 WATCH_TIMEOUT = aiohttp.ClientTimeout(total=WATCH_SECONDS + 30, connect=5, sock_read=90)
 """Bookmarks come about every minute: silence beyond 90 s is a dead connection."""
@@ -60,6 +61,16 @@ class HttpApi:
         self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._review_slots = asyncio.Semaphore(MAX_REVIEWS)
         self._shares: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._seconds_left: Callable[[], float] = lambda: REQUEST_SECONDS
+
+    def guarded(self, seconds_left: Callable[[], float]) -> HttpApi:
+        """The same, with the same connections and slots, for who may write only for so many seconds more.
+
+        That is asked before each try of a write is sent, and what is not through by then is broken off.
+        """
+        twin = copy.copy(self)
+        twin._seconds_left = seconds_left
+        return twin
 
     async def __aenter__(self) -> HttpApi:
         self._session = self.new_session()
@@ -108,6 +119,10 @@ class HttpApi:
         }
         async with self._share(namespace):
             await self._request("DELETE", self._path(resource, namespace, name), body=options)
+
+    async def replace(self, resource: str, namespace: str, name: str, body: Object) -> Object:
+        """PUT: 409 if it has moved since the version in the body."""
+        return await self._json("PUT", self._path(resource, namespace, name), body=body)
 
     async def patch_status(self, resource: str, namespace: str, name: str, patch: Object) -> Object:
         """JSON merge patch of ``/status``."""
@@ -209,7 +224,7 @@ class HttpApi:
                 async with slots or self._slots:
                     return await self._once(method, path, body, params, content_type)
             except ApiError as error:
-                if error.status not in RETRIED or attempt == ATTEMPTS:
+                if isinstance(error, NotLeader) or error.status not in RETRIED or attempt == ATTEMPTS:
                     raise
                 await asyncio.sleep(retry_seconds(error, delay))
                 delay = min(delay * 2, 5.0)
@@ -219,6 +234,9 @@ class HttpApi:
         self, method: str, path: str, body: Object | None, params: dict[str, str] | None, content_type: str
     ) -> bytes:
         assert self._session is not None, "use HttpApi as a context manager"
+        left = REQUEST_SECONDS if method == "GET" else min(self._seconds_left(), REQUEST_SECONDS)
+        if left <= 0:
+            raise NotLeader
         try:
             async with self._session.request(
                 method,
@@ -226,7 +244,7 @@ class HttpApi:
                 data=None if body is None else orjson.dumps(body),
                 params=params,
                 headers={"Content-Type": content_type} if body is not None else None,
-                timeout=REQUEST_TIMEOUT,
+                timeout=aiohttp.ClientTimeout(total=left, connect=5),
             ) as response:
                 content = await response.read()
                 if response.status >= 400:

@@ -20,10 +20,11 @@ import msgspec
 import orjson
 import structlog
 
-from llmtrain_api.names import LABEL_MANAGED_BY, MANAGER
+from llmtrain_api.names import LABEL_MANAGED_BY, MANAGER, PLURAL
 
 from ..types import Pod
-from .api import ApiError, ClusterApi, WatchEvent
+from .api import ApiError, ListWatch, WatchEvent
+from .jobs import JobStore, SeenJob, decode_job
 from .pods import decode_rank
 from .store import PodStore
 
@@ -117,7 +118,7 @@ class Reflector(Generic[T]):
 
     def __init__(
         self,
-        api: ClusterApi,
+        api: ListWatch,
         resource: str,
         selector: str,
         decode: Callable[[bytes], T | None],
@@ -143,6 +144,15 @@ class Reflector(Generic[T]):
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow())
             group.create_task(self._poll_hidden())
+
+    async def list_again(self) -> None:
+        """Know all that was there when this is called, beside what the watch tells.
+
+        Raises:
+            ApiError: it could not be listed.
+            ValueError: the answer was none of an API server.
+        """
+        await self._list()
 
     async def _follow(self) -> None:
         while True:
@@ -201,7 +211,7 @@ class Reflector(Generic[T]):
             known = self._store.get(meta.uid) or last
             if known is None:
                 self._store.remove(meta.uid)
-            elif meta.deletion_timestamp:
+            elif meta.deletion_timestamp or not self._selector:
                 self._settle(known, None)
             else:
                 self._settle(known, await self._read(known))
@@ -215,7 +225,7 @@ class Reflector(Generic[T]):
 
     async def _still_there(self, item: T) -> T | None:
         """The object as it is now; None if it is gone. What was on its way out needs no question."""
-        if item.deletion_deadline is not None and item.uid not in self._hidden:
+        if not self._selector or (item.deletion_deadline is not None and item.uid not in self._hidden):
             return None
         return await self._read(item)
 
@@ -267,9 +277,18 @@ class PodReflector(Reflector[Pod]):
     """One list and watch over all worker pods."""
 
     def __init__(
-        self, api: ClusterApi, store: PodStore, changed: Callable[[Pod], None], namespace: str = ""
+        self, api: ListWatch, store: PodStore, changed: Callable[[Pod], None], namespace: str = ""
     ) -> None:
         super().__init__(api, "pods", SELECTOR, decode_rank, store, changed, namespace)
+
+
+class JobReflector(Reflector[SeenJob]):
+    """One list and watch over all jobs."""
+
+    def __init__(
+        self, api: ListWatch, store: JobStore, changed: Callable[[SeenJob], None], namespace: str = ""
+    ) -> None:
+        super().__init__(api, PLURAL, "", decode_job, store, changed, namespace)
 
 
 def _now() -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from llmtrain_api import DataSummary, Failure, Job, JobStatus, Progress, Results
+from llmtrain_api import AnswersResult, DataSummary, Failure, Job, JobStatus, Progress, Results
 
 from ..engine.events import Event, events_between
 from ..plan.progress import duration_text
@@ -133,6 +133,15 @@ def _data_lines(data: DataSummary | None) -> list[str]:
     return lines
 
 
+def _answer_lines(answers: AnswersResult | None) -> list[str]:
+    """How the model's own answers compare to those of held-out dialogues."""
+    if answers is None:
+        return []
+    scores = answers.model_dump(by_alias=True, exclude={"written", "signatures"}, exclude_none=True)
+    told = ", ".join(f"{name} {score:.1f}" for name, score in scores.items())
+    return [f"  answers           {told} of 100, in {answers.written:,} of its own"]
+
+
 def succeeded(
     results: Results | None, root: Path, seconds: float | None, *, talks: bool = False
 ) -> list[str]:
@@ -156,6 +165,7 @@ def succeeded(
         beyond = results.unigram_entropy - results.eval_loss
         learnt = f"so {beyond:.3f} was learnt beyond counts" if beyond > 0 else "not reached yet"
         lines.append(f"  unigram entropy   {results.unigram_entropy:.3f} nat a token, {learnt}")
+    lines += _answer_lines(results.answers)
     lines += _data_lines(results.data)
     if results.sample and results.sample.strip():
         lines += ["  sample", *(f"    {line}" for line in results.sample.strip().splitlines())]

@@ -24,6 +24,7 @@ from .documents import copy, matches, merged, parse_selector
 
 HISTORY = 10_000
 """Changes a resource that a watch may still ask for; older ones are answered with 410."""
+MOVED = "the object has been modified; please apply your changes to the latest version and try again"
 Key = tuple[str, str]
 """(namespace, name)."""
 
@@ -121,16 +122,20 @@ class MemoryApi:
         else:
             self._drop(resource, found)
 
+    async def replace(self, resource: str, namespace: str, name: str, body: Object) -> Object:
+        """Write an object anew: 409 when ``metadata.resourceVersion`` is not the current one."""
+        found = self._find(resource, namespace, name)
+        if body["metadata"].get("resourceVersion") != found["metadata"]["resourceVersion"]:
+            raise _conflict(resource, name, MOVED)
+        kept = {key: found["metadata"][key] for key in ("namespace", "uid", "creationTimestamp")}
+        return self._change(resource, found, {**body, "metadata": {**body["metadata"], **kept}})
+
     async def patch_status(self, resource: str, namespace: str, name: str, patch: Object) -> Object:
         """JSON merge patch of ``/status``: 409 when ``metadata.resourceVersion`` is not the current one."""
         found = self._find(resource, namespace, name)
         wanted = patch.get("metadata", {}).get("resourceVersion")
         if wanted is not None and wanted != found["metadata"]["resourceVersion"]:
-            raise _conflict(
-                resource,
-                name,
-                "the object has been modified; please apply your changes to the latest version and try again",
-            )
+            raise _conflict(resource, name, MOVED)
         return self._change(resource, found, {"status": merged(found.get("status", {}), patch.get("status"))})
 
     async def list(self, resource: str, namespace: str, selector: str) -> Listing:

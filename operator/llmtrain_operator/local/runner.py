@@ -17,8 +17,9 @@ from ..engine.known_jobs import KnownJobs, ref
 from ..engine.reconcile import Reconciler
 from ..engine.workqueue import WorkQueue
 from ..kube.api import Object
+from ..kube.jobs import JobStore
 from ..kube.pods import decode_rank
-from ..kube.reflector import PodReflector
+from ..kube.reflector import JobReflector, PodReflector
 from ..kube.store import PodStore
 from ..manifests.volumes import output_location
 from ..plan.progress import progress_of
@@ -27,7 +28,6 @@ from ..progress.server import ReportServer
 from ..progress.tls import ensure_authority, server_context
 from ..serve import Servers, background
 from ..types import Allowed, PlanSettings, Pod
-from .job_watch import JobIntake
 from .kubelet.gpus import gpus
 from .kubelet.kubelet import Kubelet, PodDirs
 from .kubelet.tokens import PodTokens
@@ -72,7 +72,7 @@ class Runner:
         self._key = (str(meta.get("namespace", "default")), str(meta["name"]))
         self._api = SavedApi(job_folder, str(run_plan.output))
         self._store, self._book, self._queue = PodStore(), ReportBook(), WorkQueue()
-        self._known, self._tokens = KnownJobs(), PodTokens()
+        self._jobs, self._known, self._tokens = JobStore(), KnownJobs(), PodTokens()
         place = output_location(run_plan.job["spec"]["output"]["uri"]).path
         dirs = PodDirs(
             claims=run_plan.runs,
@@ -112,7 +112,7 @@ class Runner:
         """Serve progress reports; what the installation says."""
         authority = await ensure_authority(self._api, self._key[0], "llmtrain-tls")
         server = ReportServer(
-            self._tokens, self._store, self._book, self._known.exists, self._reported, lambda _: None
+            self._tokens, self._store, self._book, self._jobs.exists, self._reported, lambda _: None
         )
         tls = server_context(authority, ["localhost"])
         port = await servers.add_limited(server.application(), 0, tls, host=LOOPBACK)
@@ -128,13 +128,14 @@ class Runner:
 
     async def _live(self, settings: PlanSettings) -> None:
         reflector = PodReflector(self._api, self._store, self._wake)
+        intake = JobReflector(self._api, self._jobs, lambda job: self._queue.add(job.key))
         reconciler = self._reconciler(settings, interrupted(self._job) if self._work.goes_on else None)
         loops = (
             self._kubelet.run(),
             reflector.run(),
-            JobIntake(self._api, self._queue.add).run(),
+            intake.run(),
             self._watch(),
-            reconciler.run(reflector.synced, 1),
+            reconciler.run(1, reflector.synced, intake.synced),
         )
         async with background(*loops) as ended:
             await self._apply()
@@ -163,6 +164,7 @@ class Runner:
         if attempt is None:
             # no attempt to put the end of on record; whoever goes on creates the pod once more
             return
+        self._jobs.doubt(self._key)
         await self._reconciler(settings, attempt).reconcile(self._key)
         self._take(await self._api.get(PLURAL, *self._key))
 
@@ -176,6 +178,7 @@ class Runner:
             settings,
             self._known,
             interrupted_attempt=interrupted_attempt,
+            jobs=self._jobs,
         )
 
     async def _watch(self) -> None:

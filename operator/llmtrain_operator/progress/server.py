@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import structlog
@@ -16,11 +16,16 @@ from ..kube.api import ApiError
 from ..kube.store import PodStore
 from ..listener import request_is_in
 from ..types import JobRef, Pod
-from .auth import Authenticator, Busy
+from .auth import Authenticator, Busy, PodIdentity
 from .latest import ReportBook
 
 MAX_BODY_BYTES = 64 * 1024
+Forward = Callable[[web.Request, bytes], Awaitable[tuple[int, str] | None]]
 log = structlog.get_logger()
+
+
+async def _here(_: web.Request, __: bytes) -> None:
+    """There is no other operator."""
 
 
 class ReportServer:
@@ -30,6 +35,7 @@ class ReportServer:
         exists: whether that very job is there: in that namespace, with that name and that UID.
         reported: called with the pod of each report that was news.
         counted: called with the HTTP status of each answer.
+        forward: asks the operator that acts, where that is another one; None = it is this one.
     """
 
     def __init__(
@@ -40,6 +46,7 @@ class ReportServer:
         exists: Callable[[JobRef], bool],
         reported: Callable[[Pod], None],
         counted: Callable[[str], None],
+        forward: Forward = _here,
     ) -> None:
         self._authenticator = authenticator
         self._store = store
@@ -47,6 +54,7 @@ class ReportServer:
         self._exists = exists
         self._reported = reported
         self._counted = counted
+        self._forward = forward
 
     def application(self) -> web.Application:
         """The aiohttp application."""
@@ -79,6 +87,11 @@ class ReportServer:
             return 429, str(error)
         if holder is None:
             return 401, "the token is not valid for progress reports of a worker pod"
+        # after the token: strangers do not reach the leader through an operator that stands by
+        return await self._forward(request, body) or self._take(holder, body)
+
+    def _take(self, holder: PodIdentity, body: bytes) -> tuple[int, str]:
+        """A report of that pod."""
         pod = self._store.get(holder.uid)
         if pod is None or (pod.namespace, pod.name) != (holder.namespace, holder.name):
             return 403, "the token belongs to no worker pod"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 from harness.simulation.timeline import Timeline
+from harness.simulation.virtual import at_once
 
 from llmtrain_operator.kube.api import ApiError, Listing, Object, WatchEvent
 from llmtrain_operator.local.memory_api import MemoryApi
@@ -25,6 +27,7 @@ WATCH_FAULTS = (
     "watch-gone",
     "watch-gone",
 )
+LATE_SECONDS = 3.0
 Refuse = Callable[[str, Object], ApiError | None]
 
 
@@ -38,6 +41,8 @@ class Chaos:
         unheard: the pod whose create is carried out, while its answer and its event are lost.
         slow_writes: so many of the next writes are under way for 5 s.
         slow_lists: so many of the next lists of pods answer 5 s late, and tell what was there before.
+        served: how often each call was made, by verb and resource.
+        late: the pod whose create is under way when the operator dies: it is carried out 3 s later, unheard.
         most_calls: more than any life needs; then the operator asks without pause.
         rate: share of calls and events that something happens to.
         fatal: (n, "before" | "after" | a fault): the fate of the operator's n-th write, counted from 1.
@@ -62,6 +67,8 @@ class Chaos:
     denied: frozenset[str] = frozenset()
     writes: int = 0
     calls: int = 0
+    served: Counter[tuple[str, str]] = field(default_factory=Counter)
+    late: str = ""
     most_calls: int = 20_000
     runaway: Callable[[], None] = lambda: None
     die: Callable[[], None] = lambda: None
@@ -74,8 +81,9 @@ class Chaos:
         if resource == "pods" and self.lose:
             self.lose -= 1
             return True
-        named = f'"name":"{self.unheard}"'.encode()
-        return bool(self.unheard) and event.kind == "ADDED" and named in event.object
+        unheard = (name for name in (self.unheard, self.late) if name)
+        named = any(f'"name":"{name}"'.encode() in event.object for name in unheard)
+        return named and event.kind == "ADDED"
 
     def pick(self, kinds: tuple[str, ...]) -> str | None:
         """A fault for this call or event, or none."""
@@ -89,6 +97,7 @@ class FaultyApi:
         self._real = real
         self._chaos = chaos
         self.dead = False
+        self.deaf: Callable[[WatchEvent], bool] = lambda _: False
         self.deleting: Callable[[str, str, str, int], None] = lambda *_: None
 
     async def get(self, resource: str, namespace: str, name: str) -> Object:
@@ -140,6 +149,7 @@ class FaultyApi:
         """The way to the server: late, throttled, or not at all."""
         chaos = self._chaos
         chaos.calls += 1
+        chaos.served[verb, what.split()[0]] += 1
         if chaos.calls == chaos.most_calls:
             chaos.runaway()
         if self.dead or chaos.calls >= chaos.most_calls:
@@ -161,6 +171,11 @@ class FaultyApi:
         if fate == "before":
             await self._death(f"before {verb} {what}")
         fault = fate if fate in CALL_FAULTS else chaos.pick(CALL_FAULTS)
+        if verb == "create" and what == f"pods {chaos.late}":
+            # the process dies, what it has sent does not
+            chaos.timeline.tell(chaos.now(), "operator", f"sends {what}, which is under way")
+            asyncio.get_running_loop().call_later(LATE_SECONDS, at_once_if_new, write)
+            await asyncio.Future()
         if verb == "create" and what == f"pods {chaos.unheard}":
             fault = "answer-lost"
         if fault == "conflict" and verb != "patch":
@@ -192,6 +207,8 @@ class FaultyApi:
         await self._reach("watch", resource, self._chaos.pick(("throttled", "server-error")))
         before: deque[WatchEvent] = deque(maxlen=5)
         async for event in self._real.watch(resource, namespace, selector, resource_version):
+            if self.deaf(event):
+                continue
             async for seen in self._disturbed(resource if selector else "", event, before):
                 yield seen
         if self._chaos.now() < self._chaos.down_until:
@@ -235,6 +252,12 @@ async def _suffer(fault: str, rng: Random) -> None:
     elif fault == "timeout":
         await asyncio.sleep(30.0)
         raise ApiError(0, "ConnectionLost", "TimeoutError")
+
+
+def at_once_if_new(write: Callable[[], Any]) -> None:
+    """Carry a create out; that it is there already is no news."""
+    with suppress(ApiError):
+        at_once(write())
 
 
 def _gist(patch: Object) -> str:

@@ -12,11 +12,12 @@ from harness.simulation.chaos import FaultyApi
 from harness.simulation.monitor import Monitor
 
 from llmtrain_operator.engine.known_jobs import KnownJobs
+from llmtrain_operator.engine.leading import take_over
 from llmtrain_operator.engine.reconcile import Reconciler
 from llmtrain_operator.engine.workqueue import WorkQueue
-from llmtrain_operator.kube.reflector import PodReflector
+from llmtrain_operator.kube.jobs import JobStore, SeenJob
+from llmtrain_operator.kube.reflector import JobReflector, PodReflector
 from llmtrain_operator.kube.store import PodStore
-from llmtrain_operator.local.job_watch import JobIntake
 from llmtrain_operator.progress.latest import ReportBook
 from llmtrain_operator.runtimes.catalogue import Runtimes
 from llmtrain_operator.scheduling.providers import gang_scheduler
@@ -31,9 +32,10 @@ class Operator:
     def __init__(self, api: FaultyApi, clock: Callable[[], datetime], monitor: Monitor) -> None:
         self.api = api
         api.deleting = monitor.deleted_by_operator
-        self.store, self.book, self.queue = PodStore(), ReportBook(), WorkQueue()
+        self.store, self.jobs = PodStore(), JobStore()
+        self.book, self.queue = ReportBook(), WorkQueue()
         self.reflector = PodReflector(api, self.store, self.wake)
-        self.intake = JobIntake(api, self.queue.add)
+        self.intake = JobReflector(api, self.jobs, self.wake_job)
         self.gangs = gang_scheduler(api, self.store, LIMITED, self.queue.add, clock=clock)
         self.runtimes = Runtimes(api, self.queue.add)
         self.reconciler = Reconciler(
@@ -46,17 +48,34 @@ class Operator:
             clock,
             scheduler=self.gangs,
             runtimes=self.runtimes,
+            jobs=self.jobs,
         )
         self.tasks: list[asyncio.Task[None]] = []
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        reconciling = self.reconciler.run(self.reflector.synced, 2)
-        loops = (self.reflector.run(), self.intake.run(), self.gangs.run(), self.runtimes.run(), reconciling)
-        for work in loops:
+        self.stand_by(loop)
+        self.lead(loop)
+
+    def stand_by(self, loop: asyncio.AbstractEventLoop) -> None:
+        """It knows everything and does nothing."""
+        for work in (self.reflector.run(), self.intake.run(), self.runtimes.run()):
+            self.tasks.append(loop.create_task(work))
+
+    def lead(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The Lease is its own."""
+
+        async def reconcile() -> None:
+            await take_over((self.reflector, self.intake), self.jobs, self.queue)
+            await self.reconciler.run(2, self.reflector.synced, self.intake.synced)
+
+        for work in (self.gangs.run(), reconcile()):
             self.tasks.append(loop.create_task(work))
 
     def wake(self, pod: Pod) -> None:
         self.queue.add((pod.namespace, pod.job))
+
+    def wake_job(self, job: SeenJob) -> None:
+        self.queue.add(job.key)
 
     def kill(self) -> None:
         """As kill -9 does: nothing that it would still do happens."""

@@ -231,6 +231,46 @@ def a_pod_nobody_heard_of(world: World) -> None:
     world.run(60.0)
 
 
+def a_create_outlives_its_process(world: World) -> None:
+    """It is carried out once the next process has listed all pods, and its event is lost: whoever begins the
+    next attempt must ask."""
+    world.chaos.late = "tiny-0-2"
+    world.monitor.outlived.add(world.chaos.late)
+    world.apply(nodes=3)
+    for name in ("tiny-0-0", "tiny-0-1"):
+        world.start(created(world, name))
+    world.end(created(world, "tiny-0-1"), 1, BOOM)
+    world.kill_operator()
+    world.start_operator()
+    world.run(60.0)
+    world.finish_deletions()
+    world.run(10.0)
+
+
+def handed_over(world: World) -> None:
+    """In the middle of a restart."""
+    world.apply()
+    world.stand_by()
+    world.up()
+    world.end(rank(world, 1), 1, BOOM)
+    world.until("attempt 1", lambda: world.status()["attempt"] == 1)
+    world.hand_over()
+    world.run(10.0)
+
+
+def handed_over_with_old_caches(world: World) -> None:
+    """Who takes over knows the job, and has heard of none of its pods."""
+    world.start_operator()
+    standby = world.stand_by()
+    world.run(1.0)
+    standby.api.deaf = lambda event: b'"name":"tiny-0-' in event.object
+    world.apply()
+    world.up()
+    world.hand_over()
+    standby.api.deaf = lambda _: False
+    world.run(30.0)
+
+
 def replaced_while_a_write_is_under_way(world: World) -> None:
     """The status of the first job must not land on the second of the same name."""
     world.apply()
@@ -267,6 +307,9 @@ SCENARIOS: dict[Callable[[World], None], Expected] = {
     an_old_event_follows_a_change: Expected("Succeeded", pods=1),
     an_old_event_follows_a_deletion: Expected("Succeeded", 1, 4),
     a_pod_nobody_heard_of: Expected("Succeeded", 1, 6, blind=True),
+    a_create_outlives_its_process: Expected("Succeeded", 1, None, blind=True),
+    handed_over: Expected("Succeeded", 1, 4),
+    handed_over_with_old_caches: Expected("Succeeded"),
     replaced_while_a_write_is_under_way: Expected("Succeeded", pods=4),
     a_list_is_overtaken: Expected("Succeeded"),
     an_end_goes_unnoticed: Expected("Succeeded", 1, 4),

@@ -63,6 +63,7 @@ class World:
     rng: Random = field(init=False)
     timeline: Timeline = field(default_factory=Timeline)
     operator: Operator | None = None
+    standby: Operator | None = None
     trainers: dict[str, Trainer] = field(default_factory=dict)
     sidecars: bool = False
     kubelet_ahead: float = 0.0
@@ -116,6 +117,24 @@ class World:
             self._tasks.extend(self.operator.tasks)
             self.monitor.saw_go = self.operator.store.saw_go
 
+    def stand_by(self) -> Operator:
+        """A second operator, with caches of its own."""
+        self.timeline.tell(self.now(), "standby", "starts")
+        self.standby = Operator(FaultyApi(self.api, self.chaos), self.operator_clock, self.monitor)
+        self.standby.stand_by(self.loop)
+        self._tasks.extend(self.standby.tasks)
+        return self.standby
+
+    def hand_over(self) -> None:
+        """The one that acts is killed, and the other takes its place."""
+        self.kill_operator()
+        assert self.standby is not None
+        self.timeline.tell(self.now(), "standby", "takes over")
+        self.operator, self.standby = self.standby, None
+        self.operator.lead(self.loop)
+        self._tasks.extend(self.operator.tasks)
+        self.monitor.saw_go = self.operator.store.saw_go
+
     def kill_operator(self) -> None:
         if self.operator is not None:
             self.operator.kill()
@@ -132,6 +151,8 @@ class World:
         one a nanosecond later, which asyncio needs, and a timer that is due never comes.
         """
         self.kill_operator()
+        if self.standby is not None:
+            self.standby.kill()
         self.loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))
         self.loop.close()
 

@@ -9,6 +9,7 @@ from llmtrain_api import Job
 from llmtrain_api.names import PLURAL
 from llmtrain_operator.engine.apply import Applier
 from llmtrain_operator.kube.api import ApiError
+from llmtrain_operator.kube.jobs import JobStore
 from llmtrain_operator.kube.store import PodStore
 from llmtrain_operator.local.memory_api import MemoryApi
 from llmtrain_operator.types import DeleteJob, RefusalKind
@@ -17,7 +18,7 @@ from llmtrain_operator.types import DeleteJob, RefusalKind
 async def test_only_that_very_job_goes_and_going_twice_is_no_error() -> None:
     api = MemoryApi()
     job = Job.model_validate(await api.create(PLURAL, "default", manifest()))
-    applier = Applier(api, PodStore())
+    applier = Applier(api, PodStore(), JobStore())
     assert await applier.act(job, (DeleteJob("another"),)) is None
     assert api.peek(PLURAL, "default", "tiny") is not None, "a job applied meanwhile under this name"
     for _ in range(2):
@@ -32,6 +33,6 @@ async def test_a_right_that_is_missing_is_no_loop_without_pause(monkeypatch: pyt
     api = MemoryApi()
     job = Job.model_validate(await api.create(PLURAL, "default", manifest()))
     monkeypatch.setattr(api, "delete", forbidden)
-    refusal = await Applier(api, PodStore()).act(job, (DeleteJob(job.metadata.uid),))
+    refusal = await Applier(api, PodStore(), JobStore()).act(job, (DeleteJob(job.metadata.uid),))
     assert refusal is not None
     assert refusal.kind is RefusalKind.DELETION

@@ -14,9 +14,13 @@ from harness.control import eventually
 
 from llmtrain_api.names import API_VERSION, GROUP, KIND, PLURAL, VERSION
 from llmtrain_operator import handlers
-from llmtrain_operator.engine.workqueue import Key
+from llmtrain_operator.kube import reflector
 from llmtrain_operator.kube.address import ClusterAddress
+from llmtrain_operator.kube.api import WatchEvent
 from llmtrain_operator.kube.http import HttpApi
+from llmtrain_operator.kube.jobs import JobStore, SeenJob
+from llmtrain_operator.kube.reflector import JobReflector
+from llmtrain_operator.local.memory_api import MemoryApi
 
 JOBS = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
 
@@ -68,9 +72,11 @@ class Server:
     async def jobs(self, request: web.Request) -> web.StreamResponse:
         if request.query.get("watch") != "true":
             self.lists += 1
-            return web.json_response(
-                {"metadata": {"resourceVersion": "5"}, "items": [job(f"listed-{self.lists}", 4)]}
-            )
+            found = [job("listed", 4)]
+            if not self.watches:
+                # it goes while nobody watches
+                found.append(job("deleted", 3))
+            return web.json_response({"metadata": {"resourceVersion": "5"}, "items": found})
         self.watches += 1
         stream = web.StreamResponse()
         await stream.prepare(request)
@@ -101,42 +107,58 @@ async def test_an_error_event_ends_a_watch_and_nothing_else(
     code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handlers, "FIRST_PAUSE_SECONDS", 0.05)
-    server, woken = Server(code), []
+    monkeypatch.setattr(reflector, "FIRST_BACKOFF_SECONDS", 0.01)
+    server, jobs, woken = Server(code), JobStore(), []
     async with serving(server.application()) as address, HttpApi(ClusterAddress(address, None)) as api:
         main = threading.get_ident()
 
-        def wake(key: Key) -> None:
-            assert threading.get_ident() == main, "the queue belongs to the engine's thread"
-            woken.append(key)
+        def wake(seen: SeenJob) -> None:
+            assert threading.get_ident() == main, "the store belongs to the engine's thread"
+            woken.append(seen.name)
 
         engine = asyncio.create_task(asyncio.sleep(3600))
-        watch = asyncio.create_task(handlers.watch_jobs(handlers.kopf_runner(api, ""), wake))
-        await eventually("the second watch tells", lambda: ("default", "watched") in woken, 30)
-        assert server.lists >= 2, "nothing is missed: it lists anew"
+        kopf = handlers.KopfWatch(api, handlers.kopf_runner(api, ""))
+        watch = asyncio.create_task(kopf.run())
+        reflect = asyncio.create_task(JobReflector(kopf, jobs, wake).run())
+        await eventually("the second watch tells", lambda: jobs.find(("default", "watched")), 30)
+        await eventually("what was deleted in between is missed", lambda: "deleted" not in jobs_of(jobs), 30)
+        assert "watched" in woken
+        assert server.lists >= 3, "nothing is missed: it lists anew"
         late = asyncio.create_task(asyncio.sleep(3600))
         assert not watch.done()
-        watch.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await watch
+        for task in (watch, reflect):
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
         for task in (engine, late):
             assert not task.cancelled()
             task.cancel()
         await asyncio.gather(engine, late, return_exceptions=True)
 
 
+def jobs_of(jobs: JobStore) -> set[str]:
+    return {name for _, name in jobs}
+
+
 async def test_it_begins_anew_whatever_it_dies_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handlers, "FIRST_PAUSE_SECONDS", 0.01)
     lives = 0
 
-    async def run(_: object, stop: threading.Event) -> None:
+    async def run(take: handlers.Take, stop: threading.Event) -> None:
         nonlocal lives
         lives += 1
+        take(WatchEvent("ADDED", str(lives).encode()))
         if lives < 3:
             raise RuntimeError("watch broken")
         await asyncio.to_thread(stop.wait)
 
-    watch = asyncio.create_task(handlers.watch_jobs(run, lambda _: None))
+    kopf = handlers.KopfWatch(MemoryApi(), run)
+    watch = asyncio.create_task(kopf.run())
     await eventually("the third life", lambda: lives == 3)
+    stream = kopf.watch(PLURAL, "", "", "0")
+    told = [(await anext(stream)).object for _ in range(5)]
+    anew = handlers.LIST_ANEW.object
+    assert told == [b"1", anew, b"2", anew, b"3"], "each life but the first has the reflector list anew"
     watch.cancel()
     with pytest.raises(asyncio.CancelledError):
         await watch

@@ -8,6 +8,7 @@ from pathlib import Path
 from harness.jobs import FACTS, T0, job, later
 
 from llmtrain_api import (
+    AnswersResult,
     Attempt,
     Checkpoint,
     DataSummary,
@@ -190,6 +191,13 @@ def test_the_end_tells_what_of_the_text_was_left_out() -> None:
     told = "\n".join(console_text.succeeded(Results(steps=2, data=whole), Path("/runs/x"), 75))
     assert not {"text not read", "replaced", "skipped", "left out", "cleaned"}.intersection(told.splitlines())
     assert "not read" not in told
+
+
+def test_the_end_tells_how_its_answers_compare() -> None:
+    answers = AnswersResult(written=12, exact_match=50, rouge_l=61.234, signatures=["bleu|x"])
+    told = console_text.succeeded(Results(steps=2, answers=answers), Path("/runs/x"), 75)
+    assert "  answers           exactMatch 50.0, rougeL 61.2 of 100, in 12 of its own" in told
+    assert not any("answers" in line for line in console_text.succeeded(Results(steps=2), Path("/x"), 75))
 
 
 def test_a_stop_tells_the_step_and_the_command() -> None:

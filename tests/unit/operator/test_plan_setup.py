@@ -319,7 +319,7 @@ async def test_it_may_report_as_attempt_0_until_the_gang_does() -> None:
         await control.memory.create("pods", "default", stranger)
         tokens = PodTokens()
         server = ReportServer(
-            tokens, control.store, control.book, control.known.exists, control.wake, lambda _: None
+            tokens, control.store, control.book, control.jobs.exists, control.wake, lambda _: None
         )
         body = {"jobUid": uid, "attempt": 0, "stage": "prepare"}
 

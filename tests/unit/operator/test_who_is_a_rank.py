@@ -164,7 +164,7 @@ async def report_of(control: Control, tokens: PodTokens, namespace: str, name: s
     assert found is not None
     token = tokens.issue(PodIdentity(namespace, name, found["metadata"]["uid"]))
     server = ReportServer(
-        tokens, control.store, control.book, control.known.exists, control.wake, lambda _: None
+        tokens, control.store, control.book, control.jobs.exists, control.wake, lambda _: None
     )
     async with TestClient(TestServer(server.application())) as client:
         answer = await client.post(REPORT_PATH, json=body, headers={"Authorization": f"Bearer {token}"})
@@ -193,7 +193,7 @@ async def test_a_token_of_another_pod_of_that_uid_is_refused() -> None:
         found = control.pods()["tiny-0-0"]["metadata"]["uid"]
         tokens = PodTokens()
         server = ReportServer(
-            tokens, control.store, control.book, control.known.exists, control.wake, lambda _: None
+            tokens, control.store, control.book, control.jobs.exists, control.wake, lambda _: None
         )
         body = {"jobUid": uid, "attempt": 0, "stage": "train", "step": 1}
         async with TestClient(TestServer(server.application())) as client:

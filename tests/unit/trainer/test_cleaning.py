@@ -75,7 +75,7 @@ def test_what_is_no_mistake_is_not_repaired(text: str) -> None:
 def test_white_space_without_meaning_goes_and_indentation_stays() -> None:
     text = "\n\nif x:  \r\n    return\u00a0y\u200b\t\n\n\n\n\n\nend\ufeff\n\n"
     assert done(WHITESPACE, text, whitespace=True)[0] == "if x:\n    return y\n\n\nend"
-    for kept in ("  indented\n\ttab", "نمی\u200cخواهم", "👩\u200d🔧", "a | b   | c"):
+    for kept in ("  indented\n\ttab", "نمی\u200cخواهم", "👩\u200d🔧", "a | b   | c", f"{' ' * 1_000_000}x"):
         assert done(WHITESPACE, kept, whitespace=True)[0] == kept
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import transformers
 
-from llmtrain_api import AdapterSpec, JobFile, Place, Precision, Results, Task, task_of
+from llmtrain_api import AdapterSpec, AnswersResult, JobFile, Place, Precision, Results, Task, task_of
 from llmtrain_api.messages import figure
 from llmtrain_api.schema.dataset import PYTHON_STDLIB
 
@@ -24,8 +24,10 @@ from ..checkpoint.ownership import uri_of
 from ..data.loader import held_out_passes, open_held_out
 from ..data.store import INITIAL, TOKENIZER, read_marker
 from ..errors import ConfigError, ExportMismatch
+from ..evaluate.answers import answered, questions
 from ..evaluate.generate import NEW_TOKENS, generate, open_folder
 from ..evaluate.heldout import loss_sum
+from ..evaluate.metrics import measured
 from ..evaluate.placement import device_of, put_on, tokens_worth, weights_of
 from ..files import discard, sync_tree, write_json
 from ..floats import finite, perplexity
@@ -69,6 +71,9 @@ def export(job: JobFile, start: Start) -> Results:
         code = PYTHON_STDLIB in (source.name for source in job.spec.dataset.sources)
         tokens = tokens_worth(weights, NEW_TOKENS, resident=resident, gpu=device.type != "cpu")
         sample = generate(model, tokenizer, "def " if code else "", new_tokens=tokens)[:4096]
+    answers = None
+    if job.spec.evaluation.answer_metrics and trained.loss is not None:
+        answers = _answers(job, model, tokenizer, output.data, resident=resident)
     sync_tree(folder)
     if output.export.exists():
         output.export.rename(start.fence.folder / f"old-{NAME}")
@@ -81,6 +86,7 @@ def export(job: JobFile, start: Start) -> Results:
         data=marker.summary,
         unigram_entropy=marker.unigram_entropy,
         export_uri=f"{uri_of(job, output.root)}/{NAME}",
+        answers=answers,
         sample=sample,
         **trained.run_state,
     )
@@ -104,6 +110,22 @@ def _write_adapted(
         return open_folder(folder, task, dtype)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     return open_adapter(load(base, task, dtype), folder), tokenizer
+
+
+def _answers(job: JobFile, model: Any, tokenizer: Any, data: Path, *, resident: bool) -> AnswersResult | None:
+    """What the exported model answers to held-out dialogues, compared; None where none of them asks."""
+    evaluation, gpu = job.spec.evaluation, device_of().type != "cpu"
+    asked = questions(open_held_out(data), evaluation.max_answers)
+    most = sum(len(one.answer) for one in asked) * 2
+    pairs = answered(
+        model, tokenizer, asked, tokens_worth(weights_of(model), most, resident=resident, gpu=gpu)
+    )
+    if not pairs:
+        log.get().warning("no held-out dialogue asks for an answer, so none is compared")
+        return None
+    scores, signatures = measured(pairs, evaluation.answer_metrics or [])
+    log.get().info("answers compared", answers=len(pairs), of=len(asked), **scores)
+    return AnswersResult.model_validate({"written": len(pairs), "signatures": signatures, **scores})
 
 
 def _compare(job: JobFile, model: Any, data: Path, tokens: Tokens, trained: EvaluationRecord) -> None:

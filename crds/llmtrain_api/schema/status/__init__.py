@@ -14,7 +14,7 @@ from .conditions import Condition
 from .job import MAX_ATTEMPTS, JobStatus, Phase, Resolved, Waiting
 from .placement import Placement
 from .progress import Checkpoint, Figures, PreparationFigures, Progress
-from .results import DataSummary, Results
+from .results import AnswersResult, DataSummary, Results
 from .runtime import RuntimeOnRecord
 from .setup import Setup, SetupStage
 from .usage import Usage
@@ -25,6 +25,7 @@ __all__ = [
     "MAX_AVOIDED_NODES",
     "MAX_COUNT",
     "MAX_FIGURE",
+    "AnswersResult",
     "Attempt",
     "Charge",
     "Checkpoint",

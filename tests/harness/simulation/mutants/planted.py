@@ -129,12 +129,14 @@ def a_lost_pod_is_created_again(patch: Patch) -> None:
 def plans_before_the_first_list(patch: Patch) -> None:
     honest = reconcile.Reconciler.run
 
-    async def run(self: reconcile.Reconciler, _: asyncio.Event, workers: int) -> None:
-        opened = asyncio.Event()
-        opened.set()
-        await honest(self, opened, workers)
+    async def run(self: reconcile.Reconciler, workers: int, *_: asyncio.Event) -> None:
+        await honest(self, workers)
+
+    async def nothing(_: object) -> None:
+        return None
 
     patch.setattr(reconcile.Reconciler, "run", run)
+    patch.setattr(reflector.Reflector, "list_again", nothing)
 
 
 @mutant

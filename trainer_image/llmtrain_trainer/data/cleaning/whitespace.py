@@ -14,7 +14,8 @@ _SPACES = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f]")
 _INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")
 """Soft hyphen, and spaces without width. Joiners (U+200C, U+200D) stay: Persian and emoji are spelled with
 them."""
-_TRAILING = re.compile(r"[ \t]+(?=\n|\Z)")
+_TRAILING = re.compile(r"(?<![ \t])[ \t]++(?=\n|\Z)")
+"""Begins where a run begins: of each of its characters it would be tried anew."""
 _BLANK_LINES = re.compile(r"\n{4,}")
 _LEADING_LINES = re.compile(r"\A\n+")
 

@@ -1,8 +1,8 @@
 """From the signatures of all documents to those that are dropped.
 
 The first of equal documents stays, in the order of the job's sources and files. It depends on the documents
-and nothing else. In memory are about 10 bytes for each document and what `PART` documents take; signatures
-stay on the disk.
+and nothing else. In memory are a byte for each document, 16 for each pair that is found in a band, and what
+`PART` documents take while they are sorted, about 110 bytes each; signatures stay on the disk.
 
 Near copies: documents meet in bands of `ROWS` values each (locality-sensitive hashing); those that meet are
 compared by all their values. A document is dropped when it is as similar as asked to one that stays: not to
@@ -19,7 +19,7 @@ import numpy as np
 
 from .signatures import EXACT, NEAR, PERMUTATIONS
 
-PART = 1 << 22
+PART = 1 << 21
 """Documents that are sorted at once."""
 PAIRS = 1 << 15
 """Pairs that are compared at once."""
