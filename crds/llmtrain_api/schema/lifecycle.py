@@ -37,6 +37,10 @@ class LifecycleSpec(ApiModel):
         default=False,
         description="Save a checkpoint, end all pods and wait; false goes on from the newest checkpoint.",
     )
+    preemptible: bool = Field(
+        default=False,
+        description="The queue may end its gang, from a checkpoint, for a job of higher priority.",
+    )
     active_deadline_seconds: int | None = Field(
         default=None,
         ge=1,

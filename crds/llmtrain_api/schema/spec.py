@@ -220,9 +220,8 @@ class JobSections(ApiModel):
         default=None,
         ge=1,
         le=4096,
-        description="Fewest nodes to train on while there is no room for all of them: the gang then begins "
-        "with as many as there is room for, and grows again later, each time from a checkpoint and with the "
-        "same global batch. Default: it waits for all nodes.",
+        description="Fewest nodes to train on while there is no room for all; the gang grows later, from a "
+        "checkpoint, with the same global batch. Default: it waits for all nodes.",
     )
     gpus_per_node: int = Field(
         default=0, ge=0, le=64, description="GPUs per node; 0 trains on CPUs with gloo."

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from ..types import Admission
+from ..types import Admission, JobRef
 from . import words
 from .backfill import Shares, harms, share_nodes
 from .estimate import starts
 from .ledger import Ledger
+from .preempt import victims
 from .quota import budgets_of
 from .values import Claim, View
 
@@ -22,7 +23,25 @@ def order(claim: Claim) -> tuple[int, float, str, str]:
     return -claim.priority, claim.created.timestamp(), claim.job.namespace, claim.job.name
 
 
+@dataclass(frozen=True)
+class Round:
+    """What one look at the queue comes to.
+
+    Attributes:
+        answers: for each gang in the queue, and each that was let in and asks for its size, by its job's UID.
+        preempted: gangs that are ended for another, by their job's UID, and for which.
+    """
+
+    answers: dict[str, Admission]
+    preempted: dict[str, JobRef]
+
+
 def admit(holders: Iterable[Claim], queue: Iterable[Claim], view: View) -> dict[str, Admission]:
+    """The answers of one look at the queue."""
+    return look(holders, queue, view).answers
+
+
+def look(holders: Iterable[Claim], queue: Iterable[Claim], view: View) -> Round:
     """The answer for each gang in the queue, by the UID of its job.
 
     Gangs are asked in order. One starts if the quotas of its namespace take all of its pods, each of its pods
@@ -46,7 +65,7 @@ def admit(holders: Iterable[Claim], queue: Iterable[Claim], view: View) -> dict[
     if round_.ledger is not None:
         for uid, moment in starts(round_.ledger.copy(), round_.running, round_.blocked, view.now).items():
             found[uid] = replace(found[uid], estimated_start=moment)
-    return found
+    return Round(found, round_.preempted())
 
 
 @dataclass
@@ -121,6 +140,18 @@ class _Round:
         if more < 1 or self._ask(replace(claim, nodes=more), waits=False) != Admission(True):
             more = 0
         return Admission(True, nodes=claim.nodes + more)
+
+    def preempted(self) -> dict[str, JobRef]:
+        """Gangs that are ended for the first that waits. Only for that one: who is behind it could not start
+        all the same."""
+        first = self.blocked[0] if self.blocked else None
+        if self.ledger is None or first is None:
+            return {}
+        budget = self.budgets.get(first.job.namespace)
+        if budget is not None and budget.lacks(first.demand, first.nodes):
+            return {}
+        found = victims(self.ledger.copy(), first, self.running)
+        return {claim.job.uid: first.job for claim in found}
 
     def _sized(self, claim: Claim, size: int) -> Admission:
         why = words.fewer(claim, size) if size < claim.nodes else ""

@@ -73,6 +73,12 @@ def size_of(spec: JobSpec, status: JobStatus) -> Size:
     return Size(max(held, growing), wants=spec.nodes if runs and spec.nodes > held else 0)
 
 
+def _leaves(status: JobStatus) -> bool:
+    """Whether the attempt is being ended, and the job then has no room any more."""
+    last = status.attempts[-1] if status.attempts else None
+    return last is not None and last.stopping_at is not None and last.reason is not EndReason.RESIZED
+
+
 class Claims:
     """Makes claims. Gangs that ask for the same share one `Demand`, so that it is looked at once.
 
@@ -101,6 +107,8 @@ class Claims:
             least=size.least,
             refits=size.refits,
             wants=size.wants,
+            yields=spec.preemptible,
+            leaves=_leaves(status),
         )
 
     def _demand(self, job: Job, spec: JobSpec) -> Demand:

@@ -18,8 +18,8 @@ from llmtrain_api.names import PLURAL
 
 from ..kube.api import ApiError, ClusterApi
 from ..kube.store import PodStore
-from ..types import ADMITTED, Admission, PlanSettings
-from .admit import admit
+from ..types import ADMITTED, Admission, JobRef, PlanSettings
+from .admit import look
 from .claims import Claims, Standing, standing
 from .cluster import Cluster
 from .objects import decode_quota
@@ -87,6 +87,7 @@ class OwnQueue:
         self._seen: set[Key] = set()
         self._grants: dict[Key, _Grant] = {}
         self._more: dict[Key, tuple[float, int]] = {}
+        self._preempted: dict[str, JobRef] = {}
         self._answers: dict[str, Admission] = {}
         self._quotas: dict[str, tuple[float, tuple[Quota, ...]]] = {}
         self._stale = True
@@ -175,6 +176,7 @@ class OwnQueue:
 
     def _held(self, key: Key, claim: Claim) -> Claim:
         """What one that was let in holds: with what it may grow to, until that is on record."""
+        claim = self._with_priority(claim)
         return replace(claim, nodes=max(claim.nodes, self._more[key][1])) if key in self._more else claim
 
     def _look(self, woken_by: Key | None = None) -> None:
@@ -199,7 +201,12 @@ class OwnQueue:
             one_at_a_time=self._by_nodes and nodes is None,
         )
         seen = self._with_pods if nodes is None else self._on_nodes
-        self._answers = admit(map(seen, holders), queue.values(), view)
+        found = look(map(seen, holders), queue.values(), view)
+        self._answers = found.answers
+        for key, claim in held:
+            if claim.job.uid in found.preempted and claim.job.uid not in self._preempted:
+                self._wake(key)
+        self._preempted = found.preempted
         self._stale = False
         for key, claim in queue.items():
             answer = self._answers[claim.job.uid]
@@ -220,9 +227,10 @@ class OwnQueue:
         """Where its pods are, from the same source as what is used of nodes: or the two would not agree."""
         return replace(self._with_pods(claim), placed=self._cluster.placed(claim.job.uid))
 
-    def wants_back(self, _: Job) -> str:
-        """Who was let in stays."""
-        return ""
+    def wants_back(self, job: Job) -> str:
+        """Who was let in stays, but for one that may go and is in the way of a more urgent one."""
+        taker = self._preempted.get(job.metadata.uid)
+        return f"job {taker.namespace}/{taker.name} of higher priority takes its place" if taker else ""
 
     # -- loops --------------------------------------------------------------------------------------------
 
@@ -313,5 +321,5 @@ def _same(one: Claim, other: Claim) -> bool:
 
 
 def _figures(claim: Claim) -> tuple[object, ...]:
-    size = claim.nodes, claim.least, claim.refits, claim.wants
+    size = claim.nodes, claim.least, claim.refits, claim.wants, claim.yields, claim.leaves
     return claim.job, size, claim.unplaced, claim.made, claim.not_before is None

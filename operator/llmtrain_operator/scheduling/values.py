@@ -129,6 +129,8 @@ class Claim:
         least: fewest pods that it would start with; None = all of them.
         refits: whether it was let in, and its next gang is as large as room allows, within what it held.
         wants: how many pods it would have if there were more room; 0 = no more than it has.
+        yields: whether its gang may be ended for one of higher priority.
+        leaves: whether its gang is being ended for good, so that its room is free soon.
     """
 
     job: JobRef
@@ -143,6 +145,8 @@ class Claim:
     least: int | None = None
     refits: bool = False
     wants: int = 0
+    yields: bool = False
+    leaves: bool = False
 
     @property
     def unplaced(self) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.jobs import complete
 from harness.simulation.monitor import Broken
-from harness.simulation.podview import NAMESPACE, alive, going, label, phase_of
+from harness.simulation.podview import NAMESPACE, alive, going, label, phase_of, size_of
 from harness.simulation.queue_scenarios import asks, pods_of
 from harness.simulation.quiet import silence
 from harness.simulation.steps import BOOM, CONFIG
@@ -37,8 +37,11 @@ class Rivals:
         name = f"job-{len(self.names)}"
         self.names.append(name)
         more: dict[str, Any] = {"priorityClassName": "high"} if self.rng.random() < 0.3 else {}
+        more |= {"preemptible": True} if self.rng.random() < 0.5 else {}
         # the largest of them fills both nodes, so each can start once the others are done
         nodes, cpu = self.rng.choice([(1, 2), (1, 8), (2, 3), (2, 5), (2, 8), (3, 2)])
+        if self.rng.random() < 0.3:
+            more["minNodes"] = self.rng.randint(1, nodes)
         self.world.apply(nodes, name, recovery=UNLIMITED, **asks(cpu), **more)
 
     def pick(self) -> str:
@@ -77,7 +80,7 @@ class Rivals:
         """All of a gang that runs ends well, rank 0 last."""
         job = self.world.job(name)
         gang = [p for p in pods_of(self.world, name) if alive(p)]
-        if job is None or len(gang) < job["spec"]["nodes"] or any(phase_of(p) != "Running" for p in gang):
+        if job is None or len(gang) < size_of(job) or any(phase_of(p) != "Running" for p in gang):
             return
         for pod in sorted(gang, key=lambda p: label(p, LABEL_RANK), reverse=True):
             first = label(pod, LABEL_RANK) == "0"

@@ -9,6 +9,7 @@ from harness.simulation.cluster_scenarios import CLUSTER_SCENARIOS
 from harness.simulation.elastic_scenarios import ELASTIC_SCENARIOS
 from harness.simulation.kueue_scenarios import KUEUE_SCENARIOS
 from harness.simulation.limit_scenarios import LIMIT_SCENARIOS
+from harness.simulation.preempt_scenarios import PREEMPT_SCENARIOS
 from harness.simulation.queue_scenarios import QUEUE_SCENARIOS
 from harness.simulation.rule_scenarios import RULE_SCENARIOS
 from harness.simulation.runtime_scenarios import RUNTIME_SCENARIOS
@@ -325,4 +326,5 @@ SCENARIOS: dict[Callable[[World], None], Expected] = {
     **LIMIT_SCENARIOS,
     **KUEUE_SCENARIOS,
     **ELASTIC_SCENARIOS,
+    **PREEMPT_SCENARIOS,
 }

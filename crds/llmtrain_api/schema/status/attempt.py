@@ -75,9 +75,9 @@ class Workers(ApiModel):
     summary: Text = Field(description="Ready and desired pods, as kubectl get shows them.")
     wanted: Count | None = Field(
         default=None,
-        description="Pods that the spec asks for, where the gang has another number of them (minNodes).",
+        description="Pods that the spec asks for, where the gang has another number.",
     )
-    message: LongText | None = Field(default=None, description="Why the gang has another number of pods.")
+    message: LongText | None = Field(default=None, description="Why it has another number.")
 
 
 class Failure(ApiModel):
@@ -133,11 +133,11 @@ class Attempt(ApiModel):
         default=None, description="Step of the newest checkpoint that was committed when it ended."
     )
     nodes: Count | None = Field(
-        default=None, description="Pods of its gang, of a job with minNodes; empty until that is decided."
+        default=None, description="Pods of its gang, of a job with minNodes, once decided."
     )
     next_nodes: Count | None = Field(
         default=None,
-        description="Most pods of the gang that follows: for which there is room, or that got up in time.",
+        description="Most pods of the gang that follows.",
     )
     running_seconds: Count = Field(
         default=0, description="Seconds in which its gang was wholly up, as far as they are on record."

@@ -100,9 +100,7 @@ class JobStatus(ApiModel):
     )
     restarts: Restarts | None = Field(default=None, description="How often the gang was started again.")
     workers: Workers | None = Field(default=None, description="Pods of the current attempt.")
-    selector: Text | None = Field(
-        default=None, description="Label selector of the job's pods, for the scale subresource."
-    )
+    selector: Text | None = Field(default=None, description="Label selector of the job's pods.")
     progress: Progress | None = Field(default=None, description="How far and how fast training is.")
     checkpoint: Checkpoint | None = Field(default=None, description="The newest committed checkpoint.")
     checkpoints: Annotated[list[Count], Field(max_length=10)] | None = Field(

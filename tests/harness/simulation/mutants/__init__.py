@@ -1,6 +1,18 @@
 """Bugs planted one at a time: the suite must find every one of them."""
 
-from . import before_gang, caches, cluster, elastic, kueueing, lifecycle, planted, queueing, rules, runtimes
+from . import (
+    before_gang,
+    caches,
+    cluster,
+    elastic,
+    kueueing,
+    lifecycle,
+    planted,
+    preempting,
+    queueing,
+    rules,
+    runtimes,
+)
 
 MUTANTS = planted.MUTANTS
 """All of them, by name."""
@@ -13,6 +25,7 @@ __all__ = [
     "kueueing",
     "lifecycle",
     "planted",
+    "preempting",
     "queueing",
     "rules",
     "runtimes",
