@@ -7,6 +7,15 @@ from llmtrain_api import JobStatus
 from .conditions import with_condition
 from .situation import Situation
 
+UNKNOWN_SECONDS = 5.0
+
+
+def seconds_to_runtime(s: Situation) -> float | None:
+    """When to look again at a job whose runtime nobody has listed yet: nothing wakes it if that is gone."""
+    now = s.seen.runtime
+    waits = s.status.runtime is not None and now is not None and not now.known
+    return UNKNOWN_SECONDS if waits else None
+
 
 def with_runtime_note(s: Situation, status: JobStatus) -> JobStatus:
     """Condition ``RuntimeChanged``: the runtime is not any more what the job began with, and goes on with."""

@@ -9,7 +9,7 @@ from llmtrain_api import Attempt, Checkpoint, JobStatus, Phase, changed, to_rfc3
 from ..types import LastReport, Plan, PodPhase
 from .conditions import with_condition
 from .progress import progress_due, progress_of, seconds_to_next_progress
-from .runtime_note import with_runtime_note
+from .runtime_note import seconds_to_runtime, with_runtime_note
 from .situation import Situation
 from .start_deadline import seconds_to_deadline
 from .usage import with_usage
@@ -22,7 +22,12 @@ REPORTING_LOST_SECONDS = 300.0
 
 def observe(s: Situation) -> Plan:
     """The last policy: nothing to do but to tell."""
-    timers = [seconds_to_next_progress(s), _seconds_to_silence(s), seconds_to_deadline(s)]
+    timers = [
+        seconds_to_next_progress(s),
+        _seconds_to_silence(s),
+        seconds_to_deadline(s),
+        seconds_to_runtime(s),
+    ]
     return Plan(derive(s), requeue_after=min((t for t in timers if t is not None), default=None))
 
 

@@ -188,3 +188,9 @@ def test_a_topology_keeps_the_ranks_of_an_attempt_together() -> None:
         assert term["labelSelector"]["matchLabels"].items() <= labels.items()
         assert term["labelSelector"]["matchLabels"]["llmtrain.dev/attempt"] == "3"
         assert "podAntiAffinity" in body["spec"]["affinity"]
+
+
+def test_a_job_that_runs_is_looked_at_again_until_its_runtime_is_known() -> None:
+    decision = plan(under(SeenRuntime(), running(runtime=record()), UP), T0)
+    assert decision.requeue_after is not None
+    assert decision.requeue_after <= 5
