@@ -18,6 +18,7 @@ from .messages import (
     Stage,
     TerminationMessage,
 )
+from .runtimes import InvalidRuntime, Runtime, beyond, effective, on_record, parse_runtime, read_runtime
 from .schema.adapter import AdapterSpec
 from .schema.base import ApiModel, Rule, Time, changed, to_rfc3339
 from .schema.dataset import DatasetSpec, SourceSpec
@@ -46,6 +47,7 @@ from .schema.status import (
     Resolved,
     Restarts,
     Results,
+    RuntimeOnRecord,
     Setup,
     SetupStage,
     Usage,
@@ -81,6 +83,7 @@ __all__ = [
     "InspectFile",
     "InvalidJob",
     "InvalidModel",
+    "InvalidRuntime",
     "Job",
     "JobFile",
     "JobIdentity",
@@ -111,6 +114,8 @@ __all__ = [
     "Results",
     "ResumeFrom",
     "Rule",
+    "Runtime",
+    "RuntimeOnRecord",
     "Schedule",
     "Setup",
     "SetupStage",
@@ -130,13 +135,18 @@ __all__ = [
     "WorkerDefaults",
     "Workers",
     "applied",
+    "beyond",
     "changed",
     "choose",
+    "effective",
     "explain",
     "facts_of",
     "layout_of",
+    "on_record",
     "parse_manifest",
+    "parse_runtime",
     "parse_spec",
+    "read_runtime",
     "shape_of",
     "shape_of_config",
     "task_of",

@@ -7,7 +7,8 @@ from pathlib import Path
 import yaml
 
 from .generate import failures_page, layouts_page, reference_page
-from .generate.crd import custom_resource_definition
+from .generate.crd import Schema, custom_resource_definition
+from .generate.runtime_crd import RUNTIME_KINDS, runtime_definition
 from .names import CRD_NAME, GROUP, PLURAL
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,20 +18,34 @@ PAGES = {
     ROOT / "docs" / "layouts.md": layouts_page.page,
     ROOT / "docs" / "reference.md": reference_page.page,
 }
+TEMPLATES = ROOT / "helm" / "llm-training-operator" / "templates"
 TARGETS = (
     ROOT / "crds" / f"{GROUP}_{PLURAL}.yaml",
-    ROOT / "helm" / "llm-training-operator" / "templates" / "crd.yaml",
+    TEMPLATES / "crd.yaml",
 )
 
 
-def render(*, for_chart: bool) -> str:
-    """The CRD as YAML; the chart's copy is kept when the release is removed and can be switched off."""
-    crd = custom_resource_definition()
+def _yaml(crd: Schema, *, for_chart: bool) -> str:
     if not for_chart:
         return HEADER + yaml.safe_dump(crd, sort_keys=False, width=110)
     crd["metadata"]["annotations"] = {"helm.sh/resource-policy": "keep"}
     body = yaml.safe_dump(crd, sort_keys=False, width=110)
     return HEADER + "{{- if .Values.crds.enabled }}\n" + body + "{{- end }}\n"
+
+
+def render(*, for_chart: bool) -> str:
+    """The CRD as YAML; the chart's copy is kept when the release is removed and can be switched off."""
+    return _yaml(custom_resource_definition(), for_chart=for_chart)
+
+
+def runtime_files() -> dict[Path, str]:
+    """The CRDs of the runtimes by file."""
+    files = {}
+    for of in RUNTIME_KINDS:
+        crd = runtime_definition(of)
+        files[ROOT / "crds" / f"{GROUP}_{of.plural}.yaml"] = _yaml(crd, for_chart=False)
+        files[TEMPLATES / f"crd-{of.plural}.yaml"] = _yaml(crd, for_chart=True)
+    return files
 
 
 def main() -> None:
@@ -39,6 +54,9 @@ def main() -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(render(for_chart="helm" in target.parts))
         print(f"{CRD_NAME}: {target.relative_to(ROOT)} ({target.stat().st_size} bytes)")
+    for path, text in runtime_files().items():
+        path.write_text(text)
+        print(f"{path.relative_to(ROOT)} ({path.stat().st_size} bytes)")
     for path, page in PAGES.items():
         path.write_text(page())
         print(f"page: {path.relative_to(ROOT)}")

@@ -10,6 +10,10 @@ SINGULAR = "llmtrainingjob"
 SHORT_NAMES = ("llmjob", "llmjobs")
 CRD_NAME = f"{PLURAL}.{GROUP}"
 API_VERSION = f"{GROUP}/{VERSION}"
+RUNTIME_KIND = "LLMTrainingRuntime"
+RUNTIME_PLURAL = "llmtrainingruntimes"
+CLUSTER_RUNTIME_KIND = "ClusterLLMTrainingRuntime"
+CLUSTER_RUNTIME_PLURAL = "clusterllmtrainingruntimes"
 
 LABEL_JOB = f"{GROUP}/job"
 LABEL_JOB_UID = f"{GROUP}/job-uid"

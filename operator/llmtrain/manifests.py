@@ -35,9 +35,13 @@ def read(source: str | Path | Mapping[str, Any]) -> Object:
         checked(document)
         return document
     try:
-        return parsed(Path(source))[0]
+        found = parsed(Path(source))
     except Refused as refused:
         raise Mistake(*(f"{source}: {reason}" for reason in refused.reasons)) from None
+    if found.runtimes:
+        # the job would be sent with the runtime's values as its own, and the runtime not at all
+        raise Mistake(f"{source}: it has {found.runtimes} runtimes beside the job; kubectl apply sends both")
+    return found.document
 
 
 def checked(document: Object) -> None:

@@ -30,6 +30,7 @@ from .progress.auth import TokenAuthenticator
 from .progress.latest import ReportBook
 from .progress.server import ReportServer
 from .progress.tls import ensure_authority, server_context
+from .runtimes.catalogue import Runtimes
 from .scheduling.providers import gang_scheduler
 from .serve import Servers, background
 from .settings import Settings
@@ -122,6 +123,7 @@ async def operate(settings: Settings) -> None:
                 provider=settings.provider,
             )
             fenced = api.guarded(elector.seconds_left)
+            runtimes = Runtimes(api, queue.add, settings.watch_namespace, settings.default_runtime)
 
             async def work() -> None:
                 known.jobs.clear()
@@ -143,6 +145,7 @@ async def operate(settings: Settings) -> None:
                     known,
                     scheduler=gangs,
                     words=PodWords(fenced),
+                    runtimes=runtimes,
                     jobs=jobs,
                 )
                 async with asyncio.TaskGroup() as group:
@@ -150,7 +153,8 @@ async def operate(settings: Settings) -> None:
                     group.create_task(reconciler.run(settings.workers, reflector.synced, intake.synced))
 
             log.info("started", image=settings.trainer_image, namespace=settings.watch_namespace or "all")
-            async with background(reflector.run(), kopf.run(), intake.run(), lead(elector, work)) as over:
+            reading = (reflector.run(), kopf.run(), intake.run(), runtimes.run())
+            async with background(*reading, lead(elector, work)) as over:
                 for number in (signal.SIGINT, signal.SIGTERM):
                     asyncio.get_running_loop().add_signal_handler(number, over.set)
                 await over.wait()

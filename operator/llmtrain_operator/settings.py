@@ -62,6 +62,11 @@ class Settings(BaseModel):
         description="what every worker pod says of its place, as JSON such as "
         '{"nodeSelector": {"pool": "gpu"}}; under what its job says',
     )
+    default_runtime: str = Field(
+        default="",
+        max_length=253,
+        description="ClusterLLMTrainingRuntime of jobs that name none; empty = such jobs have no bounds",
+    )
     room: str = Field(
         default="nodes",
         pattern="^(nodes|quota)$",

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from llmtrain_api import Job, JobStatus, ProgressReport, SetupStage, WorkerDefaults
+from llmtrain_api import Job, JobStatus, ProgressReport, RuntimeOnRecord, SetupStage, WorkerDefaults
 from llmtrain_api.schema.status import Placement
 
 Manifest = dict[str, Any]
@@ -225,6 +225,26 @@ class PodWord(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class SeenRuntime:
+    """The runtime that a job asks for, as it is now.
+
+    Attributes:
+        found: what the job would keep of it; None = it cannot begin with it.
+        reason: why not, as one word for programs; empty while nothing is known yet.
+        message: why not, and what helps.
+    """
+
+    found: RuntimeOnRecord | None = None
+    reason: str = ""
+    message: str = ""
+
+    @property
+    def known(self) -> bool:
+        """Whether it is known that it is there, or that it is not."""
+        return self.found is not None or self.reason != ""
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """One job and all that is known of it at one moment.
 
@@ -235,6 +255,7 @@ class Observed:
         watched_since: since when this process takes reports; None = not known.
         admission: the queue's answer; None = it was not asked yet.
         word: why a pod does not start, where only an Event tells it.
+        runtime: the one that the job asks for; None = none.
         reclaimed: why the queue wants the room of the gang back; empty = it does not.
     """
 
@@ -248,6 +269,7 @@ class Observed:
     watched_since: datetime | None = None
     admission: Admission | None = ADMITTED
     word: PodWord | None = None
+    runtime: SeenRuntime | None = None
     reclaimed: str = ""
 
 

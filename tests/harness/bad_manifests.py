@@ -69,6 +69,13 @@ BAD: dict[str, Bad] = {
         "spec.dataset.cache",
         "name a folder beside it",
     ),
+    "a runtime that is no name": Bad(manifest(runtime="My Runtime"), "spec.runtime", "use lowercase letters"),
+    "a topology without a label": Bad(
+        manifest(topology={"required": True}), "spec.topology.label", "is required", "Required value"
+    ),
+    "a topology by what is no label": Bad(
+        manifest(topology={"label": "my rack"}), "spec.topology.label", "a key must be NAME or PREFIX/NAME"
+    ),
     "fewest nodes above nodes": Bad(
         manifest(nodes=2, minNodes=3), "spec.minNodes", "at most", "minNodes must be at most nodes"
     ),

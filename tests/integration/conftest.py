@@ -34,8 +34,12 @@ def cluster() -> Iterator[Cluster]:
     found = dict(re.findall(r'export (\w+)="?([^"\n]+)"?', exports))
     found["PATH"] = found["PATH"].replace("$PATH", os.environ["PATH"])
     admin = Cluster(found)
-    admin.kubectl("apply", "-f", str(ROOT / "crds" / "llmtrain.dev_llmtrainingjobs.yaml"))
-    admin.kubectl("wait", "--for=condition=Established", "crd/llmtrainingjobs.llmtrain.dev", "--timeout=30s")
+    kinds = ("llmtrainingjobs", "llmtrainingruntimes", "clusterllmtrainingruntimes")
+    for plural in kinds:
+        admin.kubectl("apply", "-f", str(ROOT / "crds" / f"llmtrain.dev_{plural}.yaml"))
+    for plural in kinds:
+        crd = f"crd/{plural}.llmtrain.dev"
+        admin.kubectl("wait", "--for=condition=Established", crd, "--timeout=30s")
     yield admin
     cluster_tool("down", "--name", NAME)
 

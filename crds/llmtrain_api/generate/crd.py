@@ -8,7 +8,7 @@ from typing import Any
 from ..job import MAX_NAME, NAME_MESSAGE
 from ..names import API_VERSION, CRD_NAME, GROUP, KIND, PLURAL, SHORT_NAMES, SINGULAR, VERSION
 from ..rules import RULES
-from ..schema.base import validations
+from ..schema.base import ApiModel, validations
 from ..schema.lifecycle import EDITABLE
 from ..schema.spec import JobSpec
 from ..schema.status import JobStatus
@@ -132,7 +132,7 @@ def _union(options: list[Schema], definitions: Schema) -> Schema:
     raise ValueError(f"no structural schema for the union {options}")
 
 
-def _with_object_defaults(schema: Schema) -> Schema:
+def with_object_defaults(schema: Schema) -> Schema:
     """A default on objects whose fields all have one, so that leaving the object out means its defaults.
 
     Written out in full: the API server checks CEL rules against a default as it stands. None on objects that
@@ -140,9 +140,9 @@ def _with_object_defaults(schema: Schema) -> Schema:
     """
     for name, child in schema.get("properties", {}).items():
         if child.get("type") == "array":
-            _with_object_defaults(child["items"])
+            with_object_defaults(child["items"])
         if child.get("type") == "object" and "properties" in child:
-            _with_object_defaults(child)
+            with_object_defaults(child)
             unset = child.pop(_UNSET, False)
             if not unset and not child.get("required") and name not in schema.get("required", ()):
                 fields = child["properties"].items()
@@ -151,7 +151,7 @@ def _with_object_defaults(schema: Schema) -> Schema:
     return schema
 
 
-def schema_of(model: type[JobSpec] | type[JobStatus]) -> Schema:
+def schema_of(model: type[ApiModel]) -> Schema:
     """The structural schema of a model, without a default at its own level."""
     raw = model.model_json_schema(by_alias=True)
     schema: Schema = structural(raw, raw.get("$defs", {}))
@@ -167,7 +167,7 @@ def _drop_defaults(node: Any) -> Any:
 
 def custom_resource_definition() -> Schema:
     """The CustomResourceDefinition of LLMTrainingJob."""
-    spec = _with_object_defaults(schema_of(JobSpec))
+    spec = with_object_defaults(schema_of(JobSpec))
     root: Schema = {
         "type": "object",
         "required": ["spec"],

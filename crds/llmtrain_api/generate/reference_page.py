@@ -6,6 +6,7 @@ from typing import Any
 
 from ..names import API_VERSION, KIND
 from .crd import custom_resource_definition
+from .runtime_crd import RUNTIME_KINDS, runtime_definition
 
 Schema = dict[str, Any]
 
@@ -24,11 +25,20 @@ _BOUNDS = (
 )
 
 
+_RUNTIMES = f"""# Runtimes: {" and ".join(of.kind for of in RUNTIME_KINDS)}
+
+What a platform team gives to jobs and how far they may go (runtimes.md). Both kinds have the same `spec`.
+"""
+
+
 def page() -> str:
     """The whole page."""
     [version] = custom_resource_definition()["spec"]["versions"]
     root = version["schema"]["openAPIV3Schema"]["properties"]
-    return "\n".join([_HEAD, *_section("spec", root["spec"]), *_section("status", root["status"])])
+    job = [_HEAD, *_section("spec", root["spec"]), *_section("status", root["status"])]
+    [version] = runtime_definition(RUNTIME_KINDS[0])["spec"]["versions"]
+    runtime = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    return "\n".join([*job, _RUNTIMES, *_section("runtime spec", runtime)])
 
 
 def _section(path: str, node: Schema) -> list[str]:

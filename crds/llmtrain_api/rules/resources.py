@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from ..schema.base import Rule
 from ..schema.quantity import quantity
-from ..schema.spec import JobSpec
+from ..schema.spec import JobSpec, ResourcesSpec
+
+GPU_RESOURCE = str(ResourcesSpec.model_fields["gpu_resource"].default)
 
 
 def _limit_below_request(spec: JobSpec) -> str | None:
@@ -36,7 +38,8 @@ RULES: tuple[Rule, ...] = (
     Rule(None, ".resources.cpuLimit", "must be at least resources.cpu", _limit_below_request),
     Rule(None, ".resources.sharedMemory", "must be at most resources.memory", _shared_above_memory),
     Rule(
-        "!has(self.resources.rdma) || self.resources.rdma.resource != self.resources.gpuResource",
+        "!has(self.resources.rdma) || self.resources.rdma.resource != "
+        f"(has(self.resources.gpuResource) ? self.resources.gpuResource : '{GPU_RESOURCE}')",
         ".resources.rdma.resource",
         "gpuResource names it too; name the resource of the network's devices",
         _one_resource_twice,

@@ -92,6 +92,15 @@ class RuledModel(ApiModel):
         return schema
 
 
+def left_open(schema: dict[str, Any]) -> None:
+    """For a field's ``json_schema_extra``: what is left out stays left out in the API server.
+
+    A default that the API server fills in cannot be told from what a person wrote, so a field that a runtime
+    may give a default to has none in the CRD.
+    """
+    schema.pop("default", None)
+
+
 def validations(rules: Iterable[Rule]) -> list[dict[str, Any]]:
     """Rules as the API server has them: those that CEL can say."""
     return [

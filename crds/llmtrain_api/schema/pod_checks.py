@@ -140,18 +140,15 @@ def _overlap(one: str, other: str) -> bool:
 
 _MAPPING = _must(lambda value: isinstance(value, dict), "use a mapping")
 _LIST = _must(lambda value: isinstance(value, list), "use a list")
-_AFFINITY = _fields(
+_OF_PODS = _fields(
     {
-        "nodeAffinity": _MAPPING,
-        "podAffinity": _MAPPING,
-        "podAntiAffinity": _fields(
-            {
-                "preferredDuringSchedulingIgnoredDuringExecution": _LIST,
-                "requiredDuringSchedulingIgnoredDuringExecution": _LIST,
-            },
-            {},
-        ),
+        "preferredDuringSchedulingIgnoredDuringExecution": _LIST,
+        "requiredDuringSchedulingIgnoredDuringExecution": _LIST,
     },
+    {},
+)
+_AFFINITY = _fields(
+    {"nodeAffinity": _MAPPING, "podAffinity": _OF_PODS, "podAntiAffinity": _OF_PODS},
     {},
 )
 _PORT = _fields(

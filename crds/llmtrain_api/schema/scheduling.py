@@ -11,7 +11,7 @@ from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from ..names import GROUP, LABEL_MANAGED_BY, SAFE_TO_EVICT
-from .base import ApiModel, Rule, RuledModel, validations
+from .base import ApiModel, Rule, RuledModel, left_open, validations
 from .locations import CLAIM as SUBDOMAIN
 
 MAX_PREFIX, MAX_VALUE, MAX_NAME = 253, 63, 253
@@ -293,7 +293,8 @@ class WorkerPodSpec(WorkerDefaults):
     labels: Labels = Field(default_factory=dict, description="Labels of the worker pods.")
     host_network: bool = Field(
         default=False,
+        json_schema_extra=left_open,
         description="Let the worker pods use their node's network, for fabrics that have no other way. The "
         "installation must allow it (trainer.allow). One such pod fits on a node, and NetworkPolicies do "
-        "not hold for it: whoever reaches the node reaches its ranks.",
+        "not hold for it: whoever reaches the node reaches its ranks. Default: false.",
     )

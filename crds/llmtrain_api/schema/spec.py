@@ -11,18 +11,19 @@ from typing import ClassVar, Self
 
 from pydantic import Field, JsonValue, model_validator
 
-from .base import ApiModel, Rule, RuledModel
+from .base import ApiModel, Rule, RuledModel, left_open
 from .dataset import DatasetSpec
 from .entrypoint import EntrypointSpec, Starter
 from .evaluation import EvaluationSpec
 from .lifecycle import LifecycleSpec
 from .locations import VISIBLE_PART, forms, matches, mistake
 from .model import BuiltinModel, ModelSpec
+from .placement import PlacedPodSpec
 from .pod_template import PodTemplate
 from .prepare import PrepareSpec
 from .quantity import CpuQuantity, MemoryQuantity
 from .recovery import RecoverySpec
-from .scheduling import ExtendedResource, ObjectName, WorkerPodSpec
+from .scheduling import ExtendedResource, ObjectName
 from .task import Task
 from .training import TrainingSpec, default_learning_rate, default_precision
 
@@ -158,22 +159,33 @@ class RdmaSpec(ApiModel):
 class ResourcesSpec(ApiModel):
     """CPU and memory of each node."""
 
-    cpu: CpuQuantity = Field(default="1", description="CPU request of each node, such as 2, 0.5 or 500m.")
+    cpu: CpuQuantity = Field(
+        default="1",
+        json_schema_extra=left_open,
+        description="CPU request of each node, such as 2, 0.5 or 500m. Default: the runtime's, or 1.",
+    )
     cpu_limit: CpuQuantity | None = Field(
         default=None,
         description="CPU limit of each node, at least resources.cpu, for namespaces with a quota on "
         "limits.cpu. Default: no limit.",
     )
     memory: MemoryQuantity = Field(
-        default="4Gi", description="Memory request and limit of each node, such as 512Mi or 4Gi."
+        default="4Gi",
+        json_schema_extra=left_open,
+        description="Memory request and limit of each node, such as 512Mi or 4Gi. Default: the runtime's, or "
+        "4Gi.",
     )
     gpu_memory: MemoryQuantity = Field(
         default="80Gi",
-        description="Memory of one GPU, such as 80Gi. It decides the ZeRO stage when zeroStage is unset.",
+        json_schema_extra=left_open,
+        description="Memory of one GPU, such as 80Gi. It decides the ZeRO stage when zeroStage is unset. "
+        "Default: the runtime's, or 80Gi.",
     )
     gpu_resource: ExtendedResource = Field(
         default="nvidia.com/gpu",
-        description="Name under which nodes offer GPUs, such as amd.com/gpu; the image must fit them.",
+        json_schema_extra=left_open,
+        description="Name under which nodes offer GPUs, such as amd.com/gpu; the image must fit them. "
+        "Default: the runtime's, or nvidia.com/gpu.",
     )
     rdma: RdmaSpec | None = Field(
         default=None, description="Devices for direct access to the memory of other nodes. Default: none."
@@ -309,9 +321,15 @@ class JobSections(ApiModel):
         return self.gpus_per_node > 0 if nodes is None else nodes > 0
 
 
-class JobSpec(LifecycleSpec, WorkerPodSpec, JobSections):
+class JobSpec(LifecycleSpec, PlacedPodSpec, JobSections):
     """What the job is: twelve lines are enough, as everything else has a default."""
 
+    runtime: ObjectName | None = Field(
+        default=None,
+        description="Name of the LLMTrainingRuntime of the job's namespace, or else of the "
+        "ClusterLLMTrainingRuntime, that gives defaults and sets bounds. The job keeps what it began with. "
+        "Default: the installation's, if it has one.",
+    )
     queue_name: ObjectName | None = Field(
         default=None,
         description="Queue of another scheduler that the gang waits in, such as a LocalQueue of Kueue in the "

@@ -21,6 +21,7 @@ from ..kube.store import PodStore
 from ..plan import plan
 from ..plan.refusals import counted
 from ..progress.latest import ReportBook
+from ..runtimes.source import NoRuntimes, RuntimeSource
 from ..scheduling.at_once import AtOnce
 from ..scheduling.provider import GangScheduler
 from ..types import CreateChild, CreatePod, Observed, Plan, PlanSettings, Refusal, RefusalKind
@@ -58,6 +59,7 @@ class Reconciler:
         interrupted_attempt: int | None = None,
         scheduler: GangScheduler | None = None,
         words: PodWords | None = None,
+        runtimes: RuntimeSource | None = None,
         *,
         jobs: JobStore,
     ) -> None:
@@ -72,6 +74,7 @@ class Reconciler:
         self._interrupted_attempt = interrupted_attempt
         self._scheduler = scheduler or AtOnce()
         self._words = words
+        self._runtimes = runtimes or NoRuntimes()
         self._jobs = jobs
         self._applier = Applier(api, store, jobs)
         self._refusals: dict[str, Refusal] = {}
@@ -174,7 +177,7 @@ class Reconciler:
             seen = replace(seen, word=await self._words.of_job(seen, now))
         decision = plan(seen, now)
         if decision.asks:
-            answer = await self._scheduler.decide(job)
+            answer = await self._scheduler.decide(changed(job, status=decision.status))
             decision = plan(replace(seen, admission=answer), now)
         return without_internal_error(decision)
 
@@ -284,6 +287,7 @@ class Reconciler:
             interrupted_attempt=self._interrupted_attempt,
             watched_since=self._since,
             admission=None,
+            runtime=self._runtimes.of(job),
             reclaimed=self._scheduler.wants_back(job),
         )
 
@@ -316,6 +320,7 @@ class Reconciler:
 
     def _forget(self, key: Key) -> None:
         self._scheduler.forget(key)
+        self._runtimes.forget(key)
         job = self._known.jobs.pop(key, None)
         if job is not None:
             self._book.forget(job.ref)

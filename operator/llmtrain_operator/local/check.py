@@ -74,13 +74,15 @@ def check(request: CheckRequest, out: TextIO) -> int:
         The exit code: 0 it may run, 1 something could not be looked at, 2 refused.
     """
     try:
-        document, metadata, spec = parsed(request.manifest)
+        document, metadata, spec, note, _ = parsed(request.manifest)
         with tempfile.TemporaryDirectory(prefix="llmtrain-check-") as private:
             look = _Look(document, metadata, spec, request, Path(private))
             resolved = look.resolved()
             shape = resolved.model.shape if resolved.model else shape_of(spec)
             for line in lines_of(metadata, spec, shape, resolved):
                 print(line, file=out)
+            if note:
+                print(f"runtime       {note}", file=out)
             if not request.data:
                 return DONE
             out.flush()

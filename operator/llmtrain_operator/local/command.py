@@ -65,12 +65,14 @@ class Manifest:
         asked: the spec as it was written.
         document: the manifest as it is run here.
         spec: its spec.
+        note: what was done about its runtime; empty = it names none.
     """
 
     metadata: Metadata
     asked: JobSpec
     document: Object
     spec: JobSpec
+    note: str = ""
 
 
 def run(request: Request, out: TextIO) -> int:
@@ -116,13 +118,13 @@ def read(request: Request) -> Manifest:
     """
     if importlib.util.find_spec("llmtrain_trainer") is None:
         raise Refused(NO_TRAINER)
-    document, metadata, asked = parsed(request.manifest)
+    document, metadata, asked, note, _ = parsed(request.manifest)
     if asked.output.in_object_store:
         raise Refused(
             f"spec.output.uri: got {asked.output.uri!r}, and here all pods share this machine's folders; "
             "use pvc://CLAIM/FOLDER or file:///FOLDER"
         )
-    return Manifest(metadata, asked, *fitted(document, asked, len(gpus()), request.overrides))
+    return Manifest(metadata, asked, *fitted(document, asked, len(gpus()), request.overrides), note)
 
 
 def fitted(document: Object, asked: JobSpec, have: int, overrides: GangOverrides) -> tuple[Object, JobSpec]:
@@ -176,7 +178,7 @@ def opening(manifest: Manifest, run_plan: RunPlan) -> list[str]:
     """The first lines."""
     changed = describe_changes(manifest.asked, manifest.spec)
     lines = [f"{manifest.metadata.name}: without Kubernetes; pods are processes"]
-    lines += [line for line in (changed, run_plan.note) if line]
+    lines += [line for line in (changed, manifest.note, run_plan.note) if line]
     return [*lines, f"output: {run_plan.output}   Ctrl-C saves a checkpoint and stops", ""]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
@@ -10,6 +11,7 @@ from llmtrain_api import InvalidJob, JobSpec, Metadata, parse_manifest
 
 from ..kube.api import Object
 from . import manifest_yaml
+from .runtimes import apart, under_runtime
 
 
 class Refused(Exception):
@@ -20,15 +22,32 @@ class Refused(Exception):
         self.reasons = reasons
 
 
-def parsed(path: Path) -> tuple[Object, Metadata, JobSpec]:
-    """The manifest in a file.
+class ManifestFile(NamedTuple):
+    """The job of a file.
+
+    Attributes:
+        document: with the defaults of its runtime, where the file has it.
+        note: what was done about its runtime; empty = it names none.
+        runtimes: how many runtimes are beside it.
+    """
+
+    document: Object
+    metadata: Metadata
+    spec: JobSpec
+    note: str
+    runtimes: int
+
+
+def parsed(path: Path) -> ManifestFile:
+    """The manifest in a file, which may have the job's runtime beside it.
 
     Raises:
         Refused: with every mistake in it, in the words of the API.
     """
     try:
-        document = manifest_yaml.load(path.read_text(encoding="utf-8-sig"))
-        return document, *parse_manifest(document)
+        jobs, runtimes = apart(manifest_yaml.load_all(path.read_text(encoding="utf-8-sig")))
+        document, note = under_runtime(manifest_yaml.only(jobs), runtimes)
+        return ManifestFile(document, *parse_manifest(document), note, len(runtimes))
     except UnicodeDecodeError as error:
         raise Refused(f"it is not UTF-8 (byte {error.start}); save it as UTF-8") from None
     except (OSError, yaml.YAMLError) as error:

@@ -112,8 +112,25 @@ def load(text: str) -> Any:
     Raises:
         yaml.YAMLError: it is no YAML, or more than one document.
     """
+    return only(load_all(text))
+
+
+def load_all(text: str) -> list[Any]:
+    """The documents of a YAML or JSON text that are not empty.
+
+    Raises:
+        yaml.YAMLError: it is no YAML.
+    """
     # made of a safe loader: no tag makes anything but plain values
-    found = [document for document in yaml.load_all(text, _Loader) if document is not None]
+    return [document for document in yaml.load_all(text, _Loader) if document is not None]
+
+
+def only(found: list[Any]) -> Any:
+    """The one of them; None of none.
+
+    Raises:
+        yaml.YAMLError: there are more.
+    """
     if len(found) > 1:
         raise yaml.YAMLError(f"it has {len(found)} documents; write one job into each file")
     return found[0] if found else None

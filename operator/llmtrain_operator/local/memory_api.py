@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 import orjson
 
 from llmtrain_api import to_rfc3339
-from llmtrain_api.names import PLURAL
+from llmtrain_api.names import CLUSTER_RUNTIME_PLURAL, PLURAL, RUNTIME_PLURAL
 
 from ..kube.api import RESOURCES, ApiError, Listing, Object, WatchEvent
 from .admission import admit, qualified
@@ -99,6 +99,8 @@ class MemoryApi:
         if resource == PLURAL:
             # /status is a subresource: what a create says of it is dropped
             new.pop("status", None)
+            meta["generation"] = 1
+        elif resource in (RUNTIME_PLURAL, CLUSTER_RUNTIME_PLURAL):
             meta["generation"] = 1
         elif resource == "pods":
             new["status"] = {"phase": "Pending"}

@@ -28,8 +28,8 @@ from llmtrain_api.schema.quantity import canonical, quantity
 
 from ..types import Allowed, Manifest, PlanSettings
 from . import names
-from .pod_template import with_template
-from .scheduling import pod_annotations, scheduling
+from .pod_template import with_placement, with_template
+from .scheduling import pod_annotations, scheduling, together
 from .volumes import cache_location, model_location, output_location, text_claims
 
 CONTAINER = "trainer"
@@ -87,7 +87,7 @@ def pod(
         worker=True,
     )
     found = _pod(meta, job, spec, asked, image, settings)
-    found["spec"]["affinity"] |= _off(avoid)
+    found["spec"]["affinity"] |= _off(avoid) | together(job, spec, attempt)
     worker = {
         **found,
         "spec": {"hostname": name, "subdomain": names.service_name(job.metadata.name)} | found["spec"],
@@ -109,7 +109,7 @@ def setup_pod(job: Job, spec: JobSpec, setup: Setup, image: str, settings: PlanS
         gpus=0,
         only_model=inspects,
     )
-    return _pod(meta, job, spec, asked, image, settings)
+    return with_placement(_pod(meta, job, spec, asked, image, settings), spec)
 
 
 def _pod(

@@ -10,7 +10,6 @@ from ..types import Manifest
 HARDENED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 """What every container of a pod is held to."""
 PLAIN = ("topologySpreadConstraints", "runtimeClassName", "schedulerName", "hostAliases", "dnsConfig")
-PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 
 
 def with_template(pod: Manifest, spec: JobSpec) -> Manifest:
@@ -46,6 +45,26 @@ def with_template(pod: Manifest, spec: JobSpec) -> Manifest:
     return {**pod, "metadata": metadata, "spec": {**own, **changed}}
 
 
+def with_placement(pod: Manifest, spec: JobSpec) -> Manifest:
+    """A pod of before the gang with what the template says of its nodes and of how it finds others.
+
+    All else of the template is for ranks: volumes, containers, the scheduler, labels.
+
+    Args:
+        pod: as the operator makes it.
+        spec: of the job.
+    """
+    template = spec.pod_template
+    if template is None:
+        return pod
+    own, added = pod["spec"], template.spec
+    nodes = added.get("affinity", {}).get("nodeAffinity")
+    changed: Manifest = {name: added[name] for name in ("hostAliases", "dnsConfig") if name in added}
+    if nodes:
+        changed["affinity"] = {**own["affinity"], "nodeAffinity": nodes}
+    return {**pod, "spec": {**own, **changed}}
+
+
 def _trainer(own: Manifest, added: Manifest) -> Manifest:
     """The template's checks keep the operator's own names out of these lists."""
     joined: Manifest = {
@@ -61,9 +80,13 @@ def _held(container: Manifest) -> Manifest:
 
 
 def _affinity(own: Manifest, added: Manifest) -> Manifest:
-    """The job's, and the preferences that spread the gang and keep it off nodes beside those of the job."""
+    """The job's, and the terms that spread the gang, keep it off nodes or together beside those of the job.
+
+    No term of the operator's is an alternative to another: it has no required ones of nodes.
+    """
     joined = dict(added)
     for kind, terms in own.items():
         theirs = added.get(kind, {})
-        joined[kind] = {**theirs, PREFERRED: [*terms[PREFERRED], *theirs.get(PREFERRED, [])]}
+        lists = {name: [*own_terms, *theirs.get(name, [])] for name, own_terms in terms.items()}
+        joined[kind] = {**theirs, **lists}
     return joined

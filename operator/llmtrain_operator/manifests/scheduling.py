@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from llmtrain_api import JobSpec, Toleration
-from llmtrain_api.names import SAFE_TO_EVICT
+from llmtrain_api import Job, JobSpec, Toleration
+from llmtrain_api.names import LABEL_ATTEMPT, LABEL_JOB_UID, SAFE_TO_EVICT
 from llmtrain_api.schema.scheduling import TaintEffect
 
 from ..types import Manifest, PlanSettings
@@ -35,6 +35,21 @@ def scheduling(spec: JobSpec, settings: PlanSettings) -> Manifest:
     return {name: value for name, value in fields.items() if value} | {
         "tolerations": _tolerations([*defaults.tolerations, *spec.tolerations], settings.unreachable_seconds)
     }
+
+
+def together(job: Job, spec: JobSpec, attempt: int) -> Manifest:
+    """Affinity of the ranks of an attempt to each other: in one domain of the job's topology.
+
+    The first pod of a gang meets a required affinity to its own gang anywhere; the others follow it.
+    """
+    if spec.topology is None:
+        return {}
+    own = {LABEL_JOB_UID: job.metadata.uid, LABEL_ATTEMPT: str(attempt)}
+    term = {"topologyKey": spec.topology.label, "labelSelector": {"matchLabels": own}}
+    if spec.topology.required:
+        return {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    preferred = [{"weight": 100, "podAffinityTerm": term}]
+    return {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
 
 
 def _tolerations(given: list[Toleration], seconds: int) -> list[Manifest]:

@@ -17,6 +17,7 @@ from .limits import in_time, start_in_time
 from .queue import stand_in_queue
 from .rerun import run_again
 from .restart import recover
+from .runtime import await_runtime
 from .setup import set_up
 from .situation import Policy, look
 from .start_deadline import give_up_start
@@ -29,6 +30,7 @@ POLICIES: tuple[Policy, ...] = (
     leave_deleted,  # the job is going: its children go with it
     run_again,  # a person wants one that is over to be tried again
     close,  # finished: nothing may run on
+    await_runtime,  # nothing begins without the runtime that it asks for
     refuse,  # the spec cannot be run: say why, create nothing
     hold,  # suspended: nothing begins; no longer: the next attempt
     set_up,  # a pod without GPUs first: prepare the data

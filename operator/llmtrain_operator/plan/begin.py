@@ -29,7 +29,8 @@ def refuse(s: Situation) -> Plan | None:
     """
     if s.attempt is not None or not s.mistakes:
         return None
-    return refused(s, "InvalidSpec", "; ".join(s.mistakes))
+    only_bounds = s.out_of_bounds and len(s.mistakes) == len(s.out_of_bounds)
+    return refused(s, "OutOfBounds" if only_bounds else "InvalidSpec", "; ".join(s.mistakes))
 
 
 def refused(s: Situation, reason: str, message: str) -> Plan:
@@ -42,12 +43,19 @@ def refused(s: Situation, reason: str, message: str) -> Plan:
         failure=None,
         progress=None,
         resolved=None,
+        runtime=s.runtime,
     )
-    setup = s.status.setup
-    if setup is not None and setup.ended_at is None:
-        status = changed(status, setup=changed(setup, ended_at=s.now))
+    status = setup_ended(s, status)
     status = with_condition(status, "Accepted", False, reason, message, s.now)
     return nothing_runs(s, status)
+
+
+def setup_ended(s: Situation, status: JobStatus) -> JobStatus:
+    """The status with the end of what ran before the gang, if anything did."""
+    setup = s.status.setup
+    if setup is None or setup.ended_at is not None:
+        return status
+    return changed(status, setup=changed(setup, ended_at=s.now))
 
 
 def nothing_runs(s: Situation, status: JobStatus) -> Plan:
@@ -77,6 +85,7 @@ def begin(s: Situation) -> Plan | None:
         attempts=first_attempt(s.now),
         resolved=decided or resolve(s.spec, shape_of(s.spec), s.seen.settings.trainer_image),
         setup=setup,
+        runtime=s.runtime,
         placement=s.seen.admission.placement if s.seen.admission else None,
         conditions=s.status.conditions,
         rerun=s.status.rerun,
@@ -95,5 +104,8 @@ def _with_room_cleared(s: Situation, waits: Plan) -> Plan:
 
 
 def is_for_this_spec(s: Situation) -> bool:
-    """Whether what ran before the gang, if anything did, was for the spec as it is now."""
-    return s.status.setup is not None and s.status.setup.generation == s.job.metadata.generation
+    """Whether what ran before the gang, if anything did, was for the spec and the runtime as they are now."""
+    if s.status.setup is None or s.status.setup.generation != s.job.metadata.generation:
+        return False
+    before, now = s.status.runtime, s.runtime
+    return (before and before.digest) == (now and now.digest)

@@ -8,7 +8,14 @@ from typing import Literal
 from llmtrain_api import Condition, JobStatus, changed
 
 ConditionType = Literal[
-    "Accepted", "Running", "Suspended", "Complete", "Failed", "ReportingLost", "Straggler"
+    "Accepted",
+    "Running",
+    "Suspended",
+    "Complete",
+    "Failed",
+    "ReportingLost",
+    "Straggler",
+    "RuntimeChanged",
 ]
 
 

@@ -25,14 +25,15 @@ def wait_for_room(s: Situation) -> Plan | None:
     """What is done until the queue lets the gang in; None when it has."""
     answer = s.seen.admission
     if answer is None:
-        return Plan(s.status, asks=True)
+        # what it asks room for follows from its runtime, too
+        return Plan(_with_runtime(s), asks=True)
     if answer.admitted:
         return None
     if not answer.reason:
         # the cluster was not looked at yet: nothing is known that could be told
         return Plan(s.status, requeue_after=answer.retry_after)
     status = changed(
-        s.status,
+        _with_runtime(s),
         phase=Phase.QUEUED,
         waiting=told(s, answer),
         observed_generation=s.job.metadata.generation,
@@ -59,6 +60,11 @@ def stand_in_queue(s: Situation) -> Plan | None:
     placement = s.seen.admission.placement if s.seen.admission else None
     begun = changed(derive(s), phase=Phase.STARTING, waiting=None, placement=placement)
     return Plan(sized(s, begun, s.spec))
+
+
+def _with_runtime(s: Situation) -> JobStatus:
+    """The status with the runtime that the gang asks under: before the first attempt, as it is now."""
+    return s.status if s.runtime == s.status.runtime else changed(s.status, runtime=s.runtime)
 
 
 def told(s: Situation, answer: Admission) -> Waiting:

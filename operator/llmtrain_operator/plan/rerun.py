@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from llmtrain_api import JobStatus, Phase, Restarts, changed
+from llmtrain_api import JobStatus, Phase, Restarts, RuntimeOnRecord, changed
 from llmtrain_api.names import ANNOTATION_RERUN
 
 from ..types import Plan
 from .attempts import next_attempt
 from .conditions import with_condition
-from .situation import Situation
+from .runtime import SOON_SECONDS, renewed
+from .situation import Situation, read_spec
 
 ANOTHER_SPEC = 0
 """A generation that no object has."""
@@ -26,7 +27,14 @@ def run_again(s: Situation) -> Plan | None:
         return None
     if s.status.phase is None or not s.status.phase.final:
         return Plan(changed(s.status, rerun=asked))
-    again = _attempt(s) if s.attempt is not None else _setup(s)
+    if s.attempt is not None and s.seen.runtime is not None and not s.seen.runtime.known:
+        return Plan(s.status, requeue_after=SOON_SECONDS)
+    runtime, in_the_way = renewed(s) if s.attempt is not None else (None, None)
+    if in_the_way is not None:
+        # the text is not taken note of: the job is run again once that is put right
+        told = changed(s.status, waiting=in_the_way)
+        return Plan(told) if told != s.status else None
+    again = _attempt(s, runtime) if s.attempt is not None else _setup(s)
     again = changed(again, rerun=asked, restarts=Restarts() if s.attempt is not None else again.restarts)
     for kind in ("Complete", "Failed"):
         if again.condition(kind) is not None:
@@ -34,9 +42,17 @@ def run_again(s: Situation) -> Plan | None:
     return Plan(again)
 
 
-def _attempt(s: Situation) -> JobStatus:
+def _attempt(s: Situation, runtime: RuntimeOnRecord | None) -> JobStatus:
+    """Under the runtime as it is now; the layout stays as it was decided."""
     following = next_attempt(s, s.status, phase=Phase.QUEUED, reason="Rerun")
-    return changed(following, results=None)
+    spec, _ = read_spec(s.job, s.seen.settings.file_outputs, runtime)
+    resolved = s.status.resolved
+    if resolved is not None and spec is not None and spec.image is not None:
+        resolved = changed(resolved, image=spec.image)
+    following = changed(following, results=None, runtime=runtime, resolved=resolved)
+    if following.condition("RuntimeChanged") is None:
+        return following
+    return with_condition(following, "RuntimeChanged", False, "Rerun", "", s.now)
 
 
 def _setup(s: Situation) -> JobStatus:

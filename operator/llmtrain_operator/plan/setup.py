@@ -96,6 +96,7 @@ def _opened(
             restarts=restarts,
         ),
         resolved=resolved,
+        runtime=s.runtime,
         failure=failure,
         waiting=None,
         progress=None,

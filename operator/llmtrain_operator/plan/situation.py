@@ -9,7 +9,8 @@ from datetime import datetime
 
 import orjson
 
-from llmtrain_api import Attempt, InvalidJob, Job, JobSpec, JobStatus, parse_spec
+from llmtrain_api import Attempt, InvalidJob, Job, JobSpec, JobStatus, RuntimeOnRecord, parse_spec
+from llmtrain_api.runtimes import beyond, effective
 
 from ..manifests.names import pod_name, setup_name
 from ..types import JobRef, Observed, Plan, Pod, PodPhase
@@ -22,7 +23,10 @@ class Situation:
     """One job at one moment.
 
     Attributes:
-        spec: None when this operator cannot read it; then ``mistakes`` says why.
+        spec: with the defaults of its runtime; None when this operator cannot read it; then ``mistakes`` says
+            why.
+        runtime: what the job began with; before the first attempt, as it is now. None = none.
+        out_of_bounds: where the job goes further than that lets it; they are among the mistakes.
         attempt: the attempt on record; None before the first.
         pods: this job's own pods; strangers' are left out, and left alone.
         current: pods of that attempt by rank; before the first attempt the pod on record, as 0.
@@ -40,6 +44,8 @@ class Situation:
     current: Mapping[int, Pod]
     stale: tuple[Pod, ...]
     twins: tuple[str, ...]
+    runtime: RuntimeOnRecord | None = None
+    out_of_bounds: tuple[str, ...] = ()
 
     @property
     def job(self) -> Job:
@@ -88,7 +94,9 @@ Policy = Callable[[Situation], Plan | None]
 
 def look(seen: Observed, now: datetime) -> Situation:
     """Sort the observation."""
-    spec, mistakes = read_spec(seen.job, seen.settings.file_outputs)
+    runtime = in_force(seen)
+    spec, mistakes = read_spec(seen.job, seen.settings.file_outputs, runtime)
+    bounds = () if spec is None else out_of_bounds(seen.job, spec, runtime)
     attempt = seen.job.status.attempt
     pods = tuple(p for p in seen.pods if is_pod_of(seen.job, p))
     names = Counter(p.name for p in pods)
@@ -97,23 +105,47 @@ def look(seen: Observed, now: datetime) -> Situation:
         seen=seen,
         now=now,
         spec=spec,
-        mistakes=(*mistakes, *(not_allowed(spec, seen.settings) if spec else ())),
+        mistakes=(*mistakes, *bounds, *(not_allowed(spec, seen.settings) if spec else ())),
         attempt=attempt,
         pods=pods,
         current=current,
         stale=tuple(p for p in pods if not _is_current(seen.job, p) and not _may_stay(p)),
         twins=tuple(sorted(name for name, count in names.items() if count > 1)),
+        runtime=runtime,
+        out_of_bounds=bounds,
     )
 
 
-def read_spec(job: Job, file_outputs: bool) -> ReadSpec:
-    """The spec of a job, or None and why it cannot be run.
+def in_force(seen: Observed) -> RuntimeOnRecord | None:
+    """The runtime that a job is under: what it began with, and before its first attempt as it is now."""
+    if seen.job.status.attempt is not None:
+        return seen.job.status.runtime
+    return seen.runtime.found if seen.runtime is not None else None
+
+
+def out_of_bounds(job: Job, spec: JobSpec, runtime: RuntimeOnRecord | None) -> tuple[str, ...]:
+    """Where a job goes further than its runtime lets it, a sentence each.
+
+    Args:
+        job: whose.
+        spec: its spec with the defaults of that runtime.
+        runtime: None = nothing is beyond it.
+    """
+    if runtime is None:
+        return ()
+    return tuple(beyond(job.spec, spec, runtime.spec, runtime.title))
+
+
+def read_spec(job: Job, file_outputs: bool, runtime: RuntimeOnRecord | None) -> ReadSpec:
+    """The spec of a job with the defaults of its runtime, or None and why it cannot be run.
 
     Args:
         job: whose.
         file_outputs: whether a folder of the pod is an output that stays.
+        runtime: the one that the job is under.
     """
-    return _SPECS.read(orjson.dumps(job.spec, option=orjson.OPT_SORT_KEYS), file_outputs)
+    raw = job.spec if runtime is None else effective(job.spec, runtime.spec)
+    return _SPECS.read(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS), file_outputs)
 
 
 def _is_current(job: Job, pod: Pod) -> bool:

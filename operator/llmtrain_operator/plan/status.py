@@ -9,6 +9,7 @@ from llmtrain_api import Attempt, Checkpoint, JobStatus, Phase, changed, to_rfc3
 from ..types import LastReport, Plan, PodPhase
 from .conditions import with_condition
 from .progress import progress_due, progress_of, seconds_to_next_progress
+from .runtime_note import seconds_to_runtime, with_runtime_note
 from .situation import Situation
 from .start_deadline import seconds_to_deadline
 from .straggler import with_straggler
@@ -28,6 +29,7 @@ def observe(s: Situation) -> Plan:
         _seconds_to_silence(s),
         seconds_to_deadline(s),
         seconds_to_word(status),
+        seconds_to_runtime(s),
     ]
     return Plan(status, requeue_after=min((t for t in timers if t is not None), default=None))
 
@@ -58,7 +60,7 @@ def derive(s: Situation) -> JobStatus:
         status = with_condition(
             status, "Running", True, "GangUp", f"all {s.nodes} pods of attempt {s.attempt} run", s.now
         )
-    return with_straggler(s, _with_reporting(s, status))
+    return with_runtime_note(s, with_straggler(s, _with_reporting(s, status)))
 
 
 def _with_reporting(s: Situation, status: JobStatus) -> JobStatus:

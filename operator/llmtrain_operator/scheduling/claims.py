@@ -92,7 +92,7 @@ class Claims:
 
     def of(self, job: Job, now: datetime) -> Claim | None:
         """The claim of a job; None where its spec cannot be read."""
-        spec, mistakes = read_spec(job, self._settings.file_outputs)
+        spec, mistakes = read_spec(job, self._settings.file_outputs, job.status.runtime)
         if spec is None or (mistakes and job.status.attempt is None):
             return None
         meta, status = job.metadata, job.status

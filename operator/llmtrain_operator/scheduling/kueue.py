@@ -151,7 +151,7 @@ class KueueQueue:
         if not self._rooms.reflector.synced.is_set():
             denied = self._rooms.reflector.denied or self._rooms.reflector.missing
             return WAITS_FOR_RIGHTS if denied else Admission(False, retry_after=NOT_READY_SECONDS)
-        spec, _ = read_spec(job, self._settings.file_outputs)
+        spec, _ = read_spec(job, self._settings.file_outputs, job.status.runtime)
         if spec is None:
             return Admission(False, retry_after=PATIENT_SECONDS)
         key = (job.metadata.namespace, job.metadata.name)

@@ -20,6 +20,7 @@ from llmtrain_operator.kube.jobs import JobStore, SeenJob
 from llmtrain_operator.kube.reflector import JobReflector, PodReflector
 from llmtrain_operator.kube.store import PodStore
 from llmtrain_operator.progress.latest import ReportBook
+from llmtrain_operator.runtimes.catalogue import Runtimes
 from llmtrain_operator.scheduling.providers import gang_scheduler
 from llmtrain_operator.types import Pod, Provider
 
@@ -37,6 +38,7 @@ class Operator:
         self.reflector = PodReflector(api, self.store, self.wake)
         self.intake = JobReflector(api, self.jobs, self.wake_job)
         self.gangs = gang_scheduler(api, self.store, LIMITED, self.queue.add, clock=clock)
+        self.runtimes = Runtimes(api, self.queue.add)
         self.reconciler = Reconciler(
             api,
             self.store,
@@ -47,6 +49,7 @@ class Operator:
             clock,
             scheduler=self.gangs,
             words=PodWords(api),
+            runtimes=self.runtimes,
             jobs=self.jobs,
         )
         self.tasks: list[asyncio.Task[None]] = []
@@ -57,7 +60,7 @@ class Operator:
 
     def stand_by(self, loop: asyncio.AbstractEventLoop) -> None:
         """It knows everything and does nothing."""
-        for work in (self.reflector.run(), self.intake.run()):
+        for work in (self.reflector.run(), self.intake.run(), self.runtimes.run()):
             self.tasks.append(loop.create_task(work))
 
     def lead(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -13,6 +13,7 @@ from harness.simulation.mount_scenarios import MOUNT_SCENARIOS
 from harness.simulation.preempt_scenarios import PREEMPT_SCENARIOS
 from harness.simulation.queue_scenarios import QUEUE_SCENARIOS
 from harness.simulation.rule_scenarios import RULE_SCENARIOS
+from harness.simulation.runtime_scenarios import RUNTIME_SCENARIOS
 from harness.simulation.setup_scenarios import SETUP_SCENARIOS
 from harness.simulation.steps import BOOM, CASCADE, CONFIG, Expected, created, rank
 from harness.simulation.straggler_scenarios import STRAGGLER_SCENARIOS
@@ -323,6 +324,7 @@ SCENARIOS: dict[Callable[[World], None], Expected] = {
     **RULE_SCENARIOS,
     **STRAGGLER_SCENARIOS,
     **MOUNT_SCENARIOS,
+    **RUNTIME_SCENARIOS,
     **SUSPEND_SCENARIOS,
     **LIMIT_SCENARIOS,
     **KUEUE_SCENARIOS,

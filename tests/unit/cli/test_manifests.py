@@ -70,3 +70,11 @@ def test_every_mistake_of_a_file_is_told_with_the_file(tmp_path: Path) -> None:
         manifests.read(path)
     assert len(caught.value.mistakes) == 2
     assert all(line.startswith(str(path)) for line in caught.value.mistakes)
+
+
+def test_a_file_with_a_runtime_is_not_sent_without_it(tmp_path: Path) -> None:
+    runtime = {"apiVersion": "llmtrain.dev/v1alpha1", "kind": "LLMTrainingRuntime", "metadata": {"name": "s"}}
+    path = tmp_path / "job.yaml"
+    path.write_text(f"{json.dumps(manifest(runtime='s'))}\n---\n{json.dumps({**runtime, 'spec': {}})}")
+    with pytest.raises(Mistake, match="kubectl apply sends both"):
+        manifests.read(path)

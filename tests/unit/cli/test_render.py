@@ -177,7 +177,10 @@ def test_every_field_can_be_explained() -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_schema_knows_every_field_of_the_examples(path: Path) -> None:
-    assert unknown(yaml.safe_load(path.read_text())) == []
+    documents = list(yaml.safe_load_all(path.read_text()))
+    jobs = [one for one in documents if one["kind"] == "LLMTrainingJob"]
+    assert jobs or all("TrainingRuntime" in one["kind"] for one in documents)
+    assert [unknown(job) for job in jobs] == [[] for _ in jobs]
 
 
 def test_the_schema_refuses_a_field_that_is_none() -> None:

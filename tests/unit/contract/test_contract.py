@@ -14,8 +14,9 @@ from harness.jobs import manifest
 from pydantic import ValidationError
 
 from llmtrain_api import InvalidJob, JobSpec, JobStatus, Progress, changed, parse_manifest, parse_spec
-from llmtrain_api.__main__ import PAGES, TARGETS, render
+from llmtrain_api.__main__ import PAGES, TARGETS, render, runtime_files
 from llmtrain_api.generate.crd import custom_resource_definition, structural
+from llmtrain_api.runtimes import parse_runtime
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -23,6 +24,11 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.mark.parametrize("target", TARGETS, ids=lambda t: t.name)
 def test_generated_files_are_up_to_date(target: Path) -> None:
     assert target.read_text() == render(for_chart="helm" in target.parts), "run `make generate`"
+
+
+@pytest.mark.parametrize("path", runtime_files(), ids=lambda path: path.name)
+def test_generated_files_of_runtimes_are_up_to_date(path: Path) -> None:
+    assert path.read_text() == runtime_files()[path], "run `make generate`"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
@@ -39,7 +45,7 @@ def test_the_reference_has_every_field_of_the_schema() -> None:
     [version] = custom_resource_definition()["spec"]["versions"]
     root = version["schema"]["openAPIV3Schema"]
     everything = [one for one in fields(root, "") if one[0] or one[1] in ("spec", "status")]
-    text = next(path for path in PAGES if path.name == "reference.md").read_text()
+    text = next(path for path in PAGES if path.name == "reference.md").read_text().partition("# Runtimes")[0]
     rows = [line for line in text.splitlines() if line.startswith("| `")]
     assert len(rows) == len([one for one in everything if one[0]])
     for _, name in everything[2:]:
@@ -56,7 +62,7 @@ def test_every_example_is_valid() -> None:
     assert examples
     for path in examples:
         for document in yaml.safe_load_all(path.read_text()):
-            parse_manifest(document)
+            (parse_manifest if document["kind"] == "LLMTrainingJob" else parse_runtime)(document)
 
 
 @pytest.mark.parametrize("name", [*BAD, *SEEN_BY_OPERATOR])

@@ -96,7 +96,7 @@ async def let_in(queue: KueueQueue, job: Job) -> Admission:
 
 
 def spec_of(job: Job) -> Any:
-    spec, mistakes = read_spec(job, False)
+    spec, mistakes = read_spec(job, False, None)
     assert spec is not None, mistakes
     return spec
 

@@ -60,7 +60,9 @@ def pods(**spec: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 def test_what_a_job_adds_stands_beside_what_the_operator_needs() -> None:
     plain, same = pods()
     worker, setup = pods(podTemplate=TEMPLATE)
-    assert setup == same, "pods before the gang have none of it"
+    nodes = {"nodeAffinity": TEMPLATE["spec"]["affinity"]["nodeAffinity"]}
+    same["spec"] |= {"affinity": {**same["spec"]["affinity"], **nodes}}
+    assert setup == same, "pods before the gang have of it where they may run, and no more"
     spec, own = worker["spec"], plain["spec"]
     assert worker["metadata"]["labels"] == {"team": "a", **plain["metadata"]["labels"]}
     assert worker["metadata"]["annotations"]["example.com/owner"] == "b"

@@ -21,7 +21,7 @@ def nodes(count: int) -> View:
 def size(status: JobStatus | None, **spec: object) -> Size:
     fields = {"nodes": 3, "minNodes": 1} | spec
     of = job(status, **fields)
-    found, mistakes = read_spec(of, True)
+    found, mistakes = read_spec(of, True, None)
     assert found is not None, mistakes
     return size_of(found, of.status)
 

@@ -15,6 +15,7 @@ from .job import MAX_ATTEMPTS, JobStatus, Phase, Resolved, Waiting
 from .placement import Placement
 from .progress import Checkpoint, Figures, PreparationFigures, Progress
 from .results import AnswersResult, DataSummary, Results
+from .runtime import RuntimeOnRecord
 from .setup import Setup, SetupStage
 from .usage import Usage
 from .values import MAX_COUNT, MAX_FIGURE, Count, ExitCode, Figure, LongText, Rate, Text
@@ -47,6 +48,7 @@ __all__ = [
     "Resolved",
     "Restarts",
     "Results",
+    "RuntimeOnRecord",
     "Setup",
     "SetupStage",
     "Text",

@@ -13,9 +13,16 @@ from .values import Count, Text
 class Condition(ApiModel):
     """A condition by the conventions of Kubernetes."""
 
-    type: Literal["Accepted", "Running", "Suspended", "Complete", "Failed", "ReportingLost", "Straggler"] = (
-        Field(description="Name of the condition, such as Running or Complete.")
-    )
+    type: Literal[
+        "Accepted",
+        "Running",
+        "Suspended",
+        "Complete",
+        "Failed",
+        "ReportingLost",
+        "Straggler",
+        "RuntimeChanged",
+    ] = Field(description="Name of the condition, such as Running or Complete.")
     status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
     reason: Text = Field(description="Why, as one word for programs.")
     message: Annotated[str, Field(max_length=8192)] = Field(default="", description="Why, for people.")

@@ -15,6 +15,7 @@ from .conditions import Condition
 from .placement import Placement
 from .progress import Checkpoint, Progress
 from .results import Results
+from .runtime import RuntimeOnRecord
 from .setup import Setup
 from .usage import Usage
 from .values import Count, LongText, Text
@@ -129,6 +130,11 @@ class JobStatus(ApiModel):
     usage: Usage | None = Field(default=None, description="What the job has used so far.")
     resolved: Resolved | None = Field(
         default=None, description="What defaults and arithmetic made of the spec."
+    )
+    runtime: RuntimeOnRecord | None = Field(
+        default=None,
+        description="The runtime that the job began with, as it was then: later changes of it count from "
+        "the next rerun on. Empty when it has none.",
     )
     results: Results | None = Field(
         default=None, description="What the job leaves; empty until it has succeeded."

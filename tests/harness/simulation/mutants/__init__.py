@@ -13,6 +13,7 @@ from . import (
     queueing,
     rules,
     slow_ranks,
+    runtimes,
 )
 
 MUTANTS = planted.MUTANTS
@@ -31,4 +32,5 @@ __all__ = [
     "queueing",
     "rules",
     "slow_ranks",
+    "runtimes",
 ]
