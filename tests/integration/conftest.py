@@ -35,7 +35,7 @@ def cluster() -> Iterator[Cluster]:
     found["PATH"] = found["PATH"].replace("$PATH", os.environ["PATH"])
     admin = Cluster(found)
     admin.kubectl("apply", "-f", str(ROOT / "crds" / "llmtrain.dev_llmtrainingjobs.yaml"))
-    admin.kubectl("wait", "--for=condition=Established", "crd/llmtrainingjobs.llmtrain.dev", "--timeout=30s")
+    admin.wait_served("llmtrain.dev/v1alpha1", "llmtrainingjobs", "llmtrainingjobs/status")
     yield admin
     cluster_tool("down", "--name", NAME)
 
