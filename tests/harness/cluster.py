@@ -91,6 +91,15 @@ class Cluster:
                 return None
             raise
 
+    def wait_served(self, version: str, *resources: str) -> None:
+        """Until the API server answers for these. `kubectl wait` fails where a CRD has no conditions yet."""
+
+        def served() -> bool | None:
+            found = self.get(f"/apis/{version}") or {}
+            return {one["name"] for one in found.get("resources", [])} >= set(resources) or None
+
+        wait_for(f"{version} is served", served)
+
     def merge(self, path: str, patch: Object) -> Object:
         return self.call("PATCH", path, patch, "application/merge-patch+json")
 

@@ -37,9 +37,7 @@ def cluster() -> Iterator[Cluster]:
     kinds = ("llmtrainingjobs", "llmtrainingruntimes", "clusterllmtrainingruntimes")
     for plural in kinds:
         admin.kubectl("apply", "-f", str(ROOT / "crds" / f"llmtrain.dev_{plural}.yaml"))
-    for plural in kinds:
-        crd = f"crd/{plural}.llmtrain.dev"
-        admin.kubectl("wait", "--for=condition=Established", crd, "--timeout=30s")
+    admin.wait_served("llmtrain.dev/v1alpha1", *kinds, "llmtrainingjobs/status")
     yield admin
     cluster_tool("down", "--name", NAME)
 

@@ -15,14 +15,14 @@ from barecluster import build
 from barecluster.settings import cache_root
 
 __all__ = ["cluster", "kubelet", "namespace"]
+KINDS = ("workloads", "workloads/status", "clusterqueues", "localqueues", "resourceflavors")
 
 
 @pytest.fixture(scope="session")
 def kueue(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     [folder] = build.ensure(["kueue"], cache_root())
     cluster.kubectl("apply", "--server-side", "-f", str(folder / "files"))
-    for name in ("workloads", "clusterqueues", "localqueues", "resourceflavors"):
-        cluster.kubectl("wait", "--for=condition=Established", f"crd/{name}.kueue.x-k8s.io", "--timeout=30s")
+    cluster.wait_served("kueue.x-k8s.io/v1beta2", *KINDS)
     log = tmp_path_factory.mktemp("kueue") / "kueue.log"
     with log.open("ab") as out:
         environment = {**os.environ, "KUBECONFIG": cluster.environment["KUBECONFIG"]}

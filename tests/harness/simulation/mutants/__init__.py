@@ -12,8 +12,8 @@ from . import (
     preempting,
     queueing,
     rules,
-    slow_ranks,
     runtimes,
+    slow_ranks,
 )
 
 MUTANTS = planted.MUTANTS
@@ -31,6 +31,6 @@ __all__ = [
     "preempting",
     "queueing",
     "rules",
-    "slow_ranks",
     "runtimes",
+    "slow_ranks",
 ]
