@@ -198,6 +198,18 @@ def _until(terminal: int, end: str) -> str:
     return text
 
 
+def _interrupt(terminal: int) -> None:
+    """Press Ctrl-C until it is answered.
+
+    Where a signal comes just before `input` waits for a key, Python notices it with the next key only.
+    """
+    limit = time.monotonic() + DEADLINE
+    os.write(terminal, b"\x03")
+    while not select.select([terminal], [], [], 5.0)[0]:
+        assert time.monotonic() < limit, "no answer to Ctrl-C"
+        os.write(terminal, b"\x03")
+
+
 def test_a_person_talks_in_a_terminal(terminal: tuple[int, subprocess.Popen[bytes]]) -> None:
     line, process = terminal
     assert "/exit or Ctrl-D ends" in _until(line, "> ")
@@ -205,7 +217,7 @@ def test_a_person_talks_in_a_terminal(terminal: tuple[int, subprocess.Popen[byte
     assert len(_until(line, "\n> ").splitlines()) > 1
     os.write(line, b"half a line")
     _until(line, "line")  # it reads, and does not only say that it will
-    os.write(line, b"\x03")
+    _interrupt(line)
     assert "Ctrl-C again" in _until(line, "> ")
     os.write(line, b"/exit\n")
     assert process.wait(DEADLINE) == 0
