@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from llmtrain_api import Job, Phase, Progress
+from llmtrain_api import Job, Phase
 from llmtrain_operator.local.console_text import COLUMNS, row
 
 from .words import plain
@@ -90,8 +90,3 @@ def attempts_table(job: Job, now: datetime) -> Table:
         )
         rows.append(tuple(map(plain, cells)))
     return Table(("ATTEMPT", "AGE", "UP", "FROM STEP", "STEPS", "END", "NODE", "WHY"), rows)
-
-
-def progress_of(job: Job) -> Progress:
-    """Progress on record; empty before the first report."""
-    return job.status.progress or Progress()
