@@ -255,15 +255,14 @@ def job_of(raw: Object) -> Job:
 
 def over(job: Job) -> bool:
     """Whether nothing more will come of it: it has ended, or was refused as it is."""
-    accepted = job.status.condition("Accepted")
-    refused = accepted is not None and accepted.status == "False"
-    return refused or (job.status.phase is not None and job.status.phase.final)
+    status = job.status
+    return status.refusal is not None or (status.phase is not None and status.phase.final)
 
 
 def _why(job: Job) -> str:
-    accepted, failure = job.status.condition("Accepted"), job.status.failure
-    if accepted is not None and accepted.status == "False":
-        return accepted.message
+    refusal, failure = job.status.refusal, job.status.failure
+    if refusal is not None:
+        return refusal.message
     if failure is not None:
         return f"{failure.failure_class.value}: {failure.message}" + (
             f" ({failure.hint})" if failure.hint else ""

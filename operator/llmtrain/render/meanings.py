@@ -5,35 +5,7 @@ from __future__ import annotations
 from functools import cache
 from itertools import chain
 
-from llmtrain_api.failures import (
-    COLLECTIVES,
-    CONTAINERS,
-    ENDED,
-    FILES,
-    GPUS,
-    IMAGES,
-    PODS,
-    PROCESSES,
-    PROGRAM,
-    SCHEDULING,
-    STORES,
-    KnownFailure,
-    all_exits,
-)
-
-TABLES = (
-    PROCESSES,
-    PODS,
-    GPUS,
-    COLLECTIVES,
-    STORES,
-    FILES,
-    PROGRAM,
-    IMAGES,
-    CONTAINERS,
-    SCHEDULING,
-    ENDED,
-)
+from llmtrain_api.failures import PODS, PROCESSES, KnownFailure, all_exits
 
 PHASES = {
     "Pending": "the operator has not taken it up yet",
@@ -114,7 +86,7 @@ CONDITIONS = {
 @cache
 def known_failures() -> dict[str, KnownFailure]:
     """Every known failure by its name."""
-    found = {known.name: known for known in chain.from_iterable(TABLES)}
+    found = {known.name: known for known in chain(PROCESSES, PODS)}
     return {known.name: known for _, known in all_exits()} | found
 
 

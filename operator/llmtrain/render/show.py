@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from llmtrain_api import Job, Progress
+from llmtrain_api import Job, Progress, Results
 
 from ..values import Event
 from .words import clock, count, joined, plain, span, when
@@ -37,11 +37,10 @@ def show(job: Job, events: Sequence[Event], now: datetime) -> list[tuple[str, li
 def _head(job: Job, now: datetime) -> Iterator[Row]:
     status, meta = job.status, job.metadata
     yield "name", f"{meta.namespace}/{meta.name}"
-    accepted = status.condition("Accepted")
-    refused = accepted is not None and accepted.status == "False"
-    yield "phase", "Refused" if refused else status.phase.value if status.phase else "Pending"
-    if accepted is not None and refused:
-        yield "refused", accepted.message
+    refusal = status.refusal
+    yield "phase", "Refused" if refusal is not None else status.phase.value if status.phase else "Pending"
+    if refusal is not None:
+        yield "refused", refusal.message
     yield "created", when(meta.creation_timestamp, now)
     if status.waiting is not None:
         place = f" (place {status.waiting.position})" if status.waiting.position else ""
@@ -74,14 +73,19 @@ def _progress(found: Progress, now: datetime) -> Iterator[Row]:
     share = f" ({found.percent_text})" if found.percent_text else ""
     yield "step", f"{found.summary}{share}" if found.summary else ""
     yield "loss", found.loss_text or ""
-    if found.eval_loss is not None:
-        beside = f", perplexity {found.perplexity:.2f}" if found.perplexity is not None else ""
-        yield "held-out loss", f"{found.eval_loss:.3f}{beside}"
+    yield "held-out loss", _held_out(found)
     yield "learning rate", "" if found.learning_rate is None else f"{found.learning_rate:.3g}"
     mfu = f" (MFU {found.mfu:.0%})" if found.mfu else ""
     yield "tokens/s", f"{found.tokens_per_second_text}{mfu}" if found.tokens_per_second_text else ""
     yield "ends", f"{when(found.eta, now)} ({clock(found.eta)})" if found.eta else ""
     yield "reported", when(found.updated_at, now)
+
+
+def _held_out(found: Progress | Results) -> str:
+    if found.eval_loss is None:
+        return ""
+    beside = f", perplexity {found.perplexity:.2f}" if found.perplexity is not None else ""
+    return f"{found.eval_loss:.3f}{beside}"
 
 
 def _resolved(job: Job) -> Iterator[Row]:
@@ -116,9 +120,7 @@ def _results(job: Job) -> Iterator[Row]:
     why = f" ({found.stop_reason})" if found.stop_reason else ""
     yield "steps", "" if found.steps is None else f"{found.steps:,}{why}"
     yield "train loss", "" if found.train_loss is None else f"{found.train_loss:.3f}"
-    if found.eval_loss is not None:
-        beside = f", perplexity {found.perplexity:.2f}" if found.perplexity is not None else ""
-        yield "held-out loss", f"{found.eval_loss:.3f}{beside}"
+    yield "held-out loss", _held_out(found)
     yield "model lies in", found.export_uri or ""
 
 

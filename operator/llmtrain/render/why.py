@@ -55,9 +55,8 @@ def why(job: Job, events: Sequence[Event], now: datetime) -> Why:
         now: the current moment.
     """
     status = job.status
-    accepted = status.condition("Accepted")
-    if accepted is not None and accepted.status == "False":
-        return _refused(job, accepted.reason, accepted.message)
+    if status.refusal is not None:
+        return _refused(job, status.refusal.reason, status.refusal.message)
     if status.phase is None:
         return _unseen(job, now)
     if status.phase is Phase.FAILED:

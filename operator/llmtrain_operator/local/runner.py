@@ -198,10 +198,9 @@ class Runner:
     def _is_over(self) -> bool:
         """Whether nothing more will come of it: ended, refused, or suspended."""
         status = self._job.status
-        accepted = status.condition("Accepted")
-        refused = accepted is not None and accepted.status == "False"
         suspended = status.phase is Phase.SUSPENDED and self._job.spec.get("suspend") is True
-        return refused or suspended or status.phase in (Phase.SUCCEEDED, Phase.FAILED)
+        ended = status.phase in (Phase.SUCCEEDED, Phase.FAILED)
+        return status.refusal is not None or suspended or ended
 
     def _newest(self) -> Progress | None:
         """Progress as last reported, which may be newer than what is on record."""

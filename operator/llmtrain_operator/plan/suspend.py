@@ -41,8 +41,7 @@ def _hold_before_gang(s: Situation) -> Plan:
     if setup is not None and setup.ended_at is None:
         setup = changed(setup, ended_at=s.now)
     status = changed(s.status, setup=setup, progress=None, failure=None)
-    accepted = status.condition("Accepted")
-    if accepted is not None and accepted.status == "False":
+    if status.refusal is not None:
         status = with_condition(
             status, "Accepted", None, "Suspended", "it is looked at when it goes on", s.now
         )

@@ -154,3 +154,9 @@ class JobStatus(ApiModel):
     def condition(self, kind: str) -> Condition | None:
         """The condition of that type, if it was ever set."""
         return next((c for c in self.conditions if c.type == kind), None)
+
+    @property
+    def refusal(self) -> Condition | None:
+        """The condition that says why the job may not run as it is written; None where it may."""
+        accepted = self.condition("Accepted")
+        return accepted if accepted is not None and accepted.status == "False" else None
