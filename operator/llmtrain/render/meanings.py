@@ -74,11 +74,25 @@ WAITS = {
     "ImagePullBackOff": "the image cannot be pulled, and the kubelet tries again with pauses",
     "ErrImagePull": "the image cannot be pulled: the message says why",
     "CrashLoopBackOff": "a container ends again and again",
+    "RuntimeMissing": "spec.runtime names a runtime that neither the namespace nor the cluster has",
+    "RuntimeNotReadable": "the runtime that the job asks for is not written as a runtime must be",
+    "RuntimeNotForNamespace": "the cluster's runtime may not be used by jobs of this namespace",
+    "RuntimesNotListed": "the operator has not read the runtimes yet, or has no right to",
+    "OutOfBounds": "the job asks for what its runtime does not allow: the message names the fields",
+    "FailedMount": "a volume of the pod cannot be mounted: the message has the kubelet's words",
+    "FailedAttachVolume": "a volume cannot be attached to the pod's node, as where another node holds it",
+    "FailedMapVolume": "a block volume of the pod cannot be set up on its node",
+    "FailedCreatePodSandBox": "the node cannot set up the pod's network or sandbox; the kubelet tries again",
     "CreateContainerConfigError": "something that the container refers to, such as a Secret, is not there",
 }
 CONDITIONS = {
     "Accepted": "whether the job may run as it is written; False tells the field and the fix",
     "Complete": "it has succeeded (kubectl wait --for=condition=Complete)",
+    "Running": "all pods of the gang run",
+    "Suspended": "it stands still without pods, as spec.suspend asks for",
+    "Failed": "it has failed and is not tried again by itself",
+    "Straggler": "a rank computes much longer than its peers, which wait for it: the message names its node",
+    "RuntimeChanged": "the platform team's runtime is not what the job began with, and goes on with",
     "ReportingLost": "no figures have come from rank 0 for a while, though its pod runs",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -15,7 +15,7 @@ from harness.jobs import T0, job, later, manifest, running
 from llmtrain.render.compare import checkpoint_rows, differences
 from llmtrain.render.fields import field_lines, fields, found_by
 from llmtrain.render.live import Curves, live_table, spark
-from llmtrain.render.meanings import WAITS, explain_reason, known_failures, words
+from llmtrain.render.meanings import CONDITIONS, WAITS, explain_reason, known_failures, words
 from llmtrain.render.rows import attempts_table, jobs_table
 from llmtrain.render.schema import manifest_schema
 from llmtrain.render.show import show
@@ -36,6 +36,10 @@ from llmtrain_api import (
     Waiting,
 )
 from llmtrain_api.generate.crd import PRINTER_COLUMNS
+from llmtrain_operator.plan.conditions import ConditionType
+from llmtrain_operator.plan.runtime import OUT_OF_BOUNDS
+from llmtrain_operator.plan.waiting import MOUNTING
+from llmtrain_operator.runtimes.catalogue import MISSING, NOT_ALLOWED, NOT_READABLE, UNKNOWN
 from llmtrain_operator.types import RefusalKind
 
 NOW = later(3600)
@@ -156,7 +160,9 @@ def test_every_word_of_a_status_has_a_meaning() -> None:
         word for path in sources for word in re.findall(r'Admission\(\s*False,\s*"(\w+)"', path.read_text())
     }
     assert said
-    assert said <= WAITS.keys()
+    of_runtimes = {MISSING, NOT_READABLE, NOT_ALLOWED, UNKNOWN, OUT_OF_BOUNDS}
+    assert said | of_runtimes | set(MOUNTING) <= WAITS.keys()
+    assert set(get_args(ConditionType)) <= CONDITIONS.keys()
 
 
 def test_a_reason_or_field_is_found_whatever_its_case() -> None:
