@@ -204,7 +204,8 @@ def test_deleting_the_job_removes_every_child_and_it_may_be_applied_again_at_onc
     second = namespace.apply(manifest())["metadata"]["uid"]
     waiting = wait_for("the name conflict is told", lambda: namespace.status("tiny").get("waiting"), 15)
     assert waiting["reason"] == "NameConflict"
-    wait_for("pods of the second job", lambda: _owned_by(namespace, second) == 2 or None, 30)
+    # the garbage collector of a young cluster learns of the kinds of custom resources once in 30 s
+    wait_for("pods of the second job", lambda: _owned_by(namespace, second) == 2 or None, 90)
     assert _owned_by(namespace, first) == 0
     for resource in ("pods", "services", "configmaps"):
         path = namespace.core(resource) + f"?labelSelector=llmtrain.dev/job-uid={first}"
