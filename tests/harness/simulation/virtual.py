@@ -8,10 +8,12 @@ from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+MOST_ROUNDS = 20_000
+"""Of the loop at one moment."""
 
 
 class Stuck(AssertionError):
-    """Everybody waits for something that nobody will do."""
+    """Everybody waits for something that nobody will do, or works on without end while no time passes."""
 
 
 class _Selector(selectors.BaseSelector):
@@ -19,6 +21,7 @@ class _Selector(selectors.BaseSelector):
 
     def __init__(self) -> None:
         self.now = 0.0
+        self._rounds = 0
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         return selectors.SelectorKey(fileobj, 0, events, data)
@@ -29,6 +32,9 @@ class _Selector(selectors.BaseSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise Stuck("no timer is set and nothing is ready")
+        self._rounds = 0 if timeout > 0 else self._rounds + 1
+        if self._rounds > MOST_ROUNDS:
+            raise Stuck("work goes on without end, and no time passes")
         self.now += max(timeout, 0.0)
         return []
 
