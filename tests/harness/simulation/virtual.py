@@ -32,10 +32,11 @@ class _Selector(selectors.BaseSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise Stuck("no timer is set and nothing is ready")
-        self._rounds = 0 if timeout > 0 else self._rounds + 1
+        before, self.now = self.now, self.now + max(timeout, 0.0)
+        # what is shorter than the clock can tell is no time
+        self._rounds = self._rounds + 1 if self.now == before else 0
         if self._rounds > MOST_ROUNDS:
             raise Stuck("work goes on without end, and no time passes")
-        self.now += max(timeout, 0.0)
         return []
 
     def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
