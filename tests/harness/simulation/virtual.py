@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-MOST_ROUNDS = 20_000
+MOST_ROUNDS = 3_000
 """Of the loop at one moment."""
 
 
