@@ -142,7 +142,8 @@ def _labels_are_shifted_in_each_part(patch: pytest.MonkeyPatch) -> None:
 
 
 def _logits_of_a_part_of_the_vocabulary(patch: pytest.MonkeyPatch) -> None:
-    def local(_: TensorEngine, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def local(_: TensorEngine, outputs: Any, labels: torch.Tensor) -> torch.Tensor:
+        logits = outputs.logits
         known = torch.where(labels < logits.shape[-1], labels, loss.IGNORED)
         return F.cross_entropy(logits.flatten(0, 1), known.flatten(), reduction="sum")
 

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from ..data.loader import Pass
-from ..loss import label_count, token_loss_sum
+from ..loss import label_count
+from ..tasks.objective import Objective, tokens
 
 BUDGET, GPU_BUDGET = 2e12, 1e15
 """Operations that the export may spend on computing sequences again while the gang's nodes wait: seconds."""
@@ -27,12 +28,12 @@ def sequences_to_check(parameters: int, length: int, there: int, *, gpu: bool) -
 
 
 @torch.no_grad()
-def loss_sum(model: Any, passes: list[Pass]) -> tuple[float, int]:
-    """Sum of the token losses, and the number of labels."""
+def loss_sum(model: Any, passes: list[Pass], objective: Objective = tokens) -> tuple[float, int]:
+    """Sum of the losses, and the number of labels."""
     model.eval()
     model.config.use_cache = False  # with a cache transformers does not look for documents in the positions
     losses, labels_seen = 0.0, 0
     for inputs, labels in passes:
-        losses += float(token_loss_sum(model(**inputs).logits, labels))
+        losses += float(objective(model(**inputs), labels))
         labels_seen += label_count(labels)
     return losses, labels_seen

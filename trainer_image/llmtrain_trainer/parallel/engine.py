@@ -1,7 +1,7 @@
 """What the training loop needs of a layout, and DeepSpeed's JSON.
 
 A kind of parallelism changes how a pass is run, never what is computed: the gradient is that of the sum of
-token losses over the token count of the global batch.
+losses over the count of labels of the global batch.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from llmtrain_api.estimate.memory import reduce_bucket
 
 from ..batch import BatchPlan
 from ..data.loader import Pass
-from ..loss import label_count, token_loss_sum
+from ..loss import label_count
 from ..models.adapters import whole_name
+from ..tasks import objective
 from ..telemetry.phases import Phase, Stopwatch
 
 
@@ -60,6 +61,7 @@ class Engine:
     def __init__(self, engine: Any, layout: Layout, place: Place, plan: BatchPlan) -> None:
         self.raw, self.layout, self.place, self.plan = engine, layout, place, plan
         self.watch = Stopwatch()
+        self.objective: objective.Objective = objective.tokens
 
     @property
     def averages_over(self) -> int:
@@ -75,9 +77,9 @@ class Engine:
         """This rank's part of a pass of its data-parallel rank."""
         return one
 
-    def loss_of(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Sum of the token losses of a pass."""
-        return token_loss_sum(logits, labels)
+    def loss_of(self, outputs: Any, labels: torch.Tensor) -> torch.Tensor:
+        """Sum of the losses of a pass."""
+        return self.objective(outputs, labels)
 
     def forward_backward(self, passes: list[Pass], global_labels: int) -> torch.Tensor:
         """Gradients of the global batch's mean loss; this rank's own sum of token losses.
@@ -92,7 +94,7 @@ class Engine:
                 self.raw.step()  # inside an accumulation: no update, moves the boundary on
             inputs, labels = self.share(one)
             with self.watch(Phase.FORWARD):
-                loss_sum = self.loss_of(self.raw(**inputs).logits, labels)
+                loss_sum = self.loss_of(self.raw(**inputs), labels)
             with self.watch(Phase.BACKWARD):
                 self.raw.backward(loss_sum * scale)
             own += loss_sum.detach()
@@ -109,7 +111,7 @@ class Engine:
         losses, labels_seen = 0.0, 0
         for one in passes:
             inputs, labels = self.share(one)
-            losses += float(self.loss_of(self.raw(**inputs).logits, labels))
+            losses += float(self.loss_of(self.raw(**inputs), labels))
             labels_seen += label_count(labels)
         self.raw.train()
         return losses * self.counts, labels_seen * self.counts

@@ -16,7 +16,7 @@ from llmtrain_api import Layout, Place
 
 from ..batch import BatchPlan
 from ..errors import ConfigError
-from ..loss import IGNORED, token_loss_sum
+from ..loss import IGNORED
 from .engine import Engine, shape_of
 
 BLOCK = 4 << 20
@@ -57,10 +57,11 @@ class TensorEngine(Engine):
         return cut(whole, shape_of(parameter), self.place.tensor, self.layout.tensor)
 
     @override
-    def loss_of(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def loss_of(self, outputs: Any, labels: torch.Tensor) -> torch.Tensor:
         """With tied embeddings AutoTP leaves each rank the logits of its part of the vocabulary."""
+        logits = outputs.logits
         if logits.shape[-1] == self.raw.module.config.vocab_size:
-            return token_loss_sum(logits, labels)
+            return super().loss_of(outputs, labels)
         loss: torch.Tensor = vocab_parallel_cross_entropy(
             logits,
             labels,

@@ -17,13 +17,18 @@ from ..special_tokens import OURS, Tokens, require_tokens, special_names
 from .causal import CausalLM
 from .chat import ChatLM
 from .masked import MaskedLM
+from .objective import Objective
 from .seq2seq import SpanCorruption
 
 Inputs = dict[str, torch.Tensor]
 
 
 class Encoder(Protocol):
-    """Turns rows of token ids into a forward pass."""
+    """Turns rows of token ids into a forward pass, and says what is minimised over its outputs."""
+
+    @property
+    def objective(self) -> Objective:
+        """The sum of losses over the labels that `encode` gives."""
 
     def encode(self, rows: torch.Tensor, keys: Sequence[int]) -> tuple[Inputs, torch.Tensor]:
         """Inputs of the model by name, and the label of each of its logits.

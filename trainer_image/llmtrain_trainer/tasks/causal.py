@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from ..loss import IGNORED
+from .objective import tokens
 
 
 class CausalLM:
@@ -17,6 +18,8 @@ class CausalLM:
             start again after it (transformers derives the mask from that), and no document's first token is
             asked of the one before.
     """
+
+    objective = staticmethod(tokens)
 
     def __init__(self, separator: int | None) -> None:
         self.separator = separator

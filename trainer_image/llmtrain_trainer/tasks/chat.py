@@ -8,6 +8,7 @@ import torch
 
 from ..loss import IGNORED
 from ..token_marks import FIRST_OF_DOCUMENT, NOT_TRAINED, ids_of
+from .objective import tokens
 
 
 class ChatLM:
@@ -15,6 +16,8 @@ class ChatLM:
 
     Rows have marks beside the ids: see `token_marks`.
     """
+
+    objective = staticmethod(tokens)
 
     def encode(self, rows: torch.Tensor, keys: Sequence[int]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         """Inputs and labels of some rows, as `Encoder` describes them."""

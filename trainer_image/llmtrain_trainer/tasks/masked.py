@@ -9,6 +9,7 @@ import torch
 
 from ..loss import IGNORED
 from .noise import lowest, noise
+from .objective import tokens
 
 
 class MaskedLM:
@@ -20,6 +21,8 @@ class MaskedLM:
     """
 
     SHARE = 0.15
+
+    objective = staticmethod(tokens)
 
     def __init__(self, vocabulary: int, mask: int) -> None:
         self.vocabulary, self.mask = vocabulary, mask

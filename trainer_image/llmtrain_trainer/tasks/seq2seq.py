@@ -11,6 +11,7 @@ import torch
 from llmtrain_api.families.t5 import hidden_and_spans
 
 from .noise import lowest
+from .objective import tokens
 
 
 class SpanCorruption:
@@ -23,6 +24,8 @@ class SpanCorruption:
         start: id that the decoder begins with.
         sentinels: ids that stand for hidden spans, first to last.
     """
+
+    objective = staticmethod(tokens)
 
     def __init__(self, start: int, sentinels: Sequence[int]) -> None:
         self.start, self.sentinels = start, sentinels

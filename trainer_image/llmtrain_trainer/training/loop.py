@@ -130,6 +130,7 @@ class Training:
             self.length.steps,
             weights=start.resume is None,
         )
+        self.engine.objective = self.task.objective
         logs = start.output.logs(job.attempt)
         startup.done("build")
         self.watch = self.engine.watch = device.stopwatch(ranks, heartbeat)
