@@ -43,7 +43,7 @@ TWO_NODES = (
     ("hack/cluster", "images"),
     ("hack/cluster", "up"),
     ("hack/cluster", "load", OPERATOR_IMAGE, TRAINER_IMAGE),
-    ("hack/install",),
+    ("hack/install", "--set", "queue.growSeconds=20"),
 )
 """A cluster with both images and the chart."""
 
@@ -57,7 +57,7 @@ LAYERS = (
     Layer("trainer", options=TWO_WORKERS, proofs=True),  # they wait more than they compute
     Layer("layouts", only_proofs=True),
     Layer("cluster"),
-    Layer("e2e", before=TWO_NODES, cluster=True),
+    Layer("e2e", before=TWO_NODES, cluster=True, proofs=True),
     Layer("kueue", before=(("hack/cluster", "build"), ("hack/cluster", "build", "kueue")), only_named=True),
     Layer("real", before=TWO_NODES, cluster=True, only_named=True),
 )

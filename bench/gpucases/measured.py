@@ -135,8 +135,8 @@ def ours(spec: JobSpec) -> Ours:
     given, config = [made], made.config
     del made  # so that what DeepSpeed makes of it is all that is held
     with (
-        patch.object(apply, "configuration_of", lambda *_: config),
-        patch.object(apply, "empty_model", lambda *_: given.pop()),
+        patch.object(apply, "configuration_of", lambda *_, **__: config),
+        patch.object(apply, "empty_model", lambda *_, **__: given.pop()),
     ):
         engine, _ = apply.build(
             Path("none"), spec, shape_of(spec), layout, layout.place(0), plan, STEPS, weights=False

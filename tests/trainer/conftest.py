@@ -15,18 +15,25 @@ from harness.builders import job
 from harness.trainer.launches import Launch
 from harness.trainer.scraper import Scraper
 
-LONGEST_FIRST = (
+PROOFS = (
     "test_resume_layouts.py",
-    "test_object_store.py",
     "test_kills.py",
+    "test_object_store.py",
     "test_memory.py",
+    "test_nonfinite.py",
+    "test_gpu_bench.py",
+    "test_bench.py",
 )
-"""Files that take minutes: with two workers the layer ends when the last of them does."""
+"""Files for `make proofs`, the longest first: with two workers the layer ends when the last of them does."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest files: with ``--dist loadfile`` a file stays in one worker."""
-    order = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    """Mark the long files and begin with them: with ``--dist loadfile`` a file stays in one worker."""
+    order = {name: place for place, name in enumerate(PROOFS)}
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.parent == here and item.path.name in order:
+            item.add_marker(pytest.mark.proof)
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 

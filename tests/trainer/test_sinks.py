@@ -16,7 +16,7 @@ from harness.trainer.tensorboard_files import events
 from prometheus_client import CollectorRegistry
 
 from llmtrain_api import Figures, ProgressReport, ProgressUpdate, Stage
-from llmtrain_api.messages import figure
+from llmtrain_api.messages import Straggler, figure
 from llmtrain_trainer.batch import BatchPlan, Length
 
 with warnings.catch_warnings():
@@ -63,6 +63,7 @@ def test_every_field_of_a_report_is_told_by_something(sinks: Rank0Sinks) -> None
     sinks.stepped(report())
     sinks.evaluated(3, 2.25)
     sinks.committed(3, 0.1, written=True, kept=[3, 2])
+    sinks.compared(Straggler(rank=1, times=2.0, seconds=0.5))
     told = posted(sinks)
     of_preparation = {"preparedBytes", "bytesToPrepare"}  # told by the launcher, before there are steps
     wanted = {field.alias for field in ProgressReport.model_fields.values()}
