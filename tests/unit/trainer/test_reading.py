@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from llmtrain_trainer.data.reading.blocks import SMALLEST, block_length, blocks
@@ -178,6 +178,7 @@ def test_many_files_with_a_few_bad_bytes_each_are_refused_together(tmp_path: Pat
 @given(st.text(max_size=60), st.lists(st.binary(max_size=3), max_size=4), st.integers(1, 7))
 def test_bytes_are_decoded_the_same_in_chunks_of_any_length(text: str, bad: list[bytes], length: int) -> None:
     data = text.encode() + b"".join(b"\xff" + one for one in bad)
+    assume(not data.startswith(codecs.BOM_UTF16_LE))  # its mark says that it is another encoding
 
     class Stream:
         at = 0
