@@ -529,6 +529,110 @@ BAD: dict[str, Bad] = {
     "dialogues of built-in data": Bad(
         manifest(task="chat"), "spec.dataset", "has no dialogues, which task chat needs", "no dialogues"
     ),
+    "pairs of built-in data": Bad(
+        manifest(task="preference"), "spec.dataset", "which task preference needs", "no dialogues"
+    ),
+    "pairs for a model that fills gaps": Bad(
+        manifest(
+            model={"name": "builtin://tiny-bert"}, task="preference", dataset={"name": "pvc://talks/all"}
+        ),
+        "spec.task",
+        "learns task masked",
+        "remove task",
+    ),
+    "a loss of pairs for another task": Bad(
+        manifest(training={"preference": {"loss": "ipo"}}),
+        "spec.training.preference",
+        "set task: preference",
+        "set task: preference",
+    ),
+    "an unknown loss of pairs": Bad(
+        manifest(
+            task="preference", dataset={"name": "pvc://talks/all"}, training={"preference": {"loss": "ppo"}}
+        ),
+        "spec.training.preference.loss",
+        "'dpo', 'ipo' or 'orpo'",
+        "ppo",
+    ),
+    "no weight of the reference": Bad(
+        manifest(
+            task="preference", dataset={"name": "pvc://talks/all"}, training={"preference": {"beta": 0}}
+        ),
+        "spec.training.preference.beta",
+        "use more than 0",
+        "greater than 0",
+    ),
+    "more than half of the pairs the wrong way round": Bad(
+        manifest(
+            task="preference",
+            dataset={"name": "pvc://talks/all"},
+            training={"preference": {"labelSmoothing": 0.5}},
+        ),
+        "spec.training.preference.labelSmoothing",
+        "use at most 0.49",
+        "less than or equal to 0.49",
+    ),
+    "smoothing of a loss that has none": Bad(
+        manifest(
+            task="preference",
+            dataset={"name": "pvc://talks/all"},
+            training={"preference": {"loss": "orpo", "labelSmoothing": 0.1}},
+        ),
+        "spec.training.preference.labelSmoothing",
+        "is for loss dpo",
+        "is for loss dpo",
+    ),
+    "pairs with tensor parallelism": Bad(
+        manifest(
+            task="preference",
+            dataset={"name": "pvc://talks/all"},
+            processesPerNode=2,
+            parallelism={"tensor": 2},
+        ),
+        "spec.parallelism",
+        "for data parallelism with ZeRO only",
+        "for data parallelism with ZeRO only",
+    ),
+    "packed pairs": Bad(
+        manifest(task="preference", dataset={"name": "pvc://talks/all"}, training={"packing": "documents"}),
+        "spec.training.packing",
+        "pairs of answers are never packed",
+        "never packed",
+    ),
+    "compiled layers for pairs": Bad(
+        manifest(task="preference", dataset={"name": "pvc://talks/all"}, training={"compile": True}),
+        "spec.training.compile",
+        "passes have many lengths",
+        "passes have many lengths",
+    ),
+    "columns of pairs for dialogues": Bad(
+        manifest(task="chat", dataset={"name": "pvc://talks/all", "fields": {"chosen": "good"}}),
+        "spec.dataset",
+        "fields.chosen is for task preference",
+        "set task: preference",
+    ),
+    "columns of dialogues for pairs": Bad(
+        manifest(task="preference", dataset={"name": "pvc://talks/all", "fields": {"completion": "a"}}),
+        "spec.dataset",
+        "fields.completion is for task chat",
+        "set task: chat",
+    ),
+    "answers that are compared of pairs": Bad(
+        manifest(
+            task="preference",
+            dataset={"name": "pvc://talks/all"},
+            evaluation={"answerMetrics": ["chrf"]},
+        ),
+        "spec.evaluation.answerMetrics",
+        "which only task chat and text2text have",
+        "set task: chat",
+    ),
+    "a column of text for answers": Bad(
+        manifest(task="preference", dataset={"name": "pvc://talks/all", "fields": {"text": "body"}}),
+        "spec.dataset",
+        "fields.text is for other tasks than preference",
+        "remove it",
+    ),
     "dialogues for a model that fills gaps": Bad(
         manifest(model={"name": "builtin://tiny-bert"}, task="chat", dataset={"name": "pvc://talks/all"}),
         "spec.task",

@@ -77,7 +77,10 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("folder", help="Hugging Face folder")
     evaluate.add_argument("heldout", help="data/heldout.npy: [sequences, length] token ids")
     evaluate.add_argument(
-        "--task", choices=[*Task], default=Task.CAUSAL, help="what the model learnt (default: causal)"
+        "--task",
+        choices=[task for task in Task if task is not Task.PREFERENCE],
+        default=Task.CAUSAL,
+        help="what the model learnt (default: causal)",
     )
     evaluate.add_argument(
         "--documents",

@@ -76,6 +76,12 @@ def all_reduce_sum_float(ranks: Ranks, *values: float) -> list[float]:
     return [float(v) for v in sums.tolist()]
 
 
+def all_reduce_tensor(ranks: Ranks, tensor: torch.Tensor) -> None:
+    """Sum a tensor over all ranks, in place."""
+    if ranks.world > 1:
+        dist.all_reduce(tensor)
+
+
 def all_equal(ranks: Ranks, digest: str) -> bool:
     """Whether every rank holds the same digest."""
     low = torch.tensor([int(digest[:15], 16)], dtype=torch.int64, device=ranks.device)

@@ -49,17 +49,60 @@ class _ChunkedLoss(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         """softmax(logits) - 1 at the label, times what arrives; 0 where nothing is to be learnt."""
         logits, labels = ctx.saved_tensors
-        found = torch.empty_like(logits)
-        at = 0
-        for rows, wanted in _chunks(logits, labels):
-            used = wanted != IGNORED
-            part = torch.softmax(rows.to(_wide(logits.dtype)), dim=-1)
-            part[torch.arange(len(rows), device=rows.device), wanted.clamp_min(0)] -= 1
-            part *= (used * gradient)[:, None]
-            found[at : at + len(rows)] = part
-            del part  # or the next chunk's would be there beside it
-            at += len(rows)
-        return found, None
+        return _gradient(logits, labels, gradient.expand(labels.shape)), None
+
+
+def token_losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The loss of each token, in fp32 at least; 0 where nothing is to be learnt.
+
+    Args:
+        logits: [batch, length, vocabulary].
+        labels: [batch, length], aligned with the logits.
+    """
+    found: torch.Tensor = _ChunkedLosses.apply(logits.flatten(0, 1), labels.flatten())  # type: ignore[no-untyped-call]
+    return found.view(labels.shape)
+
+
+class _ChunkedLosses(torch.autograd.Function):
+    """As `_ChunkedLoss`, each token by itself."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(logits, labels)
+        wide = _wide(logits.dtype)
+        found = [
+            F.cross_entropy(rows.to(wide), wanted, ignore_index=IGNORED, reduction="none")
+            for rows, wanted in _chunks(logits, labels)
+        ]
+        return torch.cat(found)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        """softmax(logits) - 1 at the label, times what arrives at that token; 0 where nothing is learnt."""
+        logits, labels = ctx.saved_tensors
+        return _gradient(logits, labels, gradients), None
+
+
+def _gradient(logits: torch.Tensor, labels: torch.Tensor, arriving: torch.Tensor) -> torch.Tensor:
+    """Gradient of the logits, a chunk at a time.
+
+    Args:
+        logits: [tokens, vocabulary].
+        labels: [tokens].
+        arriving: at each token's loss: [tokens].
+    """
+    found = torch.empty_like(logits)
+    at = 0
+    for rows, wanted in _chunks(logits, labels):
+        used = wanted != IGNORED
+        part = torch.softmax(rows.to(_wide(logits.dtype)), dim=-1)
+        part[torch.arange(len(rows), device=rows.device), wanted.clamp_min(0)] -= 1
+        part *= (used * arriving[at : at + len(rows)])[:, None]
+        found[at : at + len(rows)] = part
+        del part  # or the next chunk's would be there beside it
+        at += len(rows)
+    return found
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:
@@ -71,6 +114,14 @@ def _chunks(logits: torch.Tensor, labels: torch.Tensor) -> Iterator[tuple[torch.
     return zip(torch.split(logits, count), torch.split(labels, count), strict=True)
 
 
+def token_count(labels: torch.Tensor) -> int:
+    """Tokens that are trained on; the last column of three dimensions is none, see `label_count`."""
+    tokens = labels[..., :-1] if labels.dim() == 3 else labels
+    return int((tokens != IGNORED).sum())
+
+
 def label_count(labels: torch.Tensor) -> int:
-    """Tokens that `token_loss_sum` sums over."""
-    return int((labels != IGNORED).sum())
+    """What a sum of losses is divided by: labels; of labels of three dimensions, whose rows are pairs of
+    answers, the rows that have any."""
+    given = labels != IGNORED
+    return int(given.flatten(1).any(1).sum() if labels.dim() == 3 else given.sum())

@@ -118,6 +118,10 @@ class EvaluationRecord(ApiModel):
     )
     checked_loss: float | None = Field(default=None, description="Of those; None where it is not finite.")
     train_loss: float | None = Field(default=None, description="Of the last step.")
+    measures: dict[str, float | None] = Field(
+        default_factory=dict,
+        description="What else is measured, a mean; None where it is not finite.",
+    )
     run_state: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -70,7 +70,9 @@ def special_names(task: Task) -> list[str]:
     """Tokens that a task needs beside the end-of-document token, in the order of their ids."""
     if task.on_samples:
         return [PAD, CLS, SEP] if task.headed else [PAD]
-    return {Task.CHAT: [*TURN], Task.MASKED: [MASK], Task.SEQ2SEQ: [PAD, *HIDDEN]}.get(task, [])
+    if task.on_dialogues:
+        return [*TURN]
+    return {Task.MASKED: [MASK], Task.SEQ2SEQ: [PAD, *HIDDEN]}.get(task, [])
 
 
 def require_tokens(tokens: Tokens, task: Task, where: str) -> None:

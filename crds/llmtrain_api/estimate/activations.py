@@ -54,7 +54,8 @@ def activations(shape: ModelShape, spec: JobSpec, layout: Layout, stage: int = 0
     size = 2 if training.precision == "bf16" else FP32
     share = -(-training.global_batch_size // layout.data)
     micro = min(training.micro_batch_size, share)
-    sides = 2 if spec.task is Task.TEXT2TEXT else 1  # a whole sequence on either side of the model
+    # a text from a text has a whole sequence on either side of the model
+    sides = 2 if spec.task is Task.TEXT2TEXT else spec.sequences_a_sample
     tokens = sides * micro * training.sequence_length // layout.sequence
     one = block_bytes(shape, training.sequence_length, size, layout.tensor)
     one += size * _adapted(shape, spec)

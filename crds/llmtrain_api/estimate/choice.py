@@ -14,7 +14,8 @@ from math import ceil
 
 from ..families import FAMILIES
 from ..layouts.layout import Layout
-from ..layouts.proven import DIALOGUES, Asked, refusal
+from ..layouts.proven import DIALOGUES, PAIRS, Asked, refusal
+from ..schema.preference import PreferenceSpec
 from ..schema.spec import JobSpec
 from ..schema.task import Task
 from ..shape import ModelShape
@@ -97,6 +98,8 @@ def packing_of(spec: JobSpec) -> str:
     """What a row of a job's data is, in the words of the table."""
     if spec.task is Task.CHAT:
         return DIALOGUES
+    if spec.task is Task.PREFERENCE:
+        return f"{PAIRS}{(spec.training.preference or PreferenceSpec()).loss}"
     if spec.task is not None and spec.task.on_samples:
         return str(spec.task)
     return str(spec.training.packing)
@@ -189,7 +192,8 @@ class _Tried:
     def _most(self) -> int:
         """Sequences at once at most. The stages of a pipeline idle less the more passes a step has."""
         gpus, length = self._spec.gpus_per_node, self._spec.training.sequence_length
-        most = max(1, GPU_TOKENS // length) if gpus else CPU_SEQUENCES
+        each = self._spec.sequences_a_sample
+        most = max(1, GPU_TOKENS // (length * each)) if gpus else max(1, CPU_SEQUENCES // each)
         passes = 1 if self._lowest.pipeline == 1 else PASSES_A_STAGE * self._lowest.pipeline
         return max(1, min(most, self._share // passes))
 

@@ -24,6 +24,8 @@ TABLE = Path(__file__).with_name("proven.json")
 
 DIALOGUES = "dialogues"
 """How rows of task chat are packed, in the words of the table."""
+PAIRS = "pairs "
+"""Before what is minimised over rows of task preference, in the words of the table."""
 UNPACKED = {
     DIALOGUES: "documents",
     "classification": "concat",
@@ -73,10 +75,7 @@ def refusal(asked: Asked, rows: Iterable[dict[str, Any]] | None = None) -> str |
         rows: of the table.
     """
     everything = list(table() if rows is None else rows)
-    of_family = [row for row in everything if row["family"] == asked.family]
-    if asked.packing in UNPACKED and not any(row["packing"] == asked.packing for row in of_family):
-        # the same code as other rows with fewer labels or another head, which is proven for other families
-        asked = replace(asked, packing=UNPACKED[asked.packing])
+    asked = _proven_elsewhere(asked, [row for row in everything if row["family"] == asked.family])
     same_code = [row for row in everything if _code(row) == (asked.compiled, asked.adapter)]
     known = [row for row in same_code if row["family"] == asked.family]
     if asked.inspected and not known:
@@ -110,6 +109,19 @@ def refusal(asked: Asked, rows: Iterable[dict[str, Any]] | None = None) -> str |
     if not any(row["precision"] == asked.precision and _same_kind(row["layout"], model) for row in equal):
         return f"{asked.model} with {kind} in {asked.precision} is not proven equal to one process; use fp32"
     return None
+
+
+def _proven_elsewhere(asked: Asked, of_family: list[dict[str, Any]]) -> Asked:
+    """What to look for in the place of kinds of rows that a family has no proof of, and others have."""
+    if asked.packing in UNPACKED and not any(row["packing"] == asked.packing for row in of_family):
+        # the same code as other rows with fewer labels or another head
+        return replace(asked, packing=UNPACKED[asked.packing])
+    if asked.packing.startswith(PAIRS) and not any(
+        row["packing"] == asked.packing and _code(row) == (asked.compiled, asked.adapter) for row in of_family
+    ):
+        # plain rows under another sum over what the model says
+        return replace(asked, packing="concat")
+    return asked
 
 
 def _unknown(asked: Asked) -> str | None:

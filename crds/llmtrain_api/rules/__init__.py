@@ -10,12 +10,13 @@ from ..layouts.proven import refusal
 from ..schema.base import Rule
 from ..schema.spec import JobSpec
 from ..shape import ModelShape
-from . import adapter, dataset, elastic, entrypoint, model, parallelism, resources, training
+from . import adapter, dataset, elastic, entrypoint, model, parallelism, preference, resources, training
 from .entrypoint import own_or
 from .sized import Sized, SizedRule
 
 TRAINED: tuple[Rule, ...] = (
     *model.RULES,
+    *preference.RULES,
     *adapter.RULES,
     *parallelism.RULES,
     *training.RULES,

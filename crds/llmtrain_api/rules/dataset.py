@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ..schema.base import Rule
 from ..schema.spec import JobSpec
@@ -42,18 +42,20 @@ def _cache_apart(spec: JobSpec) -> str | None:
 
 def _dialogues(spec: JobSpec) -> str | None:
     builtin = [source.name for source in spec.dataset.sources if source.name.startswith("builtin://")]
-    if spec.task is not Task.CHAT or not builtin:
+    if spec.task is None or not spec.task.on_dialogues or not builtin:
         return None
-    return f"{builtin[0]} has no dialogues, which task chat needs; name a folder of rows, or remove task"
+    return (
+        f"{builtin[0]} has no dialogues, which task {spec.task} needs; name a folder of rows, or remove task"
+    )
 
 
 def _for_chat(spec: JobSpec) -> str | None:
-    if spec.task is Task.CHAT:
-        return None
     for source in spec.dataset.sources:
         for name in source.dialogue_columns:
-            return f"fields.{name} is for task chat; set task: chat, or remove it"
-    if spec.dataset.chat_template is not None:
+            if spec.task not in DIALOGUE_COLUMNS[name]:
+                task = DIALOGUE_COLUMNS[name][0]
+                return f"fields.{name} is for task {task}; set task: {task}, or remove it"
+    if spec.task not in ON_DIALOGUES and spec.dataset.chat_template is not None:
         return "chatTemplate is for task chat; set task: chat, or remove it"
     return None
 
@@ -97,8 +99,9 @@ def _columns_of_samples(spec: JobSpec) -> str | None:
     return None
 
 
+ON_DIALOGUES = [task for task in Task if task.on_dialogues]
 ON_SAMPLES = [task for task in Task if task.on_samples]
-NO_TEXT = (Task.CHAT, *(task for task in ON_SAMPLES if "text" not in task.columns))
+NO_TEXT = (*ON_DIALOGUES, *(task for task in ON_SAMPLES if "text" not in task.columns))
 """Tasks whose rows have no column of text alone."""
 SAMPLE_COLUMNS = {
     name: [str(task) for task in ON_SAMPLES if name in task.columns]
@@ -106,6 +109,14 @@ SAMPLE_COLUMNS = {
     if name != "text"
 }
 """Fields that name columns of samples, each with its tasks."""
+DIALOGUE_COLUMNS = {
+    "messages": [Task.CHAT],
+    "prompt": [Task.CHAT, Task.PREFERENCE],
+    "completion": [Task.CHAT],
+    "chosen": [Task.PREFERENCE],
+    "rejected": [Task.PREFERENCE],
+}
+"""Fields that name columns of dialogues, each with its tasks."""
 
 
 def _with_slash(text: str) -> str:
@@ -117,10 +128,6 @@ _OUTPUT = _with_slash("self.output.uri")
 _CACHE = _with_slash("self.dataset.cache")
 
 _NOT_TEXT = "(!has({0}.fields) || !has({0}.fields.text))"
-_NOT_CHAT = (
-    "(!has({0}.fields) || (!has({0}.fields.messages) && !has({0}.fields.prompt) && "
-    "!has({0}.fields.completion)))"
-)
 
 
 def _everywhere(condition: str) -> str:
@@ -129,18 +136,15 @@ def _everywhere(condition: str) -> str:
     return f"{condition.format('self.dataset')} && {mixture}"
 
 
-_CHAT = "has(self.task) && self.task == 'chat'"
-
-
 def _task_in(tasks: Iterable[str]) -> str:
     return f"(has(self.task) && self.task in {[str(task) for task in tasks]})"
 
 
-def _columns_cel() -> str:
-    """Each column of samples only with a task that has it."""
+def _columns_cel(columns: Mapping[str, Iterable[str]]) -> str:
+    """Each of some columns only with a task that has it."""
     parts = [
         f"({_task_in(tasks)} || ({_everywhere(f'(!has({{0}}.fields) || !has({{0}}.fields.{name}))')}))"
-        for name, tasks in SAMPLE_COLUMNS.items()
+        for name, tasks in columns.items()
     ]
     return " && ".join(parts)
 
@@ -168,7 +172,7 @@ RULES: tuple[Rule, ...] = (
         _words_as_they_are,
     ),
     Rule(
-        _columns_cel(),
+        _columns_cel(SAMPLE_COLUMNS),
         ".dataset",
         "fields names a column that this task does not read: textPair and label are for classification and "
         "regression, source and target for text2text, tokens and tags for tokenClassification; set task, or "
@@ -176,16 +180,18 @@ RULES: tuple[Rule, ...] = (
         _columns_of_samples,
     ),
     Rule(
-        f"!({_CHAT}) || ((!has(self.dataset.name) || !self.dataset.name.startsWith('builtin://')) && "
+        f"!{_task_in(ON_DIALOGUES)} || "
+        "((!has(self.dataset.name) || !self.dataset.name.startsWith('builtin://')) && "
         "(!has(self.dataset.mixture) || !self.dataset.mixture.exists(s, s.name.startsWith('builtin://'))))",
         ".dataset",
-        "built-in data has no dialogues, which task chat needs; name a folder of rows",
+        "built-in data has no dialogues, which this task needs; name a folder of rows",
         _dialogues,
     ),
     Rule(
-        f"({_CHAT}) || (!has(self.dataset.chatTemplate) && {_everywhere(_NOT_CHAT)})",
+        f"({_task_in(ON_DIALOGUES)} || !has(self.dataset.chatTemplate)) && {_columns_cel(DIALOGUE_COLUMNS)}",
         ".dataset",
-        "chatTemplate and fields.messages, prompt and completion are for task chat; set task: chat",
+        "chatTemplate and fields.messages, prompt and completion are for task chat (set task: chat), "
+        "fields.prompt, chosen and rejected for task preference (set task: preference)",
         _for_chat,
     ),
     Rule(

@@ -69,6 +69,18 @@ class FieldsSpec(ApiModel):
         description="With task chat: column that holds the answer. Default: completion, response, answer or "
         "output.",
     )
+    chosen: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="With task preference: column that holds the better answer. Default: chosen.",
+    )
+    rejected: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="With task preference: column that holds the other answer. Default: rejected.",
+    )
     text_pair: str | None = Field(
         default=None,
         min_length=1,
@@ -110,7 +122,7 @@ class FieldsSpec(ApiModel):
     )
 
 
-DIALOGUE = ("messages", "prompt", "completion")
+DIALOGUE = ("messages", "prompt", "completion", "chosen", "rejected")
 """Fields that name columns of dialogues."""
 Fields = Annotated[
     FieldsSpec,
@@ -282,8 +294,8 @@ class DatasetSpec(RuledModel):
         default=None,
         min_length=1,
         max_length=32768,
-        description="With task chat: Jinja text that renders messages. Default: the tokenizer's own; ChatML "
-        "for a model that is built in.",
+        description="With task chat and preference: Jinja text that renders messages. Default: the "
+        "tokenizer's own; ChatML for a model that is built in.",
     )
     cache: str | None = Field(
         default=None,

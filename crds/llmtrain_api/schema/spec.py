@@ -219,11 +219,12 @@ class JobSections(ApiModel):
     )
     task: Task | None = Field(
         default=None,
-        description="What the model learns: causal (the next token), chat (the answers in dialogues), masked "
-        "(masked tokens), seq2seq (hidden spans); or, from samples: classification (a class of each text or "
-        "pair of texts), regression (a number of each), tokenClassification (a tag of each word) or "
-        "text2text (a text from a text: translation, summaries). Default: what models of its architecture "
-        "learn.",
+        description="What the model learns: causal (the next token), chat (the answers in dialogues), "
+        "preference (which of two answers is better), masked (masked tokens), seq2seq (hidden spans); or, "
+        "from samples: classification (a class of each text or pair of texts), regression (a number of "
+        "each), tokenClassification (a tag of each word) or text2text (a text from a text: translation, "
+        "summaries). "
+        "Default: what models of its architecture learn.",
     )
     dataset: DatasetSpec = Field(
         default_factory=lambda: DatasetSpec(name="builtin://random-tokens"),
@@ -275,13 +276,20 @@ class JobSections(ApiModel):
         description="Image of the trainer. Default: the one in the operator's settings.",
     )
 
+    @property
+    def sequences_a_sample(self) -> int:
+        """Sequences that a sample of the batch is."""
+        return self.task.sequences if self.task else 1
+
     @model_validator(mode="after")
     def _decide_defaults(self) -> JobSections:
         """Fill in what `training` leaves out and other sections decide; it still counts as not set."""
         training, adapted = self.training, self.model.adapter is not None
         wanted = {
             "precision": default_precision(self.gpus_per_node),
-            "learning_rate": default_learning_rate(pretrained=self.model.pretrained, adapted=adapted),
+            "learning_rate": default_learning_rate(
+                pretrained=self.model.pretrained, adapted=adapted, pairs=self.task is Task.PREFERENCE
+            ),
         }
         left_out = {
             name: value

@@ -6,11 +6,13 @@ from enum import StrEnum
 
 
 class Task(StrEnum):
-    """What is learnt: of plain text, of dialogues, or of samples that have their answers with them."""
+    """What is learnt: of plain text, of dialogues, of pairs of answers, or of samples that have their answers
+    with them."""
 
     CAUSAL = "causal"
     CHAT = "chat"
     MASKED = "masked"
+    PREFERENCE = "preference"
     SEQ2SEQ = "seq2seq"
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
@@ -34,6 +36,16 @@ class Task(StrEnum):
         return self in _COLUMNS
 
     @property
+    def on_dialogues(self) -> bool:
+        """Whether rows of its data are dialogues, which a chat template renders."""
+        return self in (Task.CHAT, Task.PREFERENCE)
+
+    @property
+    def sequences(self) -> int:
+        """Sequences of a sample that a model reads as such: a pair of answers has two."""
+        return 2 if self is Task.PREFERENCE else 1
+
+    @property
     def headed(self) -> bool:
         """Whether it trains a head that a language model does not have."""
         return self in (Task.CLASSIFICATION, Task.REGRESSION, Task.TOKENS)
@@ -41,6 +53,7 @@ class Task(StrEnum):
 
 _LEARNERS = {
     Task.CHAT: (Task.CAUSAL,),
+    Task.PREFERENCE: (Task.CAUSAL,),
     Task.CLASSIFICATION: (Task.CAUSAL, Task.MASKED),
     Task.REGRESSION: (Task.CAUSAL, Task.MASKED),
     Task.TEXT2TEXT: (Task.SEQ2SEQ,),

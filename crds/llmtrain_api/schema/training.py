@@ -10,6 +10,7 @@ from pydantic.config import JsonDict
 
 from .base import Rule, RuledModel
 from .optimization import EarlyStoppingSpec, OnSpike, Schedule
+from .preference import PreferenceSpec
 
 
 class Packing(StrEnum):
@@ -76,15 +77,23 @@ adapters): with the first a model that was trained before forgets what it knows.
 """
 
 
-def default_learning_rate(*, pretrained: bool, adapted: bool) -> float:
+PAIRS_ADAPTERS, PAIRS = 1e-5, 1e-6
+"""The same for pairs of answers, as trl's documentation has them: with more a model soon writes nothing else
+than what no rejected answer looks like."""
+
+
+def default_learning_rate(*, pretrained: bool, adapted: bool, pairs: bool = False) -> float:
     """The peak learning rate of a job that names none.
 
     Args:
+        pairs: whether it learns from pairs of answers.
         pretrained: whether it starts from weights that there are.
         adapted: whether adapters are trained, and no other weights.
     """
     if not pretrained:
         return FROM_NOTHING
+    if pairs:
+        return PAIRS_ADAPTERS if adapted else PAIRS
     return ADAPTERS if adapted else FROM_WEIGHTS
 
 
@@ -138,7 +147,8 @@ class TrainingSpec(RuledModel):
         # what it is where it is left out depends on the model: `JobSections` says so
         json_schema_extra=_without_default,
         description=f"Peak learning rate of AdamW. Default: {FROM_NOTHING} from random weights, "
-        f"{FROM_WEIGHTS} for a model that exists, and {ADAPTERS} for adapters beside one.",
+        f"{FROM_WEIGHTS} for a model that exists, and {ADAPTERS} for adapters beside one; with task "
+        f"preference {PAIRS} and {PAIRS_ADAPTERS}.",
     )
     schedule: Schedule = Field(
         default=Schedule.COSINE,
@@ -186,8 +196,14 @@ class TrainingSpec(RuledModel):
     early_stopping: EarlyStoppingSpec | None = Field(
         default=None, description="End training when the held-out loss stops improving. Default: never."
     )
+    preference: PreferenceSpec | None = Field(
+        default=None, description="With task preference: what is minimised. Default: DPO."
+    )
     global_batch_size: int = Field(
-        default=16, ge=1, le=1_000_000, description="Sequences per optimizer step, over all ranks."
+        default=16,
+        ge=1,
+        le=1_000_000,
+        description="Sequences per optimizer step, over all ranks; with task preference pairs of them.",
     )
     micro_batch_size: int = Field(
         default=8,
@@ -195,8 +211,8 @@ class TrainingSpec(RuledModel):
         le=65536,
         # where it is left out it follows from memory: `estimate.choice` decides
         json_schema_extra=_without_default,
-        description="Sequences per rank and forward pass. Default: the most that fit into memory, up to 8 on "
-        "CPUs and 32,768 tokens on GPUs.",
+        description="Sequences (pairs of them) per rank and forward pass. Default: the most that fit into "
+        "memory, up to 8 sequences on CPUs and 32,768 tokens on GPUs.",
     )
     sequence_length: int = Field(default=128, ge=8, le=1_048_576, description="Tokens per sequence.")
     seed: int = Field(

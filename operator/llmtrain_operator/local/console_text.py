@@ -133,6 +133,16 @@ def _data_lines(data: DataSummary | None) -> list[str]:
     return lines
 
 
+def _preference_lines(results: Results) -> list[str]:
+    found = results.preference
+    if found is None or results.eval_loss is None or found.reward_accuracy is None:
+        return []
+    return [
+        f"  held-out pairs    loss {results.eval_loss:.3f}; the better answer has the higher reward in "
+        f"{100 * found.reward_accuracy:.1f} % of {found.pairs}"
+    ]
+
+
 def _answer_lines(answers: AnswersResult | None) -> list[str]:
     """How the model's own answers compare to those of held-out dialogues."""
     if answers is None:
@@ -174,6 +184,7 @@ def succeeded(
         beyond = results.unigram_entropy - results.eval_loss
         learnt = f"so {beyond:.3f} was learnt beyond counts" if beyond > 0 else "not reached yet"
         lines.append(f"  unigram entropy   {results.unigram_entropy:.3f} nat a token, {learnt}")
+    lines += _preference_lines(results)
     lines += _answer_lines(results.answers)
     lines += _data_lines(results.data)
     if results.sample and results.sample.strip():

@@ -14,8 +14,9 @@ from harness.builders import cut_as, unchecked_spec
 from harness.layouts.twins import NAME, TWINS, shape_for
 
 from llmtrain_api import JobSpec, Layout, ModelShape, Packing, Precision, Task
-from llmtrain_api.layouts.proven import DIALOGUES
+from llmtrain_api.layouts.proven import DIALOGUES, PAIRS
 from llmtrain_api.rules.adapter import REASONS
+from llmtrain_api.schema.preference import PreferenceLoss
 
 VOCAB, LENGTH, STEPS, SAMPLES = 320, 32, 5, 11
 SIZES: dict[str, Any] = {"hiddenSize": 32, "numLayers": 2, "numHeads": 4, "vocabSize": VOCAB}
@@ -56,7 +57,7 @@ class Row:
     def spec(self, *, clipping: float) -> JobSpec:
         """The job that asks for this, with its cut unvalidated."""
         batch, cut = GLOBAL_BATCH[self.accumulation], self.layout
-        training = {
+        training: dict[str, Any] = {
             "globalBatchSize": batch,
             "microBatchSize": -(-batch // (cut.data * self.accumulation)),
             "activationCheckpointing": self.checkpointing,
@@ -67,6 +68,8 @@ class Row:
             "weightDecay": 0.1,
             "gradientClipping": clipping,
         }
+        if self.loss:
+            training["preference"] = {"loss": self.loss, "beta": 0.3}
         adapter: dict[str, Any] = {"adapter": ADAPTER} if self.adapter else {}
         # set apart: what validation refuses must be seen to go wrong
         return cut_as(
@@ -89,9 +92,15 @@ class Row:
     def _task(self) -> dict[str, Any]:
         if self.sampled is not None:
             return {"task": str(self.sampled), "dataset": {"name": "pvc://data/samples"}}
-        return (
-            {"task": "chat", "dataset": {"name": "pvc://data/dialogues"}} if self.packing == DIALOGUES else {}
-        )
+        rows = {"dataset": {"name": "pvc://data/rows"}}
+        if self.loss:
+            return rows | {"task": "preference"}
+        return rows | {"task": "chat"} if self.packing == DIALOGUES else {}
+
+    @property
+    def loss(self) -> str:
+        """What is minimised over pairs of answers; empty for other rows."""
+        return self.packing.removeprefix(PAIRS) if self.packing.startswith(PAIRS) else ""
 
     @property
     def sampled(self) -> Task | None:
@@ -151,7 +160,7 @@ def required() -> list[Row]:
     found += [Row(family, layout, 4, precision="bf16") for family, layout in product(CUT, cut16)]
     # with gloo on a CPU, which has fp16 too; that a GPU computes the same: `bench.gpu`
     found += [Row(family, layout, 4, precision="fp16") for family, layout in product(FAMILIES, bf16)]
-    return found + compiled() + adapted() + of_twins() + sampled()
+    return found + compiled() + adapted() + of_twins() + sampled() + preferences()
 
 
 def adapted() -> list[Row]:
@@ -195,6 +204,17 @@ def dialogues() -> list[Row]:
         Row(family, layout, 4 if number % 2 else 1, bool(number % 2), DIALOGUES)
         for family in DECODERS
         for number, layout in enumerate([*usual, *(cut if family in CUT else [])])
+    ]
+
+
+def preferences() -> list[Row]:
+    """Rows of `task: preference`: each loss by data parallelism, against its answers one by one."""
+    layouts = [Layout(zero=0), *(Layout(data=2, zero=zero) for zero in (1, 2, 3))]
+    return [
+        Row("llama", layout, 4 if number % 2 else 1, bool(number % 2), f"{PAIRS}{loss}", adapter=adapter)
+        for adapter in (False, True)
+        for loss in (("dpo",) if adapter else PreferenceLoss)
+        for number, layout in enumerate(layouts)
     ]
 
 

@@ -20,6 +20,7 @@ from llmtrain_api.layouts.proven import DIALOGUES
 from llmtrain_trainer import distributed, loss
 from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.data.loader import Batches
+from llmtrain_trainer.data.reference import joined
 from llmtrain_trainer.models import adapters
 from llmtrain_trainer.models.build import write_initial
 from llmtrain_trainer.optim.optimizer import adamw
@@ -43,8 +44,27 @@ def first_weights(spec: JobSpec, folder: Path, _rank: int = 0) -> None:
     write_initial(spec, shape_of(spec), EOS, folder)
 
 
+def answers(row: Row) -> np.ndarray[Any, Any]:
+    """Rows of two sequences with the marks of pairs, and what a reference might say of them."""
+    generator = np.random.default_rng(8)
+    sides = generator.integers(40, VOCAB, (SAMPLES, 2, LENGTH))
+    sides[..., 0] |= FIRST_OF_DOCUMENT
+    for one in sides.reshape(-1, LENGTH):
+        end = generator.integers(6, LENGTH + 1)
+        one[: generator.integers(1, end)] |= NOT_TRAINED
+        one[end:] = EOS | NOT_TRAINED
+        one[end : end + 1] |= FIRST_OF_DOCUMENT
+    rows = sides.reshape(SAMPLES, -1)
+    if row.loss == "orpo":
+        return rows
+    answered = ((sides & NOT_TRAINED) == 0).sum(-1)
+    return joined(rows, generator.normal(-np.log(VOCAB) * answered, 1.0))
+
+
 def tokens(row: Row | None = None) -> np.ndarray[Any, Any]:
     """The training rows: noise with a separator every few tokens, or with the marks of dialogues."""
+    if row is not None and row.loss:
+        return answers(row)
     if row is not None and row.sampled is not None:
         return samples.samples(row.sampled, SAMPLES, LENGTH, VOCAB)
     generator = np.random.default_rng(7)

@@ -98,13 +98,12 @@ def open_train(folder: Path, marker: Marker, cache: str | None = None) -> Rows:
         marker: of the folder.
         cache: the folder of ``dataset.cache``.
     """
-    length = marker.key["training.sequenceLength"]
     if marker.token_set:
         tokens = tokens_folder(folder, marker, cache)
         found = read_set(tokens)
         if found is None:
             raise ConfigError(f"{tokens} has no readable {SET}", "give the job its token set back")
-        return rows_of_set(found, tokens, SIDES[0], length)
+        return rows_of_set(found, tokens, SIDES[0], marker.key["training.sequenceLength"])
     flat = np.memmap(folder / TRAIN, np.dtype(marker.dtype), "r")
     return flat.reshape(marker.sequences, -1)  # of a sample more columns than it has tokens
 

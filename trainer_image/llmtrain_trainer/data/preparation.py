@@ -101,8 +101,13 @@ class Preparation:
 
     @property
     def chat(self) -> bool:
-        """Whether rows are dialogues."""
-        return self.task is Task.CHAT
+        """Whether rows are of dialogues, which a chat template renders."""
+        return self.task.on_dialogues
+
+    @property
+    def pairs(self) -> bool:
+        """Whether each row is a pair of answers."""
+        return self.task is Task.PREFERENCE
 
     @property
     def whole_rows(self) -> bool:

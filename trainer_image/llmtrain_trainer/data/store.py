@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from llmtrain_api import DataSummary, JobFile, ModelFacts, Task
+from llmtrain_api import DataSummary, JobFile, ModelFacts
 
 from ..errors import ConfigError
 from ..files import differing, digest_of, read_json, stays_inside, write_json
@@ -28,6 +28,8 @@ from . import cleaning
 from .samples import as_text
 from .units.token_set import SET, read_set
 
+LEFT_OUT = ("tooLong", "targetsTooLong", "equalAnswers", "emptyAnswers")
+"""Counts of dialogues, samples and pairs that no row has."""
 MARKER = "data.json"
 REPORT = "report.json"
 TRAIN = "train.bin"
@@ -132,7 +134,7 @@ class Marker:
             files=read["files"],
             skipped_documents=read.get("emptyDocuments", 0)
             + sum(read.get("droppedByCleaning", {}).values())
-            + sum(read.get("dialogues", {}).get(name, 0) for name in ("tooLong", "targetsTooLong")),
+            + sum(read.get("dialogues", {}).get(name, 0) for name in LEFT_OUT),
             changed_documents=read.get("changedDocuments", 0),
             duplicate_documents=read.get("droppedByCleaning", {}).get(cleaning.DUPLICATES, 0),
             masked_values=sum(read.get("masked", {}).values()),
@@ -225,7 +227,7 @@ def key_of(job: JobFile) -> dict[str, Any]:
         "evaluation.maxSequences": spec["evaluation"]["maxSequences"],
         _RULES_KEY: RULES,
     }
-    if job.spec.task is Task.CHAT or (job.spec.task and job.spec.task.on_samples):
+    if job.spec.task and (job.spec.task.on_dialogues or job.spec.task.on_samples):
         key["task"] = str(job.spec.task)
     if steps := cleaning.key_of(job.spec):
         key["cleaning"] = steps

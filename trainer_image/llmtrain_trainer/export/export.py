@@ -20,6 +20,7 @@ from llmtrain_api import (
     JobFile,
     Place,
     Precision,
+    PreferenceResult,
     Results,
     ScoresResult,
     Task,
@@ -32,6 +33,9 @@ from .. import log
 from ..batch import BatchPlan
 from ..checkpoint.ownership import uri_of
 from ..data.loader import held_out_passes, open_held_out
+from ..data.reference import FILE as REFERENCE
+from ..data.reference import joined, read_reference
+from ..data.rows import Ids
 from ..data.store import INITIAL, TOKENIZER, Marker, read_marker
 from ..errors import ConfigError, ExportMismatch
 from ..evaluate.answers import answered, questions, texts_to_write
@@ -49,6 +53,7 @@ from ..output import Output
 from ..records import EvaluationRecord, read_record
 from ..storage.start_marker import Start
 from ..tasks import Tokens, encoder
+from ..tasks.preference import has_reference
 from . import folder as full
 from .adapter import FOLDER, open_adapter, write_adapter, write_merged
 
@@ -92,13 +97,15 @@ def export(job: JobFile, start: Start) -> Results:
     if output.export.exists():
         output.export.rename(start.fence.folder / f"old-{NAME}")
     start.fence.commit(NAME, output.export)
+    pairs = task is Task.PREFERENCE
     results = Results(
         steps=trained.step,
         train_loss=figure(trained.train_loss),
         eval_loss=figure(trained.loss),
-        perplexity=None if trained.loss is None or task.headed else figure(perplexity(trained.loss)),
+        perplexity=None if trained.loss is None or task.headed or pairs else figure(perplexity(trained.loss)),
         data=marker.summary,
-        unigram_entropy=marker.unigram_entropy,
+        unigram_entropy=None if pairs else marker.unigram_entropy,
+        preference=_preference(trained) if pairs else None,
         export_uri=f"{uri_of(job, output.root)}/{NAME}",
         answers=answers,
         scores=scores,
@@ -173,7 +180,7 @@ def _compare(job: JobFile, model: Any, data: Path, tokens: Tokens, trained: Eval
     Raises:
         ExportMismatch: their loss is another one.
     """
-    rows = open_held_out(data)[: trained.checked_sequences]
+    rows = _held_out_rows(job, data)[: trained.checked_sequences]
     plan = BatchPlan(len(rows), job.spec.training.micro_batch_size, 1)
     task = encoder(job.spec, job.shape, tokens)
     passes = held_out_passes(rows, plan, ALONE, task, device_of())
@@ -191,6 +198,23 @@ def _compare(job: JobFile, model: Any, data: Path, tokens: Tokens, trained: Eval
         raise ExportMismatch(
             f"the exported folder's held-out loss {again} is not the trained engine's {trained.checked_loss}"
         )
+
+
+def _preference(trained: EvaluationRecord) -> PreferenceResult:
+    found = {name: figure(value) for name, value in trained.measures.items()}
+    return PreferenceResult.model_validate(found | {"pairs": trained.tokens})
+
+
+def _held_out_rows(job: JobFile, data: Path) -> Ids:
+    """The held-out rows; of pairs with what the reference says of them, where that is compared with."""
+    rows, marker = open_held_out(data), read_marker(data)
+    if job.spec.task is not Task.PREFERENCE or not has_reference(job.spec):
+        return rows
+    sequences = marker.sequences if marker else 0
+    found = read_reference(data, sequences + len(rows))
+    if found is None:
+        raise ConfigError(f"{data} has no whole {REFERENCE}, which training wrote", "resume the job")
+    return joined(rows, found[sequences:])
 
 
 def _difference(again: float | None, trained: float | None) -> float:

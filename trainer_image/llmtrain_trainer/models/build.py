@@ -23,6 +23,7 @@ DTYPES = {
 HEADS = {
     Task.CAUSAL: transformers.AutoModelForCausalLM,
     Task.CHAT: transformers.AutoModelForCausalLM,
+    Task.PREFERENCE: transformers.AutoModelForCausalLM,
     Task.MASKED: transformers.AutoModelForMaskedLM,
     Task.SEQ2SEQ: transformers.AutoModelForSeq2SeqLM,
     Task.TEXT2TEXT: transformers.AutoModelForSeq2SeqLM,

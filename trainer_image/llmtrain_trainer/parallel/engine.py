@@ -107,14 +107,16 @@ class Engine:
     @torch.no_grad()
     def loss_sum(self, passes: list[Pass]) -> tuple[float, int]:
         """Sum of token losses and number of labels of this rank's part of some passes, without training."""
+        losses = sum(float(found) for found in self.evaluated(passes, self.loss_of))
+        return losses * self.counts, self.labels(passes)
+
+    @torch.no_grad()
+    def evaluated(self, passes: list[Pass], of: objective.Objective) -> list[torch.Tensor]:
+        """What a function finds in the outputs and the labels of each pass, without training."""
         self.raw.eval()
-        losses, labels_seen = 0.0, 0
-        for one in passes:
-            inputs, labels = self.share(one)
-            losses += float(self.loss_of(self.raw(**inputs), labels))
-            labels_seen += label_count(labels)
+        found = [of(self.raw(**inputs), labels) for inputs, labels in map(self.share, passes)]
         self.raw.train()
-        return losses * self.counts, labels_seen * self.counts
+        return found
 
     def labels(self, passes: list[Pass]) -> int:
         """Labels that this rank adds to the global batch's count."""

@@ -12,6 +12,7 @@ from typing import Protocol
 import torch
 
 from llmtrain_api import JobSpec, ModelShape, Packing, Task, task_of
+from llmtrain_api.schema.preference import PreferenceSpec
 
 from ..special_tokens import OURS, Tokens, require_tokens, special_names
 from . import objective
@@ -20,6 +21,7 @@ from .chat import ChatLM
 from .classification import Labelled
 from .masked import MaskedLM
 from .objective import Objective
+from .preference import PairsLM
 from .seq2seq import SpanCorruption
 from .text2text import TextToText
 from .token_classification import Tagged
@@ -52,6 +54,8 @@ def encoder(spec: JobSpec, shape: ModelShape, tokens: Tokens) -> Encoder:
         shape: its model's.
         tokens: its tokenizer's special ones.
     """
+    if spec.task is Task.PREFERENCE:
+        return PairsLM(spec.training.preference or PreferenceSpec())
     documents = spec.training.packing is Packing.DOCUMENTS
     return encoder_of(task_of(spec, shape), shape.vocabulary, tokens, documents=documents)
 

@@ -153,10 +153,10 @@ class JobSeries:
         self.step_seconds.observe(report.seconds)
         self.skipped.labels(NON_FINITE).inc(not report.applied)
 
-    def evaluated(self, loss: float) -> None:
+    def evaluated(self, loss: float, *, of_tokens: bool = True) -> None:
         """The held-out loss is known."""
         self.held_out_loss.set(loss)
-        self.held_out_perplexity.set(perplexity(loss))
+        self.held_out_perplexity.set(perplexity(loss) if of_tokens else math.nan)
 
     def committed(self, step: int, *, written: bool) -> None:
         """A checkpoint is in place."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from llmtrain_api import JobFile, ProgressUpdate, Stage
@@ -70,14 +72,17 @@ class Rank0Sinks:
         self._slow = slow.rank if slow else None
         self.reporter.update(ProgressUpdate(straggler=slow))
 
-    def evaluated(self, step: int, loss: float) -> None:
-        """The held-out loss is known."""
-        self.series.evaluated(loss)
-        self.board.evaluated(step, loss)
+    def evaluated(self, step: int, loss: float, measures: Mapping[str, float] = MappingProxyType({})) -> None:
+        """The held-out loss is known, and what else was measured; a perplexity has only a loss of tokens."""
+        self.series.evaluated(loss, of_tokens=not measures)
+        self.board.evaluated(step, loss, measures)
         update = ProgressUpdate(
-            stage=Stage.TRAIN, eval_loss=figure(loss), perplexity=figure(perplexity(loss))
+            stage=Stage.TRAIN,
+            eval_loss=figure(loss),
+            perplexity=None if measures else figure(perplexity(loss)),
         )
-        log.get().info("evaluated", step=step, held_out_loss=update.eval_loss, perplexity=update.perplexity)
+        told = {"perplexity": update.perplexity} if not measures else dict(measures)
+        log.get().info("evaluated", step=step, held_out_loss=update.eval_loss, **told)
         self.reporter.update(update)
 
     def committed(self, step: int, seconds: float, *, written: bool, kept: list[int]) -> None:
@@ -179,10 +184,16 @@ class Progress:
         if self.sinks:
             self.sinks.evaluating()
 
-    def evaluated(self, step: int, loss: float) -> None:
-        """An evaluation ended."""
+    def evaluated(self, step: int, loss: float, measures: Mapping[str, float] = MappingProxyType({})) -> None:
+        """An evaluation ended.
+
+        Args:
+            step: optimizer steps done.
+            loss: a mean.
+            measures: what else was measured of samples that are no tokens, by name.
+        """
         if self.sinks:
-            self.sinks.evaluated(step, loss)
+            self.sinks.evaluated(step, loss, measures)
 
     def committed(self, step: int, seconds: float, *, written: bool, kept: list[int]) -> None:
         """A checkpoint is in place, and these steps are kept."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
@@ -49,9 +50,10 @@ class Board:
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
-    def evaluated(self, step: int, loss: float) -> None:
-        """The held-out loss is known."""
-        self._add({"loss/held_out": loss}, step)
+    def evaluated(self, step: int, loss: float, measures: Mapping[str, float] = MappingProxyType({})) -> None:
+        """The held-out loss is known, and what else was measured."""
+        more = {f"held_out/{name}": value for name, value in measures.items()}
+        self._add({"loss/held_out": loss} | more, step)
 
     def flush(self) -> None:
         """Let nothing that was written be lost with this process."""

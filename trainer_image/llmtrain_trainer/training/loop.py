@@ -16,15 +16,14 @@ from ..batch import BatchPlan, Length
 from ..checkpoint.manifest import Metrics, manifest_of
 from ..checkpoint.save import Checkpointer, load
 from ..data.feed import Feed
-from ..data.loader import Batches, Pass, held_out_passes, open_held_out, open_train
-from ..data.order import Source
-from ..data.rows import Ids
+from ..data.loader import Batches, Pass, open_held_out, open_train
+from ..data.order import Order, Source
 from ..data.store import INITIAL, Marker
 from ..distributed import Ranks
 from ..errors import Interrupted
-from ..evaluate.heldout import sequences_to_check
 from ..files import write_json
 from ..floats import finite, finite_only
+from ..loss import token_count
 from ..models.head import head_of
 from ..models.location import start_of
 from ..parallel.apply import build
@@ -32,12 +31,15 @@ from ..records import EvaluationRecord
 from ..storage.select import checkpoint_store_of
 from ..storage.start_marker import Start
 from ..tasks import encoder
+from ..tasks.preference import SIDES, PairsLM
 from ..telemetry import device
 from ..telemetry.figures import StepResult, Workload
 from ..telemetry.phases import Phase
 from ..telemetry.sinks import Progress
 from ..telemetry.startup import Startup
 from .checkpointing import CheckpointScheduler, SaveVotes
+from .held_out import checked, held_out_loss
+from .reference import Reference
 from .rewind import rewind
 from .run_state import RunState
 
@@ -65,23 +67,12 @@ class StepOutcome(NamedTuple):
     rewound: bool = False
 
 
-class Checked(NamedTuple):
-    """Held-out sequences that are computed again from what is exported.
-
-    Attributes:
-        sequences: how many, from the first on.
-        loss: a token, of the trained engine.
-    """
-
-    sequences: int
-    loss: float
-
-
 class StepVotes(NamedTuple):
     """What a rank knows before a step; summed up, what all of them know.
 
     Attributes:
-        labels: tokens that this rank trains on.
+        labels: that this rank trains on: tokens, or pairs.
+        tokens: that this rank trains on.
         stop: 1 when this rank was asked to stop.
         save_done: see `SaveVotes`.
         save_failed: see `SaveVotes`.
@@ -89,6 +80,7 @@ class StepVotes(NamedTuple):
     """
 
     labels: int
+    tokens: int
     stop: int
     save_done: int
     save_failed: int
@@ -115,7 +107,13 @@ class Training:
         self.length = Length(len(rows), training.global_batch_size, training.max_steps, training.epochs)
         self.plan = BatchPlan(training.global_batch_size, training.micro_batch_size, layout.data)
         sources = [Source(*of) for of in zip(marker.rows, spec.dataset.parts, strict=True)]
-        batches = Batches(rows, self.plan, self.length, training.seed, self.task, sources)
+        self.reference = None
+        if isinstance(self.task, PairsLM) and self.task.has_reference:
+            held_out, samples = open_held_out(start.output.data), self.length.consumed(self.length.steps)
+            order = Order(sources, training.seed)
+            self.reference = Reference(job, start, ranks, rows, held_out, order, samples)
+        seen = self.reference.train if self.reference else rows
+        batches = Batches(seen, self.plan, self.length, training.seed, self.task, sources)
         host = torch.device("cpu")
         self.feed = Feed(
             lambda done: batches.at(done, self.place, host), self.length.steps, self.ranks.device
@@ -129,16 +127,19 @@ class Training:
             self.place,
             self.plan,
             self.length.steps,
-            weights=start.resume is None,
+            weights=start.resume is None or not (self.reference is None or self.reference.there),
             head=head_of(task_of(spec, job.shape), marker.labels, marker.special.pad),
         )
         self.engine.objective = self.task.objective
         logs = start.output.logs(job.attempt)
         startup.done("build")
         self.watch = self.engine.watch = device.stopwatch(ranks, heartbeat)
+        if self.reference and isinstance(self.task, PairsLM):
+            self.reference.ready(self.engine, self.task)
         peak = device.peak_flops(ranks, training.precision)
         pairs = spec.task is Task.TEXT2TEXT
         flops = sequence_flops(job.shape, training.sequence_length, spec.model.adapter, pairs=pairs)
+        flops *= SIDES if isinstance(self.task, PairsLM) else 1
         workload = Workload(self.length, self.plan, ranks.world, flops, peak)
         self.progress = Progress(job, workload, ranks, logs, self.watch, startup)
         self.run_state = RunState(training)
@@ -187,10 +188,10 @@ class Training:
             return StepOutcome(step)
         with self.watch(Phase.DATA):
             passes = self.feed.take(done)
-        labels = self.agree(passes, done, stop)
+        votes = self.agree(passes, done, stop)
         with self.watch(Phase.DATA):
             passes = self.feed.move(passes)
-        result = self.forward_backward_step(step, passes, labels)
+        result = self.forward_backward_step(step, passes, votes)
         self.metrics = changed(self.metrics, train_loss=finite(result.loss))
         self.progress.step(result)
         spike = self.run_state.judge(step, result.loss, result.gradient_norm, applied=result.applied)
@@ -202,8 +203,8 @@ class Training:
         back = rewind(step, self.run_state, self.engine, self.store, self.ranks, self.progress)
         return StepOutcome(back, rewound=True)
 
-    def agree(self, passes: list[Pass], done: int, stop: StopRequest) -> int:
-        """Exchange with all ranks what each knows before a step, and act on it; the global batch's labels.
+    def agree(self, passes: list[Pass], done: int, stop: StopRequest) -> StepVotes:
+        """Exchange with all ranks what each knows before a step, and act on it; what all of them know.
 
         Args:
             passes: of this rank, in the host's memory: there their labels are counted without waiting.
@@ -215,7 +216,8 @@ class Training:
         """
         with self.watch(Phase.DATA):
             own_labels = self.engine.labels(passes)
-        own = StepVotes(own_labels, int(stop.asked), *self.checkpointing.votes())
+            own_tokens = sum(token_count(labels) for _, labels in passes) * self.engine.counts
+        own = StepVotes(own_labels, own_tokens, int(stop.asked), *self.checkpointing.votes())
         with self.watch(Phase.COMMUNICATION):
             votes = StepVotes(*distributed.all_reduce_sum(self.ranks, *own))
         if votes.stop:
@@ -224,12 +226,12 @@ class Training:
         if any(saves):
             with self.watch(Phase.CHECKPOINT):
                 self.checkpointing.collect(saves, done, self.metrics)
-        return votes.labels
+        return votes
 
-    def forward_backward_step(self, step: int, passes: list[Pass], labels: int) -> StepResult:
+    def forward_backward_step(self, step: int, passes: list[Pass], votes: StepVotes) -> StepResult:
         """Compute gradients and update; what the step did, as all ranks agree: the first one tells them."""
         rate = self.engine.learning_rate
-        own_loss = self.engine.forward_backward(passes, labels)
+        own_loss = self.engine.forward_backward(passes, votes.labels)
         with self.watch(Phase.OPTIMIZER):
             self.engine.step()
         norm, applied = 0.0, 0.0
@@ -237,9 +239,9 @@ class Training:
             norm, applied = self.engine.gradient_norm or 0.0, float(self.engine.step_applied)
         with self.watch(Phase.COMMUNICATION):
             loss, norm, applied = distributed.all_reduce_sum_float(
-                self.ranks, float(own_loss) / labels, norm, applied
+                self.ranks, float(own_loss) / votes.labels, norm, applied
             )
-        return StepResult(step, loss, rate, norm, labels, bool(applied))
+        return StepResult(step, loss, rate, norm, votes.tokens, bool(applied))
 
     def after_step(self, done: int) -> None:
         """Evaluate and save where that is due."""
@@ -251,50 +253,27 @@ class Training:
                 self.checkpointing.after(done, self.metrics)
 
     def evaluate(self, step: int, *, last: bool = False) -> None:
-        """Held-out loss: every rank its share, weighted by tokens."""
+        """Held-out loss: every rank its share, weighted by labels."""
         self.progress.evaluating()
-        rows = open_held_out(self.start.output.data)
+        rows = self.reference.with_held_out() if self.reference else open_held_out(self.start.output.data)
         with self.watch(Phase.EVALUATION):
-            losses, tokens = self.held_out_loss(rows)
-        self.metrics = changed(self.metrics, eval_loss=finite(losses / tokens))
-        self.progress.evaluated(step, losses / tokens)
-        self.run_state.evaluated(step, losses / tokens)
+            found = held_out_loss(self.engine, self.ranks, self.task, rows)
+        self.metrics = changed(self.metrics, eval_loss=finite(found.mean))
+        self.progress.evaluated(step, found.mean, found.measures)
+        self.run_state.evaluated(step, found.mean)
         if not last:
             return
         with self.watch(Phase.EVALUATION):
-            checked = self.checked(rows, losses, tokens)
+            few = checked(self.engine, self.ranks, self.task, rows, self.job.shape.parameters, found)
         if self.ranks.first:
             record = EvaluationRecord(
                 step=step,
                 loss=self.metrics.eval_loss,
-                tokens=int(tokens),
-                checked_sequences=checked.sequences,
-                checked_loss=finite(checked.loss),
+                tokens=int(found.labels),
+                checked_sequences=few.sequences,
+                checked_loss=finite(few.loss),
                 train_loss=self.metrics.train_loss,
+                measures={name: finite(value) for name, value in found.measures.items()},
                 run_state=finite_only(self.run_state.results(early=step < self.length.steps)),
             )
             write_json(self.start.output.evaluation, record.to_json())
-
-    def checked(self, rows: Ids, losses: float, tokens: float) -> Checked:
-        """The held-out sequences that the export will compute again, and their loss: as many as that process
-        can in seconds, and more where those have no label.
-
-        Args:
-            rows: all of them.
-            losses: sum of the token losses of all of them.
-            tokens: labels of all of them.
-        """
-        gpu = self.ranks.device.type != "cpu"
-        count = sequences_to_check(self.job.shape.parameters, rows.shape[1], len(rows), gpu=gpu)
-        while count < len(rows):
-            few, labels = self.held_out_loss(rows[:count])
-            if labels:
-                return Checked(count, few / labels)
-            count *= 2
-        return Checked(len(rows), losses / tokens)
-
-    def held_out_loss(self, rows: Ids) -> tuple[float, float]:
-        """Sum of the token losses of held-out sequences, and the number of labels, over all ranks."""
-        passes = held_out_passes(rows, self.plan, self.place, self.task, self.ranks.device)
-        losses, tokens = distributed.all_reduce_sum_float(self.ranks, *self.engine.loss_sum(passes))
-        return losses, tokens

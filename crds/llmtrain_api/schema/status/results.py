@@ -61,6 +61,18 @@ class AnswersResult(ApiModel):
     )
 
 
+class PreferenceResult(ApiModel):
+    """How the exported model tells the better answer of held-out pairs."""
+
+    pairs: Count = Field(description="Held-out pairs.")
+    reward_accuracy: Figure | None = Field(
+        default=None, description="Share of them whose better answer has the higher reward."
+    )
+    reward_margin: Figure | None = Field(
+        default=None, description="How much higher it is, mean over the pairs."
+    )
+
+
 class ScoresResult(ApiModel):
     """What the exported model says of held-out samples, beside what one would say without a model."""
 
@@ -109,7 +121,8 @@ class Results(ApiModel):
         default=None, description="Training loss of the last step, in nats per token."
     )
     eval_loss: Figure | None = Field(
-        default=None, description="Held-out loss of the exported model, in nats per token."
+        default=None,
+        description="Held-out loss of the exported model, in nats per token; with task preference per pair.",
     )
     perplexity: Figure | None = Field(default=None, description="Held-out perplexity of the exported model.")
     data: DataSummary | None = Field(
@@ -123,6 +136,9 @@ class Results(ApiModel):
     )
     answers: AnswersResult | None = Field(
         default=None, description="How its answers to held-out dialogues compare to theirs, where asked."
+    )
+    preference: PreferenceResult | None = Field(
+        default=None, description="How it tells the better answer of held-out pairs, with task preference."
     )
     scores: ScoresResult | None = Field(
         default=None, description="What it says of held-out samples, with a task that has a head of its own."

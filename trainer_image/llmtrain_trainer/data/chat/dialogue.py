@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...errors import ConfigError
@@ -44,7 +44,7 @@ class Dialogue:
         if list(texts) == self.contents:
             return self
         pairs = zip(self.messages, texts, strict=True)
-        return Dialogue(tuple({**message, "content": text} for message, text in pairs), self.where)
+        return replace(self, messages=tuple({**message, "content": text} for message, text in pairs))
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class TakeDialogue:
         if "instruction" in row and "output" in row:
             more = self._text(record, row.get("input") or "", "input")
             asked = self._text(record, row["instruction"], "instruction") + (f"\n\n{more}" if more else "")
-            return [_said("user", asked), _said(ASSISTANT, self._text(record, row["output"], "output"))]
+            return [said("user", asked), said(ASSISTANT, self._text(record, row["output"], "output"))]
         raise self._mistake(record, f"it has {listed(row) or 'no field'}")
 
     def _pair(self, record: Record, row: dict[str, Any], prompt: str, completion: str) -> list[Message]:
@@ -107,11 +107,11 @@ class TakeDialogue:
                 raise self._mistake(record, f"it has no {column}, but {listed(row) or 'no field'}")
         before = row[prompt]
         first = self._listed(record, row, prompt) if isinstance(before, list) else None
-        asked = [_said("user", self._text(record, before, prompt))] if first is None else first
+        asked = [said("user", self._text(record, before, prompt))] if first is None else first
         after = row[completion]
         if isinstance(after, list):
             return [*asked, *self._listed(record, row, completion)]
-        return [*asked, _said(ASSISTANT, self._text(record, after, completion))]
+        return [*asked, said(ASSISTANT, self._text(record, after, completion))]
 
     def _listed(self, record: Record, row: dict[str, Any], column: str) -> list[Message]:
         value = row.get(column)
@@ -155,7 +155,8 @@ class TakeDialogue:
         return ConfigError(f"{record.where} is no row with {self.asked}: {found}", self.fix)
 
 
-def _said(role: str, content: str) -> Message:
+def said(role: str, content: str) -> Message:
+    """A message."""
     return {"role": role, "content": content}
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from llmtrain_api import JobFile, task_of
+from llmtrain_api import JobFile, Task, task_of
 
 from ..cleaning.pipeline import Pipeline
 from ..cleaning.swaps import swap_of
 from ..documents import without
 from ..labelled.sample import Sample, TakeSample
+from ..pairs.pair import TakePair
 from ..reading.counts import ReadCounts
 from ..reading.reader import Progress, no_progress
 from ..reading.record import Take
@@ -78,7 +79,9 @@ def cleaned_dialogues(
 def take_of(job: JobFile, source: Text) -> Take[Whole]:
     """What a job takes of the rows of a source's files."""
     task, named = task_of(job.spec, job.shape), source.named_columns or {}
-    return TakeSample(task, named) if task.on_samples else TakeDialogue(named)
+    if task.on_samples:
+        return TakeSample(task, named)
+    return TakePair(named) if task is Task.PREFERENCE else TakeDialogue(named)
 
 
 def fitting(dialogue: Dialogue, template: Template, length: int, counts: ReadCounts) -> Iterator[Rendered]:

@@ -101,6 +101,22 @@ class Template:
         else:
             yield self._encoded(text, spans, put_back, where)
 
+    def answer(self, messages: Sequence[Message], where: str) -> Rendered:
+        """The dialogue, of which only the last message is trained on.
+
+        Raises:
+            ConfigError: the template refuses the messages, or shows no answer at their end.
+        """
+        safe, put_back = self._without_control(messages)
+        text, span = self._last(safe, where)
+        found = self._encoded(text, [span], put_back, where)
+        if not any(found.trained[1:]):
+            raise ConfigError(
+                f"{where}: the chat template puts nothing before the answer that it could follow from",
+                "give another in dataset.chatTemplate",
+            )
+        return found
+
     def _whole(self, messages: list[Message], where: str) -> tuple[str, list[Span] | None]:
         """The rendered dialogue and its answers; None where they cannot be told from it alone."""
         if _MARKED.search(self.text):

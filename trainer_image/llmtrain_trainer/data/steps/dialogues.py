@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import transformers
 
 from ...errors import ConfigError
@@ -22,6 +24,21 @@ def row_of(made: Preparation) -> tuple[int, int]:
     return made.job.spec.training.sequence_length, tokens.eos if tokens.pad is None else tokens.pad
 
 
+def template_of(made: Preparation) -> Template:
+    """The template of the tokenizer that the folder has.
+
+    Raises:
+        ConfigError: it has none, or one that cannot be used.
+    """
+    whole = transformers.AutoTokenizer.from_pretrained(made.folder / TOKENIZER, local_files_only=True)
+    return Template(whole)
+
+
+def copies_of(made: Preparation, source: int) -> Sequence[bool] | None:
+    """Of each dialogue of a source, by its number, whether it is a copy; None where none is dropped."""
+    return read_copies(made.copies, dialogues_name(source)) if made.copies else None
+
+
 def write_dialogues(made: Preparation, train: PackedWriter, held_out: PackedWriter) -> list[ReadCounts]:
     """Write the rows of both sides.
 
@@ -36,11 +53,10 @@ def write_dialogues(made: Preparation, train: PackedWriter, held_out: PackedWrit
     Raises:
         ConfigError: a template that cannot be used, or no dialogue that fits into a row.
     """
-    whole = transformers.AutoTokenizer.from_pretrained(made.folder / TOKENIZER, local_files_only=True)
-    template, counts = Template(whole), [ReadCounts() for _ in made.sources]
+    template, counts = template_of(made), [ReadCounts() for _ in made.sources]
     progress = made.progress.begin("rows")
     for number, (source, counted) in enumerate(zip(made.sources, counts, strict=True)):
-        copies = read_copies(made.copies, dialogues_name(number)) if made.copies else None
+        copies = copies_of(made, number)
         for for_evaluation, dialogue in dialogues_of(made.job, source, counted, progress, copies):
             for sample in fitting(dialogue, template, train.length, counted):
                 (held_out if for_evaluation else train).add_sample(sample.ids, sample.trained)

@@ -11,6 +11,8 @@ from ..chat.samples import CUT, TOO_LONG
 from ..labelled.encoding import SHORTENED
 from ..labelled.encoding import TOO_LONG as TARGETS
 from ..labelled.shown import shown
+from ..pairs.samples import LEFT_OUT
+from ..pairs.writing import Unpadded
 from ..preparation import Preparation
 from ..reading.counts import ReadCounts
 from ..samples import Part, samples
@@ -67,7 +69,7 @@ def sampled(made: Preparation) -> list[list[Part]]:
         length = made.job.spec.training.sequence_length
         return shown(made.train.view, made.task, made.labels, length, decode)
     pad = row_of(made)[1] if made.chat else None
-    return samples(made.train.view, decode, pad=pad)
+    return samples(Unpadded(made.train.view) if made.pairs else made.train.view, decode, pad=pad)
 
 
 def warnings_of(made: Preparation) -> list[str]:
@@ -88,11 +90,18 @@ def warnings_of(made: Preparation) -> list[str]:
                 f"{counts.first_replaced}"
             )
         if counts.dialogues[CUT]:
+            what = "pairs" if made.pairs else "dialogues"
             told.append(
-                f"{where}: {counts.dialogues[CUT]} dialogues are longer than training.sequenceLength and "
+                f"{where}: {counts.dialogues[CUT]} {what} are longer than training.sequenceLength and "
                 "lost their oldest turns"
             )
-        if counts.dialogues[TOO_LONG]:
+        if made.pairs:
+            told += [
+                f"{where}: {counts.dialogues[name]} {why}"
+                for name, why in LEFT_OUT.items()
+                if counts.dialogues[name]
+            ]
+        elif counts.dialogues[TOO_LONG]:
             told.append(
                 f"{where}: {counts.dialogues[TOO_LONG]} dialogues are left out, as their last turn alone is "
                 "longer than training.sequenceLength; to train on them raise it"

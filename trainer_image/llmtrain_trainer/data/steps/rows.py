@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import numpy as np
@@ -15,6 +15,7 @@ from llmtrain_api import JobFile
 from ...errors import ConfigError
 from ..chat.packing import PackedWriter
 from ..labelled.writer import SampleWriter
+from ..pairs.writing import PairWriter
 from ..preparation import Preparation
 from ..reading.counts import ReadCounts
 from ..reading.reader import require_text
@@ -27,6 +28,7 @@ from ..units.stream import rows_of_set
 from ..units.token_set import TokenSet, UnitTokens, read_set
 from ..units.work import SIDES, Made, Work, read_all
 from .dialogues import row_of, write_dialogues
+from .pairs import write_pairs
 from .samples import write_samples
 
 HELD_OUT_ROWS = "heldout.bin"
@@ -73,8 +75,15 @@ def _write_noise(made: Preparation) -> None:
 
 
 def _write_dialogues(made: Preparation) -> None:
-    writers = [PackedWriter(made.folder / name, *row_of(made)) for name in (TRAIN, HELD_OUT_ROWS)]
-    made.counts, made.token_set = write_dialogues(made, *writers), None
+    files, row = [made.folder / name for name in (TRAIN, HELD_OUT_ROWS)], row_of(made)
+    writers: Sequence[SequenceWriter]
+    if made.pairs:
+        writers = pairs = [PairWriter(file, *row) for file in files]
+        made.counts = write_pairs(made, *pairs)
+    else:
+        writers = packed = [PackedWriter(file, *row) for file in files]
+        made.counts = write_dialogues(made, *packed)
+    made.token_set = None
     if made.copies is not None:
         shutil.rmtree(made.copies)
     made.train, made.held_out = (writer.side() for writer in writers)

@@ -1,0 +1,66 @@
+"""Rules of task preference: which layouts are proven for pairs, and what may stand beside them."""
+
+from __future__ import annotations
+
+from ..schema.base import Rule
+from ..schema.spec import JobSpec
+from ..schema.task import Task
+from ..schema.training import Packing
+
+_PAIRS = "has(self.task) && self.task == 'preference'"
+
+
+def _for_nothing(spec: JobSpec) -> str | None:
+    if spec.task is Task.PREFERENCE or spec.training.preference is None:
+        return None
+    return "preference is for pairs of answers; set task: preference, or remove it"
+
+
+def _whole_models(spec: JobSpec) -> str | None:
+    if spec.task is not Task.PREFERENCE or spec.parallelism.ranks == 1:
+        return None
+    return (
+        "task preference needs the whole of both answers of a pair on one rank, and is proven equal to one "
+        "process for data parallelism with ZeRO only; remove parallelism"
+    )
+
+
+def _not_packed(spec: JobSpec) -> str | None:
+    if spec.task is not Task.PREFERENCE or spec.training.packing is Packing.CONCAT:
+        return None
+    return "packing is for documents, and pairs of answers are never packed; remove it"
+
+
+def _not_compiled(spec: JobSpec) -> str | None:
+    if spec.task is not Task.PREFERENCE or not spec.training.compile:
+        return None
+    return "compile with task preference: passes have many lengths, and each is compiled anew; use false"
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        f"({_PAIRS}) || !has(self.training.preference)",
+        ".training.preference",
+        "preference is for pairs of answers; set task: preference, or remove it",
+        _for_nothing,
+    ),
+    Rule(
+        f"!({_PAIRS}) || (self.parallelism.tensor == 1 && self.parallelism.pipeline == 1 && "
+        "self.parallelism.sequence == 1)",
+        ".parallelism",
+        "task preference is proven for data parallelism with ZeRO only; remove parallelism",
+        _whole_models,
+    ),
+    Rule(
+        f"!({_PAIRS}) || self.training.packing == 'concat'",
+        ".training.packing",
+        "packing is for documents, and pairs of answers are never packed; remove it",
+        _not_packed,
+    ),
+    Rule(
+        f"!({_PAIRS}) || !self.training.compile",
+        ".training.compile",
+        "compile with task preference: passes have many lengths, and each is compiled anew; set it to false",
+        _not_compiled,
+    ),
+)

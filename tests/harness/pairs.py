@@ -1,0 +1,28 @@
+"""Pairs of answers that tests learn from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+THINGS = ("red", "blue", "green", "small", "large", "old", "new", "warm")
+
+
+def pairs(count: int) -> list[dict[str, Any]]:
+    """Rows whose better answer repeats the word that is asked for, and whose other one does not."""
+    return [
+        {
+            "prompt": f"say {THINGS[at % 8]} number {at}",
+            "chosen": f"{THINGS[at % 8]} it is",
+            "rejected": f"no, never {THINGS[(at + 3) % 8]}",
+        }
+        for at in range(count)
+    ]
+
+
+def write(folder: Path, rows: list[dict[str, Any]]) -> Path:
+    """Write rows as one file; the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
