@@ -26,6 +26,13 @@ function colour(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
+const SHORT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 2 });
+
+function tickText(tick: number): string {
+  if (tick !== 0 && Math.abs(tick) < 0.001) return tick.toExponential();
+  return Math.abs(tick) >= 1000 ? SHORT.format(tick) : String(tick);
+}
+
 function aligned(lines: Line[]): uPlot.AlignedData {
   if (lines.length === 1 && lines[0]) return [lines[0].steps, lines[0].values];
   return uPlot.join(lines.map((line): uPlot.AlignedData => [line.steps, line.values]));
@@ -61,7 +68,7 @@ function options(props: Props, width: number, marks: () => number[]): uPlot.Opti
     cursor: { y: false },
     legend: { live: true },
     scales: { x: { time: false } },
-    axes: [axis, { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => (Math.abs(tick) >= 1e4 ? tick.toExponential(0) : String(tick))) }],
+    axes: [axis, { ...axis, size: 64, values: (_, ticks) => ticks.map(tickText) }],
     series: [
       { label: "step" },
       ...props.lines.map(

@@ -1,6 +1,6 @@
 // One job: why it stands where it stands comes first.
 import { useMemo, useState } from "preact/hooks";
-import { type Action, type Curve, type Detail, Refused, act, jobPath } from "./api";
+import { type Action, type Curve, type Detail, type Row, Refused, act, jobPath } from "./api";
 import { Chart, type Line } from "./chart";
 import { DASH, ago, clock, figure, span, tone, whole, words } from "./format";
 import { useFetched, useNow } from "./hooks";
@@ -102,7 +102,7 @@ function WhyBox({ detail }: { detail: Detail }) {
       {why.logTail.length ? (
         <>
           <h3>End of its log</h3>
-          <pre class="log short" tabIndex={0} role="region" aria-label="End of the log">
+          <pre class="log short" tabIndex={0} role="group" aria-label="End of the log">
             {why.logTail.join("\n")}
           </pre>
         </>
@@ -129,9 +129,13 @@ function Curves({ curve, theme }: { curve: Curve; theme: string }) {
   if (!steps.length) return <p class="empty">No step is done yet.</p>;
   return (
     <div class="charts">
-      <Chart title="Loss" lines={loss} marks={marks} theme={theme} />
+      <div>
+        <Chart title="Loss" lines={loss} marks={marks} theme={theme} />
+        {marks.length ? <p class="muted">A dashed line is where an attempt went on from a checkpoint.</p> : null}
+      </div>
       {known.length ? (
         <div>
+          <Chart title={title} lines={other} marks={marks} theme={theme} digits={digits} />
           <div class="chips" role="group" aria-label="Second chart">
             {known.map(([one, label]) => (
               <button key={one} type="button" aria-pressed={one === name} onClick={() => setMetric(one)}>
@@ -139,7 +143,6 @@ function Curves({ curve, theme }: { curve: Curve; theme: string }) {
               </button>
             ))}
           </div>
-          <Chart title={title} lines={other} marks={marks} theme={theme} digits={digits} />
         </div>
       ) : null}
     </div>
@@ -171,7 +174,7 @@ function Attempts({ detail }: { detail: Detail }) {
   if (!detail.attempts.length) return null;
   return (
     <Card id="attempts" title="Attempts" wide>
-      <div class="scroll" tabIndex={0} role="region" aria-labelledby="attempts">
+      <div class="scroll" tabIndex={0} role="group" aria-labelledby="attempts">
         <table>
           <thead>
             <tr>
@@ -281,6 +284,15 @@ function Layout({ layout }: { layout: NonNullable<Detail["layout"]> }) {
   );
 }
 
+/** Of a run of this machine the curve is ahead of what is on record. */
+function newest(row: Row, curve: Curve | null): Row {
+  const step = curve?.columns["step"]?.at(-1);
+  if (!curve || row.over || typeof step !== "number" || step <= (row.step ?? 0)) return row;
+  const last = (name: string) => curve.columns[name]?.at(-1) ?? null;
+  const percent = row.totalSteps ? Math.floor((100 * step) / row.totalSteps) : row.percent;
+  return { ...row, step, percent, loss: last("loss") ?? row.loss, tokensPerSecond: last("tokensPerSecond") ?? row.tokensPerSecond };
+}
+
 export function Job({ namespace, name, theme }: { namespace: string; name: string; theme: string }) {
   const live = useLive();
   const now = useNow();
@@ -289,7 +301,7 @@ export function Job({ namespace, name, theme }: { namespace: string; name: strin
   const { found: detail, refused } = useFetched<Detail>(path, news);
   const { found: curve } = useFetched<Curve>(`${path}/curve`, news);
   if (!detail) return <p class="empty">{refused ? refused.message : `Looking for ${name} …`}</p>;
-  const row = news ?? detail.row;
+  const row = newest(news ?? detail.row, curve);
   const gone = live.link === "live" && !news;
   const cost = detail.facts.find((part) => part.title === "What it took")?.rows ?? [];
   return (
@@ -315,7 +327,6 @@ export function Job({ namespace, name, theme }: { namespace: string; name: strin
       <div class="cards">
         <Card id="curves" title="Curves" wide>
           {curve ? <Curves curve={curve} theme={theme} /> : <p class="empty">Looking …</p>}
-          {curve && !curve.columns["step"]?.length ? null : <p class="muted">A dashed line is where an attempt went on from a checkpoint.</p>}
         </Card>
         {curve ? <Phases phases={curve.phases} /> : null}
         {detail.layout ? <Layout layout={detail.layout} /> : null}

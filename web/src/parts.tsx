@@ -73,7 +73,7 @@ export function Differences({ parts, names }: { parts: Part[]; names: string[] }
     <>
       {parts.map((part) => (
         <Card key={part.title} id={`part-${part.title}`} title={part.title} wide>
-          <div class="scroll" tabIndex={0} role="region" aria-labelledby={`part-${part.title}`}>
+          <div class="scroll" tabIndex={0} role="group" aria-labelledby={`part-${part.title}`}>
             <table>
               <thead>
                 <tr>

@@ -44,7 +44,7 @@ export function Queue() {
       </div>
       <Card id="waits" title={`Waiting for room (${waiting.length})`} wide>
         {waiting.length ? (
-          <div class="scroll" tabIndex={0} role="region" aria-labelledby="waits">
+          <div class="scroll" tabIndex={0} role="group" aria-labelledby="waits">
             <table>
               <thead>
                 <tr>
@@ -68,7 +68,7 @@ export function Queue() {
       </Card>
       <Card id="holds" title={`Has nodes now (${holding.length}, ${whole(gpus)} GPUs)`} wide>
         {holding.length ? (
-          <div class="scroll" tabIndex={0} role="region" aria-labelledby="holds">
+          <div class="scroll" tabIndex={0} role="group" aria-labelledby="holds">
             <table>
               <thead>
                 <tr>

@@ -133,6 +133,8 @@ def test_a_row_of_the_queue_has_its_place_and_when_room_is_expected() -> None:
 def test_a_comparison_tells_only_what_differs() -> None:
     found = compared(job(running(), nodes=1), job(running(), nodes=2))
     assert found["parts"] == [{"title": "spec", "rows": [["nodes", "1", "2"]]}]
+    begun = compared(job(at(5, 3.0)), job(running()))["parts"]
+    assert [row[0] for part in begun for row in part["rows"]] == ["loss", "step", "totalSteps"]
 
 
 @pytest.mark.parametrize(
