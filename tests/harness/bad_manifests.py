@@ -44,6 +44,15 @@ def cleaned(**cleaning: Any) -> dict[str, Any]:
 
 
 LLAMA: dict[str, Any] = {"name": "builtin://tiny-llama"}
+BERT: dict[str, Any] = {"name": "builtin://tiny-bert"}
+T5: dict[str, Any] = {"name": "builtin://tiny-t5"}
+
+
+def sampled(task: str, **spec: Any) -> dict[str, Any]:
+    """A job that is right on samples, with top-level fields of spec replaced."""
+    return manifest(**{"task": task, "dataset": {"name": "pvc://data/samples"}} | spec)
+
+
 STDLIB = {"name": "builtin://python-stdlib", "weight": 1}
 BOOKS = {"name": "pvc://texts/books", "weight": 2.5, "maxBytes": 50_000}
 NOISE = {"name": "builtin://random-tokens", "weight": 1}
@@ -331,6 +340,66 @@ BAD: dict[str, Bad] = {
         manifest(evaluation={"answerMetrics": ["bleu"]}),
         "spec.evaluation.answerMetrics",
         "set task: chat",
+    ),
+    "answers of a task that tells classes": Bad(
+        sampled("classification", evaluation={"answerMetrics": ["bleu"]}),
+        "spec.evaluation.answerMetrics",
+        "chat and text2text",
+    ),
+    "samples of built-in data": Bad(
+        manifest(task="classification"), "spec.dataset", "has no samples", "built-in data has no samples"
+    ),
+    "a class of another task": Bad(
+        manifest(dataset={"name": "pvc://a/b", "fields": {"label": "kind"}}),
+        "spec.dataset",
+        "fields.label is for task classification or regression",
+        "textPair and label are for classification and regression",
+    ),
+    "a target of another task": Bad(
+        sampled("regression", dataset={"name": "pvc://a/b", "fields": {"target": "kind"}}),
+        "spec.dataset",
+        "fields.target is for task text2text",
+        "source and target for text2text",
+    ),
+    "a source of a mixture with a column of another task": Bad(
+        manifest(dataset={"mixture": [{"name": "pvc://a/b", "weight": 1, "fields": {"textPair": "b"}}]}),
+        "spec.dataset",
+        "fields.textPair is for task",
+        "textPair and label",
+    ),
+    "a column of text for pairs": Bad(
+        sampled("text2text", model=T5, dataset={"name": "pvc://a/b", "fields": {"text": "body"}}),
+        "spec.dataset",
+        "fields.text is for other tasks than text2text",
+        "remove it",
+    ),
+    "classes by a model that writes": Bad(
+        sampled("classification", model=T5), "spec.task", "learns task seq2seq", "remove task"
+    ),
+    "pairs for a model that does not write": Bad(
+        sampled("text2text", model=BERT), "spec.task", "learns task masked", "remove task"
+    ),
+    "packed samples": Bad(
+        sampled("classification", training={"packing": "documents"}),
+        "spec.training.packing",
+        "has a sample a row",
+        "use concat",
+    ),
+    "samples cut by tensor parallelism": Bad(
+        sampled("classification", nodes=1, processesPerNode=2, parallelism={"tensor": 2}),
+        "spec.parallelism",
+        "use tensor 1",
+        "data parallelism with ZeRO only",
+    ),
+    "compiled layers with samples": Bad(
+        sampled("regression", training={"compile": True}),
+        "spec.training.compile",
+        "compiled for each",
+    ),
+    "a new head beside an adapter": Bad(
+        sampled("classification", model={"name": "builtin://tiny-llama", "adapter": {"rank": 4}}),
+        "spec.model.adapter",
+        "remove model.adapter",
     ),
     "a metric that is none": Bad(
         manifest(task="chat", dataset={"name": "pvc://talks/all"}, evaluation={"answerMetrics": ["meteor"]}),

@@ -13,6 +13,8 @@ from .errors import ConfigError
 
 EOS, MASK, PAD = "<|endoftext|>", "<|mask|>", "<|pad|>"
 """Names in a tokenizer that is trained here."""
+CLS, SEP = "<|cls|>", "<|sep|>"
+"""Before a text, and after each, in a tokenizer that is trained here for samples."""
 TURN = ("<|im_start|>", "<|im_end|>")
 """Begin and end of a message, in a tokenizer that is trained here."""
 HIDDEN = tuple(f"<|hidden-{number}|>" for number in range(SENTINELS))
@@ -32,6 +34,8 @@ class Tokens:
         sentinels: stand for hidden spans, first to last.
         before: what the tokenizer puts before each text, such as the token that begins one.
         after: what it puts after each text, but for ``eos``.
+        start: what a decoder beside an encoder begins with.
+        segments: whether the model is told which of two texts a token is of.
     """
 
     eos: int
@@ -40,6 +44,8 @@ class Tokens:
     sentinels: tuple[int, ...] = ()
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
+    start: int | None = None
+    segments: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The form in which a data folder holds it."""
@@ -62,6 +68,8 @@ OURS = Tokens(eos=0, mask=1, pad=1, sentinels=tuple(range(2, 2 + SENTINELS)))
 
 def special_names(task: Task) -> list[str]:
     """Tokens that a task needs beside the end-of-document token, in the order of their ids."""
+    if task.on_samples:
+        return [PAD, CLS, SEP] if task.headed else [PAD]
     return {Task.CHAT: [*TURN], Task.MASKED: [MASK], Task.SEQ2SEQ: [PAD, *HIDDEN]}.get(task, [])
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from ..families import FAMILIES
 from ..layouts.layout import Layout
 from ..schema.spec import JobSpec
+from ..schema.task import Task
 from ..shape import ModelShape
 from .adapters import targeted
 from .parameters import blocks_of
@@ -53,7 +54,8 @@ def activations(shape: ModelShape, spec: JobSpec, layout: Layout, stage: int = 0
     size = 2 if training.precision == "bf16" else FP32
     share = -(-training.global_batch_size // layout.data)
     micro = min(training.micro_batch_size, share)
-    tokens = micro * training.sequence_length // layout.sequence
+    sides = 2 if spec.task is Task.TEXT2TEXT else 1  # a whole sequence on either side of the model
+    tokens = sides * micro * training.sequence_length // layout.sequence
     one = block_bytes(shape, training.sequence_length, size, layout.tensor)
     one += size * _adapted(shape, spec)
     blocks = blocks_of(shape, layout)

@@ -87,10 +87,19 @@ def proof_asked(shape: ModelShape, spec: JobSpec, layout: Layout, *, compiled: b
         compiled: whether its layers are compiled.
     """
     how, variant = spec.training, FAMILIES[shape.architecture].variant(shape.switches)
-    packing = DIALOGUES if spec.task is Task.CHAT else how.packing
+    packing = packing_of(spec)
     options = (packing, how.activation_checkpointing, how.precision)
     adapter, inspected = spec.model.adapter is not None, spec.model.builtin is None
     return Asked(variant, layout, *options, compiled, adapter, inspected)
+
+
+def packing_of(spec: JobSpec) -> str:
+    """What a row of a job's data is, in the words of the table."""
+    if spec.task is Task.CHAT:
+        return DIALOGUES
+    if spec.task is not None and spec.task.on_samples:
+        return str(spec.task)
+    return str(spec.training.packing)
 
 
 def too_large(shape: ModelShape, spec: JobSpec) -> str | None:

@@ -43,31 +43,35 @@ class Stack:
     sees: int
 
 
-def stacks(shape: ModelShape, length: int) -> list[Stack]:
+def stacks(shape: ModelShape, length: int, *, pairs: bool = False) -> list[Stack]:
     """A model's stacks: one, or an encoder and a decoder. Their parameters sum up to the whole model's.
 
     Args:
         shape: family and sizes.
         length: tokens of a training sequence.
+        pairs: whether an encoder and a decoder each see so many, instead of their parts of one row.
     """
     family = FAMILIES[shape.architecture]
     found = []
-    for number, sees in enumerate(family.seen(length)):
+    for number, sees in enumerate([length] * 2 if pairs else family.seen(length)):
         stacked = [one for one in family.parts(shape).whole(shape.layers) if one.stack == number]
         tables = [one for one in stacked if one.looked_up]
         found.append(Stack(numbers_of(stacked) - numbers_of(tables), numbers_of(tables), sees))
     return found
 
 
-def sequence_flops(shape: ModelShape, length: int, adapter: AdapterSpec | None = None) -> float:
+def sequence_flops(
+    shape: ModelShape, length: int, adapter: AdapterSpec | None = None, *, pairs: bool = False
+) -> float:
     """Floating-point operations of one training sequence, forward and backward, by `CONVENTION`.
 
     Args:
         shape: family and sizes.
         length: its tokens.
         adapter: what is trained, where the weights are not.
+        pairs: see `stacks`.
     """
-    found, attends = stacks(shape, length), shape.layers * shape.query_width
+    found, attends = stacks(shape, length, pairs=pairs), shape.layers * shape.query_width
     each = 6.0 if adapter is None else 4.0
     own = sum(stack.sees * (each * stack.computed + 12.0 * attends * stack.sees) for stack in found)
     if adapter is not None:

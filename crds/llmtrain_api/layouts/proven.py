@@ -24,6 +24,14 @@ TABLE = Path(__file__).with_name("proven.json")
 
 DIALOGUES = "dialogues"
 """How rows of task chat are packed, in the words of the table."""
+UNPACKED = {
+    DIALOGUES: "documents",
+    "classification": "concat",
+    "regression": "concat",
+    "text2text": "concat",
+}
+"""Tasks whose rows are not of plain text, in the words of the table, and which rows of text speak for them
+where a family has none of its own."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +73,9 @@ def refusal(asked: Asked, rows: Iterable[dict[str, Any]] | None = None) -> str |
     """
     everything = list(table() if rows is None else rows)
     of_family = [row for row in everything if row["family"] == asked.family]
-    if asked.packing == DIALOGUES and not any(row["packing"] == DIALOGUES for row in of_family):
-        # the same code as packed documents with fewer labels, which is proven for other families
-        asked = replace(asked, packing="documents")
+    if asked.packing in UNPACKED and not any(row["packing"] == asked.packing for row in of_family):
+        # the same code as other rows with fewer labels or another head, which is proven for other families
+        asked = replace(asked, packing=UNPACKED[asked.packing])
     same_code = [row for row in everything if _code(row) == (asked.compiled, asked.adapter)]
     known = [row for row in same_code if row["family"] == asked.family]
     if asked.inspected and not known:

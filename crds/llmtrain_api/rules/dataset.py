@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ..schema.base import Rule
 from ..schema.spec import JobSpec
 from ..schema.task import Task
@@ -58,15 +60,46 @@ def _for_chat(spec: JobSpec) -> str | None:
 
 def _for_texts(spec: JobSpec) -> str | None:
     named = any(source.fields and source.fields.text is not None for source in spec.dataset.sources)
-    if spec.task is not Task.CHAT or not named:
+    if spec.task not in NO_TEXT or not named:
         return None
-    return "fields.text is for other tasks than chat; remove it"
+    return f"fields.text is for other tasks than {spec.task}; remove it"
 
 
 def _answers(spec: JobSpec) -> str | None:
-    if spec.evaluation.answer_metrics is None or spec.task is Task.CHAT:
+    if spec.evaluation.answer_metrics is None or spec.task in (Task.CHAT, Task.TEXT2TEXT):
         return None
-    return "answerMetrics compare answers, which only task chat has; set task: chat, or remove it"
+    return (
+        "answerMetrics compare answers, which only task chat and text2text have; set task: chat or "
+        "text2text, or remove it"
+    )
+
+
+def _has_samples(spec: JobSpec) -> str | None:
+    builtin = [source.name for source in spec.dataset.sources if source.name.startswith("builtin://")]
+    if spec.task is None or not spec.task.on_samples or not builtin:
+        return None
+    return f"{builtin[0]} has no samples, which task {spec.task} needs; name a folder of rows, or remove task"
+
+
+def _columns_of_samples(spec: JobSpec) -> str | None:
+    used = spec.task.columns if spec.task else {}
+    for source in spec.dataset.sources:
+        for name in source.named_columns:
+            if name in SAMPLE_COLUMNS and name not in used:
+                tasks = " or ".join(SAMPLE_COLUMNS[name])
+                return f"fields.{name} is for task {tasks}; set task, or remove it"
+    return None
+
+
+ON_SAMPLES = [task for task in Task if task.on_samples]
+NO_TEXT = (Task.CHAT, *(task for task in ON_SAMPLES if "text" not in task.columns))
+"""Tasks whose rows have no column of text alone."""
+SAMPLE_COLUMNS = {
+    name: [str(task) for task in ON_SAMPLES if name in task.columns]
+    for name in dict.fromkeys(name for task in ON_SAMPLES for name in task.columns)
+    if name != "text"
+}
+"""Fields that name columns of samples, each with its tasks."""
 
 
 def _with_slash(text: str) -> str:
@@ -92,12 +125,42 @@ def _everywhere(condition: str) -> str:
 
 _CHAT = "has(self.task) && self.task == 'chat'"
 
+
+def _task_in(tasks: Iterable[str]) -> str:
+    return f"(has(self.task) && self.task in {[str(task) for task in tasks]})"
+
+
+def _columns_cel() -> str:
+    """Each column of samples only with a task that has it."""
+    parts = [
+        f"({_task_in(tasks)} || ({_everywhere(f'(!has({{0}}.fields) || !has({{0}}.fields.{name}))')}))"
+        for name, tasks in SAMPLE_COLUMNS.items()
+    ]
+    return " && ".join(parts)
+
+
 RULES: tuple[Rule, ...] = (
     Rule(
-        f"({_CHAT}) || !has(self.evaluation.answerMetrics)",
+        f"{_task_in((Task.CHAT, Task.TEXT2TEXT))} || !has(self.evaluation.answerMetrics)",
         ".evaluation.answerMetrics",
-        "answerMetrics compare answers, which only task chat has; set task: chat, or remove it",
+        "answerMetrics compare answers, which only task chat and text2text have; set task: chat or "
+        "text2text, or remove it",
         _answers,
+    ),
+    Rule(
+        f"!{_task_in(ON_SAMPLES)} || "
+        "((!has(self.dataset.name) || !self.dataset.name.startsWith('builtin://')) && "
+        "(!has(self.dataset.mixture) || !self.dataset.mixture.exists(s, s.name.startsWith('builtin://'))))",
+        ".dataset",
+        "built-in data has no samples, which this task needs; name a folder of rows",
+        _has_samples,
+    ),
+    Rule(
+        _columns_cel(),
+        ".dataset",
+        "fields names a column that this task does not read: textPair and label are for classification and "
+        "regression, source and target for text2text; set task, or remove it",
+        _columns_of_samples,
     ),
     Rule(
         f"!({_CHAT}) || ((!has(self.dataset.name) || !self.dataset.name.startsWith('builtin://')) && "
@@ -113,9 +176,9 @@ RULES: tuple[Rule, ...] = (
         _for_chat,
     ),
     Rule(
-        f"!({_CHAT}) || {_everywhere(_NOT_TEXT)}",
+        f"!{_task_in(NO_TEXT)} || {_everywhere(_NOT_TEXT)}",
         ".dataset",
-        "fields.text is for other tasks than chat; remove it",
+        f"fields.text is for other tasks than {' and '.join(NO_TEXT)}; remove it",
         _for_texts,
     ),
     Rule(

@@ -34,7 +34,7 @@ def _tied_only(spec: JobSpec) -> str | None:
 def _task(job: Sized) -> str | None:
     task, architecture = job.spec.task, job.shape.architecture
     can = FAMILIES[architecture].task
-    if task is None or task.usual is can:
+    if task is None or can in task.learners:
         return None
     return f"{job.spec.model.name} is a {architecture}, which learns task {can}; use that instead of {task}"
 
@@ -44,7 +44,7 @@ def _task_cel() -> str:
         f"(self.task == '{task}' && self.model.name == '{name}')"
         for name, family in BUILTIN.items()
         for task in Task
-        if task.usual is family.task
+        if family.task in task.learners
     ]
     return f"!has(self.task) || {OWN_CEL} || {' || '.join(fits)}"
 

@@ -15,6 +15,9 @@ from .sized import Sized, SizedRule
 
 NOT_CAUSAL = [str(name) for name, family in BUILTIN.items() if family.task is not Task.CAUSAL]
 
+SAMPLES_CEL = f"(has(self.task) && self.task in {[str(task) for task in Task if task.on_samples]})"
+HEADED_CEL = f"(has(self.task) && self.task in {[str(task) for task in Task if task.headed]})"
+
 
 def _packed(job: Sized) -> str | None:
     spec = job.spec
@@ -23,6 +26,8 @@ def _packed(job: Sized) -> str | None:
         return "task chat keeps dialogues apart, and parallelism.sequence drops that mask; use sequence 1"
     if spec.training.packing is Packing.CONCAT or chat:
         return None
+    if spec.task is not None and spec.task.on_samples:
+        return f"packing documents is for text, and task {spec.task} has a sample a row; use concat"
     if task_of(spec, job.shape) is not Task.CAUSAL:
         return f"packing documents is for decoder-only models, {spec.model.name} is none; use concat"
     if spec.parallelism.sequence > 1:
@@ -30,6 +35,36 @@ def _packed(job: Sized) -> str | None:
             "packing documents with parallelism.sequence: Ulysses drops the mask; use concat, or sequence 1"
         )
     return None
+
+
+def _data_parallel_only(spec: JobSpec) -> str | None:
+    if spec.task is None or not spec.task.on_samples:
+        return None
+    cut = [way for way in WAYS if getattr(spec.parallelism, way) > 1]
+    if cut:
+        return (
+            f"{cut[0]} with task {spec.task}: samples have padding, and no layout but data parallelism with "
+            f"ZeRO is proven equal to one process for them; use {cut[0]} 1"
+        )
+    return None
+
+
+def _not_compiled(spec: JobSpec) -> str | None:
+    if spec.task is None or not spec.task.on_samples or not spec.training.compile:
+        return None
+    return (
+        f"compile with task {spec.task}: batches of samples have many lengths, and layers would be compiled "
+        "for each; set compile to false"
+    )
+
+
+def _no_adapter(spec: JobSpec) -> str | None:
+    if spec.task is None or not spec.task.headed or spec.model.adapter is None:
+        return None
+    return (
+        f"adapters would leave the head of task {spec.task} as it is, which is new and must be trained; "
+        "remove model.adapter"
+    )
 
 
 def _reaches(job: Sized) -> str | None:
@@ -86,12 +121,32 @@ def _fits(job: Sized) -> str | None:
 
 RULES: tuple[Rule, ...] = (
     SizedRule(
-        "(self.training.packing == 'concat' && !(has(self.task) && self.task == 'chat')) || "
-        f"(self.parallelism.sequence == 1 && !(self.model.name in {NOT_CAUSAL}))",
+        f"(self.training.packing == 'concat' || !{SAMPLES_CEL}) && "
+        "((self.training.packing == 'concat' && !(has(self.task) && self.task == 'chat')) || "
+        f"(self.parallelism.sequence == 1 && !(self.model.name in {NOT_CAUSAL})))",
         ".training.packing",
-        "packing documents, and task chat, are for decoder-only models without parallelism.sequence; "
-        "use concat",
+        "packing documents, and task chat, are for decoder-only models without parallelism.sequence, and not "
+        "for samples; use concat",
         _packed,
+    ),
+    Rule(
+        f"!{SAMPLES_CEL} || (self.parallelism.tensor == 1 && self.parallelism.pipeline == 1 && "
+        "self.parallelism.sequence == 1)",
+        ".parallelism",
+        "tasks on samples are proven for data parallelism with ZeRO only; use tensor, pipeline, sequence 1",
+        _data_parallel_only,
+    ),
+    Rule(
+        f"!{SAMPLES_CEL} || !self.training.compile",
+        ".training.compile",
+        "batches of samples have many lengths, and layers would be compiled for each; set compile to false",
+        _not_compiled,
+    ),
+    Rule(
+        f"!{HEADED_CEL} || !has(self.model.adapter)",
+        ".model.adapter",
+        "adapters would leave the new head of this task untrained; remove model.adapter",
+        _no_adapter,
     ),
     SizedRule(None, ".training.sequenceLength", "must be within the model's positions", _reaches),
     Rule(

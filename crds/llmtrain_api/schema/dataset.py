@@ -46,7 +46,7 @@ class FieldsSpec(ApiModel):
         default=None,
         min_length=1,
         max_length=256,
-        description="Column that holds the text of a document. Default: text.",
+        description="Column that holds the text of a document, or of a sample. Default: text.",
     )
     messages: str | None = Field(
         default=None,
@@ -69,8 +69,36 @@ class FieldsSpec(ApiModel):
         description="With task chat: column that holds the answer. Default: completion, response, answer or "
         "output.",
     )
+    text_pair: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="With task classification and regression: column that holds a second text, where there "
+        "is one. Default: text_pair.",
+    )
+    label: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="With task classification: column that holds the class, a text or a whole number; with "
+        "regression a number. Default: label.",
+    )
+    source: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="With task text2text: column that holds the text that is read. Default: source.",
+    )
+    target: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="With task text2text: column that holds the text that is to be written. Default: target.",
+    )
 
 
+DIALOGUE = ("messages", "prompt", "completion")
+"""Fields that name columns of dialogues."""
 Fields = Annotated[
     FieldsSpec,
     Field(description="Names of the columns of rows (.jsonl, .json, .csv, .tsv, .parquet)."),
@@ -139,10 +167,14 @@ class SourceSpec(RuledModel):
         return (self.fields and self.fields.text) or "text"
 
     @property
+    def named_columns(self) -> dict[str, str]:
+        """Columns that are named, by the field that names them."""
+        return self.fields.to_json() if self.fields else {}
+
+    @property
     def dialogue_columns(self) -> dict[str, str]:
         """Columns that hold what of a dialogue, where they are named."""
-        named = self.fields.to_json() if self.fields else {}
-        return {name: column for name, column in named.items() if name != "text"}
+        return {name: column for name, column in self.named_columns.items() if name in DIALOGUE}
 
 
 def _one_kind(dataset: DatasetSpec) -> str | None:

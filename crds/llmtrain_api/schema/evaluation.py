@@ -38,8 +38,9 @@ class EvaluationSpec(ApiModel):
         default=None,
         min_length=1,
         max_length=5,
-        description="With task chat: at the end the exported model answers held-out dialogues itself, and "
-        "status.results.answers tells how its answers compare to theirs: bleu and chrf (sacrebleu), rouge "
+        description="With task chat and text2text: at the end the exported model answers held-out dialogues, "
+        "or writes of held-out texts, itself, and status.results.answers tells how this compares to theirs: "
+        "bleu and chrf (sacrebleu), rouge "
         "(1, 2 and L), exactMatch and f1 (as SQuAD has them).",
     )
     max_answers: int = Field(

@@ -220,7 +220,9 @@ class JobSections(ApiModel):
     task: Task | None = Field(
         default=None,
         description="What the model learns: causal (the next token), chat (the answers in dialogues), masked "
-        "(masked tokens) or seq2seq (hidden spans). Default: what models of its architecture learn.",
+        "(masked tokens), seq2seq (hidden spans); or, from samples: classification (a class of each text or "
+        "pair of texts), regression (a number of each) or text2text (a text from a text: translation, "
+        "summaries). Default: what models of its architecture learn.",
     )
     dataset: DatasetSpec = Field(
         default_factory=lambda: DatasetSpec(name="builtin://random-tokens"),

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import transformers
+from harness.layouts import samples
 from harness.layouts.forked_gang import fork_each, gang
 from harness.layouts.reference import reference
 from harness.layouts.rows import Row
@@ -68,7 +69,7 @@ class Bench:
         """Both runs of a row."""
         began, found, alone = time.monotonic(), [], []
         for kind, clipping in RUNS.items():
-            model, out = self._initial(row.family), self.root / "out"
+            model, out = self._initial(row), self.root / "out"
             error = gang(row.layout.world, partial(rank_main, row, kind, clipping, model, out), out)
             if error:
                 return Proof(row, error, seconds=time.monotonic() - began)
@@ -91,11 +92,12 @@ class Bench:
             time.monotonic() - began,
         )
 
-    def _initial(self, family: str) -> Path:
-        folder = self.root / "initial" / family
+    def _initial(self, row: Row) -> Path:
+        family, head = row.family, None if row.sampled is None else samples.head(row.sampled)
+        folder = self.root / "initial" / (family if head is None else f"{family} {row.packing}")
         if not folder.exists():
-            row = Row(family, Layout())
-            self._forked(lambda: write_initial(row.spec(clipping=0.0), row.shape, 0, folder, _twin(family)))
+            spec = row.spec(clipping=0.0) if head else Row(family, Layout()).spec(clipping=0.0)
+            self._forked(lambda: write_initial(spec, row.shape, 0, folder, _twin(family), head))
         return folder
 
     def reference(self, row: Row) -> None:
@@ -107,7 +109,7 @@ class Bench:
     def _reference(self, row: Row, kind: str, dtype: torch.dtype) -> dict[str, Any]:
         key, path = (row.problem, kind, dtype), self.root / "reference.pt"
         if key not in self._made:
-            model = self._initial(row.family)
+            model = self._initial(row)
             # the exact one by a CPU; the other one by what the rows run on
             there = "cpu" if dtype == torch.float64 or not torch.cuda.is_available() else "cuda"
             self._forked(lambda: torch.save(reference(row, kind, RUNS[kind], model, dtype, there), path))

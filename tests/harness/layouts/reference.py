@@ -10,7 +10,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from harness.layouts.rows import STEPS, Row
-from harness.layouts.worker import adamw_of_rows, perturbed, sgd, tokens
+from harness.layouts.samples import losses_alone
+from harness.layouts.worker import adamw_of_rows, encoder_for, perturbed, sgd, tokens
 
 from llmtrain_api import Task, task_of
 from llmtrain_api.layouts.proven import DIALOGUES
@@ -20,7 +21,7 @@ from llmtrain_trainer.models import adapters
 from llmtrain_trainer.models.build import load
 from llmtrain_trainer.optim.lr_schedules import schedule
 from llmtrain_trainer.optim.optimizer import parameter_groups
-from llmtrain_trainer.tasks import OURS, Inputs, encoder
+from llmtrain_trainer.tasks import Inputs
 from llmtrain_trainer.token_marks import FIRST_OF_DOCUMENT, ID, NOT_TRAINED
 
 Pass = tuple[Inputs, torch.Tensor]
@@ -38,7 +39,7 @@ def reference(
     scale = SCALE if dtype == torch.float16 else 1.0
     if task_of(spec, row.shape) is Task.CAUSAL and training.packing == "documents":
         assert model.config._attn_implementation in ("sdpa", "eager")
-    rows, task = tokens(row), encoder(spec, row.shape, OURS)
+    rows, task = tokens(row), encoder_for(row)
     if spec.model.adapter:
         adapters.add(model, spec, row.shape, spec.model.adapter)
     named = {adapters.whole_name(name): p for name, p in model.named_parameters() if p.requires_grad}
@@ -52,11 +53,13 @@ def reference(
     for step in range(STEPS):
         places = [step * size + i for i in range(size)]
         ids = torch.from_numpy(np.stack([rows[sample_at(p, len(rows), 0)] for p in places]).astype(np.int64))
-        if row.packing == DIALOGUES:
+        if row.sampled is not None:
+            batch: Any = ids
+        elif row.packing == DIALOGUES:
             batch = [one for tokens_of_row in ids for one in _dialogues(tokens_of_row)]
         else:
             batch = [task.encode(ids, [key_of(p, len(rows), 0) for p in places])]
-        loss_sum, count = _loss(model, batch, device)
+        loss_sum, count = _loss(model, row, batch, device)
         loss = loss_sum / count
         optimizer.zero_grad()
         (loss * scale).backward()
@@ -72,14 +75,18 @@ def reference(
         optimizer.step()
         share.step()
     with torch.no_grad():
-        out["held_out"] = float(_loss(model, batch, device)[0])
+        out["held_out"] = float(_loss(model, row, batch, device)[0])
     out["weights"] = _copies(named)
     return out
 
 
-def _loss(model: Any, batch: list[Pass], device: str) -> tuple[torch.Tensor, int]:
-    """The summed loss of some forward passes, and how many labels they have."""
+def _loss(model: Any, row: Row, batch: Any, device: str) -> tuple[torch.Tensor, int]:
+    """The summed loss of some forward passes, or of samples one by one, and how many labels they have."""
     total, count = torch.zeros((), device=device), 0
+    if row.sampled is not None:
+        for one, labels_of_it in losses_alone(model, row.sampled, batch, device):
+            total, count = total + one, count + labels_of_it
+        return total, count
     for inputs, labels in batch:
         logits = model(**{name: value.to(device) for name, value in inputs.items()}).logits
         wide = torch.promote_types(logits.dtype, torch.float32)

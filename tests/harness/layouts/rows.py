@@ -13,7 +13,7 @@ from typing import Any
 from harness.builders import cut_as, unchecked_spec
 from harness.layouts.twins import NAME, TWINS, shape_for
 
-from llmtrain_api import JobSpec, Layout, ModelShape, Packing, Precision
+from llmtrain_api import JobSpec, Layout, ModelShape, Packing, Precision, Task
 from llmtrain_api.layouts.proven import DIALOGUES
 from llmtrain_api.rules.adapter import REASONS
 
@@ -32,6 +32,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
 CUT = ("llama", "llama-tied", "qwen", "qwen-tied")
 """Built-in families that may be cut in every way."""
 DECODERS = (*CUT, "gpt2")
+SAMPLED = tuple(str(task) for task in Task if task.on_samples)
+"""Rows of samples, by the task that reads them."""
 ADAPTER: dict[str, Any] = {"rank": 4, "alpha": 6}
 """Small, with a scale that is not 1 and no power of 2."""
 GLOBAL_BATCH = {1: 3, 4: 7}
@@ -72,16 +74,29 @@ class Row:
                 model=FAMILIES.get(self.family, {"name": NAME}) | adapter, training=training, **self._task
             ),
             cut,
-            packing=Packing.DOCUMENTS if self._task else Packing(self.packing),
+            packing=self._packing,
             precision=Precision(self.precision),
             compile=self.compiled,
         )
 
     @property
+    def _packing(self) -> Packing:
+        if self.sampled is not None:
+            return Packing.CONCAT
+        return Packing.DOCUMENTS if self._task else Packing(self.packing)
+
+    @property
     def _task(self) -> dict[str, Any]:
+        if self.sampled is not None:
+            return {"task": str(self.sampled), "dataset": {"name": "pvc://data/samples"}}
         return (
             {"task": "chat", "dataset": {"name": "pvc://data/dialogues"}} if self.packing == DIALOGUES else {}
         )
+
+    @property
+    def sampled(self) -> Task | None:
+        """The task on samples; None where rows are of text or dialogues."""
+        return Task(self.packing) if self.packing in SAMPLED else None
 
     @property
     def shape(self) -> ModelShape:
@@ -136,7 +151,7 @@ def required() -> list[Row]:
     found += [Row(family, layout, 4, precision="bf16") for family, layout in product(CUT, cut16)]
     # with gloo on a CPU, which has fp16 too; that a GPU computes the same: `bench.gpu`
     found += [Row(family, layout, 4, precision="fp16") for family, layout in product(FAMILIES, bf16)]
-    return found + compiled() + adapted() + of_twins()
+    return found + compiled() + adapted() + of_twins() + sampled()
 
 
 def adapted() -> list[Row]:
@@ -153,6 +168,22 @@ def adapted() -> list[Row]:
         if family in CUT and family != "qwen":
             found.append(Row(family, Layout(data=2), 4, True, DIALOGUES))
     return [replace(row, adapter=True) for row in found]
+
+
+def sampled() -> list[Row]:
+    """Rows of tasks on samples, by data parallelism, against its samples one by one."""
+    families = {
+        "classification": ("bert", "llama", "qwen", "gpt2"),
+        "regression": ("bert", "llama"),
+        "text2text": ("t5",),
+    }
+    found = []
+    for task, of_task in families.items():
+        for family in of_task:
+            found += [Row(family, Layout(zero=0), 1, again, task) for again in (True, False)]
+            for zero in (1, 2, 3):
+                found.append(Row(family, Layout(data=2, zero=zero), 1 if zero == 2 else 4, zero > 1, task))
+    return found
 
 
 def dialogues() -> list[Row]:
@@ -245,6 +276,8 @@ def quick() -> list[Row]:
 
 def _pairs(row: Row) -> set[tuple[str, str]]:
     kind = row.layout.kind
+    if row.sampled is not None:
+        return {("samples", f"zero{row.layout.zero}"), (row.layout.kind, row.packing)}
     if row.family in TWINS:
         return {(row.family, kind)} if kind == "pp" else set()  # our own code; the rest is in the table
     if row.adapter:

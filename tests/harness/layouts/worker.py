@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from deepspeed.accelerator import get_accelerator
 from deepspeed.utils import safe_get_full_fp32_param
+from harness.layouts import samples
 from harness.layouts.rows import LENGTH, SAMPLES, STEPS, VOCAB, Row
 
 from llmtrain_api import JobSpec, TrainingSpec, shape_of
@@ -23,12 +24,18 @@ from llmtrain_trainer.models import adapters
 from llmtrain_trainer.models.build import write_initial
 from llmtrain_trainer.optim.optimizer import adamw
 from llmtrain_trainer.parallel.apply import build
-from llmtrain_trainer.tasks import OURS, encoder
+from llmtrain_trainer.tasks import OURS, Encoder, encoder
 from llmtrain_trainer.telemetry import device
 from llmtrain_trainer.token_marks import FIRST_OF_DOCUMENT, NOT_TRAINED
 
 EOS = 0
 START_OF = adapters.start_of
+
+
+def encoder_for(row: Row) -> Encoder:
+    """The encoder of a row's task."""
+    tokens_of = OURS if row.sampled is None else samples.tokens_of(row.family)
+    return encoder(row.spec(clipping=0.0), row.shape, tokens_of)
 
 
 def first_weights(spec: JobSpec, folder: Path, _rank: int = 0) -> None:
@@ -38,6 +45,8 @@ def first_weights(spec: JobSpec, folder: Path, _rank: int = 0) -> None:
 
 def tokens(row: Row | None = None) -> np.ndarray[Any, Any]:
     """The training rows: noise with a separator every few tokens, or with the marks of dialogues."""
+    if row is not None and row.sampled is not None:
+        return samples.samples(row.sampled, SAMPLES, LENGTH, VOCAB)
     generator = np.random.default_rng(7)
     rows = generator.integers(40, VOCAB, (SAMPLES, LENGTH)).astype(np.uint16)
     rows[generator.random(rows.shape) < 0.12] = EOS
@@ -84,12 +93,14 @@ def rank_main(row: Row, kind: str, clipping: float, model: Path, out: Path) -> N
     assert plan.accumulation == row.accumulation, (plan.accumulation, row)
     rows = tokens(row)
     length = Length(len(rows), training.global_batch_size, STEPS, None)
-    batches = Batches(rows, plan, length, training.seed, encoder(spec, row.shape, OURS))
+    task = encoder_for(row)
+    batches = Batches(rows, plan, length, training.seed, task)
     if row.adapter:
         adapters.start_of = perturbed
     engine, _ = build(
         model, spec, row.shape, layout, place, plan, STEPS, sgd if kind == "sgd" else adamw_of_rows
     )
+    engine.objective = task.objective
     assert engine.raw.module.training  # or no activation would be checkpointed
     engine.watch = device.stopwatch(ranks)  # as a job does: what it wraps must not end in compiled code
     found: dict[str, Any] = {"losses": [], "norms": [], "gradients": {}, "place": place}

@@ -57,7 +57,7 @@ def test_columns_have_the_names_of_the_page_and_no_number_that_json_lacks() -> N
 
 
 def test_phases_are_means_of_the_steps_in_which_they_were_measured() -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"step": 1, "phases": {"data": 1.0}},
         {"step": 2},
         {"step": 3, "phases": {"data": 3.0, "forward": 4}},

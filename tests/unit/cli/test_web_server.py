@@ -18,6 +18,7 @@ from harness.jobs import T0, UID, manifest, running
 
 from llmtrain.backend import Backend
 from llmtrain.errors import Forbidden, NotFound
+from llmtrain.local_backend import LocalBackend
 from llmtrain.values import Event, LogLine, LogRequest
 from llmtrain.web import stream
 from llmtrain.web.__main__ import parse
@@ -56,15 +57,12 @@ class Reviews:
         return {"status": {"allowed": allowed}}
 
 
-class Holder(Backend):
+class Holder(LocalBackend):
     """A cluster as one user has it; it notes what they did."""
 
     def __init__(self, user: User, done: list[tuple[str, ...]]) -> None:
+        super().__init__(Path("/nonexistent"))
         self._user, self._done = user, done
-
-    @property
-    def namespace(self) -> str:
-        return "default"
 
     def patch(self, namespace: str, name: str, patch: dict[str, Any]) -> dict[str, Any]:
         self._done.append((self._user.token, "patch", namespace, name, json.dumps(patch)))

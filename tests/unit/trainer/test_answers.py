@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -102,6 +103,7 @@ class Parrot:
 
     def __init__(self) -> None:
         self.asked: list[tuple[int, list[int]]] = []
+        self.config = SimpleNamespace(is_encoder_decoder=False)
 
     def generate(self, input_ids: object, **how: object) -> object:
         self.asked.append((how["max_new_tokens"], how["eos_token_id"]))  # type: ignore[arg-type]

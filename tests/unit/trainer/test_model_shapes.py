@@ -87,7 +87,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"architectures": ["MixtralForCausalLM"]},
         "'MixtralForCausalLM' is not one that",
     ),
-    "another head": ({"architectures": ["LlamaForSequenceClassification"]}, "is not one that can be trained"),
+    "another head": ({"architectures": ["LlamaForTokenClassification"]}, "is not one that can be trained"),
     "no architecture": ({"architectures": None, "model_type": None}, "is not one that can be trained"),
     "architectures that are no names": ({"architectures": [{}], "model_type": 3}, "is not one that can be"),
     "no layers": ({"num_hidden_layers": None}, "num_hidden_layers is None; it must be a whole number from 1"),

@@ -40,14 +40,15 @@ def test_a_rank_obeys_the_layout_that_it_is_told(tmp_path: Path, monkeypatch: py
         plan: BatchPlan,
         steps: int,
         weights: bool,
+        head: object,
     ) -> Any:
-        del folder, spec, shape, steps, weights
+        del folder, spec, shape, steps, weights, head
         raise Built(layout, place, plan)
 
     monkeypatch.setattr(loop, "build", build)
     monkeypatch.setattr(loop, "open_train", lambda *_: np.zeros((64, 32), np.uint16))
     start = cast(Any, SimpleNamespace(output=Output(tmp_path / "run"), resume=None))
-    marker = cast(Any, SimpleNamespace(special=OURS, rows=(64,)))
+    marker = cast(Any, SimpleNamespace(special=OURS, rows=(64,), labels=()))
     startup = cast(Any, SimpleNamespace(done=lambda _: None))
     ranks = Ranks(1, 2, 1, torch.device("cpu"))
     with pytest.raises(Built) as asked:

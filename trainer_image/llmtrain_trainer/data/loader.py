@@ -105,7 +105,8 @@ def open_train(folder: Path, marker: Marker, cache: str | None = None) -> Rows:
         if found is None:
             raise ConfigError(f"{tokens} has no readable {SET}", "give the job its token set back")
         return rows_of_set(found, tokens, SIDES[0], length)
-    return np.memmap(folder / TRAIN, np.dtype(marker.dtype), "r", shape=(marker.sequences, length))
+    flat = np.memmap(folder / TRAIN, np.dtype(marker.dtype), "r")
+    return flat.reshape(marker.sequences, -1)  # of a sample more columns than it has tokens
 
 
 def open_held_out(folder: Path) -> Ids:

@@ -50,6 +50,8 @@ class Preparation:
         entropy: of the tokens that evaluation predicts.
         parameters: of the initial model.
         marker: the last file of the folder.
+        labels: the classes of samples in their order, or the name of the one number that is told.
+        told_of_labels: how often there is what, for the report.
     """
 
     job: JobFile
@@ -74,6 +76,8 @@ class Preparation:
     entropy: float = field(init=False)
     parameters: int = field(init=False)
     marker: Marker = field(init=False)
+    labels: list[str] = field(init=False)
+    told_of_labels: dict[str, Any] = field(init=False)
 
     @property
     def set_name(self) -> str:
@@ -91,9 +95,19 @@ class Preparation:
         return "uint16" if self.job.shape.vocabulary <= 1 << 16 else "uint32"
 
     @property
+    def task(self) -> Task:
+        """What the job's model learns."""
+        return task_of(self.job.spec, self.job.shape)
+
+    @property
     def chat(self) -> bool:
-        """Whether rows are dialogues, which have rows of their own instead of a token set."""
-        return task_of(self.job.spec, self.job.shape) is Task.CHAT
+        """Whether rows are dialogues."""
+        return self.task is Task.CHAT
+
+    @property
+    def whole_rows(self) -> bool:
+        """Whether a row of a file is a dialogue or a sample; these have no token set."""
+        return self.chat or self.task.on_samples
 
     @property
     def noise(self) -> bool:

@@ -12,6 +12,7 @@ from llmtrain_api import JobFile, Task, task_of
 from ..models.location import folder_of
 from ..token_marks import NOT_TRAINED
 from .preparation import Preparation
+from .reading.decoding import escaped
 from .reading.pieces import whole
 from .reading.reader import text_sizes
 from .rows import Side
@@ -27,6 +28,8 @@ GLANCE = 1 << 20
 """Bytes of text of each source that are looked at."""
 SHOWN = 1000
 """Characters of a sample that are printed."""
+SHOWN_CLASSES = 10
+"""Classes that are listed."""
 COUNTED_ROWS = 256
 """Rows whose trained tokens are counted."""
 HIDDEN_LATER = {
@@ -103,6 +106,8 @@ def _tokenizer_line(made: Preparation) -> str:
 def _row_lines(made: Preparation) -> Iterator[str]:
     train, held_out = made.train, made.held_out
     trained = f", {_trained(train):.0%} of their tokens trained on" if made.chat and train.rows else ""
+    if made.task.on_samples:
+        yield from _label_lines(made)
     yield (
         f"sequences     {train.rows:,} to train on and {held_out.rows:,} held out, of {train.length:,} tokens"
         f"{trained}"
@@ -116,6 +121,17 @@ def _row_lines(made: Preparation) -> Iterator[str]:
         yield f"warning       what was looked at does not fill one sequence of {train.length:,} tokens"
     if later := HIDDEN_LATER.get(task_of(made.job.spec, made.job.shape)):
         yield f"mask          {later}"
+
+
+def _label_lines(made: Preparation) -> Iterator[str]:
+    classes = made.told_of_labels.get("classes", {})
+    for name, counts in list(classes.items())[:SHOWN_CLASSES]:
+        train, held_out = counts["train"], counts["heldOut"]
+        yield f"class         {escaped(name)}: {train:,} to train on, {held_out:,} held out"
+    if len(classes) > SHOWN_CLASSES:
+        yield f"class         ... {len(classes) - SHOWN_CLASSES:,} more"
+    if numbers := made.told_of_labels.get("numbers"):
+        yield f"numbers       mean {numbers['mean']:.4g}, standard deviation {numbers['deviation']:.4g}"
 
 
 def _text_bytes(source: Text, number: int, made: Preparation) -> int:

@@ -56,17 +56,26 @@ class Side(OfSources):
         sources: what each source came to.
         length: tokens of a row.
         dtype: of the ids.
+        columns: of a row, where it has more than its tokens.
+        own_tokens: of all rows, where they are filled up.
     """
 
     view: Rows
     sources: list[Written]
     length: int
     dtype: np.dtype[Any]
+    columns: int | None = None
+    own_tokens: int | None = None
+
+    @property
+    def tokens_a_row(self) -> float:
+        """Tokens of a row, on average where rows are filled up."""
+        return self.length if self.own_tokens is None else self.own_tokens / max(1, self.rows)
 
     def take(self, chosen: Iterable[int]) -> Ids:
         """Some rows, in memory."""
         found = [self.view[at] for at in chosen]
-        return np.stack(found) if found else np.zeros((0, self.length), self.dtype)
+        return np.stack(found) if found else np.zeros((0, self.columns or self.length), self.dtype)
 
 
 class SequenceWriter(OfSources):

@@ -45,9 +45,8 @@ class Text:
         folder: where it lies, or a file, or either with wildcards; not read for built-in data.
         max_bytes: read at most so many; None for all of a folder, `BUILTIN_BYTES` of built-in data.
         column: of rows that holds the text.
-        dialogue_columns: that hold what of a dialogue, where the job names them.
         revision: of a dataset on the hub; a commit once it is pinned.
-        dialogue_columns: that hold what of a dialogue, where the job names them.
+        named_columns: that the job names, by the field that names them.
         glance: bytes of text after which a look at the data ends; None for all that the job reads.
     """
 
@@ -57,7 +56,7 @@ class Text:
     max_bytes: int | None
     column: str = TEXT
     revision: str | None = None
-    dialogue_columns: Mapping[str, str] | None = None
+    named_columns: Mapping[str, str] | None = None
     glance: int | None = None
 
     @property
@@ -82,7 +81,7 @@ def texts_of(job: JobFile) -> list[Text]:
             source.max_bytes,
             source.text_column,
             source.revision,
-            source.dialogue_columns,
+            source.named_columns,
         )
         for number, source in enumerate(dataset.sources)
     ]

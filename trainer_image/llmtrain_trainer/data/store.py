@@ -79,6 +79,7 @@ class Marker:
         tokens: the tokenizer's special tokens; a folder of an older version has none, and `OURS`.
         sources: training sequences of each source; a folder of an older version has none, and one source.
         stream: the token set (`TokensOf`); None where the rows are in ``train.bin``.
+        labels: what the outputs of a head mean, in their order; none without a head.
     """
 
     key: dict[str, Any]
@@ -93,6 +94,7 @@ class Marker:
     tokens: dict[str, Any] = field(default_factory=dict)
 
     stream: dict[str, Any] | None = None
+    labels: list[str] = field(default_factory=list)
 
     @property
     def special(self) -> Tokens:
@@ -130,7 +132,7 @@ class Marker:
             files=read["files"],
             skipped_documents=read.get("emptyDocuments", 0)
             + sum(read.get("droppedByCleaning", {}).values())
-            + read.get("dialogues", {}).get("tooLong", 0),
+            + sum(read.get("dialogues", {}).get(name, 0) for name in ("tooLong", "targetsTooLong")),
             changed_documents=read.get("changedDocuments", 0),
             duplicate_documents=read.get("droppedByCleaning", {}).get(cleaning.DUPLICATES, 0),
             masked_values=sum(read.get("masked", {}).values()),
@@ -223,7 +225,7 @@ def key_of(job: JobFile) -> dict[str, Any]:
         "evaluation.maxSequences": spec["evaluation"]["maxSequences"],
         _RULES_KEY: RULES,
     }
-    if job.spec.task is Task.CHAT:
+    if job.spec.task is Task.CHAT or (job.spec.task and job.spec.task.on_samples):
         key["task"] = str(job.spec.task)
     if steps := cleaning.key_of(job.spec):
         key["cleaning"] = steps
@@ -287,6 +289,7 @@ def fingerprints(job: JobFile, marker: Marker) -> dict[str, Any]:
         "precision": str(training.precision),
         **mixed,
         **base,
+        **({"labels": digest_of(marker.labels)} if marker.labels else {}),
     }
 
 

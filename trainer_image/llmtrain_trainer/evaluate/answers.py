@@ -1,4 +1,5 @@
-"""Answers that an exported model writes to the questions of held-out dialogues, and the known ones."""
+"""Answers that an exported model writes to what is held out, and the known ones: to the questions of
+dialogues, or to texts that have another one to be written of them."""
 
 from __future__ import annotations
 
@@ -19,10 +20,10 @@ MORE = 1.5
 
 @dataclass(frozen=True)
 class Question:
-    """The last turn of a dialogue.
+    """The last turn of a dialogue, or a text of which another is to be written.
 
     Attributes:
-        prompt: ids of all before the answer.
+        prompt: ids of all before the answer, or of the text.
         answer: ids of the answer; the last one ends it.
     """
 
@@ -41,6 +42,23 @@ def questions(rows: Any, most: int) -> list[Question]:
     if len(found) <= most:
         return found
     return [found[number * len(found) // most] for number in range(most)]
+
+
+def texts_to_write(rows: Any, most: int) -> list[Question]:
+    """Pairs of texts, spread over all that there are.
+
+    Args:
+        rows: [rows, 2 x length] tokens with their marks: one text and then the other.
+        most: pairs.
+    """
+    chosen = range(len(rows)) if len(rows) <= most else (number * len(rows) // most for number in range(most))
+    halves = (np.split(np.asarray(rows[at]), 2) for at in chosen)
+    return [Question(_own(source), _own(target)) for source, target in halves]
+
+
+def _own(half: Any) -> list[int]:
+    own: list[int] = ids_of(half[(half & NOT_TRAINED) == 0]).tolist()
+    return own
 
 
 def _of_row(row: Any) -> Iterator[Question]:
@@ -92,7 +110,9 @@ def _written(model: Any, tokenizer: Any, question: Question, most: int) -> list[
         eos_token_id=sorted(ends),
         pad_token_id=question.answer[-1],
     )
-    found: list[int] = out[0, ids.shape[1] :].tolist()
+    # a decoder beside an encoder writes after its own start, and not after what was read
+    begin = 1 if model.config.is_encoder_decoder else ids.shape[1]
+    found: list[int] = out[0, begin:].tolist()
     return found
 
 

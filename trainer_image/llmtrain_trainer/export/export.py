@@ -14,7 +14,17 @@ from typing import Any
 
 import transformers
 
-from llmtrain_api import AdapterSpec, AnswersResult, JobFile, Place, Precision, Results, Task, task_of
+from llmtrain_api import (
+    AdapterSpec,
+    AnswersResult,
+    JobFile,
+    Place,
+    Precision,
+    Results,
+    ScoresResult,
+    Task,
+    task_of,
+)
 from llmtrain_api.messages import figure
 from llmtrain_api.schema.dataset import PYTHON_STDLIB
 
@@ -22,16 +32,18 @@ from .. import log
 from ..batch import BatchPlan
 from ..checkpoint.ownership import uri_of
 from ..data.loader import held_out_passes, open_held_out
-from ..data.store import INITIAL, TOKENIZER, read_marker
+from ..data.store import INITIAL, TOKENIZER, Marker, read_marker
 from ..errors import ConfigError, ExportMismatch
-from ..evaluate.answers import answered, questions
+from ..evaluate.answers import answered, questions, texts_to_write
 from ..evaluate.generate import NEW_TOKENS, generate, open_folder
 from ..evaluate.heldout import loss_sum
 from ..evaluate.metrics import measured
 from ..evaluate.placement import device_of, put_on, tokens_worth, weights_of
+from ..evaluate.scores import of_classes, of_numbers, said
 from ..files import discard, sync_tree, write_json
 from ..floats import finite, perplexity
 from ..models.build import DTYPES, load
+from ..models.head import head_of
 from ..models.location import start_of
 from ..output import Output
 from ..records import EvaluationRecord, read_record
@@ -61,7 +73,8 @@ def export(job: JobFile, start: Start) -> Results:
     if job.spec.model.adapter:
         model, tokenizer = _write_adapted(job, job.spec.model.adapter, output, newest[0], folder)
     else:
-        full.write_model(job, output.step(newest[0]), output.data, folder)
+        head = head_of(task, marker.labels, marker.special.pad)
+        full.write_model(job, output.step(newest[0]), output.data, folder, head)
         model, tokenizer = open_folder(folder, task, DTYPES[job.spec.training.precision])
     device, weights = device_of(), weights_of(model)
     resident = put_on(model, device)
@@ -74,6 +87,7 @@ def export(job: JobFile, start: Start) -> Results:
     answers = None
     if job.spec.evaluation.answer_metrics and trained.loss is not None:
         answers = _answers(job, model, tokenizer, output.data, resident=resident)
+    scores = _scores(job, model, output.data, marker, trained) if task.headed else None
     sync_tree(folder)
     if output.export.exists():
         output.export.rename(start.fence.folder / f"old-{NAME}")
@@ -82,11 +96,12 @@ def export(job: JobFile, start: Start) -> Results:
         steps=trained.step,
         train_loss=figure(trained.train_loss),
         eval_loss=figure(trained.loss),
-        perplexity=None if trained.loss is None else figure(perplexity(trained.loss)),
+        perplexity=None if trained.loss is None or task.headed else figure(perplexity(trained.loss)),
         data=marker.summary,
         unigram_entropy=marker.unigram_entropy,
         export_uri=f"{uri_of(job, output.root)}/{NAME}",
         answers=answers,
+        scores=scores,
         sample=sample,
         **trained.run_state,
     )
@@ -113,19 +128,40 @@ def _write_adapted(
 
 
 def _answers(job: JobFile, model: Any, tokenizer: Any, data: Path, *, resident: bool) -> AnswersResult | None:
-    """What the exported model answers to held-out dialogues, compared; None where none of them asks."""
+    """What the exported model writes of what is held out, compared; None where nothing asks for an answer."""
     evaluation, gpu = job.spec.evaluation, device_of().type != "cpu"
-    asked = questions(open_held_out(data), evaluation.max_answers)
+    find = questions if job.spec.task is Task.CHAT else texts_to_write
+    asked = find(open_held_out(data), evaluation.max_answers)
     most = sum(len(one.answer) for one in asked) * 2
     pairs = answered(
         model, tokenizer, asked, tokens_worth(weights_of(model), most, resident=resident, gpu=gpu)
     )
     if not pairs:
-        log.get().warning("no held-out dialogue asks for an answer, so none is compared")
+        log.get().warning("nothing that is held out asks for an answer, so none is compared")
         return None
     scores, signatures = measured(pairs, evaluation.answer_metrics or [])
     log.get().info("answers compared", answers=len(pairs), of=len(asked), **scores)
     return AnswersResult.model_validate({"written": len(pairs), "signatures": signatures, **scores})
+
+
+def _scores(
+    job: JobFile, model: Any, data: Path, marker: Marker, trained: EvaluationRecord
+) -> ScoresResult | None:
+    """What the exported model says of the held-out samples that were computed again."""
+    if trained.loss is None:
+        return None
+    rows = open_held_out(data)[: trained.checked_sequences]
+    plan = BatchPlan(len(rows), job.spec.training.micro_batch_size, 1)
+    task = encoder(job.spec, job.shape, marker.special)
+    outputs, labels = said(model, held_out_passes(rows, plan, ALONE, task, device_of()))
+    if "classes" in marker.report:
+        train = [counts["train"] for counts in marker.report["classes"].values()]
+        scores = of_classes(outputs, labels, train)
+        log.get().info("classes compared", samples=len(rows), **scores)
+        return ScoresResult.model_validate({"samples": len(rows), "classes": len(train), **scores})
+    scores = of_numbers(outputs, labels, marker.report["numbers"]["mean"])
+    log.get().info("numbers compared", samples=len(rows), **scores)
+    return ScoresResult.model_validate({"samples": len(rows), **{k: figure(v) for k, v in scores.items()}})
 
 
 def _compare(job: JobFile, model: Any, data: Path, tokens: Tokens, trained: EvaluationRecord) -> None:
@@ -137,7 +173,8 @@ def _compare(job: JobFile, model: Any, data: Path, tokens: Tokens, trained: Eval
     rows = open_held_out(data)[: trained.checked_sequences]
     plan = BatchPlan(len(rows), job.spec.training.micro_batch_size, 1)
     task = encoder(job.spec, job.shape, tokens)
-    losses, labels = loss_sum(model, held_out_passes(rows, plan, ALONE, task, device_of()))
+    passes = held_out_passes(rows, plan, ALONE, task, device_of())
+    losses, labels = loss_sum(model, passes, task.objective)
     again = finite(losses / labels)
     difference = _difference(again, trained.checked_loss)
     log.get().info(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..data.store import INITIAL, TOKENIZER
 from ..errors import ConfigError, ExportMismatch
 from ..files import read_json, write_json
 from ..models.build import DTYPES
+from ..models.head import DESCRIBED, Head
 from ..models.headers import CONFIG, INDEX, SINGLE
 from ..models.location import folder_of
 from ..models.source import Source
@@ -38,7 +40,7 @@ def weights_of(checkpoint: Path) -> Source:
     return Source(checkpoint / WEIGHTS)
 
 
-def write_model(job: JobFile, checkpoint: Path, data: Path, folder: Path) -> None:
+def write_model(job: JobFile, checkpoint: Path, data: Path, folder: Path, head: Head | None = None) -> None:
     """Make a folder that anybody opens. No number is read: weights are links to the checkpoint's files.
 
     Args:
@@ -46,6 +48,7 @@ def write_model(job: JobFile, checkpoint: Path, data: Path, folder: Path) -> Non
         checkpoint: of the last step.
         data: the prepared data, with the tokenizer.
         folder: to be made.
+        head: that was trained; None for a language model's own.
 
     Raises:
         ExportMismatch: the checkpoint's weights are not those of the job's model.
@@ -53,7 +56,7 @@ def write_model(job: JobFile, checkpoint: Path, data: Path, folder: Path) -> Non
     base, found = folder_of(job), weights_of(checkpoint)
     with torch.device("meta"):
         model = empty_model(
-            configuration_of(base or data / INITIAL),
+            configuration_of(base or data / INITIAL, head=head),
             task_of(job.spec, job.shape),
             DTYPES[job.spec.training.precision],
         )
@@ -61,7 +64,7 @@ def write_model(job: JobFile, checkpoint: Path, data: Path, folder: Path) -> Non
     shutil.copytree(data / TOKENIZER, folder)
     _describe(model, folder)
     if base is not None:
-        _keep_configuration(base, model.config, folder)
+        _keep_configuration(base, model.config, folder, DESCRIBED if head else ())
     _link(found.folder, folder)
 
 
@@ -86,10 +89,10 @@ def _describe(model: Any, folder: Path) -> None:
         model.generation_config.save_pretrained(folder)
 
 
-def _keep_configuration(base: Path, trained: Any, folder: Path) -> None:
+def _keep_configuration(base: Path, trained: Any, folder: Path, decided: Sequence[str] = ()) -> None:
     """The configuration that the base came with: also with its dropout, and with what is not known here."""
     config = read_json(base / CONFIG) or {}
-    kept = ("architectures", "dtype", "transformers_version")
+    kept = ("architectures", "dtype", "transformers_version", *decided)
     written = read_json(folder / CONFIG) or {}
     config.pop("torch_dtype", None)
     config.update({name: written[name] for name in kept if name in written}, vocab_size=trained.vocab_size)

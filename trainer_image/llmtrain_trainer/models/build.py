@@ -11,6 +11,7 @@ import transformers
 from llmtrain_api import JobSpec, ModelShape, Precision, Task, task_of
 
 from .families import TRAINED
+from .head import Head
 
 transformers.utils.logging.disable_progress_bar()
 
@@ -24,6 +25,9 @@ HEADS = {
     Task.CHAT: transformers.AutoModelForCausalLM,
     Task.MASKED: transformers.AutoModelForMaskedLM,
     Task.SEQ2SEQ: transformers.AutoModelForSeq2SeqLM,
+    Task.TEXT2TEXT: transformers.AutoModelForSeq2SeqLM,
+    Task.CLASSIFICATION: transformers.AutoModelForSequenceClassification,
+    Task.REGRESSION: transformers.AutoModelForSequenceClassification,
 }
 
 
@@ -40,7 +44,7 @@ def configuration(shape: ModelShape, eos: int) -> Any:
 
 
 def write_initial(
-    spec: JobSpec, shape: ModelShape, eos: int, folder: Path, config: Any = None
+    spec: JobSpec, shape: ModelShape, eos: int, folder: Path, config: Any = None, head: Head | None = None
 ) -> dict[str, Any]:
     """The step-0 model, made by one seeded process so that every layout starts from the same weights.
 
@@ -50,9 +54,12 @@ def write_initial(
         eos: id of the end-of-document token.
         folder: to make.
         config: of a model that exists, whose weights are to be random; None for a built-in family.
+        head: that the task trains; None for a language model's own.
     """
     torch.manual_seed(spec.training.seed)
     config = configuration(shape, eos) if config is None else config
+    if head is not None:
+        head.describe(config)
     model = HEADS[task_of(spec, shape)].from_config(config, dtype=torch.float32)
     model.save_pretrained(folder)
     return dict(config.to_diff_dict()) | {"parameters": sum(p.numel() for p in model.parameters())}

@@ -14,6 +14,7 @@ from llmtrain_api import Task
 from ..errors import ConfigError
 from .adapters import AdaptedWeights
 from .build import HEADS
+from .head import Head, new_weights
 from .source import Source
 from .weights import Weights, new_head, require_whole
 
@@ -21,7 +22,7 @@ OFF = ("dropout", "dropout_rate", "_pdrop", "_dropout_prob", "attention_dropout"
 """Endings of the fields of a configuration that turn dropout on."""
 
 
-def configuration_of(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
+def configuration_of(folder: Path, dtype: torch.dtype = torch.float32, head: Head | None = None) -> Any:
     """The configuration of a folder as it is trained: without dropout and without a cache of keys.
 
     Dropout would make a resumed job differ from one that was never stopped, and layouts from each other.
@@ -32,6 +33,8 @@ def configuration_of(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
         if name.endswith(OFF) and isinstance(value, float):
             setattr(config, name, 0.0)
     config.dtype = dtype
+    if head is not None:
+        head.describe(config)
     return config
 
 
@@ -43,7 +46,15 @@ def empty_model(config: Any, task: Task, dtype: torch.dtype) -> Any:
     return model
 
 
-def start_weights(folder: Path, task: Task, seed: int, where: str = "", *, adapted: bool = False) -> Weights:
+def start_weights(
+    folder: Path,
+    task: Task,
+    seed: int,
+    where: str = "",
+    *,
+    adapted: bool = False,
+    head: Head | None = None,
+) -> Weights:
     """The weights of a folder by the names that a model of transformers has for them.
 
     Args:
@@ -52,22 +63,28 @@ def start_weights(folder: Path, task: Task, seed: int, where: str = "", *, adapt
         seed: of a head that the folder does not have.
         where: what messages call the folder.
         adapted: whether adapters are trained beside them, which begin by the seed too.
+        head: that the task trains; None for a language model's own.
 
     Raises:
         ConfigError: the folder's weights cannot be read, are not those of its configuration, or have no head
             that adapters could stand beside.
     """
-    config = configuration_of(folder)
+    config = configuration_of(folder, head=head)
     with torch.device("meta"):
         model = empty_model(config, task, torch.float32)
     prefix = str(model.base_model_prefix)
     kind = AdaptedWeights if adapted else Weights
     weights = kind(Source(folder, where), prefix, model.all_tied_weights_keys, seed=seed)
+    shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
+    width = float(getattr(config, "initializer_range", 0.02))
     if task is Task.MASKED:
-        width = float(getattr(config, "initializer_range", 0.02))
-        names = [name for name, _ in model.named_parameters()]
-        weights.fresh = dict.fromkeys(new_head(names, prefix, weights), width)
-    require_whole(weights, {name: tuple(p.shape) for name, p in model.named_parameters()})
+        weights.fresh = dict.fromkeys(new_head(shapes, prefix, weights), width)
+    if head is not None:
+        own = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        same = tuple(own.id2label.get(at) for at in range(own.num_labels)) == head.labels
+        weights.fresh = dict.fromkeys(new_weights(shapes, prefix, weights, same=same), width)
+        weights.other_heads = True
+    require_whole(weights, shapes)
     if weights.fresh and adapted:
         raise ConfigError(
             f"{weights.source.where} has no {next(iter(weights.fresh))}: it has no head for this task, and "

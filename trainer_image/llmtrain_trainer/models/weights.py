@@ -18,6 +18,8 @@ IGNORED = re.compile(
     r"|decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight"
 )
 """Tensors that old files have and no model reads: constants, and heads of BERT that nothing trains."""
+OTHER_HEADS = re.compile(r"(lm_head|cls|score|classifier|qa_outputs)\..*|.*\.?pooler\.dense\.(weight|bias)")
+"""Tensors of heads for other tasks, which a model with a new head leaves where they are."""
 _OLD = {".LayerNorm.weight": ".LayerNorm.gamma", ".LayerNorm.bias": ".LayerNorm.beta"}
 """Names that the first checkpoints of BERT have."""
 FEW = 3
@@ -54,6 +56,9 @@ class Weights:
         tied: see `name_in`.
         fresh: weights that the folder need not have, with the width of their noise; see `fresh`.
         seed: of the noise.
+
+    Attributes:
+        other_heads: whether the folder may have heads that are not read.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class Weights:
     ) -> None:
         self.source, self.prefix, self.tied = source, prefix, tied or {}
         self.fresh, self.seed = fresh or {}, seed
+        self.other_heads = False
 
     def found(self, name: str) -> str | None:
         """The folder's name of a weight; None where the folder has none."""
@@ -85,7 +91,7 @@ class Weights:
         """
         there = self.found(name)
         start, stop = min(start, prod(shape)), min(stop, prod(shape))
-        if there is None and name in self.fresh:
+        if name in self.fresh:
             return fresh(name, shape, self.fresh[name], self.seed).flatten()[start:stop]
         if there is None:
             raise ConfigError(
@@ -107,7 +113,8 @@ class Weights:
     def unread(self, names: Collection[str]) -> list[str]:
         """Tensors of the folder that none of these weights is read from, and that mean something."""
         used = {self.found(name) for name in (*names, *self.tied, *self.tied.values())}
-        return [one for one in self.source.names() if one not in used and not IGNORED.fullmatch(one)]
+        left = [one for one in self.source.names() if one not in used and not IGNORED.fullmatch(one)]
+        return [one for one in left if not (self.other_heads and OTHER_HEADS.fullmatch(one))]
 
 
 def fresh(name: str, shape: tuple[int, ...], width: float, seed: int) -> torch.Tensor:

@@ -15,6 +15,7 @@ from llmtrain_api import JobSpec, Layout, ModelShape, Place, TrainingSpec, task_
 
 from ..batch import BatchPlan
 from ..models import adapters
+from ..models.head import Head
 from ..models.pipeline_stages import whole_name
 from ..models.start import configuration_of, empty_model, start_weights
 from ..optim.lr_schedules import schedule
@@ -62,6 +63,7 @@ def build(
     make_optimizer: MakeOptimizer = adamw,
     *,
     weights: bool = True,
+    head: Head | None = None,
 ) -> tuple[Engine, Built]:
     """Model, optimizer and engine of this rank, and what they are.
 
@@ -76,18 +78,20 @@ def build(
         make_optimizer: from parameter groups; another one only to prove a layout.
         weights: whether what is trained begins as the folder says; without, a checkpoint must follow, as
             weights and optimizer are whatever the memory holds. What is frozen is always the folder's.
+        head: that the task trains; None for a language model's own.
     """
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
-    engine, built = _build(folder, spec, shape, layout, place, plan, total_steps, make_optimizer)
+    config = configuration_of(folder, head=head)
+    engine, built = _build(config, spec, shape, layout, place, plan, total_steps, make_optimizer)
     if weights or engine.frozen:
         adapted = spec.model.adapter is not None
-        found = start_weights(folder, task_of(spec, shape), spec.training.seed, adapted=adapted)
+        found = start_weights(folder, task_of(spec, shape), spec.training.seed, adapted=adapted, head=head)
         start_from(engine, found, trained=weights)
     return engine, built
 
 
 def _build(
-    folder: Path,
+    config: Any,
     spec: JobSpec,
     shape: ModelShape,
     layout: Layout,
@@ -97,7 +101,7 @@ def _build(
     make_optimizer: MakeOptimizer,
 ) -> tuple[Engine, Built]:
     """The engine of this rank's kind, without weights."""
-    checkpointing, config = spec.training.activation_checkpointing, configuration_of(folder)
+    checkpointing = spec.training.activation_checkpointing
 
     def initialize(model: torch.nn.Module, named: Named, mpu: Any = None) -> tuple[Any, Built]:
         return _initialize(model, named, spec, layout, plan, total_steps, make_optimizer, mpu)

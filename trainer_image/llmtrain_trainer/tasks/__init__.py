@@ -14,11 +14,14 @@ import torch
 from llmtrain_api import JobSpec, ModelShape, Packing, Task, task_of
 
 from ..special_tokens import OURS, Tokens, require_tokens, special_names
+from . import objective
 from .causal import CausalLM
 from .chat import ChatLM
+from .classification import Labelled
 from .masked import MaskedLM
 from .objective import Objective
 from .seq2seq import SpanCorruption
+from .text2text import TextToText
 
 Inputs = dict[str, torch.Tensor]
 
@@ -71,6 +74,12 @@ def encoder_of(task: Task, vocabulary: int, tokens: Tokens, *, documents: bool) 
         return SpanCorruption(tokens.pad, tokens.sentinels)
     if task is Task.CHAT:
         return ChatLM()
+    if task is Task.CLASSIFICATION:
+        return Labelled(objective.classes, segments=tokens.segments)
+    if task is Task.REGRESSION:
+        return Labelled(objective.squares, segments=tokens.segments)
+    if task is Task.TEXT2TEXT and tokens.start is not None:
+        return TextToText(tokens.start)
     return CausalLM(tokens.eos if documents else None)
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 
-from llmtrain_api import JobFile, OnSpike, changed
+from llmtrain_api import JobFile, OnSpike, Task, changed, task_of
 from llmtrain_api.estimate.flops import sequence_flops
 
 from .. import distributed, log
@@ -25,6 +25,7 @@ from ..errors import Interrupted
 from ..evaluate.heldout import sequences_to_check
 from ..files import write_json
 from ..floats import finite, finite_only
+from ..models.head import head_of
 from ..models.location import start_of
 from ..parallel.apply import build
 from ..records import EvaluationRecord
@@ -129,13 +130,15 @@ class Training:
             self.plan,
             self.length.steps,
             weights=start.resume is None,
+            head=head_of(task_of(spec, job.shape), marker.labels, marker.special.pad),
         )
         self.engine.objective = self.task.objective
         logs = start.output.logs(job.attempt)
         startup.done("build")
         self.watch = self.engine.watch = device.stopwatch(ranks, heartbeat)
         peak = device.peak_flops(ranks, training.precision)
-        flops = sequence_flops(job.shape, training.sequence_length, spec.model.adapter)
+        pairs = spec.task is Task.TEXT2TEXT
+        flops = sequence_flops(job.shape, training.sequence_length, spec.model.adapter, pairs=pairs)
         workload = Workload(self.length, self.plan, ranks.world, flops, peak)
         self.progress = Progress(job, workload, ranks, logs, self.watch, startup)
         self.run_state = RunState(training)

@@ -14,7 +14,7 @@ from .conditions import Condition
 from .job import MAX_ATTEMPTS, JobStatus, Phase, Resolved, Waiting
 from .placement import Placement
 from .progress import Checkpoint, Figures, PreparationFigures, Progress
-from .results import AnswersResult, DataSummary, Results
+from .results import AnswersResult, DataSummary, Results, ScoresResult
 from .runtime import RuntimeOnRecord
 from .setup import Setup, SetupStage
 from .usage import Usage
@@ -49,6 +49,7 @@ __all__ = [
     "Restarts",
     "Results",
     "RuntimeOnRecord",
+    "ScoresResult",
     "Setup",
     "SetupStage",
     "Text",

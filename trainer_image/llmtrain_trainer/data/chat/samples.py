@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from llmtrain_api import JobFile
+from llmtrain_api import JobFile, task_of
 
 from ..cleaning.pipeline import Pipeline
 from ..cleaning.swaps import swap_of
 from ..documents import without
+from ..labelled.sample import Sample, TakeSample
 from ..reading.counts import ReadCounts
 from ..reading.reader import Progress, no_progress
+from ..reading.record import Take
 from ..sources import Text, is_held_out, taken
 from .dialogue import Dialogue, Message, TakeDialogue, without_oldest_turn
 from .template import Rendered, Template
 
+Whole = Dialogue | Sample
+"""What a row of a file is where a task does not read plain text."""
 CUT, TOO_LONG, SEPARATE = "shortened", "tooLong", "answersApart"
 """What `ReadCounts.dialogues` counts: dialogues that lost their oldest turns, such whose last turn alone is
 longer than a row and which are left out, and samples of one answer each, of templates that need that."""
@@ -26,9 +31,9 @@ def dialogues_of(
     counts: ReadCounts | None = None,
     progress: Progress = no_progress,
     copies: Sequence[bool] | None = None,
-) -> Iterator[tuple[bool, Dialogue]]:
-    """The dialogues of a source, and whether each is for evaluation only; after one for training its copy
-    with swapped terms, where the job asks for one.
+) -> Iterator[tuple[bool, Any]]:
+    """The dialogues or samples of a source, and whether each is for evaluation only; after one for training
+    its copy with swapped terms, where the job asks for one.
 
     Args:
         job: whose cleaning and split it is.
@@ -56,11 +61,11 @@ def dialogues_of(
 
 def cleaned_dialogues(
     job: JobFile, source: Text, counts: ReadCounts, progress: Progress = no_progress
-) -> Iterator[Dialogue]:
-    """The dialogues of a source after the steps that look at each alone: messages are cleaned one by one, and
-    keep their roles and their order; see `dialogues_of`."""
+) -> Iterator[Whole]:
+    """The dialogues or samples of a source after the steps that look at each alone: their texts are cleaned
+    one by one, and keep their order; see `dialogues_of`."""
     pipeline = Pipeline(job.spec)
-    for dialogue in taken(source, TakeDialogue(source.dialogue_columns or {}), counts, progress):
+    for dialogue in taken(source, take_of(job, source), counts, progress):
         texts = pipeline.messages(dialogue.contents, counts)
         if texts is None:
             continue
@@ -68,6 +73,12 @@ def cleaned_dialogues(
             yield dialogue.saying(texts)
         else:
             counts.empty += 1
+
+
+def take_of(job: JobFile, source: Text) -> Take[Whole]:
+    """What a job takes of the rows of a source's files."""
+    task, named = task_of(job.spec, job.shape), source.named_columns or {}
+    return TakeSample(task, named) if task.on_samples else TakeDialogue(named)
 
 
 def fitting(dialogue: Dialogue, template: Template, length: int, counts: ReadCounts) -> Iterator[Rendered]:

@@ -47,13 +47,13 @@ def find_duplicates(made: Preparation) -> None:
     if asked is None or made.noise:
         made.copies = None
         return
-    made.copies = made.folder / PASS if made.chat else made.set_folder
+    made.copies = made.folder / PASS if made.whole_rows else made.set_folder
     names = copies_names(made)
     if not files.decided(made.copies, names):
         made.copies.mkdir(parents=True, exist_ok=True)
         similarity = asked.get("similarity")
         near = similarity is not None
-        if made.chat:
+        if made.whole_rows:
             _sign_dialogues(made, made.copies, near=near)
         else:
             work = Signing(made.job, tuple(made.sources), made.copies, near)
@@ -67,7 +67,7 @@ def find_duplicates(made: Preparation) -> None:
 
 def copies_names(made: Preparation) -> list[str]:
     """Names of what is decided about: units of text, whole sources of dialogues."""
-    if made.chat:
+    if made.whole_rows:
         return [dialogues_name(number) for number in range(len(made.sources))]
     return [unit.name for units in made.units for unit in units]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from llmtrain_api import Task
+
 from ...token_marks import NOT_TRAINED, ids_of
 from ..preparation import Preparation
 from ..rows import Ids, held_out_counts, spread
@@ -19,13 +21,29 @@ def choose_held_out(made: Preparation) -> None:
     chosen = np.ascontiguousarray(side.take(spread(found, made.used).tolist()))
     np.save(made.folder / HELD_OUT, chosen)
     (made.folder / HELD_OUT_ROWS).unlink(missing_ok=True)
-    made.entropy = unigram_entropy(chosen)
+    made.entropy = label_entropy(made.task, chosen) if made.task.on_samples else unigram_entropy(chosen)
+
+
+def label_entropy(task: Task, rows: Ids) -> float:
+    """What whoever reads no text would reach as the loss: the entropy of the classes or of the tokens to be
+    written under their own frequencies, in nat; of numbers their variance."""
+    if task is Task.REGRESSION:
+        return float(np.var(np.ascontiguousarray(rows[:, -1]).view(np.float32), dtype=np.float64))
+    if task is Task.CLASSIFICATION:
+        return entropy_of(rows[:, -1])
+    written = rows[:, rows.shape[1] // 2 :]
+    return entropy_of(ids_of(written[(written & NOT_TRAINED) == 0]))
+
+
+def entropy_of(values: Ids) -> float:
+    """Entropy of whole numbers under their own frequencies, in nat."""
+    counts = np.bincount(values.astype(np.int64))
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log(shares)).sum())
 
 
 def unigram_entropy(sequences: Ids) -> float:
     """Entropy of the predicted tokens (all but each row's first) under their own frequencies, in nat: what
     a model that only counts tokens, and had seen these very tokens, would reach."""
     predicted = sequences[:, 1:].ravel().astype(np.int64)
-    counts = np.bincount(ids_of(predicted[(predicted & NOT_TRAINED) == 0]))
-    shares = counts[counts > 0] / counts.sum()
-    return float(-(shares * np.log(shares)).sum())
+    return entropy_of(ids_of(predicted[(predicted & NOT_TRAINED) == 0]))

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from math import prod
 from pathlib import Path
-
-from llmtrain_api import task_of
+from typing import Any
 
 from ... import log
 from ...imports import quick_imports
@@ -37,20 +36,28 @@ def _write(made: Preparation, base: Path | None) -> None:
         from ...models.start import configuration_of
 
     config, job = configuration_of(base) if base else None, made.job
-    initial = made.folder / INITIAL
-    made.parameters = write_initial(job.spec, job.shape, made.tokens.eos, initial, config)["parameters"]
+    initial, head = made.folder / INITIAL, _head(made)
+    written = write_initial(job.spec, job.shape, made.tokens.eos, initial, config, head)
+    made.parameters = written["parameters"]
+
+
+def _head(made: Preparation) -> Any:
+    from ...models.head import head_of
+
+    return head_of(made.task, made.labels, made.tokens.pad) if made.task.headed else None
 
 
 def _look(made: Preparation, base: Path) -> None:
     with quick_imports():
         from ...models.start import configuration_of, shapes_of, start_weights
 
-    job, task = made.job, task_of(made.job.spec, made.job.shape)
-    made.parameters = sum(prod(shape) for shape in shapes_of(configuration_of(base), task).values())
+    job, task, head = made.job, made.task, _head(made)
+    shapes = shapes_of(configuration_of(base, head=head), task)
+    made.parameters = sum(prod(shape) for shape in shapes.values())
     if job.base is None and not has_weights(base):
         return  # they are fetched, and looked at, where training starts from them
     seed, adapted = job.spec.training.seed, job.spec.model.adapter is not None
-    weights = start_weights(base, task, seed, named(job), adapted=adapted)
+    weights = start_weights(base, task, seed, named(job), adapted=adapted, head=head)
     if weights.fresh:
         log.get().warning(
             "the model has no head for its task: a new one is trained", weights=len(weights.fresh)

@@ -8,6 +8,9 @@ from typing import Any
 from ... import log
 from ...files import inventory, write_json
 from ..chat.samples import CUT, TOO_LONG
+from ..labelled.encoding import SHORTENED
+from ..labelled.encoding import TOO_LONG as TARGETS
+from ..labelled.shown import shown
 from ..preparation import Preparation
 from ..reading.counts import ReadCounts
 from ..samples import Part, samples
@@ -27,6 +30,7 @@ def write_marker(made: Preparation) -> None:
         "parameters": made.parameters,
         "python": platform.python_version(),
         "samples": sampled(made),
+        **(made.told_of_labels if made.task.on_samples else {}),
         **({"warnings": warnings} if warnings else {}),
     }
     write_json(made.folder / REPORT, report)
@@ -46,6 +50,7 @@ def write_marker(made: Preparation) -> None:
             if made.token_set
             else None
         ),
+        labels=made.labels if made.task.on_samples else [],
     )
     made.marker.write(made.folder)
 
@@ -54,12 +59,15 @@ def sampled(made: Preparation) -> list[list[Part]]:
     """Some training rows, decoded; none of noise, which is no text."""
     if made.noise:
         return []
+
+    def decode(ids: list[int]) -> str:
+        return str(made.tokenizer.decode(ids, skip_special_tokens=False))
+
+    if made.task.on_samples:
+        length = made.job.spec.training.sequence_length
+        return shown(made.train.view, made.task, made.labels, length, decode)
     pad = row_of(made)[1] if made.chat else None
-    return samples(
-        made.train.view,
-        lambda ids: str(made.tokenizer.decode(ids, skip_special_tokens=False)),
-        pad=pad,
-    )
+    return samples(made.train.view, decode, pad=pad)
 
 
 def warnings_of(made: Preparation) -> list[str]:
@@ -89,6 +97,16 @@ def warnings_of(made: Preparation) -> list[str]:
                 f"{where}: {counts.dialogues[TOO_LONG]} dialogues are left out, as their last turn alone is "
                 "longer than training.sequenceLength; to train on them raise it"
             )
+        if counts.dialogues[SHORTENED]:
+            told.append(
+                f"{where}: {counts.dialogues[SHORTENED]} texts are longer than training.sequenceLength and "
+                "lost their end"
+            )
+        if counts.dialogues[TARGETS]:
+            told.append(
+                f"{where}: {counts.dialogues[TARGETS]} samples are left out, as their target is longer than "
+                "training.sequenceLength; to train on them raise it"
+            )
         if counts.skipped:
             told.append(f"{where}: not read: {counts.examples}")
     return told
@@ -99,7 +117,8 @@ def counted(made: Preparation) -> dict[str, Any]:
     train, held_out, used = made.train, made.held_out, made.used
 
     def numbers(documents: tuple[int, int], rows: tuple[int, int]) -> dict[str, Any]:
-        tokens = [count * train.length for count in rows]
+        pairs = zip(rows, (train, held_out), strict=True)
+        tokens = [round(count * side.tokens_a_row) for count, side in pairs]
         return {
             name: dict(zip(("train", "heldOut"), pair, strict=True))
             for name, pair in (("documents", documents), ("tokens", tokens))

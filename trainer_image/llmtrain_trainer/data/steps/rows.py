@@ -14,6 +14,7 @@ from llmtrain_api import JobFile
 
 from ...errors import ConfigError
 from ..chat.packing import PackedWriter
+from ..labelled.writer import SampleWriter
 from ..preparation import Preparation
 from ..reading.counts import ReadCounts
 from ..reading.reader import require_text
@@ -26,6 +27,7 @@ from ..units.stream import rows_of_set
 from ..units.token_set import TokenSet, UnitTokens, read_set
 from ..units.work import SIDES, Made, Work, read_all
 from .dialogues import row_of, write_dialogues
+from .samples import write_samples
 
 HELD_OUT_ROWS = "heldout.bin"
 NOISE_DOCUMENT = 1024
@@ -49,6 +51,8 @@ def make_rows(made: Preparation) -> None:
         _write_noise(made)
     elif made.chat:
         _write_dialogues(made)
+    elif made.task.on_samples:
+        _write_samples(made)
     else:
         _write_tokens(made)
 
@@ -74,6 +78,16 @@ def _write_dialogues(made: Preparation) -> None:
         shutil.rmtree(made.copies)
     made.train, made.held_out = (writer.side() for writer in writers)
     _require_known(made, max(writer.highest for writer in writers))
+
+
+def _write_samples(made: Preparation) -> None:
+    length = made.job.spec.training.sequence_length
+    writers = [SampleWriter(made.folder / name, made.task, length) for name in (TRAIN, HELD_OUT_ROWS)]
+    made.counts, made.token_set = write_samples(made, *writers), None
+    if made.copies is not None:
+        shutil.rmtree(made.copies)
+    _require_known(made, max(writer.highest for writer in writers))
+    made.train, made.held_out = (writer.side() for writer in writers)
 
 
 def _write_tokens(made: Preparation) -> None:
@@ -151,6 +165,12 @@ def require_enough(made: Preparation) -> None:
     limit = f"raise {'dataset.maxBytes' if one else 'its maxBytes'}, " if cut else ""
     documents = sum(side.documents for side in written)
     few = empty is None and documents < FEW_DOCUMENTS
+    if made.task.on_samples:
+        raise ConfigError(
+            f"{'dataset' if one else 'dataset.mixture'} {name} is too small: no sample to {missing} in "
+            f"{documents}",
+            f"add samples, {limit}or {change} dataset.heldOutFraction",
+        )
     more = "; a document is held out as a whole, so make more of them" if few else ""
     raise ConfigError(
         f"{'dataset' if one else 'dataset.mixture'} {name} is too small: no sequence of "

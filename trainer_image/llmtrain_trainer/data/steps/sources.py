@@ -32,7 +32,7 @@ def find_sources(made: Preparation) -> None:
     made.surveys, made.units = [], []
     for number, source in enumerate(made.sources):
         require_apart(made.job, source)
-        found = surveyed(source, None if made.chat else (source.column,))
+        found = surveyed(source, None if made.whole_rows else (source.column,))
         made.surveys.append(found)
         made.units.append(units_of_source(source, found.files, number))
         size = sum(file.size for file in found.files)

@@ -15,14 +15,16 @@ import transformers
 from llmtrain_api import task_of
 
 from ...errors import ConfigError
-from ...files import sync_tree
+from ...files import read_json, sync_tree
+from ...models.headers import CONFIG
 from ...models.location import folder_of, named
-from ...special_tokens import EOS, OURS, require_tokens, special_names
+from ...special_tokens import CLS, EOS, OURS, PAD, SEP, Tokens, require_tokens, special_names
 from ..base_tokenizer import copy_tokenizer, cut_at_lines, open_tokenizer
 from ..chat.samples import dialogues_of
 from ..chat.template import CHATML
 from ..cleaning.duplicates.files import read_copies
 from ..documents import Document, documents_of_unit
+from ..labelled.encoding import processor
 from ..preparation import Preparation
 from ..reading.counts import ReadCounts
 from ..reading.reader import Progress
@@ -33,6 +35,9 @@ from ..units.work import ENCODER
 from .duplicates import dialogues_name
 
 TOKENIZER_FILE = "tokenizer.json"
+SEGMENTS = "token_type_ids"
+TELLS_TEXTS_APART = ("BertForMaskedLM",)
+"""Architectures that are told which of two texts a token is of."""
 
 
 def make_tokenizer(made: Preparation) -> None:
@@ -45,7 +50,7 @@ def make_tokenizer(made: Preparation) -> None:
         _train(made)
     else:
         _take(made, base)
-    if not made.noise and not made.chat and not (made.set_folder / ENCODER).exists():
+    if not made.noise and not made.whole_rows and not (made.set_folder / ENCODER).exists():
         _put(made.set_folder / ENCODER, lambda path: made.tokenizer.save(str(path)))
 
 
@@ -56,7 +61,7 @@ def _train(made: Preparation) -> None:
     if made.noise:
         made.tokenizer = numbered(vocabulary, special)
         _save(made.tokenizer, made.folder / TOKENIZER)
-    elif made.chat:
+    elif made.whole_rows:
         progress = made.progress.begin("tokenizer")
         dialogues = in_turn(
             dialogues_of(job, source, None, progress, _copies(made, dialogues_name(number)))
@@ -64,7 +69,12 @@ def _train(made: Preparation) -> None:
         )
         texts = (text for held_out, one in dialogues if not held_out for text in one.contents)
         made.tokenizer = train_bpe(texts, vocabulary, special)
-        _save(made.tokenizer, made.folder / TOKENIZER, special, job.spec.dataset.chat_template or CHATML)
+        if made.task.headed:
+            made.tokenizer.post_processor = processor(made.tokenizer)
+        if made.task.on_samples:
+            _save_for_samples(made)
+        else:
+            _save(made.tokenizer, made.folder / TOKENIZER, special, job.spec.dataset.chat_template or CHATML)
     else:
         kept = made.set_folder / TOKENIZER
         if not (kept / TOKENIZER_FILE).exists():
@@ -73,6 +83,9 @@ def _train(made: Preparation) -> None:
         shutil.copytree(kept, made.folder / TOKENIZER)
         made.tokenizer = tokenizers.Tokenizer.from_file(str(kept / TOKENIZER_FILE))
     made.tokens, made.cut = replace(OURS, eos=int(made.tokenizer.token_to_id(EOS))), "pieces"
+    if made.task.on_samples and not made.noise:
+        pad = int(made.tokenizer.token_to_id(PAD))
+        made.tokens = Tokens(made.tokens.eos, pad=pad, start=pad, segments=_segments(made))
 
 
 def _trained(made: Preparation, vocabulary: int, special: list[str]) -> Any:
@@ -105,10 +118,46 @@ def _take(made: Preparation, base: Path) -> None:
         )
     made.cut = cut_at_lines(made.tokenizer)
     copy_tokenizer(base, made.folder / TOKENIZER)
+    if made.task.on_samples:
+        made.tokens = _padding(made)
     if template := job.spec.dataset.chat_template:
         whole = transformers.AutoTokenizer.from_pretrained(made.folder / TOKENIZER, local_files_only=True)
         whole.chat_template = template
         whole.save_pretrained(made.folder / TOKENIZER)
+
+
+def _padding(made: Preparation) -> Tokens:
+    """The tokens of a base for samples. Where it has none that fills up, the one that ends a text does, and
+    the tokenizer says so to whoever uses it."""
+    whole = transformers.AutoTokenizer.from_pretrained(made.folder / TOKENIZER, local_files_only=True)
+    if whole.pad_token_id is None:
+        whole.pad_token = whole.eos_token or whole.sep_token
+        whole.save_pretrained(made.folder / TOKENIZER)
+    told = SEGMENTS in whole.model_input_names and _segments(made)
+    pad, base = int(whole.pad_token_id), folder_of(made.job)
+    config = read_json(base / CONFIG) if base else None
+    start = (config or {}).get("decoder_start_token_id")
+    return replace(made.tokens, pad=pad, start=start if isinstance(start, int) else pad, segments=told)
+
+
+def _segments(made: Preparation) -> bool:
+    return made.job.shape.architecture in TELLS_TEXTS_APART and made.task.headed
+
+
+def _save_for_samples(made: Preparation) -> None:
+    """A tokenizer that fills up, and for a head marks begin and end, so that anybody's batches are ours."""
+    inputs = ["input_ids", *([SEGMENTS] if _segments(made) else []), "attention_mask"]
+    marks = {"cls_token": CLS, "sep_token": SEP} if made.task.headed else {}
+    whole = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=made.tokenizer,
+        eos_token=EOS,
+        pad_token=PAD,
+        model_input_names=inputs,
+        model_max_length=made.job.spec.training.sequence_length,
+        clean_up_tokenization_spaces=False,
+        **marks,
+    )
+    whole.save_pretrained(made.folder / TOKENIZER)
 
 
 def _put(path: Path, write: Callable[[Path], None]) -> None:

@@ -1,0 +1,54 @@
+"""Pairs of texts in two languages: what installed programs say, from their gettext catalogues."""
+
+from __future__ import annotations
+
+import gettext
+from pathlib import Path
+
+LOCALES = Path("/usr/share/locale")
+LONGEST = 40
+"""Characters of a text."""
+NOT_PLAIN = "%_\n\t\x04|<&{"
+"""What marks places and keys in such texts."""
+
+
+def installed(language: str = "de") -> list[tuple[str, str]]:
+    """English texts and their translations, short and plain, each once, in the order of the alphabet."""
+    found: dict[str, str] = {}
+    for file in sorted((LOCALES / language / "LC_MESSAGES").glob("*.mo")):
+        try:
+            with file.open("rb") as opened:
+                catalogue = gettext.GNUTranslations(opened)._catalog  # type: ignore[attr-defined]
+        except (OSError, UnicodeError):
+            continue
+        found |= {key: text for key, text in catalogue.items() if isinstance(key, str) and _plain(key, text)}
+    return sorted(found.items())
+
+
+def _plain(key: str, text: str) -> bool:
+    both = key + text
+    if key != key.strip() or text != text.strip():
+        return False
+    return 8 <= len(key) <= LONGEST and 0 < len(text) <= LONGEST and not any(one in both for one in NOT_PLAIN)
+
+
+ONES = {"red": "rote", "old": "alte", "small": "kleine", "warm": "warme"}
+THINGS = {"house": "Haus", "book": "Buch", "car": "Auto", "dress": "Kleid", "child": "Kind"}
+DEEDS = {"falls": "fällt", "stays": "bleibt", "turns": "dreht sich", "waits": "wartet"}
+
+
+def made_up() -> list[tuple[str, str]]:
+    """80 pairs for a machine without catalogues."""
+    return [
+        (f"the {one} {thing} {deed}", f"das {eine} {ding} {tut}")
+        for one, eine in ONES.items()
+        for thing, ding in THINGS.items()
+        for deed, tut in DEEDS.items()
+    ]
+
+
+def pairs(count: int, language: str = "de") -> list[tuple[str, str]]:
+    """So many pairs, spread over what there is; the same on one machine each time."""
+    there = installed(language)
+    found = there if len(there) >= count else made_up()
+    return [found[at * len(found) // count] for at in range(count)]

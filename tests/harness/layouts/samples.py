@@ -1,0 +1,79 @@
+"""Samples for proofs of tasks that have their answers beside the text, and each of them computed alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from llmtrain_api import Task
+from llmtrain_trainer.models.head import Head, head_of
+from llmtrain_trainer.special_tokens import Tokens
+from llmtrain_trainer.token_marks import FIRST_OF_DOCUMENT, ID, NOT_TRAINED
+
+EOS, PAD, CLASSES = 0, 1, 3
+SHORTEST = 3
+
+
+def tokens_of(family: str) -> Tokens:
+    """What encoders of these tasks must know of a tokenizer."""
+    return Tokens(eos=EOS, pad=PAD, start=PAD, segments=family == "bert")
+
+
+def head(task: Task) -> Head | None:
+    """Three classes, or one number."""
+    labels = ("LABEL_0",) if task is Task.REGRESSION else tuple(f"class {at}" for at in range(CLASSES))
+    return head_of(task, labels, PAD)
+
+
+def samples(task: Task, count: int, length: int, vocabulary: int) -> np.ndarray[Any, Any]:
+    """Rows of noise of most unequal lengths, some of them pairs of texts."""
+    generator = np.random.default_rng(11)
+
+    def text() -> np.ndarray[Any, Any]:
+        row = np.full(length, PAD | NOT_TRAINED, np.uint32)
+        size = int(generator.integers(SHORTEST, length + 1))
+        row[:size] = generator.integers(40, vocabulary, size)
+        return row
+
+    if task is Task.TEXT2TEXT:
+        # what fills up is also a token of texts
+        rows = np.stack([np.concatenate([text(), text()]) for _ in range(count)])
+        return np.where((rows == 41), np.uint32(PAD), rows)
+    rows = np.stack([text() for _ in range(count)])
+    rows[::2, SHORTEST - 1] |= FIRST_OF_DOCUMENT
+    if task is Task.REGRESSION:
+        labels = generator.normal(size=count).astype(np.float32).view(np.uint32)
+    else:
+        labels = generator.integers(0, CLASSES, count).astype(np.uint32)
+    return np.concatenate([rows, labels[:, None]], axis=1)
+
+
+def losses_alone(
+    model: Any, task: Task, rows: torch.Tensor, device: str
+) -> Iterator[tuple[torch.Tensor, int]]:
+    """The summed loss of each sample, without padding, by transformers or torch; and its labels."""
+    for row in rows.to(device):
+        if task is Task.TEXT2TEXT:
+            source, target = (_own(half) for half in row.chunk(2))
+            loss = model(input_ids=source[None], labels=target[None]).loss  # a mean over the target
+            yield loss * len(target), len(target)
+            continue
+        ids, marks = _own(row[:-1]), row[:-1][(row[:-1] & NOT_TRAINED) == 0]
+        inputs = {"input_ids": ids[None]}
+        if model.config.model_type == "bert":
+            inputs["token_type_ids"] = ((marks & FIRST_OF_DOCUMENT) != 0).long().cumsum(0)[None]
+        logits = model(**inputs).logits
+        wide = torch.promote_types(logits.dtype, torch.float32)
+        if task is Task.REGRESSION:
+            wanted = np.asarray([int(row[-1])], np.uint32).view(np.float32)
+            yield F.mse_loss(logits[0].to(wide), torch.from_numpy(wanted).to(device, wide)), 1
+        else:
+            yield F.cross_entropy(logits.to(wide), row[-1:]), 1
+
+
+def _own(row: torch.Tensor) -> torch.Tensor:
+    return row[(row & NOT_TRAINED) == 0] & ID

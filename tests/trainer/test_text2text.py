@@ -1,0 +1,94 @@
+"""A job on translations from rows to a folder that translates in plain transformers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from harness import catalogues
+from harness.builders import job_file, least_spec
+from harness.ports import free_port
+from harness.trainer.launches import Launch
+
+from llmtrain_api.schema.evaluation import AnswerMetric
+from llmtrain_trainer.data.sources import is_held_out
+from llmtrain_trainer.evaluate.metrics import measured
+
+COUNT, ROWS, FRACTION = 64, 70, 0.05
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[tuple[str, str]]:
+    return catalogues.pairs(ROWS)
+
+
+@pytest.fixture(scope="module")
+def translated(tmp_path_factory: pytest.TempPathFactory, texts: list[tuple[str, str]]) -> Launch:
+    work = tmp_path_factory.mktemp("translated")
+    (work / "rows").mkdir()
+    rows = [{"english": source, "german": target} for source, target in texts]
+    (work / "rows" / "all.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = least_spec(
+        task="text2text",
+        model={"name": "builtin://tiny-t5", "hiddenSize": 96, "numLayers": 2, "vocabSize": 400},
+        dataset={
+            "name": f"file://{work / 'rows'}",
+            "heldOutFraction": FRACTION,
+            "fields": {"source": "english", "target": "german"},
+        },
+        processesPerNode=2,
+        evaluation={"everySteps": 0, "answerMetrics": ["bleu", "chrf", "exactMatch"], "maxAnswers": 8},
+        training={
+            "maxSteps": 250,
+            "learningRate": 6e-3,
+            "sequenceLength": 48,
+            "globalBatchSize": 16,
+            "microBatchSize": 8,
+        },
+    )
+    launch = Launch(work, job_file(asked, work / "output", port=free_port()))
+    assert launch.wait() == 0, launch.text()
+    return launch
+
+
+@torch.no_grad()
+def translations(folder: Path, sources: list[str]) -> list[str]:
+    """What the folder writes for whoever knows nothing of us."""
+    model = transformers.AutoModelForSeq2SeqLM.from_pretrained(folder).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    inputs = tokenizer(sources, padding=True, return_tensors="pt")
+    written = model.generate(**inputs, max_new_tokens=48, do_sample=False)
+    return [str(text) for text in tokenizer.batch_decode(written, skip_special_tokens=True)]
+
+
+def held_out(pair: tuple[str, str]) -> bool:
+    return is_held_out(json.dumps(pair, ensure_ascii=False), FRACTION)
+
+
+def test_64_trained_pairs_are_translated_in_plain_transformers(
+    translated: Launch, texts: list[tuple[str, str]]
+) -> None:
+    trained = [pair for pair in texts if not held_out(pair)][:COUNT]
+    assert len(trained) == COUNT
+    written = translations(translated.output.export, [source for source, _ in trained])
+    learnt = list(zip(written, [target for _, target in trained], strict=True))
+    scores, _ = measured(learnt, [AnswerMetric.BLEU])
+    copied, _ = measured(trained, [AnswerMetric.BLEU])
+    assert scores["bleu"] >= 90 > 50 > copied["bleu"]
+
+
+def test_what_it_writes_of_held_out_sources_is_compared(
+    translated: Launch, texts: list[tuple[str, str]]
+) -> None:
+    results = json.loads(translated.output.results.read_text())
+    told, apart = results["answers"], [pair for pair in texts if held_out(pair)]
+    assert told["written"] == len(apart) > 0
+    written = translations(translated.output.export, [source for source, _ in apart])
+    pairs = list(zip(written, [target for _, target in apart], strict=True))
+    scores, signatures = measured(pairs, [AnswerMetric.BLEU, AnswerMetric.CHRF, AnswerMetric.EXACT_MATCH])
+    assert told["signatures"] == signatures
+    assert told["exactMatch"] == pytest.approx(scores["exactMatch"])
+    assert results["data"]["samples"][0].endswith("<|endoftext|>")

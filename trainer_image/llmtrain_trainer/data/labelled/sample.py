@@ -1,0 +1,162 @@
+"""Rows of files as samples: texts, and what is to be learnt of them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from llmtrain_api import Task
+
+from ...errors import ConfigError
+from ..reading.record import Record, Taken, kind_of, listed, whole_characters
+
+LONGEST_CLASS = 256
+"""Characters of a class at most: what is longer is a text."""
+LARGEST = 3.4028234663852886e38
+"""The largest number of fp32, which targets are held in."""
+OPTIONAL = ("textPair",)
+"""Columns that a row need not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sample.
+
+    Attributes:
+        texts: that are read: one or two; with task text2text the one that is read and the one to be written.
+        where: file and line, for messages to people.
+        label: the class, or the number; None where the last text is what is to be learnt.
+    """
+
+    texts: tuple[str, ...]
+    where: str
+    label: str | float | None = None
+
+    @property
+    def text(self) -> str:
+        """All that is read in one form, for a split by content: equal texts fall on the same side."""
+        return json.dumps(self.texts, ensure_ascii=False)
+
+    @property
+    def contents(self) -> list[str]:
+        """Its texts."""
+        return list(self.texts)
+
+    def saying(self, texts: Sequence[str]) -> Sample:
+        """The same sample with other texts: one for each, in their order."""
+        return replace(self, texts=tuple(texts))
+
+
+@dataclass(frozen=True)
+class TakeSample:
+    """Takes a sample of a row.
+
+    Attributes:
+        task: what is learnt.
+        named: columns that the job names, by the field that names them.
+        columns: that are read: all.
+    """
+
+    task: Task
+    named: Mapping[str, str] = field(default_factory=dict)
+    columns: None = None
+
+    @property
+    def asked(self) -> str:
+        """The names of its columns."""
+        return " and ".join(self._column(name) for name in self.task.columns if name not in OPTIONAL)
+
+    @property
+    def fix(self) -> str:
+        """The form of a row, or the field that names other columns."""
+        text = json.dumps("...")
+        values = {"label": "1.5" if self.task is Task.REGRESSION else text}
+        needed = [name for name in self.task.columns if name not in OPTIONAL]
+        shown = ", ".join(f"{json.dumps(self._column(name))}: {values.get(name, text)}" for name in needed)
+        return f"use {{{shown}}}, or name the columns in dataset.fields"
+
+    def __call__(self, record: Record) -> Taken[Sample]:
+        """The sample of a record.
+
+        Raises:
+            ConfigError: it is none; the message names file and line.
+        """
+        row, replaced = whole_characters(record.value)
+        if not isinstance(row, dict):
+            raise self._mistake(record, "it is text")
+        texts = [self._text(record, row, name) for name in self.task.columns if name != "label"]
+        found = tuple(text for text in texts if text is not None)
+        label = self._label(record, row) if "label" in self.task.columns else None
+        if self.task is Task.TEXT2TEXT and not found[-1].strip():
+            raise self._mistake(
+                record, f"its {self._column('target')} is empty, so there is nothing to learn"
+            )
+        sample = Sample(found, record.where, label)
+        return Taken(sample, record.length, replaced + record.replaced, not found[0].strip())
+
+    def _column(self, name: str) -> str:
+        return self.named.get(name, self.task.columns[name])
+
+    def _text(self, record: Record, row: dict[str, Any], name: str) -> str | None:
+        column = self._column(name)
+        value = row.get(column)
+        if value is None and name in OPTIONAL and name not in self.named:
+            return None
+        if isinstance(value, str):
+            return value
+        raise self._mistake(record, self._instead(row, column, "text"))
+
+    def _label(self, record: Record, row: dict[str, Any]) -> str | float:
+        column = self._column("label")
+        value = row.get(column)
+        if self.task is Task.REGRESSION:
+            number = _number(value)
+            if number is None:
+                raise self._mistake(record, self._instead(row, column, "finite number"))
+            return number
+        name = _class(value)
+        if name is None:
+            raise self._mistake(
+                record, self._instead(row, column, "class, which is a text or a whole number")
+            )
+        if len(name) > LONGEST_CLASS:
+            raise self._mistake(
+                record, f"its {column} has {len(name)} characters, and a class has {LONGEST_CLASS} at most"
+            )
+        return name
+
+    def _instead(self, row: dict[str, Any], column: str, wanted: str) -> str:
+        if column not in row:
+            return f"it has no {column}, but {listed(row) or 'no field'}"
+        value = row[column]
+        shown = f" {ascii(value)[:40]}" if isinstance(value, str | int | float) else ""
+        return f"its {column} is {kind_of(value)}{shown}, and no {wanted}"
+
+    def _mistake(self, record: Record, found: str) -> ConfigError:
+        return ConfigError(f"{record.where} is no row with {self.asked}: {found}", self.fix)
+
+
+def _class(value: Any) -> str | None:
+    """The name of a class; None where it is none. Tables may hold whole numbers as 1.0."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int):
+        return str(value)
+    return (value.strip() or None) if isinstance(value, str) else None
+
+
+def _number(value: Any) -> float | None:
+    """A number that fp32 has; None where it is none."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) <= LARGEST and math.isfinite(value) else None
