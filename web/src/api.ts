@@ -84,6 +84,7 @@ export interface Detail {
   checkpoints: string[][];
   data: Record<string, unknown> | null;
   answers: Record<string, unknown> | null;
+  scores: Record<string, unknown> | null;
   sample: string | null;
   ranks: number;
   spec: string;

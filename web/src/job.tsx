@@ -251,6 +251,11 @@ function Data({ detail }: { detail: Detail }) {
           <Facts rows={figures(detail.answers)} />
         </Card>
       ) : null}
+      {detail.scores ? (
+        <Card id="scores" title="Scores of held-out samples">
+          <Facts rows={figures(detail.scores)} />
+        </Card>
+      ) : null}
       {samples.length ? (
         <Card id="samples" title="What it is trained on" wide>
           <p class="muted">What stands between ⟪ and ⟫ is read, but not trained on.</p>

@@ -84,6 +84,7 @@ def page_of(job: Job, events: Sequence[Event], now: datetime) -> Row:
         "checkpoints": [list(row) for row in compare.checkpoint_rows(job)],
         "data": None if results is None or results.data is None else results.data.to_json(),
         "answers": None if results is None or results.answers is None else results.answers.to_json(),
+        "scores": None if results is None or results.scores is None else results.scores.to_json(),
         "sample": None if results is None or results.sample is None else results.sample,
         "ranks": job.spec.get("nodes", 1),
         "spec": yaml.safe_dump(job.spec, sort_keys=False, allow_unicode=True),
