@@ -15,17 +15,20 @@ demo-down: ## end all that the demo started
 try: ## the same manifest and the same operator on this machine without Kubernetes
 	@LLMTRAIN_COMMAND="make try" $(VENV)/bin/python -m llmtrain run examples/tiny-llama.yaml
 
-test: ## every layer of tests (hack/test --help: some of them)
+test: ## lint and every layer of tests (hack/test --help: some of them)
 	@hack/lint
 	@hack/test
 
-layouts: ## prove every parallel layout equal to one fp64 process and write proven.json (make test: a part)
+proofs: ## the long tests: every layout against one fp64 process, kills and resumes in pairs of layouts, 20,000 lives (CI runs them too)
+	@hack/test --proofs
+
+layouts: ## prove every parallel layout equal to one fp64 process and write proven.json (make proofs: a part)
 	@cd tests && PYTHONPATH=$(PYTHONPATH):$(CURDIR)/tests $(VENV)/bin/python -m harness.layouts.prove && $(MAKE) -C .. generate
 
-resume: ## kill and resume in every pair of layouts (make test: one of each kind)
-	@LLMTRAIN_RESUME=all hack/test trainer -k test_resume_layouts
+resume: ## kill and resume in every pair of layouts (make proofs: one of each kind)
+	@LLMTRAIN_RESUME=all hack/test --proofs trainer -k test_resume_layouts
 
-sizes: ## 1 GB of weights in every layout, 300 MB and 5 GB of text: nothing is read or held twice (an hour; make test: a part)
+sizes: ## 1 GB of weights in every layout, 300 MB and 5 GB of text: nothing is read or held twice (an hour; make proofs: a part)
 	@cd tests && export PYTHONPATH=$(PYTHONPATH):$(CURDIR)/tests && $(VENV)/bin/python -W ignore -m harness.sizes.large \
 	  && $(VENV)/bin/python -m harness.sizes.text txt 300 && $(VENV)/bin/python -m harness.sizes.text jsonl 300 \
 	  && $(VENV)/bin/python -m harness.sizes.text jsonl 5000
@@ -33,8 +36,8 @@ sizes: ## 1 GB of weights in every layout, 300 MB and 5 GB of text: nothing is r
 faults: ## only the kills on a real cluster: processes, pods and the operator under one job
 	@hack/test e2e -k each_fault
 
-simulate: ## 100,000 random lives of a job under faults (make test: 20,000)
-	@LLMTRAIN_SCHEDULES=100000 hack/test simulation -k random_schedules
+simulate: ## 100,000 random lives of a job under faults (make test: 3,000; make proofs: 20,000)
+	@LLMTRAIN_SCHEDULES=100000 hack/test --proofs simulation -k random_schedules
 
 real: models ## fine-tune a real 135M model, alone and on a cluster, and go on with a real BERT (15 minutes; not in make test)
 	@hack/test real
@@ -72,4 +75,4 @@ bench-operator: ## what the operator costs the API server beside bare pods, in t
 constraints: ## pin what a fresh environment without constraints.txt would get
 	@hack/constraints
 
-.PHONY: web page kueue models real bench bench-operator layouts resume simulate faults help demo demo-down try test lint generate images venv constraints
+.PHONY: web page proofs kueue models real bench bench-operator layouts resume simulate faults help demo demo-down try test lint generate images venv constraints

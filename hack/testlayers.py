@@ -32,6 +32,10 @@ class Layer:
     options: tuple[str, ...] = ()
     only_named: bool = False
     """It takes long and proves what others prove small: it runs where it is asked for by name."""
+    proofs: bool = False
+    """Some of its tests are marked `proof`: the long ones, which only `make proofs` runs."""
+    only_proofs: bool = False
+    """All of them are."""
 
 
 TWO_NODES = (
@@ -48,10 +52,10 @@ TWO_WORKERS = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 
 LAYERS = (
     Layer("unit"),
-    Layer("simulation", options=("-rP",)),  # it prints what it went through
+    Layer("simulation", options=("-rP",), proofs=True),  # it prints what it went through
     Layer("integration", before=(("hack/cluster", "build"),)),
-    Layer("trainer", options=TWO_WORKERS),  # they wait more than they compute
-    Layer("layouts"),
+    Layer("trainer", options=TWO_WORKERS, proofs=True),  # they wait more than they compute
+    Layer("layouts", only_proofs=True),
     Layer("cluster"),
     Layer("e2e", before=TWO_NODES, cluster=True),
     Layer("kueue", before=(("hack/cluster", "build"), ("hack/cluster", "build", "kueue")), only_named=True),
@@ -102,6 +106,13 @@ def read_counts(report: Path) -> Count:
     return count
 
 
+def marks(layer: Layer, proofs: bool) -> tuple[str, ...]:
+    """Which tests of a layer run: by its marks, or all of them."""
+    if not layer.proofs:
+        return ()
+    return ("-m", "proof" if proofs else "not proof")
+
+
 def run(layer: Layer, python: str, extra: list[str]) -> Count:
     """Prepare and run one layer."""
     started = time.monotonic()
@@ -130,22 +141,31 @@ def parser() -> argparse.ArgumentParser:
     """The command line's grammar."""
     top = argparse.ArgumentParser("hack/test", description="Run the test layers.")
     top.add_argument(
-        "layers", nargs="*", help=f"which (default: all but real): {', '.join(x.name for x in LAYERS)}"
+        "layers",
+        nargs="*",
+        help=f"which of {', '.join(x.name for x in LAYERS)} (default: all but "
+        f"{', '.join(x.name for x in LAYERS if x.only_named)} and those that are proofs)",
     )
+    top.add_argument("--proofs", action="store_true", help="the long tests in place of the others")
     top.add_argument("-k", metavar="WORD", help="only tests whose name has that word")
     top.add_argument("-x", action="store_true", help="stop a layer at its first failure")
     return top
 
 
-def chosen_layers(grammar: argparse.ArgumentParser, names: list[str]) -> list[Layer]:
+def chosen_layers(grammar: argparse.ArgumentParser, names: list[str], proofs: bool = False) -> list[Layer]:
     """Those named, in the order in which they run; where none is, all that run without being named.
 
-    An unknown name ends the program.
+    An unknown name ends the program, and so does a layer without proofs where those are asked for.
     """
     unknown = set(names) - {layer.name for layer in LAYERS}
     if unknown:
         grammar.error(f"no such layer: {', '.join(sorted(unknown))}")
-    return [layer for layer in LAYERS if (layer.name in names if names else not layer.only_named)]
+    if proofs:
+        without = [x.name for x in LAYERS if x.name in names and not (x.proofs or x.only_proofs)]
+        if without:
+            grammar.error(f"no test is marked proof in {', '.join(without)}: run it without --proofs")
+        return [x for x in LAYERS if (x.proofs or x.only_proofs) and (x.name in names or not names)]
+    return [x for x in LAYERS if (x.name in names if names else not (x.only_named or x.only_proofs))]
 
 
 def table(counts: dict[str, Count]) -> str:
@@ -162,13 +182,13 @@ def main() -> int:
     """All layers, or those named."""
     grammar = parser()
     options = grammar.parse_args()
-    chosen = chosen_layers(grammar, options.layers)
+    chosen = chosen_layers(grammar, options.layers, options.proofs)
     extra = (["-k", options.k] if options.k else []) + (["-x"] if options.x else [])
     found = subprocess.run(["hack/venv"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     python = found.stdout.strip() + "/bin/python"
     # what ran before the tests runs after them
     borrowed = not any(layer.cluster for layer in chosen) or cluster_is_up()
-    counts = {layer.name: run(layer, python, extra) for layer in chosen}
+    counts = {layer.name: run(layer, python, [*extra, *marks(layer, options.proofs)]) for layer in chosen}
     if not borrowed:
         subprocess.run(["hack/cluster", "down"], cwd=ROOT, check=False)
     print("\n" + table(counts), flush=True)

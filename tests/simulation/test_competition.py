@@ -1,11 +1,7 @@
-"""Random lives of several jobs that want the same two nodes: what is let in fits, and each gets its turn.
-
-``LLMTRAIN_SCHEDULES`` sets how many (a fiftieth of it, 400 by default).
-"""
+"""Random lives of several jobs that want the same two nodes: what is let in fits, and each gets its turn."""
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
@@ -14,7 +10,7 @@ from harness.simulation.mutants import MUTANTS
 from harness.simulation.quiet import silence
 
 pytestmark = pytest.mark.timeout(1800)
-LIVES = max(int(os.environ.get("LLMTRAIN_SCHEDULES", "20000")) // 50, 20)
+LIVES = 400
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 """Thousands of random lives under faults: no invariant breaks, and each life ends as its pods justify.
 
-``LLMTRAIN_SCHEDULES`` sets how many (default 20,000; `make simulate`: 100,000).
+3,000 in `make test` and 20,000 others in `make proofs`, of which ``LLMTRAIN_SCHEDULES`` sets another number
+(`make simulate`: 100,000).
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from harness.simulation.quiet import silence
 from harness.simulation.schedule import live, tally
 
 pytestmark = pytest.mark.timeout(7200)
-SCHEDULES = int(os.environ.get("LLMTRAIN_SCHEDULES", "20000"))
+EVERYDAY = 3_000
+PROOF = int(os.environ.get("LLMTRAIN_SCHEDULES", "20000"))
 CHUNK = 250
 SILENT = {
     ("Deleted", "conflict"),
@@ -52,8 +54,13 @@ CLUSTER_FAULTS = ("node-loss", "stranger", "rights", "webhook")
 """Of the cluster around the operator: each needs something to strike at, so not all phases can see all."""
 
 
-def test_random_schedules() -> None:
-    chunks = [range(first, min(first + CHUNK, SCHEDULES)) for first in range(0, SCHEDULES, CHUNK)]
+@pytest.mark.parametrize(
+    "seeds",
+    [range(EVERYDAY), pytest.param(range(EVERYDAY, EVERYDAY + PROOF), marks=pytest.mark.proof)],
+    ids=lambda seeds: f"{len(seeds)} lives",
+)
+def test_random_schedules(seeds: range) -> None:
+    chunks = [seeds[first : first + CHUNK] for first in range(0, len(seeds), CHUNK)]
     with ProcessPoolExecutor(2) as pool:
         tallies = list(pool.map(tally, chunks))
     events = [count for found in tallies for count in found.events]
@@ -71,7 +78,7 @@ def test_random_schedules() -> None:
         print(f"{page}\n\nseed {seed}: {message}\npython -m harness.simulation.schedule {seed}\n")
     assert not failures, f"{len(failures)} lives broke: seeds {[seed for seed, _, _ in failures]}"
     assert median(events) >= 30
-    if SCHEDULES >= 20_000:
+    if len(seeds) >= 20_000:
         assert min(struck[kind] for kind in (*FAULTS, *CLUSTER_FAULTS)) >= 900
         assert not set(missed) - RARE
 

@@ -4,18 +4,22 @@ same as if nothing had happened."""
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 import pytest
 from harness.simulation.quiet import silence
 from harness.simulation.scenarios import SCENARIOS
-from harness.simulation.sweep import play, sweep
+from harness.simulation.sweep import FATES, play, sweep
 
 pytestmark = pytest.mark.timeout(600)
+EVERYDAY = ("before", "answer-lost")
+OTHERS = tuple(fate for fate in FATES if fate not in EVERYDAY)
 
 
-def test_every_scenario_struck_at_every_write() -> None:
+@pytest.mark.parametrize("fates", [EVERYDAY, pytest.param(OTHERS, marks=pytest.mark.proof)], ids=" ".join)
+def test_every_scenario_struck_at_every_write(fates: tuple[str, ...]) -> None:
     with ProcessPoolExecutor(2) as pool:
-        swept = dict(zip(SCENARIOS, pool.map(sweep, SCENARIOS), strict=True))
+        swept = dict(zip(SCENARIOS, pool.map(partial(sweep, fates=fates), SCENARIOS), strict=True))
     for scenario, found in swept.items():
         print(f"{scenario.__name__:30} {found.deaths:4} deaths {found.faults:5} faults")
     deaths, faults = (sum(getattr(x, kind) for x in swept.values()) for kind in ("deaths", "faults"))

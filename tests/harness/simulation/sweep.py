@@ -66,7 +66,7 @@ def judge(world: World, expected: Expected) -> None:
 
 
 def sweep(scenario: Callable[[World], None], fates: tuple[str, ...] = FATES) -> Swept:
-    """All fates at all writes of one scenario."""
+    """Those fates at all writes of one scenario."""
     silence()
     found = Swept()
     writes = play(scenario, None).chaos.writes

@@ -31,12 +31,29 @@ def test_layers_run_in_their_own_order(capsys: pytest.CaptureFixture[str]) -> No
     grammar = testlayers.parser()
     assert [x.name for x in testlayers.chosen_layers(grammar, ["trainer", "unit"])] == ["unit", "trainer"]
     unnamed = [x.name for x in testlayers.chosen_layers(grammar, [])]
-    on_demand = ("kueue", "page", "real")
+    on_demand = ("layouts", "kueue", "page", "real")
     assert unnamed == [x.name for x in testlayers.LAYERS if x.name not in on_demand], "these are asked for"
+    assert [x.name for x in testlayers.chosen_layers(grammar, ["layouts"])] == ["layouts"]
     assert [x.name for x in testlayers.chosen_layers(grammar, ["real"])] == ["real"]
     with pytest.raises(SystemExit):
         testlayers.chosen_layers(grammar, ["unit", "intergation"])
     assert "no such layer: intergation" in capsys.readouterr().err
+
+
+def test_every_test_runs_in_make_test_or_in_make_proofs(capsys: pytest.CaptureFixture[str]) -> None:
+    grammar = testlayers.parser()
+    everyday = testlayers.chosen_layers(grammar, [])
+    proofs = testlayers.chosen_layers(grammar, [], proofs=True)
+    named = [x for x in testlayers.LAYERS if x.only_named]
+    assert {*everyday, *proofs, *named} == {*testlayers.LAYERS}
+    for layer in {*everyday} & {*proofs}:
+        assert testlayers.marks(layer, False) == ("-m", "not proof")
+        assert testlayers.marks(layer, True) == ("-m", "proof")
+    for layer in {*everyday} ^ {*proofs}:
+        assert testlayers.marks(layer, layer in proofs) == (), "all of it"
+    with pytest.raises(SystemExit):
+        testlayers.chosen_layers(grammar, ["unit"], proofs=True)
+    assert "no test is marked proof in unit" in capsys.readouterr().err
 
 
 def test_failures_and_errors_count_and_skips_do_not_pass(tmp_path: Path) -> None:

@@ -36,14 +36,17 @@ STEPS = (
     Step(
         "rows",
         ("sources", "surveys", "units", "bytes_total", "set_key", "copies", "tokenizer", "tokens", "cut"),
-        ("train", "held_out", "counts", "token_set"),
+        ("train", "held_out", "counts", "token_set", "labels", "told_of_labels"),
         write_rows,
     ),
     Step("held-out", ("held_out",), ("used", "entropy"), choose_held_out),
-    Step("initial model", ("tokens",), ("parameters",), write_initial_model),
+    Step("initial model", ("tokens", "labels"), ("parameters",), write_initial_model),
     Step(
         "report",
-        ("tokenizer", "tokens", "train", "held_out", "counts", "used", "entropy", "parameters"),
+        (
+            *("tokenizer", "tokens", "train", "held_out", "counts", "labels", "told_of_labels"),
+            *("used", "entropy", "parameters"),
+        ),
         ("marker",),
         write_marker,
     ),

@@ -30,7 +30,7 @@ def write_marker(made: Preparation) -> None:
         "parameters": made.parameters,
         "python": platform.python_version(),
         "samples": sampled(made),
-        **(made.told_of_labels if made.task.on_samples else {}),
+        **made.told_of_labels,
         **({"warnings": warnings} if warnings else {}),
     }
     write_json(made.folder / REPORT, report)
@@ -50,7 +50,7 @@ def write_marker(made: Preparation) -> None:
             if made.token_set
             else None
         ),
-        labels=made.labels if made.task.on_samples else [],
+        labels=made.labels,
     )
     made.marker.write(made.folder)
 

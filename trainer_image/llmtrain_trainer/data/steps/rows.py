@@ -47,6 +47,7 @@ def write_rows(made: Preparation) -> None:
 
 def make_rows(made: Preparation) -> None:
     """Leave the rows of both sides, and what was read, however little it is."""
+    made.labels, made.told_of_labels = [], {}
     if made.noise:
         _write_noise(made)
     elif made.chat:

@@ -107,7 +107,6 @@ def _leave_labels(
     made: Preparation, labels: _Labels, writers: tuple[SampleWriter, ...], *, some_only: bool
 ) -> None:
     task = task_of(made.job.spec, made.job.shape)
-    made.labels, made.told_of_labels = [], {}
     if task is Task.CLASSIFICATION:
         # a look at a part of the data sees some classes only
         made.labels = sorted(labels.classes.numbers) if some_only else labels.classes.ordered(_known(made))
