@@ -401,6 +401,22 @@ BAD: dict[str, Bad] = {
         "spec.model.adapter",
         "remove model.adapter",
     ),
+    "cleaned words with tags": Bad(
+        sampled(
+            "tokenClassification", model=BERT, dataset={"name": "pvc://a/b", "cleaning": {"whitespace": True}}
+        ),
+        "spec.dataset.cleaning",
+        "part words from their tags",
+    ),
+    "tags of another task": Bad(
+        sampled("classification", dataset={"name": "pvc://a/b", "fields": {"tags": "ner"}}),
+        "spec.dataset",
+        "fields.tags is for task tokenClassification",
+        "tokens and tags for tokenClassification",
+    ),
+    "tags by a decoder": Bad(
+        sampled("tokenClassification"), "spec.task", "learns task causal", "remove task"
+    ),
     "a metric that is none": Bad(
         manifest(task="chat", dataset={"name": "pvc://talks/all"}, evaluation={"answerMetrics": ["meteor"]}),
         "spec.evaluation.answerMetrics[0]",

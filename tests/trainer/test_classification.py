@@ -15,6 +15,7 @@ from harness.trainer.launches import Launch
 
 from llmtrain_trainer.data.sources import is_held_out
 from llmtrain_trainer.data.tokenizer import train_bpe
+from llmtrain_trainer.evaluate.scores import entities
 from llmtrain_trainer.pretrained.inspect import inspect
 from llmtrain_trainer.special_tokens import EOS
 
@@ -188,3 +189,43 @@ def test_a_class_that_cannot_be_learnt_ends_the_job_with_its_line(tmp_path: Path
     assert (
         f"all.jsonl line {odd + 1}: class 'rare' is in the held-out data alone" in launch.message()["message"]
     )
+
+
+def tagged() -> list[dict[str, Any]]:
+    """Sentences with the weather and where it is as entities."""
+    found = []
+    for at in range(COUNT):
+        place = ["the", THINGS[at % 8]] if at % 3 else [THINGS[at % 8]]
+        tokens = [SIGNS[at % 4], "over", *place, "on", "day", str(at)]
+        rest = len(tokens) - 2 - len(place)
+        found.append(
+            {
+                "tokens": tokens,
+                "tags": ["B-SIGN", "O", "B-PLACE", *["I-PLACE"] * (len(place) - 1), *["O"] * rest],
+            }
+        )
+    return found
+
+
+def test_tags_of_words_are_learnt_in_plain_transformers(tmp_path: Path) -> None:
+    launch = started(tmp_path, tagged(), "builtin://tiny-bert", task="tokenClassification")
+    assert launch.wait() == 0, launch.text()
+    folder = launch.output.export
+    model = transformers.AutoModelForTokenClassification.from_pretrained(folder).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    words = [row["tokens"] for row in tagged()]
+    batch = tokenizer(words, is_split_into_words=True, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        found = model(**batch).logits.argmax(-1)
+    right = 0
+    for at, row in enumerate(tagged()):
+        of_word = batch.word_ids(at)
+        said = [
+            model.config.id2label[int(found[at, of_word.index(word)])] for word in range(len(row["tokens"]))
+        ]
+        right += entities(said) == entities(row["tags"])
+    assert right >= 0.95 * COUNT
+    scores = json.loads(launch.output.results.read_text())["scores"]
+    assert scores["classes"] == 4
+    assert scores["accuracy"] > scores["majorityAccuracy"]
+    assert scores["entityF1"] > 0.8

@@ -20,8 +20,9 @@ export function Logs({ row, ranks, attempts }: { row: Row; ranks: number; attemp
     let timer = 0;
     const look = async () => {
       try {
-        setLines((await get<{ lines: string[] }>(path, abort.signal)).lines);
-        setNote("");
+        const found = await get<{ lines: string[]; note: string }>(path, abort.signal);
+        setLines(found.lines);
+        setNote(found.note);
       } catch (error) {
         if (!(error instanceof Refused)) return;
         setLines([]);

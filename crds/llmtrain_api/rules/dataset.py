@@ -81,6 +81,12 @@ def _has_samples(spec: JobSpec) -> str | None:
     return f"{builtin[0]} has no samples, which task {spec.task} needs; name a folder of rows, or remove task"
 
 
+def _words_as_they_are(spec: JobSpec) -> str | None:
+    if spec.task is not Task.TOKENS or spec.dataset.cleaning is None:
+        return None
+    return "cleaning with task tokenClassification would part words from their tags; remove it"
+
+
 def _columns_of_samples(spec: JobSpec) -> str | None:
     used = spec.task.columns if spec.task else {}
     for source in spec.dataset.sources:
@@ -156,10 +162,17 @@ RULES: tuple[Rule, ...] = (
         _has_samples,
     ),
     Rule(
+        f"!{_task_in((Task.TOKENS,))} || !has(self.dataset.cleaning)",
+        ".dataset.cleaning",
+        "cleaning with task tokenClassification would part words from their tags; remove it",
+        _words_as_they_are,
+    ),
+    Rule(
         _columns_cel(),
         ".dataset",
         "fields names a column that this task does not read: textPair and label are for classification and "
-        "regression, source and target for text2text; set task, or remove it",
+        "regression, source and target for text2text, tokens and tags for tokenClassification; set task, or "
+        "remove it",
         _columns_of_samples,
     ),
     Rule(

@@ -95,6 +95,19 @@ class FieldsSpec(ApiModel):
         max_length=256,
         description="With task text2text: column that holds the text that is to be written. Default: target.",
     )
+    tokens: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="With task tokenClassification: column that holds the words, as a list. Default: tokens.",
+    )
+    tags: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="With task tokenClassification: column that holds a tag of each word, as a list. "
+        "Default: tags.",
+    )
 
 
 DIALOGUE = ("messages", "prompt", "completion")

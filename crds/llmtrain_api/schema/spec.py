@@ -221,8 +221,9 @@ class JobSections(ApiModel):
         default=None,
         description="What the model learns: causal (the next token), chat (the answers in dialogues), masked "
         "(masked tokens), seq2seq (hidden spans); or, from samples: classification (a class of each text or "
-        "pair of texts), regression (a number of each) or text2text (a text from a text: translation, "
-        "summaries). Default: what models of its architecture learn.",
+        "pair of texts), regression (a number of each), tokenClassification (a tag of each word) or "
+        "text2text (a text from a text: translation, summaries). Default: what models of its architecture "
+        "learn.",
     )
     dataset: DatasetSpec = Field(
         default_factory=lambda: DatasetSpec(name="builtin://random-tokens"),

@@ -15,6 +15,7 @@ class Task(StrEnum):
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
     TEXT2TEXT = "text2text"
+    TOKENS = "tokenClassification"
 
     @property
     def learners(self) -> tuple[Task, ...]:
@@ -35,7 +36,7 @@ class Task(StrEnum):
     @property
     def headed(self) -> bool:
         """Whether it trains a head that a language model does not have."""
-        return self in (Task.CLASSIFICATION, Task.REGRESSION)
+        return self in (Task.CLASSIFICATION, Task.REGRESSION, Task.TOKENS)
 
 
 _LEARNERS = {
@@ -43,10 +44,12 @@ _LEARNERS = {
     Task.CLASSIFICATION: (Task.CAUSAL, Task.MASKED),
     Task.REGRESSION: (Task.CAUSAL, Task.MASKED),
     Task.TEXT2TEXT: (Task.SEQ2SEQ,),
+    Task.TOKENS: (Task.MASKED,),
 }
 _LABELLED = {"text": "text", "textPair": "text_pair", "label": "label"}
 _COLUMNS = {
     Task.CLASSIFICATION: _LABELLED,
     Task.REGRESSION: _LABELLED,
     Task.TEXT2TEXT: {"source": "source", "target": "target"},
+    Task.TOKENS: {"tokens": "tokens", "tags": "tags"},
 }

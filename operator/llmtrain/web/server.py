@@ -44,6 +44,7 @@ STATUSES: tuple[tuple[type[LlmtrainError], int], ...] = (
     (Mistake, 422),
     (Failed, 502),
 )
+NO_LOG = (404, 502)
 PUBLIC = ("", "app.js", "app.css", "icon.svg")
 T = TypeVar("T")
 
@@ -191,7 +192,13 @@ class Page:
             attempt=_number(request, "attempt", None),
             tail=min(_number(request, "tail", LOG_LINES), LOG_LINES),
         )
-        return _json({"lines": await self._waits(self._lines, user, entry.job, asked)})
+        try:
+            return _json({"lines": await self._waits(self._lines, user, entry.job, asked), "note": ""})
+        except Refusal as refusal:
+            if refusal.status not in NO_LOG:
+                raise
+            # that there is none, or none yet, is an answer
+            return _json({"lines": [], "note": refusal.message})
 
     def _lines(self, user: User, job: Job, asked: LogRequest) -> list[str]:
         """Not more than a browser can take, the newest kept."""

@@ -176,6 +176,7 @@ def sampled() -> list[Row]:
         "classification": ("bert", "llama", "qwen", "gpt2"),
         "regression": ("bert", "llama"),
         "text2text": ("t5",),
+        "tokenClassification": ("bert",),
     }
     found = []
     for task, of_task in families.items():

@@ -44,6 +44,11 @@ def samples(task: Task, count: int, length: int, vocabulary: int) -> np.ndarray[
         rows = np.stack([np.concatenate([text(), text()]) for _ in range(count)])
         return np.where((rows == 41), np.uint32(PAD), rows)
     rows = np.stack([text() for _ in range(count)])
+    if task is Task.TOKENS:
+        tags = generator.integers(0, CLASSES, rows.shape).astype(np.uint32)
+        # ranks get most unequal numbers of words
+        untagged = generator.random(rows.shape) < generator.random((count, 1)) / 2
+        return np.concatenate([rows, np.where(untagged | (rows >= NOT_TRAINED), NOT_TRAINED, tags)], axis=1)
     rows[::2, SHORTEST - 1] |= FIRST_OF_DOCUMENT
     if task is Task.REGRESSION:
         labels = generator.normal(size=count).astype(np.float32).view(np.uint32)
@@ -61,6 +66,13 @@ def losses_alone(
             source, target = (_own(half) for half in row.chunk(2))
             loss = model(input_ids=source[None], labels=target[None]).loss  # a mean over the target
             yield loss * len(target), len(target)
+            continue
+        if task is Task.TOKENS:
+            own, tags = row.chunk(2)
+            labels = torch.where(tags < CLASSES, tags, -100)[: len(_own(own))]
+            logits = model(input_ids=_own(own)[None]).logits[0]
+            wide = torch.promote_types(logits.dtype, torch.float32)
+            yield F.cross_entropy(logits.to(wide), labels, reduction="sum"), int((labels >= 0).sum())
             continue
         ids, marks = _own(row[:-1]), row[:-1][(row[:-1] & NOT_TRAINED) == 0]
         inputs = {"input_ids": ids[None]}

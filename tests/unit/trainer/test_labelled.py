@@ -73,6 +73,12 @@ def test_columns_are_those_that_the_job_names() -> None:
         ({"source": "a"}, Task.TEXT2TEXT, "it has no target, but source"),
         ({"source": "a", "target": " "}, Task.TEXT2TEXT, "its target is empty, so there is nothing to learn"),
         ("plain text", Task.TEXT2TEXT, "it is text"),
+        ({"tokens": ["a"], "tags": []}, Task.TOKENS, "its tags is an array, and no list with"),
+        ({"tokens": "a b", "tags": ["O", "O"]}, Task.TOKENS, "its tokens is a string 'a b', and no list"),
+        ({"tokens": ["a", "b"], "tags": ["O"]}, Task.TOKENS, "it has 2 words and 1 tags"),
+        ({"tokens": ["a", " "], "tags": ["O", "O"]}, Task.TOKENS, "' ' is no word"),
+        ({"tokens": ["a"], "tags": [1.5]}, Task.TOKENS, "1.5 is no tag"),
+        ({"tokens": "[1", "tags": ["O"]}, Task.TOKENS, "its tokens is no JSON"),
     ],
 )  # fmt: skip
 def test_a_row_that_is_no_sample_is_named_with_file_and_line(row: Any, task: Task, found: str) -> None:
@@ -173,7 +179,7 @@ def test_pairs_are_encoded_as_a_saved_tokenizer_encodes_them(tmp_path: Path) -> 
     rows = []
     for number, texts in enumerate(pairs):
         sample = taken({"text": texts[0], "text_pair": texts[1], "label": number}, Task.CLASSIFICATION)
-        row = made.row(sample, lambda number=number: number)  # type: ignore[misc]
+        row = made.row(sample, lambda number=number: [number])  # type: ignore[misc]
         assert row is not None
         rows.append(row[0])
     inputs, labels = passes(Task.CLASSIFICATION, rows)
@@ -190,7 +196,7 @@ def test_pairs_are_encoded_as_a_saved_tokenizer_encodes_them(tmp_path: Path) -> 
 def test_a_special_token_that_a_text_spells_is_text() -> None:
     backend, _ = tokenizer(Task.CLASSIFICATION)
     made = encoding(Task.CLASSIFICATION, 40)
-    row = made.row(taken({"text": TEXTS[2], "label": 0}, Task.CLASSIFICATION), lambda: 0)
+    row = made.row(taken({"text": TEXTS[2], "label": 0}, Task.CLASSIFICATION), lambda: [0])
     assert row is not None
     assert (row[0] == backend.token_to_id("<|sep|>")).sum() == 1
 
@@ -198,15 +204,37 @@ def test_a_special_token_that_a_text_spells_is_text() -> None:
 def test_long_texts_lose_their_end_and_long_targets_are_left_out() -> None:
     made = encoding(Task.TEXT2TEXT, 8)
     short, long = "rain", TEXTS[0] * 3
-    row = made.row(taken({"source": long, "target": short}, Task.TEXT2TEXT), lambda: 0)
+    row = made.row(taken({"source": long, "target": short}, Task.TEXT2TEXT), lambda: [0])
     assert row is not None
-    assert made.row(taken({"source": short, "target": long}, Task.TEXT2TEXT), lambda: 0) is None
+    assert made.row(taken({"source": short, "target": long}, Task.TEXT2TEXT), lambda: [0]) is None
     assert made.counts.dialogues == {SHORTENED: 1, TOO_LONG: 1}
     inputs, labels = passes(Task.TEXT2TEXT, [row[0]])
     assert inputs["input_ids"].shape == (1, 8)
     written = labels[labels != IGNORED].tolist()
     assert written[-1] == 0, "the end of a text is learnt"
     assert inputs["decoder_input_ids"][0, : len(written)].tolist() == [1, *written[:-1]]
+
+
+def test_a_words_first_token_has_its_tag_and_the_others_have_none(tmp_path: Path) -> None:
+    made = encoding(Task.TOKENS, 16)
+    words, tags = ["rain", "unseen-word", "wind"], ["O", "B-X", "O"]
+    sample = taken({"tokens": json.dumps(words), "tags": tags}, Task.TOKENS)
+    assert (sample.texts, sample.label) == (tuple(words), tuple(tags))
+    row = made.row(sample, lambda: [0, 1, 0])
+    assert row is not None
+    writer = SampleWriter(tmp_path / "rows.bin", Task.TOKENS, 16)
+    writer.add_row(*row)
+    writer.end_source()
+    writer.relabel([1, 0])
+    side = writer.side()
+    inputs, labels = passes(Task.TOKENS, [side.view[0]])
+    asked = labels[0] != IGNORED
+    assert labels[0][asked].tolist() == [1, 0, 1]
+    backend, _ = tokenizer(Task.TOKENS)
+    first = [backend.encode(word, add_special_tokens=False).ids[0] for word in words]
+    assert inputs["input_ids"][0][asked].tolist() == first
+    assert row[1] > 5, "some word has several tokens"
+    assert shown(side.view, Task.TOKENS, ["B-X", "O"], 16, str)[0][1]["text"] == " → O B-X O"
 
 
 def test_what_fills_up_is_ignored_by_its_mark_and_not_by_its_id() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from llmtrain_trainer.evaluate.scores import macro_f1, of_classes, of_numbers, said
+from llmtrain_trainer.evaluate.scores import entities, macro_f1, of_classes, of_numbers, of_tags, said
 from llmtrain_trainer.loss import IGNORED
 
 
@@ -40,6 +40,30 @@ def test_numbers_are_compared_beside_the_mean() -> None:
         "pearson": pytest.approx(float(np.corrcoef([1, 3, 4], wanted)[0, 1])),
     }
     assert "pearson" not in of_numbers(np.ones((3, 1)), labels, mean=2.0)
+
+
+@pytest.mark.parametrize(
+    ("tags", "found"),
+    [
+        ("O B-A I-A O", {("A", 1, 2)}),
+        ("B-A B-A I-B I-B", {("A", 0, 0), ("A", 1, 1), ("B", 2, 3)}),
+        ("I-A O I-A I-A", {("A", 0, 0), ("A", 2, 3)}),
+        ("O O", set()),
+    ],
+)
+def test_entities_are_what_conll_counts(tags: str, found: set[Any]) -> None:
+    assert entities(tags.split()) == found
+
+
+def test_an_entity_is_right_as_a_whole() -> None:
+    labels = ["B-A", "I-A", "O"]
+    # one of two is found, and one that is none
+    pairs = [([0, 1, 2, 0], [0, 1, 2, 2]), ([0, 2], [0, 1])]
+    scores = of_tags(pairs, labels, [1, 1, 5])
+    assert scores["entityF1"] == pytest.approx(2 * 1 / (3 + 2))
+    assert scores["accuracy"] == pytest.approx(4 / 6)
+    assert scores["majorityAccuracy"] == pytest.approx(2 / 6)
+    assert "entityF1" not in of_tags(pairs, ["NOUN", "VERB", "X"], [1, 1, 1])
 
 
 def test_spare_slots_say_nothing() -> None:

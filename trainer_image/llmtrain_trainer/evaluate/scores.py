@@ -1,6 +1,7 @@
 """What a model says of held-out samples, compared with what is right, and with what one says without a model.
 
 - Accuracy, and F1 of each class that occurs or is said, mean over them (macro), as scikit-learn has it.
+- F1 of entities (Tjong Kim Sang and De Meulder 2003): those with the right kind, begin and end are right.
 - Mean squared error, and Pearson's correlation.
 - Without a model: the most frequent class, or the mean, of the training data.
 """
@@ -19,6 +20,8 @@ from ..loss import IGNORED
 from ..tasks.objective import numbers_of
 
 Numbers = npt.NDArray[Any]
+BEGIN, INSIDE = "B-", "I-"
+"""What tags of entities begin with."""
 
 
 @torch.no_grad()
@@ -36,6 +39,58 @@ def said(model: Any, passes: Sequence[Pass]) -> tuple[Numbers, torch.Tensor]:
         outputs.append(model(**inputs).logits[own].double().cpu())
         labels.append(wanted[own].cpu())
     return torch.cat(outputs).numpy(), torch.cat(labels)
+
+
+@torch.no_grad()
+def tagged(model: Any, passes: Sequence[Pass]) -> list[tuple[list[int], list[int]]]:
+    """The numbers of the tags that a model gives to the words of each sample, and of the right ones."""
+    model.eval()
+    pairs = []
+    for inputs, wanted in passes:
+        found = model(**inputs).logits.argmax(-1)
+        for said_of_it, right in zip(found.cpu(), wanted.cpu(), strict=True):
+            own = right != IGNORED
+            if own.any():
+                pairs.append((said_of_it[own].tolist(), right[own].tolist()))
+    return pairs
+
+
+def of_tags(
+    pairs: Sequence[tuple[list[int], list[int]]], labels: Sequence[str], train: Sequence[int]
+) -> dict[str, float]:
+    """How tags compare, from 0 to 1.
+
+    Args:
+        pairs: see `tagged`.
+        labels: the tags in their order.
+        train: how often each tag is in the training data.
+    """
+    found, wanted = (np.concatenate([np.asarray(pair[side]) for pair in pairs]) for side in (0, 1))
+    scores = {
+        "accuracy": float((found == wanted).mean()),
+        "majorityAccuracy": float((wanted == int(np.argmax(train))).mean()),
+        "macroF1": macro_f1(found, wanted),
+    }
+    if any(name.startswith(BEGIN) for name in labels):
+        named = [tuple(entities([labels[tag] for tag in side]) for side in pair) for pair in pairs]
+        right = sum(len(said_of_it & known) for said_of_it, known in named)
+        all_of_both = sum(len(said_of_it) + len(known) for said_of_it, known in named)
+        scores["entityF1"] = 2 * right / all_of_both if all_of_both else 1.0
+    return scores
+
+
+def entities(tags: Sequence[str]) -> set[tuple[str, int, int]]:
+    """Kind, first and last place of each entity, as CoNLL-2003 counts them: one begins with ``B-``, or with
+    an ``I-`` that goes on with no entity of its kind."""
+    found, begun, kind = set(), 0, ""
+    for at, tag in enumerate([*tags, "O"]):
+        now = tag[2:] if tag.startswith((BEGIN, INSIDE)) else ""
+        if kind and (now != kind or tag.startswith(BEGIN)):
+            found.add((kind, begun, at - 1))
+            kind = ""
+        if now and not kind:
+            begun, kind = at, now
+    return found
 
 
 def of_classes(outputs: Numbers, labels: torch.Tensor, train: Sequence[int]) -> dict[str, float]:

@@ -39,7 +39,7 @@ from ..evaluate.generate import NEW_TOKENS, generate, open_folder
 from ..evaluate.heldout import loss_sum
 from ..evaluate.metrics import measured
 from ..evaluate.placement import device_of, put_on, tokens_worth, weights_of
-from ..evaluate.scores import of_classes, of_numbers, said
+from ..evaluate.scores import of_classes, of_numbers, of_tags, said, tagged
 from ..files import discard, sync_tree, write_json
 from ..floats import finite, perplexity
 from ..models.build import DTYPES, load
@@ -153,13 +153,16 @@ def _scores(
     rows = open_held_out(data)[: trained.checked_sequences]
     plan = BatchPlan(len(rows), job.spec.training.micro_batch_size, 1)
     task = encoder(job.spec, job.shape, marker.special)
-    outputs, labels = said(model, held_out_passes(rows, plan, ALONE, task, device_of()))
+    passes = held_out_passes(rows, plan, ALONE, task, device_of())
     if "classes" in marker.report:
         train = [counts["train"] for counts in marker.report["classes"].values()]
-        scores = of_classes(outputs, labels, train)
+        if job.spec.task is Task.TOKENS:
+            scores = of_tags(tagged(model, passes), marker.labels, train)
+        else:
+            scores = of_classes(*said(model, passes), train)
         log.get().info("classes compared", samples=len(rows), **scores)
         return ScoresResult.model_validate({"samples": len(rows), "classes": len(train), **scores})
-    scores = of_numbers(outputs, labels, marker.report["numbers"]["mean"])
+    scores = of_numbers(*said(model, passes), marker.report["numbers"]["mean"])
     log.get().info("numbers compared", samples=len(rows), **scores)
     return ScoresResult.model_validate({"samples": len(rows), **{k: figure(v) for k, v in scores.items()}})
 

@@ -28,6 +28,7 @@ HEADS = {
     Task.TEXT2TEXT: transformers.AutoModelForSeq2SeqLM,
     Task.CLASSIFICATION: transformers.AutoModelForSequenceClassification,
     Task.REGRESSION: transformers.AutoModelForSequenceClassification,
+    Task.TOKENS: transformers.AutoModelForTokenClassification,
 }
 
 

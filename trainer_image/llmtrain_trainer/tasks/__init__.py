@@ -22,6 +22,7 @@ from .masked import MaskedLM
 from .objective import Objective
 from .seq2seq import SpanCorruption
 from .text2text import TextToText
+from .token_classification import Tagged
 
 Inputs = dict[str, torch.Tensor]
 
@@ -78,6 +79,8 @@ def encoder_of(task: Task, vocabulary: int, tokens: Tokens, *, documents: bool) 
         return Labelled(objective.classes, segments=tokens.segments)
     if task is Task.REGRESSION:
         return Labelled(objective.squares, segments=tokens.segments)
+    if task is Task.TOKENS:
+        return Tagged()
     if task is Task.TEXT2TEXT and tokens.start is not None:
         return TextToText(tokens.start)
     return CausalLM(tokens.eos if documents else None)

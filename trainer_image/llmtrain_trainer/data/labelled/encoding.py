@@ -12,6 +12,7 @@ from tokenizers import processors
 from llmtrain_api import JobSpec, ModelShape, Task, task_of
 
 from ...special_tokens import CLS, SEP, Tokens
+from ...token_marks import NOT_TRAINED
 from ..reading.counts import ReadCounts
 from ..rows import Ids
 from .sample import Sample
@@ -52,19 +53,22 @@ class Encoding:
         self._cut.enable_truncation(self.length, strategy="longest_first")
         self._pad = tokens.eos if tokens.pad is None else tokens.pad
 
-    def row(self, sample: Sample, number: Callable[[], int]) -> Row | None:
+    def row(self, sample: Sample, number: Callable[[], list[int]]) -> Row | None:
         """The row of a sample; None where it is left out.
 
         Args:
             sample: one.
-            number: gives the last column of its row: the number of its class, or the bits of its number.
+            number: gives what is to be learnt: the number of its class, or of each word's, or the bits of its
+                number.
         """
         if self.task is Task.TEXT2TEXT:
             return self._pair(sample)
+        if self.task is Task.TOKENS:
+            return self._tagged(sample, number)
         encoding = self._encode(sample.texts)
         second = next((at for at, kind in enumerate(encoding.sequence_ids) if kind == 1), None)
         marked = filled(encoding.ids, self.length, self._pad, second if self.tokens.segments else None)
-        label = np.asarray([number()], np.uint32)
+        label = np.asarray(number(), np.uint32)
         return np.concatenate([marked, label]), len(encoding.ids), max(encoding.ids)
 
     def _pair(self, sample: Sample) -> Row | None:
@@ -79,6 +83,18 @@ class Encoding:
         read = self._encode((source,)).ids
         columns = [filled(ids, self.length, self._pad) for ids in (read, written)]
         return np.concatenate(columns), len(read) + len(written), max(*read, *written)
+
+    def _tagged(self, sample: Sample, number: Callable[[], list[int]]) -> Row:
+        encoding = self._cut.encode(list(sample.texts), is_pretokenized=True)
+        self.counts.dialogues[SHORTENED] += bool(encoding.overflowing)
+        of_word, labels = number(), np.full(self.length, NOT_TRAINED, np.uint32)
+        before = None
+        for at, word in enumerate(encoding.word_ids):
+            if word is not None and word != before:  # a word's first token tells its tag
+                labels[at] = of_word[word]
+            before = word
+        marked = filled(encoding.ids, self.length, self._pad)
+        return np.concatenate([marked, labels]), len(encoding.ids), max(encoding.ids)
 
     def _encode(self, texts: tuple[str, ...]) -> Any:
         encoding = self._cut.encode(*texts)

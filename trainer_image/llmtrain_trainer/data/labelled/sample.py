@@ -28,12 +28,12 @@ class Sample:
     Attributes:
         texts: that are read: one or two; with task text2text the one that is read and the one to be written.
         where: file and line, for messages to people.
-        label: the class, or the number; None where the last text is what is to be learnt.
+        label: the class, the number, or the tag of each word; None where the last text is to be learnt.
     """
 
     texts: tuple[str, ...]
     where: str
-    label: str | float | None = None
+    label: str | float | tuple[str, ...] | None = None
 
     @property
     def text(self) -> str:
@@ -74,6 +74,7 @@ class TakeSample:
         """The form of a row, or the field that names other columns."""
         text = json.dumps("...")
         values = {"label": "1.5" if self.task is Task.REGRESSION else text}
+        values |= dict.fromkeys(("tokens", "tags"), json.dumps(["..."]))
         needed = [name for name in self.task.columns if name not in OPTIONAL]
         shown = ", ".join(f"{json.dumps(self._column(name))}: {values.get(name, text)}" for name in needed)
         return f"use {{{shown}}}, or name the columns in dataset.fields"
@@ -87,6 +88,8 @@ class TakeSample:
         row, replaced = whole_characters(record.value)
         if not isinstance(row, dict):
             raise self._mistake(record, "it is text")
+        if self.task is Task.TOKENS:
+            return Taken(self._tagged(record, row), record.length, replaced + record.replaced, empty=False)
         texts = [self._text(record, row, name) for name in self.task.columns if name != "label"]
         found = tuple(text for text in texts if text is not None)
         label = self._label(record, row) if "label" in self.task.columns else None
@@ -96,6 +99,30 @@ class TakeSample:
             )
         sample = Sample(found, record.where, label)
         return Taken(sample, record.length, replaced + record.replaced, not found[0].strip())
+
+    def _tagged(self, record: Record, row: dict[str, Any]) -> Sample:
+        words, tags = (self._listed(record, row, name) for name in self.task.columns)
+        if len(words) != len(tags):
+            raise self._mistake(record, f"it has {len(words)} words and {len(tags)} tags")
+        if wrong := next((word for word in words if not isinstance(word, str) or not word.strip()), None):
+            raise self._mistake(record, f"{ascii(wrong)[:40]} is no word")
+        named = [_class(tag) for tag in tags]
+        if None in named:
+            tag = tags[named.index(None)]
+            raise self._mistake(record, f"{ascii(tag)[:40]} is no tag, which is a text or a whole number")
+        return Sample(tuple(words), record.where, tuple(str(name) for name in named))
+
+    def _listed(self, record: Record, row: dict[str, Any], name: str) -> list[Any]:
+        column = self._column(name)
+        value = row.get(column)
+        if isinstance(value, str) and value.lstrip().startswith("["):  # a column of a table
+            try:
+                value = json.loads(value)
+            except ValueError:
+                raise self._mistake(record, f"its {column} is no JSON") from None
+        if not isinstance(value, list) or not value:
+            raise self._mistake(record, self._instead(row, column, "list with something in it"))
+        return value
 
     def _column(self, name: str) -> str:
         return self.named.get(name, self.task.columns[name])

@@ -41,6 +41,9 @@ def _parts(row: Ids, task: Task, labels: list[str], length: int, decode: Decode)
 def _learnt(row: Ids, task: Task, labels: list[str], length: int, decode: Decode) -> str:
     if task is Task.CLASSIFICATION:
         return labels[int(row[-1])]
+    if task is Task.TOKENS:
+        tags = row[length:]
+        return " ".join(labels[int(tag)] for tag in tags[(tags & NOT_TRAINED) == 0])
     if task is Task.REGRESSION:
         return f"{float(np.asarray(row[-1:]).view(np.float32)[0]):g}"
     return decode(_ids(row[length:]))

@@ -19,8 +19,8 @@ from ..rows import Ids, SequenceWriter, Side
 
 
 def width_of(task: Task, length: int) -> int:
-    """Columns of a row: tokens, and a label, or the tokens of the text to be written."""
-    return 2 * length if task is Task.TEXT2TEXT else length + 1
+    """Columns of a row: tokens, and a label, a label of each, or the tokens of the text to be written."""
+    return 2 * length if task in (Task.TEXT2TEXT, Task.TOKENS) else length + 1
 
 
 def filled(ids: Sequence[int], length: int, pad: int, second: int | None = None) -> Ids:
@@ -83,6 +83,7 @@ class SampleWriter(SequenceWriter):
         written = np.memmap(self.path, self.dtype, "r+", shape=(self.rows, self.length))
         places = np.asarray(order, self.dtype)
         for first in range(0, self.rows, 1 << 16):
-            part = written[first : first + (1 << 16), -1]
-            part[:] = places[part]
+            part = written[first : first + (1 << 16), self.sequence_length :]
+            own = (part & NOT_TRAINED) == 0
+            part[own] = places[part[own]]
         written.flush()

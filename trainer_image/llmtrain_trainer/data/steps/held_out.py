@@ -31,6 +31,7 @@ def label_entropy(task: Task, rows: Ids) -> float:
         return float(np.var(np.ascontiguousarray(rows[:, -1]).view(np.float32), dtype=np.float64))
     if task is Task.CLASSIFICATION:
         return entropy_of(rows[:, -1])
+    # tags and tokens to be written alike
     written = rows[:, rows.shape[1] // 2 :]
     return entropy_of(ids_of(written[(written & NOT_TRAINED) == 0]))
 

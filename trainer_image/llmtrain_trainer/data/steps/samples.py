@@ -61,14 +61,13 @@ class _Labels:
     classes: Classes = field(default_factory=Classes)
     targets: Targets = field(default_factory=Targets)
 
-    def number(self, sample: Sample, *, held_out: bool) -> int:
-        if isinstance(sample.label, str):
-            return self.classes.number(sample.label, sample.where, held_out=held_out)
-        if sample.label is None:
-            return 0
-        if not held_out:
-            self.targets.add(sample.label)
-        return bits_of(sample.label)
+    def number(self, sample: Sample, *, held_out: bool) -> list[int]:
+        if isinstance(sample.label, float):
+            if not held_out:
+                self.targets.add(sample.label)
+            return [bits_of(sample.label)]
+        names = (sample.label,) if isinstance(sample.label, str) else sample.label or ()
+        return [self.classes.number(name, sample.where, held_out=held_out) for name in names]
 
 
 def write_samples(made: Preparation, train: SampleWriter, held_out: SampleWriter) -> list[ReadCounts]:
@@ -107,7 +106,7 @@ def _leave_labels(
     made: Preparation, labels: _Labels, writers: tuple[SampleWriter, ...], *, some_only: bool
 ) -> None:
     task = task_of(made.job.spec, made.job.shape)
-    if task is Task.CLASSIFICATION:
+    if task in (Task.CLASSIFICATION, Task.TOKENS):
         # a look at a part of the data sees some classes only
         made.labels = sorted(labels.classes.numbers) if some_only else labels.classes.ordered(_known(made))
         for writer in writers:
