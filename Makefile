@@ -60,6 +60,12 @@ images: ## build both images
 venv: ## make (once) and print the virtual environment that everything above uses
 	@hack/venv
 
+web: ## build the page from web/ into the Python package (needs Node 20; nobody else does)
+	@cd web && npm ci --silent && npm run --silent build
+
+page: ## the page in a headless Chromium, beside a real job (needs Node and Chromium; not in make test)
+	@hack/test page
+
 bench: ## tokens/s of the trainer's step beside a plain loop and Hugging Face's Trainer (BENCH=--help: options)
 	@$(VENV)/bin/python -W ignore -m bench.trainer $(BENCH)
 
@@ -69,4 +75,4 @@ bench-operator: ## what the operator costs the API server beside bare pods, in t
 constraints: ## pin what a fresh environment without constraints.txt would get
 	@hack/constraints
 
-.PHONY: proofs kueue models real bench bench-operator layouts resume simulate faults help demo demo-down try test lint generate images venv constraints
+.PHONY: web page proofs kueue models real bench bench-operator layouts resume simulate faults help demo demo-down try test lint generate images venv constraints

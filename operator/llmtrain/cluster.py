@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ from .errors import (
 )
 from .values import Object
 
+HOLDERS_CONNECTIONS = 16
+"""Kept open for all holders of tokens together."""
 CONNECT_SECONDS, READ_SECONDS = 5.0, 30.0
 JOBS = f"/apis/{GROUP}/{VERSION}"
 NO_CLUSTER = "point KUBECONFIG to your cluster's file or choose one by --context; `llmtrain run` needs none"
@@ -43,6 +46,8 @@ class ApiServer:
         # heavy: only who talks to a cluster pays for it
         from kubernetes import client, config
 
+        self._token = ""
+        self._bare: Any = None
         in_pod = context is None and bool(os.environ.get("KUBERNETES_SERVICE_HOST"))
         try:
             if in_pod and not os.environ.get("KUBECONFIG"):
@@ -55,6 +60,21 @@ class ApiServer:
                 self._client = config.new_client_from_config(config_file=_kubeconfig(), context=context)
         except (config.ConfigException, OSError, ValueError, TypeError, KeyError) as error:
             raise Unreachable(f"no cluster is configured ({_first_line(error)}): {NO_CLUSTER}") from None
+
+    def as_holder(self, token: str) -> ApiServer:
+        """The same server for whoever holds that token, with no credentials of ours."""
+        from kubernetes import client
+
+        if self._bare is None:
+            ours, bare = self._client.configuration, client.Configuration()
+            # a client certificate of ours would win over the token
+            for name in ("host", "ssl_ca_cert", "verify_ssl", "tls_server_name", "proxy", "no_proxy"):
+                setattr(bare, name, getattr(ours, name))
+            bare.connection_pool_maxsize = HOLDERS_CONNECTIONS
+            self._bare = client.ApiClient(bare)
+        found = copy.copy(self)
+        found._client, found._token = self._bare, token
+        return found
 
     @property
     def address(self) -> str:
@@ -111,7 +131,10 @@ class ApiServer:
         from urllib3.exceptions import HTTPError
 
         headers = {"Content-Type": content_type, "Accept": "application/json, */*"}
-        self._client.update_params_for_auth(headers, [], ["BearerToken"])
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        else:
+            self._client.update_params_for_auth(headers, [], ["BearerToken"])
         where = f"{self.address}{path}" + (f"?{urlencode(query)}" if query else "")
         try:
             response = self._client.rest_client.pool_manager.request(

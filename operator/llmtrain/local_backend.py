@@ -169,6 +169,12 @@ class LocalBackend:
         root = owned(Path(saved.output), job.metadata.uid)
         return [] if root is None else runs.metrics_of(root)
 
+    def curve_bytes(self, job: Job) -> int:
+        """How long the files of `metrics` are: they have grown where it differs from before."""
+        folder = self._folder(job.metadata.namespace, job.metadata.name).load()
+        root = None if folder is None else owned(Path(folder.output), job.metadata.uid)
+        return 0 if root is None else runs.curve_bytes(root)
+
     def presets(self, namespace: str) -> list[Object]:  # noqa: ARG002
         """There are none here."""
         return []

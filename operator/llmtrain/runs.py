@@ -33,6 +33,15 @@ def metrics_of(output: str | Path) -> list[Object]:
     return [by_step[step] for step in sorted(by_step)]
 
 
+def curve_bytes(output: str | Path) -> int:
+    """How long the files are that `metrics_of` reads."""
+    total = 0
+    for file in Path(output).glob("logs/attempt-*/metrics.jsonl"):
+        with suppress(OSError):
+            total += file.stat().st_size
+    return total
+
+
 def _number(folder: Path) -> int:
     return int(folder.name.rpartition("-")[2])
 

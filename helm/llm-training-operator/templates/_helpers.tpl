@@ -2,6 +2,10 @@
 app.kubernetes.io/name: llm-training-operator
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
+{{- define "operator.webLabels" -}}
+app.kubernetes.io/name: llm-training-operator-web
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
 {{- define "operator.name" -}}llm-training-operator{{- end }}
 {{- /* Objects without a namespace, and those in the namespace that is watched: one set for each release. */ -}}
 {{- define "operator.scopedName" -}}llm-training-operator-{{ .Release.Namespace }}{{- end }}

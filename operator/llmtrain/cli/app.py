@@ -12,7 +12,7 @@ import typer
 
 from llmtrain.errors import EXIT_CODES, LlmtrainError, Mistake
 
-from . import compare, jobs, laptop, learn, live, logs, steer
+from . import compare, jobs, laptop, learn, live, logs, steer, web
 
 ABOUT = """Train language models from a manifest: on a cluster, or on this machine without one.
 
@@ -39,6 +39,7 @@ VERBS: tuple[tuple[str, str, Callable[..., Any]], ...] = (
     (LEARN, "presets", learn.presets),
     (HERE, "run", laptop.run),
     (HERE, "check", laptop.check),
+    (HERE, "web", web.web),
 )
 PASSED_ON = {
     "generate": laptop.generate,

@@ -39,6 +39,9 @@ def run(
     new: Annotated[
         bool, typer.Option("--new", help="A new job, whatever an earlier run of it has left.")
     ] = False,
+    web: Annotated[
+        bool, typer.Option("--web", help="Also serve the page of this folder's jobs, until the job is over.")
+    ] = False,
 ) -> None:
     """Run an LLMTrainingJob on this machine, without Kubernetes.
 
@@ -62,7 +65,13 @@ def run(
         new=new,
         command=os.environ.get(ENV_COMMAND) or typed(sys.argv),
     )
-    raise typer.Exit(run_it(request, sys.stdout))
+    if not web:
+        raise typer.Exit(run_it(request, sys.stdout))
+    from .web import beside
+
+    with beside(request.runs) as address:
+        print(f"page: {address}", flush=True)
+        raise typer.Exit(run_it(request, sys.stdout))
 
 
 def check(

@@ -53,7 +53,7 @@ def _flat(value: object, path: str) -> Iterator[tuple[str, object]]:
     elif isinstance(value, list) and value and isinstance(value[0], dict):
         for number, inner in enumerate(value):
             yield from _flat(inner, f"{path}[{number}]")
-    else:
+    elif path:
         yield path, value
 
 

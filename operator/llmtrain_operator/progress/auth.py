@@ -78,8 +78,8 @@ class TokenAuthenticator:
         self._api = api
         self._knows = knows
         self._clock = clock
-        self._cache: _Bounded[bytes, tuple[float, PodIdentity]] = _Bounded(CACHE_SIZE)
-        self._misses: _Bounded[bytes, float] = _Bounded(MISSES_SIZE)
+        self._cache: Bounded[bytes, tuple[float, PodIdentity]] = Bounded(CACHE_SIZE)
+        self._misses: Bounded[bytes, float] = Bounded(MISSES_SIZE)
         self._allowance = Allowance(REVIEWS_PER_SECOND, REVIEWS_AT_ONCE, clock)
         self._waiting = 0
 
@@ -163,7 +163,7 @@ class Allowance:
     def __init__(self, per_second: float, at_once: int, clock: Callable[[], float]) -> None:
         self._per_second, self._at_once = per_second, float(at_once)
         self._clock = clock
-        self._left: _Bounded[str, tuple[float, float]] = _Bounded(PEERS)
+        self._left: Bounded[str, tuple[float, float]] = Bounded(PEERS)
 
     def take(self, peer: str) -> bool:
         """One more, if that address has any left."""
@@ -178,7 +178,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class _Bounded(Generic[K, V]):
+class Bounded(Generic[K, V]):
     """A mapping that forgets what was put in first."""
 
     def __init__(self, size: int) -> None:
@@ -186,9 +186,11 @@ class _Bounded(Generic[K, V]):
         self._items: OrderedDict[K, V] = OrderedDict()
 
     def get(self, key: K) -> V | None:
+        """What was put in under that key, if it is still known."""
         return self._items.get(key)
 
     def put(self, key: K, value: V) -> None:
+        """Remember it; the oldest goes where there is no room."""
         self._items[key] = value
         self._items.move_to_end(key)
         while len(self._items) > self._size:

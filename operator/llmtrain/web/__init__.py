@@ -1,0 +1,1 @@
+"""The web page: a process of its own that shows jobs to those who may see them, and decides nothing."""
