@@ -190,7 +190,7 @@ class Page:
         asked = LogRequest(
             rank=_number(request, "rank", None),
             attempt=_number(request, "attempt", None),
-            tail=min(_number(request, "tail", LOG_LINES), LOG_LINES),
+            tail=max(1, min(_number(request, "tail", LOG_LINES), LOG_LINES)),
         )
         try:
             return _json({"lines": await self._waits(self._lines, user, entry.job, asked), "note": ""})

@@ -216,6 +216,9 @@ async def test_a_job_is_told_whole_and_what_the_user_may_not_read_is_said(cluste
     assert page["actions"] == ["suspend", "delete"]
     status, found = await cluster.get("/api/jobs/team-a/one/logs?rank=1&tail=3", "anna-token")
     assert (status, found["lines"]) == (200, ["rank 1 line 0", "rank 1 line 1", "rank 1 line 2"])
+    for all_there_is in (0, -1):
+        _, found = await cluster.get(f"/api/jobs/team-a/one/logs?tail={all_there_is}", "anna-token")
+        assert len(found["lines"]) == 1
     _, found = await cluster.get("/api/jobs/team-a/one/logs?tail=999999", "anna-token")
     assert len(found["lines"]) == 2000
     gone = {"lines": [], "note": "there was no attempt 9"}
