@@ -15,6 +15,8 @@ RUNTIME_PLURAL = "llmtrainingruntimes"
 CLUSTER_RUNTIME_KIND = "ClusterLLMTrainingRuntime"
 CLUSTER_RUNTIME_PLURAL = "clusterllmtrainingruntimes"
 
+CONTROLLER = f"{GROUP}/operator"
+"""This operator, as ``spec.managedBy`` names it."""
 LABEL_JOB = f"{GROUP}/job"
 LABEL_JOB_UID = f"{GROUP}/job-uid"
 LABEL_ATTEMPT = f"{GROUP}/attempt"

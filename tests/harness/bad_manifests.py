@@ -876,6 +876,7 @@ BAD: dict[str, Bad] = {
     "fewer nodes in a queue of another scheduler": Bad(
         manifest(nodes=2, minNodes=1, queueName="team"), "spec.minNodes", "whole gangs only"
     ),
+    "a controller without its domain": Bad(manifest(managedBy="multikueue"), "spec.managedBy", "DOMAIN/NAME"),
     "a queue's name in capitals": Bad(manifest(queueName="Team"), "spec.queueName", "use lowercase letters"),
     "an adapter of rank 0": Bad(
         manifest(model=LLAMA | {"adapter": {"rank": 0}}),

@@ -65,6 +65,15 @@ def test_the_spec_is_immutable_once_an_attempt_has_started(namespace: Namespace,
     assert operator.process is not None
 
 
+def test_a_job_keeps_its_controller(namespace: Namespace) -> None:
+    other = {"managedBy": "kueue.x-k8s.io/multikueue"}
+    namespace.apply(manifest(**other))
+    namespace.apply(manifest("ours"))
+    for name, edit in (("tiny", {"managedBy": None}), ("ours", other)):
+        with pytest.raises(Refused, match="managedBy never changes"):
+            namespace.cluster.merge(namespace.jobs_path(name), {"spec": edit})
+
+
 TRAINING: list[Any] = [
     *({"maxSteps": steps} for steps in ("4", True, 1e3, 2.5, None, "1:30")),
     *({"maxSteps": 4, "compile": flag} for flag in ("no", True, 1, None)),

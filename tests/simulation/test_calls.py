@@ -11,7 +11,7 @@ from harness.simulation.quiet import silence
 from harness.simulation.world import STEPS, World
 
 from llmtrain_api import Outcome, TerminationMessage
-from llmtrain_api.names import PLURAL
+from llmtrain_api.names import CONTROLLER, LABEL_JOB, PLURAL
 from llmtrain_operator.engine.workqueue import Key
 
 RANKS = 4
@@ -103,6 +103,15 @@ def test_a_finished_job_costs_nothing(world: World) -> None:
     world.run(60.0)
     assert {verb for verb, _ in world.chaos.served} <= {"list", "watch"}
     assert max(world.chaos.served.values()) <= 2, world.chaos.served
+
+
+def test_a_job_of_another_controller_is_left_alone(world: World) -> None:
+    world.apply(RANKS, "theirs", managedBy="kueue.x-k8s.io/multikueue")
+    world.apply(RANKS, "ours", managedBy=CONTROLLER)
+    world.run(700.0)
+    assert world.status("theirs") == {}
+    assert world.status("ours")["phase"] == "Starting"
+    assert {pod["metadata"]["labels"][LABEL_JOB] for pod in world.pods()} == {"ours"}
 
 
 def test_a_gang_is_listed_only_after_a_lost_answer(world: World) -> None:

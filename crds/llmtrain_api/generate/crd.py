@@ -55,6 +55,16 @@ ROOT_RULES: tuple[Schema, ...] = (
 )
 
 
+def manager_rule() -> Schema:
+    """The rule that a job keeps its controller: two could run it, each with pods of its own."""
+    return {
+        "rule": _same("managedBy", always=False),
+        "message": "managedBy never changes; delete the job and apply it again",
+        "fieldPath": ".spec.managedBy",
+        "reason": "FieldValueForbidden",
+    }
+
+
 def unchanged_rule(spec: Schema) -> Schema:
     """The rule that what is trained stays as it is once an attempt has started.
 
@@ -179,7 +189,7 @@ def custom_resource_definition() -> Schema:
             "spec": spec | {"x-kubernetes-validations": validations(RULES)},
             "status": _drop_defaults(schema_of(JobStatus)),
         },
-        "x-kubernetes-validations": [*ROOT_RULES, unchanged_rule(spec)],
+        "x-kubernetes-validations": [*ROOT_RULES, manager_rule(), unchanged_rule(spec)],
     }
     columns = [
         {"name": name, "type": kind, "jsonPath": path, **({"priority": priority} if priority else {})}

@@ -120,6 +120,22 @@ ObjectName = Annotated[
     ),
 ]
 """The name of a Secret, ServiceAccount or PriorityClass."""
+CONTROLLER_FIX = "name the controller as DOMAIN/NAME, such as kueue.x-k8s.io/multikueue, or leave it out"
+ControllerName = Annotated[
+    str,
+    Field(max_length=MAX_KEY),
+    Keeps(
+        Rule(
+            f"self.matches(r'^{SUBDOMAIN}/{NAME}$')",
+            "",
+            CONTROLLER_FIX,
+            lambda name: (
+                None if re.fullmatch(f"{SUBDOMAIN}/{NAME}", name) else f"got {name!r}; {CONTROLLER_FIX}"
+            ),
+        )
+    ),
+]
+"""Who runs a job."""
 RESOURCE = rf"{SUBDOMAIN}/{NAME}"
 RESOURCE_FIX = (
     "use the name under which nodes offer it, PREFIX/NAME, such as nvidia.com/gpu or rdma/hca: a DNS name, "

@@ -11,6 +11,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field, JsonValue, model_validator
 
+from ..names import CONTROLLER
 from .base import ApiModel, Rule, RuledModel, left_open
 from .dataset import DatasetSpec
 from .entrypoint import EntrypointSpec, Starter
@@ -23,7 +24,7 @@ from .pod_template import PodTemplate
 from .prepare import PrepareSpec
 from .quantity import CpuQuantity, MemoryQuantity
 from .recovery import RecoverySpec
-from .scheduling import ExtendedResource, ObjectName
+from .scheduling import ControllerName, ExtendedResource, ObjectName
 from .task import Task
 from .training import TrainingSpec, default_learning_rate, default_precision
 
@@ -345,6 +346,12 @@ class JobSpec(LifecycleSpec, PlacedPodSpec, JobSections):
         default=None,
         description="Queue of another scheduler that the gang waits in, such as a LocalQueue of Kueue in the "
         "job's namespace, where the chart has queue.provider. Default: the operator's own queue.",
+    )
+    managed_by: ControllerName | None = Field(
+        default=None,
+        description="Controller that runs the job. With another than " + CONTROLLER + ", such as "
+        "kueue.x-k8s.io/multikueue, this operator leaves the job and its status alone. Never changes. "
+        "Default: this operator.",
     )
     pod_template: PodTemplate | None = Field(
         default=None,

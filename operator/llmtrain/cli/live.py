@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from datetime import UTC, datetime
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -42,11 +44,21 @@ def top(
     if not console.is_terminal:
         console.print(look(), soft_wrap=True)
         return
+    pressed: list[int] = []
+
+    def press(number: int, _: FrameType | None) -> None:
+        # where Python is in a destructor the exception is lost, and what was pressed must not be
+        pressed.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, press)
     try:
         with Live(look(), console=console, auto_refresh=False) as live:
-            while True:
+            while not pressed:
                 time.sleep(every)
                 live.update(look(), refresh=True)
     except KeyboardInterrupt:
         # that is how it ends
         return
+    finally:
+        signal.signal(signal.SIGINT, before)

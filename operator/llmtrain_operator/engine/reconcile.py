@@ -13,7 +13,7 @@ import structlog
 from pydantic import ValidationError
 
 from llmtrain_api import Job, JobStatus, changed
-from llmtrain_api.names import PLURAL
+from llmtrain_api.names import CONTROLLER, PLURAL
 
 from ..kube.api import ApiError, ClusterApi
 from ..kube.jobs import JobStore, seen_job
@@ -200,6 +200,9 @@ class Reconciler:
             log.error("status-not-understood", job="/".join(key), reason=str(error))
             self._queue.add_failed(key)
             await self._tell_failure(key, f"this operator cannot read its {unreadable(error)}")
+            return None
+        if job.spec.get("managedBy", CONTROLLER) != CONTROLLER:
+            # what another controller does with it, and what its status says, is no business of ours
             return None
         self._note(job)
         return job, raw.get("status", {})
