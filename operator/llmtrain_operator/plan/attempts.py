@@ -9,6 +9,7 @@ from llmtrain_api import (
     Attempt,
     Charge,
     Checkpoint,
+    ConditionType,
     EndReason,
     Failure,
     FailureClass,
@@ -19,7 +20,7 @@ from llmtrain_api import (
 )
 from llmtrain_api.schema.status import MAX_ATTEMPTS
 
-from .conditions import ConditionType, with_condition
+from .conditions import with_condition
 from .evidence import LIMITS, Evidence
 from .situation import Situation
 from .usage import with_waste

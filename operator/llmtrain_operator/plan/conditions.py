@@ -5,18 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from llmtrain_api import Condition, JobStatus, changed
-
-ConditionType = Literal[
-    "Accepted",
-    "Running",
-    "Suspended",
-    "Complete",
-    "Failed",
-    "ReportingLost",
-    "Straggler",
-    "RuntimeChanged",
-]
+from llmtrain_api import Condition, ConditionType, JobStatus, changed
 
 
 def with_condition(

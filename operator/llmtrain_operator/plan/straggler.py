@@ -5,9 +5,9 @@ It is told, and nothing is done about it: only a person knows whether the node i
 
 from __future__ import annotations
 
-from llmtrain_api import JobStatus, Phase
+from llmtrain_api import ConditionType, JobStatus, Phase
 
-from .conditions import ConditionType, with_condition
+from .conditions import with_condition
 from .situation import Situation
 
 STRAGGLER: ConditionType = "Straggler"

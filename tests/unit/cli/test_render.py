@@ -24,6 +24,7 @@ from llmtrain.values import Event
 from llmtrain_api import (
     Attempt,
     Checkpoint,
+    ConditionType,
     EndReason,
     Failure,
     FailureClass,
@@ -36,7 +37,6 @@ from llmtrain_api import (
     Waiting,
 )
 from llmtrain_api.generate.crd import PRINTER_COLUMNS
-from llmtrain_operator.plan.conditions import ConditionType
 from llmtrain_operator.plan.runtime import OUT_OF_BOUNDS
 from llmtrain_operator.plan.waiting import MOUNTING
 from llmtrain_operator.runtimes.catalogue import MISSING, NOT_ALLOWED, NOT_READABLE, UNKNOWN

@@ -10,7 +10,7 @@ from .attempt import (
     Restarts,
     Workers,
 )
-from .conditions import Condition
+from .conditions import Condition, ConditionType
 from .job import MAX_ATTEMPTS, JobStatus, Phase, Resolved, Waiting
 from .placement import Placement
 from .progress import Checkpoint, Figures, PreparationFigures, Progress
@@ -30,6 +30,7 @@ __all__ = [
     "Charge",
     "Checkpoint",
     "Condition",
+    "ConditionType",
     "Count",
     "DataSummary",
     "EndReason",

@@ -9,20 +9,22 @@ from pydantic import Field
 from ..base import ApiModel, Time
 from .values import Count, Text
 
+ConditionType = Literal[
+    "Accepted",
+    "Running",
+    "Suspended",
+    "Complete",
+    "Failed",
+    "ReportingLost",
+    "Straggler",
+    "RuntimeChanged",
+]
+
 
 class Condition(ApiModel):
     """A condition by the conventions of Kubernetes."""
 
-    type: Literal[
-        "Accepted",
-        "Running",
-        "Suspended",
-        "Complete",
-        "Failed",
-        "ReportingLost",
-        "Straggler",
-        "RuntimeChanged",
-    ] = Field(description="Name of the condition, such as Running or Complete.")
+    type: ConditionType = Field(description="Name of the condition, such as Running or Complete.")
     status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
     reason: Text = Field(description="Why, as one word for programs.")
     message: Annotated[str, Field(max_length=8192)] = Field(default="", description="Why, for people.")
