@@ -35,7 +35,8 @@ def arguments(objects: Objects) -> list[str]:
 
 
 def test_the_api_server_takes_every_object_of_it(cluster: Cluster) -> None:
-    for settings in ((), ('watchNamespace="default"', "networkPolicy.metricsNamespace=null")):
+    scoped = ('watchNamespace="default"', "networkPolicy.metricsNamespace=null")
+    for settings in (("web.enabled=true",), scoped):
         objects = rendered(cluster, "default", *settings)
         for found in objects.values():
             done = subprocess.run(
