@@ -28,7 +28,8 @@ def stop(s: Situation) -> Plan | None:
         return None
     if s.this_attempt.stopping_at is None:
         reason = EndReason.SUSPENDED if suspended(s) else exceeded(s)
-        if reason is None and s.seen.reclaimed:
+        if reason is None and s.seen.reclaimed and s.status.phase is not Phase.QUEUED:
+            # who queues has given its room back already
             reason = EndReason.PREEMPTED
         return None if reason is None or evidence(s) else Plan(_stopping(s, reason))
     found, left = evidence(s), (*s.current.values(), *s.stale)

@@ -229,7 +229,8 @@ class OwnQueue:
 
     def wants_back(self, job: Job) -> str:
         """Who was let in stays, but for one that may go and is in the way of a more urgent one."""
-        taker = self._preempted.get(job.metadata.uid)
+        # what the last look found may be older than what the job has on record
+        taker = self._preempted.get(job.metadata.uid) if standing(job) is Standing.HOLDS else None
         return f"job {taker.namespace}/{taker.name} of higher priority takes its place" if taker else ""
 
     # -- loops --------------------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-MOST_ROUNDS = 3_000
-"""Of the loop at one moment."""
+MOST_ROUNDS = 1_000
+"""Of the loop at one moment: no life without a bug has more than some dozens."""
 
 
 class Stuck(AssertionError):

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
@@ -18,7 +19,7 @@ from harness.simulation.monitor import Broken, Monitor, WatchedApi
 from harness.simulation.operator import Operator
 from harness.simulation.podview import NAMESPACE, SIDECAR, cpus_of, going, label, owner, phase_of, size_of
 from harness.simulation.timeline import Timeline
-from harness.simulation.virtual import VirtualLoop, at_once
+from harness.simulation.virtual import Stuck, VirtualLoop, at_once
 
 from llmtrain_api import Outcome, ProgressReport, Stage, TerminationMessage, to_rfc3339
 from llmtrain_api.messages import Straggler
@@ -154,7 +155,8 @@ class World:
         self.kill_operator()
         if self.standby is not None:
             self.standby.kill()
-        self.loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))
+        with suppress(Stuck):  # that has been told
+            self.loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))
         self.loop.close()
 
     # -- looking ------------------------------------------------------------------------------------------

@@ -281,6 +281,10 @@ def test_a_gang_gives_its_room_back_after_a_checkpoint_and_at_no_cost() -> None:
     assert after.status.attempts[0].charge == "Nobody"
     assert after.status.attempts[0].message == "Kueue evicted it"
     assert after.status.placement is None
+    queued = replace(seen(job(after.status, queueName="team")), settings=KUEUE, admission=None)
+    again = plan(replace(queued, reclaimed="Kueue evicted it"), T0)
+    assert again.asks, "what has no room has none to give back"
+    assert again.status.attempt == 1
 
 
 def test_providers_by_name() -> None:
