@@ -12,7 +12,8 @@ import pytest
 from harness.children import processes
 from harness.trainer.laptop import LaptopRun
 
-STEPS = 60
+STEPS = 200
+"""So many that a busy machine kills the rank long before the last one."""
 SCRIPT = f"""
 import os
 import torch
@@ -89,7 +90,7 @@ def test_a_killed_rank_is_told_and_the_script_goes_on_from_its_own_checkpoint(la
     first, second = laptop.object()["status"]["attempts"]
     assert first["failureClass"] == "Unknown"
     assert "rank 1 was killed by signal 9" in first["message"]
-    assert first["checkpointStep"] >= 20
+    assert 20 <= first["checkpointStep"] < STEPS
     state = json.loads((laptop.output.program / f"checkpoint-{STEPS}/trainer_state.json").read_text())
     steps = [entry["step"] for entry in state["log_history"] if "loss" in entry]
     assert steps == sorted(set(steps)), "each step once"
