@@ -51,7 +51,7 @@ TWO_WORKERS = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 """A file stays in one worker; files begin in the order in which they were collected."""
 
 LAYERS = (
-    Layer("unit"),
+    Layer("unit", options=TWO_WORKERS),
     Layer("simulation", options=("-rP",), proofs=True),  # it prints what it went through
     Layer("integration", before=(("hack/cluster", "build"),)),
     Layer("trainer", options=TWO_WORKERS, proofs=True),  # they wait more than they compute

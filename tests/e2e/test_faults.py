@@ -145,6 +145,7 @@ def test_a_job_deleted_while_it_trains_takes_its_children_along_and_can_come_bac
         delete(namespace, "again")
 
 
+@pytest.mark.proof
 def test_a_rank_that_hangs_is_named_and_the_gang_goes_on(namespace: Namespace) -> None:
     namespace.apply(quick_manifest("hangs", 400, recovery={"stepTimeoutSeconds": 20}))
     output = shared_volume(namespace.cluster) / namespace.name / "hangs"

@@ -13,7 +13,7 @@ from e2e.test_faults import committed, committed_by, delete, kill_process
 from harness.cluster import ROOT, Cluster, Namespace, restarts, shared_volume, wait_for
 from harness.jobs import quick_manifest
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.proof, pytest.mark.timeout(900)]
 OPERATOR = "app.kubernetes.io/name=llm-training-operator"
 SYSTEM = "/api/v1/namespaces/llmtrain-system/pods"
 RESTRICTED = {
