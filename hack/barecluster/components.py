@@ -45,6 +45,10 @@ def etcd(settings: Settings) -> list[str]:
     ]
 
 
+GANGS = "--feature-gates=GenericWorkload=true"
+"""Kubernetes' own gang scheduling, by PodGroups: in 1.37 it is there, and off unless asked for."""
+
+
 def apiserver(settings: Settings, *, with_nodes: bool) -> list[str]:
     """With nodes it listens where pods reach it; without, on the loopback address alone."""
     pki = settings.pki
@@ -72,6 +76,8 @@ def apiserver(settings: Settings, *, with_nodes: bool) -> list[str]:
         "--audit-log-maxsize=500",
         "--audit-log-maxbackup=1",
         f"--cert-dir={settings.run}",
+        "--runtime-config=scheduling.k8s.io/v1beta1=true",
+        GANGS,
     ]
 
 
@@ -98,6 +104,7 @@ def controller_manager(settings: Settings) -> list[str]:
         "--kube-api-burst=400",
         "--node-monitor-period=1s",
         "--node-monitor-grace-period=10s",
+        GANGS,
     ]
 
 
@@ -106,6 +113,7 @@ def scheduler(settings: Settings) -> list[str]:
     return [
         str(settings.bin / "kube-scheduler"),
         *_client(settings, "scheduler", settings.ports.scheduler),
+        GANGS,
     ]
 
 

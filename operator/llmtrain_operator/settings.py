@@ -75,7 +75,8 @@ class Settings(BaseModel):
     )
     provider: Provider = Field(
         default=Provider.DEFAULT,
-        description="whom jobs with spec.queueName ask for room: kueue; default = no job may name a queue",
+        description="who helps to start gangs: kueue lets in those of jobs with spec.queueName; kubernetes, "
+        "volcano and coscheduling start whole gangs by PodGroups, and volcano has queues; default = nobody",
     )
     start_seconds: int = Field(
         default=600,

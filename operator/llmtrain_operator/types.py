@@ -20,10 +20,19 @@ class Allowed(StrEnum):
 
 
 class Provider(StrEnum):
-    """Who decides when a gang may start, where a job names a queue."""
+    """Who helps to start gangs: Kueue lets in those of a job with a queue; each of the others has a PodGroup
+    for every gang, and Volcano queues as well."""
 
     DEFAULT = "default"
     KUEUE = "kueue"
+    KUBERNETES = "kubernetes"
+    VOLCANO = "volcano"
+    COSCHEDULING = "coscheduling"
+
+    @property
+    def has_queues(self) -> bool:
+        """Whether a job may name one."""
+        return self in (Provider.KUEUE, Provider.VOLCANO)
 
 
 class PodPhase(StrEnum):
@@ -191,7 +200,7 @@ class PlanSettings:
         allow: fields of `Allowed` that jobs may use.
         gpu_hour_price: what an hour of one GPU costs; None = nobody has said.
         currency: of that price.
-        provider: whom gangs with a queue ask for room.
+        provider: who helps to start gangs.
     """
 
     trainer_image: str
@@ -285,7 +294,7 @@ class CreateChild:
     """Create what pods need before they start. It exists already = done, if it is owned by this job.
 
     Attributes:
-        resource: plural name, a key of `kube.api.RESOURCES`.
+        resource: a key of `kube.api.RESOURCES`.
     """
 
     resource: str

@@ -34,7 +34,7 @@ from llmtrain_operator.kube.store import PodStore
 from llmtrain_operator.local.memory_api import MemoryApi
 from llmtrain_operator.progress.auth import PodIdentity
 from llmtrain_operator.progress.latest import ReportBook
-from llmtrain_operator.types import Pod
+from llmtrain_operator.types import PlanSettings, Pod
 
 DEADLINE_SECONDS = 30.0
 
@@ -85,14 +85,16 @@ def jwt(pod: PodIdentity, audience: str = TOKEN_AUDIENCE) -> str:
 class Control:
     """The parts that `run.operate` puts together, but HTTP and Kopf."""
 
-    def __init__(self, memory: MemoryApi, api: ClusterApi | None = None) -> None:
+    def __init__(
+        self, memory: MemoryApi, api: ClusterApi | None = None, settings: PlanSettings = SETTINGS
+    ) -> None:
         self.memory = memory
         self.api = api or memory
         self.store, self.book, self.queue, self.known = PodStore(), ReportBook(), WorkQueue(), KnownJobs()
         self.reflector = PodReflector(self.api, self.store, self.wake)
         self.jobs = JobStore()
         self.intake = JobReflector(self.api, self.jobs, lambda job: self.queue.add(job.key))
-        settings = replace(SETTINGS, evidence_seconds=0.05)
+        settings = replace(settings, evidence_seconds=0.05)
         self.reconciler = Reconciler(
             self.api, self.store, self.book, self.queue, settings, self.known, jobs=self.jobs
         )

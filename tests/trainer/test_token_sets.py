@@ -185,7 +185,9 @@ def test_killed_at_any_moment_only_units_in_flight_are_made_again(
         time.sleep(chosen.uniform(0, 0.05))  # anywhere between two units
         os.killpg(pid, signal.SIGKILL)
         if preparations.wait() == 0:
-            assert kill >= KILLS // 2, "it had not ended"  # a busy machine kills late, and there is less to do
+            assert kill >= KILLS // 2, (
+                "it had not ended"
+            )  # a busy machine kills late, and there is less to do
             break
         there = units(tokens)
         assert before.items() <= there.items(), "what was done is not done again"

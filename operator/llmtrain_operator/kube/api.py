@@ -18,12 +18,19 @@ class Resource:
     Attributes:
         plural: its name in paths, and in RBAC rules.
         group: API group; empty = the core group.
+        shared: whether other groups have a kind of that plural.
     """
 
     plural: str
     group: str
     version: str
     namespaced: bool = True
+    shared: bool = False
+
+    @property
+    def key(self) -> str:
+        """Its name in this program."""
+        return f"{self.plural}.{self.group}" if self.shared else self.plural
 
     def path(self, namespace: str = "", name: str = "") -> str:
         """Of a collection, or of one object. ``namespace=""`` means all namespaces, or none."""
@@ -33,7 +40,7 @@ class Resource:
 
 
 RESOURCES: dict[str, Resource] = {
-    r.plural: r
+    r.key: r
     for r in (
         Resource("pods", "", "v1"),
         Resource("services", "", "v1"),
@@ -51,6 +58,9 @@ RESOURCES: dict[str, Resource] = {
         Resource(CLUSTER_RUNTIME_PLURAL, GROUP, VERSION, namespaced=False),
         Resource("workloads", "kueue.x-k8s.io", "v1beta2"),
         Resource("resourceflavors", "kueue.x-k8s.io", "v1beta2", namespaced=False),
+        Resource("podgroups", "scheduling.k8s.io", "v1beta1", shared=True),
+        Resource("podgroups", "scheduling.volcano.sh", "v1beta1", shared=True),
+        Resource("podgroups", "scheduling.x-k8s.io", "v1alpha1", shared=True),
     )
 }
 """Every kind that the operator reads or writes; a new kind of child is a row here and a rule in the chart."""

@@ -105,7 +105,7 @@ class Reflector(Generic[T]):
     """One list and watch over the objects of one resource.
 
     Args:
-        resource: plural name, a key of `api.RESOURCES`.
+        resource: a key of `api.RESOURCES`.
         decode: from JSON to what is filed; None for an object that is not to be filed.
         changed: called with each object that changed or went.
 

@@ -38,6 +38,11 @@ def workload_name(job: str, attempt: int) -> str:
     return f"{job}-{attempt}"
 
 
+def pod_group_name(job: str, attempt: int) -> str:
+    """What a gang scheduler starts an attempt's pods by."""
+    return f"{job}-{attempt}"
+
+
 def service_name(job: str) -> str:
     """The headless Service that gives rank 0 its DNS name."""
     return f"{job}-master"

@@ -6,19 +6,19 @@ from collections.abc import Callable
 
 from llmtrain_api import JobSpec
 
-from ..types import Allowed, PlanSettings, Provider
+from ..types import Allowed, PlanSettings
 
 ASKS: dict[Allowed, Callable[[JobSpec], bool]] = {Allowed.HOST_NETWORK: lambda spec: spec.host_network}
 
 NO_QUEUES = (
     "spec.queueName: this installation has no queues but the operator's own; remove it, or ask whoever runs "
-    "the operator to set queue.provider of its chart, such as kueue"
+    "the operator to set queue.provider of its chart to kueue or volcano"
 )
 
 
 def _has_queues(settings: PlanSettings) -> bool:
     """On a laptop nobody queues, whatever the job says."""
-    return settings.file_outputs or settings.provider is not Provider.DEFAULT
+    return settings.file_outputs or settings.provider.has_queues
 
 
 def not_allowed(spec: JobSpec, settings: PlanSettings) -> list[str]:

@@ -9,13 +9,14 @@ from ..manifests.names import config_name, setup_name
 from ..manifests.network_policy import network_policy
 from ..manifests.placement import placed
 from ..manifests.pod import pod
+from ..manifests.pod_group import grouped, kind_of, pod_group
 from ..manifests.service import service
-from ..types import Action, CreateChild, CreatePod, DeleteChild, Plan, RefusalKind
+from ..types import Action, CreateChild, CreatePod, DeleteChild, Manifest, Plan, RefusalKind
 from .attempts import close_attempt, next_attempt, with_most
 from .clock import seconds_left
 from .finish import fail
 from .refusals import verdict
-from .removal import OVERDUE_SECONDS, removals
+from .removal import OVERDUE_SECONDS, removals, without_groups
 from .situation import Situation
 from .status import derive
 from .waiting import waiting
@@ -89,17 +90,15 @@ def _creations(s: Situation, spec: JobSpec, missing: list[int]) -> list[Action]:
     attempt = s.this_attempt.number
     settings = s.seen.settings
     image = s.status.resolved.image if s.status.resolved else settings.trainer_image
-    avoid = s.this_attempt.avoided_nodes or []
-    pods: list[Action] = [
-        CreatePod(placed(pod(s.job, spec, attempt, rank, image, settings, avoid), s.status.placement))
-        for rank in missing
-    ]
+    gang = [_rank(s, spec, rank, image) for rank in missing]
+    pods: list[Action] = [CreatePod(found) for found in gang]
     if s.current:
         return pods
     over: list[Action] = []
     if attempt > 0:
         # its pods are gone; a quota may count ConfigMaps
         over.append(DeleteChild("configmaps", config_name(s.job.metadata.name, attempt - 1)))
+        over += without_groups(s, [attempt - 1])
     elif s.status.setup is not None:
         setup = s.status.setup
         over.append(DeleteChild("configmaps", setup_name(s.job.metadata.name, setup.stage, setup.number)))
@@ -109,5 +108,21 @@ def _creations(s: Situation, spec: JobSpec, missing: list[int]) -> list[Action]:
         *over,
         CreateChild("services", service(s.job)),
         CreateChild("configmaps", config_map(s.job, spec, attempt, settings)),
+        *_group(s, spec, gang[0]),
         *pods,
     ]
+
+
+def _rank(s: Situation, spec: JobSpec, rank: int, image: str) -> Manifest:
+    attempt, settings = s.this_attempt.number, s.seen.settings
+    found = pod(s.job, spec, attempt, rank, image, settings, s.this_attempt.avoided_nodes or [])
+    return grouped(placed(found, s.status.placement), s.job, attempt, settings)
+
+
+def _group(s: Situation, spec: JobSpec, member: Manifest) -> list[Action]:
+    """Where a gang scheduler starts the pods: it waits for this object, and then for all of them."""
+    kind = kind_of(s.seen.settings)
+    if kind is None:
+        return []
+    found = pod_group(s.job, spec, s.this_attempt.number, member, s.nodes, kind)
+    return [CreateChild(kind.resource, found)]

@@ -44,6 +44,10 @@ ACCOUNT = "create that ServiceAccount in the job's namespace, or correct spec.se
 PRIORITY = (
     "create that PriorityClass, or correct spec.priorityClassName (trainer.priorityClassName of the chart)"
 )
+NOT_SERVED = (
+    "the cluster does not serve an API that queue.provider of the operator's chart needs: install what "
+    "serves it, or choose another provider"
+)
 PRIORITY_QUOTA = "set spec.priorityClassName to a class that the namespace has a quota for"
 _VERDICTS = {
     "violates PodSecurity.*hostNetwork": HOST_NETWORK,
@@ -86,6 +90,8 @@ def classify(status: int, message: str) -> Refusal | None:
         return Refusal(RefusalKind.REJECTED, message, hint or CHANGE)
     if status in (400, 403):
         return Refusal(RefusalKind.FORBIDDEN, message, _first(_PASSING, message))
+    if status == 404 and re.search("page not found|could not find the requested resource", message):
+        return Refusal(RefusalKind.UNAVAILABLE, message, NOT_SERVED)
     if status == 0 or (status == 409 and _moved(message)):
         return None
     return Refusal(RefusalKind.UNAVAILABLE, message)

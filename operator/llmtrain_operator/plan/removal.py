@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 from llmtrain_api import JobStatus
 
-from ..types import Action, DeletePod, Plan, Pod
+from ..manifests.names import pod_group_name
+from ..manifests.pod_group import kind_of
+from ..types import Action, DeleteChild, DeletePod, Plan, Pod
 from .situation import Situation
 
 KILL_GRACE_SECONDS = 1
@@ -31,7 +34,17 @@ def removals(s: Situation, pods: tuple[Pod, ...], grace_seconds: int = KILL_GRAC
             found.append(DeletePod(p.name, p.uid, 0))
         elif p.deletion_deadline is None or not long_ago <= p.deletion_deadline <= soon:
             found.append(DeletePod(p.name, p.uid, grace_seconds))
-    return found
+    begun = {p.attempt for p in pods if p.stage is None and p.deletion_deadline is None}
+    return [*without_groups(s, sorted(begun)), *found]
+
+
+def without_groups(s: Situation, attempts: Iterable[int]) -> list[Action]:
+    """Deletes of the PodGroups of attempts whose pods go: with them a gang scheduler would keep room for pods
+    that do not come."""
+    kind = kind_of(s.seen.settings)
+    if kind is None:
+        return []
+    return [DeleteChild(kind.resource, pod_group_name(s.job.metadata.name, n)) for n in attempts]
 
 
 def asked_to_go(s: Situation, status: JobStatus, left: tuple[Pod, ...]) -> Plan:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from ..kube.api import ClusterApi
 from ..kube.store import PodStore
 from ..types import PlanSettings, Provider
+from .at_once import AtOnce
 from .by_queue import ByQueue, names_queue
 from .default import OwnQueue
 from .kueue import KueueQueue
@@ -35,9 +36,12 @@ def gang_scheduler(
         by_nodes: whether the operator's own queue counts room by nodes.
         clock: the current moment, UTC.
     """
-    if settings.provider is Provider.DEFAULT:
+    if not settings.provider.has_queues:
         return OwnQueue(api, pods, settings, wake, namespace, by_nodes=by_nodes, clock=clock)
     own = OwnQueue(
         api, pods, settings, wake, namespace, by_nodes=by_nodes, elsewhere=names_queue, clock=clock
     )
+    if settings.provider is Provider.VOLCANO:
+        # it holds the pods of a gang itself until its queue has room for all of them
+        return ByQueue(own, AtOnce())
     return ByQueue(own, KueueQueue(api, settings, wake, namespace, clock))
