@@ -11,7 +11,8 @@ from harness.simulation.world import World
 from llmtrain_api.names import LABEL_RANK
 from llmtrain_operator.kube.api import Object
 
-BACKOFF_SECONDS = 30.0
+BACKOFF_SLACK = 10.0
+"""Seconds that a look at a job may come late."""
 """More than the wait after two gangs that did not get up."""
 
 
@@ -86,12 +87,15 @@ def _refused(world: World) -> bool:
 
 
 def _gave_back_just_now(world: World, status: dict[str, Any]) -> bool:
-    """Whether it waits for itself, as its last gang did not get up: seconds, after the first such end."""
+    """Whether it waits for itself, as its last gangs did not get up: 5, 10, 20 ... 300 s, and a quarter more at
+    most."""
     attempts = status["attempts"]
-    reason = attempts[-2].get("reason") if len(attempts) > 1 else None
+    late = 0
+    while late + 1 < len(attempts) and attempts[-late - 2].get("reason") in ("StartDeadline", "NoRoom"):
+        late += 1
     since = datetime.fromisoformat(attempts[-1]["startedAt"])
-    late = reason in ("StartDeadline", "NoRoom")
-    return late and abs((world.operator_clock() - since).total_seconds()) < BACKOFF_SECONDS
+    most = min(5.0 * 2.0 ** (late - 1), 300.0) * 1.25 + BACKOFF_SLACK
+    return late > 0 and abs((world.operator_clock() - since).total_seconds()) < most
 
 
 def _lost(gang: list[Object], attempt: dict[str, Any], nodes: int) -> str | None:

@@ -34,7 +34,7 @@ class Monitor:
 
     def __init__(self, timeline: Timeline, now: Callable[[], float]) -> None:
         self._timeline = timeline
-        self._now = now
+        self.now = now
         self.pods: dict[str, Object] = {}
         self.jobs: dict[str, Object] = {}
         self.created: dict[Created, str] = {}
@@ -66,7 +66,7 @@ class Monitor:
     def must(self, holds: bool, message: str) -> None:
         if not holds:
             self.broken.append(message)
-            self._timeline.tell(self._now(), "BROKEN", message)
+            self._timeline.tell(self.now(), "BROKEN", message)
 
     # -- pods ---------------------------------------------------------------------------------------------
 
@@ -128,9 +128,9 @@ class Monitor:
             if job["metadata"]["name"] == name:
                 final = status.get("phase") in ("Succeeded", "Failed")
                 self.must(final and ttl is not None, f"the operator deletes {name}: {status.get('phase')}")
-                over = self.over_since.get(job["metadata"]["uid"], self._now())
-                aged = ttl is not None and self._now() - over >= ttl - 1.0
-                self.must(aged, f"the operator deletes {name} before its time: {self._now() - over} s")
+                over = self.over_since.get(job["metadata"]["uid"], self.now())
+                aged = ttl is not None and self.now() - over >= ttl - 1.0
+                self.must(aged, f"the operator deletes {name} before its time: {self.now() - over} s")
 
     def _pod_deleted_by_operator(self, namespace: str, name: str, grace: int) -> None:
         """The operator may only take down what failed, what is old, what is to be suspended and has its time
@@ -206,7 +206,7 @@ class Monitor:
     def _end(self, uid: str, before: dict[str, Any], after: dict[str, Any], again: bool) -> None:
         """Nothing is written after the end, unless somebody wants the job to be tried again."""
         if after.get("phase") in ("Succeeded", "Failed"):
-            self.over_since.setdefault(uid, self._now())
+            self.over_since.setdefault(uid, self.now())
         elif again:
             self.over_since.pop(uid, None)
         was = before.get("phase")

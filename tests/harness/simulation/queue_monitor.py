@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from harness.simulation.monitor import Monitor
 
 HOLDING = ("Starting", "Running", "Restarting")
+REMEMBERED_SECONDS = 70.0
+"""How long a node that is gone still counts: a yes of the queue stands for a minute, by what was seen then."""
 MOST_PODS = 12
 """Of more pods not all ways to place them are gone through."""
 
@@ -46,15 +48,23 @@ class QueueMonitor:
     def __init__(self, monitor: Monitor) -> None:
         self._monitor = monitor
         self.nodes: dict[str, float] = {}
+        self.gone: dict[str, tuple[float, float]] = {}
         self.watches = True
         self.admitted: list[str] = []
 
     def node(self, kind: str, node: Object) -> None:
         """A node comes, changes or goes."""
+        name = node["metadata"]["name"]
         if kind == "DELETED":
-            self.nodes.pop(node["metadata"]["name"], None)
+            self.gone[name] = self._monitor.now(), self.nodes.pop(name, 0.0)
         else:
-            self.nodes[node["metadata"]["name"]] = cpus(str(node["status"]["allocatable"]["cpu"]))
+            self.nodes[name] = cpus(str(node["status"]["allocatable"]["cpu"]))
+            self.gone.pop(name, None)
+
+    def _just_gone(self) -> list[float]:
+        """CPUs of nodes of which the operator may not have heard that they are gone."""
+        now = self._monitor.now()
+        return [room for since, room in self.gone.values() if now - since < REMEMBERED_SECONDS]
 
     def status(self, job: Object, before: dict[str, Any], after: dict[str, Any]) -> None:
         """All gangs that were let in can be on the nodes together."""
@@ -69,7 +79,7 @@ class QueueMonitor:
             return
         names = [j["metadata"]["name"] for j in gangs]
         self._monitor.must(
-            placeable(list(self.nodes.values()), pods),
+            placeable([*self.nodes.values(), *self._just_gone()], pods),
             f"{names} were let in, but pods of {pods} CPUs do not fit on nodes of {self.nodes}",
         )
 
