@@ -13,27 +13,32 @@ LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 
 
 class FakeNode:
-    """A Node that is Ready, and takes only pods that are bound to it by hand.
+    """A Node that is Ready. Without a capacity it takes only pods that are bound to it by hand; with one, the
+    scheduler puts those there that select it by the label ``pool``.
 
     Pods on a node that no object stands for are collected as garbage, and a node without heartbeats is taken
     for lost.
     """
 
-    def __init__(self, cluster: Cluster, name: str) -> None:
+    def __init__(self, cluster: Cluster, name: str, capacity: dict[str, str] | None = None) -> None:
         self.cluster = cluster
         self.name = name
+        self.capacity = capacity
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> FakeNode:
-        meta = {"metadata": {"name": self.name}}
-        node = {"apiVersion": "v1", "kind": "Node", "spec": {"unschedulable": True}}
-        self.cluster.call("POST", "/api/v1/nodes", node | meta)
+        node = {"apiVersion": "v1", "kind": "Node", "spec": {"unschedulable": self.capacity is None}}
+        labelled = {"metadata": {"name": self.name, "labels": {"pool": self.name}}}
+        self.cluster.call("POST", "/api/v1/nodes", node | labelled)
         lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "spec": self._renewed()}
-        self.cluster.call("POST", LEASES, lease | meta)
+        self.cluster.call("POST", LEASES, lease | {"metadata": {"name": self.name}})
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "lastHeartbeatTime": now}
-        self.cluster.merge(f"/api/v1/nodes/{self.name}/status", {"status": {"conditions": [ready]}})
+        status: dict[str, Any] = {"conditions": [ready]}
+        if self.capacity is not None:
+            status |= {"capacity": self.capacity, "allocatable": self.capacity}
+        self.cluster.merge(f"/api/v1/nodes/{self.name}/status", {"status": status})
         self._thread.start()
         return self
 

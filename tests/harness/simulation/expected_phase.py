@@ -87,8 +87,8 @@ def _refused(world: World) -> bool:
 
 
 def _gave_back_just_now(world: World, status: dict[str, Any]) -> bool:
-    """Whether it waits for itself, as its last gangs did not get up: 5, 10, 20 ... 300 s, and a quarter more at
-    most."""
+    """Whether it waits for itself, as its last gangs did not get up: 5, 10, 20 ... 300 s, at most a quarter
+    more."""
     attempts = status["attempts"]
     late = 0
     while late + 1 < len(attempts) and attempts[-late - 2].get("reason") in ("StartDeadline", "NoRoom"):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 HOLDING = ("Starting", "Running", "Restarting")
 REMEMBERED_SECONDS = 70.0
-"""How long a node that is gone still counts: a yes of the queue stands for a minute, by what was seen then."""
+"""How long a node that is gone still counts: a yes of the queue stands for a minute, by what was seen."""
 MOST_PODS = 12
 """Of more pods not all ways to place them are gone through."""
 
