@@ -51,8 +51,8 @@ kueue: ## jobs in a queue of the real Kueue, built from its Go module (5 minutes
 lint: ## ruff, mypy --strict, import boundaries
 	@hack/lint
 
-generate: ## write the CRD and the chart's copy from crds/llmtrain_api
-	@$(VENV)/bin/python -m llmtrain_api && $(VENV)/bin/python -m llmtrain.cli.page
+generate: ## write the CRD, the chart's copy and its boards, and the generated pages
+	@$(VENV)/bin/python -m llmtrain_api && $(VENV)/bin/python -m llmtrain.cli.page && $(VENV)/bin/python hack/boards.py
 
 images: ## build both images
 	@hack/cluster images

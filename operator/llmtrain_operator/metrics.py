@@ -29,6 +29,13 @@ GAUGES: dict[str, str] = {
     "workers_ready": "Running pods of the current attempt.",
     "workers_desired": "Pods of the gang.",
     "checkpoint_step": "Newest committed checkpoint.",
+    "waiting_since_timestamp_seconds": "Since when the job waits for what it waits for, seconds since 1970.",
+    "reporting_lost": "1 while an attempt that has reported is silent, else 0.",
+    "straggler": "1 while a rank computes 1.5 times as long as the median of its peers, else 0.",
+    "gpus": "GPUs of the current gang.",
+    "gpu_seconds": "GPU-seconds used by all attempts.",
+    "wasted_gpu_seconds": "Those that were computed again, or will be.",
+    "cost": "What they cost, at the price that the installation gives.",
 }
 
 

@@ -345,7 +345,8 @@ class JobSpec(LifecycleSpec, PlacedPodSpec, JobSections):
     queue_name: ObjectName | None = Field(
         default=None,
         description="Queue of another scheduler that the gang waits in, such as a LocalQueue of Kueue in the "
-        "job's namespace or a Queue of Volcano, where the chart has queue.provider. Default: the operator's own queue.",
+        "job's namespace or a Queue of Volcano, where the chart has queue.provider. Default: the "
+        "operator's own queue.",
     )
     managed_by: ControllerName | None = Field(
         default=None,

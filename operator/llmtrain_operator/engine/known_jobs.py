@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from llmtrain_api import Job
+from llmtrain_api import ConditionType, Job
 
 from ..types import JobRef
 from .workqueue import Key
@@ -67,4 +68,28 @@ def job_values(job: Job) -> dict[str, float | None]:
         "workers_ready": workers.ready if workers else None,
         "workers_desired": workers.desired if workers else None,
         "checkpoint_step": status.checkpoint.step if status.checkpoint else None,
+        "waiting_since_timestamp_seconds": _moment(status.waiting.since if status.waiting else None),
+        "reporting_lost": _holds(job, "ReportingLost"),
+        "straggler": _holds(job, "Straggler"),
+        "gpus": _gpus(job),
+        "gpu_seconds": status.usage.gpu_seconds if status.usage else None,
+        "wasted_gpu_seconds": status.usage.wasted_gpu_seconds if status.usage else None,
+        "cost": status.usage.cost if status.usage else None,
     }
+
+
+def _moment(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp()
+
+
+def _holds(job: Job, condition: ConditionType) -> float:
+    found = job.status.condition(condition)
+    return float(found is not None and found.status == "True")
+
+
+def _gpus(job: Job) -> float | None:
+    """Of the pods that the gang has now, by its own word or that of its runtime."""
+    defaults = job.status.runtime.spec.get("defaults") if job.status.runtime else None
+    each = ((defaults if isinstance(defaults, dict) else {}) | job.spec).get("gpusPerNode")
+    ready = job.status.workers.ready if job.status.workers else None
+    return float(each * ready) if isinstance(each, int) and ready is not None else None
