@@ -33,6 +33,8 @@ def unjustified(world: World, *, soon: bool = False) -> str | None:
         return _not_begun(world)
     if phase in ("Inspecting", "Preparing"):
         return _nothing_prepares(world)
+    if not status.get("attempts"):
+        return f"{phase}: no attempt is on record, of {sorted(status)}"
     gang, nodes = world.gang(), size_of(job)
     if status["attempts"][-1].get("reason") == "Resized":
         return None if any(map(going, gang)) else f"{phase}: to be resized, and nothing goes"
