@@ -36,7 +36,8 @@ def arguments(objects: Objects) -> list[str]:
 
 def test_the_api_server_takes_every_object_of_it(cluster: Cluster) -> None:
     scoped = ('watchNamespace="default"', "networkPolicy.metricsNamespace=null")
-    for settings in (("web.enabled=true",), scoped):
+    classes = 'priorityClasses={"llm-low": -100, "llm-high": 100}'
+    for settings in (("web.enabled=true", classes, "monitoring.dashboards=true"), scoped):
         objects = rendered(cluster, "default", *settings)
         for found in objects.values():
             done = subprocess.run(
@@ -48,6 +49,48 @@ def test_the_api_server_takes_every_object_of_it(cluster: Cluster) -> None:
                 check=False,
             )
             assert done.returncode == 0, (found["kind"], done.stderr)
+
+
+def test_what_prometheus_gets_is_there_when_it_is_asked_for(cluster: Cluster) -> None:
+    monitors = {"PodMonitor", "PrometheusRule"}
+    assert not monitors & {kind for kind, _ in rendered(cluster, "default")}
+    asked = "podMonitor", "rules", "dashboards"
+    settings = [f"monitoring.{one}=true" for one in asked]
+    objects = rendered(cluster, "default", *settings, 'monitoring.labels={"release": "prometheus"}')
+    rule = objects["PrometheusRule", "llm-training-operator"]
+    committed = yaml.safe_load((CHART / "monitoring" / "alerts.yaml").read_text())
+    assert rule["spec"] == committed
+    assert rule["metadata"]["labels"]["release"] == "prometheus"
+    ranks = objects["PodMonitor", "llm-training-operator-ranks"]["spec"]
+    assert ranks["namespaceSelector"] == {"any": True}
+    assert ranks["podMetricsEndpoints"][0]["port"] == "metrics"
+    own = objects["PodMonitor", "llm-training-operator"]["spec"]
+    labels = objects["Deployment", "llm-training-operator"]["spec"]["template"]["metadata"]["labels"]
+    assert own["selector"]["matchLabels"] == labels
+    boards = objects["ConfigMap", "llm-training-operator-dashboards"]
+    assert boards["metadata"]["labels"]["grafana_dashboard"] == "1"
+    titles = {json.loads(text)["title"] for text in boards["data"].values()}
+    assert len(titles) == 3
+    one = rendered(cluster, "default", *settings, 'watchNamespace="jobs"')
+    ranks = one["PodMonitor", "llm-training-operator-ranks"]["spec"]
+    assert ranks["namespaceSelector"] == {"matchNames": ["jobs"]}
+
+
+def test_priority_classes_never_preempt_single_pods(cluster: Cluster) -> None:
+    objects = rendered(cluster, "default", 'priorityClasses={"llm-high": 100}')
+    found = objects["PriorityClass", "llm-high"]
+    assert (found["value"], found["preemptionPolicy"]) == (100, "Never")
+    assert ("PriorityClass", "llm-high") not in rendered(cluster, "default")
+
+
+def test_a_drained_node_takes_one_operator_at_a_time(cluster: Cluster) -> None:
+    objects = rendered(cluster, "default")
+    budget = objects["PodDisruptionBudget", "llm-training-operator"]["spec"]
+    labels = objects["Deployment", "llm-training-operator"]["spec"]["template"]["metadata"]["labels"]
+    assert budget == {"maxUnavailable": 1, "selector": {"matchLabels": labels}}
+    assert ("PodDisruptionBudget", "llm-training-operator") not in rendered(
+        cluster, "default", "replicas=1"
+    ), "it would keep a drain from ending"
 
 
 def test_two_releases_share_no_object_but_the_crd(cluster: Cluster) -> None:
