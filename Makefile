@@ -48,6 +48,9 @@ models: ## fetch what tests of real models need into the cache: SmolLM2, MiniLM,
 kueue: ## jobs in a queue of the real Kueue, built from its Go module (5 minutes the first time; not in make test)
 	@hack/test kueue
 
+rules: ## the chart's alerts, checked and fired by Prometheus' own promtool, built from its Go module (not in make test)
+	@hack/test rules
+
 lint: ## ruff, mypy --strict, import boundaries
 	@hack/lint
 
@@ -75,4 +78,4 @@ bench-operator: ## what the operator costs the API server beside bare pods, in t
 constraints: ## pin what a fresh environment without constraints.txt would get
 	@hack/constraints
 
-.PHONY: web page proofs kueue models real bench bench-operator layouts resume simulate faults help demo demo-down try test lint generate images venv constraints
+.PHONY: web page proofs rules kueue models real bench bench-operator layouts resume simulate faults help demo demo-down try test lint generate images venv constraints

@@ -59,6 +59,7 @@ LAYERS = (
     Layer("cluster"),
     Layer("e2e", before=TWO_NODES, cluster=True, proofs=True),
     Layer("kueue", before=(("hack/cluster", "build"), ("hack/cluster", "build", "kueue")), only_named=True),
+    Layer("rules", before=(("hack/cluster", "build", "prometheus"),), only_named=True),
     Layer("page", before=(("npm", "ci", "--prefix", "web", "--silent"),), only_named=True),
     Layer("real", before=TWO_NODES, cluster=True, only_named=True),
 )
