@@ -33,8 +33,9 @@ def unjustified(world: World, *, soon: bool = False) -> str | None:
         return _not_begun(world)
     if phase in ("Inspecting", "Preparing"):
         return _nothing_prepares(world)
-    if not status.get("attempts"):
-        return f"{phase}: no attempt is on record, of {sorted(status)}"
+    if not status["attempts"]:
+        # before the first; pods of an earlier job of that name may have its room
+        return None if world.pods() else f"{phase}: nothing is in the way of the first gang"
     gang, nodes = world.gang(), size_of(job)
     if status["attempts"][-1].get("reason") == "Resized":
         return None if any(map(going, gang)) else f"{phase}: to be resized, and nothing goes"
