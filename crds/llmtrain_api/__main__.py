@@ -9,7 +9,8 @@ import yaml
 from .generate import failures_page, layouts_page, reference_page
 from .generate.crd import Schema, custom_resource_definition
 from .generate.runtime_crd import RUNTIME_KINDS, runtime_definition
-from .names import CRD_NAME, GROUP, PLURAL
+from .generate.sweep_crd import sweep_definition
+from .names import CRD_NAME, GROUP, PLURAL, SWEEP_PLURAL
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = "# Generated from crds/llmtrain_api by `make generate`: change the models, not this file.\n"
@@ -38,13 +39,14 @@ def render(*, for_chart: bool) -> str:
     return _yaml(custom_resource_definition(), for_chart=for_chart)
 
 
-def runtime_files() -> dict[Path, str]:
-    """The CRDs of the runtimes by file."""
+def other_files() -> dict[Path, str]:
+    """The CRDs of the runtimes and of sweeps, by file."""
+    definitions = {of.plural: runtime_definition(of) for of in RUNTIME_KINDS}
+    definitions[SWEEP_PLURAL] = sweep_definition()
     files = {}
-    for of in RUNTIME_KINDS:
-        crd = runtime_definition(of)
-        files[ROOT / "crds" / f"{GROUP}_{of.plural}.yaml"] = _yaml(crd, for_chart=False)
-        files[TEMPLATES / f"crd-{of.plural}.yaml"] = _yaml(crd, for_chart=True)
+    for plural, crd in definitions.items():
+        files[ROOT / "crds" / f"{GROUP}_{plural}.yaml"] = _yaml(crd, for_chart=False)
+        files[TEMPLATES / f"crd-{plural}.yaml"] = _yaml(crd, for_chart=True)
     return files
 
 
@@ -54,7 +56,7 @@ def main() -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(render(for_chart="helm" in target.parts))
         print(f"{CRD_NAME}: {target.relative_to(ROOT)} ({target.stat().st_size} bytes)")
-    for path, text in runtime_files().items():
+    for path, text in other_files().items():
         path.write_text(text)
         print(f"{path.relative_to(ROOT)} ({path.stat().st_size} bytes)")
     for path, page in PAGES.items():

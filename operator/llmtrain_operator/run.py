@@ -20,7 +20,7 @@ from .engine.workqueue import WorkQueue
 from .kube.address import find_cluster
 from .kube.api import ApiError
 from .kube.http import HttpApi
-from .kube.jobs import JobStore
+from .kube.jobs import JobStore, SeenJob
 from .kube.lease import Elector, Seat
 from .kube.reflector import JobReflector, PodReflector
 from .kube.store import PodStore
@@ -34,6 +34,7 @@ from .runtimes.catalogue import Runtimes
 from .scheduling.providers import gang_scheduler
 from .serve import Servers, background
 from .settings import Settings
+from .sweeps.controller import Sweeps
 from .types import PlanSettings, Pod
 
 CRD_WAIT_SECONDS = 60
@@ -86,7 +87,13 @@ async def operate(settings: Settings) -> None:
 
         reflector = PodReflector(api, store, wake, settings.watch_namespace)
         kopf = handlers.KopfWatch(api, handlers.kopf_runner(api, settings.watch_namespace))
-        intake = JobReflector(kopf, jobs, lambda job: queue.add(job.key), settings.watch_namespace)
+        sweeps = Sweeps(api, jobs, settings.watch_namespace)
+
+        def heard(job: SeenJob) -> None:
+            queue.add(job.key)
+            sweeps.wake()
+
+        intake = JobReflector(kopf, jobs, heard, settings.watch_namespace)
         async with Servers() as servers:
             await servers.add_limited(health.application(reflector, metrics), settings.health_port, None)
             authority = ""
@@ -150,10 +157,11 @@ async def operate(settings: Settings) -> None:
                 )
                 async with asyncio.TaskGroup() as group:
                     group.create_task(gangs.run())
+                    group.create_task(sweeps.run(fenced, intake.synced))
                     group.create_task(reconciler.run(settings.workers, reflector.synced, intake.synced))
 
             log.info("started", image=settings.trainer_image, namespace=settings.watch_namespace or "all")
-            reading = (reflector.run(), kopf.run(), intake.run(), runtimes.run())
+            reading = (reflector.run(), kopf.run(), intake.run(), runtimes.run(), sweeps.follow())
             async with background(*reading, lead(elector, work)) as over:
                 for number in (signal.SIGINT, signal.SIGTERM):
                     asyncio.get_running_loop().add_signal_handler(number, over.set)

@@ -34,7 +34,7 @@ def cluster() -> Iterator[Cluster]:
     found = dict(re.findall(r'export (\w+)="?([^"\n]+)"?', exports))
     found["PATH"] = found["PATH"].replace("$PATH", os.environ["PATH"])
     admin = Cluster(found)
-    kinds = ("llmtrainingjobs", "llmtrainingruntimes", "clusterllmtrainingruntimes")
+    kinds = ("llmtrainingjobs", "llmtrainingruntimes", "clusterllmtrainingruntimes", "llmtrainingsweeps")
     for plural in kinds:
         admin.kubectl("apply", "-f", str(ROOT / "crds" / f"llmtrain.dev_{plural}.yaml"))
     admin.wait_served("llmtrain.dev/v1alpha1", *kinds, "llmtrainingjobs/status")

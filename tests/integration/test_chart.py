@@ -109,9 +109,10 @@ def test_nobody_but_the_operator_may_write_status(cluster: Cluster) -> None:
     aggregated = [r for r in roles if any("aggregate-to" in label for label in r["metadata"]["labels"])]
     assert len(aggregated) == 2
     resources = [x for role in aggregated for rule in role["rules"] for x in rule["resources"]]
-    assert set(resources) == {"llmtrainingjobs", "llmtrainingruntimes"}
+    assert set(resources) == {"llmtrainingjobs", "llmtrainingsweeps", "llmtrainingruntimes"}
     writing = [rule for role in aggregated for rule in role["rules"] if "create" in rule["verbs"]]
-    assert [rule["resources"] for rule in writing] == [["llmtrainingjobs"]], "bounds are the platform team's"
+    written = ["llmtrainingjobs", "llmtrainingsweeps"]
+    assert [rule["resources"] for rule in writing] == [written], "bounds are the platform team's"
     assert not [k for k in rendered(cluster, "default", "aggregatedRoles=false") if k[1].endswith("-edit")]
 
 

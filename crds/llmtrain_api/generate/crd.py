@@ -168,11 +168,11 @@ def schema_of(model: type[ApiModel]) -> Schema:
     return schema
 
 
-def _drop_defaults(node: Any) -> Any:
+def without_defaults(node: Any) -> Any:
     """A status is written by the operator only; defaults there would be noise."""
     if isinstance(node, dict):
-        return {k: _drop_defaults(v) for k, v in node.items() if k not in ("default", _UNSET)}
-    return [_drop_defaults(item) for item in node] if isinstance(node, list) else node
+        return {k: without_defaults(v) for k, v in node.items() if k not in ("default", _UNSET)}
+    return [without_defaults(item) for item in node] if isinstance(node, list) else node
 
 
 def custom_resource_definition() -> Schema:
@@ -187,7 +187,7 @@ def custom_resource_definition() -> Schema:
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
             "spec": spec | {"x-kubernetes-validations": validations(RULES)},
-            "status": _drop_defaults(schema_of(JobStatus)),
+            "status": without_defaults(schema_of(JobStatus)),
         },
         "x-kubernetes-validations": [*ROOT_RULES, manager_rule(), unchanged_rule(spec)],
     }

@@ -16,11 +16,14 @@ ENV_COMMAND = "LLMTRAIN_COMMAND"
 MODULE = "llmtrain"
 
 Manifest = Annotated[Path, typer.Argument(metavar="JOB.yaml", help="Manifest of an LLMTrainingJob.")]
+JobOrSweep = Annotated[
+    Path, typer.Argument(metavar="JOB.yaml", help="Manifest of an LLMTrainingJob, or of an LLMTrainingSweep.")
+]
 Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder of claims.")]
 
 
 def run(
-    manifest: Manifest,
+    manifest: JobOrSweep,
     output: Annotated[
         Path | None,
         typer.Option("--output", metavar="DIR", help="Output folder (default: as the manifest says)."),
@@ -48,14 +51,19 @@ def run(
     The job lives as in a cluster: the same decisions, a gang of pods, attempts, restarts from the newest
     checkpoint. Pods are local processes; claims are folders, pvc://CLAIM/FOLDER is ./runs/CLAIM/FOLDER.
 
+    The trials of an LLMTrainingSweep run one after the other; the table at the end names the best.
+
     Ctrl-C saves a checkpoint and stops; the same command goes on from there, also after kill -9. A second
     Ctrl-C does not wait for the checkpoint.
 
     Exit codes: 0 succeeded, 1 failed, 2 a mistake in the manifest, 75 stopped.
     """
     from llmtrain_operator.local.command import Request
-    from llmtrain_operator.local.command import run as run_it
+    from llmtrain_operator.local.command import run as run_one
     from llmtrain_operator.local.scale_down import GangOverrides
+    from llmtrain_operator.local.sweep import is_sweep, run_sweep
+
+    run_it = run_sweep if is_sweep(manifest) else run_one
 
     request = Request(
         manifest=manifest,

@@ -6,7 +6,14 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from llmtrain_api.names import CLUSTER_RUNTIME_PLURAL, GROUP, PLURAL, RUNTIME_PLURAL, VERSION
+from llmtrain_api.names import (
+    CLUSTER_RUNTIME_PLURAL,
+    GROUP,
+    PLURAL,
+    RUNTIME_PLURAL,
+    SWEEP_PLURAL,
+    VERSION,
+)
 
 Object = dict[str, Any]
 
@@ -55,6 +62,7 @@ RESOURCES: dict[str, Resource] = {
         Resource("leases", "coordination.k8s.io", "v1"),
         Resource(PLURAL, GROUP, VERSION),
         Resource(RUNTIME_PLURAL, GROUP, VERSION),
+        Resource(SWEEP_PLURAL, GROUP, VERSION),
         Resource(CLUSTER_RUNTIME_PLURAL, GROUP, VERSION, namespaced=False),
         Resource("workloads", "kueue.x-k8s.io", "v1beta2"),
         Resource("resourceflavors", "kueue.x-k8s.io", "v1beta2", namespaced=False),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from harness.jobs import manifest
 from pydantic import ValidationError
 
 from llmtrain_api import InvalidJob, JobSpec, JobStatus, Progress, changed, parse_manifest, parse_spec
-from llmtrain_api.__main__ import PAGES, TARGETS, render, runtime_files
+from llmtrain_api.__main__ import PAGES, TARGETS, other_files, render
 from llmtrain_api.generate.crd import custom_resource_definition, structural
 from llmtrain_api.runtimes import parse_runtime
+from llmtrain_api.sweeps import parse_sweep
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -26,9 +28,9 @@ def test_generated_files_are_up_to_date(target: Path) -> None:
     assert target.read_text() == render(for_chart="helm" in target.parts), "run `make generate`"
 
 
-@pytest.mark.parametrize("path", runtime_files(), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", other_files(), ids=lambda path: path.name)
 def test_generated_files_of_runtimes_are_up_to_date(path: Path) -> None:
-    assert path.read_text() == runtime_files()[path], "run `make generate`"
+    assert path.read_text() == other_files()[path], "run `make generate`"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
@@ -62,7 +64,9 @@ def test_every_example_is_valid() -> None:
     assert examples
     for path in examples:
         for document in yaml.safe_load_all(path.read_text()):
-            (parse_manifest if document["kind"] == "LLMTrainingJob" else parse_runtime)(document)
+            kinds: dict[str, Callable[[object], object]]
+            kinds = {"LLMTrainingJob": parse_manifest, "LLMTrainingSweep": parse_sweep}
+            kinds.get(document["kind"], parse_runtime)(document)
 
 
 @pytest.mark.parametrize("name", [*BAD, *SEEN_BY_OPERATOR])

@@ -1,0 +1,1 @@
+"""Sweeps: what one has come to, and which jobs it makes next."""

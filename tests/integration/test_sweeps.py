@@ -1,0 +1,85 @@
+"""A sweep before a real API server: its trials are jobs of its own, and its winner is in `kubectl get`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from harness.cluster import Namespace, Object, Refused, wait_for
+from harness.jobs import manifest
+from integration.conftest import Operator
+
+SWEEPS = "/apis/llmtrain.dev/v1alpha1/namespaces/{}/llmtrainingsweeps"
+RATES = {"field": "training.learningRate", "values": [0.01, 0.02, 0.03]}
+
+
+def sweep(**fields: Any) -> Object:
+    spec = {"job": manifest(nodes=1)["spec"], "parameters": [RATES], "parallel": 2, **fields}
+    head = {"apiVersion": "llmtrain.dev/v1alpha1", "kind": "LLMTrainingSweep", "metadata": {"name": "rates"}}
+    return {**head, "spec": spec}
+
+
+def status(namespace: Namespace) -> Object:
+    found = namespace.cluster.get(f"{SWEEPS.format(namespace.name)}/rates") or {}
+    told: Object = found.get("status", {})
+    return told
+
+
+def succeed(namespace: Namespace, name: str, loss: float) -> None:
+    """What ranks would bring about."""
+    done = {"phase": "Succeeded", "results": {"steps": 1, "evalLoss": loss}}
+    namespace.cluster.merge(namespace.jobs_path(name) + "/status", {"status": done})
+
+
+def test_trials_are_jobs_of_the_sweep_and_the_best_is_told(namespace: Namespace, operator: Operator) -> None:
+    namespace.cluster.call("POST", SWEEPS.format(namespace.name), sweep())
+    wait_for("two trials run", lambda: status(namespace).get("summary") == "0/3", 60)
+    job = wait_for("the first job", lambda: namespace.cluster.get(namespace.jobs_path("rates-0")))
+    assert job["spec"]["training"]["learningRate"] == 0.01
+    assert job["metadata"]["ownerReferences"][0]["kind"] == "LLMTrainingSweep"
+    wait_for("the second job", lambda: namespace.cluster.get(namespace.jobs_path("rates-1")))
+    assert namespace.cluster.get(namespace.jobs_path("rates-2")) is None, "two at a time"
+    succeed(namespace, "rates-0", 2.0)
+    wait_for("the third job", lambda: namespace.cluster.get(namespace.jobs_path("rates-2")), 60)
+    operator.kill()
+    succeed(namespace, "rates-1", 1.5)
+    succeed(namespace, "rates-2", 1.75)
+    operator.start()
+    wait_for("it is over", lambda: status(namespace).get("phase") == "Succeeded", 90)
+    table = namespace.cluster.kubectl("get", "llmsweep", "rates", "-n", namespace.name).split("\n")
+    assert table[0].split() == ["NAME", "PHASE", "TRIALS", "BEST", "VALUE", "AGE"]
+    assert table[1].split()[:5] == ["rates", "Succeeded", "3/3", "rates-1", "1.5"]
+    namespace.cluster.call("DELETE", f"{SWEEPS.format(namespace.name)}/rates")
+    wait_for("its jobs go", lambda: namespace.cluster.get(namespace.jobs_path("rates-1")) is None, 90)
+
+
+def test_a_mistake_in_a_job_is_told_and_makes_none(namespace: Namespace, operator: Operator) -> None:
+    wrong = {"field": "training.learnRate", "values": [1]}
+    namespace.cluster.call("POST", SWEEPS.format(namespace.name), sweep(parameters=[wrong]))
+    message = wait_for("it is told", lambda: status(namespace).get("message"), 60)
+    assert "spec.job.training.learnRate" in message
+    assert namespace.cluster.get(namespace.jobs_path("rates-0")) is None
+    assert operator.process is not None
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"parameters": [{"field": "training.seed", "min": 1, "max": 3}]}, "search: random"),
+        ({"trials": 3}, "trials is for search: random"),
+        ({"parameters": [{"field": "training.seed"}]}, "either values, or min and max"),
+        (
+            {
+                "parameters": [{"field": "a", "min": 0, "max": 1, "scale": "log"}],
+                "search": "random",
+                "trials": 2,
+            },
+            "above 0",
+        ),
+    ],
+)
+def test_the_api_server_refuses_what_makes_no_trials(
+    namespace: Namespace, fields: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(Refused, match=words):
+        namespace.cluster.call("POST", SWEEPS.format(namespace.name), sweep(**fields))
