@@ -10,6 +10,7 @@ from harness.jobs import manifest
 from integration.conftest import Operator
 
 SWEEPS = "/apis/llmtrain.dev/v1alpha1/namespaces/{}/llmtrainingsweeps"
+LOG_OF_NOTHING = {"field": "training.seed", "min": 0, "max": 1, "scale": "log"}
 RATES = {"field": "training.learningRate", "values": [0.01, 0.02, 0.03]}
 
 
@@ -46,7 +47,7 @@ def test_trials_are_jobs_of_the_sweep_and_the_best_is_told(namespace: Namespace,
     succeed(namespace, "rates-2", 1.75)
     operator.start()
     wait_for("it is over", lambda: status(namespace).get("phase") == "Succeeded", 90)
-    table = namespace.cluster.kubectl("get", "llmsweep", "rates", "-n", namespace.name).split("\n")
+    table = namespace.cluster.kubectl("get", "llmsweep", "rates", "-n", namespace.name).stdout.split("\n")
     assert table[0].split() == ["NAME", "PHASE", "TRIALS", "BEST", "VALUE", "AGE"]
     assert table[1].split()[:5] == ["rates", "Succeeded", "3/3", "rates-1", "1.5"]
     namespace.cluster.call("DELETE", f"{SWEEPS.format(namespace.name)}/rates")

@@ -170,9 +170,8 @@ class _Round:
         if turn == last and self._best_of(here):
             return changed(status, phase=SweepPhase.SUCCEEDED, message=None)
         why = next((record.message for record in here if record.message), "")
-        text = f"no trial has come to a value of {self.spec.objective.metric}" + (
-            f"; the first: {why}" if why else ""
-        )
+        text = f"no trial has come to a value of {self.spec.objective.metric}"
+        text += f"; the first: {why}" if why else ""
         return changed(status, phase=SweepPhase.FAILED, message=text[:4096])
 
     def _told(self, records: list[TrialRecord]) -> SweepStatus:

@@ -169,6 +169,7 @@ def test_a_manifest_is_read_whole() -> None:
     }
     found = parse_sweep(document)
     assert (found.namespace, found.name, found.spec) == ("default", "lr", read())
-    for broken in ({**document, "kind": "Sweep"}, {**document, "spec": None}, []):
+    others: tuple[object, ...] = ({**document, "kind": "Sweep"}, {**document, "spec": None}, [])
+    for broken in others:
         with pytest.raises(InvalidSweep):
             parse_sweep(broken)
