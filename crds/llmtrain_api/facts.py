@@ -20,7 +20,9 @@ from .shape import ModelShape
 
 DTYPE_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 """Number formats that weights may be stored in, by the name that safetensors has for them."""
-HEADLESS = re.compile(r"(.*Model|.*For(PreTraining|SequenceClassification|TokenClassification))")
+HEADLESS = re.compile(
+    r"(.*Model|.*For(PreTraining|SequenceClassification|TokenClassification)|(Bert|Roberta)ForQuestionAnswering)"
+)
 """Architectures without the head that a language model has: it is made anew, or tied to what there is."""
 BUFFERS = re.compile(r"(.*\.)?(attn\.(masked_)?bias|position_ids|rotary_emb\.inv_freq)")
 """Tensors that some files hold and no model learns."""

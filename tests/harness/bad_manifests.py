@@ -417,6 +417,27 @@ BAD: dict[str, Bad] = {
     "tags by a decoder": Bad(
         sampled("tokenClassification"), "spec.task", "learns task causal", "remove task"
     ),
+    "cleaned texts with answers": Bad(
+        sampled(
+            "questionAnswering", model=BERT, dataset={"name": "pvc://a/b", "cleaning": {"unicode": True}}
+        ),
+        "spec.dataset.cleaning",
+        "answers from their places; remove it",
+    ),
+    "a context of another task": Bad(
+        sampled("text2text", model=T5, dataset={"name": "pvc://a/b", "fields": {"context": "passage"}}),
+        "spec.dataset",
+        "fields.context is for task questionAnswering",
+        "context and answers for questionAnswering",
+    ),
+    "questions to a decoder": Bad(
+        sampled("questionAnswering"), "spec.task", "learns task causal", "remove task"
+    ),
+    "questions beside adapters": Bad(
+        sampled("questionAnswering", model=BERT | {"adapter": {"rank": 4}}),
+        "spec.model.adapter",
+        "remove model.adapter",
+    ),
     "a metric that is none": Bad(
         manifest(task="chat", dataset={"name": "pvc://talks/all"}, evaluation={"answerMetrics": ["meteor"]}),
         "spec.evaluation.answerMetrics[0]",

@@ -84,9 +84,9 @@ def _has_samples(spec: JobSpec) -> str | None:
 
 
 def _words_as_they_are(spec: JobSpec) -> str | None:
-    if spec.task is not Task.TOKENS or spec.dataset.cleaning is None:
+    if spec.task is None or not spec.task.by_place or spec.dataset.cleaning is None:
         return None
-    return "cleaning with task tokenClassification would part words from their tags; remove it"
+    return f"cleaning with task {spec.task} {PARTED}"
 
 
 def _columns_of_samples(spec: JobSpec) -> str | None:
@@ -99,6 +99,8 @@ def _columns_of_samples(spec: JobSpec) -> str | None:
     return None
 
 
+PARTED = "would part words from their tags, or answers from their places; remove it"
+BY_PLACE = [task for task in Task if task.by_place]
 ON_DIALOGUES = [task for task in Task if task.on_dialogues]
 ON_SAMPLES = [task for task in Task if task.on_samples]
 NO_TEXT = (*ON_DIALOGUES, *(task for task in ON_SAMPLES if "text" not in task.columns))
@@ -166,17 +168,17 @@ RULES: tuple[Rule, ...] = (
         _has_samples,
     ),
     Rule(
-        f"!{_task_in((Task.TOKENS,))} || !has(self.dataset.cleaning)",
+        f"!{_task_in(BY_PLACE)} || !has(self.dataset.cleaning)",
         ".dataset.cleaning",
-        "cleaning with task tokenClassification would part words from their tags; remove it",
+        f"cleaning with this task {PARTED}",
         _words_as_they_are,
     ),
     Rule(
         _columns_cel(SAMPLE_COLUMNS),
         ".dataset",
         "fields names a column that this task does not read: textPair and label are for classification and "
-        "regression, source and target for text2text, tokens and tags for tokenClassification; set task, or "
-        "remove it",
+        "regression, source and target for text2text, tokens and tags for tokenClassification, question, "
+        "context and answers for questionAnswering; set task, or remove it",
         _columns_of_samples,
     ),
     Rule(

@@ -120,6 +120,26 @@ class FieldsSpec(ApiModel):
         description="With task tokenClassification: column that holds a tag of each word, as a list. "
         "Default: tags.",
     )
+    question: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="With task questionAnswering: column that holds the question. Default: question.",
+    )
+    context: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="With task questionAnswering: column that holds the text that the answer stands in. "
+        "Default: context.",
+    )
+    answers: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="With task questionAnswering: column that holds the answers and where they begin. "
+        "Default: answers, or answer with answer_start.",
+    )
 
 
 DIALOGUE = ("messages", "prompt", "completion", "chosen", "rejected")

@@ -223,8 +223,8 @@ class JobSections(ApiModel):
         description="What the model learns: causal (the next token), chat (the answers in dialogues), "
         "preference (which of two answers is better), masked (masked tokens), seq2seq (hidden spans); or, "
         "from samples: classification (a class of each text or pair of texts), regression (a number of "
-        "each), tokenClassification (a tag of each word) or text2text (a text from a text: translation, "
-        "summaries). "
+        "each), tokenClassification (a tag of each word), questionAnswering (where in a text the answer to a "
+        "question stands) or text2text (a text from a text: translation, summaries). "
         "Default: what models of its architecture learn.",
     )
     dataset: DatasetSpec = Field(

@@ -18,6 +18,7 @@ class Task(StrEnum):
     REGRESSION = "regression"
     TEXT2TEXT = "text2text"
     TOKENS = "tokenClassification"
+    QUESTIONS = "questionAnswering"
 
     @property
     def learners(self) -> tuple[Task, ...]:
@@ -46,9 +47,14 @@ class Task(StrEnum):
         return 2 if self is Task.PREFERENCE else 1
 
     @property
+    def by_place(self) -> bool:
+        """Whether what is learnt is told by places in the text, which must stay what they are."""
+        return self in (Task.TOKENS, Task.QUESTIONS)
+
+    @property
     def headed(self) -> bool:
         """Whether it trains a head that a language model does not have."""
-        return self in (Task.CLASSIFICATION, Task.REGRESSION, Task.TOKENS)
+        return self in (Task.CLASSIFICATION, Task.REGRESSION, Task.TOKENS, Task.QUESTIONS)
 
 
 _LEARNERS = {
@@ -58,6 +64,7 @@ _LEARNERS = {
     Task.REGRESSION: (Task.CAUSAL, Task.MASKED),
     Task.TEXT2TEXT: (Task.SEQ2SEQ,),
     Task.TOKENS: (Task.MASKED,),
+    Task.QUESTIONS: (Task.MASKED,),
 }
 _LABELLED = {"text": "text", "textPair": "text_pair", "label": "label"}
 _COLUMNS = {
@@ -65,4 +72,5 @@ _COLUMNS = {
     Task.REGRESSION: _LABELLED,
     Task.TEXT2TEXT: {"source": "source", "target": "target"},
     Task.TOKENS: {"tokens": "tokens", "tags": "tags"},
+    Task.QUESTIONS: {"question": "question", "context": "context", "answers": "answers"},
 }

@@ -186,6 +186,7 @@ def sampled() -> list[Row]:
         "regression": ("bert", "llama"),
         "text2text": ("t5",),
         "tokenClassification": ("bert",),
+        "questionAnswering": ("bert",),
     }
     found = []
     for task, of_task in families.items():

@@ -26,6 +26,7 @@ def tokens_of(family: str) -> Tokens:
 def head(task: Task) -> Head | None:
     """Three classes, or one number."""
     labels = ("LABEL_0",) if task is Task.REGRESSION else tuple(f"class {at}" for at in range(CLASSES))
+    labels = ("LABEL_0", "LABEL_1") if task is Task.QUESTIONS else labels
     return head_of(task, labels, PAD)
 
 
@@ -50,6 +51,10 @@ def samples(task: Task, count: int, length: int, vocabulary: int) -> np.ndarray[
         untagged = generator.random(rows.shape) < generator.random((count, 1)) / 2
         return np.concatenate([rows, np.where(untagged | (rows >= NOT_TRAINED), NOT_TRAINED, tags)], axis=1)
     rows[::2, SHORTEST - 1] |= FIRST_OF_DOCUMENT
+    if task is Task.QUESTIONS:
+        lengths = (rows < NOT_TRAINED).sum(axis=1)[:, None]
+        places = np.sort(generator.integers(0, lengths, (count, 2)), axis=1).astype(np.uint32)
+        return np.concatenate([rows, places], axis=1)
     if task is Task.REGRESSION:
         labels = generator.normal(size=count).astype(np.float32).view(np.uint32)
     else:
@@ -73,6 +78,13 @@ def losses_alone(
             logits = model(input_ids=_own(own)[None]).logits[0]
             wide = torch.promote_types(logits.dtype, torch.float32)
             yield F.cross_entropy(logits.to(wide), labels, reduction="sum"), int((labels >= 0).sum())
+            continue
+        if task is Task.QUESTIONS:
+            own = _own(row[:-2])
+            begun = ((row[: len(own)] & FIRST_OF_DOCUMENT) != 0).long().cumsum(0)
+            first, last = row[-2:, None]
+            told = {"start_positions": first, "end_positions": last, "token_type_ids": begun[None]}
+            yield 2 * model(input_ids=own[None], **told).loss, 2
             continue
         ids, marks = _own(row[:-1]), row[:-1][(row[:-1] & NOT_TRAINED) == 0]
         inputs = {"input_ids": ids[None]}

@@ -15,6 +15,8 @@ HALF = 1.5
 """How much worse than one process of its precision a layout in bf16 or fp16 may be."""
 LAST_PLACES = {"bf16": 2**-6, "fp16": 2**-9}
 """Two units of the last place: a norm and a loss are single numbers, whose error is luck."""
+NOTHING = 1e-12
+"""Of the norm of all gradients: below it a gradient of fp64 is rounding alone."""
 Tensors = dict[str, torch.Tensor]
 
 
@@ -23,7 +25,8 @@ class Errors:
     """How far a run is from the fp64 one.
 
     Attributes:
-        gradient: the worst tensor's ||g - r|| / max(||r||, 1e-3 ||r_all||).
+        gradient: the worst tensor's ||g - r|| / max(||r||, 1e-3 ||r_all||); one that has no gradient, as a
+            bias that moves all logits of a softmax alike, holds rounding alone: 1e-2.
         where: that tensor.
         weights: ||dw - dw_ref|| / ||dw_ref|| after five steps.
         norm: the worst relative difference of the gradient norm; None where the engine has none.
@@ -58,13 +61,18 @@ def whole(ranks: list[dict[str, Any]], what: str, like: Tensors) -> Tensors:
     return result
 
 
+def _least(right: torch.Tensor, everything: float) -> float:
+    """The least norm that a difference is told relative to."""
+    return (1e-2 if float(right.norm()) < NOTHING * everything else 1e-3) * everything
+
+
 def errors(ranks: list[dict[str, Any]], exact: dict[str, Any]) -> Errors:
     """A layout's, or with one rank a single process's, against the fp64 reference."""
     right = exact["gradients"]
     everything = size(right)
     mine = whole(ranks, "gradients", right)
     worst = {
-        name: float((mine[name].double() - r).norm()) / max(float(r.norm()), 1e-3 * everything)
+        name: float((mine[name].double() - r).norm()) / max(float(r.norm()), _least(r, everything))
         for name, r in right.items()
     }
     where = max(worst, key=lambda name: worst[name])

@@ -45,3 +45,22 @@ def test_classes_are_cross_entropy_of_samples() -> None:
     found = objective.classes(SimpleNamespace(logits=logits), labels)
     wanted = F.cross_entropy(logits, labels.flatten(), ignore_index=IGNORED, reduction="sum")
     assert float(found) == pytest.approx(float(wanted), rel=1e-12)
+
+
+def test_spans_are_cross_entropy_of_both_ends_among_a_samples_own_tokens() -> None:
+    begin, end = torch.randn(2, 3, 6, dtype=torch.float64).unbind()
+    begin.requires_grad_()
+    lengths, places = torch.tensor([6, 4, 3]), torch.tensor([[2, 5], [0, 3], [1, 1]])
+    labels = objective.placed(places, lengths)
+    labels[2] = IGNORED
+    found = objective.spans(SimpleNamespace(start_logits=begin, end_logits=end), labels)
+    wanted = sum(
+        float(F.cross_entropy(logits[at, : lengths[at]].detach(), places[at, side]))
+        for at in range(2)
+        for side, logits in enumerate((begin, end))
+    )
+    assert float(found.detach()) == pytest.approx(wanted, rel=1e-12)
+    assert label_count(labels) == 4
+    gradient = torch.autograd.grad(found, begin)[0]
+    assert gradient[1, 4:].tolist() == [0, 0]
+    assert gradient[2].tolist() == [0] * 6

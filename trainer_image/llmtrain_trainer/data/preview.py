@@ -130,6 +130,10 @@ def _label_lines(made: Preparation) -> Iterator[str]:
         yield f"class         {escaped(name)}: {train:,} to train on, {held_out:,} held out"
     if len(classes) > SHOWN_CLASSES:
         yield f"class         ... {len(classes) - SHOWN_CLASSES:,} more"
+    if questions := made.told_of_labels.get("questions"):
+        for side, what in (("train", "to train on"), ("heldOut", "held out")):
+            told = questions[side]
+            yield f"questions     {told['all']:,} {what}, {told['withoutAnswer']:,} of them without an answer"
     if numbers := made.told_of_labels.get("numbers"):
         yield f"numbers       mean {numbers['mean']:.4g}, standard deviation {numbers['deviation']:.4g}"
 

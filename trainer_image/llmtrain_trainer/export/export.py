@@ -7,6 +7,7 @@ sequences once more, by plain transformers, on the device that is there.
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from pathlib import Path
@@ -32,6 +33,7 @@ from llmtrain_api.schema.dataset import PYTHON_STDLIB
 from .. import log
 from ..batch import BatchPlan
 from ..checkpoint.ownership import uri_of
+from ..data.labelled.questions import FILE as QUESTIONS
 from ..data.loader import held_out_passes, open_held_out
 from ..data.reference import FILE as REFERENCE
 from ..data.reference import joined, read_reference
@@ -44,6 +46,7 @@ from ..evaluate.heldout import loss_sum
 from ..evaluate.metrics import measured
 from ..evaluate.placement import device_of, put_on, tokens_worth, weights_of
 from ..evaluate.scores import of_classes, of_numbers, of_tags, said, tagged
+from ..evaluate.spans import Logits, found_answers, of_answers, told
 from ..files import discard, sync_tree, write_json
 from ..floats import finite, perplexity
 from ..models.build import DTYPES, load
@@ -169,9 +172,23 @@ def _scores(
             scores = of_classes(*said(model, passes), train)
         log.get().info("classes compared", samples=len(rows), **scores)
         return ScoresResult.model_validate({"samples": len(rows), "classes": len(train), **scores})
+    if job.spec.task is Task.QUESTIONS:
+        return _answered(data, marker, told(model, passes))
     scores = of_numbers(*said(model, passes), marker.report["numbers"]["mean"])
     log.get().info("numbers compared", samples=len(rows), **scores)
     return ScoresResult.model_validate({"samples": len(rows), **{k: figure(v) for k, v in scores.items()}})
+
+
+def _answered(data: Path, marker: Marker, windows: list[Logits]) -> ScoresResult | None:
+    """How the answers to held-out questions compare; None where none has all of its windows there."""
+    maybe_none = marker.report["questions"]["train"]["withoutAnswer"] > 0
+    asked = json.loads((data / QUESTIONS).read_text(encoding="utf-8"))
+    pairs = found_answers(asked, windows, maybe_none=maybe_none)
+    if not pairs:
+        return None
+    scores = of_answers(pairs)
+    log.get().info("answers compared", questions=len(pairs), **scores)
+    return ScoresResult.model_validate({"samples": len(pairs), **scores})
 
 
 def _compare(job: JobFile, model: Any, data: Path, tokens: Tokens, trained: EvaluationRecord) -> None:

@@ -30,6 +30,7 @@ HEADS = {
     Task.CLASSIFICATION: transformers.AutoModelForSequenceClassification,
     Task.REGRESSION: transformers.AutoModelForSequenceClassification,
     Task.TOKENS: transformers.AutoModelForTokenClassification,
+    Task.QUESTIONS: transformers.AutoModelForQuestionAnswering,
 }
 
 

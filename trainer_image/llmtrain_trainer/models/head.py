@@ -23,22 +23,25 @@ class Head:
     Attributes:
         labels: what each of its outputs means; one for a number.
         pad: id of the token that rows are filled up with: decoders find a text's last token by it.
+        spans: whether its outputs tell where an answer begins and ends.
     """
 
     labels: tuple[str, ...]
     pad: int
+    spans: bool = False
 
     def describe(self, config: Any) -> None:
         """Write it into a configuration."""
         config.id2label = dict(enumerate(self.labels))
         config.label2id = {name: at for at, name in enumerate(self.labels)}
-        config.problem_type = "regression" if len(self.labels) == 1 else "single_label_classification"
+        one = "regression" if len(self.labels) == 1 else "single_label_classification"
+        config.problem_type = None if self.spans else one
         config.pad_token_id = self.pad
 
 
 def head_of(task: Task, labels: Collection[str], pad: int | None) -> Head | None:
     """The head of a task; None where it trains a language model."""
-    return Head(tuple(labels), pad or 0) if task.headed else None
+    return Head(tuple(labels), pad or 0, task is Task.QUESTIONS) if task.headed else None
 
 
 def new_weights(

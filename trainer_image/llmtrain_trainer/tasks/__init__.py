@@ -22,6 +22,7 @@ from .classification import Labelled
 from .masked import MaskedLM
 from .objective import Objective
 from .preference import PairsLM
+from .question_answering import Spans
 from .seq2seq import SpanCorruption
 from .text2text import TextToText
 from .token_classification import Tagged
@@ -85,6 +86,8 @@ def encoder_of(task: Task, vocabulary: int, tokens: Tokens, *, documents: bool) 
         return Labelled(objective.squares, segments=tokens.segments)
     if task is Task.TOKENS:
         return Tagged()
+    if task is Task.QUESTIONS:
+        return Spans(segments=tokens.segments)
     if task is Task.TEXT2TEXT and tokens.start is not None:
         return TextToText(tokens.start)
     return CausalLM(tokens.eos if documents else None)

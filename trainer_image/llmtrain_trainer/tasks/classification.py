@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from ..token_marks import FIRST_OF_DOCUMENT
 from .objective import Objective
-from .padded import padded
+from .padded import padded_inputs
 
 
 class Labelled:
@@ -25,10 +24,4 @@ class Labelled:
     def encode(self, rows: torch.Tensor, keys: Sequence[int]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         """Inputs and labels of some rows, as `Encoder` describes them; the last column is the label."""
         del keys
-        tokens = rows[:, :-1]
-        ids, mask = padded(tokens)
-        inputs = {"input_ids": ids, "attention_mask": mask}
-        if self.segments:
-            begun = ((tokens & FIRST_OF_DOCUMENT) != 0).long().cumsum(dim=1)[:, : ids.shape[1]]
-            inputs["token_type_ids"] = begun * mask
-        return inputs, rows[:, -1:].clone()
+        return padded_inputs(rows[:, :-1], segments=self.segments), rows[:, -1:].clone()

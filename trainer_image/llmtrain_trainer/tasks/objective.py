@@ -9,6 +9,8 @@ import torch
 
 from ..loss import IGNORED, token_loss_sum
 
+_PLACE_BITS = 32
+"""Bits of a label that are a place; the others are a length."""
 Objective = Callable[[Any, torch.Tensor], torch.Tensor]
 """From a model's outputs and the labels of a pass to the sum of losses, in fp32 at least.
 
@@ -32,6 +34,34 @@ def squares(outputs: Any, labels: torch.Tensor) -> torch.Tensor:
     errors = outputs.logits.to(wide) - numbers_of(labels).to(wide)
     # not by a product: an error that is not finite would stay one
     return torch.where(labels == IGNORED, 0.0, errors).square().sum()
+
+
+def spans(outputs: Any, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of the first and of the last token of each sample's answer among the sample's own tokens.
+
+    A sample has two labels, so that the loss of a label is the mean of both.
+
+    Args:
+        outputs: of a model with two logits a token.
+        labels: of shape [batch, 2], as `placed` makes them.
+    """
+    logits = torch.stack([outputs.start_logits, outputs.end_logits], dim=1)
+    asked = labels != IGNORED
+    places = torch.arange(logits.shape[-1], device=logits.device)
+    # a softmax over what fills up would make the loss depend on the other samples of a batch
+    beyond = asked[..., None] & (places >= (labels >> _PLACE_BITS)[..., None])
+    wanted = torch.where(asked, labels & ((1 << _PLACE_BITS) - 1), IGNORED)
+    return token_loss_sum(logits.masked_fill(beyond, -torch.inf), wanted)
+
+
+def placed(places: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Labels of `spans`, each with the length of its sample.
+
+    Args:
+        places: [batch, 2] the places of the first and the last token of the answers.
+        lengths: [batch] tokens of the samples.
+    """
+    return places | (lengths[:, None] << _PLACE_BITS)
 
 
 def numbers_of(labels: torch.Tensor) -> torch.Tensor:

@@ -92,6 +92,17 @@ class ScoresResult(ApiModel):
         default=None,
         description="F1 of entities, which tags of the form B-KIND and I-KIND mark, by kind and place.",
     )
+    exact_match: Figure | None = Field(
+        default=None,
+        description="With task questionAnswering: share of answers that are right as a whole, from 0 to 100, "
+        "as SQuAD has it.",
+    )
+    f1: Figure | None = Field(
+        default=None, description="The same by common words: F1, mean over the questions, from 0 to 100."
+    )
+    no_answer_exact_match: Figure | None = Field(
+        default=None, description="Exact match of whoever always says that there is no answer."
+    )
     mse: Figure | None = Field(default=None, description="Mean of the squared errors.")
     mean_mse: Figure | None = Field(
         default=None, description="The same of whoever always says the mean of the training data."

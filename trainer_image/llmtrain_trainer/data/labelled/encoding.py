@@ -11,11 +11,13 @@ from tokenizers import processors
 
 from llmtrain_api import JobSpec, ModelShape, Task, task_of
 
+from ...errors import ConfigError
 from ...special_tokens import CLS, SEP, Tokens
 from ...token_marks import NOT_TRAINED
 from ..reading.counts import ReadCounts
 from ..rows import Ids
 from .sample import Sample
+from .windows import Window, windows_of
 from .writer import filled
 
 SHORTENED, TOO_LONG = "samplesShortened", "targetsTooLong"
@@ -51,7 +53,34 @@ class Encoding:
         self.task = task_of(spec, shape)
         self._cut, self._whole = _copy(tokenizer), _copy(tokenizer)
         self._cut.enable_truncation(self.length, strategy="longest_first")
+        self._before = set(self._whole.encode("").ids)
         self._pad = tokens.eos if tokens.pad is None else tokens.pad
+
+    def windows(self, sample: Sample) -> list[Window]:
+        """The windows of a question's text.
+
+        Raises:
+            ConfigError: the tokenizer puts nothing before a text, which could stand for no answer.
+        """
+        question, context = sample.texts
+        found, cut = windows_of(self._cut, question, context, self.length)
+        if found[0].ids[0] not in self._before:
+            raise ConfigError(
+                "the model's tokenizer puts no token before a question, which would stand for no answer",
+                "name another model",
+            )
+        self.counts.dialogues[SHORTENED] += cut
+        return found
+
+    def spans(self, sample: Sample, windows: list[Window]) -> list[Row]:
+        """A row of each window, with the places of the answer."""
+        rows = []
+        for one in windows:
+            second = one.first if one.offsets else None
+            marked = filled(one.ids, self.length, self._pad, second)
+            places = np.asarray(one.span(sample.answers or ()), np.uint32)
+            rows.append((np.concatenate([marked, places]), len(one.ids), max(one.ids)))
+        return rows
 
     def row(self, sample: Sample, number: Callable[[], list[int]]) -> Row | None:
         """The row of a sample; None where it is left out.

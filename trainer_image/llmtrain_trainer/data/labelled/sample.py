@@ -12,6 +12,7 @@ from llmtrain_api import Task
 
 from ...errors import ConfigError
 from ..reading.record import Record, Taken, kind_of, listed, whole_characters
+from .answers import Answer, answers_of
 
 LONGEST_CLASS = 256
 """Characters of a class at most: what is longer is a text."""
@@ -29,16 +30,19 @@ class Sample:
         texts: that are read: one or two; with task text2text the one that is read and the one to be written.
         where: file and line, for messages to people.
         label: the class, the number, or the tag of each word; None where the last text is to be learnt.
+        answers: that stand in the second text, best known first; None of other tasks.
     """
 
     texts: tuple[str, ...]
     where: str
     label: str | float | tuple[str, ...] | None = None
+    answers: tuple[Answer, ...] | None = None
 
     @property
     def text(self) -> str:
-        """All that is read in one form, for a split by content: equal texts fall on the same side."""
-        return json.dumps(self.texts, ensure_ascii=False)
+        """All that is read in one form, for a split by content: equal texts fall on the same side, and all
+        questions on one text."""
+        return json.dumps(self.texts if self.answers is None else self.texts[1:], ensure_ascii=False)
 
     @property
     def contents(self) -> list[str]:
@@ -75,6 +79,7 @@ class TakeSample:
         text = json.dumps("...")
         values = {"label": "1.5" if self.task is Task.REGRESSION else text}
         values |= dict.fromkeys(("tokens", "tags"), json.dumps(["..."]))
+        values["answers"] = '{"text": ["..."], "answer_start": [17]}'
         needed = [name for name in self.task.columns if name not in OPTIONAL]
         shown = ", ".join(f"{json.dumps(self._column(name))}: {values.get(name, text)}" for name in needed)
         return f"use {{{shown}}}, or name the columns in dataset.fields"
@@ -90,6 +95,10 @@ class TakeSample:
             raise self._mistake(record, "it is text")
         if self.task is Task.TOKENS:
             return Taken(self._tagged(record, row), record.length, replaced + record.replaced, empty=False)
+        if self.task is Task.QUESTIONS:
+            asked = self._asked(record, row)
+            empty = not all(text.strip() for text in asked.texts)
+            return Taken(asked, record.length, replaced + record.replaced, empty)
         texts = [self._text(record, row, name) for name in self.task.columns if name != "label"]
         found = tuple(text for text in texts if text is not None)
         label = self._label(record, row) if "label" in self.task.columns else None
@@ -111,6 +120,14 @@ class TakeSample:
             tag = tags[named.index(None)]
             raise self._mistake(record, f"{ascii(tag)[:40]} is no tag, which is a text or a whole number")
         return Sample(tuple(words), record.where, tuple(str(name) for name in named))
+
+    def _asked(self, record: Record, row: dict[str, Any]) -> Sample:
+        texts = tuple(self._text(record, row, name) or "" for name in ("question", "context"))
+        try:
+            answers = answers_of(row, self.named.get("answers"), texts[1])
+        except ValueError as error:
+            raise self._mistake(record, str(error)) from None
+        return Sample(texts, record.where, answers=answers)
 
     def _listed(self, record: Record, row: dict[str, Any], name: str) -> list[Any]:
         column = self._column(name)

@@ -13,6 +13,8 @@ from ...token_marks import NOT_TRAINED, ids_of
 from ..rows import Ids, Rows
 from ..samples import COUNT, TOKENS, Part
 
+NO_ANSWER = "(no answer here)"
+"""Shown of a window without its question's answer."""
 Decode = Callable[[list[int]], str]
 
 
@@ -44,6 +46,9 @@ def _learnt(row: Ids, task: Task, labels: list[str], length: int, decode: Decode
     if task is Task.TOKENS:
         tags = row[length:]
         return " ".join(labels[int(tag)] for tag in tags[(tags & NOT_TRAINED) == 0])
+    if task is Task.QUESTIONS:
+        first, last = int(row[length]), int(row[length + 1])
+        return decode(_ids(row[first : last + 1])) if last else NO_ANSWER
     if task is Task.REGRESSION:
         return f"{float(np.asarray(row[-1:]).view(np.float32)[0]):g}"
     return decode(_ids(row[length:]))

@@ -19,8 +19,10 @@ from ..rows import Ids, SequenceWriter, Side
 
 
 def width_of(task: Task, length: int) -> int:
-    """Columns of a row: tokens, and a label, a label of each, or the tokens of the text to be written."""
-    return 2 * length if task in (Task.TEXT2TEXT, Task.TOKENS) else length + 1
+    """Columns of a row: tokens, and a label, one of each, two places, or the tokens of another text."""
+    if task in (Task.TEXT2TEXT, Task.TOKENS):
+        return 2 * length
+    return length + (2 if task is Task.QUESTIONS else 1)
 
 
 def filled(ids: Sequence[int], length: int, pad: int, second: int | None = None) -> Ids:
@@ -64,6 +66,13 @@ class SampleWriter(SequenceWriter):
         self.highest = max(self.highest, highest)
         self._rows += 1
         self._documents += 1
+
+    def add_rows(self, rows: Sequence[tuple[Ids, int, int]]) -> None:
+        """Append the rows of one sample, each as `add_row` takes it."""
+        before = self._documents
+        for row in rows:
+            self.add_row(*row)
+        self._documents = before + 1
 
     @override
     def side(self) -> Side:

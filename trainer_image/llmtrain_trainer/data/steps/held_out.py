@@ -7,6 +7,7 @@ import numpy as np
 from llmtrain_api import Task
 
 from ...token_marks import NOT_TRAINED, ids_of
+from ..labelled.questions import choose_questions
 from ..preparation import Preparation
 from ..rows import Ids, held_out_counts, spread
 from ..store import HELD_OUT
@@ -18,7 +19,10 @@ def choose_held_out(made: Preparation) -> None:
     spec, side = made.job.spec, made.held_out
     found = [source.rows for source in side.sources]
     made.used = held_out_counts(found, spec.dataset.parts, spec.evaluation.max_sequences)
-    chosen = np.ascontiguousarray(side.take(spread(found, made.used).tolist()))
+    places = spread(found, made.used).tolist()
+    if made.task is Task.QUESTIONS:
+        places, made.used = choose_questions(made.folder, made.used)
+    chosen = np.ascontiguousarray(side.take(places))
     np.save(made.folder / HELD_OUT, chosen)
     (made.folder / HELD_OUT_ROWS).unlink(missing_ok=True)
     made.entropy = label_entropy(made.task, chosen) if made.task.on_samples else unigram_entropy(chosen)
@@ -29,6 +33,8 @@ def label_entropy(task: Task, rows: Ids) -> float:
     written under their own frequencies, in nat; of numbers their variance."""
     if task is Task.REGRESSION:
         return float(np.var(np.ascontiguousarray(rows[:, -1]).view(np.float32), dtype=np.float64))
+    if task is Task.QUESTIONS:
+        return sum(entropy_of(rows[:, column]) for column in (-2, -1)) / 2
     if task is Task.CLASSIFICATION:
         return entropy_of(rows[:, -1])
     # tags and tokens to be written alike

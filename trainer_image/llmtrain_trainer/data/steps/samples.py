@@ -17,6 +17,7 @@ from ..chat.samples import dialogues_of
 from ..cleaning.duplicates.files import read_copies
 from ..labelled.classes import Classes, known_classes
 from ..labelled.encoding import TOO_LONG, Encoding, bits_of
+from ..labelled.questions import WRITTEN, Questions
 from ..labelled.sample import Sample
 from ..labelled.writer import SampleWriter
 from ..preparation import Preparation
@@ -26,6 +27,8 @@ from .duplicates import dialogues_name
 
 NUMBER = "LABEL_0"
 """What transformers calls the one output of a model that tells a number."""
+PLACES = ("LABEL_0", "LABEL_1")
+"""What transformers calls the outputs of a model that tells a place: where it begins, and where it ends."""
 
 
 @dataclass
@@ -85,20 +88,29 @@ def write_samples(made: Preparation, train: SampleWriter, held_out: SampleWriter
         ConfigError: a row that is no sample, or labels that cannot be learnt.
     """
     counts, labels = [ReadCounts() for _ in made.sources], _Labels()
+    questions = Questions(made.folder / WRITTEN) if made.task is Task.QUESTIONS else None
     progress = made.progress.begin("rows")
     for number, (source, counted) in enumerate(zip(made.sources, counts, strict=True)):
         copies = read_copies(made.copies, dialogues_name(number)) if made.copies else None
         encoding = Encoding(made.job.spec, made.job.shape, made.tokenizer, made.tokens, counted)
         for side, sample in dialogues_of(made.job, source, counted, progress, copies):
+            writer = held_out if side else train
+            if questions is not None:
+                windows = encoding.windows(sample)
+                questions.add(number, sample, windows, held_out=side)
+                writer.add_rows(encoding.spans(sample, windows))
+                continue
             row = encoding.row(sample, partial(labels.number, sample, held_out=side))
             if row is not None:
-                (held_out if side else train).add_row(*row)
+                writer.add_row(*row)
         train.end_source()
         held_out.end_source()
         if not train.sources[-1].rows + held_out.sources[-1].rows:
             _require_some(source, train.sequence_length, counted)
     some = made.glance is not None and any(counted.files_cut for counted in counts)
     _leave_labels(made, labels, (train, held_out), some_only=some)
+    if questions is not None:
+        made.labels, made.told_of_labels = [*PLACES], {"questions": questions.report()}
     return counts
 
 

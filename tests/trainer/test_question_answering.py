@@ -1,0 +1,122 @@
+"""Questions on texts from rows to a folder that anybody's transformers reads, through the launcher."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from harness.builders import job_file, least_spec
+from harness.ports import free_port
+from harness.trainer.launches import Launch
+
+COUNT, LENGTH = 64, 32
+SIGNS = ("rain", "sun", "wind", "snow")
+PLACES = ("house", "river", "street", "garden", "mountain", "window", "valley", "harbour")
+
+
+def rows(*, unanswerable: bool = False) -> list[dict[str, Any]]:
+    """Texts of unequal lengths that tell where some weather was, and a question for it."""
+    found = []
+    for at in range(COUNT):
+        place, sign = PLACES[at // 8 % 8], SIGNS[at % 4]
+        before = " and ".join(["nobody knew"] * (at % 9 * 2))
+        context = f"Day {at}. {before} There was {sign} at the {place}."
+        known = {"text": [f"the {place}"], "answer_start": [context.index(f"the {place}")]}
+        none = unanswerable and at % 4 == 0
+        found.append(
+            {
+                "question": "Who was there?" if none else f"Where was {sign}?",
+                "context": context,
+                "answers": {"text": [], "answer_start": []} if none else known,
+            }
+        )
+    return found
+
+
+def launched(work: Path, asked: list[dict[str, Any]], length: int) -> Launch:
+    data = work / "rows"
+    data.mkdir(parents=True)
+    (data / "all.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
+    spec = least_spec(
+        task="questionAnswering",
+        model={
+            "name": "builtin://tiny-bert",
+            "hiddenSize": 64,
+            "numLayers": 2,
+            "numHeads": 4,
+            "vocabSize": 400,
+        },
+        dataset={"name": f"file://{data}", "heldOutFraction": 0.1},
+        processesPerNode=2,
+        training={
+            "maxSteps": 150,
+            "learningRate": 3e-3,
+            "sequenceLength": length,
+            "globalBatchSize": 16,
+            "microBatchSize": 4,
+        },
+        evaluation={"everySteps": 0},
+    )
+    launch = Launch(work, job_file(spec, work / "output", port=free_port()))
+    assert launch.wait() == 0, launch.text()
+    return launch
+
+
+@torch.no_grad()
+def said(folder: Path, row: dict[str, Any], length: int) -> str:
+    """What plain transformers makes of a question, as its documentation tells to."""
+    model = transformers.AutoModelForQuestionAnswering.from_pretrained(folder).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    batch = tokenizer(
+        row["question"],
+        row["context"],
+        truncation="only_second",
+        max_length=length,
+        stride=length // 4,
+        return_overflowing_tokens=True,
+        return_offsets_mapping=True,
+        padding=True,
+        return_tensors="pt",
+    )
+    batch.pop("overflow_to_sample_mapping")
+    offsets = batch.pop("offset_mapping")
+    outputs, best = model(**batch), (float("-inf"), "")
+    for window in range(len(offsets)):
+        start, end = outputs.start_logits[window], outputs.end_logits[window]
+        inside = [at for at, kind in enumerate(batch.sequence_ids(window)) if kind == 1]
+        for first in inside:
+            for last in range(first, min(first + 8, inside[-1] + 1)):
+                text = row["context"][int(offsets[window][first][0]) : int(offsets[window][last][1])]
+                best = max(best, (float(start[first] + end[last]), text.strip()))
+    return best[1]
+
+
+def test_answers_in_long_texts_are_found_in_plain_transformers(tmp_path: Path) -> None:
+    launch = launched(tmp_path, rows(), LENGTH)
+    right = sum(said(launch.output.export, row, LENGTH) == row["answers"]["text"][0] for row in rows())
+    assert right >= 0.95 * COUNT
+    config = json.loads((launch.output.export / "config.json").read_text())
+    assert config["architectures"] == ["BertForQuestionAnswering"]
+    assert "problem_type" not in config
+    results = json.loads(launch.output.results.read_text())
+    report = json.loads((launch.output.data / "report.json").read_text())
+    held_out = report["questions"]["heldOut"]["all"]
+    assert report["questions"]["train"] == {"all": COUNT - held_out, "withoutAnswer": 0}
+    assert json.loads((launch.output.data / "data.json").read_text())["sequences"] > COUNT, (
+        "long texts have several windows"
+    )
+    assert results["scores"]["samples"] == held_out
+    assert results["scores"]["exactMatch"] >= 70
+    assert results["scores"]["f1"] >= results["scores"]["exactMatch"]
+    assert results["scores"]["noAnswerExactMatch"] == 0
+
+
+def test_that_there_is_no_answer_is_learnt_too(tmp_path: Path) -> None:
+    launch = launched(tmp_path, rows(unanswerable=True), 64)
+    report = json.loads((launch.output.data / "report.json").read_text())["questions"]["heldOut"]
+    scores = json.loads(launch.output.results.read_text())["scores"]
+    assert scores["noAnswerExactMatch"] == 100 * report["withoutAnswer"] / report["all"]
+    assert scores["exactMatch"] > scores["noAnswerExactMatch"]
