@@ -14,7 +14,16 @@ from .names import MASTER_PORT
 from .schema.base import ApiModel
 from .schema.model_facts import FACTS_LIMIT, ModelFacts, ModelShape
 from .schema.spec import JobSpec
-from .schema.status import MAX_FIGURE, Count, ExitCode, FailureClass, Figures, PreparationFigures, Results
+from .schema.status import (
+    MAX_FIGURE,
+    Count,
+    ExitCode,
+    FailureClass,
+    Figures,
+    PreparationFigures,
+    Resolved,
+    Results,
+)
 
 TERMINATION_LIMIT = 4096
 """Bytes of a termination message that the kubelet keeps."""
@@ -57,6 +66,8 @@ class JobFile(ApiModel):
     ``layout`` was decided by the operator before the first attempt; ranks obey it and decide nothing anew.
     ``shape`` has the model's sizes: whoever starts a job finds them once, and ranks ask nobody else.
     ``model`` is what an inspection found of a model that is not built in; None for a built-in one.
+    ``resolved`` tells people why what the job leaves open is as it is, and from which image it runs; nothing
+    is decided by it.
     ``output`` and ``dataset`` are folders as the worker sees them; ``dataset`` is None for built-in data and
     for a mixture, whose folders are in ``sources`` by the name of the source.
     ``cache`` is the folder of ``dataset.cache``.
@@ -72,6 +83,7 @@ class JobFile(ApiModel):
     shape: ModelShape
     model: ModelFacts | None = None
     layout: Layout
+    resolved: Resolved | None = None
     rendezvous: Rendezvous
     output: str
     dataset: str | None = None

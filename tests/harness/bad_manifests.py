@@ -419,7 +419,7 @@ BAD: dict[str, Bad] = {
     ),
     "cleaned texts with answers": Bad(
         sampled(
-            "questionAnswering", model=BERT, dataset={"name": "pvc://a/b", "cleaning": {"unicode": True}}
+            "questionAnswering", model=BERT, dataset={"name": "pvc://a/b", "cleaning": {"whitespace": True}}
         ),
         "spec.dataset.cleaning",
         "answers from their places; remove it",

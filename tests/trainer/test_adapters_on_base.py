@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from harness.builders import QUICK, job_file
 from harness.ports import free_port
+from harness.trainer.cards import run_snippet
 from harness.trainer.launches import Launch
 
 from llmtrain_api import parse_spec
@@ -111,3 +112,9 @@ def test_the_adapter_names_its_base_and_nothing_copies_it(launches: list[Launch]
         assert names
         assert all("lora_" in name for name in names)
     assert not list(launches[1].output.export.glob("*.safetensors"))
+
+
+def test_the_programs_of_their_cards_run(launches: list[Launch], base: Path) -> None:
+    written = [run_snippet(one.output.export, base).strip() for one in launches]
+    assert all(written)
+    assert written[0] != written[1]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from harness.builders import job
+from harness.trainer.cards import run_snippet
 from harness.trainer.launches import Launch
 
 from llmtrain_api.schema.evaluation import AnswerMetric
@@ -127,3 +128,7 @@ def test_a_row_without_an_answer_ends_the_job_with_its_line(tmp_path: Path) -> N
         "all.jsonl line 4 is no row with a dialogue: no message is the assistant's"
         in launch.message()["message"]
     )
+
+
+def test_the_program_of_its_card_runs(talked: Launch) -> None:
+    assert run_snippet(talked.output.export).strip()

@@ -11,6 +11,7 @@ import torch
 import transformers
 from harness.builders import job_file, least_spec
 from harness.ports import free_port
+from harness.trainer.cards import run_snippet
 from harness.trainer.launches import Launch
 
 from llmtrain_trainer.data.sources import is_held_out
@@ -210,6 +211,7 @@ def tagged() -> list[dict[str, Any]]:
 def test_tags_of_words_are_learnt_in_plain_transformers(tmp_path: Path) -> None:
     launch = started(tmp_path, tagged(), "builtin://tiny-bert", task="tokenClassification")
     assert launch.wait() == 0, launch.text()
+    assert run_snippet(launch.output.export).startswith("A ")
     folder = launch.output.export
     model = transformers.AutoModelForTokenClassification.from_pretrained(folder).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
@@ -229,3 +231,7 @@ def test_tags_of_words_are_learnt_in_plain_transformers(tmp_path: Path) -> None:
     assert scores["classes"] == 4
     assert scores["accuracy"] > scores["majorityAccuracy"]
     assert scores["entityF1"] > 0.8
+
+
+def test_the_program_of_its_card_runs(bert: Launch) -> None:
+    assert run_snippet(bert.output.export).strip() in ("other", "same")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from harness.reader import perplexity_of
+from harness.trainer.cards import run_snippet
 from harness.trainer.launches import Launch
 
 
@@ -76,3 +77,7 @@ def test_a_complete_job_ends_at_once_with_its_results(finished: Launch) -> None:
     assert again.process.wait(20) == 0, again.text()
     assert again.message()["results"] == finished.message()["results"]
     assert not finished.output.logs(1).exists()
+
+
+def test_the_program_of_its_card_runs(finished: Launch) -> None:
+    assert run_snippet(finished.output.export).strip()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from harness.builders import job
 from harness.pairs import pairs, write
+from harness.trainer.cards import run_snippet
 from harness.trainer.launches import Launch
 
 from llmtrain_api import JobFile
@@ -143,3 +144,7 @@ def _changed(source: JobFile, model: dict[str, Any]) -> dict[str, Any]:
         "dataset": spec["dataset"],
         "training": spec["training"] | {"learningRate": 1e-2},
     }
+
+
+def test_the_program_of_its_card_runs(one: Launch) -> None:
+    assert run_snippet(one.output.export).strip()

@@ -11,6 +11,7 @@ import transformers
 from harness import catalogues
 from harness.builders import job_file, least_spec
 from harness.ports import free_port
+from harness.trainer.cards import run_snippet
 from harness.trainer.launches import Launch
 
 from llmtrain_api.schema.evaluation import AnswerMetric
@@ -92,3 +93,7 @@ def test_what_it_writes_of_held_out_sources_is_compared(
     assert told["signatures"] == signatures
     assert told["exactMatch"] == pytest.approx(scores["exactMatch"])
     assert results["data"]["samples"][0].endswith("<|endoftext|>")
+
+
+def test_the_program_of_its_card_runs(translated: Launch) -> None:
+    assert run_snippet(translated.output.export).strip()

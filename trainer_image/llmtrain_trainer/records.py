@@ -30,7 +30,7 @@ import errno
 import os
 import stat
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, BinaryIO, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -160,17 +160,27 @@ def record_or_none(path: Path, kind: type[R], limit: int | None = None) -> R | N
         return None
 
 
-def _content(path: Path, limit: int) -> bytes:
-    """A plain file's content, never waiting for a pipe that somebody put in its place."""
+def plain_file(path: Path) -> BinaryIO:
+    """Open a plain file, never waiting for a pipe that somebody put in its place.
+
+    Raises:
+        ValueError: it is a link or no plain file; the path is in the text.
+        OSError: it is not there, or the disk does not answer.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise ValueError(f"{path}: is a link, and links are not followed") from None
         raise
-    with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise ValueError(f"{path}: not a plain file")
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise ValueError(f"{path}: not a plain file")
+    return os.fdopen(fd, "rb")
+
+
+def _content(path: Path, limit: int) -> bytes:
+    with plain_file(path) as file:
         content = file.read(limit + 1)
     if len(content) > limit:
         raise ValueError(f"{path}: longer than {limit} bytes")

@@ -12,14 +12,15 @@ import typer
 
 from llmtrain.errors import EXIT_CODES, LlmtrainError, Mistake
 
-from . import compare, jobs, laptop, learn, live, logs, steer, web
+from . import compare, jobs, laptop, learn, live, logs, serve, steer, web
 
 ABOUT = """Train language models from a manifest: on a cluster, or on this machine without one.
 
 `llmtrain submit JOB.yaml` begins a job; `ls`, `show`, `why` and `logs` tell how it goes.
 """
 EPILOG = "Exit codes: " + ", ".join(f"{code} {text}" for code, text in EXIT_CODES) + "."
-SEE, STEER, LEARN, HERE = "See", "Begin, stop, change", "Look up", "On this machine, without a cluster"
+SEE, STEER, USE, LEARN = "See", "Begin, stop, change", "Use", "Look up"
+HERE = "On this machine, without a cluster"
 VERBS: tuple[tuple[str, str, Callable[..., Any]], ...] = (
     (STEER, "submit", steer.submit),
     (STEER, "stop", steer.stop),
@@ -34,6 +35,7 @@ VERBS: tuple[tuple[str, str, Callable[..., Any]], ...] = (
     (SEE, "top", live.top),
     (SEE, "diff", compare.diff),
     (SEE, "checkpoints", compare.checkpoints),
+    (USE, "serve", serve.serve),
     (LEARN, "explain", learn.explain),
     (LEARN, "schema", learn.schema),
     (LEARN, "presets", learn.presets),

@@ -27,6 +27,18 @@ def data(value: Any, form: Format) -> bool:
     return form in (Format.JSON, Format.YAML)
 
 
+def manifests(items: Sequence[Any], form: Format) -> None:
+    """Print manifests as kubectl apply reads them: YAML, or a List as JSON."""
+    if form is Format.JSON:
+        data(items[0] if len(items) == 1 else {"apiVersion": "v1", "kind": "List", "items": items}, form)
+        return
+    import yaml
+
+    # written out where it is used twice: nobody reads anchors in a manifest
+    plain = type("Plain", (yaml.SafeDumper,), {"ignore_aliases": lambda *_: True})
+    print(yaml.dump_all(items, Dumper=plain, sort_keys=False, allow_unicode=True), end="")
+
+
 def lines(told: Sequence[str], style: str = "") -> None:
     """Lines as they are, however long."""
     from rich.console import Console

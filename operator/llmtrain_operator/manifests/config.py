@@ -17,6 +17,7 @@ from llmtrain_api import (
     Setup,
     SetupStage,
     applied,
+    changed,
     choose,
     layout_of,
     shape_of,
@@ -38,6 +39,7 @@ def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> J
         shape=shape_on_record(job, spec),
         model=job.status.resolved.model if job.status.resolved else None,
         layout=layout_on_record(job, spec),
+        resolved=changed(job.status.resolved, model=None) if job.status.resolved else None,
         rendezvous=Rendezvous(
             master_address=names.master_address(meta.name, meta.namespace, attempt),
             id=names.rendezvous_id(meta.uid, attempt),

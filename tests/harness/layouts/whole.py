@@ -10,6 +10,7 @@ from typing import Any
 from harness.builders import job
 from harness.layouts.forked_gang import fork_each, gang
 from harness.layouts.worker import share_compiled
+from harness.trainer.cards import require_card
 
 from llmtrain_api import JobFile
 from llmtrain_trainer import distributed
@@ -73,6 +74,7 @@ def run(asked: JobFile, root: Path) -> Start:
     assert error is None, error
     error = fork_each(1, partial(_export, asked, begun), root / "export-log")
     assert error is None, error
+    require_card(begun.output.export)
     return begun
 
 

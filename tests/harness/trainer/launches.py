@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.children import PYTHONPATH, environment
+from harness.trainer.cards import require_card
 from harness.trainer.warm import Program, Warm
 
 from llmtrain_api import JobFile
@@ -62,11 +63,15 @@ class Launch:
         return Output(Path(self.job.output))
 
     def wait(self) -> int:
+        """The exit code. What a job exports has a model card, whatever its task."""
         try:
-            return self.process.wait(DEADLINE)
+            code = self.process.wait(DEADLINE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise AssertionError(f"the launcher did not end in time:\n{self.text()}") from None
+        if code == 0 and self.output.export.is_dir():
+            require_card(self.output.export)
+        return code
 
     def text(self) -> str:
         return self.log.read_text()

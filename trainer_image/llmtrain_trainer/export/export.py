@@ -25,6 +25,7 @@ from llmtrain_api import (
     Results,
     ScoresResult,
     Task,
+    changed,
     task_of,
 )
 from llmtrain_api.messages import figure
@@ -59,6 +60,7 @@ from ..tasks import Tokens, encoder
 from ..tasks.preference import has_reference
 from . import folder as full
 from .adapter import FOLDER, open_adapter, write_adapter, write_merged
+from .card import write_card
 
 TOLERANCE = {Precision.FP32: 1e-4, Precision.BF16: 1e-2, Precision.FP16: 1e-2}
 """Largest relative difference of the perplexity between the trained engine and the exported folder."""
@@ -96,12 +98,23 @@ def export(job: JobFile, start: Start) -> Results:
     if job.spec.evaluation.answer_metrics and trained.loss is not None:
         answers = _answers(job, model, tokenizer, output.data, resident=resident)
     scores = _scores(job, model, output.data, marker, trained) if task.headed else None
+    uri = f"{uri_of(job, output.root)}/{NAME}"
+    results = changed(
+        _trained(task, marker, trained), export_uri=uri, answers=answers, scores=scores, sample=sample
+    )
+    write_card(job, start, marker, results, folder)
     sync_tree(folder)
     if output.export.exists():
         output.export.rename(start.fence.folder / f"old-{NAME}")
     start.fence.commit(NAME, output.export)
+    write_json(output.results, results.to_json())
+    return results
+
+
+def _trained(task: Task, marker: Marker, trained: EvaluationRecord) -> Results:
+    """What is known of a model before anything is asked of its export."""
     pairs = task is Task.PREFERENCE
-    results = Results(
+    return Results(
         steps=trained.step,
         train_loss=figure(trained.train_loss),
         eval_loss=figure(trained.loss),
@@ -109,14 +122,8 @@ def export(job: JobFile, start: Start) -> Results:
         data=marker.summary,
         unigram_entropy=None if pairs else marker.unigram_entropy,
         preference=_preference(trained) if pairs else None,
-        export_uri=f"{uri_of(job, output.root)}/{NAME}",
-        answers=answers,
-        scores=scores,
-        sample=sample,
         **trained.run_state,
     )
-    write_json(output.results, results.to_json())
-    return results
 
 
 def _write_adapted(

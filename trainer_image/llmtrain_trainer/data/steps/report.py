@@ -25,6 +25,7 @@ def write_marker(made: Preparation) -> None:
     warnings = warnings_of(made)
     for sentence in warnings:
         log.get().warning(sentence)
+    commits = {source.name: source.revision for source in made.sources if source.revision}
     report = {
         **counted(made),
         "vocabulary": int(made.tokenizer.get_vocab_size()),
@@ -33,6 +34,7 @@ def write_marker(made: Preparation) -> None:
         "python": platform.python_version(),
         "samples": sampled(made),
         **made.told_of_labels,
+        **({"commits": commits} if commits else {}),
         **({"warnings": warnings} if warnings else {}),
     }
     write_json(made.folder / REPORT, report)

@@ -1,0 +1,114 @@
+"""``llmtrain serve``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import output
+from .options import Context, Format, Namespace, Runs, client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llmtrain.client import Client
+    from llmtrain.render.serve import Served
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="JOB|FOLDER|URI", help="Name of a job, folder of an export (with a /), or where one lies."
+    ),
+]
+
+
+def serve(
+    source: Source,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="A Deployment of vLLM and a Service, not an InferenceService.")
+    ] = False,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Of the model (default: the job's).")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", metavar="TASK", help="It learnt (default: as job or folder tell).")
+    ] = None,
+    uri: Annotated[
+        str | None,
+        typer.Option("--uri", metavar="URI", help="Where the cluster has it: pvc://CLAIM/FOLDER, s3://..."),
+    ] = None,
+    gpus: Annotated[
+        int | None, typer.Option("--gpus", metavar="N", min=0, max=64, help="Of a replica (default: 1).")
+    ] = None,
+    cpu: Annotated[str | None, typer.Option("--cpu", metavar="N", help="CPUs (default: 4).")] = None,
+    memory: Annotated[
+        str | None, typer.Option("--memory", metavar="SIZE", help="Memory (default: by the weights).")
+    ] = None,
+    image: Annotated[
+        str | None, typer.Option("--image", metavar="IMAGE", help="Of vLLM, with --plain.")
+    ] = None,
+    secret: Annotated[
+        str | None,
+        typer.Option("--secret", metavar="NAME", help="With the keys of a bucket (default: output.secret)."),
+    ] = None,
+    service_account: Annotated[
+        str | None,
+        typer.Option("--service-account", metavar="NAME", help="Whose Secrets KServe reads a bucket with."),
+    ] = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    runs: Runs = None,
+    form: Annotated[Format, typer.Option("-o", "--output", help="yaml or json.")] = Format.YAML,
+) -> None:
+    """Print what serves an export: an InferenceService of KServe, or with --plain a Deployment of vLLM.
+
+    Nothing is applied; for that: llmtrain serve JOB | kubectl apply -f -
+    """
+    from dataclasses import replace
+
+    from llmtrain.errors import Mistake
+    from llmtrain.exports import quantity_named
+    from llmtrain.render.serve import deployment_and_service, hints, inference_service, refusal
+
+    if not plain and (image or secret):
+        raise Mistake("--image and --secret are for --plain; KServe's runtime has its own image, and reads a "
+                      "bucket by --service-account")  # fmt: skip
+    found = _meant(source, task, uri, name, lambda: client(namespace, context, runs))
+    wanted: dict[str, Any] = {
+        "name": name,
+        "uri": uri,
+        "gpus": gpus,
+        "cpu": quantity_named("--cpu", cpu) if cpu else None,
+        "memory": quantity_named("--memory", memory) if memory else None,
+        "image": image,
+        "secret": secret,
+        "service_account": service_account,
+        "namespace": namespace,
+    }
+    found = replace(found, **{field: value for field, value in wanted.items() if value is not None})
+    if reason := refusal(found, plain=plain):
+        raise Mistake(reason)
+    for hint in hints(found, plain=plain):
+        print(f"--- {hint}", file=sys.stderr)
+    output.manifests(deployment_and_service(found) if plain else [inference_service(found)], form)
+
+
+def _meant(
+    source: str, task: str | None, uri: str | None, name: str | None, here: Callable[[], Client]
+) -> Served:
+    """The export that is meant: a URI has ``://``, a folder a ``/``, and all else is the name of a job."""
+    from dataclasses import replace
+
+    from llmtrain import exports
+
+    asked = exports.task_named(task) if task else None
+    exports.named(name or "a")
+    if "://" in source:
+        return exports.at_uri(source, asked, name)
+    if "/" in source or source in (".", ".."):
+        return exports.of_folder(Path(source), uri, asked, name)
+    found = exports.of_job(here().get_job(source))
+    return replace(found, task=asked) if asked else found

@@ -1,0 +1,130 @@
+"""The card as text: a pure function of facts, so that the same job writes the same bytes."""
+
+from __future__ import annotations
+
+import re
+
+from llmtrain_api import Task
+from llmtrain_api.schema.model import HUB
+
+from ..adapter import FOLDER
+from . import data, training
+from .facts import Facts
+from .markdown import code, location, number, plain, table
+from .metadata import card_data, measured
+from .usage import snippet
+
+LEARNT = {
+    Task.CAUSAL: "writes text after a text",
+    Task.CHAT: "answers in dialogues",
+    Task.PREFERENCE: "answers in dialogues, and learnt which of two answers is better",
+    Task.MASKED: "fills masked tokens",
+    Task.SEQ2SEQ: "fills hidden spans of a text",
+    Task.CLASSIFICATION: "gives each text, or pair of texts, a class",
+    Task.REGRESSION: "gives each text, or pair of texts, a number",
+    Task.TEXT2TEXT: "writes a text from a text",
+    Task.TOKENS: "gives each word of a text a tag",
+    Task.QUESTIONS: "finds where in a text the answer to a question stands",
+}
+
+
+def card_text(facts: Facts) -> str:
+    """The whole of ``README.md``."""
+    sections = [
+        ("", about(facts)),
+        ("How to use it", f"```python\n{snippet(facts)}```"),
+        ("Training data", data.section(facts)),
+        ("Results", results(facts)),
+        ("Training", training.section(facts)),
+        ("Where it comes from", lineage(facts)),
+    ]
+    body = "\n\n".join(f"## {head}\n\n{text}" if head else text for head, text in sections if text)
+    return f"---\n{card_data(facts).to_yaml()}\n---\n\n# {plain(facts.job.job.name)}\n\n{body}\n"
+
+
+def about(facts: Facts) -> str:
+    """What it is, and what nobody knows of it."""
+    said = [f"{base_of(facts)} It {LEARNT.get(facts.task, 'learnt the task')} (task {code(facts.task)})."]
+    if facts.adapter_alone:
+        said.append(
+            f"This folder has a low-rank adapter ({code(FOLDER)}) and the tokenizer, and not the weights of "
+            "the model that it stands beside."
+        )
+    elif facts.job.spec.model.adapter is not None:
+        said.append(
+            f"It was trained by a low-rank adapter, which lies in {code(FOLDER)}; the weights have it merged."
+        )
+    said.append(
+        "Languages and license were not told to the training job, so they are not known here: those of the "
+        "base model and of the data hold."
+    )
+    return "\n\n".join(said)
+
+
+def base_of(facts: Facts) -> str:
+    """What training started from, in a sentence."""
+    model, shape = facts.job.spec.model, facts.job.shape
+    size = f"{code(shape.architecture)}, {number(shape.parameters)} parameters"
+    if model.builtin is not None:
+        sizes = f"{shape.layers} layers of width {shape.hidden}, vocabulary {shape.vocabulary:,}"
+        return f"A model trained from random weights: {code(model.name)} ({size}; {sizes})."
+    name = code(location(model.name))
+    if re.fullmatch(HUB, model.name):
+        commit = facts.job.model.revision if facts.job.model else None
+        name = f"[{plain(model.name)}](https://huggingface.co/{model.name})" + (
+            f" (commit {code(commit)})" if commit else ""
+        )
+    if not model.pretrained:
+        return f"A model trained from random weights, in the architecture and sizes of {name} ({size})."
+    return f"A model trained further from {name} ({size})."
+
+
+def results(facts: Facts) -> str:
+    """What was measured on data that were held out."""
+    found = facts.results
+    rows = [(name, number(round(value, 6))) for _, name, value in measured(found)]
+    said = [table(("on held-out data", ""), rows)] if rows else ["Nothing that was measured is a number."]
+    compared = [
+        f"always the most frequent class: accuracy {number(found.scores.majority_accuracy)}"
+        if found.scores and found.scores.majority_accuracy is not None
+        else "",
+        f"always that there is no answer: exact match {number(found.scores.no_answer_exact_match)}"
+        if found.scores and found.scores.no_answer_exact_match is not None
+        else "",
+        f"always the mean: squared error {number(found.scores.mean_mse)}"
+        if found.scores and found.scores.mean_mse is not None
+        else "",
+        f"single tokens by their frequency alone: {number(found.unigram_entropy)} nat a token"
+        if found.unigram_entropy is not None and not facts.task.headed
+        else "",
+    ]
+    if told := "; ".join(text for text in compared if text):
+        said.append(f"Without a model, {told}.")
+    if found.answers and found.answers.signatures:
+        said.append(f"sacrebleu: {', '.join(map(code, found.answers.signatures))}.")
+    return "\n\n".join(said)
+
+
+def lineage(facts: Facts) -> str:
+    """What tells this model from every other one."""
+    job, prints = facts.job, facts.fingerprints
+    rows = [
+        ("job", f"{job.job.namespace}/{job.job.name}"),
+        ("job's UID", job.job.uid),
+        ("attempt that exported", str(job.attempt)),
+        ("base model", location(job.spec.model.name)),
+        ("commit of the base model", job.model.revision if job.model else None),
+        ("digest of its headers", job.model.digest if job.model else None),
+        ("digest of the prepared data", facts.data),
+        ("digest of what the data were asked by", facts.key),
+        ("digest of the tokenizer", prints.get("tokenizer")),
+        ("output", location(facts.results.export_uri or job.spec.output.uri)),
+        ("trainer's image", image_of(job.resolved.image if job.resolved else None)),
+        *facts.versions.items(),
+    ]
+    return table(("", ""), [(name, code(value)) for name, value in rows if value])
+
+
+def image_of(image: str | None) -> str | None:
+    """An image without its registry, which may be nobody else's business: name, tag and digest."""
+    return image.rpartition("/")[2] if image else None
