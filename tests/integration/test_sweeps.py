@@ -68,15 +68,11 @@ def test_a_mistake_in_a_job_is_told_and_makes_none(namespace: Namespace, operato
     [
         ({"parameters": [{"field": "training.seed", "min": 1, "max": 3}]}, "search: random"),
         ({"trials": 3}, "trials is for search: random"),
-        ({"parameters": [{"field": "training.seed"}]}, "either values, or min and max"),
         (
-            {
-                "parameters": [{"field": "a", "min": 0, "max": 1, "scale": "log"}],
-                "search": "random",
-                "trials": 2,
-            },
-            "above 0",
+            {"parameters": [{"field": "training.seed", "min": 1}], "search": "random", "trials": 2},
+            "a range needs min and max",
         ),
+        ({"parameters": [LOG_OF_NOTHING], "search": "random", "trials": 2}, "above 0"),
     ],
 )
 def test_the_api_server_refuses_what_makes_no_trials(

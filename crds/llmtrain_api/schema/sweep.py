@@ -41,8 +41,14 @@ class Goal(StrEnum):
 
 
 def _range(found: SweepParameter) -> str | None:
-    if (found.values is None) == (found.min is None) or (found.min is None) != (found.max is None):
+    if (found.values is None) == (found.min is None and found.max is None):
         return "needs either values, or min and max; set one of the two"
+    return None
+
+
+def _both_ends(found: SweepParameter) -> str | None:
+    if (found.min is None) != (found.max is None):
+        return "a range needs min and max; set both"
     return None
 
 
@@ -83,12 +89,9 @@ class SweepParameter(RuledModel):
     whole: bool = Field(default=False, description="Round to whole numbers.")
 
     rules: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            "has(self.values) != has(self.min) && has(self.min) == has(self.max)",
-            ".values",
-            "a parameter needs either values, or min and max",
-            _range,
-        ),
+        # CEL does not see a list of anything
+        Rule(None, ".values", "a parameter needs either values, or min and max", _range),
+        Rule("has(self.min) == has(self.max)", ".max", "a range needs min and max", _both_ends),
         Rule(
             "!has(self.min) || !has(self.max) || self.min < self.max",
             ".max",
@@ -186,7 +189,7 @@ class SweepSpec(RuledModel):
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            "self.search != 'grid' || self.parameters.all(p, has(p.values))",
+            "self.search != 'grid' || self.parameters.all(p, !has(p.min))",
             ".parameters",
             "a grid tries values; give each parameter values, or set search: random",
             _grid_of_values,
