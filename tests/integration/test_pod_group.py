@@ -41,6 +41,32 @@ def node(namespace: Namespace) -> Iterator[FakeNode]:
         yield found
 
 
+@pytest.fixture(autouse=True)
+def claim(namespace: Namespace) -> Iterator[None]:
+    """The claim of the outputs: the scheduler places no pod whose claim has no volume."""
+    size = {"storage": "1Gi"}
+    meta = {"name": f"checkpoints-{namespace.name}"}
+    volume = {
+        "capacity": size,
+        "accessModes": ["ReadWriteMany"],
+        "hostPath": {"path": "/nowhere"},
+        "storageClassName": "",
+        "claimRef": {"namespace": namespace.name, "name": "checkpoints"},
+    }
+    wanted = {
+        "accessModes": ["ReadWriteMany"],
+        "storageClassName": "",
+        "volumeName": meta["name"],
+        "resources": {"requests": size},
+    }
+    cluster = namespace.cluster
+    cluster.call("POST", "/api/v1/persistentvolumes", {"metadata": meta, "spec": volume})
+    claims = f"/api/v1/namespaces/{namespace.name}/persistentvolumeclaims"
+    cluster.call("POST", claims, {"metadata": {"name": "checkpoints"}, "spec": wanted})
+    yield
+    cluster.call("DELETE", f"/api/v1/persistentvolumes/{meta['name']}")
+
+
 def gang(namespace: Namespace, name: str) -> None:
     pool: dict[str, Any] = {"nodeSelector": {"pool": namespace.name}}
     namespace.apply(manifest(name, nodes=2, resources={"cpu": "1", "memory": "1Gi"}, **pool))
@@ -55,6 +81,11 @@ def bound(namespace: Namespace, job: str, attempt: int = 0) -> int:
 
 def group(namespace: Namespace, name: str) -> Object | None:
     return namespace.cluster.get(f"{GROUPS.format(namespace.name)}/{name}")
+
+
+def going(namespace: Namespace, pod: str) -> bool:
+    """Whether a pod is being deleted; nobody plays its kubelet, so it stays there."""
+    return "deletionTimestamp" in namespace.pods()[pod]["metadata"]
 
 
 def held_back(namespace: Namespace, name: str) -> bool:
@@ -90,10 +121,9 @@ def test_an_attempt_has_its_own_group(namespace: Namespace, operator: Operator, 
     for rank in range(2):
         kubelet.run(f"tiny-0-{rank}")
     kubelet.end("tiny-0-1", 1)
+    wait_for("the other pod goes", lambda: going(namespace, "tiny-0-0"), 60)
+    namespace.cluster.call("DELETE", namespace.core("pods", "tiny-0-0"), {"gracePeriodSeconds": 0})
     wait_for("the old group goes", lambda: group(namespace, "tiny-0") is None, 60)
-    for rank in range(2):
-        force = {"gracePeriodSeconds": 0}
-        namespace.cluster.call("DELETE", namespace.core("pods", f"tiny-0-{rank}"), force)
     wait_for("the next attempt has its node", lambda: bound(namespace, "tiny", 1) == 2, 60)
     assert group(namespace, "tiny-1") is not None
     assert operator.process is not None
