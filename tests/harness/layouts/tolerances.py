@@ -14,8 +14,8 @@ GRADIENT, WEIGHTS, NORM, LOSS = 1e-5, 1e-4, 1e-5, 1e-6
 HALF = 1.5
 """How much worse than one process of its precision a layout in bf16 or fp16 may be."""
 LAST_PLACES = {"bf16": 2**-5, "fp16": 2**-8}
-"""Four units of the last place: a norm and a loss are single numbers, whose error is luck, and another kind of
-CPU rounds elsewhere. Whoever divides by a wrong count is off by tens of percent."""
+"""Four units of the last place: a norm and a loss are single numbers, whose error is luck, and another kind
+of CPU rounds elsewhere. Whoever divides by a wrong count is off by tens of percent."""
 NOTHING = 1e-12
 """Of the norm of all gradients: below it a gradient of fp64 is rounding alone."""
 Tensors = dict[str, torch.Tensor]
