@@ -26,6 +26,10 @@ class Backend(Protocol):
         """Create a job; the object as it was taken in."""
         ...
 
+    def create_sweep(self, document: Object, *, dry_run: bool = False) -> Object:
+        """Create a sweep; the object as it was taken in."""
+        ...
+
     def get(self, namespace: str, name: str) -> Object:
         """Read one job."""
         ...

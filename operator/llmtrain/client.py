@@ -83,6 +83,25 @@ class Client:
         manifests.checked(document)
         return job_of(self._backend.create(document, dry_run=dry_run))
 
+    def sweep(
+        self, sweep: str | Path | Mapping[str, Any], *, namespace: str | None = None, dry_run: bool = False
+    ) -> Object:
+        """Start an LLMTrainingSweep.
+
+        Args:
+            sweep: a manifest's file, or a manifest.
+            namespace: instead of the manifest's.
+            dry_run: only let the API server say what would come of it.
+
+        Raises:
+            Mistake: it is refused; nothing was created.
+            AlreadyThere: there is a sweep of that name.
+        """
+        document = manifests.read_sweep(sweep)
+        meta = document["metadata"]
+        meta["namespace"] = namespace or meta.get("namespace") or self.namespace
+        return self._backend.create_sweep(document, dry_run=dry_run)
+
     def clone(
         self, name: str, new_name: str, settings: Iterable[str] = (), *, namespace: str | None = None
     ) -> Job:

@@ -9,7 +9,7 @@ from datetime import datetime
 from urllib.parse import quote
 
 from llmtrain_api import Job
-from llmtrain_api.names import GROUP, PLURAL, VERSION
+from llmtrain_api.names import GROUP, PLURAL, SWEEP_PLURAL, VERSION
 
 from .cluster import JOBS, ApiServer
 from .errors import AlreadyThere, NotFound, Unsupported, did_you_mean
@@ -49,6 +49,19 @@ class KubernetesBackend:
             raise AlreadyThere(
                 f"job {name} already exists in namespace {namespace}: use another --name, or `llmtrain "
                 f"delete {name}` first (output.ifExists says what then becomes of its folder)"
+            ) from None
+
+    def create_sweep(self, document: Object, *, dry_run: bool = False) -> Object:
+        """Create a sweep; with ``dry_run`` the server only says what would come of it."""
+        meta = document["metadata"]
+        namespace = meta.get("namespace") or self._namespace
+        path = f"{JOBS}/namespaces/{quote(namespace, safe='')}/{SWEEP_PLURAL}"
+        try:
+            return self._server.call("POST", path, body=document, query={"dryRun": "All"} if dry_run else {})
+        except AlreadyThere:
+            raise AlreadyThere(
+                f"sweep {meta['name']} already exists in namespace {namespace}: give it another name, or "
+                f"kubectl delete llmsweep {meta['name']} first"
             ) from None
 
     def get(self, namespace: str, name: str) -> Object:

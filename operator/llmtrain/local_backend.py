@@ -67,6 +67,15 @@ class LocalBackend:
         found = folder.load()
         return document if found is None else found.raw
 
+    def create_sweep(self, document: Object, *, dry_run: bool = False) -> Object:
+        """Nobody watches over sweeps here.
+
+        Raises:
+            Unsupported: always, with what runs one.
+        """
+        del document, dry_run
+        raise Unsupported("a sweep is run on this machine by `llmtrain run FILE`, which waits for its end")
+
     def get(self, namespace: str, name: str) -> Object:
         """Read one job. One that nobody runs, and that is not over, is told as `Suspended`."""
         folder = self._folder(namespace, name)

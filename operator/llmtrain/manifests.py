@@ -13,8 +13,10 @@ import yaml
 
 from llmtrain_api import InvalidJob, parse_manifest
 from llmtrain_api.names import API_VERSION, KIND
+from llmtrain_api.sweeps import InvalidSweep, parse_sweep
 from llmtrain_operator.local import manifest_yaml
 from llmtrain_operator.local.manifest_file import Refused, parsed
+from llmtrain_operator.local.sweep_file import sweep_document
 
 from .errors import Mistake
 from .values import Object
@@ -42,6 +44,23 @@ def read(source: str | Path | Mapping[str, Any]) -> Object:
         # the job would be sent with the runtime's values as its own, and the runtime not at all
         raise Mistake(f"{source}: it has {found.runtimes} runtimes beside the job; kubectl apply sends both")
     return found.document
+
+
+def read_sweep(source: str | Path | Mapping[str, Any]) -> Object:
+    """The manifest of a sweep, from a file or as it is; checked by the rules of the contract.
+
+    Raises:
+        Mistake: with every mistake in it.
+    """
+    named = "" if isinstance(source, Mapping) else f"{source}: "
+    try:
+        document = deepcopy(dict(source)) if isinstance(source, Mapping) else sweep_document(Path(source))
+        parse_sweep(document)
+    except InvalidSweep as invalid:
+        raise Mistake(*(f"{named}{mistake}" for mistake in invalid.mistakes)) from None
+    except (OSError, yaml.YAMLError) as error:
+        raise Mistake(f"{named}{error}") from None
+    return document
 
 
 def checked(document: Object) -> None:

@@ -11,14 +11,12 @@ from typing import Annotated
 
 import typer
 
+from .options import JobOrSweep
+
 ENV_COMMAND = "LLMTRAIN_COMMAND"
 """What a person types to get here, where a script stands between."""
 MODULE = "llmtrain"
 
-Manifest = Annotated[Path, typer.Argument(metavar="JOB.yaml", help="Manifest of an LLMTrainingJob.")]
-JobOrSweep = Annotated[
-    Path, typer.Argument(metavar="JOB.yaml", help="Manifest of an LLMTrainingJob, or of an LLMTrainingSweep.")
-]
 Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder of claims.")]
 
 
@@ -61,7 +59,8 @@ def run(
     from llmtrain_operator.local.command import Request
     from llmtrain_operator.local.command import run as run_one
     from llmtrain_operator.local.scale_down import GangOverrides
-    from llmtrain_operator.local.sweep import is_sweep, run_sweep
+    from llmtrain_operator.local.sweep import run_sweep
+    from llmtrain_operator.local.sweep_file import is_sweep
 
     run_it = run_sweep if is_sweep(manifest) else run_one
 
@@ -83,7 +82,7 @@ def run(
 
 
 def check(
-    manifest: Manifest,
+    manifest: JobOrSweep,
     data: Annotated[
         bool,
         typer.Option(
@@ -95,13 +94,18 @@ def check(
 ) -> None:
     """Say what an LLMTrainingJob will be, and whether anything is wrong with it.
 
+    Of an LLMTrainingSweep: what it tries, and the same of the first of its jobs.
+
     The rules and the words are those of when it is applied. Nothing is started and nothing is written.
 
     Exit codes: 0 it may run, 1 something could not be looked at, 2 a mistake in the manifest.
     """
     from llmtrain_operator.local.check import CheckRequest
-    from llmtrain_operator.local.check import check as check_it
+    from llmtrain_operator.local.check import check as check_one
+    from llmtrain_operator.local.check_sweep import check_sweep
+    from llmtrain_operator.local.sweep_file import is_sweep
 
+    check_it = check_sweep if is_sweep(manifest) else check_one
     raise typer.Exit(check_it(CheckRequest(manifest, runs.absolute(), data), sys.stdout))
 
 

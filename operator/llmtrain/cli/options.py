@@ -32,6 +32,9 @@ def _job_names(incomplete: str) -> list[str]:
     return []
 
 
+JobOrSweep = Annotated[
+    Path, typer.Argument(metavar="JOB.yaml", help="Manifest of an LLMTrainingJob, or of an LLMTrainingSweep.")
+]
 Name = Annotated[str, typer.Argument(metavar="JOB", help="Name of the job.", autocompletion=_job_names)]
 Namespace = Annotated[
     str | None, typer.Option("-n", "--namespace", metavar="NAME", help="Namespace (default: the context's).")

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llmtrain.errors import Mistake
+
 from . import output
-from .options import Context, Format, Name, Namespace, Output, Settings, client
+from .options import Context, Format, JobOrSweep, Name, Namespace, Output, Settings, client
+
+if TYPE_CHECKING:
+    from llmtrain.client import Client
 
 
 def submit(
-    manifest: Annotated[Path, typer.Argument(metavar="JOB.yaml", help="Manifest of an LLMTrainingJob.")],
+    manifest: JobOrSweep,
     settings: Settings = None,
     name: Annotated[str | None, typer.Option("--name", help="Instead of the manifest's.")] = None,
     dry_run: Annotated[
@@ -29,8 +34,17 @@ def submit(
     context: Context = None,
     form: Output = Format.TABLE,
 ) -> None:
-    """Check a manifest and begin its job."""
+    """Check a manifest and begin its job, or its LLMTrainingSweep."""
+    from llmtrain_operator.local.sweep_file import is_sweep
+
     here = client(namespace, context)
+    if is_sweep(manifest):
+        if settings or name or wait:
+            raise Mistake(
+                "--set, --name and --wait are for a job; write what differs into the sweep's manifest"
+            )
+        _submit_sweep(here, manifest, namespace, form, dry_run=dry_run)
+        return
     job = here.train(manifest, name=name, namespace=namespace, settings=settings or (), dry_run=dry_run)
     meta = job.metadata
     told = not output.data(job.to_json(), form)
@@ -42,6 +56,25 @@ def submit(
             results = done.status.results
             steps = f": {results.steps} steps" if results and results.steps is not None else ""
             output.lines([f"{meta.name} has succeeded{steps}"])
+
+
+def _submit_sweep(
+    here: Client, manifest: Path, namespace: str | None, form: Format, *, dry_run: bool
+) -> None:
+    found = here.sweep(manifest, namespace=namespace, dry_run=dry_run)
+    if output.data(found, form):
+        return
+    meta = found["metadata"]
+    if dry_run:
+        output.lines([f"sweep {meta['namespace']}/{meta['name']} would be taken in (nothing was created)"])
+        return
+    where = f" -n {meta['namespace']}" if meta["namespace"] != here.namespace else ""
+    output.lines(
+        [
+            f"sweep {meta['namespace']}/{meta['name']} is created: "
+            f"kubectl get llmsweep {meta['name']}{where}, llmtrain ls{where}"
+        ]
+    )
 
 
 def _begun(name: str, namespace: str, usual: str, *, dry_run: bool = False) -> None:

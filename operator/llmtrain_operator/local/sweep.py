@@ -10,14 +10,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TextIO
 
-import yaml
 from rich.console import Console
 from rich.table import Table
 
-from llmtrain_api.names import SWEEP_KIND
+from llmtrain_api.names import API_VERSION, KIND
 from llmtrain_api.schema.status.sweep import SweepPhase, SweepStatus
 from llmtrain_api.sweeps import InvalidSweep, Sweep, job_name, parse_sweep, rounds_of, trials_of
 
@@ -25,30 +23,26 @@ from ..kube.api import Object
 from ..sweeps.objects import trial_of
 from ..sweeps.plan import SeenSweep, SeenTrial, plan
 from ..types import Manifest
-from . import manifest_yaml
 from .command import Request
 from .command import run as run_job
 from .exit_codes import DONE, FAILED, MISTAKE
 from .saved_jobs import FOLDER, JobFolder
+from .sweep_file import sweep_document
 
 UID = "local"
 RunJob = Callable[[Request, TextIO], int]
 
 
-def is_sweep(path: Path) -> bool:
-    """Whether a file holds a sweep and nothing else."""
-    try:
-        documents = [one for one in manifest_yaml.load_all(path.read_text(encoding="utf-8-sig")) if one]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        # whoever reads it next says what is wrong with it
-        return False
-    return len(documents) == 1 and isinstance(documents[0], dict) and documents[0].get("kind") == SWEEP_KIND
+def job_manifest(name: str, namespace: str, spec: Object) -> Object:
+    """The manifest of a job, to be read as a person's."""
+    meta = {"name": name, "namespace": namespace}
+    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": meta, "spec": spec}
 
 
 def run_sweep(request: Request, out: TextIO, run: RunJob = run_job) -> int:
     """Run each trial; the exit code: 0 there is a winner, 1 there is none, 2 refused, 75 stopped."""
     try:
-        document = manifest_yaml.only(manifest_yaml.load_all(request.manifest.read_text("utf-8-sig")))
+        document = sweep_document(request.manifest)
         sweep = parse_sweep(document)
     except InvalidSweep as invalid:
         for mistake in invalid.mistakes:
@@ -90,8 +84,7 @@ class _Run:
         print(f"\ntrial {record.number} ({status.summary} over): {values}", file=self.out, flush=True)
         path = self.request.runs / FOLDER / f"{name}.manifest.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        meta = {"name": name, "namespace": self.sweep.namespace}
-        path.write_text(json.dumps({**job, "metadata": meta}, indent=1))
+        path.write_text(json.dumps(job_manifest(name, self.sweep.namespace, job["spec"]), indent=1))
         new = self.request.new and name not in self.begun
         self.begun.add(name)
         return self.run(replace(self.request, manifest=path, new=new), self.out)

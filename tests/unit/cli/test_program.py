@@ -28,6 +28,7 @@ from llmtrain.errors import EXIT_CODES
 
 HEAVY = ("kopf", "kubernetes", "torch", "pydantic", "aiohttp", "rich.live", "llmtrain_operator.plan")
 JOBS = "/apis/llmtrain.dev/v1alpha1/namespaces/team/llmtrainingjobs"
+SWEEPS = "/apis/llmtrain.dev/v1alpha1/namespaces/team/llmtrainingsweeps"
 
 
 class Answers(dict[str, Any]):
@@ -243,6 +244,34 @@ def test_what_the_cluster_finds_wrong_is_told_by_field(
     [(method, _, sent)] = server.asked
     assert (method, sent["metadata"]) == ("POST", {"name": "mine", "namespace": "team"})
     assert sent["spec"]["training"]["maxSteps"] == 9
+
+
+def sweep_file(folder: Path, **fields: Any) -> Path:
+    document = yaml.safe_load((ROOT / "examples/sweep.yaml").read_text())
+    document["spec"] |= fields
+    path = folder / "sweep.yaml"
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+def test_a_sweep_is_submitted_or_refused_as_a_job_is(
+    server: Answers, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = sweep_file(tmp_path)
+    name = yaml.safe_load(path.read_text())["metadata"]["name"]
+    server[SWEEPS] = (201, {"metadata": {"name": name, "namespace": "team"}})
+    assert main(["submit", str(path), "--dry-run"]) == main(["submit", str(path)]) == 0
+    assert f"kubectl get llmsweep {name}" in capsys.readouterr().out
+    assert [asked[1].partition("?")[2] for asked in server.asked] == ["dryRun=All", ""]
+    server[SWEEPS] = (409, {"reason": "AlreadyExists", "message": "it is there"})
+    assert main(["submit", str(path)]) == 2
+    assert f"sweep {name} already exists in namespace team" in capsys.readouterr().err
+    count = len(server.asked)
+    assert main(["submit", str(path), "--set", "trials=3"]) == 2
+    assert "are for a job" in capsys.readouterr().err
+    assert main(["submit", str(sweep_file(tmp_path, trials=0))]) == 2
+    assert "spec.trials" in capsys.readouterr().err
+    assert len(server.asked) == count, "nothing that is wrong is sent"
 
 
 def test_stop_resume_and_retry_say_it_in_the_object(

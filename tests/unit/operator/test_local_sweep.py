@@ -11,10 +11,13 @@ import pytest
 import yaml
 
 from llmtrain_api.sweeps import job_name, parse_sweep, trials_of
+from llmtrain_operator.local.check import CheckRequest
+from llmtrain_operator.local.check_sweep import check_sweep
 from llmtrain_operator.local.command import Request
 from llmtrain_operator.local.saved_jobs import JobFolder
 from llmtrain_operator.local.scale_down import GangOverrides
-from llmtrain_operator.local.sweep import is_sweep, run_sweep
+from llmtrain_operator.local.sweep import run_sweep
+from llmtrain_operator.local.sweep_file import is_sweep
 
 MANIFEST: dict[str, Any] = {
     "apiVersion": "llmtrain.dev/v1alpha1",
@@ -126,3 +129,37 @@ def test_which_files_are_sweeps(tmp_path: Path) -> None:
         path.write_text(text)
         assert is_sweep(path) is found, text
     assert not is_sweep(tmp_path / "nowhere")
+
+
+def test_a_sweep_is_checked_with_its_trials_and_the_first_job(tmp_path: Path) -> None:
+    laptop = Laptop(tmp_path)
+    out = io.StringIO()
+    assert check_sweep(CheckRequest(laptop.request.manifest, tmp_path, data=False), out) == 0
+    text = out.getvalue()
+    sweep = parse_sweep(MANIFEST)
+    assert "jobs          3, 1 at the same time; the best has the least evalLoss" in text
+    for trial in trials_of(sweep.spec):
+        assert job_name("rates", sweep.spec, trial.number, 0) in text
+        assert trial.texts()["training.learningRate"] in text
+    assert "rates-0: nothing is wrong with the manifest" in text
+    assert "memory        a rank needs about" in text
+
+
+def test_a_mistake_in_a_sweep_is_told_by_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = {**MANIFEST, "spec": {**MANIFEST["spec"], "trials": 0}}
+    laptop = Laptop(tmp_path, wrong)
+    out = io.StringIO()
+    assert check_sweep(CheckRequest(laptop.request.manifest, tmp_path, data=False), out) == 2
+    assert "spec.trials" in capsys.readouterr().err
+    assert out.getvalue() == ""
+
+
+def test_rounds_and_many_trials_are_told_short(tmp_path: Path) -> None:
+    many = {"field": "training.seed", "values": list(range(30))}
+    spec = {**MANIFEST["spec"], "search": "grid", "parameters": [many], "halving": {"minSteps": 2}}
+    del spec["trials"]
+    out = io.StringIO()
+    request = Laptop(tmp_path, {**MANIFEST, "spec": spec}).request
+    assert check_sweep(CheckRequest(request.manifest, tmp_path, data=False), out) == 0
+    assert "round 0       30 trials of 2 steps" in out.getvalue()
+    assert "and 10 more" in out.getvalue()
