@@ -12,7 +12,7 @@ import typer
 
 from llmtrain.errors import EXIT_CODES, LlmtrainError, Mistake
 
-from . import compare, jobs, laptop, learn, live, logs, serve, steer, web
+from . import compare, jobs, laptop, learn, live, logs, migrate, serve, steer, web
 
 ABOUT = """Train language models from a manifest: on a cluster, or on this machine without one.
 
@@ -36,6 +36,7 @@ VERBS: tuple[tuple[str, str, Callable[..., Any]], ...] = (
     (SEE, "diff", compare.diff),
     (SEE, "checkpoints", compare.checkpoints),
     (USE, "serve", serve.serve),
+    (USE, "import", migrate.import_job),
     (LEARN, "explain", learn.explain),
     (LEARN, "schema", learn.schema),
     (LEARN, "presets", learn.presets),

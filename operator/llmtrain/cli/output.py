@@ -21,9 +21,9 @@ def data(value: Any, form: Format) -> bool:
     if form is Format.JSON:
         print(json.dumps(value, indent=2, ensure_ascii=False))
     elif form is Format.YAML:
-        import yaml
+        from llmtrain_operator.local import manifest_yaml
 
-        print(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), end="")
+        print(manifest_yaml.dump_all([value]), end="")
     return form in (Format.JSON, Format.YAML)
 
 
@@ -32,11 +32,9 @@ def manifests(items: Sequence[Any], form: Format) -> None:
     if form is Format.JSON:
         data(items[0] if len(items) == 1 else {"apiVersion": "v1", "kind": "List", "items": items}, form)
         return
-    import yaml
+    from llmtrain_operator.local import manifest_yaml
 
-    # written out where it is used twice: nobody reads anchors in a manifest
-    plain = type("Plain", (yaml.SafeDumper,), {"ignore_aliases": lambda *_: True})
-    print(yaml.dump_all(items, Dumper=plain, sort_keys=False, allow_unicode=True), end="")
+    print(manifest_yaml.dump_all(items), end="")
 
 
 def lines(told: Sequence[str], style: str = "") -> None:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-import yaml
-
 from llmtrain_api import Attempt, Job, Phase
+from llmtrain_operator.local import manifest_yaml
 
 from ..render import compare
 from ..render.show import show
@@ -87,7 +86,7 @@ def page_of(job: Job, events: Sequence[Event], now: datetime) -> Row:
         "scores": None if results is None or results.scores is None else results.scores.to_json(),
         "sample": None if results is None or results.sample is None else results.sample,
         "ranks": job.spec.get("nodes", 1),
-        "spec": yaml.safe_dump(job.spec, sort_keys=False, allow_unicode=True),
+        "spec": manifest_yaml.dump_all([job.spec]),
         "actions": actions_of(job),
     }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 import yaml
@@ -123,6 +123,32 @@ def load_all(text: str) -> list[Any]:
     """
     # made of a safe loader: no tag makes anything but plain values
     return [document for document in yaml.load_all(text, _Loader) if document is not None]
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts that kubectl would take for something else are quoted; nothing is an anchor."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        """Written out where it is used twice: nobody reads anchors in a manifest."""
+        return True
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        """A text, in quotes where it needs them."""
+        try:
+            plain = not text or scalar(text) == text
+        except ValueError:
+            plain = False
+        escaped = not text.replace("\n", "").isprintable()
+        return self.represent_scalar(f"{TAG}str", text, style='"' if escaped else None if plain else "'")
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
+
+
+def dump_all(documents: Iterable[Any]) -> str:
+    """YAML of JSON-like documents that kubectl and `load_all` read as what they are."""
+    text: str = yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text
 
 
 def only(found: list[Any]) -> Any:

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 import yaml
 from harness.yaml_scalars import SCALARS
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmtrain_api import InvalidJob, parse_manifest
-from llmtrain_operator.local.manifest_yaml import load
+from llmtrain_operator.local.manifest_yaml import dump_all, load, load_all
 
 HEAD = """
 apiVersion: llmtrain.dev/v1alpha1
@@ -133,3 +135,24 @@ def test_what_kubectl_writes_into_metadata_is_read() -> None:
     found = parse_manifest(load((JOB % "nodes: 1").replace("{name: x}", meta)))[0]
     assert (found.name, found.namespace) == ("x", "team-1")
     assert not hasattr(found, "labels")
+
+
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers(-(2**53), 2**53)
+        | st.text()
+        | st.from_regex(r"[-+.0-9eExob_]{1,8}"),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=5), inner),
+        max_leaves=8,
+    )
+)
+def test_what_is_written_is_read_as_it_was(document: Any) -> None:
+    assert load_all(dump_all([{"a": document}])) == [{"a": document}]
+
+
+def test_a_text_that_looks_like_a_number_is_quoted() -> None:
+    assert dump_all([{"args": ["--lr", "1e-5", "010", "yes", "plain"]}]) == (
+        "args:\n- --lr\n- '1e-5'\n- '010'\n- 'yes'\n- plain\n"
+    )
