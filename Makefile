@@ -75,7 +75,10 @@ bench: ## tokens/s of the trainer's step beside a plain loop and Hugging Face's 
 bench-operator: ## what the operator costs the API server beside bare pods, in turns (BENCH=--help: options)
 	@$(VENV)/bin/python -m bench.operator $(BENCH)
 
+bench-recovery: ## from the death of a pod to the next step, part by part, on the demo's cluster (BENCH=--help: options)
+	@$(VENV)/bin/python -m bench.recovery $(BENCH)
+
 constraints: ## pin what a fresh environment without constraints.txt would get
 	@hack/constraints
 
-.PHONY: web page proofs rules kueue models real bench bench-operator layouts resume simulate faults help demo demo-down try test lint generate images venv constraints
+.PHONY: web page proofs rules kueue models real bench bench-operator bench-recovery layouts resume simulate faults help demo demo-down try test lint generate images venv constraints
