@@ -56,6 +56,13 @@ MODEL_SECRET_PREFIX = "MODEL_"
 """Before each key of ``model.secret`` in a pod's environment: the output's may have the same keys."""
 DATASET_SECRET_PREFIX = "DATASET_"
 """What the variables of ``dataset.secret`` begin with: the output may lie in another store."""
+
+
+def tracker_secret_prefix(number: int | None) -> str:
+    """Before each key of a tracker's secret in a pod's environment; of None what all of them begin with."""
+    return "TRACKER_" if number is None else f"TRACKER_{number}_"
+
+
 TERMINATION_LOG = "/dev/termination-log"
 MASTER_PORT = 29400
 METRICS_PORT = 9400

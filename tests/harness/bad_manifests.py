@@ -414,6 +414,22 @@ BAD: dict[str, Bad] = {
         "fields.tags is for task tokenClassification",
         "tokens and tags for tokenClassification",
     ),
+    "a tracker of nobody": Bad(
+        manifest(telemetry={"trackers": [{"kind": "comet"}]}),
+        "spec.telemetry.trackers[0].kind",
+        "wandb",
+        "Unsupported value",
+    ),
+    "mlflow without a server": Bad(
+        manifest(telemetry={"trackers": [{"kind": "mlflow"}]}),
+        "spec.telemetry.trackers[0]",
+        "or set offline: true",
+    ),
+    "a tracker for a program": Bad(
+        own_program(telemetry={"trackers": [{"kind": "wandb"}]}),
+        "spec.telemetry",
+        "pass it in entrypoint.args",
+    ),
     "a checkpoint of two places": Bad(
         manifest(checkpoint={"from": {"job": "first", "output": "pvc://checkpoints/first"}}),
         "spec.checkpoint.from",

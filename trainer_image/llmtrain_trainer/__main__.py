@@ -72,6 +72,8 @@ def parser() -> argparse.ArgumentParser:
     prepare.add_argument("--progress", help="file that says how far it is (default: none)")
     verb("preview", _stage("preview"), "Print what the first documents of a job's data come to.")
     verb("train", _train, "Run one rank; torchrun starts it.")
+    track = verb("track", _stage("track"), "Tell a tracker of experiments what a job writes.")
+    track.add_argument("--number", type=int, required=True, help="which of telemetry.trackers")
     verb("export", _stage("export"), "Export a trained job as a Hugging Face folder, and compare it.")
     evaluate = verb("evaluate", _stage("evaluate"), "Loss and perplexity of an exported folder.", job=False)
     evaluate.add_argument("folder", help="Hugging Face folder")

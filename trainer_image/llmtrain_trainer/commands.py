@@ -89,6 +89,24 @@ def export(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def track(arguments: argparse.Namespace) -> int:
+    """Tell one tracker of experiments what a job writes, until the other end of stdin is closed."""
+    from .tracking.follow import Follower, tracking_folder, until_stdin_ends
+    from .tracking.tracker import open_tracker, run_of
+
+    job = read_job(arguments.job)
+    log.configure(job=job.job.name, attempt=job.attempt)
+    start = read_start(job)
+    if start is None:
+        raise ConfigError("no attempt-K.ready marker in the output folder", "run `launch`")
+    asked = job.spec.telemetry.trackers[arguments.number]
+    folder = tracking_folder(start.output, arguments.number, asked.kind)
+    folder.mkdir(parents=True, exist_ok=True)
+    run = run_of(job, asked, folder)
+    follower = Follower(job, start.output, run, lambda: open_tracker(asked.kind, run), until_stdin_ends)
+    return 0 if follower.follow() else 1
+
+
 def evaluate(arguments: argparse.Namespace) -> int:
     """Print loss and perplexity of an exported folder on held-out sequences."""
     import torch

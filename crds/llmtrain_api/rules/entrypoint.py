@@ -11,6 +11,7 @@ from ..schema.checkpoint import CheckpointSpec
 from ..schema.evaluation import EvaluationSpec
 from ..schema.prepare import PrepareSpec
 from ..schema.spec import JobSpec, ParallelismSpec
+from ..schema.telemetry import TelemetrySpec
 from ..schema.training import TrainingSpec
 from .sized import Sized
 
@@ -104,6 +105,7 @@ RULES: tuple[Rule, ...] = (
     _left_alone("checkpoint", CheckpointSpec),
     _left_alone("evaluation", EvaluationSpec),
     _left_alone("prepare", PrepareSpec),
+    _left_alone("telemetry", TelemetrySpec),
     Rule("!has(self.entrypoint) || self.output.merged", ".output.merged", PROGRAMS, _merged),
     Rule(
         "!has(self.entrypoint) || !self.output.uri.startsWith('s3://')",

@@ -27,6 +27,7 @@ from .quantity import CpuQuantity, MemoryQuantity
 from .recovery import RecoverySpec
 from .scheduling import ControllerName, ExtendedResource, ObjectName
 from .task import Task
+from .telemetry import TelemetrySpec
 from .training import TrainingSpec, default_learning_rate, default_precision
 
 
@@ -233,6 +234,9 @@ class JobSections(ApiModel):
     )
     evaluation: EvaluationSpec = Field(
         default_factory=EvaluationSpec, description="When the held-out loss is measured."
+    )
+    telemetry: TelemetrySpec = Field(
+        default_factory=TelemetrySpec, description="Trackers of experiments that are told of the curves too."
     )
     recovery: RecoverySpec = Field(
         default_factory=RecoverySpec, description="How often the gang is started again before the job fails."

@@ -24,6 +24,7 @@ from llmtrain_api.names import (
     SOURCE_MOUNT,
     TOKEN_AUDIENCE,
     TOKEN_DIR,
+    tracker_secret_prefix,
 )
 from llmtrain_api.schema.quantity import canonical, quantity
 
@@ -219,6 +220,8 @@ def _secrets(spec: JobSpec, asked: _Container) -> Manifest:
     wanted = [(MODEL_SECRET_PREFIX, spec.model.secret)]
     if not asked.only_model:
         wanted = [("", spec.output.secret), (DATASET_SECRET_PREFIX, spec.dataset.secret), *wanted]
+    if asked.worker and asked.rank == 0:
+        wanted += [(tracker_secret_prefix(n), one.secret) for n, one in enumerate(spec.telemetry.trackers)]
     found = [
         ({"prefix": prefix} if prefix else {}) | {"secretRef": {"name": name}}
         for prefix, name in wanted

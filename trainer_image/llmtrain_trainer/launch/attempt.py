@@ -15,6 +15,7 @@ from ..storage.start_marker import Start
 from .gang import Presence
 from .program import saved_steps
 from .torchrun import Stop, run_stage
+from .tracking import Trackers
 
 T = TypeVar("T")
 
@@ -36,6 +37,7 @@ class Attempt:
         data: marker of the prepared data; node 0 only.
         start: from which checkpoint, once it is published.
         presence: lets the other nodes know that this one runs.
+        trackers: are told of the curves; node 0 only.
         results: of the finished job.
         told_step: the last that a program of one's own told of.
     """
@@ -51,6 +53,7 @@ class Attempt:
     data: Marker | None = None
     start: Start | None = None
     presence: Presence | None = None
+    trackers: Trackers | None = None
     results: Results | None = None
     told_step: int | None = None
 

@@ -21,6 +21,7 @@ from ..telemetry.reporter import Reporter
 from .attempt import Attempt, required
 from .compiler import require_compiler
 from .gang import await_gang, await_start
+from .tracking import require_libraries
 
 NAME_DEADLINE = 120.0
 PREPARATION_LIMIT = 4096
@@ -50,6 +51,11 @@ def raise_fence(attempt: Attempt) -> None:
 def check_compiler(_: Attempt) -> None:
     """Look for what compiled layers need, before data are prepared for an hour."""
     require_compiler()
+
+
+def check_trackers(attempt: Attempt) -> None:
+    """Look for the libraries of trackers, before data are prepared for an hour."""
+    require_libraries(attempt.job)
 
 
 def fetch_model(attempt: Attempt) -> None:

@@ -52,6 +52,8 @@ class Launcher:
         finally:
             if self.attempt.presence:
                 self.attempt.presence.close()
+            if self.attempt.trackers:
+                self.attempt.trackers.close(complete=self.attempt.results is not None)
 
     def upload_logs(self) -> None:
         """Store this node's logs, where there is an output."""

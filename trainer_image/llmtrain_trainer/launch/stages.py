@@ -58,6 +58,10 @@ def _no_fetch(attempt: Attempt) -> bool:
     return job.spec.model.builtin is not None or job.base is not None
 
 
+def _no_trackers(attempt: Attempt) -> bool:
+    return not attempt.job.spec.telemetry.trackers
+
+
 def _no_fork(attempt: Attempt) -> bool:
     return attempt.job.checkpoint_from is None
 
@@ -69,6 +73,7 @@ def _one_node(attempt: Attempt) -> bool:
 STAGES = (
     StageRow("claim", On.NODE_0, before.claim, leaves=("claimed",)),
     StageRow("fence", On.NODE_0, before.raise_fence, ("claimed",), ("fence",)),
+    StageRow("trackers", On.NODE_0, before.check_trackers, unless=_no_trackers),
     StageRow("compiler", On.NODE_0, before.check_compiler, unless=_not_compiled),
     StageRow("fetch", On.NODE_0, before.fetch_model, ("claimed",), unless=_no_fetch),
     StageRow("prepare", On.NODE_0, before.prepare, ("claimed", "fence"), ("data",)),
@@ -79,6 +84,7 @@ STAGES = (
     StageRow("look again", On.ALL, before.look_again, ("start",), unless=_builtin),
     StageRow("gather", On.ALL, before.gather, ("claimed",), unless=_one_node),
     StageRow("resolve", On.ALL, before.resolve_master),
+    StageRow("track", On.NODE_0, training.track, ("start",), unless=_no_trackers),
     StageRow("train", On.ALL, training.train, ("start",)),
     StageRow("export", On.NODE_0, training.export, ("claimed", "start"), ("results",)),
 )

@@ -183,6 +183,7 @@ class Torchrun:
         threads = max(1, cores // self.job.spec.local_world_size)
         env.setdefault("OMP_NUM_THREADS", str(threads))
         private_cache(env, self.job.scratch, threads)
+        before = frozenset(process.children(os.getpid()))
         torchrun = process.start(self.command(), env, self.log)
         seen = screen()
         shown = Tail(self.output.rank_log(self.job.attempt, self.ranks[0]), seen.show)
@@ -198,7 +199,7 @@ class Torchrun:
             if hung is not None:
                 self._end_hung(torchrun)
         finally:
-            orphans = process.kill_orphans()
+            orphans = process.kill_orphans(spare=before)
             shown.close()
             seen.close()
         if orphans:

@@ -9,6 +9,13 @@ from ..files import read_json
 from ..telemetry.reporter import Reporter
 from .attempt import Attempt, required
 from .torchrun import Torchrun
+from .tracking import Trackers
+
+
+def track(attempt: Attempt) -> None:
+    """Begin to tell trackers of experiments."""
+    output = required(attempt.start, "start").output
+    attempt.trackers = Trackers(attempt.job, attempt.path, output)
 
 
 def train(attempt: Attempt) -> None:

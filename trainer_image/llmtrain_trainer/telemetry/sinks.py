@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from types import MappingProxyType
@@ -39,6 +40,7 @@ class Rank0Sinks:
         self.reporter = Reporter(job, Stage.TRAIN)
         self.board = Board(folder / "tensorboard", step)
         self._rows = (folder / "metrics.jsonl").open("a", buffering=1)
+        self._evaluations = folder / "evaluations.jsonl"
         self._logged = time.monotonic()
         self._slow: int | None = None
         total = workload.length.steps
@@ -82,6 +84,9 @@ class Rank0Sinks:
             perplexity=None if measures else figure(perplexity(loss)),
         )
         told = {"perplexity": update.perplexity} if not measures else dict(measures)
+        with suppress(OSError), self._evaluations.open("a") as file:
+            found = finite_only({"step": step, "held_out_loss": loss, **told})
+            file.write(json.dumps(dict(found), allow_nan=False) + "\n")
         log.get().info("evaluated", step=step, held_out_loss=update.eval_loss, **told)
         self.reporter.update(update)
 
