@@ -21,7 +21,6 @@ from .messages import (
 from .runtimes import InvalidRuntime, Runtime, beyond, effective, on_record, parse_runtime, read_runtime
 from .schema.adapter import AdapterSpec
 from .schema.base import ApiModel, Rule, Time, changed, to_rfc3339
-from .schema.checkpoint import CheckpointSpec, ResumeFrom
 from .schema.dataset import DatasetSpec, SourceSpec
 from .schema.entrypoint import EntrypointSpec, Starter
 from .schema.lifecycle import EDITABLE, KeepPods, LifecycleSpec
@@ -29,7 +28,7 @@ from .schema.model import BuiltinModel, ModelSpec, Weights
 from .schema.model_facts import FACTS_LIMIT, ModelFacts, TokenizerFacts
 from .schema.optimization import EarlyStoppingSpec, OnSpike, Schedule
 from .schema.scheduling import Toleration, WorkerDefaults
-from .schema.spec import IfExists, JobSpec, ParallelismSpec
+from .schema.spec import CheckpointSpec, IfExists, JobSpec, ParallelismSpec, ResumeFrom
 from .schema.status import (
     AnswersResult,
     Attempt,

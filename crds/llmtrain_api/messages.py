@@ -73,8 +73,6 @@ class JobFile(ApiModel):
     ``cache`` is the folder of ``dataset.cache``.
     ``base`` is the folder of the model that training starts from, where that is on a volume or in the image;
     None for a built-in model, and for one that is fetched into ``scratch``.
-    ``checkpoint_from`` is the output of another job that ``checkpoint.from`` names, as a folder; None where
-    it names none.
     ``scratch`` is private to the pod, writable, and gone with it.
     """
 
@@ -92,7 +90,6 @@ class JobFile(ApiModel):
     sources: dict[str, str] = Field(default_factory=dict)
     cache: str | None = None
     base: str | None = None
-    checkpoint_from: str | None = None
     scratch: str
     report: ReportTarget | None = None
 

@@ -254,19 +254,6 @@ class SeenRuntime:
 
 
 @dataclass(frozen=True, slots=True)
-class SeenSource:
-    """The output of the job that ``checkpoint.from`` names, as it is now.
-
-    Attributes:
-        uri: of it; None = the job cannot begin from it.
-        message: why not, and what helps.
-    """
-
-    uri: str | None
-    message: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Observed:
     """One job and all that is known of it at one moment.
 
@@ -278,8 +265,6 @@ class Observed:
         admission: the queue's answer; None = it was not asked yet.
         word: why a pod does not start, where only an Event tells it.
         runtime: the one that the job asks for; None = none.
-        source: where the checkpoint of another job lies that the job is to begin from; None = it asks for
-            none, or has begun.
         reclaimed: why the queue wants the room of the gang back; empty = it does not.
     """
 
@@ -294,7 +279,6 @@ class Observed:
     admission: Admission | None = ADMITTED
     word: PodWord | None = None
     runtime: SeenRuntime | None = None
-    source: SeenSource | None = None
     reclaimed: str = ""
 
 

@@ -430,31 +430,6 @@ BAD: dict[str, Bad] = {
         "spec.telemetry",
         "pass it in entrypoint.args",
     ),
-    "a checkpoint of two places": Bad(
-        manifest(checkpoint={"from": {"job": "first", "output": "pvc://checkpoints/first"}}),
-        "spec.checkpoint.from",
-        "needs either job or output",
-        "set one of the two",
-    ),
-    "a checkpoint of nobody": Bad(
-        manifest(checkpoint={"from": {"step": 100}}), "spec.checkpoint.from", "set one of the two"
-    ),
-    "a checkpoint in a bucket": Bad(
-        manifest(checkpoint={"from": {"output": "s3://bucket/first"}}),
-        "spec.checkpoint.from.output",
-        "use pvc://CLAIM/FOLDER",
-    ),
-    "a checkpoint for a bucket": Bad(
-        manifest(checkpoint={"from": {"job": "first"}}, output={"uri": "s3://bucket/second"}),
-        "spec.checkpoint",
-        "use an output on a claim",
-    ),
-    "a checkpoint of no step": Bad(
-        manifest(checkpoint={"from": {"job": "first", "step": 0}}),
-        "spec.checkpoint.from.step",
-        "use at least 1",
-        "greater than or equal to 1",
-    ),
     "tags by a decoder": Bad(
         sampled("tokenClassification"), "spec.task", "learns task causal", "remove task"
     ),

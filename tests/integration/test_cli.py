@@ -80,10 +80,6 @@ def test_a_job_from_submit_to_delete(
     )
     assert namespace.job("other")["spec"]["output"]["uri"] == "pvc://checkpoints/other"
     assert "perplexity" in terminal.types("diff", "tiny", "other")
-    fork = "clone", "tiny", "fork", "--set", "suspend=true", "--from-step"
-    assert "the number of a step" in terminal.types(*fork, "first", code=2)
-    terminal.types(*fork, "newest")
-    assert namespace.job("fork")["spec"]["checkpoint"]["from"] == {"job": "tiny"}
     assert "its output stays in pvc://checkpoints/tiny" in terminal.types("delete", "tiny")
     gone = terminal.types("show", "tiny", code=3)
     assert "no job tiny in namespace" in gone

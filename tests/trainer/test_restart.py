@@ -16,7 +16,6 @@ from harness.builders import job
 from harness.trainer.launches import Launch, alive
 from trainer.conftest import Operator
 
-from llmtrain_api import changed
 from llmtrain_trainer.checkpoint.manifest import newest_good
 from llmtrain_trainer.output import Output
 
@@ -170,36 +169,6 @@ def test_fewer_ranks_go_on_exactly(undisturbed: Launch, tmp_path: Path, operator
     right, found = losses(undisturbed, 0), losses(second, 1)
     assert found.keys() == set(range(done + 1, 61))
     assert max(abs(found[step] / right[step] - 1) for step in found) <= 1e-5
-
-
-def test_another_job_goes_on_from_a_step_bit_by_bit(undisturbed: Launch, tmp_path: Path) -> None:
-    source = Output(Path(undisturbed.job.output))
-    before = {path: path.stat().st_mtime_ns for path in source.root.rglob("*")}
-    wanted = {"from": {"output": f"file://{source.root}", "step": 50}}
-    asked = job(tmp_path / "output", uid="another", training=STEPS, checkpoint=wanted)
-    launch = Launch(tmp_path, changed(asked, checkpoint_from=str(source.root)))
-    try:
-        assert launch.wait() == 0, launch.text()
-    finally:
-        launch.end()
-    assert launch.message()["resumedStep"] == 50
-    right, found = losses(undisturbed, 0), losses(launch, 0)
-    assert found == {step: right[step] for step in range(51, 61)}
-    weights = [(x.output.export / "model.safetensors").read_bytes() for x in (undisturbed, launch)]
-    assert weights[0] == weights[1]
-    assert {path: path.stat().st_mtime_ns for path in source.root.rglob("*")} == before
-
-
-def test_another_model_does_not_go_on_from_it(undisturbed: Launch, tmp_path: Path) -> None:
-    source = Path(undisturbed.job.output)
-    wanted = {"from": {"output": f"file://{source}"}}
-    asked = job(tmp_path / "output", uid="another", training=STEPS | {"seed": 7}, checkpoint=wanted)
-    launch = Launch(tmp_path, changed(asked, checkpoint_from=str(source)))
-    try:
-        assert launch.wait() == 78, launch.text()
-    finally:
-        launch.end()
-    assert "training.seed" in launch.message()["message"]
 
 
 def losses(launch: Launch, attempt: int) -> dict[int, float]:

@@ -15,8 +15,6 @@ from .options import Context, Format, JobOrSweep, Name, Namespace, Output, Setti
 if TYPE_CHECKING:
     from llmtrain.client import Client
 
-NEWEST = "newest"
-
 
 def submit(
     manifest: JobOrSweep,
@@ -114,30 +112,15 @@ def clone(
     name: Name,
     new_name: Annotated[str, typer.Argument(metavar="NEW", help="Name of the new job.")],
     settings: Settings = None,
-    from_step: Annotated[
-        str | None,
-        typer.Option(
-            "--from-step", metavar="N|newest", help="Go on from that checkpoint of it (llmtrain checkpoints)."
-        ),
-    ] = None,
     namespace: Namespace = None,
     context: Context = None,
     form: Output = Format.TABLE,
 ) -> None:
     """Begin a job that trains what another trains, with some fields set."""
     here = client(namespace, context)
-    job = here.clone(name, new_name, [*_from_step(name, from_step), *(settings or ())])
+    job = here.clone(name, new_name, settings or ())
     if not output.data(job.to_json(), form):
         _begun(job.metadata.name, job.metadata.namespace, here.namespace)
-
-
-def _from_step(name: str, step: str | None) -> list[str]:
-    """The settings that make a clone go on from a checkpoint."""
-    if step is None:
-        return []
-    if step != NEWEST and not (step.isdecimal() and int(step) > 0):
-        raise Mistake(f"--from-step: got {step!r}; use the number of a step, or {NEWEST}")
-    return [f"checkpoint.from.job={name}", *([] if step == NEWEST else [f"checkpoint.from.step={step}"])]
 
 
 def delete(name: Name, namespace: Namespace = None, context: Context = None) -> None:

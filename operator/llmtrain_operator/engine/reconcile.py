@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from llmtrain_api import Job, JobStatus, changed
 from llmtrain_api.names import CONTROLLER, PLURAL
 
-from ..kube.api import ApiError, ClusterApi, Object
+from ..kube.api import ApiError, ClusterApi
 from ..kube.jobs import JobStore, seen_job
 from ..kube.store import PodStore
 from ..plan import plan
@@ -29,7 +29,6 @@ from .apply import Applier
 from .events import events_between, post
 from .known_jobs import KnownJobs, ref
 from .pod_words import PodWords
-from .source import FindJob, source_of
 from .workqueue import Key, WorkQueue
 
 log = structlog.get_logger()
@@ -63,7 +62,6 @@ class Reconciler:
         runtimes: RuntimeSource | None = None,
         *,
         jobs: JobStore,
-        other_jobs: FindJob | None = None,
     ) -> None:
         self._api = api
         self._store = store
@@ -78,7 +76,6 @@ class Reconciler:
         self._words = words
         self._runtimes = runtimes or NoRuntimes()
         self._jobs = jobs
-        self._other_jobs = other_jobs or self._known_job
         self._applier = Applier(api, store, jobs)
         self._refusals: dict[str, Refusal] = {}
         self._not_before: dict[str, float] = {}
@@ -294,14 +291,8 @@ class Reconciler:
             watched_since=self._since,
             admission=None,
             runtime=self._runtimes.of(job),
-            source=source_of(job, self._other_jobs),
             reclaimed=self._scheduler.wants_back(job),
         )
-
-    def _known_job(self, key: Key) -> Object | None:
-        found = self._jobs.find(key)
-        raw: Object | None = None if found is None else orjson.loads(found.raw)
-        return raw
 
     def _lost(self, job: Job) -> frozenset[int]:
         """Ranks of the current attempt, or 0 for the pod before the first, that were there and are not."""

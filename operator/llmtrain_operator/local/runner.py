@@ -179,15 +179,7 @@ class Runner:
             self._known,
             interrupted_attempt=interrupted_attempt,
             jobs=self._jobs,
-            other_jobs=self._saved_job,
         )
-
-    def _saved_job(self, key: tuple[str, str]) -> Object | None:
-        """Another job of this machine, with the folder that it was really told to write to."""
-        saved = JobFolder(self._work.runs, *key).load()
-        if saved is None:
-            return None
-        return {**saved.raw, "spec": {**saved.raw["spec"], "output": {"uri": f"file://{saved.output}"}}}
 
     async def _watch(self) -> None:
         """Show what becomes of the job."""

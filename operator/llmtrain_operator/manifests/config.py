@@ -26,14 +26,7 @@ from llmtrain_api.names import CA_FILE, SCRATCH_MOUNT, TOKEN_FILE
 
 from ..types import Manifest, PlanSettings
 from . import names
-from .volumes import (
-    cache_location,
-    dataset_folder,
-    model_location,
-    output_location,
-    source_folders,
-    source_location,
-)
+from .volumes import cache_location, dataset_folder, model_location, output_location, source_folders
 
 
 def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> JobFile:
@@ -56,7 +49,6 @@ def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> J
         sources=source_folders(spec.dataset),
         cache=cache_location(spec.dataset).path if spec.dataset.cache else None,
         base=base_folder(spec),
-        checkpoint_from=source.path if (source := source_location(job)) else None,
         scratch=SCRATCH_MOUNT,
         report=(
             ReportTarget(url=settings.report_url, ca_file=CA_FILE, token_file=TOKEN_FILE)

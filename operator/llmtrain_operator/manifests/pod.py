@@ -21,7 +21,6 @@ from llmtrain_api.names import (
     MODEL_SECRET_PREFIX,
     OUTPUT_MOUNT,
     SCRATCH_MOUNT,
-    SOURCE_MOUNT,
     TOKEN_AUDIENCE,
     TOKEN_DIR,
     tracker_secret_prefix,
@@ -32,7 +31,7 @@ from ..types import Allowed, Manifest, PlanSettings
 from . import names
 from .pod_template import with_placement, with_template
 from .scheduling import pod_annotations, scheduling, together
-from .volumes import cache_location, model_location, output_location, source_location, text_claims
+from .volumes import cache_location, model_location, output_location, text_claims
 
 CONTAINER = "trainer"
 USER_ID = 1000
@@ -55,7 +54,6 @@ class _Container:
         gpus: of the pod.
         only_model: whether it is to see the model and nothing else of the job.
         worker: whether it is a rank, which has the gang's devices and network.
-        source: claim of the output whose checkpoint is gone on from.
     """
 
     args: tuple[str, ...]
@@ -66,7 +64,6 @@ class _Container:
     gpus: int
     only_model: bool = False
     worker: bool = False
-    source: str | None = None
 
 
 def pod(
@@ -89,7 +86,6 @@ def pod(
         memory=spec.resources.memory,
         gpus=spec.gpus_per_node,
         worker=True,
-        source=source.claim if (source := source_location(job)) else None,
     )
     found = _pod(meta, job, spec, asked, image, settings)
     found["spec"]["affinity"] |= _off(avoid) | together(job, spec, attempt)
@@ -255,8 +251,6 @@ def _mounts(spec: JobSpec, asked: _Container) -> list[Manifest]:
         mounts.append({"name": "output", "mountPath": OUTPUT_MOUNT})
     if cache_location(spec.dataset).claim:
         mounts.append({"name": "cache", "mountPath": CACHE_MOUNT})
-    if asked.source:
-        mounts.append({"name": "from", "mountPath": SOURCE_MOUNT, "readOnly": True})
     mounts += [
         {"name": text.volume, "mountPath": text.mount, "readOnly": True} for text in text_claims(spec.dataset)
     ]
@@ -282,8 +276,6 @@ def _volumes(spec: JobSpec, asked: _Container, disk: str) -> list[Manifest]:
         volumes.append(_claim("output", output.claim))
     if cache := cache_location(spec.dataset).claim:
         volumes.append(_claim("cache", cache))
-    if asked.source:
-        volumes.append(_claim("from", asked.source))
     volumes += [_claim(text.volume, text.claim) for text in text_claims(spec.dataset)]
     if size := _shared_memory(spec, asked):
         volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": size}})

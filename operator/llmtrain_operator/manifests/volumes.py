@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llmtrain_api import DatasetSpec, Job, ModelSpec
-from llmtrain_api.names import (
-    CACHE_MOUNT,
-    DATASET_MOUNT,
-    MODEL_MOUNT,
-    OUTPUT_MOUNT,
-    SCRATCH_MOUNT,
-    SOURCE_MOUNT,
-)
+from llmtrain_api import DatasetSpec, ModelSpec
+from llmtrain_api.names import CACHE_MOUNT, DATASET_MOUNT, MODEL_MOUNT, OUTPUT_MOUNT, SCRATCH_MOUNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +34,6 @@ def locate(uri: str, mount: str) -> Location:
 def output_location(uri: str) -> Location:
     """Where results go; for an object store, the private folder in which a worker makes them."""
     return Location(f"{SCRATCH_MOUNT}/output") if uri.startswith("s3://") else locate(uri, OUTPUT_MOUNT)
-
-
-def source_location(job: Job) -> Location | None:
-    """Where the output lies that ``checkpoint.from`` was found to name; None where it names none."""
-    resolved = job.status.resolved
-    if resolved is None or resolved.checkpoint_from is None:
-        return None
-    return locate(resolved.checkpoint_from, SOURCE_MOUNT)
 
 
 def model_location(model: ModelSpec) -> Location | None:

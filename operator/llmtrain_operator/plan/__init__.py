@@ -20,7 +20,6 @@ from .restart import recover
 from .runtime import await_runtime
 from .setup import set_up
 from .situation import Policy, look
-from .source import find_source
 from .start_deadline import give_up_start
 from .status import observe
 from .stopping import stop
@@ -34,7 +33,6 @@ POLICIES: tuple[Policy, ...] = (
     await_runtime,  # nothing begins without the runtime that it asks for
     refuse,  # the spec cannot be run: say why, create nothing
     hold,  # suspended: nothing begins; no longer: the next attempt
-    find_source,  # the checkpoint of another job that it is to begin from is nowhere
     set_up,  # a pod without GPUs first: prepare the data
     begin,  # there is room: put attempt 0 on record before anything exists
     tell_twins,  # two pods of one rank: nothing is decided by chance

@@ -76,9 +76,6 @@ def begin(s: Situation) -> Plan | None:
     decided = s.status.resolved if is_for_this_spec(s) else None
     if setup is not None and setup.ended_at is None:
         setup = changed(setup, ended_at=s.now)
-    resolved = decided or resolve(s.spec, shape_of(s.spec), s.seen.settings.trainer_image)
-    if s.seen.source is not None:
-        resolved = changed(resolved, checkpoint_from=s.seen.source.uri)
     status = JobStatus(
         phase=Phase.STARTING,
         attempt=0,
@@ -86,7 +83,7 @@ def begin(s: Situation) -> Plan | None:
         workers=workers(s, 0, nodes=s.spec.nodes),
         selector=selector(s),
         attempts=first_attempt(s.now),
-        resolved=resolved,
+        resolved=decided or resolve(s.spec, shape_of(s.spec), s.seen.settings.trainer_image),
         setup=setup,
         runtime=s.runtime,
         placement=s.seen.admission.placement if s.seen.admission else None,

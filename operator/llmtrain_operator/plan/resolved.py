@@ -53,4 +53,4 @@ def resolved_for(known: Resolved, spec: JobSpec, nodes: int) -> Resolved:
     """
     shape = known.model.shape if known.model is not None else shape_of(spec)
     found = resolve(spec.with_nodes(nodes), shape, known.image)
-    return changed(found, image=known.image, model=known.model, checkpoint_from=known.checkpoint_from)
+    return changed(found, image=known.image, model=known.model)

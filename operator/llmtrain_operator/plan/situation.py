@@ -200,16 +200,9 @@ _SPECS = SpecCache(_read)
 
 def cluster_mistakes(spec: JobSpec) -> list[str]:
     """What is right on a laptop and wrong in a cluster."""
-    found = []
-    source = spec.checkpoint.source
-    if source is not None and source.output is not None and source.output.startswith("file://"):
-        found.append(
-            f"spec.checkpoint.from.output: got {source.output!r}, a folder that no pod has; use pvc://CLAIM/FOLDER"
-        )
     if spec.output.uri.startswith("pvc://") or spec.output.in_object_store:
-        return found
+        return []
     return [
-        *found,
         f"spec.output.uri: got {spec.output.uri!r}, a folder that is gone with its pod; "
-        "use pvc://CLAIM/FOLDER, such as pvc://checkpoints/my-run",
+        "use pvc://CLAIM/FOLDER, such as pvc://checkpoints/my-run"
     ]

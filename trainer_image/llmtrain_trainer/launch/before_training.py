@@ -9,7 +9,6 @@ from pathlib import Path
 from llmtrain_api import ProgressUpdate, Stage
 
 from .. import log
-from ..checkpoint.fork import bring
 from ..data.store import Marker, fingerprints, read_marker, reusable, tokens_root
 from ..errors import Fenced
 from ..files import discard
@@ -130,11 +129,6 @@ def preparation(file: Path) -> ProgressUpdate | None:
 def _warn(data: Marker) -> None:
     for sentence in data.report.get("warnings", []):
         log.get().warning(sentence)
-
-
-def bring_checkpoint(attempt: Attempt) -> None:
-    """Make another job's checkpoint this job's first one."""
-    bring(required(attempt.fence, "fence"), attempt.job)
 
 
 def publish_start(attempt: Attempt) -> None:

@@ -62,10 +62,6 @@ def _no_trackers(attempt: Attempt) -> bool:
     return not attempt.job.spec.telemetry.trackers
 
 
-def _no_fork(attempt: Attempt) -> bool:
-    return attempt.job.checkpoint_from is None
-
-
 def _one_node(attempt: Attempt) -> bool:
     return attempt.job.spec.nodes == 1
 
@@ -77,7 +73,6 @@ STAGES = (
     StageRow("compiler", On.NODE_0, before.check_compiler, unless=_not_compiled),
     StageRow("fetch", On.NODE_0, before.fetch_model, ("claimed",), unless=_no_fetch),
     StageRow("prepare", On.NODE_0, before.prepare, ("claimed", "fence"), ("data",)),
-    StageRow("fork", On.NODE_0, before.bring_checkpoint, ("fence",), unless=_no_fork),
     StageRow("start", On.NODE_0, before.publish_start, ("claimed", "fence", "data"), ("start",)),
     StageRow("join", On.OTHERS, before.join, leaves=("claimed", "start")),
     StageRow("fetch", On.OTHERS, before.fetch_model, ("claimed",), unless=_no_fetch),

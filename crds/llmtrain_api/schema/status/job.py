@@ -65,10 +65,6 @@ class Resolved(ApiModel):
     model: ModelFacts | None = Field(
         default=None, description="What the inspection of the model found; empty for built-in models."
     )
-    checkpoint_from: Text | None = Field(
-        default=None,
-        description="Output whose checkpoint the first attempt goes on from, as checkpoint.from names it.",
-    )
     world_size: Count = Field(description="Ranks of the gang: nodes x processes per node.")
     layout: Text = Field(description="How the gang is cut, in words, with the precision and the reason.")
     parallelism: Layout | None = Field(
