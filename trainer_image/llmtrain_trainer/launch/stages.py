@@ -58,6 +58,10 @@ def _no_fetch(attempt: Attempt) -> bool:
     return job.spec.model.builtin is not None or job.base is not None
 
 
+def _no_origin(attempt: Attempt) -> bool:
+    return attempt.job.origin is None
+
+
 def _one_node(attempt: Attempt) -> bool:
     return attempt.job.spec.nodes == 1
 
@@ -66,6 +70,7 @@ STAGES = (
     StageRow("claim", On.NODE_0, before.claim, leaves=("claimed",)),
     StageRow("fence", On.NODE_0, before.raise_fence, ("claimed",), ("fence",)),
     StageRow("compiler", On.NODE_0, before.check_compiler, unless=_not_compiled),
+    StageRow("origin", On.NODE_0, before.look_at_origin, ("claimed",), unless=_no_origin),
     StageRow("fetch", On.NODE_0, before.fetch_model, ("claimed",), unless=_no_fetch),
     StageRow("prepare", On.NODE_0, before.prepare, ("claimed", "fence"), ("data",)),
     StageRow("start", On.NODE_0, before.publish_start, ("claimed", "fence", "data"), ("start",)),
