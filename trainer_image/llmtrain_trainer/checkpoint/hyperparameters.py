@@ -33,7 +33,6 @@ def kept(engine: Engine) -> Iterator[None]:
 
 
 def _groups(engine: Engine) -> list[dict[str, Any]]:
-    raw = engine.raw
-    optimizer = raw.optimizer.optimizer if engine.layout.zero else raw.optimizer
-    groups: list[dict[str, Any]] = optimizer.param_groups
+    # the schedule's is the plain optimizer in every layout, whatever DeepSpeed wraps it into
+    groups: list[dict[str, Any]] = engine.raw.lr_scheduler.optimizer.param_groups
     return groups
