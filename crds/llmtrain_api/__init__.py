@@ -10,6 +10,7 @@ from .messages import (
     InspectFile,
     JobFile,
     JobIdentity,
+    OriginFolder,
     Outcome,
     ProgressReport,
     ProgressUpdate,
@@ -21,6 +22,7 @@ from .messages import (
 from .runtimes import InvalidRuntime, Runtime, beyond, effective, on_record, parse_runtime, read_runtime
 from .schema.adapter import AdapterSpec
 from .schema.base import ApiModel, Rule, Time, changed, to_rfc3339
+from .schema.checkpoint import CheckpointSource, CheckpointSpec, ResumeFrom
 from .schema.dataset import DatasetSpec, SourceSpec
 from .schema.entrypoint import EntrypointSpec, Starter
 from .schema.lifecycle import EDITABLE, KeepPods, LifecycleSpec
@@ -28,7 +30,7 @@ from .schema.model import BuiltinModel, ModelSpec, Weights
 from .schema.model_facts import FACTS_LIMIT, ModelFacts, TokenizerFacts
 from .schema.optimization import EarlyStoppingSpec, OnSpike, Schedule
 from .schema.scheduling import Toleration, WorkerDefaults
-from .schema.spec import CheckpointSpec, IfExists, JobSpec, ParallelismSpec, ResumeFrom
+from .schema.spec import IfExists, JobSpec, ParallelismSpec
 from .schema.status import (
     AnswersResult,
     Attempt,
@@ -42,6 +44,7 @@ from .schema.status import (
     FailureClass,
     Figures,
     JobStatus,
+    Origin,
     Phase,
     PreferenceResult,
     PreparationFigures,
@@ -70,6 +73,7 @@ __all__ = [
     "BuiltinModel",
     "Charge",
     "Checkpoint",
+    "CheckpointSource",
     "CheckpointSpec",
     "Choice",
     "Condition",
@@ -101,6 +105,8 @@ __all__ = [
     "ModelShape",
     "ModelSpec",
     "OnSpike",
+    "Origin",
+    "OriginFolder",
     "Outcome",
     "Packing",
     "ParallelismSpec",

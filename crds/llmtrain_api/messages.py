@@ -20,6 +20,7 @@ from .schema.status import (
     ExitCode,
     FailureClass,
     Figures,
+    Origin,
     PreparationFigures,
     Resolved,
     Results,
@@ -60,6 +61,12 @@ class ReportTarget(ApiModel):
     token_file: str | None = None
 
 
+class OriginFolder(Origin):
+    """The output that a job begins with a step of, and its folder as the worker sees it."""
+
+    folder: str
+
+
 class JobFile(ApiModel):
     """``job.json``: all that a worker is told, the same for every rank of an attempt.
 
@@ -70,6 +77,7 @@ class JobFile(ApiModel):
     is decided by it.
     ``output`` and ``dataset`` are folders as the worker sees them; ``dataset`` is None for built-in data and
     for a mixture, whose folders are in ``sources`` by the name of the source.
+    ``origin`` is what ``checkpoint.from`` means, as it was found when the job was accepted.
     ``cache`` is the folder of ``dataset.cache``.
     ``base`` is the folder of the model that training starts from, where that is on a volume or in the image;
     None for a built-in model, and for one that is fetched into ``scratch``.
@@ -88,6 +96,7 @@ class JobFile(ApiModel):
     output: str
     dataset: str | None = None
     sources: dict[str, str] = Field(default_factory=dict)
+    origin: OriginFolder | None = None
     cache: str | None = None
     base: str | None = None
     scratch: str

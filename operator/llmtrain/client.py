@@ -103,15 +103,28 @@ class Client:
         return self._backend.create_sweep(document, dry_run=dry_run)
 
     def clone(
-        self, name: str, new_name: str, settings: Iterable[str] = (), *, namespace: str | None = None
+        self,
+        name: str,
+        new_name: str,
+        settings: Iterable[str] = (),
+        *,
+        namespace: str | None = None,
+        from_step: int | str | None = None,
     ) -> Job:
         """Start a job that trains what another trains, with some fields set.
+
+        Args:
+            name: of the other job.
+            new_name: of the new one.
+            settings: fields of the spec as ``KEY=VALUE``.
+            namespace: of both.
+            from_step: the step of the other job that it goes on from, or ``newest``; None = it begins anew.
 
         Raises:
             Mistake: it would write to the other one's output, or a setting is wrong.
         """
         raw = self.get_object(name, namespace=namespace)
-        document = manifests.copied(raw, new_name, settings)
+        document = manifests.copied(raw, new_name, settings, from_step)
         return job_of(self._backend.create(document))
 
     def delete_job(self, name: str, *, namespace: str | None = None) -> None:

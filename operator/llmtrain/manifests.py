@@ -22,6 +22,8 @@ from .errors import Mistake
 from .values import Object
 
 STEP = re.compile(r"([A-Za-z][A-Za-z0-9]*)((?:\[[0-9]{1,3}\])*)")
+NEWEST = "newest"
+"""In place of the number of a step."""
 NOT_COPIED = ("suspend",)
 """Fields of a spec that say how one job is to be treated, not what it trains."""
 
@@ -137,10 +139,22 @@ def _inner(node: Any, step: str | int, empty: Any, key: str) -> Any:
     return node.setdefault(step, empty)
 
 
-def copied(raw: Object, name: str, settings: Iterable[str]) -> Object:
+def _step_of(job: str, step: int | str) -> Object:
+    if step != NEWEST and not str(step).isdigit():
+        raise Mistake(f"--from-step: got {step!r}; use a step, such as 100, or {NEWEST}")
+    return {"job": job} | ({} if step == NEWEST else {"step": int(step)})
+
+
+def copied(raw: Object, name: str, settings: Iterable[str], from_step: int | str | None = None) -> Object:
     """A manifest of another job that trains the same, with some fields set.
 
     An output that ends in the old name ends in the new one; the two jobs must not write to one folder.
+
+    Args:
+        raw: the other job.
+        name: of the new one.
+        settings: fields as ``KEY=VALUE``.
+        from_step: the step of the other job that it goes on from, or ``newest``; None = it begins anew.
 
     Raises:
         Mistake: they would, or a setting is wrong.
@@ -150,6 +164,8 @@ def copied(raw: Object, name: str, settings: Iterable[str]) -> Object:
     for field in NOT_COPIED:
         spec.pop(field, None)
     old_uri = str(spec["output"]["uri"]).rstrip("/")
+    if from_step is not None:
+        spec["checkpoint"] = spec.get("checkpoint", {}) | {"from": _step_of(old_name, from_step)}
     folder, slash, last = old_uri.rpartition("/")
     if slash and last == old_name:
         spec["output"]["uri"] = f"{folder}/{name}"

@@ -265,6 +265,7 @@ class Observed:
         admission: the queue's answer; None = it was not asked yet.
         word: why a pod does not start, where only an Event tells it.
         runtime: the one that the job asks for; None = none.
+        other: the job that ``checkpoint.from`` names, as it is now; None = there is none.
         reclaimed: why the queue wants the room of the gang back; empty = it does not.
     """
 
@@ -279,6 +280,7 @@ class Observed:
     admission: Admission | None = ADMITTED
     word: PodWord | None = None
     runtime: SeenRuntime | None = None
+    other: Job | None = None
     reclaimed: str = ""
 
 

@@ -58,6 +58,56 @@ BOOKS = {"name": "pvc://texts/books", "weight": 2.5, "maxBytes": 50_000}
 NOISE = {"name": "builtin://random-tokens", "weight": 1}
 
 BAD: dict[str, Bad] = {
+    "a step of neither a job nor an output": Bad(
+        manifest(checkpoint={"from": {"step": 5}}), "spec.checkpoint.from", "exactly one of both"
+    ),
+    "a step of a job and of an output": Bad(
+        manifest(checkpoint={"from": {"job": "base", "output": "pvc://checkpoints/base"}}),
+        "spec.checkpoint.from",
+        "exactly one of both",
+    ),
+    "a step of an output that is no folder": Bad(
+        manifest(checkpoint={"from": {"output": "checkpoints/base"}}),
+        "spec.checkpoint.from.output",
+        "use pvc://CLAIM/FOLDER",
+    ),
+    "a step of an object store": Bad(
+        manifest(checkpoint={"from": {"output": "s3://bucket/base"}}),
+        "spec.checkpoint.from.output",
+        "copied from folder to folder",
+    ),
+    "a step for an object store": Bad(
+        manifest(checkpoint={"from": {"job": "base"}}, output={"uri": "s3://bucket/run"}),
+        "spec.checkpoint.from",
+        "copied from folder to folder",
+    ),
+    "a step of the output itself": Bad(
+        manifest(checkpoint={"from": {"output": "pvc://checkpoints/tiny/"}}),
+        "spec.checkpoint.from.output",
+        "output.ifExists: resume to go on in it",
+    ),
+    "an output within that of the step": Bad(
+        manifest(checkpoint={"from": {"output": "pvc://checkpoints"}}),
+        "spec.checkpoint.from.output",
+        "output.ifExists: resume to go on in it",
+    ),
+    "a step at the end": Bad(
+        manifest(checkpoint={"from": {"job": "base", "step": 20}}),
+        "spec.checkpoint.from.step",
+        "raise maxSteps, or name an earlier step",
+    ),
+    "a step of nothing": Bad(
+        manifest(checkpoint={"from": {"job": "base", "step": 0}}),
+        "spec.checkpoint.from.step",
+        "use at least 1",
+        "greater than or equal to 1",
+    ),
+    "a step of a job that can have no such name": Bad(
+        manifest(checkpoint={"from": {"job": "Base"}}),
+        "spec.checkpoint.from.job",
+        "got 'Base'",
+        "should match",
+    ),
     "a cache in the output": Bad(
         manifest(dataset={"name": "pvc://texts/a", "cache": "pvc://checkpoints/tiny/cache"}),
         "spec.dataset.cache",

@@ -38,6 +38,11 @@ class Output:
         return self.root / "results.json"
 
     @property
+    def origin(self) -> Path:
+        """The step of another output that this one began with, where it did."""
+        return self.root / "origin.json"
+
+    @property
     def evaluation(self) -> Path:
         """The trained engine's held-out loss, which the exported folder must reproduce."""
         return self.root / "evaluation.json"

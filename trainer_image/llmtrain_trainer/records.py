@@ -12,6 +12,8 @@ file                                  written by                   read by
                                       may start or it gave up
 ``COMPLETE``                          node 0's launcher, last      the launcher of a later attempt
 ``logs/attempt-K/rank-R.end.json``    each rank, at its end        its node's launcher: the root cause
+``origin.json``                       node 0's launcher, before    the export: lineage
+                                      the step that it speaks of
 ``evaluation.json``                   rank 0, after training       the export, which must reproduce it
 ``prepare.json``, in the attempt's    ``prepare``, now and then    its launcher, which reports it
 hidden folder
@@ -73,6 +75,7 @@ class ResumeRecord(ApiModel):
     step: int = Field(ge=0)
     layout: Layout
     weights_only: bool = False
+    origin: str = Field(default="", description="Whose it is, where the job only began with it.")
 
 
 class StartRecord(FenceRecord):

@@ -10,7 +10,18 @@ from ..layouts.proven import refusal
 from ..schema.base import Rule
 from ..schema.spec import JobSpec
 from ..shape import ModelShape
-from . import adapter, dataset, elastic, entrypoint, model, parallelism, preference, resources, training
+from . import (
+    adapter,
+    checkpoint,
+    dataset,
+    elastic,
+    entrypoint,
+    model,
+    parallelism,
+    preference,
+    resources,
+    training,
+)
 from .entrypoint import own_or
 from .sized import Sized, SizedRule
 
@@ -21,6 +32,7 @@ TRAINED: tuple[Rule, ...] = (
     *parallelism.RULES,
     *training.RULES,
     *dataset.RULES,
+    *checkpoint.RULES,
 )
 PROVEN: tuple[Rule, ...] = (*parallelism.PROVEN, *training.PROVEN, *training.MEMORY)
 RULES: tuple[Rule, ...] = (

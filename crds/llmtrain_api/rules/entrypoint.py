@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from ..schema.base import ApiModel, Rule
+from ..schema.checkpoint import CheckpointSpec
 from ..schema.evaluation import EvaluationSpec
 from ..schema.prepare import PrepareSpec
-from ..schema.spec import CheckpointSpec, JobSpec, ParallelismSpec
+from ..schema.spec import JobSpec, ParallelismSpec
 from ..schema.telemetry import TelemetrySpec
 from ..schema.training import TrainingSpec
 from .sized import Sized

@@ -13,6 +13,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from ..names import CONTROLLER
 from .base import ApiModel, Rule, RuledModel, left_open
+from .checkpoint import CheckpointSpec
 from .dataset import DatasetSpec
 from .entrypoint import EntrypointSpec, Starter
 from .evaluation import EvaluationSpec
@@ -55,40 +56,6 @@ class ParallelismSpec(ApiModel):
     def ranks(self) -> int:
         """Ranks of one copy of the model."""
         return self.tensor * self.pipeline * self.sequence
-
-
-class ResumeFrom(StrEnum):
-    """What is taken from a checkpoint that another job left in the output folder."""
-
-    STATE = "state"
-    WEIGHTS = "weights"
-
-
-class CheckpointSpec(ApiModel):
-    """When checkpoints are saved, how many are kept, and what is taken from another job's."""
-
-    every_steps: int = Field(
-        default=100, ge=1, le=10_000_000, description="Number of optimizer steps between checkpoints."
-    )
-    every_minutes: float | None = Field(
-        default=None,
-        gt=0,
-        le=100_000,
-        description="Also save when this many minutes have passed since the last checkpoint. Default: save "
-        "by steps only.",
-    )
-    background: bool = Field(
-        default=True,
-        alias="async",
-        description="Train on while a checkpoint is written, from a copy of the state in the node's memory.",
-    )
-    keep: int = Field(default=2, ge=1, le=1000, description="Number of the newest checkpoints to keep.")
-    resume_from: ResumeFrom = Field(
-        default=ResumeFrom.STATE,
-        description="What output.ifExists: resume takes from another job's checkpoint: state (everything), "
-        "or weights (the optimizer starts anew; steps, data and schedule go on). A job always resumes its "
-        "own checkpoints in full.",
-    )
 
 
 class OutputSpec(RuledModel):

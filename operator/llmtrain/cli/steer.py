@@ -112,13 +112,21 @@ def clone(
     name: Name,
     new_name: Annotated[str, typer.Argument(metavar="NEW", help="Name of the new job.")],
     settings: Settings = None,
+    from_step: Annotated[
+        str | None,
+        typer.Option(
+            "--from-step",
+            metavar="STEP",
+            help="Go on from this checkpoint of the other job, or from the newest (default: begin anew).",
+        ),
+    ] = None,
     namespace: Namespace = None,
     context: Context = None,
     form: Output = Format.TABLE,
 ) -> None:
     """Begin a job that trains what another trains, with some fields set."""
     here = client(namespace, context)
-    job = here.clone(name, new_name, settings or ())
+    job = here.clone(name, new_name, settings or (), from_step=from_step)
     if not output.data(job.to_json(), form):
         _begun(job.metadata.name, job.metadata.namespace, here.namespace)
 

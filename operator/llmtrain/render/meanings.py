@@ -78,6 +78,7 @@ WAITS = {
     "RuntimeNotReadable": "the runtime that the job asks for is not written as a runtime must be",
     "RuntimeNotForNamespace": "the cluster's runtime may not be used by jobs of this namespace",
     "RuntimesNotListed": "the operator has not read the runtimes yet, or has no right to",
+    "NoCheckpoint": "the job or step that checkpoint.from names is not there (yet): the message says which",
     "OutOfBounds": "the job asks for what its runtime does not allow: the message names the fields",
     "FailedMount": "a volume of the pod cannot be mounted: the message has the kubelet's words",
     "FailedAttachVolume": "a volume cannot be attached to the pod's node, as where another node holds it",

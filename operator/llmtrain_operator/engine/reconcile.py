@@ -28,6 +28,7 @@ from ..types import CreateChild, CreatePod, Observed, Plan, PlanSettings, Refusa
 from .apply import Applier
 from .events import events_between, post
 from .known_jobs import KnownJobs, ref
+from .other_jobs import OtherJobs, job_by_name, other_job
 from .pod_words import PodWords
 from .workqueue import Key, WorkQueue
 
@@ -62,6 +63,7 @@ class Reconciler:
         runtimes: RuntimeSource | None = None,
         *,
         jobs: JobStore,
+        others: OtherJobs | None = None,
     ) -> None:
         self._api = api
         self._store = store
@@ -76,6 +78,7 @@ class Reconciler:
         self._words = words
         self._runtimes = runtimes or NoRuntimes()
         self._jobs = jobs
+        self._others = others or job_by_name(jobs)
         self._applier = Applier(api, store, jobs)
         self._refusals: dict[str, Refusal] = {}
         self._not_before: dict[str, float] = {}
@@ -291,6 +294,7 @@ class Reconciler:
             watched_since=self._since,
             admission=None,
             runtime=self._runtimes.of(job),
+            other=other_job(job, self._others),
             reclaimed=self._scheduler.wants_back(job),
         )
 

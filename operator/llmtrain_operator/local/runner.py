@@ -32,7 +32,7 @@ from .kubelet.gpus import gpus
 from .kubelet.kubelet import Kubelet, PodDirs
 from .kubelet.tokens import PodTokens
 from .kubelet.volumes import LOOPBACK
-from .saved_jobs import IMAGE, JobFolder, SavedApi
+from .saved_jobs import IMAGE, JobFolder, SavedApi, saved_by_name
 from .table import Table
 
 GRACE_SECONDS = 30
@@ -179,6 +179,7 @@ class Runner:
             self._known,
             interrupted_attempt=interrupted_attempt,
             jobs=self._jobs,
+            others=saved_by_name(self._work.runs),
         )
 
     async def _watch(self) -> None:

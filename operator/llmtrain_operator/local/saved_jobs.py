@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,6 +131,27 @@ def output_folder(uri: str, runs: Path) -> Path:
     return runs / found.claim / found.path.removeprefix(OUTPUT_MOUNT).lstrip("/")
 
 
+def saved_by_name(runs: Path) -> Callable[[str, str], Job | None]:
+    """The jobs that were run here, with the output that each really wrote to."""
+
+    def find(namespace: str, name: str) -> Job | None:
+        try:
+            saved = JobFolder(runs, namespace, name).load()
+        except ValueError:
+            return None
+        if saved is None:
+            return None
+        asked = str(saved.job.spec.get("output", {}).get("uri", ""))
+        if str(output_folder(asked, runs).absolute()) == saved.output:
+            return saved.job
+        # --output named another folder
+        status = changed(saved.job.status, results=None)
+        spec = saved.job.spec | {"output": {"uri": f"file://{saved.output}"}}
+        return changed(saved.job, spec=spec, status=status)
+
+    return find
+
+
 def owned(output: Path, uid: str) -> Path | None:
     """The folder that a job really writes to: its output, or with ``ifExists: new`` one beside or in it."""
     for root in (output, output.with_name(f"{output.name}-{uid[:8]}"), output / f"run-{uid[:8]}"):
@@ -205,6 +226,7 @@ def reopened(saved: SavedJob, spec: Object) -> Object:
         checkpoint=old.checkpoint,
         attempts=old.attempts[-1:],
         resolved=None if old.attempt is None else _resolved(saved.job, parsed),
+        origin=old.origin,
         conditions=[c for c in old.conditions if c.type == "Accepted"],
     )
     meta = saved.raw["metadata"] | {"generation": saved.job.metadata.generation + 1}

@@ -12,6 +12,7 @@ from llmtrain_api import (
     JobSpec,
     Layout,
     ModelShape,
+    OriginFolder,
     Rendezvous,
     ReportTarget,
     Setup,
@@ -26,7 +27,14 @@ from llmtrain_api.names import CA_FILE, SCRATCH_MOUNT, TOKEN_FILE
 
 from ..types import Manifest, PlanSettings
 from . import names
-from .volumes import cache_location, dataset_folder, model_location, output_location, source_folders
+from .volumes import (
+    cache_location,
+    dataset_folder,
+    model_location,
+    origin_location,
+    output_location,
+    source_folders,
+)
 
 
 def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> JobFile:
@@ -47,6 +55,7 @@ def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> J
         output=output_location(spec.output.uri).path,
         dataset=dataset_folder(spec.dataset),
         sources=source_folders(spec.dataset),
+        origin=origin_folder(job, spec),
         cache=cache_location(spec.dataset).path if spec.dataset.cache else None,
         base=base_folder(spec),
         scratch=SCRATCH_MOUNT,
@@ -56,6 +65,14 @@ def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> J
             else None
         ),
     )
+
+
+def origin_folder(job: Job, spec: JobSpec) -> OriginFolder | None:
+    """What the job begins with a step of, as a pod sees it; None where it begins anew."""
+    origin = job.status.origin
+    if origin is None or spec.checkpoint.source is None:
+        return None
+    return OriginFolder(**dict(origin), folder=origin_location(origin.uri, spec.output.uri).path)
 
 
 def inspect_file(job: Job, spec: JobSpec) -> InspectFile:

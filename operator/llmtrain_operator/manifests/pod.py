@@ -19,6 +19,7 @@ from llmtrain_api.names import (
     METRICS_PORT,
     MODEL_MOUNT,
     MODEL_SECRET_PREFIX,
+    ORIGIN_MOUNT,
     OUTPUT_MOUNT,
     SCRATCH_MOUNT,
     TOKEN_AUDIENCE,
@@ -29,9 +30,10 @@ from llmtrain_api.schema.quantity import canonical, quantity
 
 from ..types import Allowed, Manifest, PlanSettings
 from . import names
+from .config import origin_folder
 from .pod_template import with_placement, with_template
 from .scheduling import pod_annotations, scheduling, together
-from .volumes import cache_location, model_location, output_location, text_claims
+from .volumes import Location, cache_location, model_location, origin_location, output_location, text_claims
 
 CONTAINER = "trainer"
 USER_ID = 1000
@@ -52,6 +54,7 @@ class _Container:
         cpu: request.
         memory: request and limit.
         gpus: of the pod.
+        origin: where the output lies that the job begins with a step of.
         only_model: whether it is to see the model and nothing else of the job.
         worker: whether it is a rank, which has the gang's devices and network.
     """
@@ -63,6 +66,7 @@ class _Container:
     memory: str
     gpus: int
     only_model: bool = False
+    origin: Location | None = None
     worker: bool = False
 
 
@@ -85,6 +89,7 @@ def pod(
         cpu=spec.resources.cpu,
         memory=spec.resources.memory,
         gpus=spec.gpus_per_node,
+        origin=_origin(job, spec),
         worker=True,
     )
     found = _pod(meta, job, spec, asked, image, settings)
@@ -108,9 +113,15 @@ def setup_pod(job: Job, spec: JobSpec, setup: Setup, image: str, settings: PlanS
         cpu=own.cpu or (INSPECT_CPU if inspects else spec.resources.cpu),
         memory=own.memory or (INSPECT_MEMORY if inspects else spec.resources.memory),
         gpus=0,
+        origin=None if inspects else _origin(job, spec),
         only_model=inspects,
     )
     return with_placement(_pod(meta, job, spec, asked, image, settings), spec)
+
+
+def _origin(job: Job, spec: JobSpec) -> Location | None:
+    found = origin_folder(job, spec)
+    return origin_location(found.uri, spec.output.uri) if found else None
 
 
 def _pod(
@@ -249,6 +260,9 @@ def _mounts(spec: JobSpec, asked: _Container) -> list[Manifest]:
         return mounts
     if output_location(spec.output.uri).claim:
         mounts.append({"name": "output", "mountPath": OUTPUT_MOUNT})
+    if asked.origin and asked.origin.claim:
+        claim = asked.origin.claim
+        mounts.append({"name": "origin", "mountPath": f"{ORIGIN_MOUNT}/{claim}", "readOnly": True})
     if cache_location(spec.dataset).claim:
         mounts.append({"name": "cache", "mountPath": CACHE_MOUNT})
     mounts += [
@@ -274,6 +288,8 @@ def _volumes(spec: JobSpec, asked: _Container, disk: str) -> list[Manifest]:
     output = output_location(spec.output.uri)
     if output.claim:
         volumes.append(_claim("output", output.claim))
+    if asked.origin and asked.origin.claim:
+        volumes.append(_claim("origin", asked.origin.claim))
     if cache := cache_location(spec.dataset).claim:
         volumes.append(_claim("cache", cache))
     volumes += [_claim(text.volume, text.claim) for text in text_claims(spec.dataset)]

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llmtrain_api import DatasetSpec, ModelSpec
-from llmtrain_api.names import CACHE_MOUNT, DATASET_MOUNT, MODEL_MOUNT, OUTPUT_MOUNT, SCRATCH_MOUNT
+from llmtrain_api.names import (
+    CACHE_MOUNT,
+    DATASET_MOUNT,
+    MODEL_MOUNT,
+    ORIGIN_MOUNT,
+    OUTPUT_MOUNT,
+    SCRATCH_MOUNT,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,22 @@ def model_location(model: ModelSpec) -> Location | None:
         return None
     claim = model.name.removeprefix("pvc://").partition("/")[0]
     return locate(model.name, f"{MODEL_MOUNT}/{claim}")
+
+
+def origin_location(uri: str, output: str) -> Location:
+    """Where the output lies that a job begins with a step of.
+
+    On the claim of its own output it is seen through that mount: only within one mount can a step be linked
+    instead of copied. Any other claim is one more volume, which is read-only.
+
+    Args:
+        uri: of the other output.
+        output: the job's own URI.
+    """
+    claim = uri.removeprefix("pvc://").partition("/")[0]
+    if claim == output_location(output).claim and uri.startswith("pvc://"):
+        return Location(locate(uri, OUTPUT_MOUNT).path)
+    return locate(uri, f"{ORIGIN_MOUNT}/{claim}")
 
 
 def cache_location(dataset: DatasetSpec) -> Location:

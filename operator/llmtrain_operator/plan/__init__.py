@@ -14,6 +14,7 @@ from .create import clear_old_attempts, create_gang, tell_twins
 from .elastic import fit, resize
 from .finish import close, succeed
 from .limits import in_time, start_in_time
+from .origin import begin_from
 from .queue import stand_in_queue
 from .rerun import run_again
 from .restart import recover
@@ -32,6 +33,7 @@ POLICIES: tuple[Policy, ...] = (
     close,  # finished: nothing may run on
     await_runtime,  # nothing begins without the runtime that it asks for
     refuse,  # the spec cannot be run: say why, create nothing
+    begin_from,  # a step of another job: which output that is goes on record, once
     hold,  # suspended: nothing begins; no longer: the next attempt
     set_up,  # a pod without GPUs first: prepare the data
     begin,  # there is room: put attempt 0 on record before anything exists

@@ -86,6 +86,7 @@ def begin(s: Situation) -> Plan | None:
         resolved=decided or resolve(s.spec, shape_of(s.spec), s.seen.settings.trainer_image),
         setup=setup,
         runtime=s.runtime,
+        origin=s.status.origin,
         placement=s.seen.admission.placement if s.seen.admission else None,
         conditions=s.status.conditions,
         rerun=s.status.rerun,

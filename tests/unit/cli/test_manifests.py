@@ -78,3 +78,15 @@ def test_a_file_with_a_runtime_is_not_sent_without_it(tmp_path: Path) -> None:
     path.write_text(f"{json.dumps(manifest(runtime='s'))}\n---\n{json.dumps({**runtime, 'spec': {}})}")
     with pytest.raises(Mistake, match="kubectl apply sends both"):
         manifests.read(path)
+
+
+def test_a_copy_goes_on_from_a_step_when_asked() -> None:
+    found = manifests.copied(manifest(checkpoint={"keep": 3}), "other", [], "7")
+    assert found["spec"]["checkpoint"] == {"keep": 3, "from": {"job": "tiny", "step": 7}}
+    newest = manifests.copied(manifest(), "other", ["training.maxSteps=9"], "newest")
+    assert newest["spec"]["checkpoint"] == {"from": {"job": "tiny"}}
+    assert "checkpoint" not in manifests.copied(manifest(), "other", [])["spec"]
+    with pytest.raises(Mistake, match=r"--from-step: got 'last'; use a step"):
+        manifests.copied(manifest(), "other", [], "last")
+    with pytest.raises(Mistake, match=r"spec\.checkpoint\.from\.step: got 20, and training\.maxSteps is 20"):
+        manifests.copied(manifest(), "other", [], 20)

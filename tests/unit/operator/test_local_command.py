@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import structlog
-from harness.jobs import T0, UID, manifest, seen
+from harness.jobs import T0, UID, job, manifest, seen
 
 from llmtrain.cli.app import main
 from llmtrain_api import (
@@ -32,7 +32,7 @@ from llmtrain_operator.local.command import decide, fitted
 from llmtrain_operator.local.console_text import suspended
 from llmtrain_operator.local.manifest_file import Refused
 from llmtrain_operator.local.runner import RunPlan, interrupted
-from llmtrain_operator.local.saved_jobs import Busy, JobFolder, SavedApi, output_folder, owned
+from llmtrain_operator.local.saved_jobs import Busy, JobFolder, SavedApi, output_folder, owned, saved_by_name
 from llmtrain_operator.local.scale_down import GangOverrides, describe_changes, scaled_down
 from llmtrain_operator.plan import plan
 
@@ -356,3 +356,20 @@ def test_the_folder_of_a_job_lies_in_the_folder_of_jobs(tmp_path: Path, namespac
     with pytest.raises(ValueError, match="would not lie in"):
         JobFolder(tmp_path, namespace, name)
     assert JobFolder(tmp_path, "team", "x").folder == tmp_path / ".llmtrain" / "team.x"
+
+
+def test_an_earlier_job_is_found_with_the_output_that_it_really_had(tmp_path: Path) -> None:
+    """Also where --output named another folder than the manifest."""
+    folder = JobFolder(tmp_path, "default", "tiny")
+    with folder.locked():
+        folder.save(job().to_json(), str(tmp_path / "checkpoints" / "tiny"))
+    find = saved_by_name(tmp_path)
+    assert find("default", "none") is None
+    assert find("default", "../tiny") is None
+    found = find("default", "tiny")
+    assert found is not None
+    assert found.spec["output"]["uri"] == "pvc://checkpoints/tiny"
+    folder.save(job().to_json(), "/elsewhere")
+    found = find("default", "tiny")
+    assert found is not None
+    assert found.spec["output"]["uri"] == "file:///elsewhere"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmtrain_api import Layout, changed
 
@@ -13,7 +13,9 @@ from .. import log
 from ..files import discard, fsync_folder, inventory, read_json, write_json
 from .fence import Fence
 from .manifest import MANIFEST, Manifest, broken, complete
-from .snapshot import SnapshotEngine
+
+if TYPE_CHECKING:
+    from .snapshot import SnapshotEngine  # with torch, which a launcher has not
 
 PARTS = "parts"
 

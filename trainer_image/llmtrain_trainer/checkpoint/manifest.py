@@ -157,13 +157,20 @@ def newest_good(output: Output, say: Callable[[int, str], None]) -> tuple[int, M
     return None
 
 
-def require_same(manifest: Manifest, fingerprints: dict[str, Any], *, weights_only: bool = False) -> None:
+def require_same(
+    manifest: Manifest,
+    fingerprints: dict[str, Any],
+    *,
+    weights_only: bool = False,
+    hint: str = "undo the change, or use another output.uri",
+) -> None:
     """Refuse to go on from a checkpoint that belongs to other data or another model.
 
     Args:
         manifest: of the checkpoint.
         fingerprints: of this job.
         weights_only: whether the optimizer starts anew, which may then be in another precision.
+        hint: what helps.
 
     Raises:
         ConfigError: naming everything that differs.
@@ -176,9 +183,7 @@ def require_same(manifest: Manifest, fingerprints: dict[str, Any], *, weights_on
         if old.get(key) != value and key not in free
     ]
     if different:
-        raise ConfigError(
-            f"{_where(manifest)}: {'; '.join(different)}", "undo the change, or use another output.uri"
-        )
+        raise ConfigError(f"{_where(manifest)}: {'; '.join(different)}", hint)
 
 
 def layout_of(manifest: Manifest) -> Layout:

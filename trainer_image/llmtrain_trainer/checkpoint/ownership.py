@@ -18,10 +18,15 @@ def candidates(job: JobFile) -> tuple[Output, Output]:
 
     The name depends on the UID only, so that every restart and every rank finds the same one.
     """
-    base, suffix = Path(job.output), job.job.uid[:8]
-    if _is_whole_claim(job.spec.output.uri):
-        return Output(base), Output(base / f"run-{suffix}")  # beside it would be outside the volume
-    return Output(base), Output(base.with_name(f"{base.name}-{suffix}"))
+    base = Path(job.output)
+    return Output(base), Output(beside(base, job.spec.output.uri, job.job.uid))
+
+
+def beside(base: Path, uri: str, uid: str) -> Path:
+    """The folder of ``ifExists: new``, of any job."""
+    if _is_whole_claim(uri):
+        return base / f"run-{uid[:8]}"  # beside it would be outside the volume
+    return base.with_name(f"{base.name}-{uid[:8]}")
 
 
 def _is_whole_claim(uri: str) -> bool:

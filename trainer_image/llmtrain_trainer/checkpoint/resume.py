@@ -12,6 +12,9 @@ from ..output import Output
 from ..records import ResumeRecord
 from .manifest import layout_of, newest_good, require_same
 
+TITLE = 160
+"""Characters of an origin that a note shows."""
+
 
 @dataclass(frozen=True)
 class Resume:
@@ -21,11 +24,13 @@ class Resume:
         step: optimizer steps done in it.
         layout: that it was written in.
         weights_only: whether the optimizer starts anew.
+        origin: whose it is, where this job only began with it; empty otherwise.
     """
 
     step: int
     layout: Layout
     weights_only: bool = False
+    origin: str = ""
 
     def as_saved(self, layout: Layout) -> bool:
         """Whether each rank finds its own state as it was saved: DeepSpeed's own load, bit-equal."""
@@ -33,7 +38,7 @@ class Resume:
 
     def note(self, layout: Layout) -> str:
         """What is not usual about it, for people; empty when nothing is."""
-        unusual = []
+        unusual = [f"begins with step {self.step} of {self.origin}"] if self.origin else []
         if self.layout != layout:
             unusual.append(f"from layout {self.layout} to {layout}")
         if self.weights_only:
@@ -43,12 +48,14 @@ class Resume:
     @property
     def record(self) -> ResumeRecord:
         """The form in which ``attempt-K.ready`` holds it."""
-        return ResumeRecord(step=self.step, layout=self.layout, weights_only=self.weights_only)
+        return ResumeRecord(
+            step=self.step, layout=self.layout, weights_only=self.weights_only, origin=self.origin
+        )
 
     @classmethod
     def of(cls, record: ResumeRecord) -> Resume:
         """The same, read back from what `record` gave."""
-        return cls(record.step, record.layout, record.weights_only)
+        return cls(record.step, record.layout, record.weights_only, record.origin)
 
 
 def choose(
@@ -56,8 +63,9 @@ def choose(
 ) -> Resume | None:
     """The newest checkpoint that is whole; None when there is none.
 
-    ``resumeFrom: weights`` is about a checkpoint that another job left. This job's own are always resumed in
-    full, or each restart would throw the optimizer's state away again.
+    ``resumeFrom: weights`` is about a checkpoint that another job left, also where a copy of it is the first
+    of this one. This job's own are always resumed in full, or each restart would throw the optimizer's state
+    away again.
 
     Args:
         output: where to look.
@@ -75,4 +83,5 @@ def choose(
     foreign = manifest.job_uid != job.job.uid
     weights_only = foreign and job.spec.checkpoint.resume_from is ResumeFrom.WEIGHTS
     require_same(manifest, fingerprints, weights_only=weights_only)
-    return Resume(step, layout_of(manifest), weights_only)
+    origin = job.origin.title[:TITLE] if foreign and job.origin else ""
+    return Resume(step, layout_of(manifest), weights_only, origin)

@@ -26,6 +26,7 @@ from .background import Work
 from .commit import write_part
 from .fence import Fence
 from .full_weights import Entries, write_whole
+from .hyperparameters import kept
 from .manifest import WEIGHTS, Manifest, StepFacts
 from .restore import restore
 from .resume import Resume
@@ -224,6 +225,8 @@ class Checkpointer:
 def load(engine: Engine, folder: Path, resume: Resume) -> None:
     """Load a committed step into a fresh engine, all ranks together: bit-equal where the layout is the same.
 
+    What the job says of its optimizer holds, not what the checkpoint was written under.
+
     Args:
         engine: of this job's layout.
         folder: of the step.
@@ -233,6 +236,11 @@ def load(engine: Engine, folder: Path, resume: Resume) -> None:
         ConfigError: it was saved in another layout and cannot be put into this one, or a file of it names
             code that is no part of a checkpoint.
     """
+    with kept(engine):
+        _load(engine, folder, resume)
+
+
+def _load(engine: Engine, folder: Path, resume: Resume) -> None:
     if not resume.as_saved(engine.layout):
         restore(engine, Shards(folder / STATE, resume.layout, skip_optimizer=resume.weights_only))
         return

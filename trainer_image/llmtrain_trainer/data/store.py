@@ -271,27 +271,38 @@ def fingerprints(job: JobFile, marker: Marker) -> dict[str, Any]:
     def part(prefix: str) -> str:
         return digest_of({name: entry for name, entry in marker.files.items() if name.startswith(prefix)})
 
-    training, mixture = job.spec.training, job.spec.dataset.mixture
-    # the same files in other proportions are another order; a checkpoint of one source has no such entry
-    mixed = {"mixture": digest_of([source.to_json() for source in mixture])} if mixture else {}
     # a checkpoint of adapters has no weights of the base
     base = {}
-    if job.spec.model.adapter:
-        there = _base_of(job.model) if job.model and job.spec.model.pretrained else part(INITIAL)
-        base = {"base": there, "adapter": digest_of(job.spec.model.adapter.to_json())}
+    if job.spec.model.adapter and not (job.model and job.spec.model.pretrained):
+        base = {"base": part(INITIAL)}
     return {
         "data": digest_of(
             [marker.token_set.digest if marker.token_set else marker.files[TRAIN], marker.files[HELD_OUT]]
         ),
         "tokenizer": part(TOKENIZER),
+        **settled(job),
+        **base,
+        **({"labels": digest_of(marker.labels)} if marker.labels else {}),
+    }
+
+
+def settled(job: JobFile) -> dict[str, Any]:
+    """Those of the `fingerprints` that are known before there are data."""
+    training, mixture = job.spec.training, job.spec.dataset.mixture
+    # the same files in other proportions are another order; a checkpoint of one source has no such entry
+    mixed = {"mixture": digest_of([source.to_json() for source in mixture])} if mixture else {}
+    adapted = {}
+    if job.spec.model.adapter:
+        there = {"base": _base_of(job.model)} if job.model and job.spec.model.pretrained else {}
+        adapted = {**there, "adapter": digest_of(job.spec.model.adapter.to_json())}
+    return {
         "model": digest_of(job.model.digest if job.model else job.spec.model.identity()),
         "sequenceLength": training.sequence_length,
         "globalBatchSize": training.global_batch_size,
         "seed": training.seed,
         "precision": str(training.precision),
         **mixed,
-        **base,
-        **({"labels": digest_of(marker.labels)} if marker.labels else {}),
+        **adapted,
     }
 
 

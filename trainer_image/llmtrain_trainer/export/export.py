@@ -19,6 +19,7 @@ from llmtrain_api import (
     AdapterSpec,
     AnswersResult,
     JobFile,
+    Origin,
     Place,
     Precision,
     PreferenceResult,
@@ -54,7 +55,7 @@ from ..models.build import DTYPES, load
 from ..models.head import head_of
 from ..models.location import start_of
 from ..output import Output
-from ..records import EvaluationRecord, read_record
+from ..records import EvaluationRecord, read_record, record_or_none
 from ..storage.start_marker import Start
 from ..tasks import Tokens, encoder
 from ..tasks.preference import has_reference
@@ -100,7 +101,12 @@ def export(job: JobFile, start: Start) -> Results:
     scores = _scores(job, model, output.data, marker, trained) if task.headed else None
     uri = f"{uri_of(job, output.root)}/{NAME}"
     results = changed(
-        _trained(task, marker, trained), export_uri=uri, answers=answers, scores=scores, sample=sample
+        _trained(task, marker, trained),
+        export_uri=uri,
+        origin=record_or_none(output.origin, Origin),
+        answers=answers,
+        scores=scores,
+        sample=sample,
     )
     write_card(job, start, marker, results, folder)
     sync_tree(folder)

@@ -9,7 +9,8 @@ from pathlib import Path
 from llmtrain_api import ProgressUpdate, Stage
 
 from .. import log
-from ..data.store import Marker, fingerprints, read_marker, reusable, tokens_root
+from ..checkpoint.origin import adopt, look
+from ..data.store import Marker, fingerprints, read_marker, reusable, settled, tokens_root
 from ..errors import Fenced
 from ..files import discard
 from ..output import Output
@@ -74,6 +75,12 @@ def look_again(attempt: Attempt) -> None:
     start, job = required(attempt.start, "start"), attempt.job
     if start.resume is None or job.spec.model.adapter:
         require_unchanged(job)
+
+
+def look_at_origin(attempt: Attempt) -> None:
+    """Whether the other output has the step that the job begins with. Not asked of a job with steps."""
+    if not required(attempt.claimed, "claimed").committed():
+        look(attempt.job, settled(attempt.job))
 
 
 def prepare(attempt: Attempt) -> None:
@@ -142,6 +149,9 @@ def publish_start(attempt: Attempt) -> None:
         log.get().warning("checkpoint is torn and passed over", step=step, reason=reason)
 
     resume = claimed.choose(fence, prints, pass_over)
+    if resume is None and attempt.job.origin is not None:
+        adopt(fence, attempt.job, prints)
+        resume = claimed.choose(fence, prints, lambda _step, _reason: None)
     start = Start(fence, resume, prints, tuple(torn))
     note = start.note(attempt.job.layout)
     if resume:

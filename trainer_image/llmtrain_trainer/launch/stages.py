@@ -62,6 +62,10 @@ def _no_trackers(attempt: Attempt) -> bool:
     return not attempt.job.spec.telemetry.trackers
 
 
+def _no_origin(attempt: Attempt) -> bool:
+    return attempt.job.origin is None
+
+
 def _one_node(attempt: Attempt) -> bool:
     return attempt.job.spec.nodes == 1
 
@@ -71,6 +75,7 @@ STAGES = (
     StageRow("fence", On.NODE_0, before.raise_fence, ("claimed",), ("fence",)),
     StageRow("trackers", On.NODE_0, before.check_trackers, unless=_no_trackers),
     StageRow("compiler", On.NODE_0, before.check_compiler, unless=_not_compiled),
+    StageRow("origin", On.NODE_0, before.look_at_origin, ("claimed",), unless=_no_origin),
     StageRow("fetch", On.NODE_0, before.fetch_model, ("claimed",), unless=_no_fetch),
     StageRow("prepare", On.NODE_0, before.prepare, ("claimed", "fence"), ("data",)),
     StageRow("start", On.NODE_0, before.publish_start, ("claimed", "fence", "data"), ("start",)),

@@ -12,6 +12,7 @@ from .attempt import (
 )
 from .conditions import Condition, ConditionType
 from .job import MAX_ATTEMPTS, JobStatus, Phase, Resolved, Waiting
+from .origin import Origin
 from .placement import Placement
 from .progress import Checkpoint, Figures, PreparationFigures, Progress
 from .results import AnswersResult, DataSummary, PreferenceResult, Results, ScoresResult
@@ -41,6 +42,7 @@ __all__ = [
     "Figures",
     "JobStatus",
     "LongText",
+    "Origin",
     "Phase",
     "Placement",
     "PreferenceResult",

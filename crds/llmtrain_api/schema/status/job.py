@@ -12,6 +12,7 @@ from ..base import ApiModel, Time
 from ..model_facts import ModelFacts
 from .attempt import Attempt, Failure, Restarts, Workers
 from .conditions import Condition
+from .origin import Origin
 from .placement import Placement
 from .progress import Checkpoint, Progress
 from .results import Results
@@ -130,6 +131,11 @@ class JobStatus(ApiModel):
     usage: Usage | None = Field(default=None, description="What the job has used so far.")
     resolved: Resolved | None = Field(
         default=None, description="What defaults and arithmetic made of the spec."
+    )
+    origin: Origin | None = Field(
+        default=None,
+        description="The step of another output that the job begins with, as checkpoint.from was found to be "
+        "when the job was accepted: what becomes of the other job later changes nothing. Empty without it.",
     )
     runtime: RuntimeOnRecord | None = Field(
         default=None,

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ..base import ApiModel
+from .origin import Origin
 from .values import Count, Figure, LongText, Text
 
 
@@ -144,6 +145,9 @@ class Results(ApiModel):
     )
     export_uri: Annotated[str, Field(max_length=1024)] | None = Field(
         default=None, description="Folder with the trained model, as Hugging Face libraries read it."
+    )
+    origin: Origin | None = Field(
+        default=None, description="The step of another job that training began with; empty without one."
     )
     answers: AnswersResult | None = Field(
         default=None, description="How its answers to held-out dialogues compare to theirs, where asked."

@@ -113,6 +113,7 @@ def lineage(facts: Facts) -> str:
         ("job's UID", job.job.uid),
         ("attempt that exported", str(job.attempt)),
         ("base model", location(job.spec.model.name)),
+        ("began with", began_with(facts)),
         ("commit of the base model", job.model.revision if job.model else None),
         ("digest of its headers", job.model.digest if job.model else None),
         ("digest of the prepared data", facts.data),
@@ -123,6 +124,15 @@ def lineage(facts: Facts) -> str:
         *facts.versions.items(),
     ]
     return table(("", ""), [(name, code(value)) for name, value in rows if value])
+
+
+def began_with(facts: Facts) -> str | None:
+    """The step of another job that training began with."""
+    origin = facts.results.origin
+    if origin is None:
+        return None
+    job = f"job {origin.job} (uid {origin.uid}), " if origin.job else ""
+    return f"step {origin.step} of {job}{location(origin.uri)}"
 
 
 def image_of(image: str | None) -> str | None:
