@@ -680,6 +680,59 @@ BAD: dict[str, Bad] = {
         "for data parallelism with ZeRO only",
         "for data parallelism with ZeRO only",
     ),
+    "rewards with tensor parallelism": Bad(
+        manifest(
+            task="reward", dataset={"name": "pvc://talks/all"}, processesPerNode=2, parallelism={"tensor": 2}
+        ),
+        "spec.parallelism",
+        "task reward needs the whole of both answers",
+        "for data parallelism with ZeRO only",
+    ),
+    "packed pairs for rewards": Bad(
+        manifest(task="reward", dataset={"name": "pvc://talks/all"}, training={"packing": "documents"}),
+        "spec.training.packing",
+        "pairs of answers are never packed",
+        "never packed",
+    ),
+    "compiled layers for rewards": Bad(
+        manifest(task="reward", dataset={"name": "pvc://talks/all"}, training={"compile": True}),
+        "spec.training.compile",
+        "compile with task reward",
+        "passes have many lengths",
+    ),
+    "a loss of preferences for rewards": Bad(
+        manifest(
+            task="reward", dataset={"name": "pvc://talks/all"}, training={"preference": {"loss": "ipo"}}
+        ),
+        "spec.training.preference",
+        "set task: preference",
+        "set task: preference",
+    ),
+    "rewards of built-in data": Bad(
+        manifest(task="reward"), "spec.dataset", "which task reward needs", "no dialogues"
+    ),
+    "rewards by a model that fills gaps": Bad(
+        manifest(model={"name": "builtin://tiny-bert"}, task="reward", dataset={"name": "pvc://talks/all"}),
+        "spec.task",
+        "learns task masked",
+        "remove task",
+    ),
+    "an adapter beside a head of rewards": Bad(
+        manifest(
+            model={"name": "builtin://tiny-llama", "adapter": {"rank": 4}},
+            task="reward",
+            dataset={"name": "pvc://talks/all"},
+        ),
+        "spec.model.adapter",
+        "the head of task reward",
+        "remove model.adapter",
+    ),
+    "a column of dialogues for rewards": Bad(
+        manifest(task="reward", dataset={"name": "pvc://talks/all", "fields": {"completion": "a"}}),
+        "spec.dataset",
+        "fields.completion is for task chat",
+        "set task: chat",
+    ),
     "packed pairs": Bad(
         manifest(task="preference", dataset={"name": "pvc://talks/all"}, training={"packing": "documents"}),
         "spec.training.packing",

@@ -80,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("heldout", help="data/heldout.npy: [sequences, length] token ids")
     evaluate.add_argument(
         "--task",
-        choices=[task for task in Task if task is not Task.PREFERENCE],
+        choices=[task for task in Task if not task.on_pairs],
         default=Task.CAUSAL,
         help="what the model learnt (default: causal)",
     )

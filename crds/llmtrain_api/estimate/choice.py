@@ -100,7 +100,7 @@ def packing_of(spec: JobSpec) -> str:
         return DIALOGUES
     if spec.task is Task.PREFERENCE:
         return f"{PAIRS}{(spec.training.preference or PreferenceSpec()).loss}"
-    if spec.task is not None and spec.task.on_samples:
+    if spec.task is not None and (spec.task.on_samples or spec.task is Task.REWARD):
         return str(spec.task)
     return str(spec.training.packing)
 

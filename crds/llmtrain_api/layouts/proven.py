@@ -33,6 +33,7 @@ UNPACKED = {
     "text2text": "concat",
     "tokenClassification": "concat",
     "questionAnswering": "concat",
+    "reward": "concat",
 }
 """Tasks whose rows are not of plain text, in the words of the table, and which rows of text speak for them
 where a family has none of its own."""

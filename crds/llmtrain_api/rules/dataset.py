@@ -53,8 +53,8 @@ def _for_chat(spec: JobSpec) -> str | None:
     for source in spec.dataset.sources:
         for name in source.dialogue_columns:
             if spec.task not in DIALOGUE_COLUMNS[name]:
-                task = DIALOGUE_COLUMNS[name][0]
-                return f"fields.{name} is for task {task}; set task: {task}, or remove it"
+                task, others = DIALOGUE_COLUMNS[name][0], DIALOGUE_COLUMNS[name]
+                return f"fields.{name} is for task {' or '.join(others)}; set task: {task}, or remove it"
     if spec.task not in ON_DIALOGUES and spec.dataset.chat_template is not None:
         return "chatTemplate is for task chat; set task: chat, or remove it"
     return None
@@ -113,10 +113,10 @@ SAMPLE_COLUMNS = {
 """Fields that name columns of samples, each with its tasks."""
 DIALOGUE_COLUMNS = {
     "messages": [Task.CHAT],
-    "prompt": [Task.CHAT, Task.PREFERENCE],
+    "prompt": [Task.CHAT, Task.PREFERENCE, Task.REWARD],
     "completion": [Task.CHAT],
-    "chosen": [Task.PREFERENCE],
-    "rejected": [Task.PREFERENCE],
+    "chosen": [Task.PREFERENCE, Task.REWARD],
+    "rejected": [Task.PREFERENCE, Task.REWARD],
 }
 """Fields that name columns of dialogues, each with its tasks."""
 
@@ -193,7 +193,7 @@ RULES: tuple[Rule, ...] = (
         f"({_task_in(ON_DIALOGUES)} || !has(self.dataset.chatTemplate)) && {_columns_cel(DIALOGUE_COLUMNS)}",
         ".dataset",
         "chatTemplate and fields.messages, prompt and completion are for task chat (set task: chat), "
-        "fields.prompt, chosen and rejected for task preference (set task: preference)",
+        "fields.prompt, chosen and rejected for task preference and reward (set task: preference)",
         _for_chat,
     ),
     Rule(

@@ -1,4 +1,4 @@
-"""Rules of task preference: which layouts are proven for pairs, and what may stand beside them."""
+"""Rules of tasks on pairs of answers: which layouts are proven for pairs, and what may stand beside them."""
 
 from __future__ import annotations
 
@@ -7,48 +7,49 @@ from ..schema.spec import JobSpec
 from ..schema.task import Task
 from ..schema.training import Packing
 
-_PAIRS = "has(self.task) && self.task == 'preference'"
+_PREFERENCE = "has(self.task) && self.task == 'preference'"
+_PAIRS = f"has(self.task) && self.task in {[str(task) for task in Task if task.on_pairs]}"
 
 
 def _for_nothing(spec: JobSpec) -> str | None:
     if spec.task is Task.PREFERENCE or spec.training.preference is None:
         return None
-    return "preference is for pairs of answers; set task: preference, or remove it"
+    return "preference is the loss of task preference; set task: preference, or remove it"
 
 
 def _whole_models(spec: JobSpec) -> str | None:
-    if spec.task is not Task.PREFERENCE or spec.parallelism.ranks == 1:
+    if spec.task is None or not spec.task.on_pairs or spec.parallelism.ranks == 1:
         return None
     return (
-        "task preference needs the whole of both answers of a pair on one rank, and is proven equal to one "
+        f"task {spec.task} needs the whole of both answers of a pair on one rank, and is proven equal to one "
         "process for data parallelism with ZeRO only; remove parallelism"
     )
 
 
 def _not_packed(spec: JobSpec) -> str | None:
-    if spec.task is not Task.PREFERENCE or spec.training.packing is Packing.CONCAT:
+    if spec.task is None or not spec.task.on_pairs or spec.training.packing is Packing.CONCAT:
         return None
     return "packing is for documents, and pairs of answers are never packed; remove it"
 
 
 def _not_compiled(spec: JobSpec) -> str | None:
-    if spec.task is not Task.PREFERENCE or not spec.training.compile:
+    if spec.task is None or not spec.task.on_pairs or not spec.training.compile:
         return None
-    return "compile with task preference: passes have many lengths, and each is compiled anew; use false"
+    return f"compile with task {spec.task}: passes have many lengths, and each is compiled anew; use false"
 
 
 RULES: tuple[Rule, ...] = (
     Rule(
-        f"({_PAIRS}) || !has(self.training.preference)",
+        f"({_PREFERENCE}) || !has(self.training.preference)",
         ".training.preference",
-        "preference is for pairs of answers; set task: preference, or remove it",
+        "preference is the loss of task preference; set task: preference, or remove it",
         _for_nothing,
     ),
     Rule(
         f"!({_PAIRS}) || (self.parallelism.tensor == 1 && self.parallelism.pipeline == 1 && "
         "self.parallelism.sequence == 1)",
         ".parallelism",
-        "task preference is proven for data parallelism with ZeRO only; remove parallelism",
+        "tasks on pairs of answers are proven for data parallelism with ZeRO only; remove parallelism",
         _whole_models,
     ),
     Rule(
@@ -60,7 +61,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         f"!({_PAIRS}) || !self.training.compile",
         ".training.compile",
-        "compile with task preference: passes have many lengths, and each is compiled anew; set it to false",
+        "compile with pairs of answers: passes have many lengths, and each is compiled anew; set it to false",
         _not_compiled,
     ),
 )

@@ -73,13 +73,13 @@ class FieldsSpec(ApiModel):
         default=None,
         min_length=1,
         max_length=256,
-        description="With task preference: column that holds the better answer. Default: chosen.",
+        description="With task preference and reward: column that holds the better answer. Default: chosen.",
     )
     rejected: str | None = Field(
         default=None,
         min_length=1,
         max_length=256,
-        description="With task preference: column that holds the other answer. Default: rejected.",
+        description="With task preference and reward: column that holds the other answer. Default: rejected.",
     )
     text_pair: str | None = Field(
         default=None,
@@ -314,7 +314,7 @@ class DatasetSpec(RuledModel):
         default=None,
         min_length=1,
         max_length=32768,
-        description="With task chat and preference: Jinja text that renders messages. Default: the "
+        description="With task chat, preference and reward: Jinja text that renders messages. Default: the "
         "tokenizer's own; ChatML for a model that is built in.",
     )
     cache: str | None = Field(

@@ -13,6 +13,7 @@ class Task(StrEnum):
     CHAT = "chat"
     MASKED = "masked"
     PREFERENCE = "preference"
+    REWARD = "reward"
     SEQ2SEQ = "seq2seq"
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
@@ -39,12 +40,17 @@ class Task(StrEnum):
     @property
     def on_dialogues(self) -> bool:
         """Whether rows of its data are dialogues, which a chat template renders."""
-        return self in (Task.CHAT, Task.PREFERENCE)
+        return self is Task.CHAT or self.on_pairs
+
+    @property
+    def on_pairs(self) -> bool:
+        """Whether rows of its data are pairs of answers, of which one is better."""
+        return self in (Task.PREFERENCE, Task.REWARD)
 
     @property
     def sequences(self) -> int:
         """Sequences of a sample that a model reads as such: a pair of answers has two."""
-        return 2 if self is Task.PREFERENCE else 1
+        return 2 if self.on_pairs else 1
 
     @property
     def by_place(self) -> bool:
@@ -54,12 +60,13 @@ class Task(StrEnum):
     @property
     def headed(self) -> bool:
         """Whether it trains a head that a language model does not have."""
-        return self in (Task.CLASSIFICATION, Task.REGRESSION, Task.TOKENS, Task.QUESTIONS)
+        return self in (Task.CLASSIFICATION, Task.REGRESSION, Task.TOKENS, Task.QUESTIONS, Task.REWARD)
 
 
 _LEARNERS = {
     Task.CHAT: (Task.CAUSAL,),
     Task.PREFERENCE: (Task.CAUSAL,),
+    Task.REWARD: (Task.CAUSAL,),
     Task.CLASSIFICATION: (Task.CAUSAL, Task.MASKED),
     Task.REGRESSION: (Task.CAUSAL, Task.MASKED),
     Task.TEXT2TEXT: (Task.SEQ2SEQ,),

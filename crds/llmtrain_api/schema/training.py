@@ -203,7 +203,8 @@ class TrainingSpec(RuledModel):
         default=16,
         ge=1,
         le=1_000_000,
-        description="Sequences per optimizer step, over all ranks; with task preference pairs of them.",
+        description="Sequences per optimizer step, over all ranks; with task preference and reward pairs of "
+        "them.",
     )
     micro_batch_size: int = Field(
         default=8,

@@ -26,6 +26,7 @@ KSERVE_TASKS = {
     Task.MASKED: "fill_mask",
     Task.CLASSIFICATION: "sequence_classification",
     Task.REGRESSION: "sequence_classification",
+    Task.REWARD: "sequence_classification",
     Task.TOKENS: "token_classification",
 }
 """KServe's word for what an export does, by the task that it learnt."""
@@ -147,7 +148,7 @@ def hints(served: Served, *, plain: bool) -> list[str]:
 def inference_service(served: Served) -> Object:
     """The InferenceService, for the runtime of KServe that serves Hugging Face folders."""
     arguments = [f"--model_name={served.name}", f"--task={KSERVE_TASKS[served.task]}"]
-    if served.task is Task.REGRESSION:
+    if served.task in (Task.REGRESSION, Task.REWARD):
         arguments.append("--return_raw_logits")  # the number; it would name a class else
     if served.task not in WRITES or not served.gpus:
         arguments.append("--backend=huggingface")

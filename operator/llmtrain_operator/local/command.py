@@ -207,7 +207,7 @@ def tell_end(
     root = owned(output, job.metadata.uid) or output
     if status.phase is Phase.SUCCEEDED:
         own = job.spec.get("entrypoint") is not None
-        talks = job.spec.get("task") in [str(task) for task in Task if task.on_dialogues]
+        talks = job.spec.get("task") in [str(task) for task in Task if task.on_dialogues and not task.headed]
         table.say("", *console_text.succeeded(status.results, root, seconds, talks=talks, own=own))
         return DONE
     if status.phase is Phase.FAILED and status.failure is not None:

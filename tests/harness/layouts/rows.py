@@ -33,8 +33,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
 CUT = ("llama", "llama-tied", "qwen", "qwen-tied")
 """Built-in families that may be cut in every way."""
 DECODERS = (*CUT, "gpt2")
-SAMPLED = tuple(str(task) for task in Task if task.on_samples)
-"""Rows of samples, by the task that reads them."""
+SAMPLED = tuple(str(task) for task in Task if task.on_samples or task is Task.REWARD)
+"""Rows of samples, or of pairs that a head gives numbers, by the task that reads them."""
 ADAPTER: dict[str, Any] = {"rank": 4, "alpha": 6}
 """Small, with a scale that is not 1 and no power of 2."""
 GLOBAL_BATCH = {1: 3, 4: 7}
@@ -187,6 +187,7 @@ def sampled() -> list[Row]:
         "text2text": ("t5",),
         "tokenClassification": ("bert",),
         "questionAnswering": ("bert",),
+        "reward": ("llama", "qwen", "gpt2"),
     }
     found = []
     for task, of_task in families.items():

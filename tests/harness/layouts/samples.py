@@ -25,7 +25,11 @@ def tokens_of(family: str) -> Tokens:
 
 def head(task: Task) -> Head | None:
     """Three classes, or one number."""
-    labels = ("LABEL_0",) if task is Task.REGRESSION else tuple(f"class {at}" for at in range(CLASSES))
+    labels = (
+        ("LABEL_0",)
+        if task in (Task.REGRESSION, Task.REWARD)
+        else tuple(f"class {at}" for at in range(CLASSES))
+    )
     labels = ("LABEL_0", "LABEL_1") if task is Task.QUESTIONS else labels
     return head_of(task, labels, PAD)
 
@@ -40,6 +44,8 @@ def samples(task: Task, count: int, length: int, vocabulary: int) -> np.ndarray[
         row[:size] = generator.integers(40, vocabulary, size)
         return row
 
+    if task is Task.REWARD:
+        return pairs(generator, count, length, vocabulary)
     if task is Task.TEXT2TEXT:
         # what fills up is also a token of texts
         rows = np.stack([np.concatenate([text(), text()]) for _ in range(count)])
@@ -60,6 +66,18 @@ def samples(task: Task, count: int, length: int, vocabulary: int) -> np.ndarray[
     else:
         labels = generator.integers(0, CLASSES, count).astype(np.uint32)
     return np.concatenate([rows, labels[:, None]], axis=1)
+
+
+def pairs(generator: np.random.Generator, count: int, length: int, vocabulary: int) -> np.ndarray[Any, Any]:
+    """Rows of two sequences with the marks of pairs, filled up with another token than the model knows."""
+    sides = generator.integers(40, vocabulary, (count, 2, length)).astype(np.uint32)
+    sides[..., 0] |= FIRST_OF_DOCUMENT
+    for one in sides.reshape(-1, length):
+        end = generator.integers(SHORTEST, length + 1)
+        one[:1] |= NOT_TRAINED
+        one[end:] = EOS | NOT_TRAINED
+        one[end : end + 1] |= FIRST_OF_DOCUMENT
+    return sides.reshape(count, -1)
 
 
 def losses_alone(
@@ -86,6 +104,11 @@ def losses_alone(
             told = {"start_positions": first, "end_positions": last, "token_type_ids": begun[None]}
             yield 2 * model(input_ids=own[None], **told).loss, 2
             continue
+        if task is Task.REWARD:
+            better, other = (model(input_ids=_rendered(side)[None]).logits[0, 0] for side in row.chunk(2))
+            margin = better.to(torch.promote_types(better.dtype, torch.float32)) - other
+            yield torch.log1p(torch.exp(-margin)), 1
+            continue
         ids, marks = _own(row[:-1]), row[:-1][(row[:-1] & NOT_TRAINED) == 0]
         inputs = {"input_ids": ids[None]}
         if model.config.model_type == "bert":
@@ -97,6 +120,11 @@ def losses_alone(
             yield F.mse_loss(logits[0].to(wide), torch.from_numpy(wanted).to(device, wide)), 1
         else:
             yield F.cross_entropy(logits.to(wide), row[-1:]), 1
+
+
+def _rendered(side: torch.Tensor) -> torch.Tensor:
+    begins = torch.nonzero(side[1:] & FIRST_OF_DOCUMENT).flatten().tolist()
+    return (side[: begins[0] + 1] if begins else side) & ID
 
 
 def _own(row: torch.Tensor) -> torch.Tensor:

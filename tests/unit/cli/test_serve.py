@@ -73,7 +73,7 @@ def test_kserve_gets_an_inference_service() -> None:
 def test_kserve_is_told_every_task_in_its_words(task: Task) -> None:
     arguments = inference_service(replace(CHAT, task=task))["spec"]["predictor"]["model"]["args"]
     assert f"--task={KSERVE_TASKS[task]}" in arguments
-    assert ("--return_raw_logits" in arguments) is (task is Task.REGRESSION)
+    assert ("--return_raw_logits" in arguments) is (task in (Task.REGRESSION, Task.REWARD))
     assert ("--backend=huggingface" in arguments) is (KSERVE_TASKS[task] != "text_generation")
 
 

@@ -107,7 +107,7 @@ class Preparation:
     @property
     def pairs(self) -> bool:
         """Whether each row is a pair of answers."""
-        return self.task is Task.PREFERENCE
+        return self.task.on_pairs
 
     @property
     def whole_rows(self) -> bool:

@@ -3,7 +3,7 @@
 - Accuracy, and F1 of each class that occurs or is said, mean over them (macro), as scikit-learn has it.
 - F1 of entities (Tjong Kim Sang and De Meulder 2003): those with the right kind, begin and end are right.
 - Mean squared error, and Pearson's correlation.
-- Without a model: the most frequent class, or the mean, of the training data.
+- Without a model: the most frequent class, or the mean, of the training data; of two answers the longer one.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from ..data.loader import Pass
 from ..loss import IGNORED
 from ..tasks.objective import numbers_of
+from ..token_marks import NOT_TRAINED
 
 Numbers = npt.NDArray[Any]
 BEGIN, INSIDE = "B-", "I-"
@@ -116,6 +117,17 @@ def macro_f1(found: Numbers, wanted: Numbers) -> float:
         right = int(((found == one) & (wanted == one)).sum())
         scores.append(2 * right / int((found == one).sum() + (wanted == one).sum()))
     return float(np.mean(scores))
+
+
+def of_lengths(rows: Numbers) -> float:
+    """Share of pairs whose better answer has more tokens; of equally many, one half.
+
+    Args:
+        rows: [pairs, 2 x length] tokens with their marks, the better answer's first.
+    """
+    trained = (np.asarray(rows).reshape(len(rows), 2, -1) & NOT_TRAINED) == 0
+    better, other = trained.sum(axis=-1).T
+    return float(((better > other) + (better == other) / 2).mean())
 
 
 def of_numbers(outputs: Numbers, labels: torch.Tensor, mean: float) -> dict[str, float]:

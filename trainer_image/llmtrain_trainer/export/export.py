@@ -47,7 +47,7 @@ from ..evaluate.generate import NEW_TOKENS, generate, open_folder
 from ..evaluate.heldout import loss_sum
 from ..evaluate.metrics import measured
 from ..evaluate.placement import device_of, put_on, tokens_worth, weights_of
-from ..evaluate.scores import of_classes, of_numbers, of_tags, said, tagged
+from ..evaluate.scores import of_classes, of_lengths, of_numbers, of_tags, said, tagged
 from ..evaluate.spans import Logits, found_answers, of_answers, told
 from ..files import discard, sync_tree, write_json
 from ..floats import finite, perplexity
@@ -98,10 +98,11 @@ def export(job: JobFile, start: Start) -> Results:
     answers = None
     if job.spec.evaluation.answer_metrics and trained.loss is not None:
         answers = _answers(job, model, tokenizer, output.data, resident=resident)
-    scores = _scores(job, model, output.data, marker, trained) if task.headed else None
+    scored = task.headed and not task.on_pairs
+    scores = _scores(job, model, output.data, marker, trained) if scored else None
     uri = f"{uri_of(job, output.root)}/{NAME}"
     results = changed(
-        _trained(task, marker, trained),
+        _trained(task, marker, trained, open_held_out(output.data)),
         export_uri=uri,
         origin=record_or_none(output.origin, Origin),
         answers=answers,
@@ -117,9 +118,9 @@ def export(job: JobFile, start: Start) -> Results:
     return results
 
 
-def _trained(task: Task, marker: Marker, trained: EvaluationRecord) -> Results:
+def _trained(task: Task, marker: Marker, trained: EvaluationRecord, held_out: Ids) -> Results:
     """What is known of a model before anything is asked of its export."""
-    pairs = task is Task.PREFERENCE
+    pairs = task.on_pairs
     return Results(
         steps=trained.step,
         train_loss=figure(trained.train_loss),
@@ -127,7 +128,7 @@ def _trained(task: Task, marker: Marker, trained: EvaluationRecord) -> Results:
         perplexity=None if trained.loss is None or task.headed or pairs else figure(perplexity(trained.loss)),
         data=marker.summary,
         unigram_entropy=None if pairs else marker.unigram_entropy,
-        preference=_preference(trained) if pairs else None,
+        preference=_preference(trained, held_out) if pairs else None,
         **trained.run_state,
     )
 
@@ -230,9 +231,11 @@ def _compare(job: JobFile, model: Any, data: Path, tokens: Tokens, trained: Eval
         )
 
 
-def _preference(trained: EvaluationRecord) -> PreferenceResult:
+def _preference(trained: EvaluationRecord, held_out: Ids) -> PreferenceResult:
     found = {name: figure(value) for name, value in trained.measures.items()}
-    return PreferenceResult.model_validate(found | {"pairs": trained.tokens})
+    return PreferenceResult.model_validate(
+        found | {"pairs": trained.tokens, "longer_accuracy": of_lengths(held_out)}
+    )
 
 
 def _held_out_rows(job: JobFile, data: Path) -> Ids:

@@ -23,6 +23,7 @@ from .masked import MaskedLM
 from .objective import Objective
 from .preference import PairsLM
 from .question_answering import Spans
+from .reward import Rewards
 from .seq2seq import SpanCorruption
 from .text2text import TextToText
 from .token_classification import Tagged
@@ -57,6 +58,8 @@ def encoder(spec: JobSpec, shape: ModelShape, tokens: Tokens) -> Encoder:
     """
     if spec.task is Task.PREFERENCE:
         return PairsLM(spec.training.preference or PreferenceSpec())
+    if spec.task is Task.REWARD:
+        return Rewards(tokens.eos if tokens.pad is None else tokens.pad)
     documents = spec.training.packing is Packing.DOCUMENTS
     return encoder_of(task_of(spec, shape), shape.vocabulary, tokens, documents=documents)
 

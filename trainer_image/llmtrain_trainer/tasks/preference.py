@@ -57,6 +57,22 @@ def answers(outputs: Any, labels: torch.Tensor) -> Answers:
     return Answers(logps, tokens.clamp_min(1), torch.where(there[:, None], reference, 0.0), there)
 
 
+def sides_of(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """Both sequences of some pairs, one beside the other; where each is filled up; and the length of a pass
+    that has all of them.
+
+    Args:
+        rows: [pairs, 2 x length] tokens with their marks.
+    """
+    sides = rows.reshape(-1, rows.shape[1] // SIDES)
+    first = (sides & FIRST_OF_DOCUMENT) != 0
+    first[:, 0] = False
+    place = torch.arange(sides.shape[1], device=rows.device).expand_as(sides)
+    padding = first.cummax(dim=1).values
+    length = int(torch.where(padding, 0, place + 1).max())
+    return sides, padding, min(sides.shape[1], -(-length // MULTIPLE) * MULTIPLE)
+
+
 def log_probabilities(outputs: Any, labels: torch.Tensor) -> torch.Tensor:
     """[pairs, 2] log-probabilities of the answers."""
     return answers(outputs, labels).logps
@@ -93,14 +109,7 @@ class PairsLM:
         No position has a mask: what fills a sequence up stands after all of it, where nothing looks.
         """
         del keys
-        both = rows[:, :-SIDES] if self.has_reference else rows
-        sides = both.reshape(-1, both.shape[1] // SIDES)
-        first = (sides & FIRST_OF_DOCUMENT) != 0
-        first[:, 0] = False
-        place = torch.arange(sides.shape[1], device=rows.device).expand_as(sides)
-        padding = first.cummax(dim=1).values
-        length = int(torch.where(padding, 0, place + 1).max())
-        length = min(sides.shape[1], -(-length // MULTIPLE) * MULTIPLE)
+        sides, padding, length = sides_of(rows[:, :-SIDES] if self.has_reference else rows)
         ids = ids_of(sides)
         labels = torch.full_like(ids, IGNORED)
         asked = ((sides & NOT_TRAINED) == 0) & ~padding

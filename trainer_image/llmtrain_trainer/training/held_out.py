@@ -15,6 +15,7 @@ from ..loss import label_count
 from ..parallel.engine import Engine
 from ..tasks import Encoder
 from ..tasks.preference import MEASURES, PairsLM
+from ..tasks.reward import Rewards
 
 
 class Checked(NamedTuple):
@@ -51,7 +52,7 @@ class HeldOutLoss(NamedTuple):
 def held_out_loss(engine: Engine, ranks: Ranks, task: Encoder, rows: Ids) -> HeldOutLoss:
     """The loss of held-out rows: every rank its share, weighted by labels."""
     passes = held_out_passes(rows, engine.plan, engine.place, task, ranks.device)
-    if not isinstance(task, PairsLM):
+    if not isinstance(task, PairsLM | Rewards):
         losses, labels = distributed.all_reduce_sum_float(ranks, *engine.loss_sum(passes))
         return HeldOutLoss(losses, labels, {})
 

@@ -31,7 +31,7 @@ from ..records import EvaluationRecord
 from ..storage.select import checkpoint_store_of
 from ..storage.start_marker import Start
 from ..tasks import encoder
-from ..tasks.preference import SIDES, PairsLM
+from ..tasks.preference import PairsLM
 from ..telemetry import device
 from ..telemetry.figures import StepResult, Workload
 from ..telemetry.phases import Phase
@@ -139,7 +139,7 @@ class Training:
         peak = device.peak_flops(ranks, training.precision)
         pairs = spec.task is Task.TEXT2TEXT
         flops = sequence_flops(job.shape, training.sequence_length, spec.model.adapter, pairs=pairs)
-        flops *= SIDES if isinstance(self.task, PairsLM) else 1
+        flops *= spec.sequences_a_sample
         workload = Workload(self.length, self.plan, ranks.world, flops, peak)
         self.progress = Progress(job, workload, ranks, logs, self.watch, startup)
         self.run_state = RunState(training)

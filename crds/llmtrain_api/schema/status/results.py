@@ -72,6 +72,11 @@ class PreferenceResult(ApiModel):
     reward_margin: Figure | None = Field(
         default=None, description="How much higher it is, mean over the pairs."
     )
+    longer_accuracy: Figure | None = Field(
+        default=None,
+        description="Accuracy of whoever takes the answer of more tokens for the better one; equal lengths "
+        "count half.",
+    )
 
 
 class ScoresResult(ApiModel):
@@ -134,7 +139,8 @@ class Results(ApiModel):
     )
     eval_loss: Figure | None = Field(
         default=None,
-        description="Held-out loss of the exported model, in nats per token; with task preference per pair.",
+        description="Held-out loss of the exported model, in nats per token; with task preference and "
+        "reward per pair.",
     )
     perplexity: Figure | None = Field(default=None, description="Held-out perplexity of the exported model.")
     data: DataSummary | None = Field(
@@ -153,7 +159,8 @@ class Results(ApiModel):
         default=None, description="How its answers to held-out dialogues compare to theirs, where asked."
     )
     preference: PreferenceResult | None = Field(
-        default=None, description="How it tells the better answer of held-out pairs, with task preference."
+        default=None,
+        description="How it tells the better answer of held-out pairs, with task preference and reward.",
     )
     scores: ScoresResult | None = Field(
         default=None, description="What it says of held-out samples, with a task that has a head of its own."

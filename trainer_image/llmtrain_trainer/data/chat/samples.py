@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from llmtrain_api import JobFile, Task, task_of
+from llmtrain_api import JobFile, task_of
 
 from ..cleaning.pipeline import Pipeline
 from ..cleaning.swaps import swap_of
@@ -81,7 +81,7 @@ def take_of(job: JobFile, source: Text) -> Take[Whole]:
     task, named = task_of(job.spec, job.shape), source.named_columns or {}
     if task.on_samples:
         return TakeSample(task, named)
-    return TakePair(named) if task is Task.PREFERENCE else TakeDialogue(named)
+    return TakePair(named) if task.on_pairs else TakeDialogue(named)
 
 
 def fitting(dialogue: Dialogue, template: Template, length: int, counts: ReadCounts) -> Iterator[Rendered]:

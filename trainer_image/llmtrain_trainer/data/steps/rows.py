@@ -29,7 +29,7 @@ from ..units.token_set import TokenSet, UnitTokens, read_set
 from ..units.work import SIDES, Made, Work, read_all
 from .dialogues import row_of, write_dialogues
 from .pairs import write_pairs
-from .samples import write_samples
+from .samples import NUMBER, write_samples
 
 HELD_OUT_ROWS = "heldout.bin"
 NOISE_DOCUMENT = 1024
@@ -80,6 +80,7 @@ def _write_dialogues(made: Preparation) -> None:
     if made.pairs:
         writers = pairs = [PairWriter(file, *row) for file in files]
         made.counts = write_pairs(made, *pairs)
+        made.labels = [NUMBER] if made.task.headed else []
     else:
         writers = packed = [PackedWriter(file, *row) for file in files]
         made.counts = write_dialogues(made, *packed)

@@ -12,7 +12,7 @@ from typing import Any
 import tokenizers
 import transformers
 
-from llmtrain_api import task_of
+from llmtrain_api import Task, task_of
 
 from ...errors import ConfigError
 from ...files import read_json, sync_tree
@@ -69,12 +69,15 @@ def _train(made: Preparation) -> None:
         )
         texts = (text for held_out, one in dialogues if not held_out for text in one.contents)
         made.tokenizer = train_bpe(texts, vocabulary, special)
-        if made.task.headed:
+        if made.task.headed and made.task.on_samples:
             made.tokenizer.post_processor = processor(made.tokenizer)
         if made.task.on_samples:
             _save_for_samples(made)
         else:
-            _save(made.tokenizer, made.folder / TOKENIZER, special, job.spec.dataset.chat_template or CHATML)
+            template = job.spec.dataset.chat_template or CHATML
+            # no text has it, so that a head finds what stands before it
+            filler = EOS if made.task.headed else None
+            _save(made.tokenizer, made.folder / TOKENIZER, special, template, filler)
     else:
         kept = made.set_folder / TOKENIZER
         if not (kept / TOKENIZER_FILE).exists():
@@ -86,6 +89,8 @@ def _train(made: Preparation) -> None:
     if made.task.on_samples and not made.noise:
         pad = int(made.tokenizer.token_to_id(PAD))
         made.tokens = Tokens(made.tokens.eos, pad=pad, start=pad, segments=_segments(made))
+    elif made.task is Task.REWARD:
+        made.tokens = replace(made.tokens, pad=made.tokens.eos)
 
 
 def _trained(made: Preparation, vocabulary: int, special: list[str]) -> Any:
@@ -118,7 +123,7 @@ def _take(made: Preparation, base: Path) -> None:
         )
     made.cut = cut_at_lines(made.tokenizer)
     copy_tokenizer(base, made.folder / TOKENIZER)
-    if made.task.on_samples:
+    if made.task.on_samples or made.task is Task.REWARD:
         made.tokens = _padding(made)
     if template := job.spec.dataset.chat_template:
         whole = transformers.AutoTokenizer.from_pretrained(made.folder / TOKENIZER, local_files_only=True)
@@ -127,8 +132,8 @@ def _take(made: Preparation, base: Path) -> None:
 
 
 def _padding(made: Preparation) -> Tokens:
-    """The tokens of a base for samples. Where it has none that fills up, the one that ends a text does, and
-    the tokenizer says so to whoever uses it."""
+    """The tokens of a base for samples, and for numbers of answers. Where it has none that fills up, the one
+    that ends a text does, and the tokenizer says so to whoever uses it."""
     whole = transformers.AutoTokenizer.from_pretrained(made.folder / TOKENIZER, local_files_only=True)
     if whole.pad_token_id is None:
         whole.pad_token = whole.eos_token or whole.sep_token
@@ -175,11 +180,18 @@ def _put(path: Path, write: Callable[[Path], None]) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _save(tokenizer: Any, folder: Path, special: Sequence[str] = (), template: str | None = None) -> None:
+def _save(
+    tokenizer: Any,
+    folder: Path,
+    special: Sequence[str] = (),
+    template: str | None = None,
+    pad: str | None = None,
+) -> None:
     whole = transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=EOS,
         bos_token=EOS,
+        pad_token=pad,
         clean_up_tokenization_spaces=False,
         additional_special_tokens=list(special),
     )

@@ -19,6 +19,7 @@ PIPELINES: Mapping[Task, str | None] = {
     Task.CAUSAL: "text-generation",
     Task.CHAT: "text-generation",
     Task.PREFERENCE: "text-generation",
+    Task.REWARD: "text-classification",
     Task.TEXT2TEXT: "text-generation",
     Task.MASKED: "fill-mask",
     Task.SEQ2SEQ: None,  # it fills hidden spans, and the hub has no such task

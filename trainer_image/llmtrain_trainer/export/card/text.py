@@ -18,6 +18,7 @@ LEARNT = {
     Task.CAUSAL: "writes text after a text",
     Task.CHAT: "answers in dialogues",
     Task.PREFERENCE: "answers in dialogues, and learnt which of two answers is better",
+    Task.REWARD: "gives an answer in a dialogue a number, which is higher for the better of two",
     Task.MASKED: "fills masked tokens",
     Task.SEQ2SEQ: "fills hidden spans of a text",
     Task.CLASSIFICATION: "gives each text, or pair of texts, a class",
@@ -87,6 +88,9 @@ def results(facts: Facts) -> str:
     compared = [
         f"always the most frequent class: accuracy {number(found.scores.majority_accuracy)}"
         if found.scores and found.scores.majority_accuracy is not None
+        else "",
+        f"always the longer answer: accuracy {number(found.preference.longer_accuracy)}"
+        if found.preference and found.preference.longer_accuracy is not None
         else "",
         f"always that there is no answer: exact match {number(found.scores.no_answer_exact_match)}"
         if found.scores and found.scores.no_answer_exact_match is not None

@@ -42,6 +42,12 @@ _NUMBER = """\
 inputs = tokenizer("A text.", return_tensors="pt")  # of pairs: tokenizer("A text.", "Another.", ...)
 print(model(**inputs).logits[0, 0].item())
 """
+_REWARD = """\
+for answer in ("Hello! How can I help?", "No."):
+    messages = [{{"role": "user", "content": "Hello"}}, {{"role": "assistant", "content": answer}}]
+    inputs = tokenizer.apply_chat_template(messages, return_tensors="pt", return_dict=True)
+    print(answer, model(input_ids=inputs["input_ids"]).logits[0, 0].item())  # higher is better
+"""
 _TAGS = """\
 words = ["A", "text", "."]
 inputs = tokenizer(words, is_split_into_words=True, return_tensors="pt")
@@ -70,6 +76,7 @@ PROGRAMS: Mapping[Task, str] = {
     Task.CAUSAL: _WRITE,
     Task.CHAT: _TALK,
     Task.PREFERENCE: _TALK,
+    Task.REWARD: _REWARD,
     Task.MASKED: _FILL,
     Task.SEQ2SEQ: _WRITE,
     Task.TEXT2TEXT: _WRITE,
