@@ -6,6 +6,7 @@ import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,7 +131,7 @@ def test_held_out_programs_have_no_hole(trained: Trained) -> None:
     assert not set(tokenizer.convert_tokens_to_ids([*HOLE])) & set(held_out.ravel().tolist())
 
 
-def on_base(base: Path, work: Path, **dataset: object) -> JobFile:
+def on_base(base: Path, work: Path, length: int = 32, **dataset: Any) -> JobFile:
     """A job on the programs that starts from a model which exists."""
     if not (work / "code").exists():
         (work / "code").mkdir()
@@ -138,7 +139,7 @@ def on_base(base: Path, work: Path, **dataset: object) -> JobFile:
     asked = least_spec(
         model={"name": f"file://{base}"},
         dataset={"name": f"file://{work / 'code'}", "heldOutFraction": FRACTION} | dataset,
-        training={"sequenceLength": 32},
+        training={"sequenceLength": length},
     )
     facts = facts_of(base)
     return job_file(asked, work / "output", shape=facts.shape, model=facts, base=str(base))
@@ -146,7 +147,7 @@ def on_base(base: Path, work: Path, **dataset: object) -> JobFile:
 
 def test_a_base_needs_tokens_for_it_and_its_own_are_taken(tmp_path: Path) -> None:
     base = folder_of_llama(tmp_path / "base")
-    holes = {"fillInTheMiddle": {"rate": 1, "spmShare": 1}}
+    holes: dict[str, Any] = {"fillInTheMiddle": {"rate": 1, "spmShare": 1}}
     with pytest.raises(ConfigError, match="its tokenizer has no tokens such as") as refused:
         prepare(on_base(base, tmp_path, **holes), tmp_path / "none")
     assert "remove dataset.fillInTheMiddle" in refused.value.hint
@@ -159,7 +160,7 @@ def test_a_base_needs_tokens_for_it_and_its_own_are_taken(tmp_path: Path) -> Non
     prefix, _, suffix = ids = tuple(tokenizer.convert_tokens_to_ids([*names]))
     assert marker.special.hole == ids
     assert plain.special.hole == ()
-    others = {"fillInTheMiddle": {"rate": 0.5, "spmShare": 1}}
+    others: dict[str, Any] = {"fillInTheMiddle": {"rate": 0.5, "spmShare": 1}}
     fewer = prepare(on_base(base, tmp_path, **others), tmp_path / "fewer")
     sets = [one.token_set for one in (plain, marker, fewer)]
     assert len({one.name for one in sets if one}) == 3, "tokens of other settings lie elsewhere"
@@ -177,8 +178,15 @@ def test_a_look_at_the_data_shows_holes(tmp_path: Path) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(base)
     tokenizer.add_special_tokens({"additional_special_tokens": [*HOLES[1]]})
     tokenizer.save_pretrained(base)
-    seen = preview.look(on_base(base, tmp_path, fillInTheMiddle={"rate": 1}), tmp_path / "look")
+    seen = preview.look(on_base(base, tmp_path, 96, fillInTheMiddle={"rate": 1}), tmp_path / "look")
     shown = "\n".join(preview.lines_of(seen, live=False))
     assert f"with its middle last, as {PSM}" in shown
     assert f"with its middle last, as {SPM}" in shown
     assert HOLES[1][1] in shown
+    assert "other rows than what is around them" not in shown
+    short = preview.look(on_base(base, tmp_path, 16, fillInTheMiddle={"rate": 1}), tmp_path / "short")
+    assert "most holes are in other rows than what is around them" in "\n".join(
+        preview.lines_of(short, live=False)
+    )
+    plain = preview.look(on_base(base, tmp_path, 16), tmp_path / "plain")
+    assert not any("holes" in line for line in preview.lines_of(plain, live=False))

@@ -146,7 +146,7 @@ def test_a_question_is_used_with_all_of_its_windows(
     assert len(rows) == sum(counts) == sum(len(one["windows"]) for one in kept)
     begins = np.cumsum([0, *(size for one in sizes for size in one)]).tolist()
     names = [f"{source} {number}" for source, one in enumerate(sizes) for number in range(len(one))]
-    wanted = []
+    wanted: list[int] = []
     for one in kept:
         at = names.index(one["context"])
         wanted += range(begins[at], begins[at + 1])

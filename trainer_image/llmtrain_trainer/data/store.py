@@ -36,8 +36,6 @@ TRAIN = "train.bin"
 HELD_OUT = "heldout.npy"
 TOKENIZER = "tokenizer"
 INITIAL = "step-0"
-
-
 TOKENS = "tokens"
 RULES = 3
 """Raised whenever the same fields of a job and the same text would give other data: 2 reads all text forms,
@@ -94,7 +92,6 @@ class Marker:
     report: dict[str, Any]
     sources: list[int] = field(default_factory=list)
     tokens: dict[str, Any] = field(default_factory=dict)
-
     stream: dict[str, Any] | None = None
     labels: list[str] = field(default_factory=list)
 
