@@ -515,6 +515,38 @@ BAD: dict[str, Bad] = {
         "spec.dataset.cleaning",
         "is no text that could be cleaned",
     ),
+    "a middle of noise": Bad(
+        manifest(dataset={"name": "builtin://random-tokens", "fillInTheMiddle": {}}),
+        "spec.dataset.fillInTheMiddle",
+        "is no text that could have a middle; remove fillInTheMiddle",
+    ),
+    "a middle of dialogues": Bad(
+        manifest(task="chat", dataset={"name": "pvc://talks/all", "fillInTheMiddle": {}}),
+        "spec.dataset.fillInTheMiddle",
+        "is for task causal",
+    ),
+    "a middle for a model that reads both sides": Bad(
+        manifest(model=BERT, dataset={"name": "pvc://texts/a", "fillInTheMiddle": {"rate": 0.5}}),
+        "spec.dataset.fillInTheMiddle",
+        "is for task causal",
+    ),
+    "a middle for encoder and decoder": Bad(
+        manifest(model=T5, task="seq2seq", dataset={"name": "pvc://texts/a", "fillInTheMiddle": {}}),
+        "spec.dataset.fillInTheMiddle",
+        "is for task causal",
+    ),
+    "a middle of no document": Bad(
+        manifest(dataset={"name": "pvc://texts/a", "fillInTheMiddle": {"rate": 0}}),
+        "spec.dataset.fillInTheMiddle.rate",
+        "use more than 0",
+        "greater than 0",
+    ),
+    "more than all suffixes first": Bad(
+        manifest(dataset={"name": "pvc://texts/a", "fillInTheMiddle": {"spmShare": 1.5}}),
+        "spec.dataset.fillInTheMiddle.spmShare",
+        "at most 1",
+        "1",
+    ),
     "no length that fits": Bad(
         cleaned(minCharacters=10, maxCharacters=9), "spec.dataset.cleaning.minCharacters", "lower it"
     ),

@@ -22,6 +22,18 @@ HIDDEN = tuple(f"<|hidden-{number}|>" for number in range(SENTINELS))
 T5_HIDDEN = tuple(f"<extra_id_{number}>" for number in range(SENTINELS))
 """Their names in a tokenizer of T5, whose ids fall."""
 
+HOLE = ("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>")
+"""What stands before each part of a document with a hole, in a tokenizer that is trained here."""
+HOLES = (
+    HOLE,
+    ("<fim_prefix>", "<fim_middle>", "<fim_suffix>"),
+    ("<fim-prefix>", "<fim-middle>", "<fim-suffix>"),
+    ("▁<PRE>", "▁<MID>", "▁<SUF>"),
+    ("<PRE>", "<MID>", "<SUF>"),
+    ("<｜fim▁begin｜>", "<｜fim▁end｜>", "<｜fim▁hole｜>"),
+)
+"""Their names in tokenizers of code models: Qwen, StarCoder, SantaCoder, CodeLlama and DeepSeek have them."""
+
 
 @dataclass(frozen=True)
 class Tokens:
@@ -36,6 +48,7 @@ class Tokens:
         after: what it puts after each text, but for ``eos``.
         start: what a decoder beside an encoder begins with.
         segments: whether the model is told which of two texts a token is of.
+        hole: stand before prefix, middle and suffix of a document with a hole, where a job has such.
     """
 
     eos: int
@@ -46,12 +59,13 @@ class Tokens:
     after: tuple[int, ...] = ()
     start: int | None = None
     segments: bool = False
+    hole: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The form in which a data folder holds it."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()
-        }
+        # what older versions made has no such tokens, and must stay what it is
+        told = {name: value for name, value in asdict(self).items() if value or name != "hole"}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Tokens:
@@ -66,8 +80,15 @@ OURS = Tokens(eos=0, mask=1, pad=1, sentinels=tuple(range(2, 2 + SENTINELS)))
 """What tokenizers that were trained here have: the end of a document first, then those of the task."""
 
 
-def special_names(task: Task) -> list[str]:
-    """Tokens that a task needs beside the end-of-document token, in the order of their ids."""
+def special_names(task: Task, *, holes: bool = False) -> list[str]:
+    """Tokens that a task needs beside the end-of-document token, in the order of their ids.
+
+    Args:
+        task: of the job.
+        holes: whether documents get holes.
+    """
+    if holes:
+        return [*HOLE]
     if task.on_samples:
         return [PAD, CLS, SEP] if task.headed else [PAD]
     if task.on_dialogues:
@@ -89,6 +110,23 @@ def require_tokens(tokens: Tokens, task: Task, where: str) -> None:
             f"{T5_HIDDEN[1]} ..., which hidden spans need",
             _WAY_OUT,
         )
+
+
+def hole_tokens(tokenizer: Any, where: str) -> tuple[int, ...]:
+    """The ids of what stands before prefix, middle and suffix, by the names that code models have for them.
+
+    Raises:
+        ConfigError: the tokenizer has none of them.
+    """
+    for names in HOLES:
+        found = [tokenizer.token_to_id(name) for name in names]
+        if None not in found:
+            return tuple(found)
+    raise ConfigError(
+        f"{where}: its tokenizer has no tokens such as {HOLE[0]}, {HOLE[1]} and {HOLE[2]} (or "
+        f"{', '.join(names[0] for names in HOLES[1:])} ...), which dataset.fillInTheMiddle needs",
+        "name a model of code that has learnt to fill in, or remove dataset.fillInTheMiddle",
+    )
 
 
 _WAY_OUT = "set spec.task to what the model has learnt, or name another model"

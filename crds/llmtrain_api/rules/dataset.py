@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from ..families import BUILTIN, task_of
 from ..schema.base import Rule
 from ..schema.spec import JobSpec
 from ..schema.task import Task
+from .parallelism import OWN_CEL
+from .sized import Sized, SizedRule
 
 
 def _evaluates_each_source(spec: JobSpec) -> str | None:
@@ -89,6 +92,13 @@ def _words_as_they_are(spec: JobSpec) -> str | None:
     return f"cleaning with task {spec.task} {PARTED}"
 
 
+def _has_a_middle(job: Sized) -> str | None:
+    task = task_of(job.spec, job.shape)
+    if job.spec.dataset.fill_in_the_middle is None or task is Task.CAUSAL:
+        return None
+    return f"fillInTheMiddle is for task causal, and this job's is {task}; remove it"
+
+
 def _columns_of_samples(spec: JobSpec) -> str | None:
     used = spec.task.columns if spec.task else {}
     for source in spec.dataset.sources:
@@ -103,6 +113,7 @@ PARTED = "would part words from their tags, or answers from their places; remove
 BY_PLACE = [task for task in Task if task.by_place]
 ON_DIALOGUES = [task for task in Task if task.on_dialogues]
 ON_SAMPLES = [task for task in Task if task.on_samples]
+CAUSAL = [str(name) for name, family in BUILTIN.items() if family.task is Task.CAUSAL]
 NO_TEXT = (*ON_DIALOGUES, *(task for task in ON_SAMPLES if "text" not in task.columns))
 """Tasks whose rows have no column of text alone."""
 SAMPLE_COLUMNS = {
@@ -172,6 +183,13 @@ RULES: tuple[Rule, ...] = (
         ".dataset.cleaning",
         f"cleaning with this task {PARTED}",
         _words_as_they_are,
+    ),
+    SizedRule(
+        "!has(self.dataset.fillInTheMiddle) || "
+        f"(has(self.task) ? self.task == 'causal' : ({OWN_CEL} || self.model.name in {CAUSAL}))",
+        ".dataset.fillInTheMiddle",
+        "fillInTheMiddle is for task causal; remove it",
+        _has_a_middle,
     ),
     Rule(
         _columns_cel(SAMPLE_COLUMNS),

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from .base import ApiModel, Rule, RuledModel
 from .cleaning import CleaningSpec
+from .fill_in_the_middle import FillInTheMiddleSpec
 from .locations import BUCKET, HUB_NAME, PART, forms, matches, mistake
 from .mixture_shares import LONGEST, TOLERANCE, errors, parts
 
@@ -260,6 +261,12 @@ def _noise_is_clean(dataset: DatasetSpec) -> str | None:
     return f"{RANDOM_TOKENS} is no text that could be cleaned; remove cleaning"
 
 
+def _noise_has_no_middle(dataset: DatasetSpec) -> str | None:
+    if dataset.name != RANDOM_TOKENS or dataset.fill_in_the_middle is None:
+        return None
+    return f"{RANDOM_TOKENS} is no text that could have a middle; remove fillInTheMiddle"
+
+
 def _secret_for_nothing(dataset: DatasetSpec) -> str | None:
     if dataset.secret is None or any(re.fullmatch(STORED, source.name) for source in dataset.sources):
         return None
@@ -328,6 +335,11 @@ class DatasetSpec(RuledModel):
         default=None,
         description="What is done to documents before anything is learnt from them. Default: nothing.",
     )
+    fill_in_the_middle: FillInTheMiddleSpec | None = Field(
+        default=None,
+        description="With task causal: training documents with a hole, so that the model learns to write "
+        "what belongs between two texts, as in an editor. Held-out documents stay whole. Default: none.",
+    )
     held_out_fraction: float = Field(
         default=0.05,
         gt=0,
@@ -389,6 +401,12 @@ class DatasetSpec(RuledModel):
             ".cleaning",
             f"{RANDOM_TOKENS} is no text that could be cleaned; remove cleaning",
             _noise_is_clean,
+        ),
+        Rule(
+            f"!has(self.fillInTheMiddle) || !has(self.name) || self.name != '{RANDOM_TOKENS}'",
+            ".fillInTheMiddle",
+            f"{RANDOM_TOKENS} is no text that could have a middle; remove fillInTheMiddle",
+            _noise_has_no_middle,
         ),
         Rule(None, ".mixture", "each weight must be a share that the order can keep", _shares),
     )

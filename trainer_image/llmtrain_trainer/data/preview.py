@@ -89,6 +89,7 @@ def _source_lines(made: Preparation, number: int) -> Iterator[str]:
         **counts.dialogues,
         **{f"changed by {name}": count for name, count in counts.changed.items()},
         **{f"{name} masked": count for name, count in counts.found.items()},
+        **{f"with its middle last, as {order}": count for order, count in counts.holes.items()},
         "added with swapped terms": counts.added,
     }
     told = ", ".join(f"{count:,} x {reason}" for reason, count in sorted(changed.items()) if count)

@@ -24,7 +24,7 @@ from llmtrain_api import DataSummary, JobFile, ModelFacts
 from ..errors import ConfigError
 from ..files import differing, digest_of, read_json, stays_inside, write_json
 from ..special_tokens import OURS, Tokens
-from . import cleaning
+from . import cleaning, holes
 from .samples import as_text
 from .units.token_set import SET, read_set
 
@@ -36,8 +36,6 @@ TRAIN = "train.bin"
 HELD_OUT = "heldout.npy"
 TOKENIZER = "tokenizer"
 INITIAL = "step-0"
-
-
 TOKENS = "tokens"
 RULES = 3
 """Raised whenever the same fields of a job and the same text would give other data: 2 reads all text forms,
@@ -94,7 +92,6 @@ class Marker:
     report: dict[str, Any]
     sources: list[int] = field(default_factory=list)
     tokens: dict[str, Any] = field(default_factory=dict)
-
     stream: dict[str, Any] | None = None
     labels: list[str] = field(default_factory=list)
 
@@ -213,7 +210,8 @@ def key_of(job: JobFile) -> dict[str, Any]:
     spec, the rules of reading, and the cleaning steps with their settings."""
     spec = job.spec.to_json()
     mixture = spec["dataset"].pop("mixture", [])
-    for where in ("cache", "secret", "cleaning"):  # the steps of cleaning are below, with their versions
+    # what is done to documents is below, with its versions
+    for where in ("cache", "secret", "cleaning", "fillInTheMiddle"):
         spec["dataset"].pop(where, None)
     key = {f"dataset.{name}": value for name, value in spec["dataset"].items()}
     for number, source in enumerate(mixture):
@@ -231,6 +229,8 @@ def key_of(job: JobFile) -> dict[str, Any]:
         key["task"] = str(job.spec.task)
     if steps := cleaning.key_of(job.spec):
         key["cleaning"] = steps
+    if cut := holes.key_of(job.spec):
+        key["fillInTheMiddle"] = cut
     return key
 
 

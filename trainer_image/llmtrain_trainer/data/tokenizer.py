@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, Literal, TypeVar
 
@@ -129,17 +129,14 @@ def encoded(
     texts: Iterable[tuple[Tag, str]],
     tokenizer: Any,
     cut: Callable[[str], Iterable[str]] = pieces,
-    around: tuple[Sequence[int], Sequence[int]] = ((), ()),
 ) -> Iterator[tuple[Tag, Ids]]:
     """The token ids of documents, in bounded batches.
 
     Args:
-        texts: documents, each with something that is passed through.
+        texts: documents or parts of them, each with something that is passed through.
         tokenizer: encodes a part.
         cut: makes the parts of a text, whose tokens are those of the whole.
-        around: ids that stand before and after each document.
     """
-    before, after = (np.asarray(ids, np.uint32) for ids in around)
     for batch in _batches(texts):
         parts = [(number, piece) for number, (_, text) in enumerate(batch) for piece in cut(text)]
         ids: list[list[Ids]] = [[] for _ in batch]
@@ -149,7 +146,7 @@ def encoded(
             for (number, _), encoding in zip(group, encodings, strict=True):
                 ids[number].append(np.asarray(encoding.ids, np.uint32))
         for (tag, _), found in zip(batch, ids, strict=True):
-            yield tag, np.concatenate([before, *found, after])
+            yield tag, np.concatenate(found) if found else np.zeros(0, np.uint32)
 
 
 def _batches(texts: Iterable[tuple[Tag, str]]) -> Iterator[list[tuple[Tag, str]]]:

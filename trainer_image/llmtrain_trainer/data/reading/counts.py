@@ -24,6 +24,7 @@ class ReadCounts:
         found: what cleaning found in documents, by its kind.
         changed_documents: documents that any cleaning step changed.
         added: copies of documents with swapped terms.
+        holes: documents whose middle is told last, by the order of their parts.
         dialogues: those that were not taken as they are, by what was done with them.
         first_replaced: where the first replaced character stands.
         examples: what is skipped, in words.
@@ -41,6 +42,7 @@ class ReadCounts:
     found: Counter[str] = field(default_factory=Counter)
     changed_documents: int = 0
     added: int = 0
+    holes: Counter[str] = field(default_factory=Counter)
     dialogues: Counter[str] = field(default_factory=Counter)
     first_replaced: str = ""
     examples: str = ""
@@ -87,6 +89,7 @@ class ReadCounts:
             "changedDocuments": self.changed_documents,
             "masked": dict(sorted(self.found.items())),
             "addedDocuments": self.added,
+            "fillInTheMiddle": dict(sorted(self.holes.items())),
             "dialogues": {name: count for name, count in sorted(self.dialogues.items()) if count},
         }
         return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator
 from typing import Any
 
 from ... import log
@@ -76,9 +77,10 @@ def sampled(made: Preparation) -> list[list[Part]]:
 
 def warnings_of(made: Preparation) -> list[str]:
     """What of the text did not become documents as it is, and what to do about it: a sentence each."""
-    told = []
-    for source, counts in zip(made.sources, made.counts, strict=True):
+    told: list[str] = []
+    for number, (source, counts) in enumerate(zip(made.sources, made.counts, strict=True)):
         where = f"{source.field} {source.name}"
+        told += torn_holes(made, number, where)
         if counts.files_cut and source.glance is None:
             percent = 100 * counts.bytes_not_read / max(1, counts.bytes_total)
             told.append(
@@ -121,6 +123,20 @@ def warnings_of(made: Preparation) -> list[str]:
         if counts.skipped:
             told.append(f"{where}: not read: {counts.examples}")
     return told
+
+
+def torn_holes(made: Preparation, number: int, where: str) -> Iterator[str]:
+    """A warning where documents are longer than rows, so that a hole is seldom beside what is around it."""
+    written, length = made.train.sources[number], made.train.length
+    if not made.counts[number].holes or not written.documents:
+        return
+    tokens = written.rows * length // written.documents
+    if tokens > length:
+        yield (
+            f"{where}: a document has {tokens:,} tokens on average, and a row {length:,}, so most holes are "
+            "in other rows than what is around them; raise training.sequenceLength, or remove "
+            "dataset.fillInTheMiddle"
+        )
 
 
 def counted(made: Preparation) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ...errors import ConfigError
 from ...files import sha256
 from ...models.location import folder_of
 from ...special_tokens import special_names
-from .. import cleaning
+from .. import cleaning, holes
 from ..documents import units_of_source
 from ..preparation import Preparation
 from ..sources import Text, pin, surveyed, texts_of
@@ -58,13 +58,20 @@ def set_key(made: Preparation) -> dict[str, Any]:
         "cleaning": cleaning.key_of(spec),
         "tokenizer": _tokenizer_key(made.job),
         "dtype": made.dtype,
+        **({"fillInTheMiddle": cut} if (cut := holes.key_of(spec)) else {}),
     }
+
+
+def special_of(job: JobFile) -> list[str]:
+    """Names of the special tokens of a tokenizer that is trained for a job, beside the end of a document."""
+    cut = job.spec.dataset.fill_in_the_middle is not None
+    return special_names(task_of(job.spec, job.shape), holes=cut)
 
 
 def _tokenizer_key(job: JobFile) -> dict[str, Any]:
     base = folder_of(job)
     if base is None:
-        return {"trained": job.shape.vocabulary, "special": special_names(task_of(job.spec, job.shape))}
+        return {"trained": job.shape.vocabulary, "special": special_of(job)}
     files = (base / name for name in ("tokenizer.json", "tokenizer_config.json"))
     return {"base": [sha256(path) if path.is_file() else None for path in files]}
 

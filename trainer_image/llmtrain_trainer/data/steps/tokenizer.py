@@ -18,7 +18,7 @@ from ...errors import ConfigError
 from ...files import read_json, sync_tree
 from ...models.headers import CONFIG
 from ...models.location import folder_of, named
-from ...special_tokens import CLS, EOS, OURS, PAD, SEP, Tokens, require_tokens, special_names
+from ...special_tokens import CLS, EOS, HOLE, OURS, PAD, SEP, Tokens, hole_tokens, require_tokens
 from ..base_tokenizer import copy_tokenizer, cut_at_lines, open_tokenizer
 from ..chat.samples import dialogues_of
 from ..chat.template import CHATML
@@ -33,6 +33,7 @@ from ..store import TOKENIZER
 from ..tokenizer import numbered, train_bpe
 from ..units.work import ENCODER
 from .duplicates import dialogues_name
+from .sources import special_of
 
 TOKENIZER_FILE = "tokenizer.json"
 SEGMENTS = "token_type_ids"
@@ -57,7 +58,8 @@ def make_tokenizer(made: Preparation) -> None:
 def _train(made: Preparation) -> None:
     """A tokenizer of all sources' training documents: in turn, as it stops at so many bytes."""
     job = made.job
-    vocabulary, special = job.shape.vocabulary, special_names(task_of(job.spec, job.shape))
+    vocabulary, special = job.shape.vocabulary, special_of(job)
+    holes = job.spec.dataset.fill_in_the_middle is not None
     if made.noise:
         made.tokenizer = numbered(vocabulary, special)
         _save(made.tokenizer, made.folder / TOKENIZER)
@@ -82,10 +84,12 @@ def _train(made: Preparation) -> None:
         kept = made.set_folder / TOKENIZER
         if not (kept / TOKENIZER_FILE).exists():
             trained = _trained(made, vocabulary, special)
-            _put(kept, lambda path: _save(trained, path))
+            _put(kept, lambda path: _save(trained, path, HOLE if holes else ()))
         shutil.copytree(kept, made.folder / TOKENIZER)
         made.tokenizer = tokenizers.Tokenizer.from_file(str(kept / TOKENIZER_FILE))
     made.tokens, made.cut = replace(OURS, eos=int(made.tokenizer.token_to_id(EOS))), "pieces"
+    if holes:
+        made.tokens = replace(made.tokens, hole=hole_tokens(made.tokenizer, "the tokenizer of this job"))
     if made.task.on_samples and not made.noise:
         pad = int(made.tokenizer.token_to_id(PAD))
         made.tokens = Tokens(made.tokens.eos, pad=pad, start=pad, segments=_segments(made))
@@ -122,6 +126,8 @@ def _take(made: Preparation, base: Path) -> None:
             "use the tokenizer that the model was trained with",
         )
     made.cut = cut_at_lines(made.tokenizer)
+    if job.spec.dataset.fill_in_the_middle:
+        made.tokens = replace(made.tokens, hole=hole_tokens(made.tokenizer, where))
     copy_tokenizer(base, made.folder / TOKENIZER)
     if made.task.on_samples or made.task is Task.REWARD:
         made.tokens = _padding(made)

@@ -21,6 +21,8 @@ from ...special_tokens import Tokens
 from ..cleaning import duplicates_of
 from ..cleaning.duplicates.files import read_copies
 from ..documents import documents_of_unit
+from ..fill_in import joined, told, within
+from ..holes import Holes
 from ..reading.counts import ReadCounts
 from ..reading.reader import Progress
 from ..rows import Ids
@@ -135,9 +137,8 @@ def make(work: Work, unit: Unit, progress: Progress) -> None:
             stack.enter_context(_Side(tokens_file(work.folder, unit.name, side), work.dtype, work.tokens.eos))
             for side in SIDES
         ]
-        texts = ((one.held_out, one.text) for one in found)
-        around = (work.tokens.before, work.tokens.after)
-        for held_out, ids in encoded(texts, tokenizer, CUTS[work.cut], around):
+        parts = told(found, Holes.of(work.job.spec), work.tokens, within(tokenizer), counts)
+        for held_out, ids in joined(encoded(parts, tokenizer, CUTS[work.cut]), work.tokens):
             sides[held_out].add(ids)
         for side in sides:
             side.finish()

@@ -26,6 +26,7 @@ REASONS = (
     ("droppedByCleaning", "documents dropped by cleaning"),
     ("changedByCleaning", "documents changed by cleaning"),
     ("masked", "values masked"),
+    ("fillInTheMiddle", "training documents with their middle last"),
     ("dialogues", "rows not taken as they are"),
 )
 """Counts of it by a reason."""
