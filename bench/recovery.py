@@ -100,14 +100,9 @@ class Watch:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        decoder, text = json.JSONDecoder(), ""
         for line in self._process.stdout:
-            text += line
-            if line != "}\n":  # an event's last line; those within it are indented
-                continue
-            event, _ = decoder.raw_decode(text)
+            event = json.loads(line)
             self.seen.append((time.monotonic(), event["type"], event["object"]))
-            text = ""
 
     def first(self, wanted: Callable[[str, dict[str, Any]], bool], since: float) -> float:
         """The first moment at which something was seen; waits for it.
