@@ -9,6 +9,7 @@ from typing import Any
 from ..schema.runtime import RuntimeBounds, RuntimeSpec, defaults_of
 from ..schema.spec import JobSpec
 from .merge import Raw, written
+from .named import Named, claims_of, secrets_of
 
 HIDES = frozenset({"resources"})
 """Fields whose own fields a runtime may leave to jobs one by one."""
@@ -33,6 +34,8 @@ def beyond(raw: Raw, spec: JobSpec, runtime: Raw, title: str) -> list[str]:
         *_limits(raw, bounds, title),
         *_devices(own, spec, defaults, bounds, title),
         *_named(own, defaults, bounds, title),
+        *_not_listed(secrets_of(raw), bounds.secrets, "secrets", title),
+        *_not_listed(claims_of(raw), bounds.claims, "claims", title),
     ]
 
 
@@ -171,3 +174,13 @@ def _named(own: Raw, defaults: Raw, bounds: RuntimeBounds, title: str) -> Iterat
             continue
         fix = f"use one of {', '.join(allowed)}" if allowed else "remove it"
         yield f"spec.{field}: got {value!r}, and {title} does not allow it (bounds.{name}); {fix}"
+
+
+def _not_listed(named: Named, allowed: list[str] | None, bound: str, title: str) -> Iterator[str]:
+    """Secrets and claims that are not among those that jobs may name."""
+    if allowed is None:
+        return
+    fix = f"use one of {', '.join(allowed)}" if allowed else "remove it"
+    for path, name in named:
+        if name not in allowed:
+            yield f"spec.{path}: got {name!r}, and {title} does not allow it (bounds.{bound}); {fix}"

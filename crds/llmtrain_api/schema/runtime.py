@@ -111,6 +111,16 @@ class RuntimeBounds(ApiModel):
     service_accounts: Listed | None = Field(
         default=None, description="ServiceAccounts that a job may name; [] = none. Default: any."
     )
+    secrets: Listed | None = Field(
+        default=None,
+        description="Secrets that a job may name, in model, dataset, output, telemetry, imagePullSecrets and "
+        "its podTemplate; [] = none. Default: any of its namespace.",
+    )
+    claims: Listed | None = Field(
+        default=None,
+        description="Claims that a job may name, for its model, data, output and cache, in checkpoint.from "
+        "and in its podTemplate; [] = none. Default: any of its namespace.",
+    )
 
 
 Namespace = Annotated[str, Field(min_length=1, max_length=MAX_NAMESPACE)]

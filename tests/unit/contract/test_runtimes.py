@@ -141,6 +141,57 @@ def test_a_job_within_all_bounds_is_told_nothing() -> None:
 SIDECAR = {"name": "side", "image": "elsewhere/side:1", "resources": {"limits": {"nvidia.com/gpu": 8}}}
 
 
+def in_pod(**spec: Any) -> dict[str, Any]:
+    return {"podTemplate": {"spec": spec}}
+
+
+def in_trainer(**fields: Any) -> dict[str, Any]:
+    return in_pod(containers=[{"name": "trainer", **fields}])
+
+
+POD, THEIRS = "podTemplate.spec", {"name": "theirs"}
+SECRETS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("model.secret", {"model": {"name": "OWNER/NAME", "secret": "theirs"}}),
+    ("output.secret", {"output": {"uri": "s3://bucket/a", "secret": "theirs"}}),
+    ("telemetry.trackers[0].secret", {"telemetry": {"trackers": [{"kind": "wandb", "secret": "theirs"}]}}),
+    ("imagePullSecrets[0].name", {"imagePullSecrets": [THEIRS]}),
+    (
+        f"{POD}.volumes[v].secret.secretName",
+        in_pod(volumes=[{"name": "v", "secret": {"secretName": "theirs"}}]),
+    ),
+    (
+        f"{POD}.volumes[v].projected.sources[0].secret.name",
+        in_pod(volumes=[{"name": "v", "projected": {"sources": [{"secret": THEIRS}]}}]),
+    ),
+    (
+        f"{POD}.volumes[v].csi.nodePublishSecretRef.name",
+        in_pod(volumes=[{"name": "v", "csi": {"driver": "d", "nodePublishSecretRef": THEIRS}}]),
+    ),
+    (f"{POD}.containers[trainer].envFrom[0].secretRef.name", in_trainer(envFrom=[{"secretRef": THEIRS}])),
+    (
+        f"{POD}.containers[trainer].env[0].valueFrom.secretKeyRef.name",
+        in_trainer(env=[{"name": "A", "valueFrom": {"secretKeyRef": THEIRS | {"key": "k"}}}]),
+    ),
+)
+"""Every way to a Secret."""
+CLAIMS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("model.name", {"model": {"name": "pvc://theirs/a"}}),
+    ("dataset.name", {"dataset": {"name": "pvc://theirs/a"}}),
+    (
+        "dataset.mixture[1].name",
+        {"dataset": {"mixture": [{"name": f"pvc://{n}/a", "weight": 1} for n in ("mine", "theirs")]}},
+    ),
+    ("dataset.cache", {"dataset": {"name": "pvc://mine/a", "cache": "pvc://theirs/a"}}),
+    ("checkpoint.from.output", {"checkpoint": {"from": {"output": "pvc://theirs/a"}}}),
+    ("output.uri", {"output": {"uri": "pvc://theirs"}}),
+    (
+        f"{POD}.volumes[v].persistentVolumeClaim.claimName",
+        in_pod(volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "theirs"}}]),
+    ),
+)
+"""Every way to a claim."""
+
+
 @pytest.mark.parametrize(
     ("bounds", "own", "field", "bound"),
     [
@@ -190,6 +241,8 @@ SIDECAR = {"name": "side", "image": "elsewhere/side:1", "resources": {"limits": 
         ),
         ({"priorityClasses": ["low"]}, {"priorityClassName": "high"}, "spec.priorityClassName", "priority"),
         ({"serviceAccounts": []}, {"serviceAccountName": "root"}, "spec.serviceAccountName", "service"),
+        *(({"secrets": ["mine"]}, own, f"spec.{path}", "secrets") for path, own in SECRETS),
+        *(({"claims": ["checkpoints", "mine"]}, own, f"spec.{path}", "claims") for path, own in CLAIMS),
     ],
 )
 def test_beyond_a_bound_is_told_with_field_bound_and_runtime(
