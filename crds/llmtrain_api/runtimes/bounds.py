@@ -9,7 +9,7 @@ from typing import Any
 from ..schema.runtime import RuntimeBounds, RuntimeSpec, defaults_of
 from ..schema.spec import JobSpec
 from .merge import Raw, written
-from .named import Named, claims_of, secrets_of
+from .named import Named, claim_in, claims_of, secrets_of
 
 HIDES = frozenset({"resources"})
 """Fields whose own fields a runtime may leave to jobs one by one."""
@@ -37,6 +37,19 @@ def beyond(raw: Raw, spec: JobSpec, runtime: Raw, title: str) -> list[str]:
         *_not_listed(secrets_of(raw), bounds.secrets, "secrets", title),
         *_not_listed(claims_of(raw), bounds.claims, "claims", title),
     ]
+
+
+def claim_beyond(path: str, uri: str, runtime: Raw, title: str) -> str | None:
+    """Why a job may not read a claim that it names by something else, such as another job; None where it may.
+
+    Args:
+        path: of the field that names it.
+        uri: what that came to.
+        runtime: the runtime's spec, as it was written.
+        title: what people call the runtime.
+    """
+    allowed = RuntimeSpec.model_validate(runtime).bounds.claims
+    return next(_not_listed(claim_in(path, uri), allowed, "claims", title), None)
 
 
 def _overrides(own: Raw, defaults: Raw, bounds: RuntimeBounds, title: str) -> Iterator[str]:

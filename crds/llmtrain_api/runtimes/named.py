@@ -53,20 +53,26 @@ def claims_of(own: Raw) -> Named:
         own: its spec as it was written.
     """
     dataset, origin = _inner(own, "dataset"), _inner(_inner(own, "checkpoint"), "from")
-    yield from _claim("model.name", _inner(own, "model").get("name"))
-    yield from _claim("dataset.name", dataset.get("name"))
+    yield from claim_in("model.name", _inner(own, "model").get("name"))
+    yield from claim_in("dataset.name", dataset.get("name"))
     for number, source in enumerate(_items(dataset.get("mixture"))):
-        yield from _claim(f"dataset.mixture[{number}].name", source.get("name"))
-    yield from _claim("dataset.cache", dataset.get("cache"))
-    yield from _claim("checkpoint.from.output", origin.get("output"))
-    yield from _claim("output.uri", _inner(own, "output").get("uri"))
+        yield from claim_in(f"dataset.mixture[{number}].name", source.get("name"))
+    yield from claim_in("dataset.cache", dataset.get("cache"))
+    yield from claim_in("checkpoint.from.output", origin.get("output"))
+    yield from claim_in("output.uri", _inner(own, "output").get("uri"))
     pod = _inner(_inner(own, "podTemplate"), "spec")
     for path, volume in _named(pod, "volumes"):
         name = _inner(volume, "persistentVolumeClaim").get("claimName")
         yield from _text(f"{path}.persistentVolumeClaim.claimName", name)
 
 
-def _claim(path: str, uri: Any) -> Named:
+def claim_in(path: str, uri: Any) -> Named:
+    """The claim that a URI names, if it names one.
+
+    Args:
+        path: of the field that has it.
+        uri: whatever stands there.
+    """
     if isinstance(uri, str) and uri.startswith(CLAIM):
         yield path, uri.removeprefix(CLAIM).partition("/")[0]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from llmtrain_api import CheckpointSource, Job, JobSpec, Origin, Phase, changed
+from llmtrain_api import CheckpointSource, Job, JobSpec, Origin, Phase, RuntimeOnRecord, changed
 from llmtrain_api.rules.checkpoint import APART, overlap
+from llmtrain_api.runtimes import claim_beyond
 from llmtrain_api.schema.checkpoint import NO_STORE
 
 from ..types import Plan
@@ -33,11 +34,21 @@ def begin_from(s: Situation) -> Plan | None:
         return None
     try:
         found = origin_of(s.job, s.spec, source, s.seen.other)
+        _require_claim(s.runtime, found)
     except NotYet as error:
         again = refused(s, NO_ORIGIN, str(error))
         # the other job may save one, or appear
         return Plan(changed(again.status, origin=None), again.actions, requeue_after=AGAIN_SECONDS)
     return Plan(changed(s.status, origin=found))
+
+
+def _require_claim(runtime: RuntimeOnRecord | None, origin: Origin) -> None:
+    """A job may not come by another job to a claim that its runtime does not let it name."""
+    if runtime is None or origin.job is None:
+        return
+    beyond = claim_beyond("checkpoint.from.job", origin.uri, runtime.spec, runtime.title)
+    if beyond is not None:
+        raise NotYet(beyond)
 
 
 def is_of(origin: Origin, source: CheckpointSource) -> bool:

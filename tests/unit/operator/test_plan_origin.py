@@ -9,7 +9,18 @@ import orjson
 import pytest
 from harness.jobs import SETTINGS, T0, job, manifest, seen
 
-from llmtrain_api import Checkpoint, Job, JobStatus, Origin, Phase, Results, Setup, SetupStage, changed
+from llmtrain_api import (
+    Checkpoint,
+    Job,
+    JobStatus,
+    Origin,
+    Phase,
+    Results,
+    RuntimeOnRecord,
+    Setup,
+    SetupStage,
+    changed,
+)
 from llmtrain_operator.engine.other_jobs import job_by_name, other_job
 from llmtrain_operator.kube.jobs import JobStore, seen_job
 from llmtrain_operator.manifests.config import job_file
@@ -17,7 +28,7 @@ from llmtrain_operator.manifests.pod import pod as build_pod
 from llmtrain_operator.manifests.pod import setup_pod
 from llmtrain_operator.plan import plan
 from llmtrain_operator.plan.situation import look
-from llmtrain_operator.types import Observed, Plan
+from llmtrain_operator.types import Observed, Plan, SeenRuntime
 
 BASE = "99999999-2222-3333-4444-555555555555"
 URI = "pvc://checkpoints/base"
@@ -59,6 +70,19 @@ def test_it_goes_on_record_before_anything_begins_and_stays() -> None:
     )
     assert told.origin is not None
     assert (told.origin.step, told.origin.uid, told.origin.folder) == (40, BASE, "/mnt/output/base")
+
+
+@pytest.mark.parametrize("claims", [["mine"], ["mine", "checkpoints"], None])
+def test_a_job_comes_by_another_to_no_claim_that_its_runtime_keeps_from_it(claims: list[str] | None) -> None:
+    bounds = {} if claims is None else {"bounds": {"claims": claims}}
+    record = RuntimeOnRecord(kind="LLMTrainingRuntime", name="team", digest="d", spec=bounds)
+    asked = observed(other(), step=40, runtime="team", output={"uri": "pvc://mine/fork"})
+    decision = plan(replace(asked, runtime=SeenRuntime(record)), T0)
+    if claims == ["mine"]:
+        told = "spec.checkpoint.from.job: got 'checkpoints', and LLMTrainingRuntime team does not allow it"
+        assert refusal(decision).startswith(told)
+    else:
+        assert decision.status.origin is not None
 
 
 def spec_of(**more: Any) -> Any:
