@@ -106,7 +106,7 @@ BAD: dict[str, Bad] = {
         manifest(checkpoint={"from": {"job": "Base"}}),
         "spec.checkpoint.from.job",
         "got 'Base'",
-        "should match",
+        "use lowercase letters",
     ),
     "a cache in the output": Bad(
         manifest(dataset={"name": "pvc://texts/a", "cache": "pvc://checkpoints/tiny/cache"}),

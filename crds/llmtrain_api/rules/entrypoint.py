@@ -105,7 +105,12 @@ RULES: tuple[Rule, ...] = (
     _left_alone("checkpoint", CheckpointSpec),
     _left_alone("evaluation", EvaluationSpec),
     _left_alone("prepare", PrepareSpec),
-    _left_alone("telemetry", TelemetrySpec),
+    _left_alone(
+        "telemetry",
+        TelemetrySpec,
+        "!has(self.entrypoint) || !has(self.telemetry) || !has(self.telemetry.trackers) || "
+        "self.telemetry.trackers.size() == 0",
+    ),
     Rule("!has(self.entrypoint) || self.output.merged", ".output.merged", PROGRAMS, _merged),
     Rule(
         "!has(self.entrypoint) || !self.output.uri.startsWith('s3://')",
