@@ -23,6 +23,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME, NODES = "recovery", 2
+OUTPUT = f"{NAME}-{int(time.time())}"
+"""A folder that no earlier run has written to: its logs tell how far the job is."""
 PATIENCE_SECONDS = 180.0
 KILL = """
 import os, signal
@@ -132,7 +134,7 @@ class Bench:
     """
 
     def __init__(self, volume: Path) -> None:
-        self.output = volume / NAME
+        self.output = volume / OUTPUT
         self.pods, self.jobs = Watch("pods"), Watch("llmtrainingjobs")
 
     def recover(self, attempt: int, how: str) -> Recovery:
@@ -218,7 +220,7 @@ def manifest(kills: int) -> dict[str, Any]:
             "checkpoint": {"everySteps": 25},
             "evaluation": {"everySteps": 0},
             "recovery": {"maxRestarts": kills + 1, "maxInfrastructureRestarts": kills + 1},
-            "output": {"uri": f"pvc://checkpoints/{NAME}", "ifExists": "resume"},
+            "output": {"uri": f"pvc://checkpoints/{OUTPUT}"},
         },
     }  # fmt: skip
 
