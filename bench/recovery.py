@@ -8,6 +8,7 @@ this machine's clock, read where the event was seen; the parts of one recovery a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -139,7 +140,7 @@ class Bench:
 
     def recover(self, attempt: int, how: str) -> Recovery:
         """Strike the attempt, and follow the next one until its first step."""
-        self._wait_for_step(attempt)
+        self._wait_for_checkpoint(attempt)
         victim = f"{NAME}-{attempt}-{attempt % NODES}"
         if how == "pod deleted":
             words: tuple[str, ...] = ("delete", "pod", victim, "--force", "--grace-period=0", "--wait=false")
@@ -177,6 +178,18 @@ class Bench:
         """When the last rank had begun: its log has the line that says so."""
         logs = [self.output / "logs" / f"attempt-{attempt}" / f"rank-{rank}.log" for rank in range(NODES)]
         return max(_written(log) for log in logs)
+
+    def _wait_for_checkpoint(self, attempt: int) -> None:
+        """Restarts without a newer checkpoint wait longer and longer, which is not what is measured."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            for manifest in self.output.glob("checkpoints/step-*/manifest.json"):
+                with contextlib.suppress(OSError, ValueError):
+                    if json.loads(manifest.read_text())["attempt"] == attempt:
+                        return
+            if time.monotonic() > until:
+                raise TimeoutError(f"attempt {attempt} saved nothing within {PATIENCE_SECONDS:.0f} s")
+            time.sleep(0.05)
 
     def _wait_for_step(self, attempt: int) -> float:
         rows = self.output / "logs" / f"attempt-{attempt}" / "metrics.jsonl"
