@@ -39,18 +39,33 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def start(command: list[str], env: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
-    """Start a command in a session of its own, output appended to a file."""
+def start(
+    command: list[str], env: dict[str, str], log: Path, *, stdin: int = subprocess.DEVNULL, niceness: int = 0
+) -> subprocess.Popen[bytes]:
+    """Start a command in a session of its own, output appended to a file.
+
+    Args:
+        command: and its arguments.
+        env: all that its environment has.
+        log: the file.
+        stdin: nothing, or ``subprocess.PIPE``.
+        niceness: how far it stands back behind this process for the CPU.
+    """
+
+    def begin() -> None:
+        die_with_parent()
+        os.nice(niceness)
+
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
         return subprocess.Popen(
             command,
             env=env,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=die_with_parent,
+            preexec_fn=begin,
         )
 
 

@@ -11,8 +11,6 @@ import typer
 from . import output
 from .options import Format
 
-MISTAKE = 2
-
 
 def import_job(
     file: Annotated[
@@ -52,4 +50,4 @@ def import_job(
     for one in found.mistakes:
         print(f"error: {one}", file=sys.stderr)
     if found.mistakes:
-        raise typer.Exit(MISTAKE)
+        raise typer.Exit(Mistake.exit_code)

@@ -9,7 +9,7 @@ from llmtrain.errors import Mistake
 from llmtrain.values import Object
 from llmtrain_api.schema.entrypoint import Starter
 
-from .fields import Fields
+from .fields import Fields, whole
 from .program import Program, program_of
 
 TRAINER = "trainer"
@@ -89,8 +89,8 @@ def worker_of(template: Fields, names: Sequence[str]) -> Worker:
         inner["initContainers"] = first
     if inner:
         spec["podTemplate"] = {"spec": inner}
-    pod.drop("securityContext", "worker pods run by the restricted profile, as user 1000 with group 1000")
-    main.drop("securityContext", "worker pods run by the restricted profile, as user 1000 with group 1000")
+    for one in (pod, main):
+        one.drop("securityContext", "worker pods run by the restricted profile, as user 1000 with group 1000")
     main.drop("workingDir", "is not carried over; name the program by its whole path")
     main.ignore("imagePullPolicy", "ports", "terminationMessagePath", "terminationMessagePolicy")
     for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
@@ -185,10 +185,11 @@ def _resources(main: Fields, spec: Object) -> int:
 
 
 def _count(part: Fields, name: str) -> int:
-    text = str(part.take(name))
-    if not text.isdecimal():
-        raise Mistake(f"{part.path}.{name}: got {text!r}; it must be a whole number")
-    return int(text)
+    value = part.take(name)
+    found = whole(value)
+    if found is None:
+        raise Mistake(f"{part.path}.{name}: got {str(value)!r}; it must be a whole number")
+    return found
 
 
 def _volumes(pod: Fields, main: Fields, inner: Object, spec: Object) -> list[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from llmtrain.errors import Mistake
 from llmtrain.values import Object
 from llmtrain_api.schema.lifecycle import KeepPods
@@ -12,8 +10,8 @@ from .fields import Fields, whole
 from .pod import Worker, entrypoint_of, worker_of
 
 CONTAINERS = ("pytorch",)
-KEPT = {"None": KeepPods.ALWAYS, "Running": KeepPods.ALWAYS, "All": KeepPods.NEVER}
-"""By ``cleanPodPolicy``: pods that still run are ended in any case."""
+NONE_STAYS = "All"
+"""The ``cleanPodPolicy`` under which no ended pod stays; those that still run are ended in any case."""
 
 
 def pytorch_job(spec: Fields) -> tuple[Object, Worker]:
@@ -66,26 +64,21 @@ def _elastic(spec: Fields, found: Object, recovery: Object, masters: int) -> Non
 
 
 def _run_policy(policy: Fields, found: Object, recovery: Object) -> None:
-    names: tuple[tuple[str, str], ...] = (
-        ("activeDeadlineSeconds", "activeDeadlineSeconds"),
-        ("ttlSecondsAfterFinished", "ttlSecondsAfterFinished"),
-    )
-    for theirs, ours in names:
-        seconds = policy.number(theirs)
+    for name in ("activeDeadlineSeconds", "ttlSecondsAfterFinished"):
+        seconds = policy.number(name)
         if seconds is not None:
-            found[ours] = seconds
+            found[name] = seconds
     limit = policy.number("backoffLimit")
     if limit is not None:
         recovery.setdefault("maxRestarts", limit)
-    kept: Any = policy.take("cleanPodPolicy")
-    if kept in KEPT and KEPT[kept] is not KeepPods.ALWAYS:
-        found["keepPods"] = KEPT[kept].value
+    if policy.take("cleanPodPolicy") == NONE_STAYS:
+        found["keepPods"] = KeepPods.NEVER.value
     if policy.take("suspend"):
         found["suspend"] = True
     if manager := policy.take("managedBy"):
         policy.note(f"{policy.path}.managedBy: {manager} looks after jobs of Kubeflow; left out")
     gang = policy.inner("schedulingPolicy")
-    if (name := gang.take("priorityClass")) is not None:
-        found["priorityClassName"] = name
+    if (priority := gang.take("priorityClass")) is not None:
+        found["priorityClassName"] = priority
     gang.ignore("minAvailable", "minResources", "scheduleTimeoutSeconds")
     gang.drop("queue", "a queue of Kueue is named by queueName, one of Volcano by an annotation")

@@ -49,8 +49,7 @@ def train_job(spec: Fields, runtimes: Sequence[Object]) -> tuple[Object, Worker]
     if spec.take("suspend"):
         found["suspend"] = True
     spec.ignore("managedBy")
-    for part in ("dataset", "model"):
-        _initializer(spec, part)
+    _initializer(spec)
     return worker.spec | found | entrypoint_of(worker, processes, pods), worker
 
 
@@ -120,8 +119,8 @@ def _overrides(spec: Fields, template: Object, container: Object) -> None:
                     template["spec"][field] = value
 
 
-def _initializer(spec: Fields, part: str) -> None:
-    found = (spec.take("initializer") or {}) if part == "dataset" else {}
+def _initializer(spec: Fields) -> None:
+    found = spec.take("initializer")
     for name, one in found.items() if isinstance(found, dict) else ():
         uri = one.get("storageUri") if isinstance(one, dict) else None
         spec.note(

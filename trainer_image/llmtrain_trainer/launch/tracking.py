@@ -68,17 +68,9 @@ class Trackers:
 
 
 def _started(job_path: str, number: int, path: Path) -> subprocess.Popen[bytes]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        return subprocess.Popen(
-            [sys.executable, "-m", "llmtrain_trainer", "track", job_path, "--number", str(number)],
-            env=environment(os.environ, number),
-            stdin=subprocess.PIPE,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=_below,
-        )
+    command = [sys.executable, "-m", "llmtrain_trainer", "track", job_path, "--number", str(number)]
+    env = environment(os.environ, number)
+    return process.start(command, env, path, stdin=subprocess.PIPE, niceness=LEAST_PRIORITY)
 
 
 def environment(around: os._Environ[str] | dict[str, str], number: int) -> dict[str, str]:
@@ -89,8 +81,3 @@ def environment(around: os._Environ[str] | dict[str, str], number: int) -> dict[
     secret = {name.removeprefix(own): value for name, value in around.items() if name.startswith(own)}
     kept.pop("HF_HUB_OFFLINE", None)
     return kept | secret | {"PYTHONSAFEPATH": "1"}
-
-
-def _below() -> None:
-    process.die_with_parent()
-    os.nice(LEAST_PRIORITY)
