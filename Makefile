@@ -36,7 +36,7 @@ sizes: ## 1 GB of weights in every layout, 300 MB and 5 GB of text: nothing is r
 faults: ## only the kills on a real cluster: processes, pods and the operator under one job
 	@hack/test e2e -k each_fault
 
-simulate: ## 100,000 random lives of a job under faults (make test: 3,000; make proofs: 20,000)
+simulate: ## 100,000 random lives of a job under faults (make test: 1,500; make proofs: 20,000)
 	@LLMTRAIN_SCHEDULES=100000 hack/test --proofs simulation -k random_schedules
 
 real: models ## fine-tune a real 135M model, alone and on a cluster, and go on with a real BERT (15 minutes; not in make test)

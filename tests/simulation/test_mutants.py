@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 from harness.simulation.mutants import MUTANTS
+from harness.simulation.mutants.finders import FINDERS
 from harness.simulation.quiet import silence
 from harness.simulation.scenarios import SCENARIOS
 from harness.simulation.schedule import live
@@ -22,7 +23,10 @@ def found_by(name: str) -> str | None:
     silence()
     with pytest.MonkeyPatch.context() as patch:
         MUTANTS[name](patch)
-        for scenario in sorted(SCENARIOS, key=partial(_distance, MUTANTS[name])):
+        first = FINDERS.get(name, "")
+        if isinstance(first, int) and (broken := breaks(partial(live, first))):
+            return f"life {first}: {broken}"
+        for scenario in sorted(SCENARIOS, key=partial(_distance, MUTANTS[name], first)):
             if broken := breaks(partial(play, scenario, None)):
                 return f"scenario {scenario.__name__}: {broken}"
         for seed in range(LIVES):
@@ -31,10 +35,12 @@ def found_by(name: str) -> str | None:
         return _by_the_sweep()
 
 
-def _distance(mutant: Callable[..., object], scenario: Callable[..., object]) -> int:
-    """0 for scenarios of the bug's own subject, whose modules' names begin alike; 1 for others."""
+def _distance(mutant: Callable[..., object], first: str | int, scenario: Callable[..., object]) -> int:
+    """0 for what found it before, 1 for scenarios of its own subject (their modules' names begin alike)."""
+    if scenario.__name__ == first:
+        return 0
     subjects = [of.__module__.rpartition(".")[2][:4] for of in (mutant, scenario)]
-    return int(subjects[0] != subjects[1])
+    return 1 + int(subjects[0] != subjects[1])
 
 
 def _by_the_sweep() -> str | None:

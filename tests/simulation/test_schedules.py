@@ -1,6 +1,6 @@
 """Thousands of random lives under faults: no invariant breaks, and each life ends as its pods justify.
 
-3,000 in `make test` and 20,000 others in `make proofs`, of which ``LLMTRAIN_SCHEDULES`` sets another number
+1,500 in `make test` and 20,000 others in `make proofs`, of which ``LLMTRAIN_SCHEDULES`` sets another number
 (`make simulate`: 100,000).
 """
 
@@ -18,7 +18,7 @@ from harness.simulation.quiet import silence
 from harness.simulation.schedule import live, tally
 
 pytestmark = pytest.mark.timeout(7200)
-EVERYDAY = 3_000
+EVERYDAY = 1_500
 PROOF = int(os.environ.get("LLMTRAIN_SCHEDULES", "20000"))
 CHUNK = 250
 SILENT = {

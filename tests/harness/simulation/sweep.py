@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import product
 
 from harness.simulation.monitor import Broken
 from harness.simulation.quiet import silence
@@ -65,20 +66,20 @@ def judge(world: World, expected: Expected) -> None:
         raise Broken("a pod was created twice")
 
 
-def sweep(scenario: Callable[[World], None], fates: tuple[str, ...] = FATES) -> Swept:
-    """Those fates at all writes of one scenario."""
+def sweep(scenario: Callable[[World], None], fates: tuple[str, ...] = FATES, in_turns: bool = False) -> Swept:
+    """Those fates at all writes of one scenario: each at every write, or in turns one at each."""
     silence()
     found = Swept()
-    writes = play(scenario, None).chaos.writes
-    for fate in fates:
-        for number in range(1, writes + 1):
-            try:
-                play(scenario, (number, fate))
-            except AssertionError as error:
-                page = error.timeline.page()  # type: ignore[attr-defined]
-                found.failures.append(f"{page}\n\n{scenario.__name__}, write {number}, {fate}: {error}")
-            if fate in ("before", "after"):
-                found.deaths += 1
-            else:
-                found.faults += 1
+    writes = range(1, play(scenario, None).chaos.writes + 1)
+    turns = ((number, fates[number % len(fates)]) for number in writes)
+    for number, fate in turns if in_turns else product(writes, fates):
+        try:
+            play(scenario, (number, fate))
+        except AssertionError as error:
+            page = error.timeline.page()  # type: ignore[attr-defined]
+            found.failures.append(f"{page}\n\n{scenario.__name__}, write {number}, {fate}: {error}")
+        if fate in ("before", "after"):
+            found.deaths += 1
+        else:
+            found.faults += 1
     return found
