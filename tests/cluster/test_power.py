@@ -18,7 +18,7 @@ from barecluster import cgroups
 from barecluster.mounts import mounts_below
 from barecluster.process import start_time
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.cluster, pytest.mark.proof, pytest.mark.timeout(1800)]
 NOTICED_SECONDS = 20.0  # the grace period of 10 s, and as much again for a busy machine
 
 

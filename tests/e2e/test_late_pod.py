@@ -86,6 +86,7 @@ def test_a_gang_without_room_is_queued_and_has_no_pods(namespace: Namespace) -> 
     delete(namespace, "roomless")
 
 
+@pytest.mark.proof
 def test_two_gangs_that_need_most_of_both_nodes_run_in_turn(namespace: Namespace) -> None:
     """Pod by pod they would take one node each, and wait for the other's for ever."""
     resources = {"cpu": cpu_of_most_of(namespace.cluster, "node1"), "memory": "1Gi"}

@@ -17,9 +17,8 @@ CUTS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", ["tensor", *(pytest.param(name, marks=pytest.mark.proof) for name in ("pipeline", "zero-3"))]
-)
+@pytest.mark.proof
+@pytest.mark.parametrize("name", CUTS)
 def test_a_cut_model_trains_over_two_nodes_and_its_export_reloads(namespace: Namespace, name: str) -> None:
     asked, layout = CUTS[name]
     sizes = {"hiddenSize": 32, "numLayers": 2, "numKvHeads": 2, "vocabSize": 512}

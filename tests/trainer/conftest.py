@@ -19,6 +19,10 @@ PROOFS = (
     "test_resume_layouts.py",
     "test_kills.py",
     "test_object_store.py",
+    "test_sdk.py",
+    "test_own_program.py",
+    "test_sweep.py",
+    "test_stragglers.py",
     "test_memory.py",
     "test_nonfinite.py",
     "test_gpu_bench.py",
@@ -28,12 +32,16 @@ PROOFS = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the long files and begin with them: with ``--dist loadfile`` a file stays in one worker."""
+    """Mark the long files and begin with them; a file stays in one worker, and so do all that use one job."""
     order = {name: place for place, name in enumerate(PROOFS)}
     here = Path(__file__).parent
-    for item in items:
-        if item.path.parent == here and item.path.name in order:
+    ours = [item for item in items if item.path.parent == here]
+    shared = {item.path.name for item in ours if "finished" in getattr(item, "fixturenames", ())}
+    for item in ours:
+        name = item.path.name
+        if name in order:
             item.add_marker(pytest.mark.proof)
+        item.add_marker(pytest.mark.xdist_group("finished" if name in shared else name))
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 

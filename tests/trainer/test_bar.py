@@ -67,6 +67,7 @@ def test_launch_draws_a_bar(launched: tuple[Path, str]) -> None:
     assert "checkpoint committed  step=10" in drawn
 
 
+@pytest.mark.proof
 def test_one_rank_by_hand_draws_a_bar(launched: tuple[Path, str]) -> None:
     """The same attempt again, without the lines of the run before."""
     folder, _ = launched

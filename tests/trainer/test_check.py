@@ -106,6 +106,7 @@ def test_too_little_data_is_refused_only_where_all_was_seen(
     )
 
 
+@pytest.mark.proof
 def test_a_model_and_dialogues_in_claims_are_looked_at(tmp_path: Path) -> None:
     runs, path = tmp_path / "runs", tmp_path / "job.yaml"
     folder_of_llama(runs / "models" / "small")

@@ -163,6 +163,7 @@ def test_a_pretrained_decoder_without_padding_learns_classes_in_plain_batches(tm
     )
 
 
+@pytest.mark.proof
 def test_a_number_is_learnt_on_top_of_a_classifier(bert: Launch, tmp_path: Path) -> None:
     launch = launched(
         tmp_path,

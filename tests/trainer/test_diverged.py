@@ -50,6 +50,7 @@ def strictly_read(output: Output) -> None:
     assert read > 10
 
 
+@pytest.mark.proof
 def test_on_spike_stop_ends_the_job_without_a_restart(tmp_path: Path) -> None:
     asked = spec(
         processesPerNode=1,

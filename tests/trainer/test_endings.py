@@ -8,6 +8,7 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
 from harness.builders import job
 from harness.trainer.launches import Launch, alive
 
@@ -51,6 +52,7 @@ def test_a_killed_rank_is_named_and_nothing_is_left(work: Path) -> None:
         launch.end()
 
 
+@pytest.mark.proof
 def test_noise_cannot_be_learnt_on_two_nodes(work: Path) -> None:
     """If held-out data leaked into training or labels were not shifted, this loss would fall.
 

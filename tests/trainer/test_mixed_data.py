@@ -181,6 +181,7 @@ def lived(work: Path, **changes: Any) -> list[Launch]:
     return launched
 
 
+@pytest.mark.proof
 def test_a_job_that_is_killed_and_resumed_with_fewer_ranks_reads_each_sample_once(work: Path) -> None:
     folder = work / "texts"
     folder.mkdir(parents=True)

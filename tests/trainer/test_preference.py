@@ -90,6 +90,7 @@ def test_the_reference_is_the_same_from_two_ranks_with_sharded_weights(one: Laun
     assert second["preference"] == pytest.approx(first["preference"], rel=1e-3)
 
 
+@pytest.mark.proof
 def test_a_job_that_goes_on_is_bit_equal_and_reads_the_reference_or_makes_it_again(
     one: Launch, tmp_path: Path
 ) -> None:
@@ -118,6 +119,7 @@ def test_a_job_that_goes_on_is_bit_equal_and_reads_the_reference_or_makes_it_aga
     assert results(again)["trainLoss"] == said["trainLoss"]
 
 
+@pytest.mark.proof
 def test_a_loss_without_a_reference_learns_too(tmp_path: Path) -> None:
     launch = launched(tmp_path, "orpo")
     assert results(launch)["preference"]["rewardAccuracy"] == 1.0

@@ -270,7 +270,9 @@ print(json.dumps({"peaks": peaks, "read": marker.report["read"]["bytesRead"]}))
 """
 
 
-@pytest.mark.parametrize("kind", ["one text", "rows", "one word"])
+@pytest.mark.parametrize(
+    "kind", ["rows", *(pytest.param(kind, marks=pytest.mark.proof) for kind in ("one text", "one word"))]
+)
 def test_memory_does_not_grow_with_the_text(tmp_path: Path, kind: str) -> None:
     """The peak of a process that prepared a small corpus first, and then one of twenty times its size."""
     paths = []

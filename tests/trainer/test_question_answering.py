@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import transformers
 from harness.builders import job_file, least_spec
@@ -132,6 +133,7 @@ def test_answers_in_long_texts_are_found_in_plain_transformers(tmp_path: Path) -
     assert results["scores"]["noAnswerExactMatch"] == 0
 
 
+@pytest.mark.proof
 def test_that_there_is_no_answer_is_learnt_too(tmp_path: Path) -> None:
     launch = launched(tmp_path, rows(unanswerable=True), 64)
     report = json.loads((launch.output.data / "report.json").read_text())["questions"]["heldOut"]

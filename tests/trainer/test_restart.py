@@ -143,6 +143,7 @@ def tensors(value: object) -> Iterator[torch.Tensor]:
             yield from tensors(item)
 
 
+@pytest.mark.proof
 def test_fewer_ranks_go_on_exactly(undisturbed: Launch, tmp_path: Path, operator: Operator) -> None:
     """Two ranks with ZeRO 1, kill -9, one rank with ZeRO 0: the losses of the run that nobody disturbed."""
     output = Output(tmp_path / "output")

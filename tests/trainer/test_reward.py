@@ -100,6 +100,7 @@ def test_the_program_of_its_card_runs(trained: Launch) -> None:
     assert len(run_snippet(trained.output.export).strip().splitlines()) == 2
 
 
+@pytest.mark.proof
 def test_a_base_whose_end_of_text_also_fills_up_and_ends_answers_is_read_alike(tmp_path: Path) -> None:
     base = folder_of_llama(tmp_path / "model")
     tokenizer = transformers.AutoTokenizer.from_pretrained(base)

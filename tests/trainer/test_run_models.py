@@ -81,6 +81,7 @@ def test_a_bucket_without_the_model_is_a_mistake_of_the_manifest(run: Callable[.
     assert not ran.object()["status"].get("attempts")
 
 
+@pytest.mark.proof
 def test_random_weights_take_the_configuration_and_the_tokenizer_alone(
     base: Path, run: Callable[..., LaptopRun], tmp_path: Path
 ) -> None:

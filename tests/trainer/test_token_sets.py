@@ -166,6 +166,7 @@ MOST = 400 << 20
 """Bytes of their own that a preparation with two other processes may have, whatever it reads."""
 
 
+@pytest.mark.proof
 def test_killed_at_any_moment_only_units_in_flight_are_made_again(
     tmp_path: Path, preparations: Preparations
 ) -> None:

@@ -123,7 +123,7 @@ def checked(seen: Observed, now: datetime) -> JobStatus:
     return JobStatus.model_validate(raw)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_plan_answers_whatever_pods_say_and_its_status_fits_the_crd(data: st.DataObject) -> None:
     status = checked(Observed(job(), (), None, None, SETTINGS), T0)
