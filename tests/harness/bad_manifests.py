@@ -57,7 +57,50 @@ STDLIB = {"name": "builtin://python-stdlib", "weight": 1}
 BOOKS = {"name": "pvc://texts/books", "weight": 2.5, "maxBytes": 50_000}
 NOISE = {"name": "builtin://random-tokens", "weight": 1}
 
+
+def measured(**spec: Any) -> dict[str, Any]:
+    """A job that only measures a model, with top-level fields of spec replaced."""
+    right: dict[str, Any] = {"model": {"name": "Qwen/Qwen2.5-0.5B"}, "processesPerNode": 1, "nodes": 1}
+    return manifest(**(right | {"evaluation": {"only": True}} | spec))
+
+
 BAD: dict[str, Bad] = {
+    "random weights are measured": Bad(
+        measured(model=LLAMA), "spec.model.name", "name one that exists", "name one that exists"
+    ),
+    "new weights of a model are measured": Bad(
+        measured(model={"name": "Qwen/Qwen2.5-0.5B", "weights": "random"}),
+        "spec.model.name",
+        "with weights random has random weights",
+        "has random weights",
+    ),
+    "new adapters are measured": Bad(
+        measured(model={"name": "Qwen/Qwen2.5-0.5B", "adapter": {"rank": 4}}),
+        "spec.model.adapter",
+        "remove model.adapter",
+    ),
+    "a task with a head is measured": Bad(
+        measured(task="classification", dataset={"name": "pvc://data/samples"}),
+        "spec.task",
+        "whose tasks are causal",
+    ),
+    "two processes measure": Bad(
+        measured(processesPerNode=2),
+        "spec.nodes",
+        "got 2 processes",
+        "evaluation.only is computed by one process",
+    ),
+    "two GPUs measure": Bad(
+        measured(gpusPerNode=2), "spec.nodes", "got 2 processes", "evaluation.only is computed by one process"
+    ),
+    "a step is measured": Bad(
+        measured(checkpoint={"from": {"job": "base"}}), "spec.checkpoint.from", "name the exported folder"
+    ),
+    "a tracker of what has no curve": Bad(
+        measured(telemetry={"trackers": [{"kind": "mlflow", "project": "a", "offline": True}]}),
+        "spec.telemetry.trackers",
+        "remove telemetry.trackers",
+    ),
     "a step of neither a job nor an output": Bad(
         manifest(checkpoint={"from": {"step": 5}}), "spec.checkpoint.from", "exactly one of both"
     ),

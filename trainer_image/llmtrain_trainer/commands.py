@@ -89,6 +89,20 @@ def export(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def measure(arguments: argparse.Namespace) -> int:
+    """Measure the model of a job as it is."""
+    with quick_imports():
+        from .export.measure import measure as make
+
+    job = read_job(arguments.job)
+    log.configure(job=job.job.name, attempt=job.attempt)
+    start = read_start(job)
+    if start is None:
+        raise ConfigError("no attempt-K.ready marker in the output folder", "run `launch`")
+    make(job, start)
+    return 0
+
+
 def track(arguments: argparse.Namespace) -> int:
     """Tell one tracker of experiments what a job writes, until the other end of stdin is closed."""
     from .tracking.follow import Follower, tracking_folder, until_stdin_ends
@@ -117,8 +131,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from .data.base_tokenizer import tokens_of
     from .data.loader import held_out_passes, open_rows
     from .evaluate.generate import open_folder
-    from .evaluate.heldout import loss_sum
-    from .export.export import ALONE
+    from .evaluate.heldout import ALONE, loss_sum
     from .floats import finite, perplexity
     from .tasks import encoder_of
 

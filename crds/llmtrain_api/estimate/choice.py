@@ -115,6 +115,11 @@ def too_large(shape: ModelShape, spec: JobSpec) -> str | None:
     again = " and activations computed again" if choice.checkpointing else ""
     at_once = f"{choice.micro_batch} sequence{'' if choice.micro_batch == 1 else 's'} at once"
     lower = "microBatchSize" if choice.micro_batch > 1 else "sequenceLength"
+    if spec.evaluation.only:
+        return (
+            f"{field} {size} leaves {said(room)}, and the model needs {said(choice.need)} to be measured, "
+            f"with {at_once}; raise resources.{field}, or lower training.{lower}"
+        )
     return (
         f"{field} {size} leaves {said(room)} a rank, and training needs {said(choice.need)} even with "
         f"ZeRO stage {choice.layout.zero}, {at_once}{again}; raise resources.{field}, add nodes, lower "

@@ -25,7 +25,7 @@ def host_bytes(shape: ModelShape, spec: JobSpec, layout: Layout) -> int:
     """
     ranks = spec.local_world_size
     need = NODE + ranks * GPU_PROCESS
-    if spec.checkpoint.background:
+    if spec.checkpoint.background and not spec.evaluation.only:
         held = max(
             (of_stage(shape, spec, layout, stage) for stage in {0, layout.pipeline - 1}),
             key=lambda memory: memory.master + memory.moments,

@@ -64,7 +64,12 @@ def reduce_bucket(parameters: int) -> int:
 
 
 def estimate(shape: ModelShape, spec: JobSpec, layout: Layout) -> Memory:
-    """Bytes of the rank that needs most: of the first or the last pipeline stage."""
+    """Bytes of the rank that needs most: of the first or the last pipeline stage. A model that is measured
+    only has its weights, and less activations than training it would need."""
+    if spec.evaluation.only:
+        size = 2 if spec.training.precision == "bf16" else FP32
+        weights = size * numbers_of(held_by(shape, layout, 0))
+        return Memory(weights, 0, 0, 0, 0, activations(shape, spec, layout, 0), 0)
     stages = {0, layout.pipeline - 1}
     return max((of_stage(shape, spec, layout, stage) for stage in stages), key=lambda memory: memory.peak)
 

@@ -16,6 +16,7 @@ from . import (
     dataset,
     elastic,
     entrypoint,
+    evaluation,
     model,
     parallelism,
     preference,
@@ -33,6 +34,7 @@ TRAINED: tuple[Rule, ...] = (
     *training.RULES,
     *dataset.RULES,
     *checkpoint.RULES,
+    *evaluation.RULES,
 )
 PROVEN: tuple[Rule, ...] = (*parallelism.PROVEN, *training.PROVEN, *training.MEMORY)
 RULES: tuple[Rule, ...] = (

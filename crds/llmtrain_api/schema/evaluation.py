@@ -20,8 +20,14 @@ class AnswerMetric(StrEnum):
 
 
 class EvaluationSpec(ApiModel):
-    """When the held-out loss is measured. It is always measured at the end."""
+    """When the held-out loss is measured: always at the end, or nothing but that."""
 
+    only: bool = Field(
+        default=False,
+        description="Measure the model as it is, on all of the dataset, and train nothing: results, and no "
+        "checkpoint and no export. For models that have weights and tasks causal, chat, masked, "
+        "seq2seq and text2text; one process computes.",
+    )
     every_steps: int = Field(
         default=100,
         ge=0,

@@ -276,6 +276,11 @@ class JobSections(ApiModel):
         return self
 
     @property
+    def held_out_fraction(self) -> float:
+        """Share of the documents that nothing is learnt from: all of them where nothing is learnt."""
+        return 1.0 if self.evaluation.only else self.dataset.held_out_fraction
+
+    @property
     def local_world_size(self) -> int:
         """Training processes on each node that are started here."""
         if self.entrypoint is not None and self.entrypoint.starter is Starter.NONE:

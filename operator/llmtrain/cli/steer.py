@@ -54,8 +54,8 @@ def submit(
         done = here.wait_for_job_status(meta.name, namespace=meta.namespace, timeout=timeout)
         if told:
             results = done.status.results
-            steps = f": {results.steps} steps" if results and results.steps is not None else ""
-            output.lines([f"{meta.name} has succeeded{steps}"])
+            work = f": {results.work}" if results and results.work else ""
+            output.lines([f"{meta.name} has succeeded{work}"])
 
 
 def _submit_sweep(

@@ -118,7 +118,8 @@ def _results(job: Job) -> Iterator[Row]:
     if found is None:
         return
     why = f" ({found.stop_reason})" if found.stop_reason else ""
-    yield "steps", "" if found.steps is None else f"{found.steps:,}{why}"
+    steps = found.work if found.measured or found.steps is None else f"{found.steps:,}{why}"
+    yield "steps", steps
     yield "train loss", "" if found.train_loss is None else f"{found.train_loss:.3f}"
     yield "held-out loss", _held_out(found)
     yield "model lies in", found.export_uri or ""

@@ -192,7 +192,7 @@ def _numbers(found: list[int]) -> str:
 
 def _succeeded(job: Job) -> Why:
     results = job.status.results
-    facts = [f"{results.steps} steps"] if results and results.steps is not None else []
+    facts = [results.work] if results and results.work else []
     if results and results.eval_loss is not None:
         facts.append(f"held-out loss {results.eval_loss:.3f}")
     where = results.export_uri if results else None

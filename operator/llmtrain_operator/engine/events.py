@@ -76,8 +76,7 @@ def _of_phase(new: JobStatus) -> list[Event]:
     if new.phase is Phase.RUNNING:
         return [Event("Running", f"all pods of attempt {new.attempt} run")]
     if new.phase is Phase.SUCCEEDED:
-        told = new.results is not None and new.results.steps is not None
-        return [Event("Succeeded", f"{new.results.steps} steps" if new.results and told else "done")]
+        return [Event("Succeeded", (new.results.work if new.results else "") or "done")]
     if new.phase is Phase.FAILED and new.failure is not None:
         hint = f" ({new.failure.hint})" if new.failure.hint else ""
         text = f"{new.failure.failure_class.value}: {new.failure.message}{hint}"

@@ -168,14 +168,14 @@ def succeeded(
     if results is None:
         return [f"{took}; everything lies in {root}"]
     if own:
-        steps = "" if results.steps is None else f": {results.steps} steps"
+        work = f": {results.work}" if results.work else ""
         return [
-            f"{took}{steps}",
+            f"{took}{work}",
             "",
             f"  {root / 'program'}  what the program wrote",
             f"  {root / 'logs'}  every rank's log",
         ]
-    lines = [f"{took}: {results.steps} steps"]
+    lines = [f"{took}: {results.work}"]
     if results.eval_loss is not None and results.perplexity is not None:
         lines.append(
             f"  held-out loss     {results.eval_loss:.3f} nat a token, perplexity {results.perplexity:.2f}"
@@ -189,12 +189,10 @@ def succeeded(
     lines += _data_lines(results.data)
     if results.sample and results.sample.strip():
         lines += ["  sample", *(f"    {line}" for line in results.sample.strip().splitlines())]
-    lines += ["", f"  llmtrain chat {root}  talks with it"] if talks else []
-    return [
-        *lines,
-        "",
+    lines += ["", f"  llmtrain chat {root}  talks with it"] if talks and not results.measured else []
+    made = [
         f"  {root / 'export'}  Hugging Face folder: AutoModelForCausalLM.from_pretrained(...)",
         f"  {root / 'checkpoints'}  newest steps, each with a manifest",
         f"  {root / 'logs'}  every rank's log and metrics.jsonl",
-        f"  {root / 'results.json'}  these numbers",
     ]
+    return [*lines, "", *([] if results.measured else made), f"  {root / 'results.json'}  these numbers"]

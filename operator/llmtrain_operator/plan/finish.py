@@ -82,7 +82,7 @@ def succeed(s: Situation) -> Plan | None:
         failure=None,
     )
     status = with_condition(status, "Running", False, "Complete", "", s.now)
-    note = f"{results.steps} steps" if results and results.steps is not None else "rank 0 exited 0"
+    note = (results.work if results else "") or "rank 0 exited 0"
     return Plan(with_condition(status, "Complete", True, "Complete", note, s.now))
 
 
@@ -103,9 +103,9 @@ def _final_progress(progress: Progress | None, results: Results | None) -> Progr
     return progress_texts(
         changed(
             known,
-            stage="done",
-            step=results.steps,
-            total_steps=total,
+            stage="measured" if results.measured else "done",
+            step=None if results.measured else results.steps,
+            total_steps=None if results.measured else total,
             loss=results.train_loss if results.train_loss is not None else known.loss,
             eval_loss=results.eval_loss,
             perplexity=results.perplexity,

@@ -197,7 +197,7 @@ def test_a_folder_that_was_taken_over_is_found_too(tmp_path: Path) -> None:
 
 
 def test_killed_at_any_operation_it_is_whole_or_not_there(tmp_path: Path) -> None:
-    """SIGKILL at each operation on a file, at another moment of it each; the next attempt gets the whole step."""
+    """SIGKILL at each operation on a file, before it or after; the attempt after it gets the whole step."""
     saved(tmp_path / "base", 5)
     cut = attempt = 0
     for linked in (True, False):

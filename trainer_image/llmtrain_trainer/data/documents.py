@@ -89,7 +89,7 @@ def documents_of_unit(
     swap = swap_of(job.spec.dataset.cleaning)
     texts = cleaned_texts(job, source, unit, counts, progress)
     for text in texts if copies is None else without(texts, copies, counts):
-        held_out = is_held_out(text, job.spec.dataset.held_out_fraction)
+        held_out = is_held_out(text, job.spec.held_out_fraction)
         yield Document(text, held_out)
         if swap is not None and not held_out and (swapped := swap(text)) != text:
             counts.added += 1

@@ -106,6 +106,9 @@ def _tokenizer_line(made: Preparation) -> str:
 
 def _row_lines(made: Preparation) -> Iterator[str]:
     train, held_out = made.train, made.held_out
+    if made.job.spec.evaluation.only:
+        yield f"sequences     {held_out.rows:,} to measure, of {held_out.length:,} tokens"
+        return
     trained = f", {_trained(train):.0%} of their tokens trained on" if made.chat and train.rows else ""
     if made.task.on_samples:
         yield from _label_lines(made)

@@ -123,7 +123,7 @@ class Marker:
             return None
         return DataSummary(
             documents=sum(self.report["documents"].values()),
-            tokens=self.report["tokens"]["train"],
+            tokens=self.report["tokens"]["train"] or self.report["tokens"]["heldOut"],
             bytes_read=read["bytesRead"],
             bytes_not_read=read["bytesNotRead"],
             replaced_characters=read["replacedCharacters"],
@@ -223,6 +223,7 @@ def key_of(job: JobFile) -> dict[str, Any]:
         "training.sequenceLength": spec["training"]["sequenceLength"],
         "training.seed": spec["training"]["seed"],
         "evaluation.maxSequences": spec["evaluation"]["maxSequences"],
+        **({"evaluation.only": True} if job.spec.evaluation.only else {}),
         _RULES_KEY: RULES,
     }
     if job.spec.task and (job.spec.task.on_dialogues or job.spec.task.on_samples):

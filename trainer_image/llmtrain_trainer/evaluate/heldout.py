@@ -6,10 +6,14 @@ from typing import Any
 
 import torch
 
+from llmtrain_api import Place
+
 from ..data.loader import Pass
 from ..loss import label_count
 from ..tasks.objective import Objective, tokens
 
+ALONE = Place(0, 0, 0, 0)
+"""The place of a process that has the whole model and all data."""
 BUDGET, GPU_BUDGET = 2e12, 1e15
 """Operations that the export may spend on computing sequences again while the gang's nodes wait: seconds."""
 

@@ -101,6 +101,12 @@ OWN_PROGRAM = (
     StageRow("finish", On.NODE_0, own_stages.finish, ("claimed", "start"), ("results",)),
 )
 """Those of a job with an entrypoint."""
+_BEFORE_TRACKING = [stage.name for stage in STAGES].index("track")
+MEASURE = (
+    *STAGES[:_BEFORE_TRACKING],
+    StageRow("measure", On.NODE_0, training.measure, ("claimed", "start"), ("results",)),
+)
+"""Those of a job that trains nothing: evaluation.only."""
 ONLY_PREPARE = STAGES[: [stage.name for stage in STAGES].index("prepare") + 1]
 """Those of a pod that runs before there is a gang."""
 
@@ -109,7 +115,9 @@ def stages_of(attempt: Attempt) -> tuple[StageRow, ...]:
     """The table that an attempt walks."""
     if attempt.job.spec.entrypoint is not None:
         return OWN_PROGRAM
-    return ONLY_PREPARE if attempt.only_prepare else STAGES
+    if attempt.only_prepare:
+        return ONLY_PREPARE
+    return MEASURE if attempt.job.spec.evaluation.only else STAGES
 
 
 def walk(attempt: Attempt, stages: tuple[StageRow, ...] = STAGES) -> Iterator[StageRow]:

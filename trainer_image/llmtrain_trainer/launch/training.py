@@ -1,4 +1,4 @@
-"""Stages from torchrun on: the ranks train, then node 0 exports."""
+"""Stages from torchrun on: the ranks train, then node 0 exports; or it measures, and nobody trains."""
 
 from __future__ import annotations
 
@@ -25,6 +25,22 @@ def train(attempt: Attempt) -> None:
     job, start = attempt.job, required(attempt.start, "start")
     log.get().info("starting torchrun", node_rank=attempt.node_rank, nodes=job.spec.nodes)
     Torchrun(job, attempt.path, start.output, attempt.node_rank, attempt.stop).run()
+
+
+def measure(attempt: Attempt) -> None:
+    """Measure the model as it is, and put on record that the work is done."""
+    claimed, start = required(attempt.claimed, "claimed"), required(attempt.start, "start")
+    reporter = Reporter(attempt.job, Stage.EVALUATE)
+    reporter.update(urgent=True)
+    try:
+        attempt.run_verb("measure", [])
+        results = Results.model_validate(read_json(start.output.results) or {})
+        claimed.complete(start, results)
+        losses = ProgressUpdate(eval_loss=results.eval_loss, perplexity=results.perplexity)
+        reporter.update(losses, urgent=True)
+    finally:
+        reporter.close()
+    attempt.results = results
 
 
 def export(attempt: Attempt) -> None:

@@ -50,7 +50,7 @@ def dialogues_of(
     swap = swap_of(job.spec.dataset.cleaning)
     found = cleaned_dialogues(job, source, counts, progress)
     for dialogue in found if copies is None else without(found, copies, counts):
-        held_out = is_held_out(dialogue.text, job.spec.dataset.held_out_fraction)
+        held_out = is_held_out(dialogue.text, job.spec.held_out_fraction)
         yield held_out, dialogue
         if swap is None or held_out:
             continue

@@ -18,7 +18,9 @@ def choose_held_out(made: Preparation) -> None:
     """Leave the rows of each source that are used, spread over it, and the entropy of their tokens."""
     spec, side = made.job.spec, made.held_out
     found = [source.rows for source in side.sources]
-    made.used = held_out_counts(found, spec.dataset.parts, spec.evaluation.max_sequences)
+    # weights say how a mixture is trained on; what is measured is all that is there
+    parts = [max(1, rows) for rows in found] if spec.evaluation.only else spec.dataset.parts
+    made.used = held_out_counts(found, parts, spec.evaluation.max_sequences)
     places = spread(found, made.used).tolist()
     if made.task is Task.QUESTIONS:
         places, made.used = choose_questions(made.folder, made.used)

@@ -61,18 +61,19 @@ def write_marker(made: Preparation) -> None:
 
 
 def sampled(made: Preparation) -> list[list[Part]]:
-    """Some training rows, decoded; none of noise, which is no text."""
+    """Some rows to train on, or to measure, decoded; none of noise, which is no text."""
     if made.noise:
         return []
 
     def decode(ids: list[int]) -> str:
         return str(made.tokenizer.decode(ids, skip_special_tokens=False))
 
+    view = (made.held_out if made.job.spec.evaluation.only else made.train).view
     if made.task.on_samples:
         length = made.job.spec.training.sequence_length
-        return shown(made.train.view, made.task, made.labels, length, decode)
+        return shown(view, made.task, made.labels, length, decode)
     pad = row_of(made)[1] if made.chat else None
-    return samples(Unpadded(made.train.view) if made.pairs else made.train.view, decode, pad=pad)
+    return samples(Unpadded(view) if made.pairs else view, decode, pad=pad)
 
 
 def warnings_of(made: Preparation) -> list[str]:

@@ -161,7 +161,8 @@ def require_enough(made: Preparation) -> None:
         ConfigError: too little text.
     """
     spec, train, held_out = made.job.spec, made.train, made.held_out
-    empty = next((number for number, written in enumerate(train.sources) if not written.rows), None)
+    rows = train.sources if not spec.evaluation.only else []
+    empty = next((number for number, written in enumerate(rows) if not written.rows), None)
     if empty is None and held_out.rows:
         return
     one = spec.dataset.mixture is None
@@ -177,10 +178,17 @@ def require_enough(made: Preparation) -> None:
     documents = sum(side.documents for side in written)
     few = empty is None and documents < FEW_DOCUMENTS
     if made.task.on_samples:
+        share = "name another file" if spec.evaluation.only else f"{change} dataset.heldOutFraction"
         raise ConfigError(
             f"{'dataset' if one else 'dataset.mixture'} {name} is too small: no sample to {missing} in "
             f"{documents}",
-            f"add samples, {limit}or {change} dataset.heldOutFraction",
+            f"add samples, {limit}or {share}",
+        )
+    if spec.evaluation.only:
+        raise ConfigError(
+            f"{'dataset' if one else 'dataset.mixture'} {name} is too small: no sequence of "
+            f"{spec.training.sequence_length} tokens to measure in {documents} documents",
+            f"add text, {limit}or lower training.sequenceLength",
         )
     more = "; a document is held out as a whole, so make more of them" if few else ""
     raise ConfigError(

@@ -54,7 +54,7 @@ def set_key(made: Preparation) -> dict[str, Any]:
             {"name": source.name, "column": source.column, "units": [unit.identity() for unit in units]}
             for source, units in zip(made.sources, made.units, strict=True)
         ],
-        "heldOutFraction": spec.dataset.held_out_fraction,
+        "heldOutFraction": spec.held_out_fraction,
         "cleaning": cleaning.key_of(spec),
         "tokenizer": _tokenizer_key(made.job),
         "dtype": made.dtype,

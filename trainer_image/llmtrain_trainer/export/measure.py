@@ -1,0 +1,64 @@
+"""A model that nothing is trained of, measured as it is on all of a job's data: ``evaluation.only``."""
+
+from __future__ import annotations
+
+import transformers
+
+from llmtrain_api import JobFile, Results, task_of
+
+from .. import log
+from ..batch import BatchPlan
+from ..data.loader import held_out_passes, open_held_out
+from ..data.store import TOKENIZER, read_marker
+from ..errors import ConfigError
+from ..evaluate.heldout import ALONE, loss_sum
+from ..evaluate.placement import device_of, put_on
+from ..files import write_json
+from ..floats import finite
+from ..models.build import DTYPES, load
+from ..models.location import folder_of, named
+from ..models.start import start_weights
+from ..records import EvaluationRecord
+from ..storage.start_marker import Start
+from ..tasks import encoder
+from .results import Opened, results_of
+
+
+def measure(job: JobFile, start: Start) -> Results:
+    """Open the job's model, compute its loss, let it write, and publish ``results.json``.
+
+    Raises:
+        ConfigError: a model without weights for its task: it was never taught that.
+    """
+    data, folder = start.output.data, folder_of(job)
+    marker, task = read_marker(data), task_of(job.spec, job.shape)
+    if marker is None or folder is None:
+        raise ConfigError("nothing to measure: no data were prepared, or there is no model", "run `launch`")
+    if fresh := start_weights(folder, task, job.spec.training.seed, named(job)).fresh:
+        raise ConfigError(
+            f"{named(job)} has no {next(iter(fresh))}: it has no head for task {task}, so there is "
+            "nothing to measure",
+            "name a model that was trained for it, or remove evaluation.only to train one",
+        )
+    model = load(folder, task, DTYPES[job.spec.training.precision]).eval()
+    resident = put_on(model, device_of())
+    rows = open_held_out(data)
+    log.get().info("measuring", sequences=len(rows), model=job.spec.model.name)
+    plan = BatchPlan(len(rows), job.spec.training.micro_batch_size, 1)
+    encode = encoder(job.spec, job.shape, marker.special)
+    losses, labels = loss_sum(
+        model, held_out_passes(rows, plan, ALONE, encode, device_of()), encode.objective
+    )
+    if not labels:
+        raise ConfigError(
+            f"nothing of {job.spec.dataset.source_names} asks the model for an answer: no token to measure",
+            "raise evaluation.maxSequences, or name other data",
+        )
+    loss = finite(losses / labels)
+    found = EvaluationRecord(
+        step=0, loss=loss, tokens=labels, checked_sequences=len(rows), checked_loss=loss, train_loss=None
+    )
+    tokenizer = transformers.AutoTokenizer.from_pretrained(data / TOKENIZER, local_files_only=True)
+    results = results_of(job, Opened(model, tokenizer, resident), data, marker, found)
+    write_json(start.output.results, results.to_json())
+    return results
