@@ -6,10 +6,13 @@ import json
 import math
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from harness.builders import job
+from harness.children import environment
 from harness.trainer.launches import Launch, alive
 
 from llmtrain_trainer.checkpoint.fence import raise_fence
@@ -48,6 +51,7 @@ def test_a_killed_rank_is_named_and_nothing_is_left(work: Path) -> None:
         assert message["checkpointStep"] >= 10
         assert not message["cascade"]
         assert not [pid for pid in workers if alive(pid)]
+        assert where_they_are(launch).count("no process; it has not begun, or has ended") == 2
     finally:
         launch.end()
 
@@ -140,6 +144,12 @@ def test_a_node_whose_peer_is_late_waits_before_torchrun(work: Path) -> None:
             one.end()
 
 
+def where_they_are(launch: Launch) -> str:
+    """What `stacks` prints beside a launch."""
+    command = [sys.executable, "-m", "llmtrain_trainer", "stacks", str(launch.path)]
+    return subprocess.run(command, env=environment(), text=True, capture_output=True, check=True).stdout
+
+
 def test_a_rank_that_is_stopped_is_found_and_every_stack_is_in_the_logs(work: Path) -> None:
     asked = job(work / "output", training={"maxSteps": 100_000}, recovery={"stepTimeoutSeconds": 15})
     launch = Launch(work, asked)
@@ -147,7 +157,12 @@ def test_a_rank_that_is_stopped_is_found_and_every_stack_is_in_the_logs(work: Pa
         launch.until(lambda: launch.output.committed(), "a first checkpoint")
         pulses = [read(path_of(asked.scratch, asked.attempt, rank), rank) for rank in (0, 1)]
         workers = [pulse.pid for pulse in pulses if pulse]
+        told = where_they_are(launch)
+        assert told.count("most recent call first") >= 2
+        assert [f"rank {rank}, process {workers[rank]}: " in told for rank in (0, 1)] == [True, True]
         os.kill(workers[1], signal.SIGSTOP)
+        told = where_they_are(launch)
+        assert "it is stopped by a signal" in told.split("rank 1, ")[1]
         assert launch.wait() == 1, launch.text()
         message = launch.message()
         assert (message["failureClass"], message["rank"], message["cascade"]) == ("Hang", 1, False), message

@@ -28,6 +28,12 @@ def _inspect(arguments: argparse.Namespace) -> int:
     return inspect(arguments.job)
 
 
+def _stacks(arguments: argparse.Namespace) -> int:
+    from .launch.stacks import stacks
+
+    return stacks(arguments.job)
+
+
 def _train(arguments: argparse.Namespace) -> int:
     from .training.rank import main as train
 
@@ -72,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
     prepare.add_argument("--progress", help="file that says how far it is (default: none)")
     verb("preview", _stage("preview"), "Print what the first documents of a job's data come to.")
     verb("train", _train, "Run one rank; torchrun starts it.")
+    verb("stacks", _stacks, "Print where the ranks of this node are; training goes on.")
     track = verb("track", _stage("track"), "Tell a tracker of experiments what a job writes.")
     track.add_argument("--number", type=int, required=True, help="which of telemetry.trackers")
     verb("export", _stage("export"), "Export a trained job as a Hugging Face folder, and compare it.")

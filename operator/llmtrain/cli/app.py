@@ -12,7 +12,7 @@ import typer
 
 from llmtrain.errors import EXIT_CODES, LlmtrainError, Mistake
 
-from . import browse, compare, jobs, laptop, learn, live, logs, migrate, serve, steer, web
+from . import browse, compare, debug, jobs, laptop, learn, live, logs, migrate, serve, steer, web
 
 ABOUT = """Train language models from a manifest: on a cluster, or on this machine without one.
 
@@ -34,6 +34,7 @@ VERBS: tuple[tuple[str, str, Callable[..., Any]], ...] = (
     (SEE, "logs", logs.logs),
     (SEE, "top", live.top),
     (SEE, "open", browse.open_page),
+    (SEE, "debug", debug.debug),
     (SEE, "diff", compare.diff),
     (SEE, "checkpoints", compare.checkpoints),
     (USE, "serve", serve.serve),

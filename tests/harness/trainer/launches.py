@@ -44,7 +44,7 @@ class Launch:
         self.job = job_file
         name = f"{job_file.attempt}-{job_file.job.uid[:4]}-{node}"
         self.termination = work / f"termination-{name}"
-        path = work / f"job-{name}.json"
+        self.path = path = work / f"job-{name}.json"
         raw = job_file.to_json()
         if report:
             raw["report"] = report

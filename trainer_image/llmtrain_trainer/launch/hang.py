@@ -101,20 +101,20 @@ class HangWatch:
             return None
         self._next = now + EVERY_SECONDS
         found = [heartbeat.read(path, rank) for rank, path in self._paths.items()]
-        pulses = [replace(p, stopped=p.pid in workers and _is_stopped(p.pid)) for p in found if p]
+        pulses = [replace(p, stopped=p.pid in workers and is_stopped(p.pid)) for p in found if p]
         return hang(pulses, self._recovery)
 
 
 def dump_stacks(workers: list[int], logs: list[Path]) -> None:
     """Have every rank write where each of its threads is, to its log. One that is stopped cannot."""
     sizes = {log: _size(log) for log in logs}
-    process.signal_each([pid for pid in workers if not _is_stopped(pid)], DUMP_SIGNAL)
+    process.signal_each([pid for pid in workers if not is_stopped(pid)], DUMP_SIGNAL)
     until = time.monotonic() + DUMP_SECONDS
     while time.monotonic() < until and any(_size(log) == before for log, before in sizes.items()):
         time.sleep(0.05)
 
 
-def _is_stopped(pid: int) -> bool:
+def is_stopped(pid: int) -> bool:
     """Whether a signal, or a debugger, has stopped a process: its state follows its name in parentheses."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("T", "t")
