@@ -99,6 +99,17 @@ def test_the_loss_is_that_of_plain_transformers_over_all_of_the_text(laptop: Lap
     assert status["results"]["perplexity"] == pytest.approx(float(loss.exp()), rel=1e-3)
 
 
+def test_each_source_is_told_by_itself(laptop: LaptopRun) -> None:
+    results = laptop.object()["status"]["results"]
+    first, second = results["sources"]
+    assert [one["name"] for one in (first, second)] == ["pvc://checkpoints/first", "pvc://checkpoints/second"]
+    assert first["evalLoss"] != second["evalLoss"]
+    tokens = first["tokens"] + second["tokens"]
+    mean = sum(one["evalLoss"] * one["tokens"] for one in (first, second)) / tokens
+    assert results["evalLoss"] == pytest.approx(mean, rel=1e-6)
+    assert f"pvc://checkpoints/first: {first['evalLoss']:.3f} nat a token" in laptop.text()
+
+
 def test_nothing_is_trained_and_nothing_exported(laptop: LaptopRun) -> None:
     results = laptop.object()["status"]["results"]
     assert results["steps"] == 0

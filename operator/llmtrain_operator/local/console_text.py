@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from llmtrain_api import AnswersResult, DataSummary, Failure, Job, JobStatus, Progress, Results
+from llmtrain_api import AnswersResult, DataSummary, Failure, Job, JobStatus, Progress, Results, SourceResult
 
 from ..engine.events import Event, events_between
 from ..plan.progress import duration_text
@@ -143,6 +143,13 @@ def _preference_lines(results: Results) -> list[str]:
     ]
 
 
+def _measured(source: SourceResult) -> str:
+    if source.eval_loss is None:
+        return "no loss" if source.tokens else "nothing that asks for an answer"
+    perplexity = "" if source.perplexity is None else f", perplexity {source.perplexity:.2f}"
+    return f"{source.eval_loss:.3f} nat a token{perplexity}, of {source.tokens:,} tokens"
+
+
 def _answer_lines(answers: AnswersResult | None) -> list[str]:
     """How the model's own answers compare to those of held-out dialogues."""
     if answers is None:
@@ -184,6 +191,7 @@ def succeeded(
         beyond = results.unigram_entropy - results.eval_loss
         learnt = f"so {beyond:.3f} was learnt beyond counts" if beyond > 0 else "not reached yet"
         lines.append(f"  unigram entropy   {results.unigram_entropy:.3f} nat a token, {learnt}")
+    lines += [f"    {one.name}: {_measured(one)}" for one in results.sources]
     lines += _preference_lines(results)
     lines += _answer_lines(results.answers)
     lines += _data_lines(results.data)

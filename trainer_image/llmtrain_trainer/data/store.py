@@ -80,6 +80,8 @@ class Marker:
         sources: training sequences of each source; a folder of an older version has none, and one source.
         stream: the token set (`TokensOf`); None where the rows are in ``train.bin``.
         labels: what the outputs of a head mean, in their order; none without a head.
+        held_out_sources: held-out sequences of each source that evaluation uses; a folder of an older version
+            has none.
     """
 
     key: dict[str, Any]
@@ -94,6 +96,7 @@ class Marker:
     tokens: dict[str, Any] = field(default_factory=dict)
     stream: dict[str, Any] | None = None
     labels: list[str] = field(default_factory=list)
+    held_out_sources: list[int] = field(default_factory=list)
 
     @property
     def special(self) -> Tokens:

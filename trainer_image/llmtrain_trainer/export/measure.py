@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import transformers
 
-from llmtrain_api import JobFile, Results, task_of
+from llmtrain_api import JobFile, Results, SourceResult, changed, task_of
+from llmtrain_api.messages import figure
 
 from .. import log
 from ..batch import BatchPlan
 from ..data.loader import held_out_passes, open_held_out
-from ..data.store import TOKENIZER, read_marker
+from ..data.rows import Ids
+from ..data.store import TOKENIZER, Marker, read_marker
 from ..errors import ConfigError
 from ..evaluate.heldout import ALONE, loss_sum
 from ..evaluate.placement import device_of, put_on
 from ..files import write_json
-from ..floats import finite
+from ..floats import finite, perplexity
 from ..models.build import DTYPES, load
 from ..models.location import folder_of, named
 from ..models.start import start_weights
@@ -42,13 +46,13 @@ def measure(job: JobFile, start: Start) -> Results:
         )
     model = load(folder, task, DTYPES[job.spec.training.precision]).eval()
     resident = put_on(model, device_of())
-    rows = open_held_out(data)
-    log.get().info("measuring", sequences=len(rows), model=job.spec.model.name)
-    plan = BatchPlan(len(rows), job.spec.training.micro_batch_size, 1)
-    encode = encoder(job.spec, job.shape, marker.special)
-    losses, labels = loss_sum(
-        model, held_out_passes(rows, plan, ALONE, encode, device_of()), encode.objective
-    )
+    rows, sources = open_held_out(data), []
+    first = 0
+    for source, count in zip(job.spec.dataset.sources, marker.held_out_sources, strict=True):
+        log.get().info("measuring", dataset=source.name, sequences=count)
+        sources.append((source.name, *_loss_of(job, model, marker, rows[first : first + count])))
+        first += count
+    losses, labels = sum(one[1] for one in sources), sum(one[2] for one in sources)
     if not labels:
         raise ConfigError(
             f"nothing of {job.spec.dataset.source_names} asks the model for an answer: no token to measure",
@@ -59,6 +63,24 @@ def measure(job: JobFile, start: Start) -> Results:
         step=0, loss=loss, tokens=labels, checked_sequences=len(rows), checked_loss=loss, train_loss=None
     )
     tokenizer = transformers.AutoTokenizer.from_pretrained(data / TOKENIZER, local_files_only=True)
-    results = results_of(job, Opened(model, tokenizer, resident), data, marker, found)
+    results = changed(
+        results_of(job, Opened(model, tokenizer, resident), data, marker, found),
+        sources=[_result(*one) for one in sources] if len(sources) > 1 else [],
+    )
     write_json(start.output.results, results.to_json())
     return results
+
+
+def _loss_of(job: JobFile, model: Any, marker: Marker, rows: Ids) -> tuple[float, int]:
+    """The sum of the losses of some rows, and the labels that it is of."""
+    if not len(rows):
+        return 0.0, 0
+    plan = BatchPlan(len(rows), job.spec.training.micro_batch_size, 1)
+    encode = encoder(job.spec, job.shape, marker.special)
+    return loss_sum(model, held_out_passes(rows, plan, ALONE, encode, device_of()), encode.objective)
+
+
+def _result(name: str, losses: float, labels: int) -> SourceResult:
+    loss = finite(losses / labels) if labels else None
+    told = None if loss is None else figure(perplexity(loss))
+    return SourceResult(name=name, tokens=labels, eval_loss=figure(loss), perplexity=told)

@@ -15,7 +15,7 @@ from .job import MAX_ATTEMPTS, JobStatus, Phase, Resolved, Waiting
 from .origin import Origin
 from .placement import Placement
 from .progress import Checkpoint, Figures, PreparationFigures, Progress
-from .results import AnswersResult, DataSummary, PreferenceResult, Results, ScoresResult
+from .results import AnswersResult, DataSummary, PreferenceResult, Results, ScoresResult, SourceResult
 from .runtime import RuntimeOnRecord
 from .setup import Setup, SetupStage
 from .usage import Usage
@@ -56,6 +56,7 @@ __all__ = [
     "ScoresResult",
     "Setup",
     "SetupStage",
+    "SourceResult",
     "Text",
     "Usage",
     "Waiting",

@@ -48,6 +48,17 @@ class DataSummary(ApiModel):
     )
 
 
+class SourceResult(ApiModel):
+    """What a model that is measured comes to on one source of a mixture."""
+
+    name: Annotated[str, Field(max_length=512)] = Field(description="As dataset.mixture names it.")
+    tokens: Count = Field(description="Tokens whose loss was computed.")
+    eval_loss: Figure | None = Field(
+        default=None, description="Loss in nats per token; empty where nothing is asked, or it is infinite."
+    )
+    perplexity: Figure | None = Field(default=None, description="Its exponential.")
+
+
 class AnswersResult(ApiModel):
     """How answers of the exported model compare to those of held-out dialogues, from 0 to 100."""
 
@@ -156,6 +167,11 @@ class Results(ApiModel):
     )
     origin: Origin | None = Field(
         default=None, description="The step of another job that training began with; empty without one."
+    )
+    sources: list[SourceResult] = Field(
+        default_factory=list,
+        max_length=64,
+        description="With evaluation.only and dataset.mixture: each source by itself, in their order.",
     )
     answers: AnswersResult | None = Field(
         default=None, description="How its answers to held-out dialogues compare to theirs, where asked."

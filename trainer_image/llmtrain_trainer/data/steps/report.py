@@ -56,6 +56,7 @@ def write_marker(made: Preparation) -> None:
             else None
         ),
         labels=made.labels,
+        held_out_sources=made.used,
     )
     made.marker.write(made.folder)
 
