@@ -19,7 +19,7 @@ test: ## lint and every layer of tests (hack/test --help: some of them)
 	@hack/lint
 	@hack/test
 
-proofs: ## the long tests: every layout against one fp64 process, kills and resumes in pairs of layouts, 20,000 lives (more than an hour; CI runs the trainer's)
+proofs: ## the long tests: every layout against one fp64 process, kills and resumes in pairs of layouts, 20,000 lives (more than an hour; CI runs those of integration and trainer)
 	@hack/test --proofs
 
 layouts: ## prove every parallel layout equal to one fp64 process and write proven.json (make proofs: a part)

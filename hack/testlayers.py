@@ -53,7 +53,7 @@ TWO_WORKERS = ("-n", "2", "--no-loadscope-reorder", "--dist")
 LAYERS = (
     Layer("unit", options=(*TWO_WORKERS, "loadfile")),
     Layer("simulation", options=("-rP",), proofs=True),  # it prints what it went through
-    Layer("integration", before=(("hack/cluster", "build"),), options=(*TWO_WORKERS, "loadfile")),
+    Layer("integration", before=(("hack/cluster", "build"),), proofs=True),
     Layer("trainer", options=(*TWO_WORKERS, "loadgroup"), proofs=True),  # they wait more than they compute
     Layer("layouts", only_proofs=True),
     Layer("cluster", proofs=True),

@@ -43,6 +43,7 @@ def cpu_of_most_of(cluster: Cluster, node: str) -> str:
     return f"{milli * 6 // 10}m"
 
 
+@pytest.mark.proof
 def test_a_late_pod_is_waited_for_told_and_costs_no_restart(namespace: Namespace) -> None:
     cluster = namespace.cluster
     with cordoned(cluster, "node2"):

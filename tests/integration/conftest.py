@@ -16,8 +16,7 @@ from harness.cluster import ROOT, Cluster, Namespace, wait_for
 from harness.kubelet import FakeKubelet
 from harness.ports import free_port
 
-NAME = "itest" + os.environ.get("PYTEST_XDIST_WORKER", "")
-"""Each process of pytest has a control plane of its own."""
+NAME = "itest"
 
 
 def cluster_tool(*words: str) -> str:

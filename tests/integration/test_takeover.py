@@ -100,6 +100,7 @@ def test_a_leader_that_is_killed_is_followed_and_its_job_runs_on(
     assert len(namespace.pod_creates(audit)) == 4
 
 
+@pytest.mark.proof
 def test_a_leader_that_was_stopped_does_nothing_when_it_goes_on(
     namespace: Namespace, operators: list[Operator], kubelet: FakeKubelet, audit: Path
 ) -> None:
