@@ -9,11 +9,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+from llmtrain_api import JobFile
+
 from . import log
 from .errors import ConfigError
 from .imports import quick_imports
 from .job_file import read_job
-from .storage.start_marker import read_start
+from .storage.start_marker import Start, read_start
 
 
 def prepare(arguments: argparse.Namespace) -> int:
@@ -75,6 +77,14 @@ def fetch(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _start_of(job: JobFile) -> Start:
+    """What an attempt goes on from, once that is published."""
+    start = read_start(job)
+    if start is None:
+        raise ConfigError("no attempt-K.ready marker in the output folder", "run `launch`")
+    return start
+
+
 def export(arguments: argparse.Namespace) -> int:
     """Export a trained job and print its results."""
     with quick_imports():
@@ -82,9 +92,7 @@ def export(arguments: argparse.Namespace) -> int:
 
     job = read_job(arguments.job)
     log.configure(job=job.job.name, attempt=job.attempt)
-    start = read_start(job)
-    if start is None:
-        raise ConfigError("no attempt-K.ready marker in the output folder", "run `launch`")
+    start = _start_of(job)
     make(job, start)
     return 0
 
@@ -96,9 +104,7 @@ def measure(arguments: argparse.Namespace) -> int:
 
     job = read_job(arguments.job)
     log.configure(job=job.job.name, attempt=job.attempt)
-    start = read_start(job)
-    if start is None:
-        raise ConfigError("no attempt-K.ready marker in the output folder", "run `launch`")
+    start = _start_of(job)
     make(job, start)
     return 0
 
@@ -110,9 +116,7 @@ def track(arguments: argparse.Namespace) -> int:
 
     job = read_job(arguments.job)
     log.configure(job=job.job.name, attempt=job.attempt)
-    start = read_start(job)
-    if start is None:
-        raise ConfigError("no attempt-K.ready marker in the output folder", "run `launch`")
+    start = _start_of(job)
     asked = job.spec.telemetry.trackers[arguments.number]
     folder = tracking_folder(start.output, arguments.number, asked.kind)
     folder.mkdir(parents=True, exist_ok=True)

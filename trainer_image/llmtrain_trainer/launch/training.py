@@ -6,6 +6,8 @@ from llmtrain_api import ProgressUpdate, Results, Stage
 
 from .. import log
 from ..files import read_json
+from ..storage.base import ClaimedOutput
+from ..storage.start_marker import Start
 from ..telemetry.reporter import Reporter
 from .attempt import Attempt, required
 from .torchrun import Torchrun
@@ -34,13 +36,9 @@ def measure(attempt: Attempt) -> None:
     reporter.update(urgent=True)
     try:
         attempt.run_verb("measure", [])
-        results = Results.model_validate(read_json(start.output.results) or {})
-        claimed.complete(start, results)
-        losses = ProgressUpdate(eval_loss=results.eval_loss, perplexity=results.perplexity)
-        reporter.update(losses, urgent=True)
+        attempt.results = _completed(claimed, start, reporter)
     finally:
         reporter.close()
-    attempt.results = results
 
 
 def export(attempt: Attempt) -> None:
@@ -54,10 +52,15 @@ def export(attempt: Attempt) -> None:
         log.get().info("exporting")
         claimed.before_export(start)
         attempt.run_verb("export", [], wrote=start.fence.folder / "export")
-        results = Results.model_validate(read_json(start.output.results) or {})
-        claimed.complete(start, results)
-        losses = ProgressUpdate(eval_loss=results.eval_loss, perplexity=results.perplexity)
-        reporter.update(losses, urgent=True)
+        attempt.results = _completed(claimed, start, reporter)
     finally:
         reporter.close()
-    attempt.results = results
+
+
+def _completed(claimed: ClaimedOutput, start: Start, reporter: Reporter) -> Results:
+    """Put on record that the work is done, with the results that a verb has left."""
+    results = Results.model_validate(read_json(start.output.results) or {})
+    claimed.complete(start, results)
+    losses = ProgressUpdate(eval_loss=results.eval_loss, perplexity=results.perplexity)
+    reporter.update(losses, urgent=True)
+    return results
