@@ -1,6 +1,6 @@
 module barecluster/prometheus
 
-go 1.26.0
+go 1.26.7
 
 require github.com/prometheus/prometheus v0.316.0
 
