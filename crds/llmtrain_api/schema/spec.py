@@ -250,9 +250,15 @@ class JobSections(ApiModel):
     )
 
     @property
+    def judges_answers(self) -> bool:
+        """Whether a sample is one answer that is desirable or not."""
+        preference = self.training.preference
+        return self.task is Task.PREFERENCE and preference is not None and preference.loss.of_answers
+
+    @property
     def sequences_a_sample(self) -> int:
-        """Sequences that a sample of the batch is."""
-        return self.task.sequences if self.task else 1
+        """Sequences that a sample of the batch is trained on."""
+        return 1 if self.task is None or self.judges_answers else self.task.sequences
 
     @model_validator(mode="after")
     def _decide_defaults(self) -> JobSections:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from llmtrain_api import (
     AdapterSpec,
     AnswersResult,
     JobFile,
+    KtoResult,
     Origin,
     Place,
     Precision,
@@ -35,6 +37,7 @@ from llmtrain_api.schema.dataset import PYTHON_STDLIB
 from .. import log
 from ..batch import BatchPlan
 from ..checkpoint.ownership import uri_of
+from ..data.judged.writing import LABELS
 from ..data.labelled.questions import FILE as QUESTIONS
 from ..data.loader import held_out_passes, open_held_out
 from ..data.reference import FILE as REFERENCE
@@ -44,10 +47,10 @@ from ..data.store import INITIAL, TOKENIZER, Marker, read_marker
 from ..errors import ConfigError, ExportMismatch
 from ..evaluate.answers import answered, questions, texts_to_write
 from ..evaluate.generate import NEW_TOKENS, generate, open_folder
-from ..evaluate.heldout import loss_sum
+from ..evaluate.heldout import evaluated, loss_sum
 from ..evaluate.metrics import measured
 from ..evaluate.placement import device_of, put_on, tokens_worth, weights_of
-from ..evaluate.scores import of_classes, of_lengths, of_numbers, of_tags, said, tagged
+from ..evaluate.scores import of_classes, of_lengths, of_majority, of_numbers, of_tags, said, tagged
 from ..evaluate.spans import Logits, found_answers, of_answers, told
 from ..files import discard, sync_tree, write_json
 from ..floats import finite, perplexity
@@ -58,6 +61,7 @@ from ..output import Output
 from ..records import EvaluationRecord, read_record, record_or_none
 from ..storage.start_marker import Start
 from ..tasks import Tokens, encoder
+from ..tasks.kto import settled
 from ..tasks.preference import has_reference
 from . import folder as full
 from .adapter import FOLDER, open_adapter, write_adapter, write_merged
@@ -102,7 +106,7 @@ def export(job: JobFile, start: Start) -> Results:
     scores = _scores(job, model, output.data, marker, trained) if scored else None
     uri = f"{uri_of(job, output.root)}/{NAME}"
     results = changed(
-        _trained(task, marker, trained, open_held_out(output.data)),
+        _trained(job, marker, trained, open_held_out(output.data)),
         export_uri=uri,
         origin=record_or_none(output.origin, Origin),
         answers=answers,
@@ -118,8 +122,9 @@ def export(job: JobFile, start: Start) -> Results:
     return results
 
 
-def _trained(task: Task, marker: Marker, trained: EvaluationRecord, held_out: Ids) -> Results:
+def _trained(job: JobFile, marker: Marker, trained: EvaluationRecord, held_out: Ids) -> Results:
     """What is known of a model before anything is asked of its export."""
+    task, judged = task_of(job.spec, job.shape), job.spec.judges_answers
     pairs = task.on_pairs
     return Results(
         steps=trained.step,
@@ -128,7 +133,8 @@ def _trained(task: Task, marker: Marker, trained: EvaluationRecord, held_out: Id
         perplexity=None if trained.loss is None or task.headed or pairs else figure(perplexity(trained.loss)),
         data=marker.summary,
         unigram_entropy=None if pairs else marker.unigram_entropy,
-        preference=_preference(trained, held_out) if pairs else None,
+        preference=_preference(trained, held_out) if pairs and not judged else None,
+        kto=_kto(trained, marker, held_out) if judged else None,
         **trained.run_state,
     )
 
@@ -215,6 +221,7 @@ def _compare(job: JobFile, model: Any, data: Path, tokens: Tokens, trained: Eval
     plan = BatchPlan(len(rows), job.spec.training.micro_batch_size, 1)
     task = encoder(job.spec, job.shape, tokens)
     passes = held_out_passes(rows, plan, ALONE, task, device_of())
+    passes = settled(task, passes, partial(evaluated, model), lambda *sums: sums)
     losses, labels = loss_sum(model, passes, task.objective)
     again = finite(losses / labels)
     difference = _difference(again, trained.checked_loss)
@@ -235,6 +242,14 @@ def _preference(trained: EvaluationRecord, held_out: Ids) -> PreferenceResult:
     found = {name: figure(value) for name, value in trained.measures.items()}
     return PreferenceResult.model_validate(
         found | {"pairs": trained.tokens, "longer_accuracy": of_lengths(held_out)}
+    )
+
+
+def _kto(trained: EvaluationRecord, marker: Marker, held_out: Ids) -> KtoResult:
+    found = {name: figure(value) for name, value in trained.measures.items()}
+    majority = of_majority(held_out, marker.report[LABELS])
+    return KtoResult.model_validate(
+        found | {"samples": trained.tokens, "majority_accuracy": figure(majority)}
     )
 
 

@@ -15,7 +15,7 @@ from .job import MAX_ATTEMPTS, JobStatus, Phase, Resolved, Waiting
 from .origin import Origin
 from .placement import Placement
 from .progress import Checkpoint, Figures, PreparationFigures, Progress
-from .results import AnswersResult, DataSummary, PreferenceResult, Results, ScoresResult
+from .results import AnswersResult, DataSummary, KtoResult, PreferenceResult, Results, ScoresResult
 from .runtime import RuntimeOnRecord
 from .setup import Setup, SetupStage
 from .usage import Usage
@@ -41,6 +41,7 @@ __all__ = [
     "Figure",
     "Figures",
     "JobStatus",
+    "KtoResult",
     "LongText",
     "Origin",
     "Phase",

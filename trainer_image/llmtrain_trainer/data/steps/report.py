@@ -9,6 +9,8 @@ from typing import Any
 from ... import log
 from ...files import inventory, write_json
 from ..chat.samples import CUT, TOO_LONG
+from ..judged.samples import LEFT_OUT as ANSWERS_LEFT_OUT
+from ..judged.writing import Answered
 from ..labelled.encoding import SHORTENED
 from ..labelled.encoding import TOO_LONG as TARGETS
 from ..labelled.shown import shown
@@ -72,6 +74,8 @@ def sampled(made: Preparation) -> list[list[Part]]:
         length = made.job.spec.training.sequence_length
         return shown(made.train.view, made.task, made.labels, length, decode)
     pad = row_of(made)[1] if made.chat else None
+    if made.judged:
+        return samples(Answered(made.train.view), decode)
     return samples(Unpadded(made.train.view) if made.pairs else made.train.view, decode, pad=pad)
 
 
@@ -94,15 +98,15 @@ def warnings_of(made: Preparation) -> list[str]:
                 f"{counts.first_replaced}"
             )
         if counts.dialogues[CUT]:
-            what = "pairs" if made.pairs else "dialogues"
+            what = "pairs" if made.pairs else "answers" if made.judged else "dialogues"
             told.append(
                 f"{where}: {counts.dialogues[CUT]} {what} are longer than training.sequenceLength and "
                 "lost their oldest turns"
             )
-        if made.pairs:
+        if made.pairs or made.judged:
             told += [
                 f"{where}: {counts.dialogues[name]} {why}"
-                for name, why in LEFT_OUT.items()
+                for name, why in (ANSWERS_LEFT_OUT if made.judged else LEFT_OUT).items()
                 if counts.dialogues[name]
             ]
         elif counts.dialogues[TOO_LONG]:
