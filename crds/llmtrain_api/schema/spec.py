@@ -189,8 +189,8 @@ class JobSections(ApiModel):
     task: Task | None = Field(
         default=None,
         description="What the model learns: causal (the next token), chat (the answers in dialogues), "
-        "preference (which of two answers is better), reward (a number of each answer, higher for "
-        "the better one), masked (masked tokens), seq2seq (hidden spans); or, "
+        "preference (which of two answers is better, or which answers are desirable), reward (a number of "
+        "each answer, higher for the better one), masked (masked tokens), seq2seq (hidden spans); or, "
         "from samples: classification (a class of each text or pair of texts), regression (a number of "
         "each), tokenClassification (a tag of each word), questionAnswering (where in a text the answer to a "
         "question stands) or text2text (a text from a text: translation, summaries). "

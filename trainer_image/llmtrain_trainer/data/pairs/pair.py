@@ -58,7 +58,8 @@ class TakePair(TakeDialogue):
     asked: str = "a pair of answers"
     fix: str = (
         'use {"prompt": "...", "chosen": "...", "rejected": "..."}, each a text or a list of messages, or '
-        "without prompt two lists of messages that begin alike, or name the columns in dataset.fields"
+        "without prompt two lists of messages that begin alike, or name the columns in dataset.fields; rows "
+        "with one completion and a label are for loss kto of task preference"
     )
 
     @override
