@@ -713,7 +713,7 @@ BAD: dict[str, Bad] = {
             task="preference", dataset={"name": "pvc://talks/all"}, training={"preference": {"loss": "ppo"}}
         ),
         "spec.training.preference.loss",
-        "'dpo', 'ipo' or 'orpo'",
+        "'dpo', 'ipo', 'orpo' or 'kto'",
         "ppo",
     ),
     "no weight of the reference": Bad(
@@ -743,6 +743,80 @@ BAD: dict[str, Bad] = {
         "spec.training.preference.labelSmoothing",
         "is for loss dpo",
         "is for loss dpo",
+    ),
+    "a weight of a loss that has none": Bad(
+        manifest(
+            task="preference",
+            dataset={"name": "pvc://talks/all"},
+            training={"preference": {"desirableWeight": 2}},
+        ),
+        "spec.training.preference.desirableWeight",
+        "use kto instead of dpo",
+        "is for loss kto",
+    ),
+    "another weight of a loss that has none": Bad(
+        manifest(
+            task="preference",
+            dataset={"name": "pvc://talks/all"},
+            training={"preference": {"loss": "ipo", "undesirableWeight": 0.5}},
+        ),
+        "spec.training.preference.undesirableWeight",
+        "use kto instead of ipo",
+        "is for loss kto",
+    ),
+    "answers without a weight": Bad(
+        manifest(
+            task="preference",
+            dataset={"name": "pvc://talks/all"},
+            training={"preference": {"loss": "kto", "undesirableWeight": 0}},
+        ),
+        "spec.training.preference.undesirableWeight",
+        "use more than 0",
+        "greater than 0",
+    ),
+    "smoothing of a loss of answers": Bad(
+        manifest(
+            task="preference",
+            dataset={"name": "pvc://talks/all"},
+            training={"preference": {"loss": "kto", "labelSmoothing": 0.1}},
+        ),
+        "spec.training.preference.labelSmoothing",
+        "is for loss dpo",
+        "is for loss dpo",
+    ),
+    "a column of labels for a loss of pairs": Bad(
+        manifest(task="preference", dataset={"name": "pvc://talks/all", "fields": {"label": "good"}}),
+        "spec.dataset",
+        "fields.label is for task classification or regression, or for preference with loss kto",
+        "label for loss kto",
+    ),
+    "a column of answers for a loss of pairs, in a mixture": Bad(
+        manifest(
+            task="preference",
+            dataset={"mixture": [{"name": "pvc://talks/all", "weight": 1, "fields": {"completion": "a"}}]},
+            training={"preference": {"loss": "ipo"}},
+        ),
+        "spec.dataset",
+        "fields.completion is for task chat, or for preference with loss kto",
+        "completion for loss kto",
+    ),
+    "labels of answers for the loss of another task": Bad(
+        manifest(task="reward", dataset={"name": "pvc://talks/all", "fields": {"label": "good"}}),
+        "spec.dataset",
+        "fields.label is for task classification or regression",
+        "label for loss kto",
+    ),
+    "answers with pipeline parallelism": Bad(
+        manifest(
+            task="preference",
+            dataset={"name": "pvc://talks/all"},
+            processesPerNode=2,
+            parallelism={"pipeline": 2},
+            training={"preference": {"loss": "kto"}},
+        ),
+        "spec.parallelism",
+        "loss kto needs the whole of an answer on one rank",
+        "for data parallelism with ZeRO only",
     ),
     "pairs with tensor parallelism": Bad(
         manifest(

@@ -26,3 +26,14 @@ def write(folder: Path, rows: list[dict[str, Any]]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
+
+
+def judged(count: int) -> list[dict[str, Any]]:
+    """The answers of these pairs, each by itself: first of one pair the better one, then of the next the
+    other."""
+    found = []
+    for at, pair in enumerate(pairs(count)):
+        desirable = at % 2 == 0
+        completion = pair["chosen" if desirable else "rejected"]
+        found.append({"prompt": pair["prompt"], "completion": completion, "label": desirable})
+    return found

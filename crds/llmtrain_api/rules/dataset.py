@@ -55,9 +55,12 @@ def _dialogues(spec: JobSpec) -> str | None:
 def _for_chat(spec: JobSpec) -> str | None:
     for source in spec.dataset.sources:
         for name in source.dialogue_columns:
-            if spec.task not in DIALOGUE_COLUMNS[name]:
+            if spec.task not in DIALOGUE_COLUMNS[name] and not _of_kto(spec, name):
                 task, others = DIALOGUE_COLUMNS[name][0], DIALOGUE_COLUMNS[name]
-                return f"fields.{name} is for task {' or '.join(others)}; set task: {task}, or remove it"
+                return (
+                    f"fields.{name} is for task {' or '.join(others)}{_or_kto(name)}; set task: {task}, or "
+                    "remove it"
+                )
     if spec.task not in ON_DIALOGUES and spec.dataset.chat_template is not None:
         return "chatTemplate is for task chat; set task: chat, or remove it"
     return None
@@ -103,10 +106,18 @@ def _columns_of_samples(spec: JobSpec) -> str | None:
     used = spec.task.columns if spec.task else {}
     for source in spec.dataset.sources:
         for name in source.named_columns:
-            if name in SAMPLE_COLUMNS and name not in used:
+            if name in SAMPLE_COLUMNS and name not in used and not _of_kto(spec, name):
                 tasks = " or ".join(SAMPLE_COLUMNS[name])
-                return f"fields.{name} is for task {tasks}; set task, or remove it"
+                return f"fields.{name} is for task {tasks}{_or_kto(name)}; set task, or remove it"
     return None
+
+
+def _of_kto(spec: JobSpec, name: str) -> bool:
+    return spec.judges_answers and name in JUDGED_COLUMNS
+
+
+def _or_kto(name: str) -> str:
+    return ", or for preference with loss kto" if name in JUDGED_COLUMNS else ""
 
 
 PARTED = "would part words from their tags, or answers from their places; remove it"
@@ -130,6 +141,12 @@ DIALOGUE_COLUMNS = {
     "rejected": [Task.PREFERENCE, Task.REWARD],
 }
 """Fields that name columns of dialogues, each with its tasks."""
+JUDGED_COLUMNS = ("completion", "label")
+"""Fields that name columns of answers that are desirable or not, beside `DIALOGUE_COLUMNS`' prompt."""
+_KTO = (
+    "(has(self.task) && self.task == 'preference' && has(self.training.preference) && "
+    "self.training.preference.loss == 'kto')"
+)
 
 
 def _with_slash(text: str) -> str:
@@ -156,7 +173,8 @@ def _task_in(tasks: Iterable[str]) -> str:
 def _columns_cel(columns: Mapping[str, Iterable[str]]) -> str:
     """Each of some columns only with a task that has it."""
     parts = [
-        f"({_task_in(tasks)} || ({_everywhere(f'(!has({{0}}.fields) || !has({{0}}.fields.{name}))')}))"
+        f"({_task_in(tasks)} || {f'{_KTO} || ' if name in JUDGED_COLUMNS else ''}"
+        f"({_everywhere(f'(!has({{0}}.fields) || !has({{0}}.fields.{name}))')}))"
         for name, tasks in columns.items()
     ]
     return " && ".join(parts)
@@ -195,8 +213,8 @@ RULES: tuple[Rule, ...] = (
         _columns_cel(SAMPLE_COLUMNS),
         ".dataset",
         "fields names a column that this task does not read: textPair and label are for classification and "
-        "regression, source and target for text2text, tokens and tags for tokenClassification, question, "
-        "context and answers for questionAnswering; set task, or remove it",
+        "regression (label for loss kto too), source and target for text2text, tokens and tags for "
+        "tokenClassification, question, context and answers for questionAnswering; set task, or remove it",
         _columns_of_samples,
     ),
     Rule(
@@ -211,6 +229,7 @@ RULES: tuple[Rule, ...] = (
         f"({_task_in(ON_DIALOGUES)} || !has(self.dataset.chatTemplate)) && {_columns_cel(DIALOGUE_COLUMNS)}",
         ".dataset",
         "chatTemplate and fields.messages, prompt and completion are for task chat (set task: chat), "
+        "completion for loss kto too, "
         "fields.prompt, chosen and rejected for task preference and reward (set task: preference)",
         _for_chat,
     ),

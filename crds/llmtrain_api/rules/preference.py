@@ -20,9 +20,14 @@ def _for_nothing(spec: JobSpec) -> str | None:
 def _whole_models(spec: JobSpec) -> str | None:
     if spec.task is None or not spec.task.on_pairs or spec.parallelism.ranks == 1:
         return None
+    needs = (
+        "loss kto needs the whole of an answer"
+        if spec.judges_answers
+        else f"task {spec.task} needs the whole of both answers of a pair"
+    )
     return (
-        f"task {spec.task} needs the whole of both answers of a pair on one rank, and is proven equal to one "
-        "process for data parallelism with ZeRO only; remove parallelism"
+        f"{needs} on one rank, and is proven equal to one process for data parallelism with ZeRO only; "
+        "remove parallelism"
     )
 
 

@@ -60,15 +60,15 @@ class FieldsSpec(ApiModel):
         default=None,
         min_length=1,
         max_length=256,
-        description="With task chat: column that holds what is asked. Default: prompt, question, or "
-        "instruction with input.",
+        description="With task chat, preference and reward: column that holds what is asked. Default: "
+        "prompt; with chat also question, or instruction with input.",
     )
     completion: str | None = Field(
         default=None,
         min_length=1,
         max_length=256,
-        description="With task chat: column that holds the answer. Default: completion, response, answer or "
-        "output.",
+        description="With task chat, and with loss kto of task preference: column that holds the answer. "
+        "Default: completion; with chat also response, answer or output.",
     )
     chosen: str | None = Field(
         default=None,
@@ -94,7 +94,8 @@ class FieldsSpec(ApiModel):
         min_length=1,
         max_length=256,
         description="With task classification: column that holds the class, a text or a whole number; with "
-        "regression a number. Default: label.",
+        "regression a number; with loss kto of task preference whether the answer is desirable, true or "
+        "false. Default: label.",
     )
     source: str | None = Field(
         default=None,

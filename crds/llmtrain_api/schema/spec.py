@@ -189,8 +189,8 @@ class JobSections(ApiModel):
     task: Task | None = Field(
         default=None,
         description="What the model learns: causal (the next token), chat (the answers in dialogues), "
-        "preference (which of two answers is better), reward (a number of each answer, higher for "
-        "the better one), masked (masked tokens), seq2seq (hidden spans); or, "
+        "preference (which of two answers is better, or which answers are desirable), reward (a number of "
+        "each answer, higher for the better one), masked (masked tokens), seq2seq (hidden spans); or, "
         "from samples: classification (a class of each text or pair of texts), regression (a number of "
         "each), tokenClassification (a tag of each word), questionAnswering (where in a text the answer to a "
         "question stands) or text2text (a text from a text: translation, summaries). "
@@ -250,9 +250,15 @@ class JobSections(ApiModel):
     )
 
     @property
+    def judges_answers(self) -> bool:
+        """Whether a sample is one answer that is desirable or not."""
+        preference = self.training.preference
+        return self.task is Task.PREFERENCE and preference is not None and preference.loss.of_answers
+
+    @property
     def sequences_a_sample(self) -> int:
-        """Sequences that a sample of the batch is."""
-        return self.task.sequences if self.task else 1
+        """Sequences that a sample of the batch is trained on."""
+        return 1 if self.task is None or self.judges_answers else self.task.sequences
 
     @model_validator(mode="after")
     def _decide_defaults(self) -> JobSections:

@@ -197,14 +197,16 @@ class TrainingSpec(RuledModel):
         default=None, description="End training when the held-out loss stops improving. Default: never."
     )
     preference: PreferenceSpec | None = Field(
-        default=None, description="With task preference: what is minimised. Default: DPO."
+        default=None,
+        description="With task preference: what is minimised over pairs of answers, or over answers that are "
+        "desirable or not. Default: DPO.",
     )
     global_batch_size: int = Field(
         default=16,
         ge=1,
         le=1_000_000,
         description="Sequences per optimizer step, over all ranks; with task preference and reward pairs of "
-        "them.",
+        "them, but with loss kto single ones.",
     )
     micro_batch_size: int = Field(
         default=8,

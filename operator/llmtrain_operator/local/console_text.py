@@ -150,6 +150,16 @@ def _measured(source: SourceResult) -> str:
     return f"{source.eval_loss:.3f} nat a token{perplexity}, of {source.tokens:,} tokens"
 
 
+def _kto_lines(results: Results) -> list[str]:
+    found = results.kto
+    if found is None or results.eval_loss is None or found.accuracy is None:
+        return []
+    return [
+        f"  held-out answers  loss {results.eval_loss:.3f}; on the right side of the divergence are "
+        f"{100 * found.accuracy:.1f} % of {found.samples}"
+    ]
+
+
 def _answer_lines(answers: AnswersResult | None) -> list[str]:
     """How the model's own answers compare to those of held-out dialogues."""
     if answers is None:
@@ -192,7 +202,7 @@ def succeeded(
         learnt = f"so {beyond:.3f} was learnt beyond counts" if beyond > 0 else "not reached yet"
         lines.append(f"  unigram entropy   {results.unigram_entropy:.3f} nat a token, {learnt}")
     lines += [f"    {one.name}: {_measured(one)}" for one in results.sources]
-    lines += _preference_lines(results)
+    lines += _preference_lines(results) + _kto_lines(results)
     lines += _answer_lines(results.answers)
     lines += _data_lines(results.data)
     if results.sample and results.sample.strip():

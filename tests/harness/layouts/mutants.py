@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from harness.layouts.rows import Row
 
 from llmtrain_api import Layout
+from llmtrain_api.layouts.proven import PAIRS
 from llmtrain_trainer import loss
 from llmtrain_trainer.data import loader
 from llmtrain_trainer.models import pipeline_stages
@@ -23,6 +24,7 @@ from llmtrain_trainer.parallel.pipeline import PipelineEngine, StageLoss
 from llmtrain_trainer.parallel.sequence import SequenceEngine
 from llmtrain_trainer.parallel.tensor import TensorEngine
 from llmtrain_trainer.tasks.causal import CausalLM, positions
+from llmtrain_trainer.tasks.kto import JudgedLM
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 
@@ -172,6 +174,15 @@ def _stages_forget_windows(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(pipeline_stages, "create_sliding_window_causal_mask", pipeline_stages.create_causal_mask)
 
 
+def _each_rank_has_a_divergence_of_its_own(patch: pytest.MonkeyPatch) -> None:
+    real = JudgedLM.settle
+    patch.setattr(
+        JudgedLM,
+        "settle",
+        lambda self, passes, evaluated, _added: real(self, passes, evaluated, lambda *own: own),
+    )
+
+
 ZERO1, ZERO3, TP2 = Layout(data=2), Layout(data=2, zero=3), Layout(tensor=2)
 PP2, SP2, SP2_ZERO3 = Layout(pipeline=2), Layout(sequence=2), Layout(sequence=2, zero=3)
 
@@ -198,6 +209,10 @@ MUTANTS: dict[str, tuple[Patch, Row]] = {
     ),
     "schedule is a step ahead": (_schedule_is_a_step_ahead, Row("gpt2", ZERO1)),
     "layers are not compiled": (_layers_are_not_compiled, Row("llama", ZERO1, compiled=True)),
+    "each rank has a divergence of its own": (
+        _each_rank_has_a_divergence_of_its_own,
+        Row("llama", ZERO1, packing=f"{PAIRS}kto"),
+    ),
     "first token of a document is asked of the one before": (
         lambda patch: patch.setattr(CausalLM, "encode", _without_mask),
         Row("llama", ZERO1, packing="documents"),

@@ -1,4 +1,5 @@
-"""Losses of pairs by one process: each answer alone, without padding, and by the papers' formulas."""
+"""Losses of pairs, and of answers that are desirable or not, by one process: each answer alone, without
+padding, and by the papers' formulas."""
 
 from __future__ import annotations
 
@@ -12,7 +13,9 @@ from llmtrain_trainer.token_marks import FIRST_OF_DOCUMENT, ID, NOT_TRAINED
 
 
 def of_pairs(row: Row, model: Any, rows: torch.Tensor, device: str) -> torch.Tensor:
-    """The summed loss of some rows of pairs."""
+    """The summed loss of the rows of a global batch."""
+    if row.loss == "kto":
+        return _of_answers(model, rows, device)
     total = torch.zeros((), device=device)
     for one in rows:
         chosen, rejected = (_answer(model, side, device) for side in one[: 2 * LENGTH].view(2, LENGTH))
@@ -34,6 +37,26 @@ def _loss(
         return torch.log(1 + torch.exp(-beta * ratio))
     means = [(chosen.sum() - reference[0]) / len(chosen), (rejected.sum() - reference[1]) / len(rejected)]
     return (means[0] - means[1] - 0.5 / beta) ** 2
+
+
+def _of_answers(
+    model: Any, rows: torch.Tensor, device: str, beta: float = 0.3, weights: tuple[float, float] = (0.7, 1.25)
+) -> torch.Tensor:
+    """Equation 8 of KTO's paper, each line of it by itself; with one divergence for all rows."""
+    ratios: list[list[torch.Tensor]] = [[], []]
+    for one in rows:
+        reference = one[-2:].view(torch.float64).tolist()
+        for side, found in enumerate(ratios):
+            with torch.set_grad_enabled(torch.is_grad_enabled() and side == 0):
+                answer = _answer(model, one[side * LENGTH : (side + 1) * LENGTH], device)
+            found.append(answer.sum() - reference[side])
+    divergence = max(0.0, float(torch.stack(ratios[1]).double().mean()))
+    total = torch.zeros((), device=device)
+    for one, ratio in zip(rows, ratios[0], strict=True):
+        desirable = int(one[2 * LENGTH] & ID)
+        distance = ratio - divergence if desirable else divergence - ratio
+        total = total + weights[desirable] * (1 - 1 / (1 + torch.exp(-beta * distance)))
+    return total
 
 
 def _answer(model: Any, side: torch.Tensor, device: str) -> torch.Tensor:

@@ -70,6 +70,8 @@ class Row:
         }
         if self.loss:
             training["preference"] = {"loss": self.loss, "beta": 0.3}
+            if self.loss == "kto":
+                training["preference"] |= {"desirableWeight": 1.25, "undesirableWeight": 0.7}
         adapter: dict[str, Any] = {"adapter": ADAPTER} if self.adapter else {}
         # set apart: what validation refuses must be seen to go wrong
         return cut_as(
@@ -215,7 +217,7 @@ def preferences() -> list[Row]:
     return [
         Row("llama", layout, 4 if number % 2 else 1, bool(number % 2), f"{PAIRS}{loss}", adapter=adapter)
         for adapter in (False, True)
-        for loss in (("dpo",) if adapter else PreferenceLoss)
+        for loss in (("dpo", "kto") if adapter else PreferenceLoss)
         for number, layout in enumerate(layouts)
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from llmtrain_trainer.models.build import write_initial
 from llmtrain_trainer.optim.optimizer import adamw
 from llmtrain_trainer.parallel.apply import build
 from llmtrain_trainer.tasks import OURS, Encoder, encoder
+from llmtrain_trainer.tasks.kto import settled
 from llmtrain_trainer.telemetry import device
 from llmtrain_trainer.token_marks import FIRST_OF_DOCUMENT, NOT_TRAINED
 
@@ -45,7 +47,8 @@ def first_weights(spec: JobSpec, folder: Path, _rank: int = 0) -> None:
 
 
 def answers(row: Row) -> np.ndarray[Any, Any]:
-    """Rows of two sequences with the marks of pairs, and what a reference might say of them."""
+    """Rows of two sequences with the marks of pairs, with loss kto a label, and what a reference might say of
+    them."""
     generator = np.random.default_rng(8)
     sides = generator.integers(40, VOCAB, (SAMPLES, 2, LENGTH))
     sides[..., 0] |= FIRST_OF_DOCUMENT
@@ -58,7 +61,11 @@ def answers(row: Row) -> np.ndarray[Any, Any]:
     if row.loss == "orpo":
         return rows
     answered = ((sides & NOT_TRAINED) == 0).sum(-1)
-    return joined(rows, generator.normal(-np.log(VOCAB) * answered, 1.0))
+    reference = generator.normal(-np.log(VOCAB) * answered, 1.0)
+    if row.loss == "kto":
+        rows = np.concatenate([rows, generator.integers(0, 2, (SAMPLES, 1)) | NOT_TRAINED], axis=1)
+        reference[:, 1] -= 1.0  # so that the divergence is none that is held at 0
+    return joined(rows, reference)
 
 
 def tokens(row: Row | None = None) -> np.ndarray[Any, Any]:
@@ -124,10 +131,11 @@ def rank_main(row: Row, kind: str, clipping: float, model: Path, out: Path) -> N
     assert engine.raw.module.training  # or no activation would be checkpointed
     engine.watch = device.stopwatch(ranks)  # as a job does: what it wraps must not end in compiled code
     found: dict[str, Any] = {"losses": [], "norms": [], "gradients": {}, "place": place}
+    added = partial(distributed.all_reduce_sum_float, ranks)
     for step in range(STEPS):
         passes = batches.at(step, place, ranks.device)
         [labels] = distributed.all_reduce_sum(ranks, engine.labels(passes))
-        own = engine.forward_backward(passes, labels)
+        own = engine.forward_backward(settled(task, passes, engine.evaluated, added), labels)
         if step == 0:
             found["gradients"] = {
                 name: engine.gradient(p).detach().float().cpu().clone()
@@ -136,6 +144,7 @@ def rank_main(row: Row, kind: str, clipping: float, model: Path, out: Path) -> N
         engine.step()
         found["losses"] += distributed.all_reduce_sum_float(ranks, float(own) / labels)
         found["norms"].append(engine.gradient_norm)
+    passes = settled(task, passes, engine.evaluated, added)
     found["held_out"], _ = distributed.all_reduce_sum_float(ranks, *engine.loss_sum(passes))
     found["compiled"] = compiled_code() if row.compiled else None
     found["weights"] = {name: weight(p).detach().cpu().clone() for name, p in engine.named_parameters()}

@@ -78,6 +78,20 @@ def test_a_bad_manifest_names_the_field_and_the_fix(name: str) -> None:
     assert any(bad.fix in mistake for mistake in caught.value.mistakes), caught.value.mistakes
 
 
+def test_answers_that_are_desirable_or_not_have_columns_of_their_own_and_are_one_sequence() -> None:
+    fields = {"prompt": "q", "completion": "a", "label": "good", "chosen": "x"}
+    asked = manifest(
+        task="preference",
+        dataset={"name": "pvc://talks/all", "fields": fields},
+        training={"preference": {"loss": "kto", "desirableWeight": 2}},
+    )
+    _, spec = parse_manifest(asked)
+    assert (spec.judges_answers, spec.sequences_a_sample) == (True, 1)
+    pairs = manifest(task="preference", dataset={"name": "pvc://talks/all"})
+    _, spec = parse_manifest(pairs)
+    assert (spec.judges_answers, spec.sequences_a_sample) == (False, 2)
+
+
 def test_pods_fields_take_what_a_pod_takes() -> None:
     taken = manifest(
         annotations={"Team.example.com/x": "any text\n", "y": ""},

@@ -107,7 +107,12 @@ class Preparation:
     @property
     def pairs(self) -> bool:
         """Whether each row is a pair of answers."""
-        return self.task.on_pairs
+        return self.task.on_pairs and not self.judged
+
+    @property
+    def judged(self) -> bool:
+        """Whether each row is an answer that is desirable or not."""
+        return self.job.spec.judges_answers
 
     @property
     def whole_rows(self) -> bool:

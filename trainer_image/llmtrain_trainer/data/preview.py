@@ -11,6 +11,7 @@ from llmtrain_api import JobFile, Task, task_of
 
 from ..models.location import folder_of
 from ..token_marks import NOT_TRAINED
+from .judged.writing import LABELS
 from .preparation import Preparation
 from .reading.decoding import escaped
 from .reading.pieces import whole
@@ -110,7 +111,7 @@ def _row_lines(made: Preparation) -> Iterator[str]:
         yield f"sequences     {held_out.rows:,} to measure, of {held_out.length:,} tokens"
         return
     trained = f", {_trained(train):.0%} of their tokens trained on" if made.chat and train.rows else ""
-    if made.task.on_samples:
+    if made.told_of_labels:
         yield from _label_lines(made)
     yield (
         f"sequences     {train.rows:,} to train on and {held_out.rows:,} held out, of {train.length:,} tokens"
@@ -128,6 +129,8 @@ def _row_lines(made: Preparation) -> Iterator[str]:
 
 
 def _label_lines(made: Preparation) -> Iterator[str]:
+    for name, counts in made.told_of_labels.get(LABELS, {}).items():
+        yield f"{name:<13} {counts['train']:,} answers to train on, {counts['heldOut']:,} held out"
     classes = made.told_of_labels.get("classes", {})
     for name, counts in list(classes.items())[:SHOWN_CLASSES]:
         train, held_out = counts["train"], counts["heldOut"]
@@ -149,7 +152,7 @@ def _text_bytes(source: Text, number: int, made: Preparation) -> int:
 
 
 def _trained(side: Side) -> float:
-    rows: Any = side.take(range(min(side.rows, COUNTED_ROWS)))
+    rows: Any = side.take(range(min(side.rows, COUNTED_ROWS)))[:, : side.length]
     return float((rows & NOT_TRAINED == 0).mean())
 
 

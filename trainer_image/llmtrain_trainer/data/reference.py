@@ -1,8 +1,9 @@
 """What the model that training starts from says of each pair: log-probabilities beside the prepared data.
 
 ``reference.bin`` in the data folder: fp64 [training pairs + held-out pairs, 2], little-endian, by the number
-of the row and the better answer first; NaN for rows that the job never trains on. ``reference.json``, written
-last: its sha256, and a digest of all that it depends on.
+of the row and the better answer first, or with loss kto the answer and then its mismatched sequence; NaN for
+rows that the job never trains on. ``reference.json``, written last: its sha256, and a digest of all that it
+depends on.
 """
 
 from __future__ import annotations

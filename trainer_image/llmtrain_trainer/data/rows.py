@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -116,12 +117,27 @@ class SequenceWriter(OfSources):
         """Finish the file; its rows and what they came to."""
         return Side(self.close(), list(self.sources), self.length, self.dtype)
 
+    def abandon(self) -> None:
+        """Close the file as it is."""
+        self._file.close()
+
     def close(self) -> Ids:
         """Finish the file and map it."""
         self._file.close()
         if not self.rows:
             return np.zeros((0, self.length), self.dtype)
         return np.memmap(self.path, self.dtype, "r", shape=(self.rows, self.length))
+
+
+@contextmanager
+def closed_if_it_fails(writers: Sequence[SequenceWriter]) -> Iterator[None]:
+    """Leave no file open where what is written turns out to be of no use."""
+    try:
+        yield
+    except BaseException:
+        for writer in writers:
+            writer.abandon()
+        raise
 
 
 def held_out_counts(rows: Sequence[int], parts: Sequence[int], most: int) -> list[int]:

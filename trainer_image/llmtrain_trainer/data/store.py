@@ -231,6 +231,8 @@ def key_of(job: JobFile) -> dict[str, Any]:
     }
     if job.spec.task and (job.spec.task.on_dialogues or job.spec.task.on_samples):
         key["task"] = str(job.spec.task)
+    if job.spec.judges_answers:  # rows of its own; those of the other losses are alike
+        key["training.preference.loss"] = "kto"
     if steps := cleaning.key_of(job.spec):
         key["cleaning"] = steps
     if cut := holes.key_of(job.spec):

@@ -34,10 +34,13 @@ def sequences_to_check(parameters: int, length: int, there: int, *, gpu: bool) -
 @torch.no_grad()
 def loss_sum(model: Any, passes: list[Pass], objective: Objective = tokens) -> tuple[float, int]:
     """Sum of the losses, and the number of labels."""
+    losses = sum(float(found) for found in evaluated(model, passes, objective))
+    return losses, sum(label_count(labels) for _, labels in passes)
+
+
+@torch.no_grad()
+def evaluated(model: Any, passes: list[Pass], of: Objective) -> list[torch.Tensor]:
+    """What a function finds in the outputs and the labels of each pass."""
     model.eval()
     model.config.use_cache = False  # with a cache transformers does not look for documents in the positions
-    losses, labels_seen = 0.0, 0
-    for inputs, labels in passes:
-        losses += float(objective(model(**inputs), labels))
-        labels_seen += label_count(labels)
-    return losses, labels_seen
+    return [of(model(**inputs), labels) for inputs, labels in passes]

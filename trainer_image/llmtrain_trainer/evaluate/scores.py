@@ -3,12 +3,13 @@
 - Accuracy, and F1 of each class that occurs or is said, mean over them (macro), as scikit-learn has it.
 - F1 of entities (Tjong Kim Sang and De Meulder 2003): those with the right kind, begin and end are right.
 - Mean squared error, and Pearson's correlation.
-- Without a model: the most frequent class, or the mean, of the training data; of two answers the longer one.
+- Without a model: the most frequent class, or the mean, of the training data; of two answers the longer one;
+  of answers that are desirable or not what most are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ import torch
 from ..data.loader import Pass
 from ..loss import IGNORED
 from ..tasks.objective import numbers_of
-from ..token_marks import NOT_TRAINED
+from ..token_marks import NOT_TRAINED, ids_of
 
 Numbers = npt.NDArray[Any]
 BEGIN, INSIDE = "B-", "I-"
@@ -128,6 +129,19 @@ def of_lengths(rows: Numbers) -> float:
     trained = (np.asarray(rows).reshape(len(rows), 2, -1) & NOT_TRAINED) == 0
     better, other = trained.sum(axis=-1).T
     return float(((better > other) + (better == other) / 2).mean())
+
+
+def of_majority(rows: Numbers, train: Mapping[str, Mapping[str, int]]) -> float:
+    """Share of held-out answers that are desirable, or of those that are not, as most of the training data's
+    are.
+
+    Args:
+        rows: whose last column is 1 where the answer is desirable, with its mark.
+        train: how many answers of the training data are ``desirable``, and ``undesirable``.
+    """
+    desirable = float(ids_of(np.asarray(rows)[:, -1]).mean())
+    often = train["desirable"]["train"] >= train["undesirable"]["train"]
+    return desirable if often else 1 - desirable
 
 
 def of_numbers(outputs: Numbers, labels: torch.Tensor, mean: float) -> dict[str, float]:

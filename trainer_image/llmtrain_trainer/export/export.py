@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from ..data.rows import Ids
 from ..data.store import INITIAL, TOKENIZER, read_marker
 from ..errors import ConfigError, ExportMismatch
 from ..evaluate.generate import open_folder
-from ..evaluate.heldout import ALONE, loss_sum
+from ..evaluate.heldout import ALONE, evaluated, loss_sum
 from ..evaluate.placement import device_of, put_on
 from ..files import discard, sync_tree, write_json
 from ..floats import finite
@@ -46,6 +47,7 @@ from ..output import Output
 from ..records import EvaluationRecord, read_record, record_or_none
 from ..storage.start_marker import Start
 from ..tasks import Tokens, encoder
+from ..tasks.kto import settled
 from ..tasks.preference import has_reference
 from . import folder as full
 from .adapter import FOLDER, open_adapter, write_adapter, write_merged
@@ -119,6 +121,7 @@ def _compare(job: JobFile, model: Any, data: Path, tokens: Tokens, trained: Eval
     plan = BatchPlan(len(rows), job.spec.training.micro_batch_size, 1)
     task = encoder(job.spec, job.shape, tokens)
     passes = held_out_passes(rows, plan, ALONE, task, device_of())
+    passes = settled(task, passes, partial(evaluated, model), lambda *sums: sums)
     losses, labels = loss_sum(model, passes, task.objective)
     again = finite(losses / labels)
     difference = _difference(again, trained.checked_loss)

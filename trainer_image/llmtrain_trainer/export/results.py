@@ -10,6 +10,7 @@ from typing import Any
 from llmtrain_api import (
     AnswersResult,
     JobFile,
+    KtoResult,
     PreferenceResult,
     Results,
     ScoresResult,
@@ -22,6 +23,7 @@ from llmtrain_api.schema.dataset import PYTHON_STDLIB
 
 from .. import log
 from ..batch import BatchPlan
+from ..data.judged.writing import LABELS
 from ..data.labelled.questions import FILE as QUESTIONS
 from ..data.loader import held_out_passes, open_held_out
 from ..data.rows import Ids
@@ -31,7 +33,7 @@ from ..evaluate.generate import NEW_TOKENS, generate
 from ..evaluate.heldout import ALONE
 from ..evaluate.metrics import measured
 from ..evaluate.placement import device_of, tokens_worth, weights_of
-from ..evaluate.scores import of_classes, of_lengths, of_numbers, of_tags, said, tagged
+from ..evaluate.scores import of_classes, of_lengths, of_majority, of_numbers, of_tags, said, tagged
 from ..evaluate.spans import Logits, found_answers, of_answers, told
 from ..floats import perplexity
 from ..records import EvaluationRecord
@@ -69,7 +71,7 @@ def results_of(
     finite = trained.loss is not None  # nothing can be drawn from what is not finite
     scored = task.headed and not task.on_pairs
     return changed(
-        _trained(task, marker, trained, open_held_out(data)),
+        _trained(job, marker, trained, open_held_out(data)),
         answers=_answers(job, opened, data) if asked and finite else None,
         scores=_scores(job, opened.model, data, marker, trained) if scored else None,
         sample=_sample(job, opened) if task is Task.CAUSAL and finite else None,
@@ -83,8 +85,9 @@ def _sample(job: JobFile, opened: Opened) -> str:
     return generate(opened.model, opened.tokenizer, "def " if code else "", new_tokens=tokens)[:4096]
 
 
-def _trained(task: Task, marker: Marker, trained: EvaluationRecord, held_out: Ids) -> Results:
+def _trained(job: JobFile, marker: Marker, trained: EvaluationRecord, held_out: Ids) -> Results:
     """What is known of a model before anything is asked of its export."""
+    task, judged = task_of(job.spec, job.shape), job.spec.judges_answers
     pairs = task.on_pairs
     return Results(
         steps=trained.step,
@@ -93,7 +96,8 @@ def _trained(task: Task, marker: Marker, trained: EvaluationRecord, held_out: Id
         perplexity=None if trained.loss is None or task.headed or pairs else figure(perplexity(trained.loss)),
         data=marker.summary,
         unigram_entropy=None if pairs else marker.unigram_entropy,
-        preference=_preference(trained, held_out) if pairs else None,
+        preference=_preference(trained, held_out) if pairs and not judged else None,
+        kto=_kto(trained, marker, held_out) if judged else None,
         **trained.run_state,
     )
 
@@ -155,4 +159,12 @@ def _preference(trained: EvaluationRecord, held_out: Ids) -> PreferenceResult:
     found = {name: figure(value) for name, value in trained.measures.items()}
     return PreferenceResult.model_validate(
         found | {"pairs": trained.tokens, "longer_accuracy": of_lengths(held_out)}
+    )
+
+
+def _kto(trained: EvaluationRecord, marker: Marker, held_out: Ids) -> KtoResult:
+    found = {name: figure(value) for name, value in trained.measures.items()}
+    majority = of_majority(held_out, marker.report[LABELS])
+    return KtoResult.model_validate(
+        found | {"samples": trained.tokens, "majority_accuracy": figure(majority)}
     )

@@ -19,6 +19,7 @@ from . import objective
 from .causal import CausalLM
 from .chat import ChatLM
 from .classification import Labelled
+from .kto import JudgedLM
 from .masked import MaskedLM
 from .objective import Objective
 from .preference import PairsLM
@@ -57,7 +58,8 @@ def encoder(spec: JobSpec, shape: ModelShape, tokens: Tokens) -> Encoder:
         tokens: its tokenizer's special ones.
     """
     if spec.task is Task.PREFERENCE:
-        return PairsLM(spec.training.preference or PreferenceSpec())
+        how = spec.training.preference or PreferenceSpec()
+        return JudgedLM(how) if spec.judges_answers else PairsLM(how)
     if spec.task is Task.REWARD:
         return Rewards(tokens.eos if tokens.pad is None else tokens.pad)
     documents = spec.training.packing is Packing.DOCUMENTS

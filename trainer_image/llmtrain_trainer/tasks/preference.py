@@ -15,6 +15,7 @@ from llmtrain_api.schema.preference import PreferenceLoss, PreferenceSpec
 from ..loss import IGNORED, token_losses
 from ..token_marks import FIRST_OF_DOCUMENT, NOT_TRAINED, ids_of
 
+Pass = tuple[dict[str, torch.Tensor], torch.Tensor]
 SIDES = 2
 MULTIPLE = 8
 """Passes are cut to a multiple of so many tokens, so that a GPU's matrix products stay aligned."""
@@ -23,7 +24,7 @@ MULTIPLE = 8
 @dataclass(frozen=True)
 class Answers:
     """What the model says of the answers of some pairs; each tensor is [pairs, 2], the better answer first,
-    and log-probabilities are fp64.
+    and log-probabilities are fp64. Of rows with one answer it is [rows, 1].
 
     Attributes:
         logps: log-probability of the answer.
@@ -43,28 +44,45 @@ def answers(outputs: Any, labels: torch.Tensor) -> Answers:
 
     Args:
         outputs: of the model, whose logits are [2 x pairs, length, vocabulary].
-        labels: as `PairsLM.encode` gives them.
+        labels: as `PairsLM.encode` gives them, or of one answer a row [rows, 1, length + 1].
     """
     asked = labels[..., :-1]
     tokens = (asked != IGNORED).sum(-1)
     there = tokens.gt(0).any(-1)
     losses = token_losses(outputs.logits, asked.flatten(0, 1))
     # fp64, as what counts is a small difference of large sums
-    logps = -losses.double().sum(-1).view(-1, SIDES)
+    logps = -losses.double().sum(-1).view(asked.shape[:2])
     # a spare slot has a finite loss, and so no gradient that is not a number
     logps = torch.where(there[:, None], logps, -1.0)
     reference = labels[..., -1].contiguous().view(torch.float64)
     return Answers(logps, tokens.clamp_min(1), torch.where(there[:, None], reference, 0.0), there)
 
 
-def sides_of(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
+def asked_of(rows: torch.Tensor, count: int = SIDES) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids of all sequences of some rows, cut to a pass, and the label of each of their logits: the tokens of
+    the answers. Each [rows x count, length].
+
+    Args:
+        rows: see `sides_of`.
+        count: sequences of a row.
+    """
+    sides, padding, length = sides_of(rows, count)
+    ids = ids_of(sides)
+    labels = torch.full_like(ids, IGNORED)
+    asked = ((sides & NOT_TRAINED) == 0) & ~padding
+    labels[:, :-1] = torch.where(asked[:, 1:], ids[:, 1:], IGNORED)
+    return ids[:, :length].contiguous(), labels[:, :length]
+
+
+def sides_of(rows: torch.Tensor, count: int = SIDES) -> tuple[torch.Tensor, torch.Tensor, int]:
     """Both sequences of some pairs, one beside the other; where each is filled up; and the length of a pass
     that has all of them.
 
     Args:
         rows: [pairs, 2 x length] tokens with their marks.
+        count: sequences of a row, where they are not two.
     """
-    sides = rows.reshape(-1, rows.shape[1] // SIDES)
+    sides = rows.reshape(-1, rows.shape[1] // count)
     first = (sides & FIRST_OF_DOCUMENT) != 0
     first[:, 0] = False
     place = torch.arange(sides.shape[1], device=rows.device).expand_as(sides)
@@ -109,14 +127,14 @@ class PairsLM:
         No position has a mask: what fills a sequence up stands after all of it, where nothing looks.
         """
         del keys
-        sides, padding, length = sides_of(rows[:, :-SIDES] if self.has_reference else rows)
-        ids = ids_of(sides)
-        labels = torch.full_like(ids, IGNORED)
-        asked = ((sides & NOT_TRAINED) == 0) & ~padding
-        labels[:, :-1] = torch.where(asked[:, 1:], ids[:, 1:], IGNORED)
+        ids, labels = asked_of(rows[:, :-SIDES] if self.has_reference else rows)
         reference = rows[:, -SIDES:] if self.has_reference else torch.zeros_like(rows[:, :SIDES])
-        by_row = labels[:, :length].reshape(len(rows), SIDES, length)
-        return {"input_ids": ids[:, :length].contiguous()}, torch.cat([by_row, reference[..., None]], dim=-1)
+        by_row = labels.reshape(len(rows), SIDES, -1)
+        return {"input_ids": ids}, torch.cat([by_row, reference[..., None]], dim=-1)
+
+    def sequences(self, one: Pass) -> list[Pass]:
+        """What the model reads of a pass: all of it at once."""
+        return [one]
 
     def objective(self, outputs: Any, labels: torch.Tensor) -> torch.Tensor:
         """The sum of the losses of a pass's pairs."""
@@ -133,8 +151,17 @@ class PairsLM:
         margin = torch.where(found.there, rewards[:, 0] - rewards[:, 1], 0.0)
         return torch.stack([(margin > 0).sum().to(margin.dtype), margin.sum()])
 
+    def figures(self, sums: Sequence[float], count: float) -> dict[str, float]:
+        """Means over so many pairs, from sums of `measures`."""
+        return means(sums, count)
+
 
 MEASURES = ("reward_accuracy", "reward_margin")
+
+
+def means(sums: Sequence[float], count: float) -> dict[str, float]:
+    """What sums over so many pairs say, by `MEASURES`."""
+    return {name: found / count for name, found in zip(MEASURES, sums, strict=True)}
 
 
 def _dpo(found: Answers, how: PreferenceSpec) -> torch.Tensor:

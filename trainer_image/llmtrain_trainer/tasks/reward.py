@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from ..loss import IGNORED
 from ..token_marks import ids_of
-from .preference import SIDES, sides_of
+from .preference import SIDES, means, sides_of
 
 
 class Rewards:
@@ -44,6 +44,10 @@ class Rewards:
         of pairs names them."""
         margins = _margins(outputs, labels)
         return torch.stack([(margins > 0).sum().to(margins.dtype), margins.sum()])
+
+    def figures(self, sums: Sequence[float], count: float) -> dict[str, float]:
+        """Means over so many pairs, from sums of `measures`."""
+        return means(sums, count)
 
 
 def _there(labels: torch.Tensor) -> torch.Tensor:

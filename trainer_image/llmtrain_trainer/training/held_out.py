@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -14,7 +15,8 @@ from ..evaluate.heldout import sequences_to_check
 from ..loss import label_count
 from ..parallel.engine import Engine
 from ..tasks import Encoder
-from ..tasks.preference import MEASURES, PairsLM
+from ..tasks.kto import JudgedLM, settled
+from ..tasks.preference import PairsLM
 from ..tasks.reward import Rewards
 
 
@@ -36,7 +38,7 @@ class HeldOutLoss(NamedTuple):
     Attributes:
         losses: their sum.
         labels: that it is of.
-        measures: means over the labels, by name; none but of pairs.
+        measures: figures of the labels, by name; none but of pairs and of answers that are desirable or not.
     """
 
     losses: float
@@ -52,7 +54,8 @@ class HeldOutLoss(NamedTuple):
 def held_out_loss(engine: Engine, ranks: Ranks, task: Encoder, rows: Ids) -> HeldOutLoss:
     """The loss of held-out rows: every rank its share, weighted by labels."""
     passes = held_out_passes(rows, engine.plan, engine.place, task, ranks.device)
-    if not isinstance(task, PairsLM | Rewards):
+    passes = settled(task, passes, engine.evaluated, partial(distributed.all_reduce_sum_float, ranks))
+    if not isinstance(task, PairsLM | Rewards | JudgedLM):
         losses, labels = distributed.all_reduce_sum_float(ranks, *engine.loss_sum(passes))
         return HeldOutLoss(losses, labels, {})
 
@@ -62,9 +65,7 @@ def held_out_loss(engine: Engine, ranks: Ranks, task: Encoder, rows: Ids) -> Hel
     sums = torch.stack(engine.evaluated(passes, every)).double().sum(0).tolist()
     count = sum(label_count(labels) for _, labels in passes)
     losses, labels, *measures = distributed.all_reduce_sum_float(ranks, sums[0], count, *sums[1:])
-    return HeldOutLoss(
-        losses, labels, {name: found / labels for name, found in zip(MEASURES, measures, strict=True)}
-    )
+    return HeldOutLoss(losses, labels, task.figures(measures, labels))
 
 
 def checked(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -31,6 +32,7 @@ from ..records import EvaluationRecord
 from ..storage.select import checkpoint_store_of
 from ..storage.start_marker import Start
 from ..tasks import encoder
+from ..tasks.kto import JudgedLM, settled
 from ..tasks.preference import PairsLM
 from ..telemetry import device
 from ..telemetry.figures import StepResult, Workload
@@ -108,7 +110,7 @@ class Training:
         self.plan = BatchPlan(training.global_batch_size, training.micro_batch_size, layout.data)
         sources = [Source(*of) for of in zip(marker.rows, spec.dataset.parts, strict=True)]
         self.reference = None
-        if isinstance(self.task, PairsLM) and self.task.has_reference:
+        if isinstance(self.task, PairsLM | JudgedLM) and self.task.has_reference:
             held_out, samples = open_held_out(start.output.data), self.length.consumed(self.length.steps)
             order = Order(sources, training.seed)
             self.reference = Reference(job, start, ranks, rows, held_out, order, samples)
@@ -134,7 +136,7 @@ class Training:
         logs = start.output.logs(job.attempt)
         startup.done("build")
         self.watch = self.engine.watch = device.stopwatch(ranks, heartbeat)
-        if self.reference and isinstance(self.task, PairsLM):
+        if self.reference and isinstance(self.task, PairsLM | JudgedLM):
             self.reference.ready(self.engine, self.task)
         peak = device.peak_flops(ranks, training.precision)
         pairs = spec.task is Task.TEXT2TEXT
@@ -231,6 +233,9 @@ class Training:
     def forward_backward_step(self, step: int, passes: list[Pass], votes: StepVotes) -> StepResult:
         """Compute gradients and update; what the step did, as all ranks agree: the first one tells them."""
         rate = self.engine.learning_rate
+        added = partial(distributed.all_reduce_sum_float, self.ranks)
+        with self.watch(Phase.FORWARD):
+            passes = settled(self.task, passes, self.engine.evaluated, added)
         own_loss = self.engine.forward_backward(passes, votes.labels)
         with self.watch(Phase.OPTIMIZER):
             self.engine.step()

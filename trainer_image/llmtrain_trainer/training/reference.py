@@ -1,7 +1,8 @@
 """Computes the reference of preference training: once, by the engine that trains, before its first step.
 
 What it says of a pair depends neither on the number of ranks nor on which of them computes it: each pair is a
-pass of its own. With adapters the first model is the base: their second matrix begins at zero.
+pass of its own. Of an answer that is desirable or not, the answer and its mismatched sequence are one each.
+With adapters the first model is the base: their second matrix begins at zero.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ..distributed import Ranks
 from ..files import digest_of
 from ..parallel.engine import Engine
 from ..storage.start_marker import Start
+from ..tasks.kto import JudgedLM
 from ..tasks.preference import PairsLM, log_probabilities
 from ..telemetry.phases import Phase
 
@@ -62,7 +64,7 @@ class Reference:
         own = int(self._found is not None)
         self.there = distributed.all_reduce_sum(ranks, own) == [ranks.world]
 
-    def ready(self, engine: Engine, task: PairsLM) -> None:
+    def ready(self, engine: Engine, task: PairsLM | JudgedLM) -> None:
         """Have it; where it is not there, an engine computes it that has the weights that training starts
         from.
 
@@ -95,7 +97,7 @@ class Reference:
             return list(range(self._pairs))
         return [*sorted({self._order.at(place)[0] for place in range(self._samples)}), *held_out]
 
-    def _computed(self, engine: Engine, task: PairsLM, wanted: list[int]) -> LogProbabilities:
+    def _computed(self, engine: Engine, task: PairsLM | JudgedLM, wanted: list[int]) -> LogProbabilities:
         """[pairs, 2], NaN where nothing is wanted; the same on every rank."""
         place, ranks = engine.place.data, engine.layout.data
         own = np.zeros((len(wanted), 2))
@@ -105,7 +107,7 @@ class Reference:
             row = self._row(wanted[min(at, len(wanted) - 1)])
             one = encoded(joined(row[None], np.zeros((1, 2))), [0], [0], [False], task, self._ranks.device)
             with engine.watch(Phase.EVALUATION):
-                [found] = engine.evaluated([one], log_probabilities)
+                found = torch.cat(engine.evaluated(task.sequences(one), log_probabilities), dim=-1)
             if at < len(wanted):
                 own[at] = found[0].double().cpu().numpy()
         shared = torch.from_numpy(own).to(self._ranks.device)

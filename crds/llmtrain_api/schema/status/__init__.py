@@ -15,7 +15,15 @@ from .job import MAX_ATTEMPTS, JobStatus, Phase, Resolved, Waiting
 from .origin import Origin
 from .placement import Placement
 from .progress import Checkpoint, Figures, PreparationFigures, Progress
-from .results import AnswersResult, DataSummary, PreferenceResult, Results, ScoresResult, SourceResult
+from .results import (
+    AnswersResult,
+    DataSummary,
+    KtoResult,
+    PreferenceResult,
+    Results,
+    ScoresResult,
+    SourceResult,
+)
 from .runtime import RuntimeOnRecord
 from .setup import Setup, SetupStage
 from .usage import Usage
@@ -41,6 +49,7 @@ __all__ = [
     "Figure",
     "Figures",
     "JobStatus",
+    "KtoResult",
     "LongText",
     "Origin",
     "Phase",

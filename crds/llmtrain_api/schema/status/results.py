@@ -92,6 +92,31 @@ class PreferenceResult(ApiModel):
     )
 
 
+class KtoResult(ApiModel):
+    """How the exported model tells desirable answers that are held out from others. A reward is beta times
+    the logarithm of how much likelier an answer has become."""
+
+    samples: Count = Field(description="Held-out answers.")
+    accuracy: Figure | None = Field(
+        default=None,
+        description="Share of them whose reward is on the right side of that of the divergence: above it "
+        "where they are desirable, else below it.",
+    )
+    majority_accuracy: Figure | None = Field(
+        default=None,
+        description="The same of whoever always says what is more frequent in the training data.",
+    )
+    desirable_reward: Figure | None = Field(
+        default=None, description="Reward of desirable answers, their mean; empty where none is held out."
+    )
+    undesirable_reward: Figure | None = Field(default=None, description="The same of the others.")
+    divergence: Figure | None = Field(
+        default=None,
+        description="How much likelier answers to other prompts have become, in nats, their mean or 0: the "
+        "estimate of the divergence from the start model that rewards are compared with.",
+    )
+
+
 class ScoresResult(ApiModel):
     """What the exported model says of held-out samples, beside what one would say without a model."""
 
@@ -153,7 +178,7 @@ class Results(ApiModel):
     eval_loss: Figure | None = Field(
         default=None,
         description="Held-out loss of the exported model, in nats per token; with task preference and "
-        "reward per pair.",
+        "reward per pair, or with loss kto per answer; that loss is no logarithm.",
     )
     perplexity: Figure | None = Field(default=None, description="Held-out perplexity of the exported model.")
     data: DataSummary | None = Field(
@@ -179,6 +204,9 @@ class Results(ApiModel):
     preference: PreferenceResult | None = Field(
         default=None,
         description="How it tells the better answer of held-out pairs, with task preference and reward.",
+    )
+    kto: KtoResult | None = Field(
+        default=None, description="How it tells desirable answers from others, with loss kto."
     )
     scores: ScoresResult | None = Field(
         default=None, description="What it says of held-out samples, with a task that has a head of its own."

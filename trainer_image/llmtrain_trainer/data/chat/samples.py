@@ -10,6 +10,7 @@ from llmtrain_api import JobFile, task_of
 from ..cleaning.pipeline import Pipeline
 from ..cleaning.swaps import swap_of
 from ..documents import without
+from ..judged.answer import TakeJudged
 from ..labelled.sample import Sample, TakeSample
 from ..pairs.pair import TakePair
 from ..reading.counts import ReadCounts
@@ -81,6 +82,8 @@ def take_of(job: JobFile, source: Text) -> Take[Whole]:
     task, named = task_of(job.spec, job.shape), source.named_columns or {}
     if task.on_samples:
         return TakeSample(task, named)
+    if job.spec.judges_answers:
+        return TakeJudged(named)
     return TakePair(named) if task.on_pairs else TakeDialogue(named)
 
 

@@ -43,7 +43,7 @@ class Pair(Dialogue):
     @override
     def text(self) -> str:
         """The prompt: pairs of one prompt are all trained on, or all held out."""
-        return json.dumps(self.prompt, sort_keys=True, ensure_ascii=False)
+        return prompt_text(self.prompt)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ class TakePair(TakeDialogue):
     asked: str = "a pair of answers"
     fix: str = (
         'use {"prompt": "...", "chosen": "...", "rejected": "..."}, each a text or a list of messages, or '
-        "without prompt two lists of messages that begin alike, or name the columns in dataset.fields"
+        "without prompt two lists of messages that begin alike, or name the columns in dataset.fields; rows "
+        "with one completion and a label are for loss kto of task preference"
     )
 
     @override
@@ -113,6 +114,11 @@ class TakePair(TakeDialogue):
             roles = ", ".join(str(message["role"]) for message in messages) or "nothing"
             raise self._mistake(record, f"its {column} has {roles} after the prompt, and no single answer")
         return messages[0]
+
+
+def prompt_text(prompt: Sequence[Message]) -> str:
+    """A prompt in one form, for a split by it."""
+    return json.dumps(prompt, sort_keys=True, ensure_ascii=False)
 
 
 def _common(one: list[Message], other: list[Message]) -> list[Message]:

@@ -58,9 +58,10 @@ class Unpadded:
         return len(self._rows)
 
     def __getitem__(self, row: int, /) -> Ids:
-        return np.concatenate([_without_padding(side) for side in np.split(self._rows[row], SIDES)])
+        return np.concatenate([without_padding(side) for side in np.split(self._rows[row], SIDES)])
 
 
-def _without_padding(side: Ids) -> Ids:
+def without_padding(side: Ids) -> Ids:
+    """A sequence without what fills it up."""
     begins = np.flatnonzero(side[1:] & FIRST_OF_DOCUMENT)
     return side[: begins[0] + 1] if len(begins) else side

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ...errors import ConfigError
 from ..chat.samples import dialogues_of
 from ..pairs.pair import Pair
@@ -39,16 +41,29 @@ def write_pairs(made: Preparation, train: PairWriter, held_out: PairWriter) -> l
         train.end_source()
         held_out.end_source()
         if not train.sources[-1].rows + held_out.sources[-1].rows:
-            _require_some(source, train.each, counted)
+            require_some(source, train.each, counted, LEFT_OUT, "pair")
     return counts
 
 
-def _require_some(source: Text, length: int, counts: ReadCounts) -> None:
-    """That every pair is left out is another mistake than that there are none, which is told later."""
-    found = [f"{counts.dialogues[name]} {why}" for name, why in LEFT_OUT.items() if counts.dialogues[name]]
+def require_some(
+    source: Text, length: int, counts: ReadCounts, left_out: Mapping[str, str], what: str
+) -> None:
+    """That every pair is left out is another mistake than that there are none, which is told later.
+
+    Args:
+        source: whose.
+        length: tokens of a sequence.
+        counts: of what was left out.
+        left_out: why, by what `counts` calls it.
+        what: a row is.
+
+    Raises:
+        ConfigError: something was left out.
+    """
+    found = [f"{counts.dialogues[name]} {why}" for name, why in left_out.items() if counts.dialogues[name]]
     if found:
         raise ConfigError(
-            f"{source.field} {source.name}: no pair is left to train on with {length} tokens a sequence: "
+            f"{source.field} {source.name}: no {what} is left to train on with {length} tokens a sequence: "
             f"{'; '.join(found)}",
-            "give pairs whose answers have text and differ, or raise training.sequenceLength",
+            f"give {what}s whose text is there and differs, or raise training.sequenceLength",
         )

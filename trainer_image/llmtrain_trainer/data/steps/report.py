@@ -9,6 +9,8 @@ from typing import Any
 from ... import log
 from ...files import inventory, write_json
 from ..chat.samples import CUT, TOO_LONG
+from ..judged.samples import LEFT_OUT as ANSWERS_LEFT_OUT
+from ..judged.writing import Answered
 from ..labelled.encoding import SHORTENED
 from ..labelled.encoding import TOO_LONG as TARGETS
 from ..labelled.shown import shown
@@ -74,6 +76,8 @@ def sampled(made: Preparation) -> list[list[Part]]:
         length = made.job.spec.training.sequence_length
         return shown(view, made.task, made.labels, length, decode)
     pad = row_of(made)[1] if made.chat else None
+    if made.judged:
+        return samples(Answered(view), decode)
     return samples(Unpadded(view) if made.pairs else view, decode, pad=pad)
 
 
@@ -96,15 +100,15 @@ def warnings_of(made: Preparation) -> list[str]:
                 f"{counts.first_replaced}"
             )
         if counts.dialogues[CUT]:
-            what = "pairs" if made.pairs else "dialogues"
+            what = "pairs" if made.pairs else "answers" if made.judged else "dialogues"
             told.append(
                 f"{where}: {counts.dialogues[CUT]} {what} are longer than training.sequenceLength and "
                 "lost their oldest turns"
             )
-        if made.pairs:
+        if made.pairs or made.judged:
             told += [
                 f"{where}: {counts.dialogues[name]} {why}"
-                for name, why in LEFT_OUT.items()
+                for name, why in (ANSWERS_LEFT_OUT if made.judged else LEFT_OUT).items()
                 if counts.dialogues[name]
             ]
         elif counts.dialogues[TOO_LONG]:

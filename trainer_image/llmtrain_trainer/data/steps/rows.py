@@ -14,13 +14,14 @@ from llmtrain_api import JobFile
 
 from ...errors import ConfigError
 from ..chat.packing import PackedWriter
+from ..judged.writing import JudgedWriter
 from ..labelled.writer import SampleWriter
 from ..pairs.writing import PairWriter
 from ..preparation import Preparation
 from ..reading.counts import ReadCounts
 from ..reading.reader import require_text
 from ..reading.survey import Survey
-from ..rows import Ids, SequenceWriter, Side, Written
+from ..rows import Ids, SequenceWriter, Side, Written, closed_if_it_fails
 from ..sources import BUILTIN_BYTES, named
 from ..store import TRAIN
 from ..units.pool import make_units
@@ -28,6 +29,7 @@ from ..units.stream import rows_of_set
 from ..units.token_set import TokenSet, UnitTokens, read_set
 from ..units.work import SIDES, Made, Work, read_all
 from .dialogues import row_of, write_dialogues
+from .judged import write_judged
 from .pairs import write_pairs
 from .samples import NUMBER, write_samples
 
@@ -79,11 +81,17 @@ def _write_dialogues(made: Preparation) -> None:
     writers: Sequence[SequenceWriter]
     if made.pairs:
         writers = pairs = [PairWriter(file, *row) for file in files]
-        made.counts = write_pairs(made, *pairs)
+        with closed_if_it_fails(writers):
+            made.counts = write_pairs(made, *pairs)
         made.labels = [NUMBER] if made.task.headed else []
+    elif made.judged:
+        writers = answers = [JudgedWriter(file, *row) for file in files]
+        with closed_if_it_fails(writers):
+            made.counts = write_judged(made, *answers)
     else:
         writers = packed = [PackedWriter(file, *row) for file in files]
-        made.counts = write_dialogues(made, *packed)
+        with closed_if_it_fails(writers):
+            made.counts = write_dialogues(made, *packed)
     made.token_set = None
     if made.copies is not None:
         shutil.rmtree(made.copies)

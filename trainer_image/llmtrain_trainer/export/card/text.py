@@ -29,6 +29,10 @@ LEARNT = {
 }
 
 
+LEARNT_OF_ANSWERS = "answers in dialogues, and learnt which answers are desirable"
+"""The same where a sample of task preference is one answer."""
+
+
 def card_text(facts: Facts) -> str:
     """The whole of ``README.md``."""
     sections = [
@@ -45,7 +49,10 @@ def card_text(facts: Facts) -> str:
 
 def about(facts: Facts) -> str:
     """What it is, and what nobody knows of it."""
-    said = [f"{base_of(facts)} It {LEARNT.get(facts.task, 'learnt the task')} (task {code(facts.task)})."]
+    learnt = LEARNT.get(facts.task, "learnt the task")
+    if facts.job.spec.judges_answers:
+        learnt = LEARNT_OF_ANSWERS
+    said = [f"{base_of(facts)} It {learnt} (task {code(facts.task)})."]
     if facts.adapter_alone:
         said.append(
             f"This folder has a low-rank adapter ({code(FOLDER)}) and the tokenizer, and not the weights of "
@@ -91,6 +98,9 @@ def results(facts: Facts) -> str:
         else "",
         f"always the longer answer: accuracy {number(found.preference.longer_accuracy)}"
         if found.preference and found.preference.longer_accuracy is not None
+        else "",
+        f"always the more frequent label: accuracy {number(found.kto.majority_accuracy)}"
+        if found.kto and found.kto.majority_accuracy is not None
         else "",
         f"always that there is no answer: exact match {number(found.scores.no_answer_exact_match)}"
         if found.scores and found.scores.no_answer_exact_match is not None

@@ -1,0 +1,1 @@
+"""Answers that are desirable or not, each by itself."""
