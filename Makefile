@@ -55,7 +55,7 @@ lint: ## ruff, mypy --strict, import boundaries
 	@hack/lint
 
 generate: ## write the CRD, the chart's copy and its boards, and the generated pages
-	@$(VENV)/bin/python -m llmtrain_api && $(VENV)/bin/python -m llmtrain.cli.page && $(VENV)/bin/python hack/boards.py
+	@$(VENV)/bin/python -m llmtrain_api && $(VENV)/bin/python -m llmtrain.cli.page && $(VENV)/bin/python hack/boards.py && $(VENV)/bin/python -m docsite
 
 images: ## build both images
 	@hack/cluster images
