@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from . import gallery, navigation
+from . import gallery, metrics, navigation, status
 
 PAGES = {
     gallery.PAGE: gallery.page,
+    metrics.PAGE: metrics.page,
+    status.PAGE: status.page,
     navigation.INDEX: navigation.index,
     navigation.LLMS: navigation.llms,
 }
-"""Each generated file, and what it is to hold. The gallery comes first: the others ask for its title."""
+"""Each generated file, and what it is to hold. The index comes last: it asks the others for their titles."""
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from docsite import gallery, markdown, navigation
+from docsite import gallery, markdown, metrics, navigation
 from docsite.__main__ import PAGES
 from docsite.navigation import INDEX, LLMS, ROOT
 
@@ -98,3 +98,11 @@ def test_an_example_that_does_not_say_what_it_shows_is_refused(tmp_path: Path) -
     (tmp_path / "silent.yaml").write_text("kind: LLMTrainingJob\n")
     with pytest.raises(ValueError, match=r"silent\.yaml: say in a comment"):
         gallery.read_example(tmp_path / "silent.yaml")
+
+
+def test_every_series_is_in_its_page_with_its_labels() -> None:
+    page = metrics.page()
+    for registry in (metrics.operator_registry(), metrics.rank_registry()):
+        assert all(f"| `{one.name}" in page for one in registry.collect())
+    assert "| `llmtrain_job_phase` | gauge | `namespace`, `name`, `phase` |" in page
+    assert "| `llmtrain_train_step_seconds_bucket` | histogram |  |" in page
