@@ -27,14 +27,14 @@ SECONDS = 400
 pytestmark = pytest.mark.timeout(900)
 
 
-def blocks(language: str = "") -> list[str]:
+def blocks(language: str) -> list[str]:
     """Fenced blocks of the first page in a language."""
     found = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     return [text for name, text in found if name == language]
 
 
 [ROWS], [MANIFEST] = blocks("json"), blocks("yaml")
-LINES = [line for block in blocks() for line in block.splitlines()]
+LINES = [line for block in blocks("console") for line in block.splitlines()]
 COMMANDS = {line.split()[2]: line[2:] for line in LINES if line.startswith("$ llmtrain")}
 [ASKED] = [line[2:] for line in LINES if line.startswith("> ")]
 
