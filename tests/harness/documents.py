@@ -40,7 +40,21 @@ KINDS = {
     **{of.kind: parse_runtime for of in RUNTIME_KINDS},
 }
 OTHER_PROGRAMS = frozenset(
-    {"ctr", "echo", "eval", "grep", "kubectl", "pip", "bash", "etcdctl", "skopeo", "docker"}
+    {
+        "alias",
+        "ctr",
+        "echo",
+        "eval",
+        "grep",
+        "kubectl",
+        "pip",
+        "bash",
+        "etcdctl",
+        "skopeo",
+        "docker",
+        "hyp",
+        "sky",
+    }
 )
 """Programs that are not ours: that they are spelled right is all that is known of them."""
 _OPERATORS = frozenset({"|", "||", "&&", ";", "&", "(", ")"})
@@ -196,8 +210,9 @@ def resources() -> set[str]:
 
 def _kubectl(arguments: list[str]) -> str:
     plain = [word for word in arguments if not word.startswith("-")]
-    kind = plain[1].partition(".")[0].partition("/")[0] if len(plain) > 1 else ""
-    return f"kubectl knows no {kind}" if kind.startswith("llm") and kind not in resources() else ""
+    kinds = plain[1].partition(".")[0].partition("/")[0].split(",") if len(plain) > 1 else []
+    unknown = [kind for kind in kinds if "llm" in kind and kind not in resources()]
+    return f"kubectl knows no {unknown[0]}" if unknown else ""
 
 
 def _helm(arguments: list[str]) -> str:
