@@ -7,18 +7,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-from harness.documents import (
-    LANGUAGES,
-    Block,
-    blocks,
-    check_json,
-    check_python,
-    check_yaml,
-    command_lines,
-    commands,
-    make_targets,
-    wrong_command,
-)
+from harness.documents import LANGUAGES, Block, blocks, check_json, check_python, check_yaml
+from harness.typed_commands import command_lines, commands, make_targets, wrong_command
 
 from docsite import markdown, navigation
 from docsite.markdown import Fence
@@ -55,6 +45,18 @@ def test_a_block_is_valid(block: Block) -> None:
     CHECKS[block.fence.language](block.fence.text)
 
 
+def test_tests_and_benches_within_the_text_exist(here: Path) -> None:
+    typed = [
+        (page, code.target)
+        for page in sorted(navigation.pages())
+        for code in markdown.read(ROOT / page).codes
+        if code.target.startswith(("hack/test ", "python3 -m ", "python -m bench"))
+    ]
+    assert len(typed) > 15
+    wrong = [f"{page}: {told}" for page, line in typed if (told := wrong_command(shlex.split(line), here))]
+    assert not wrong
+
+
 def test_verbs_and_targets_within_the_text_exist() -> None:
     verbs = {name for _, name, _ in VERBS} | set(PASSED_ON)
     seen = 0
@@ -82,6 +84,7 @@ def test_verbs_and_targets_within_the_text_exist() -> None:
         ("hack/llmtrain ls --al", "--al"),
         ("make tset", "no target tset"),
         ("hack/test uint", "no layer uint"),
+        ("hack/test --proofs unit -k test_nothing_of_this_name", "no test of unit is test_nothing"),
         ("hack/nothing up", "there is no hack/nothing"),
         ('eval "$(hack/cluster evn)"', "does not take"),
         ("python3 -m bench.nothing", "bench.nothing"),
