@@ -54,8 +54,11 @@ rules: ## the chart's alerts, checked and fired by Prometheus' own promtool, bui
 lint: ## ruff, mypy --strict, import boundaries
 	@hack/lint
 
+docs: ## the site of the documents into build/site, offline; a broken link or a page outside the menu is an error
+	@hack/docs
+
 generate: ## write the CRD, the chart's copy and its boards, and the generated pages
-	@$(VENV)/bin/python -m llmtrain_api && $(VENV)/bin/python -m llmtrain.cli.page && $(VENV)/bin/python hack/boards.py
+	@$(VENV)/bin/python -m llmtrain_api && $(VENV)/bin/python -m llmtrain.cli.page && $(VENV)/bin/python hack/boards.py && $(VENV)/bin/python -m docsite
 
 images: ## build both images
 	@hack/cluster images
@@ -81,4 +84,4 @@ bench-recovery: ## from the death of a pod to the next step, part by part, on th
 constraints: ## pin what a fresh environment without constraints.txt would get
 	@hack/constraints
 
-.PHONY: web page proofs rules kueue models real bench bench-operator bench-recovery layouts resume simulate faults help demo demo-down try test lint generate images venv constraints
+.PHONY: docs web page proofs rules kueue models real bench bench-operator bench-recovery layouts resume simulate faults help demo demo-down try test lint generate images venv constraints

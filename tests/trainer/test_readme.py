@@ -1,4 +1,4 @@
-"""README's first page, done: its rows, manifest and commands, with a small model on a hub of the test's."""
+"""README's first page and the laptop's quickstart, done: rows, manifest, commands; a small model on a hub."""
 
 from __future__ import annotations
 
@@ -21,21 +21,29 @@ from harness.trainer.tiny_models import write_llama
 from llmtrain_operator.local.console_text import COLUMNS
 
 PAGE = (ROOT / "README.md").read_text().split("\n## ")[0]
+QUICKSTART = (ROOT / "docs" / "quickstart.md").read_text().split("\n## On a cluster")[0]
 OTHERS = 90
 """Rows beside README's: of two alone none can be held out."""
 SECONDS = 400
 pytestmark = pytest.mark.timeout(900)
 
 
-def blocks(language: str = "") -> list[str]:
-    """Fenced blocks of the first page in a language."""
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+def blocks(language: str, page: str = PAGE) -> list[str]:
+    """Fenced blocks of a page in a language."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     return [text for name, text in found if name == language]
 
 
+def typed(page: str) -> list[str]:
+    """The commands of a page that are ours."""
+    lines = [line for block in blocks("console", page) for line in block.splitlines()]
+    return [line[2:] for line in lines if line.startswith("$ llmtrain")]
+
+
 [ROWS], [MANIFEST] = blocks("json"), blocks("yaml")
-LINES = [line for block in blocks() for line in block.splitlines()]
-COMMANDS = {line.split()[2]: line[2:] for line in LINES if line.startswith("$ llmtrain")}
+LINES = [line for block in blocks("console") for line in block.splitlines()]
+COMMANDS = {line.split()[1]: line for line in typed(PAGE)}
+LOOKS = [line for line in typed(QUICKSTART) if line not in COMMANDS.values()]
 [ASKED] = [line[2:] for line in LINES if line.startswith("> ")]
 
 
@@ -48,8 +56,12 @@ class Reader:
 
     def does(self, verb: str, told: str = "") -> str:
         """The page's command with this verb; what it prints."""
+        return self.types(COMMANDS[verb], told)
+
+    def types(self, command: str, told: str = "") -> str:
+        """A command; what it prints."""
         done = subprocess.run(
-            shlex.split(COMMANDS[verb]),
+            shlex.split(command),
             cwd=self.folder,
             env=self.env,
             input=told,
@@ -123,3 +135,16 @@ def test_the_tables_on_the_page_are_those_of_kubectl() -> None:
 
 def test_the_page_is_short() -> None:
     assert len(MANIFEST.splitlines()) <= 12
+
+
+def test_the_quickstart_has_the_pages_rows_manifest_and_commands() -> None:
+    assert blocks("json", QUICKSTART) == [ROWS]
+    assert blocks("yaml", QUICKSTART) == [MANIFEST]
+    assert set(COMMANDS.values()) <= set(typed(QUICKSTART))
+
+
+@pytest.mark.usefixtures("ran")
+@pytest.mark.parametrize("command", LOOKS, ids=lambda command: command.split()[1])
+def test_the_quickstart_looks_at_the_job(reader: Reader, command: str) -> None:
+    shown = {"checkpoints": "newest", "logs": "helpdesk", "why": "has succeeded"}
+    assert shown.get(command.split()[1], "Succeeded") in reader.types(command)

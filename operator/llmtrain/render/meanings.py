@@ -96,6 +96,26 @@ CONDITIONS = {
     "RuntimeChanged": "the platform team's runtime is not what the job began with, and goes on with",
     "ReportingLost": "no figures have come from rank 0 for a while, though its pod runs",
 }
+EVENTS = {
+    "Accepted": "the job may run as it is written, and its first attempt begins",
+    "InvalidSpec": "the job cannot run as it is written: the message names the field and the fix",
+    "OutOfBounds": "the job asks for what its runtime does not allow",
+    "ModelRefused": "its model cannot be had, or cannot be trained as the job asks: the message says why",
+    "NoCheckpoint": "the job or step that checkpoint.from names is not there",
+    "Inspecting": "the model is looked at",
+    "Preparing": "the data are prepared",
+    "SetupFailed": "the pod that looked at the model, or prepared the data, failed; another one follows",
+    "Queued": "it waits: the message tells for what",
+    "Running": "all pods of an attempt run",
+    "Restarting": "the gang failed: the message tells why, and the number of the next attempt",
+    "Resized": "the gang has another number of nodes than before, or than the job wants",
+    "Suspending": "every rank saves a checkpoint",
+    "Suspended": "it stands still without pods",
+    "Resumed": "it is no longer suspended",
+    "Rerun": "it was over and is tried again, as its annotation asks for",
+    "Succeeded": "it is done",
+    "Failed": "it has failed and is not tried again by itself: the message has the class and the hint",
+}
 
 
 @cache
@@ -109,6 +129,7 @@ def known_failures() -> dict[str, KnownFailure]:
 def words() -> dict[str, str]:
     """Every word of a status that is no known failure, with what kind of word it is and what it means."""
     kinds = (
+        ("an event", EVENTS),
         ("a condition", CONDITIONS),
         ("why a job waits", WAITS),
         ("why the operator ended an attempt", ENDS),

@@ -15,7 +15,7 @@ from harness.jobs import T0, job, later, manifest, running
 from llmtrain.render.compare import checkpoint_rows, differences
 from llmtrain.render.fields import field_lines, fields, found_by
 from llmtrain.render.live import Curves, live_table, spark
-from llmtrain.render.meanings import CONDITIONS, WAITS, explain_reason, known_failures, words
+from llmtrain.render.meanings import CONDITIONS, EVENTS, WAITS, explain_reason, known_failures, words
 from llmtrain.render.rows import attempts_table, jobs_table
 from llmtrain.render.schema import manifest_schema
 from llmtrain.render.show import show
@@ -37,7 +37,9 @@ from llmtrain_api import (
     Waiting,
 )
 from llmtrain_api.generate.crd import PRINTER_COLUMNS
+from llmtrain_operator.plan.origin import NO_ORIGIN
 from llmtrain_operator.plan.runtime import OUT_OF_BOUNDS
+from llmtrain_operator.plan.setup import REFUSED as MODEL_REFUSED
 from llmtrain_operator.plan.waiting import MOUNTING
 from llmtrain_operator.runtimes.catalogue import MISSING, NOT_ALLOWED, NOT_READABLE, UNKNOWN
 from llmtrain_operator.types import RefusalKind
@@ -163,6 +165,16 @@ def test_every_word_of_a_status_has_a_meaning() -> None:
     of_runtimes = {MISSING, NOT_READABLE, NOT_ALLOWED, UNKNOWN, OUT_OF_BOUNDS}
     assert said | of_runtimes | set(MOUNTING) <= WAITS.keys()
     assert set(get_args(ConditionType)) <= CONDITIONS.keys()
+
+
+def test_every_event_has_a_meaning() -> None:
+    operator = ROOT / "operator" / "llmtrain_operator"
+    told = set(re.findall(r'Event\(\s*"(\w+)"', (operator / "engine" / "events.py").read_text()))
+    refusals = "".join(path.read_text() for path in sorted((operator / "plan").glob("*.py")))
+    told |= set(re.findall(r'refused\(s, "(\w+)" if \w+ else "(\w+)"', refusals)[0])
+    told |= {NO_ORIGIN, MODEL_REFUSED, Phase.SUSPENDING.value, Phase.SUSPENDED.value}
+    assert EVENTS.keys() == told
+    assert "an event" in "".join(explain_reason("SetupFailed") or [])
 
 
 def test_a_reason_or_field_is_found_whatever_its_case() -> None:

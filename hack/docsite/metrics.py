@@ -1,0 +1,87 @@
+"""``docs/metrics.md``: every series that the operator and the ranks expose, asked of their own registries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
+
+from llmtrain_api import JobFile, JobIdentity, Rendezvous, layout_of, parse_spec, shape_of
+from llmtrain_api.names import METRICS_PORT
+from llmtrain_operator.engine.known_jobs import KnownJob, KnownJobs
+from llmtrain_operator.engine.workqueue import WorkQueue
+from llmtrain_operator.kube.store import PodStore
+from llmtrain_operator.metrics import GAUGES, OperatorMetrics
+from llmtrain_operator.types import JobRef
+from llmtrain_trainer.telemetry.prometheus import JobSeries, RankSeries
+
+from .navigation import DOCS
+
+PAGE = DOCS / "metrics.md"
+_ENDS = {"counter": "_total", "histogram": "_bucket"}
+_HEAD = """# Metrics
+
+Generated from the registries of operator and trainer by `make generate`.
+
+The chart's `monitoring` brings monitors, alerts ([runbooks.md](runbooks.md)) and Grafana boards of them.
+Units are those of the names. A figure that is not known yet is not there, or `NaN`, and never 0.
+"""
+_LEAST = {
+    "model": {"name": "builtin://tiny-llama"},
+    "dataset": {"name": "builtin://random-tokens"},
+    "output": {"uri": "pvc://claim/run"},
+}
+
+
+def page() -> str:
+    """The whole page."""
+    ranks = f"Ranks: port {METRICS_PORT} of each pod, and the next ones for more ranks of a pod"
+    parts = [_HEAD, *_table("The operator: `/metrics` of its pod", operator_registry())]
+    parts += _table(ranks, rank_registry())
+    return "\n".join(parts)
+
+
+def operator_registry() -> CollectorRegistry:
+    """The operator's, with one job that has every figure, so that each series shows its labels."""
+    some = KnownJob(JobRef("team", "job", "uid"), "Running", False, 0, dict.fromkeys(GAUGES, 0.0))
+    own = OperatorMetrics(KnownJobs({("team", "job"): some}), WorkQueue(), PodStore())
+    own.count_report("200")
+    return own.registry
+
+
+def rank_registry() -> CollectorRegistry:
+    """That of rank 0 on a GPU: what any rank has, and what is the job's."""
+    ranks = RankSeries(torch.device("cuda"))
+    JobSeries(ranks.registry, _job(), with_mfu=True)
+    return ranks.registry
+
+
+def _job() -> JobFile:
+    spec = parse_spec(_LEAST, strict=True)
+    shape = shape_of(spec)
+    return JobFile(
+        job=JobIdentity(name="job", namespace="team", uid="uid"),
+        attempt=0,
+        spec=spec,
+        shape=shape,
+        layout=layout_of(shape, spec),
+        rendezvous=Rendezvous(master_address="localhost", master_port=1, id="0"),
+        output="/output",
+        scratch="/scratch",
+    )
+
+
+def _table(title: str, registry: CollectorRegistry) -> Iterator[str]:
+    yield f"## {title}\n\n| series | kind | labels | |\n|---|---|---|---|"
+    for metric in sorted(registry.collect(), key=lambda metric: metric.name):
+        labels = ", ".join(f"`{name}`" for name in _labels(metric))
+        name = metric.name + _ENDS.get(metric.type, "")
+        yield f"| `{name}` | {metric.type} | {labels} | {metric.documentation} |"
+    yield ""
+
+
+def _labels(metric: Metric) -> list[str]:
+    found = dict.fromkeys(name for sample in metric.samples for name in sample.labels)
+    return [name for name in found if name != "le"]
