@@ -92,7 +92,8 @@ class NotifySpec(RuledModel):
         default_factory=lambda: [NotifyEvent.FAILED, NotifyEvent.SUCCEEDED],
         min_length=1,
         max_length=len(NotifyEvent),
-        description="What it is told, by the names of the job's Events and conditions.",
+        description="What it is told, by the names of the job's Events and conditions. Default: Failed and "
+        "Succeeded.",
     )
     url: str | None = Field(
         default=None,

@@ -173,7 +173,8 @@ class HttpPost:
             self._session = aiohttp.ClientSession(
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=self._seconds),
+                # one limit holds for all of a try, look-ups included
+                timeout=aiohttp.ClientTimeout(total=None),
                 headers={"User-Agent": "llmtrain-notifications"},
                 auto_decompress=False,
                 trust_env=False,

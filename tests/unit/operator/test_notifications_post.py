@@ -8,10 +8,11 @@ import logging
 import ssl
 import threading
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import structlog
-from harness.receiver import Act, Receiver, receiver
+from harness.receiver import OK, Act, Receiver, receiver
 from structlog.testing import LogCapture
 
 from llmtrain_operator.egress import Egress
@@ -230,6 +231,31 @@ async def test_a_certificate_that_is_not_trusted_hears_nothing(tls: ssl.SSLConte
         )
     assert answer == Answer(Outcome.FAILED, "its certificate is not trusted")
     assert not any(heard)
+
+
+@pytest.mark.parametrize(
+    ("host", "outcome"), [("localhost", Outcome.DELIVERED), ("receiver.test", Outcome.FAILED)]
+)
+async def test_the_certificate_must_be_of_the_host_that_was_named(
+    host: str, outcome: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever address it has."""
+    authority = new_authority(datetime.now(UTC))
+    (tmp_path / "ca.pem").write_bytes(authority.certificate)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=server_context(authority, ["localhost"]))
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        inside = Egress(inside=(f"{host}:{port}",))
+        answer = await posted(f"https://{host}:{port}/", inside, ["127.0.0.1"])
+    assert answer.outcome is outcome, answer
 
 
 @pytest.fixture

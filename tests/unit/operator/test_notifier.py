@@ -77,7 +77,7 @@ async def test_an_operator_that_dies_after_a_post_tells_it_again_under_the_same_
     memory = MemoryApi()
     async with receiver() as found:
         dying = DiesBeforeItIsNoted(memory)
-        async with Control(memory, dying, installed(found)).up() as control:  # type: ignore[arg-type]
+        async with Control(memory, dying, installed(found)).up() as control:
             await control.apply(nodes=1, notify=[{"events": ALL, "url": found.url()}])
             await control.bring_up("tiny-0-0")
             await asyncio.wait_for(dying.reached.wait(), SOON)
@@ -305,7 +305,8 @@ async def test_no_secret_is_read_that_is_not_on_the_list() -> None:
 
 def test_a_cloud_event_has_what_the_specification_wants() -> None:
     job = over(1, "unused")
-    [one] = job.status.notifications or ()
+    assert job.status.notifications
+    [one] = job.status.notifications
     body = body_of(job, one, NotifyFormat.CLOUDEVENTS)
     event = json.loads(body.content)
     assert body.kind == "application/cloudevents+json; charset=utf-8"

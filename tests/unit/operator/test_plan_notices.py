@@ -213,7 +213,10 @@ def test_what_the_installation_allows_is_accepted() -> None:
 
 
 def test_where_notifications_are_off_a_job_is_told_how_to_have_them_on() -> None:
-    assert "notifications.allow" in refused(ENDS, SETTINGS)
+    for receiver in (ENDS, {"urlSecret": {"name": "hook"}}):
+        said = refused(receiver, SETTINGS)
+        assert "this installation sends no notifications" in said
+        assert "notifications.allow" in said
 
 
 @pytest.mark.parametrize(
