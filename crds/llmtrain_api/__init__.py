@@ -28,6 +28,7 @@ from .schema.entrypoint import EntrypointSpec, Starter
 from .schema.lifecycle import EDITABLE, KeepPods, LifecycleSpec
 from .schema.model import BuiltinModel, ModelSpec, Weights
 from .schema.model_facts import FACTS_LIMIT, ModelFacts, TokenizerFacts
+from .schema.notify import NotifyEvent, NotifyFormat, NotifySpec, Target, UrlSecret, target_of
 from .schema.optimization import EarlyStoppingSpec, OnSpike, Schedule
 from .schema.scheduling import Toleration, WorkerDefaults
 from .schema.spec import IfExists, JobSpec, ParallelismSpec
@@ -45,6 +46,8 @@ from .schema.status import (
     Figures,
     JobStatus,
     KtoResult,
+    Notification,
+    NotificationState,
     Origin,
     Phase,
     PreferenceResult,
@@ -107,6 +110,11 @@ __all__ = [
     "ModelFacts",
     "ModelShape",
     "ModelSpec",
+    "Notification",
+    "NotificationState",
+    "NotifyEvent",
+    "NotifyFormat",
+    "NotifySpec",
     "OnSpike",
     "Origin",
     "OriginFolder",
@@ -139,12 +147,14 @@ __all__ = [
     "Stage",
     "Starter",
     "StoredTensor",
+    "Target",
     "Task",
     "TerminationMessage",
     "Time",
     "TokenizerFacts",
     "Toleration",
     "TrainingSpec",
+    "UrlSecret",
     "Usage",
     "Waiting",
     "Weights",
@@ -165,6 +175,7 @@ __all__ = [
     "read_runtime",
     "shape_of",
     "shape_of_config",
+    "target_of",
     "task_of",
     "to_rfc3339",
 ]

@@ -95,6 +95,16 @@ class OperatorMetrics:
             ["code"],
             registry=self.registry,
         )
+        self._notifications = Counter(
+            "llmtrain_operator_notifications",
+            "Tries to deliver a notification: delivered, failed (it is tried again) or refused (given up).",
+            ["outcome"],
+            registry=self.registry,
+        )
+
+    def count_notification(self, outcome: str) -> None:
+        """One more try with that outcome."""
+        self._notifications.labels(outcome).inc()
 
     def count_report(self, code: str) -> None:
         """One more answer with that HTTP status."""

@@ -12,6 +12,7 @@ import structlog
 from llmtrain_api.names import API_VERSION, CRD_NAME, PLURAL
 
 from . import handlers, health
+from .egress import Egress
 from .engine.known_jobs import KnownJobs
 from .engine.leading import lead, take_over
 from .engine.pod_words import PodWords
@@ -25,6 +26,8 @@ from .kube.lease import Elector, Seat
 from .kube.reflector import JobReflector, PodReflector
 from .kube.store import PodStore
 from .metrics import OperatorMetrics
+from .notifications.notifier import Notifier
+from .notifications.post import HttpPost
 from .progress.ahead import Ahead
 from .progress.auth import TokenAuthenticator
 from .progress.latest import ReportBook
@@ -128,6 +131,11 @@ async def operate(settings: Settings) -> None:
                 gpu_hour_price=settings.gpu_hour_price,
                 currency=settings.currency,
                 provider=settings.provider,
+                egress=Egress(
+                    allow=settings.notify_allow,
+                    inside=settings.notify_inside,
+                    secrets=settings.notify_secrets,
+                ),
             )
             fenced = api.guarded(elector.seconds_left)
             runtimes = Runtimes(api, queue.add, settings.watch_namespace, settings.default_runtime)
@@ -143,6 +151,10 @@ async def operate(settings: Settings) -> None:
                     settings.watch_namespace,
                     by_nodes=settings.room == "nodes",
                 )
+                egress = plan_settings.egress
+                notifier = Notifier(
+                    fenced, HttpPost(egress), queue.add, egress.secrets, metrics.count_notification
+                )
                 reconciler = Reconciler(
                     fenced,
                     store,
@@ -153,10 +165,12 @@ async def operate(settings: Settings) -> None:
                     scheduler=gangs,
                     words=PodWords(fenced),
                     runtimes=runtimes,
+                    notices=notifier,
                     jobs=jobs,
                 )
                 async with asyncio.TaskGroup() as group:
                     group.create_task(gangs.run())
+                    group.create_task(notifier.run())
                     group.create_task(sweeps.run(fenced, intake.synced))
                     group.create_task(reconciler.run(settings.workers, reflector.synced, intake.synced))
 

@@ -7,12 +7,13 @@ import os
 import sys
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from llmtrain_api import WorkerDefaults, explain
 from llmtrain_api.api_json import read
 
+from .egress import ALLOW_ENTRY, INSIDE_ENTRY, odd_entries
 from .types import Allowed, Provider
 
 PREFIX = "LLMTRAIN_OPERATOR_"
@@ -96,6 +97,21 @@ class Settings(BaseModel):
         description="what jobs may ask for beyond what the restricted Pod Security profile gives, "
         "comma-separated: hostNetwork",
     )
+    notify_allow: tuple[str, ...] = Field(
+        default=(),
+        description="hosts that jobs may have told over https what becomes of them (spec.notify): HOST, "
+        "*.DOMAIN or *, each with :PORT where needed, comma-separated; empty = nobody is told",
+    )
+    notify_inside: tuple[str, ...] = Field(
+        default=(),
+        description="hosts by their whole name that may be told at private addresses and over http too, "
+        "comma-separated",
+    )
+    notify_secrets: tuple[str, ...] = Field(
+        default=(),
+        description="names of the Secrets, in the namespaces of jobs, that may hold the URL of a receiver, "
+        "comma-separated; the operator needs the right to get them",
+    )
     gpu_hour_price: float | None = Field(
         default=None, ge=0, le=1e6, description="what an hour of one GPU costs; empty = jobs show no cost"
     )
@@ -122,10 +138,20 @@ class Settings(BaseModel):
             raise ValueError(f"must be key=value,key=value, not {value!r}")
         return tuple((key, text) for key, _, text in pairs)
 
-    @field_validator("allow", mode="before")
+    @field_validator("allow", "notify_allow", "notify_inside", "notify_secrets", mode="before")
     @classmethod
     def _names(cls, value: object) -> object:
         return [one for one in value.split(",") if one] if isinstance(value, str) else value
+
+    @field_validator("notify_allow", "notify_inside")
+    @classmethod
+    def _hosts(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        outside = info.field_name == "notify_allow"
+        odd = odd_entries(value, ALLOW_ENTRY if outside else INSIDE_ENTRY)
+        if odd:
+            forms = "HOST, *.DOMAIN or *" if outside else "HOST, without wildcards"
+            raise ValueError(f"has {', '.join(odd)}; use {forms} in lower case, with :PORT where needed")
+        return value
 
     @field_validator("gpu_hour_price", mode="before")
     @classmethod

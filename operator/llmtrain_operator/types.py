@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from llmtrain_api import Job, JobStatus, ProgressReport, RuntimeOnRecord, SetupStage, WorkerDefaults
 from llmtrain_api.schema.status import Placement
 
+from .egress import Egress
+
 Manifest = dict[str, Any]
 
 
@@ -201,6 +203,7 @@ class PlanSettings:
         gpu_hour_price: what an hour of one GPU costs; None = nobody has said.
         currency: of that price.
         provider: who helps to start gangs.
+        egress: who may be told what becomes of jobs.
     """
 
     trainer_image: str
@@ -223,6 +226,32 @@ class PlanSettings:
     gpu_hour_price: float | None = None
     currency: str = ""
     provider: Provider = Provider.DEFAULT
+    egress: Egress = field(default_factory=Egress)
+
+
+class Outcome(StrEnum):
+    """What became of the tries to deliver a notification."""
+
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    REFUSED = "refused"
+
+
+class Delivery(NamedTuple):
+    """How far a notification on record has come in this process.
+
+    Attributes:
+        receiver: its place in ``spec.notify``.
+        id: of the notification, the same for all of its receivers.
+        outcome: `FAILED` is tried again; the others are the end.
+        reason: why it has not arrived, without a word of its URL.
+    """
+
+    receiver: int
+    id: str
+    outcome: Outcome
+    tries: int
+    reason: str = ""
 
 
 class PodWord(NamedTuple):
@@ -267,6 +296,7 @@ class Observed:
         runtime: the one that the job asks for; None = none.
         other: the job that ``checkpoint.from`` names, as it is now; None = there is none.
         reclaimed: why the queue wants the room of the gang back; empty = it does not.
+        deliveries: what became of notifications that are on record as pending.
     """
 
     job: Job
@@ -282,6 +312,7 @@ class Observed:
     runtime: SeenRuntime | None = None
     other: Job | None = None
     reclaimed: str = ""
+    deliveries: tuple[Delivery, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

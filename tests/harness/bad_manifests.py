@@ -523,6 +523,34 @@ BAD: dict[str, Bad] = {
         "spec.telemetry",
         "pass it in entrypoint.args",
     ),
+    "a receiver without a URL": Bad(
+        manifest(notify=[{"events": ["Failed"]}]), "spec.notify[0]", "either url or urlSecret"
+    ),
+    "a receiver with two URLs": Bad(
+        manifest(notify=[{"url": "https://a.test/", "urlSecret": {"name": "hook"}}]),
+        "spec.notify[0]",
+        "either url or urlSecret",
+    ),
+    "a receiver behind a password": Bad(
+        manifest(notify=[{"url": "https://user:pass@a.test/"}]),
+        "spec.notify[0].url",
+        "without a name or a password",
+    ),
+    "a receiver that is no web server": Bad(
+        manifest(notify=[{"url": "ftp://a.test/"}]), "spec.notify[0].url", "use https://HOST/PATH"
+    ),
+    "a receiver of an event that is none": Bad(
+        manifest(notify=[{"events": ["Done"], "url": "https://a.test/"}]),
+        "spec.notify[0].events[0]",
+        "Succeeded",
+        "Unsupported value",
+    ),
+    "more receivers than may be": Bad(
+        manifest(notify=[{"url": f"https://a.test/{n}"} for n in range(4)]),
+        "spec.notify",
+        "at most 3",
+        "must have at most 3 items",
+    ),
     "tags by a decoder": Bad(
         sampled("tokenClassification"), "spec.task", "learns task causal", "remove task"
     ),

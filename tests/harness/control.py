@@ -32,6 +32,8 @@ from llmtrain_operator.kube.jobs import JobStore
 from llmtrain_operator.kube.reflector import JobReflector, PodReflector
 from llmtrain_operator.kube.store import PodStore
 from llmtrain_operator.local.memory_api import MemoryApi
+from llmtrain_operator.notifications.notifier import Notifier
+from llmtrain_operator.notifications.post import HttpPost, Post
 from llmtrain_operator.progress.auth import PodIdentity
 from llmtrain_operator.progress.latest import ReportBook
 from llmtrain_operator.types import PlanSettings, Pod
@@ -86,7 +88,11 @@ class Control:
     """The parts that `run.operate` puts together, but HTTP and Kopf."""
 
     def __init__(
-        self, memory: MemoryApi, api: ClusterApi | None = None, settings: PlanSettings = SETTINGS
+        self,
+        memory: MemoryApi,
+        api: ClusterApi | None = None,
+        settings: PlanSettings = SETTINGS,
+        post: Post | None = None,
     ) -> None:
         self.memory = memory
         self.api = api or memory
@@ -95,8 +101,18 @@ class Control:
         self.jobs = JobStore()
         self.intake = JobReflector(self.api, self.jobs, lambda job: self.queue.add(job.key))
         settings = replace(settings, evidence_seconds=0.05)
+        self.notifier = Notifier(
+            self.api, post or HttpPost(settings.egress), self.queue.add, settings.egress.secrets
+        )
         self.reconciler = Reconciler(
-            self.api, self.store, self.book, self.queue, settings, self.known, jobs=self.jobs
+            self.api,
+            self.store,
+            self.book,
+            self.queue,
+            settings,
+            self.known,
+            notices=self.notifier,
+            jobs=self.jobs,
         )
 
     def wake(self, pod: Pod) -> None:
@@ -107,6 +123,7 @@ class Control:
         work: list[Awaitable[None]] = [
             self.reflector.run(),
             self.intake.run(),
+            self.notifier.run(),
             self.reconciler.run(workers, self.reflector.synced, self.intake.synced),
         ]
         tasks = [asyncio.ensure_future(w) for w in work]

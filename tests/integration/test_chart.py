@@ -37,7 +37,8 @@ def arguments(objects: Objects) -> list[str]:
 def test_the_api_server_takes_every_object_of_it(cluster: Cluster) -> None:
     scoped = ('watchNamespace="default"', "networkPolicy.metricsNamespace=null")
     classes = 'priorityClasses={"llm-low": -100, "llm-high": 100}'
-    for settings in (("web.enabled=true", classes, "monitoring.dashboards=true"), scoped):
+    told = 'notifications.secrets=["slack"]'
+    for settings in (("web.enabled=true", classes, "monitoring.dashboards=true", told), scoped):
         objects = rendered(cluster, "default", *settings)
         for found in objects.values():
             done = subprocess.run(
@@ -128,6 +129,25 @@ def test_isolation_is_on_and_may_be_turned_off(cluster: Cluster) -> None:
     assert ("NetworkPolicy", "llm-training-operator") not in off
     rules = off["ClusterRole", "llm-training-operator-default"]["rules"]
     assert not [rule for rule in rules if "networkpolicies" in rule["resources"]]
+
+
+def test_notifications_are_off_and_bring_no_right_to_secrets(cluster: Cluster) -> None:
+    def rights(objects: Objects) -> list[dict[str, Any]]:
+        rules = objects["ClusterRole", "llm-training-operator-default"]["rules"]
+        return [rule for rule in rules if "secrets" in rule["resources"]]
+
+    off = rendered(cluster, "default")
+    assert not [flag for flag in arguments(off) if flag.startswith("--notify")]
+    assert rights(off) == []
+    asked = ('notifications.allow=["*.example.com:8443", "*"]', 'notifications.secrets=["slack", "ci"]')
+    on = rendered(cluster, "default", *asked, 'notifications.inside=["events.tools.svc:8080"]')
+    flags = [flag for flag in arguments(on) if flag.startswith("--notify")]
+    settings = parse(["--trainer-image=t", *flags])
+    assert settings.notify_allow == ("*.example.com:8443", "*")
+    assert settings.notify_inside == ("events.tools.svc:8080",)
+    assert settings.notify_secrets == ("slack", "ci")
+    names = {"resources": ["secrets"], "resourceNames": ["slack", "ci"], "verbs": ["get"]}
+    assert rights(on) == [{"apiGroups": [""], **names}]
 
 
 def test_an_image_may_be_pinned_by_its_digest(cluster: Cluster) -> None:

@@ -25,6 +25,8 @@ def secrets_of(own: Raw) -> Named:
         yield from _text(f"telemetry.trackers[{number}].secret", tracker.get("secret"))
     for number, pull in enumerate(_items(own.get("imagePullSecrets"))):
         yield from _text(f"imagePullSecrets[{number}].name", pull.get("name"))
+    for number, receiver in enumerate(_items(own.get("notify"))):
+        yield from _text(f"notify[{number}].urlSecret.name", _inner(receiver, "urlSecret").get("name"))
     pod = _inner(_inner(own, "podTemplate"), "spec")
     for path, volume in _named(pod, "volumes"):
         yield from _text(f"{path}.secret.secretName", _inner(volume, "secret").get("secretName"))

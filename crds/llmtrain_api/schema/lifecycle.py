@@ -7,6 +7,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from .base import ApiModel
+from .notify import MAX_RECEIVERS, NotifySpec
 
 MAX_SECONDS = 10 * 366 * 86_400
 
@@ -66,6 +67,12 @@ class LifecycleSpec(ApiModel):
         default=KeepPods.ALWAYS,
         description="Whether the ended pods of the last attempt stay, for their logs: always, onFailure or "
         "never. They go with the job.",
+    )
+
+    notify: list[NotifySpec] = Field(
+        default_factory=list,
+        max_length=MAX_RECEIVERS,
+        description="Who is told of what becomes of the job, where the chart's notifications allow it.",
     )
 
 

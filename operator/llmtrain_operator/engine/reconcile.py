@@ -18,7 +18,9 @@ from llmtrain_api.names import CONTROLLER, PLURAL
 from ..kube.api import ApiError, ClusterApi
 from ..kube.jobs import JobStore, seen_job
 from ..kube.store import PodStore
+from ..notifications.source import NoNotices, Notices
 from ..plan import plan
+from ..plan.events import events_between
 from ..plan.refusals import counted
 from ..progress.latest import ReportBook
 from ..runtimes.source import NoRuntimes, RuntimeSource
@@ -26,7 +28,7 @@ from ..scheduling.at_once import AtOnce
 from ..scheduling.provider import GangScheduler
 from ..types import CreateChild, CreatePod, Observed, Plan, PlanSettings, Refusal, RefusalKind
 from .apply import Applier
-from .events import events_between, post
+from .events import post
 from .known_jobs import KnownJobs, ref
 from .other_jobs import OtherJobs, job_by_name, other_job
 from .pod_words import PodWords
@@ -61,6 +63,7 @@ class Reconciler:
         scheduler: GangScheduler | None = None,
         words: PodWords | None = None,
         runtimes: RuntimeSource | None = None,
+        notices: Notices | None = None,
         *,
         jobs: JobStore,
         others: OtherJobs | None = None,
@@ -77,6 +80,7 @@ class Reconciler:
         self._scheduler = scheduler or AtOnce()
         self._words = words
         self._runtimes = runtimes or NoRuntimes()
+        self._notices = notices or NoNotices()
         self._jobs = jobs
         self._others = others or job_by_name(jobs)
         self._applier = Applier(api, store, jobs)
@@ -187,6 +191,7 @@ class Reconciler:
     def _note(self, job: Job) -> None:
         self._known.note(job)
         self._scheduler.note(job)
+        self._notices.note(job)
 
     async def _read(self, key: Key) -> tuple[Job, dict[str, object]] | None:
         """The job as it is known and its raw status; None when there is nothing to decide on."""
@@ -296,6 +301,7 @@ class Reconciler:
             runtime=self._runtimes.of(job),
             other=other_job(job, self._others),
             reclaimed=self._scheduler.wants_back(job),
+            deliveries=self._notices.of(uid),
         )
 
     def _lost(self, job: Job) -> frozenset[int]:
@@ -333,6 +339,7 @@ class Reconciler:
             self._book.forget(job.ref)
             self._store.forget(job.ref)
             self._applier.forget(job.ref.uid)
+            self._notices.forget(job.ref.uid)
             self._passing_since.pop(job.ref.uid, None)
             self._refusals.pop(job.ref.uid, None)
             self._not_before.pop(job.ref.uid, None)

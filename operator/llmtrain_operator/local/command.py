@@ -33,7 +33,7 @@ from .saved_jobs import (
     rejoined,
     reopened,
 )
-from .scale_down import GangOverrides, describe_changes, scaled_down, why_scaled
+from .scale_down import GangOverrides, describe_changes, not_told, scaled_down, why_scaled
 from .table import Table
 
 
@@ -178,7 +178,7 @@ def opening(manifest: Manifest, run_plan: RunPlan) -> list[str]:
     """The first lines."""
     changed = describe_changes(manifest.asked, manifest.spec)
     lines = [f"{manifest.metadata.name}: without Kubernetes; pods are processes"]
-    lines += [line for line in (changed, manifest.note, run_plan.note) if line]
+    lines += [line for line in (changed, not_told(manifest.asked), manifest.note, run_plan.note) if line]
     return [*lines, f"output: {run_plan.output}   Ctrl-C saves a checkpoint and stops", ""]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from llmtrain_api import AnswersResult, DataSummary, Failure, Job, JobStatus, Progress, Results, SourceResult
 
-from ..engine.events import Event, events_between
+from ..plan.events import Event, events_between
 from ..plan.progress import duration_text
 
 COLUMNS = ("NAME", "PHASE", "NODES", "STEP", "PROGRESS", "LOSS", "TOKENS/S", "ETA", "RESTARTS", "AGE")

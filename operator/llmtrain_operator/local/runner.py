@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import orjson
 from llmtrain_api import Job, Phase, Progress
 from llmtrain_api.names import PLURAL
 
+from ..egress import Egress
 from ..engine.known_jobs import KnownJobs, ref
 from ..engine.reconcile import Reconciler
 from ..engine.workqueue import WorkQueue
@@ -22,6 +24,9 @@ from ..kube.pods import decode_rank
 from ..kube.reflector import JobReflector, PodReflector
 from ..kube.store import PodStore
 from ..manifests.volumes import output_location
+from ..notifications.notifier import Notifier
+from ..notifications.post import HttpPost
+from ..plan.notices import pending
 from ..plan.progress import progress_of
 from ..progress.latest import ReportBook
 from ..progress.server import ReportServer
@@ -38,6 +43,10 @@ from .table import Table
 GRACE_SECONDS = 30
 STOP_SECONDS = 600.0
 """For ranks to save when a person stops the job; a second signal does not wait."""
+TELL_SECONDS = 15.0
+"""For receivers of notifications to hear of the end."""
+EGRESS = Egress(everywhere=True)
+"""Who runs a job here could call any address without it."""
 
 
 class LoopEnded(Exception):
@@ -83,7 +92,8 @@ class Runner:
             gpus=gpus(),
         )
         self._kubelet = Kubelet(self._api, dirs, self._tokens)
-        self._over, self._asked = asyncio.Event(), asyncio.Event()
+        self._over, self._asked, self._told = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._notifier = Notifier(self._api, HttpPost(EGRESS), self._queue.add)
         self._job = Job.model_validate(run_plan.job)
         self._progress: Progress | None = None
 
@@ -124,6 +134,7 @@ class Runner:
             file_outputs=True,
             # a process has this machine's network anyway
             allow=tuple(Allowed),
+            egress=EGRESS,
         )
 
     async def _live(self, settings: PlanSettings) -> None:
@@ -135,16 +146,29 @@ class Runner:
             reflector.run(),
             intake.run(),
             self._watch(),
+            self._notifier.run(),
             reconciler.run(1, reflector.synced, intake.synced),
         )
         async with background(*loops) as ended:
             await self._apply()
             await _first(self._over, self._asked, ended)
+            if self._over.is_set():
+                await self._tell_rest(ended)
         if self._over.is_set():
             return
         if not self._asked.is_set():
             raise LoopEnded("a part of the runner ended")
         await self._stop(settings)
+
+    async def _tell_rest(self, ended: asyncio.Event) -> None:
+        """Receivers hear of the end, if they answer soon."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TELL_SECONDS):
+                await _first(self._told, self._asked, ended)
+        left = [one for one in self._job.status.notifications or () if pending(one)]
+        if left:
+            names = ", ".join(f"{one.event.value} to spec.notify[{one.receiver}]" for one in left)
+            self._table.say(f"not told, as no answer has come: {names}")
 
     async def _apply(self) -> None:
         if self._work.goes_on:
@@ -178,6 +202,7 @@ class Runner:
             settings,
             self._known,
             interrupted_attempt=interrupted_attempt,
+            notices=self._notifier,
             jobs=self._jobs,
             others=saved_by_name(self._work.runs),
         )
@@ -193,6 +218,10 @@ class Runner:
     def _take(self, raw: Object) -> None:
         self._job = Job.model_validate(raw)
         self._table.show(self._job, None if self._is_over() else self._newest())
+        if any(map(pending, self._job.status.notifications or ())):
+            self._told.clear()
+        else:
+            self._told.set()
         if self._is_over():
             self._over.set()
 

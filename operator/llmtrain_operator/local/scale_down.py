@@ -41,6 +41,9 @@ def scaled_down(document: Object, spec: JobSpec, have: int, overrides: GangOverr
     if isinstance(resources := here.get("resources"), dict):
         # devices have other names on nodes than here
         here["resources"] = {k: v for k, v in resources.items() if k not in ("gpuResource", "rdma")}
+    if here.get("notify"):
+        # there are no Secrets either
+        here["notify"] = [one for one in here["notify"] if "urlSecret" not in one]
     return {**document, "spec": here}
 
 
@@ -54,6 +57,14 @@ def describe_changes(spec: JobSpec, to: JobSpec) -> str:
         return ""
     batch = "" if spec.entrypoint is not None else f"; the global batch stays {to.training.global_batch_size}"
     return f"this machine: {gang_text(to)} instead of {gang_text(spec)}{batch}"
+
+
+def not_told(spec: JobSpec) -> str:
+    """Which receivers are not told of the job here, in one line; empty when all are."""
+    places = [f"spec.notify[{n}]" for n, one in enumerate(spec.notify) if one.url_secret is not None]
+    if not places:
+        return ""
+    return f"this machine has no Secrets: {', '.join(places)} is not told; a receiver with url is"
 
 
 def why_scaled(spec: JobSpec, scaled: Object, have: int) -> str:

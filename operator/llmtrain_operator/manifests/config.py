@@ -43,7 +43,7 @@ def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> J
     return JobFile(
         job=JobIdentity(name=meta.name, namespace=meta.namespace, uid=meta.uid),
         attempt=attempt,
-        spec=spec_on_record(job, spec),
+        spec=without_receivers(spec_on_record(job, spec)),
         shape=shape_on_record(job, spec),
         model=job.status.resolved.model if job.status.resolved else None,
         layout=layout_on_record(job, spec),
@@ -67,6 +67,11 @@ def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> J
     )
 
 
+def without_receivers(spec: JobSpec) -> JobSpec:
+    """The spec without who is told of the job: pods have no use for URLs that may be credentials."""
+    return spec.model_copy(update={"notify": []}) if spec.notify else spec
+
+
 def origin_folder(job: Job, spec: JobSpec) -> OriginFolder | None:
     """What the job begins with a step of, as a pod sees it; None where it begins anew."""
     origin = job.status.origin
@@ -79,7 +84,9 @@ def inspect_file(job: Job, spec: JobSpec) -> InspectFile:
     """All that the pod is told that looks at the model."""
     meta = job.metadata
     identity = JobIdentity(name=meta.name, namespace=meta.namespace, uid=meta.uid)
-    return InspectFile(job=identity, spec=spec, base=base_folder(spec), scratch=SCRATCH_MOUNT)
+    return InspectFile(
+        job=identity, spec=without_receivers(spec), base=base_folder(spec), scratch=SCRATCH_MOUNT
+    )
 
 
 def base_folder(spec: JobSpec) -> str | None:

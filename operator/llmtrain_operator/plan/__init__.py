@@ -14,6 +14,7 @@ from .create import clear_old_attempts, create_gang, tell_twins
 from .elastic import fit, resize
 from .finish import close, succeed
 from .limits import in_time, start_in_time
+from .notices import with_notices
 from .origin import begin_from
 from .queue import stand_in_queue
 from .rerun import run_again
@@ -64,5 +65,5 @@ def plan(seen: Observed, now: datetime) -> Plan:
     for policy in POLICIES:
         decision = policy(situation)
         if decision is not None:
-            return in_time(situation, decision)
+            return with_notices(situation, in_time(situation, decision))
     raise AssertionError("observe() answers always")

@@ -11,6 +11,7 @@ from .attempts import charge_of, close_attempt
 from .clock import seconds_left
 from .conditions import with_condition
 from .evidence import Evidence, of_success, termination_message
+from .notices import pending
 from .progress import progress_texts
 from .removal import OVERDUE_SECONDS, overdue
 from .situation import Situation
@@ -35,6 +36,9 @@ def close(s: Situation) -> Plan | None:
         return Plan(s.status, tuple(actions), requeue_after=OVERDUE_SECONDS)
     wait = _seconds_to_live(s)
     if wait is not None and wait <= 0:
+        if any(map(pending, s.status.notifications or ())):
+            # with its object the last of them would go untold; it is given up in time
+            return Plan(s.status)
         return Plan(s.status, (DeleteJob(s.job.metadata.uid),))
     return Plan(s.status, requeue_after=wait)
 

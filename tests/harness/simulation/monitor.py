@@ -9,6 +9,7 @@ from harness.jobs import SETTINGS
 from harness.simulation.kueue import KueueMonitor
 from harness.simulation.podview import NAMESPACE, going, is_rank, phase_of, setup_number
 from harness.simulation.queue_monitor import QueueMonitor
+from harness.simulation.receiver import Receiver
 from harness.simulation.setup_monitor import SetupMonitor
 from harness.simulation.size_monitor import SizeMonitor
 from harness.simulation.timeline import Timeline
@@ -50,6 +51,7 @@ class Monitor:
         self.gangs = QueueMonitor(self)
         self.kueue = KueueMonitor(self)
         self.sizes = SizeMonitor(self)
+        self.receiver = Receiver(self)
         self.by_operator = 0
 
     def changed(self, resource: str, kind: str, found: Object) -> None:
@@ -130,6 +132,7 @@ class Monitor:
                 self.must(final and ttl is not None, f"the operator deletes {name}: {status.get('phase')}")
                 over = self.over_since.get(job["metadata"]["uid"], self.now())
                 aged = ttl is not None and self.now() - over >= ttl - 1.0
+                self.receiver.deleted_by_operator(job)
                 self.must(aged, f"the operator deletes {name} before its time: {self.now() - over} s")
 
     def _pod_deleted_by_operator(self, namespace: str, name: str, grace: int) -> None:
@@ -167,6 +170,7 @@ class Monitor:
             self.setup.status(job, before, after)
             self.gangs.status(job, before, after)
             self.sizes.status(job, before, after)
+            self.receiver.status(job, before, after)
 
     def _status(self, uid: str, before: dict[str, Any], after: dict[str, Any]) -> None:
         again = before.get("rerun") != after.get("rerun")
@@ -210,7 +214,7 @@ class Monitor:
         elif again:
             self.over_since.pop(uid, None)
         was = before.get("phase")
-        allowed = again or _why_no_rerun(before, after)
+        allowed = again or _why_no_rerun(before, after) or _moved(before, after) == {"notifications"}
         self.must(allowed or was not in ("Succeeded", "Failed"), f"status written after {was}")
 
     @staticmethod
@@ -249,6 +253,9 @@ class WatchedApi(MemoryApi):
 
 def _why_no_rerun(before: dict[str, Any], after: dict[str, Any]) -> bool:
     """Whether all that is written is why a rerun that somebody asked for does not begin: its runtime."""
-    moved = {field for field in {*before, *after} if before.get(field) != after.get(field)}
     reason = (after.get("waiting") or {}).get("reason", "")
-    return moved == {"waiting"} and (reason == "OutOfBounds" or reason.startswith("Runtime"))
+    return _moved(before, after) == {"waiting"} and (reason == "OutOfBounds" or reason.startswith("Runtime"))
+
+
+def _moved(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
+    return {field for field in {*before, *after} if before.get(field) != after.get(field)}

@@ -10,7 +10,9 @@ from datetime import datetime
 from harness.jobs import SETTINGS
 from harness.simulation.chaos import FaultyApi
 from harness.simulation.monitor import Monitor
+from harness.simulation.receiver import Line
 
+from llmtrain_operator.egress import Egress
 from llmtrain_operator.engine.known_jobs import KnownJobs
 from llmtrain_operator.engine.leading import take_over
 from llmtrain_operator.engine.pod_words import PodWords
@@ -19,12 +21,15 @@ from llmtrain_operator.engine.workqueue import WorkQueue
 from llmtrain_operator.kube.jobs import JobStore, SeenJob
 from llmtrain_operator.kube.reflector import JobReflector, PodReflector
 from llmtrain_operator.kube.store import PodStore
+from llmtrain_operator.notifications.notifier import Notifier
 from llmtrain_operator.progress.latest import ReportBook
 from llmtrain_operator.runtimes.catalogue import Runtimes
 from llmtrain_operator.scheduling.providers import gang_scheduler
 from llmtrain_operator.types import Pod, Provider
 
-LIMITED = replace(SETTINGS, start_seconds=600.0, provider=Provider.KUEUE)
+LIMITED = replace(
+    SETTINGS, start_seconds=600.0, provider=Provider.KUEUE, egress=Egress(allow=("receiver.example",))
+)
 
 
 class Operator:
@@ -39,6 +44,7 @@ class Operator:
         self.intake = JobReflector(api, self.jobs, self.wake_job)
         self.gangs = gang_scheduler(api, self.store, LIMITED, self.queue.add, clock=clock)
         self.runtimes = Runtimes(api, self.queue.add)
+        self.notifier = Notifier(api, Line(monitor.receiver, lambda: api.dead), self.queue.add)
         self.reconciler = Reconciler(
             api,
             self.store,
@@ -50,6 +56,7 @@ class Operator:
             scheduler=self.gangs,
             words=PodWords(api),
             runtimes=self.runtimes,
+            notices=self.notifier,
             jobs=self.jobs,
         )
         self.tasks: list[asyncio.Task[None]] = []
@@ -70,7 +77,7 @@ class Operator:
             await take_over((self.reflector, self.intake), self.jobs, self.queue)
             await self.reconciler.run(2, self.reflector.synced, self.intake.synced)
 
-        for work in (self.gangs.run(), reconcile()):
+        for work in (self.gangs.run(), self.notifier.run(), reconcile()):
             self.tasks.append(loop.create_task(work))
 
     def wake(self, pod: Pod) -> None:

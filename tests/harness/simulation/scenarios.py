@@ -10,6 +10,7 @@ from harness.simulation.elastic_scenarios import ELASTIC_SCENARIOS
 from harness.simulation.kueue_scenarios import KUEUE_SCENARIOS
 from harness.simulation.limit_scenarios import LIMIT_SCENARIOS
 from harness.simulation.mount_scenarios import MOUNT_SCENARIOS
+from harness.simulation.notice_scenarios import NOTICE_SCENARIOS
 from harness.simulation.preempt_scenarios import PREEMPT_SCENARIOS
 from harness.simulation.queue_scenarios import QUEUE_SCENARIOS
 from harness.simulation.rule_scenarios import RULE_SCENARIOS
@@ -337,4 +338,5 @@ SCENARIOS: dict[Callable[[World], None], Expected] = {
     **KUEUE_SCENARIOS,
     **ELASTIC_SCENARIOS,
     **PREEMPT_SCENARIOS,
+    **NOTICE_SCENARIOS,
 }

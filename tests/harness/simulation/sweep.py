@@ -40,6 +40,8 @@ def play(scenario: Callable[[World], None], fate: tuple[int, str] | None) -> Wor
             world.turn()
         world.settle(fate)
         judge(world, SCENARIOS[scenario])
+        if wrong := world.monitor.receiver.wrong(struck=fate is not None):
+            raise Broken(wrong)
     except AssertionError as error:
         error.timeline = world.timeline  # type: ignore[attr-defined]
         raise

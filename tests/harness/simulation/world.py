@@ -461,6 +461,9 @@ class World:
         else:
             raise Broken(f"never over: {self.status()}")
         self.run(120.0)
+        if self.operator is None:
+            self.start_operator()
+            self.run(120.0)
         before = self.chaos.writes
         self.run(700.0)  # longer than the operator's own resync
         if self.chaos.writes != before:

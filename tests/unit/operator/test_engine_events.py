@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmtrain_api import JobStatus, Phase
-from llmtrain_operator.engine.events import events_between
+from llmtrain_operator.plan.events import events_between
 
 
 def test_events_are_told_once_a_change() -> None:

@@ -33,7 +33,7 @@ from llmtrain_operator.local.console_text import suspended
 from llmtrain_operator.local.manifest_file import Refused
 from llmtrain_operator.local.runner import RunPlan, interrupted
 from llmtrain_operator.local.saved_jobs import Busy, JobFolder, SavedApi, output_folder, owned, saved_by_name
-from llmtrain_operator.local.scale_down import GangOverrides, describe_changes, scaled_down
+from llmtrain_operator.local.scale_down import GangOverrides, describe_changes, not_told, scaled_down
 from llmtrain_operator.plan import plan
 
 
@@ -76,6 +76,16 @@ def test_devices_have_no_names_of_nodes_here() -> None:
     found = scaled_down(document, parse_manifest(document)[1], 1, GangOverrides())
     assert parse_manifest(found)[1].resources.gpu_resource == "nvidia.com/gpu"
     assert parse_manifest(found)[1].resources.rdma is None
+
+
+def test_a_receiver_in_a_secret_is_not_told_here_and_that_is_said() -> None:
+    receivers = [{"url": "https://a.test/"}, {"urlSecret": {"name": "slack"}}]
+    document = manifest(notify=receivers)
+    asked = parse_manifest(document)[1]
+    found = scaled_down(document, asked, 0, GangOverrides())
+    assert found["spec"]["notify"] == receivers[:1]
+    assert "spec.notify[1] is not told" in not_told(asked)
+    assert not_told(parse_manifest(found)[1]) == ""
 
 
 def test_what_was_changed_is_one_line() -> None:

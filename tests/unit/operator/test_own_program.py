@@ -9,10 +9,10 @@ from harness.bad_manifests import own_program
 from harness.jobs import SETTINGS, T0, UID, complete, ended, pod, running, seen
 
 from llmtrain_api import Job, JobFile, JobStatus, Outcome, Phase, Results, TerminationMessage, changed
-from llmtrain_operator.engine.events import events_between
 from llmtrain_operator.manifests.config import config_map
 from llmtrain_operator.manifests.pod import pod as pod_manifest
 from llmtrain_operator.plan import plan
+from llmtrain_operator.plan.events import events_between
 from llmtrain_operator.plan.setup import stages_of
 from llmtrain_operator.plan.situation import look
 from llmtrain_operator.types import PodPhase

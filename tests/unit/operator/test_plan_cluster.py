@@ -27,11 +27,11 @@ from llmtrain_api import (
 )
 from llmtrain_api.messages import Straggler
 from llmtrain_api.names import API_VERSION, KIND, PLURAL
-from llmtrain_operator.engine.events import events_between
 from llmtrain_operator.kube.pods import decode_pod
 from llmtrain_operator.local.memory_api import MemoryApi
 from llmtrain_operator.manifests.pod import pod as build_pod
 from llmtrain_operator.plan import plan
+from llmtrain_operator.plan.events import events_between
 from llmtrain_operator.plan.refusals import classify, counted
 from llmtrain_operator.plan.secrets import masked
 from llmtrain_operator.plan.situation import is_pod_of, look

@@ -9,9 +9,9 @@ import pytest
 from harness.jobs import SETTINGS, T0, job, later, pod, running, seen
 
 from llmtrain_api import Attempt, Charge, EndReason, JobFile, JobStatus, Phase, changed
-from llmtrain_operator.engine.events import events_between
 from llmtrain_operator.plan import plan
 from llmtrain_operator.plan.elastic import LOOK_SECONDS, seconds_to_grow
+from llmtrain_operator.plan.events import events_between
 from llmtrain_operator.plan.situation import look
 from llmtrain_operator.types import Admission, CreateChild, CreatePod, DeletePod, Observed
 

@@ -17,6 +17,20 @@ def test_flags_are_checked(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--trainer-image" in said
 
 
+def test_hosts_of_notifications_have_a_form(capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["--trainer-image", "x"]
+    assert parse(given).notify_allow == ()
+    assert parse([*given, "--notify-allow", "a.test,*.b.test:8443,*"]).notify_allow == (
+        "a.test",
+        "*.b.test:8443",
+        "*",
+    )
+    for flag, value in (("allow", "https://a.test"), ("inside", "*.svc"), ("inside", "*")):
+        with pytest.raises(SystemExit):
+            parse([*given, f"--notify-{flag}", value])
+        assert value in capsys.readouterr().err
+
+
 def test_a_price_is_a_number_or_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     given = ["--trainer-image", "x", "--gpu-hour-price"]
     assert parse([*given, "2.5", "--currency", "EUR"]).gpu_hour_price == 2.5

@@ -12,6 +12,7 @@ from .attempt import (
 )
 from .conditions import Condition, ConditionType
 from .job import MAX_ATTEMPTS, JobStatus, Phase, Resolved, Waiting
+from .notification import MAX_NOTIFICATIONS, MAX_TOLD, Notification, NotificationState
 from .origin import Origin
 from .placement import Placement
 from .progress import Checkpoint, Figures, PreparationFigures, Progress
@@ -34,6 +35,8 @@ __all__ = [
     "MAX_AVOIDED_NODES",
     "MAX_COUNT",
     "MAX_FIGURE",
+    "MAX_NOTIFICATIONS",
+    "MAX_TOLD",
     "AnswersResult",
     "Attempt",
     "Charge",
@@ -51,6 +54,8 @@ __all__ = [
     "JobStatus",
     "KtoResult",
     "LongText",
+    "Notification",
+    "NotificationState",
     "Origin",
     "Phase",
     "Placement",

@@ -12,6 +12,7 @@ from ..base import ApiModel, Time
 from ..model_facts import ModelFacts
 from .attempt import Attempt, Failure, Restarts, Workers
 from .conditions import Condition
+from .notification import MAX_NOTIFICATIONS, Notification
 from .origin import Origin
 from .placement import Placement
 from .progress import Checkpoint, Progress
@@ -149,6 +150,11 @@ class JobStatus(ApiModel):
         default_factory=list,
         max_length=16,
         description="Conditions by the conventions of Kubernetes, for kubectl wait.",
+    )
+    notifications: Annotated[list[Notification], Field(max_length=MAX_NOTIFICATIONS)] | None = Field(
+        default=None,
+        description="The newest notifications to receivers of spec.notify, and what became of each; empty "
+        "without any.",
     )
     rerun: Text | None = Field(
         default=None, description="Newest text of the annotation llmtrain.dev/rerun that was taken note of."

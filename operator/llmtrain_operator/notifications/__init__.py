@@ -1,0 +1,1 @@
+"""Posts what is on record as due to the receivers of jobs."""
