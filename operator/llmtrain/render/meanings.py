@@ -108,6 +108,7 @@ EVENTS = {
     "Queued": "it waits: the message tells for what",
     "Running": "all pods of an attempt run",
     "Restarting": "the gang failed: the message tells why, and the number of the next attempt",
+    "NotificationGivenUp": "a receiver of spec.notify could not be told for an hour: the message says why",
     "Resized": "the gang has another number of nodes than before, or than the job wants",
     "Suspending": "every rank saves a checkpoint",
     "Suspended": "it stands still without pods",

@@ -169,7 +169,7 @@ def test_every_word_of_a_status_has_a_meaning() -> None:
 
 def test_every_event_has_a_meaning() -> None:
     operator = ROOT / "operator" / "llmtrain_operator"
-    told = set(re.findall(r'Event\(\s*"(\w+)"', (operator / "engine" / "events.py").read_text()))
+    told = set(re.findall(r'Event\(\s*"(\w+)"', (operator / "plan" / "events.py").read_text()))
     refusals = "".join(path.read_text() for path in sorted((operator / "plan").glob("*.py")))
     told |= set(re.findall(r'refused\(s, "(\w+)" if \w+ else "(\w+)"', refusals)[0])
     told |= {NO_ORIGIN, MODEL_REFUSED, Phase.SUSPENDING.value, Phase.SUSPENDED.value}
