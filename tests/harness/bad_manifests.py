@@ -510,6 +510,18 @@ BAD: dict[str, Bad] = {
         "'meteor'",
         "Unsupported value",
     ),
+    "an explanation of no text": Bad(
+        manifest(evaluation={"explain": {"texts": 0}}),
+        "spec.evaluation.explain.texts",
+        "use at least 1",
+        "should be greater than or equal to 1",
+    ),
+    "an explanation of too many documents": Bad(
+        manifest(evaluation={"explain": {"documents": 5000}}),
+        "spec.evaluation.explain.documents",
+        "use at most 4096",
+        "should be less than or equal to 4096",
+    ),
     "cleaning of noise": Bad(
         manifest(dataset={"name": "builtin://random-tokens", "cleaning": {"whitespace": True}}),
         "spec.dataset.cleaning",

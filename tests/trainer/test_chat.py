@@ -53,7 +53,11 @@ def talked(tmp_path_factory: pytest.TempPathFactory) -> Launch:
         task="chat",
         model={"hiddenSize": 64, "numLayers": 2, "vocabSize": 320},
         dataset={"name": f"file://{work / 'rows'}", "heldOutFraction": 0.03},
-        evaluation={"answerMetrics": ["exactMatch", "f1", "rouge", "bleu", "chrf"], "maxAnswers": 3},
+        evaluation={
+            "answerMetrics": ["exactMatch", "f1", "rouge", "bleu", "chrf"],
+            "maxAnswers": 3,
+            "explain": {"texts": 2, "documents": 64},
+        },
         training={"maxSteps": 250, "learningRate": 5e-3, "sequenceLength": 64, "globalBatchSize": 16},
     )
     launch = Launch(work, asked)
@@ -98,6 +102,23 @@ def test_answers_to_held_out_dialogues_are_compared_with_theirs(talked: Launch) 
     trained = questions(open_train(talked.output.data, read_marker(talked.output.data)), 20)  # type: ignore[arg-type]
     pairs = answered(model.model, model.tokenizer, trained, 10_000)
     assert measured(pairs, [AnswerMetric.EXACT_MATCH])[0]["exactMatch"] >= 95
+
+
+def test_held_out_dialogues_are_explained_beside_the_export(talked: Launch) -> None:
+    results = json.loads(talked.output.results.read_text())
+    told = json.loads((talked.output.export / "explanation.json").read_text())
+    assert results["explained"] == len(told["texts"]) >= 1
+    assert told["kind"] == "next"
+    assert (talked.output.export / "explanation.html").read_text().count("<section") == len(told["texts"])
+    assert "`explanation.html`" in (talked.output.export / "README.md").read_text()
+    for one in told["texts"]:
+        shown = "".join(token["text"] for token in one["tokens"])
+        assert shown.startswith("<|im_start|>user\n")
+        assert shown.count("<|im_start|>user") == 1, "one dialogue of a row that has several"
+        assert all(near["document"].startswith("all.jsonl line ") for near in one["nearest"])
+    assert 1 <= told["documents"]["compared"] <= 64
+    own = [token for token in told["texts"][0]["tokens"] if token["loss"] is not None]
+    assert len(own) == len(told["texts"][0]["tokens"]) - 1
 
 
 def test_the_report_shows_what_is_trained_on_and_what_was_cut(talked: Launch) -> None:

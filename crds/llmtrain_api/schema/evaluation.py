@@ -19,6 +19,24 @@ class AnswerMetric(StrEnum):
     F1 = "f1"
 
 
+class ExplainSpec(ApiModel):
+    """Held-out texts that the exported model is explained by."""
+
+    texts: int = Field(
+        default=4,
+        ge=1,
+        le=32,
+        description="Held-out sequences that are explained at most, spread over all. A large model without a "
+        "GPU has fewer and shorter ones, or none, so that nobody waits long.",
+    )
+    documents: int = Field(
+        default=256,
+        ge=0,
+        le=4096,
+        description="Training documents among which the nearest of each text are looked for; 0 for none.",
+    )
+
+
 class EvaluationSpec(ApiModel):
     """When the held-out loss is measured. It is always measured at the end."""
 
@@ -49,4 +67,10 @@ class EvaluationSpec(ApiModel):
         le=10_000,
         description="With answerMetrics: answers that are written at most. A large model without a GPU "
         "writes fewer, so that nobody waits long.",
+    )
+    explain: ExplainSpec | None = Field(
+        default=None,
+        description="At the end the export gets explanation.html and explanation.json: of held-out texts the "
+        "loss of each token, gradient x input, attention rollout, and the nearest training documents. No job "
+        "fails for it; the log says what was left out.",
     )

@@ -201,6 +201,12 @@ def test_what_was_not_measured_is_not_told() -> None:
     assert "always the most frequent class: accuracy 0.4" in text_of(hub_job(), results=scores)
 
 
+def test_an_explanation_is_pointed_at_where_there_is_one() -> None:
+    explained = text_of(hub_job(), results=Results(steps=20, explained=3))
+    assert "`explanation.html` shows of 3 held-out texts" in explained
+    assert "explanation" not in text_of(hub_job(), results=Results(steps=20))
+
+
 @pytest.mark.parametrize("task", Task)
 def test_every_task_is_described(task: Task) -> None:
     assert PROGRAMS[task]

@@ -62,6 +62,7 @@ from ..tasks.preference import has_reference
 from . import folder as full
 from .adapter import FOLDER, open_adapter, write_adapter, write_merged
 from .card import write_card
+from .explained import Exported, write_explanation
 
 TOLERANCE = {Precision.FP32: 1e-4, Precision.BF16: 1e-2, Precision.FP16: 1e-2}
 """Largest relative difference of the perplexity between the trained engine and the exported folder."""
@@ -100,6 +101,7 @@ def export(job: JobFile, start: Start) -> Results:
         answers = _answers(job, model, tokenizer, output.data, resident=resident)
     scored = task.headed and not task.on_pairs
     scores = _scores(job, model, output.data, marker, trained) if scored else None
+    exported = Exported(model, tokenizer, resident, sane=trained.loss is not None)
     uri = f"{uri_of(job, output.root)}/{NAME}"
     results = changed(
         _trained(task, marker, trained, open_held_out(output.data)),
@@ -108,6 +110,7 @@ def export(job: JobFile, start: Start) -> Results:
         answers=answers,
         scores=scores,
         sample=sample,
+        explained=write_explanation(job, exported, output.data, marker, folder),
     )
     write_card(job, start, marker, results, folder)
     sync_tree(folder)

@@ -106,6 +106,11 @@ def results(facts: Facts) -> str:
         said.append(f"Without a model, {told}.")
     if found.answers and found.answers.signatures:
         said.append(f"sacrebleu: {', '.join(map(code, found.answers.signatures))}.")
+    if found.explained:
+        said.append(
+            f"{code('explanation.html')} shows of {number(found.explained)} held-out texts what each token "
+            "adds to what the model says, and the nearest training documents: texts of the data stand in it."
+        )
     return "\n\n".join(said)
 
 
