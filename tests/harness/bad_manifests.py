@@ -510,6 +510,18 @@ BAD: dict[str, Bad] = {
         "'meteor'",
         "Unsupported value",
     ),
+    "pairs of sentences on a hub": Bad(
+        manifest(evaluation={"fairness": {"pairs": "OWNER/NAME"}}),
+        "spec.evaluation.fairness.pairs",
+        "use pvc://CLAIM/FILE or file:///FILE",
+        "use pvc://CLAIM/FILE or file:///FILE",
+    ),
+    "likelihoods of a task that tells classes": Bad(
+        sampled("classification", evaluation={"fairness": {"pairs": "pvc://data/pairs.jsonl"}}),
+        "spec.evaluation.fairness",
+        "task classification does not learn",
+        "which this task does not learn",
+    ),
     "an explanation of no text": Bad(
         manifest(evaluation={"explain": {"texts": 0}}),
         "spec.evaluation.explain.texts",

@@ -15,15 +15,18 @@ from harness.trainer.tiny_models import tokenizer, write_llama
 from structlog.testing import capture_logs
 
 from llmtrain_api import JobFile, task_of
+from llmtrain_api.schema.evaluation import FairnessSpec
 from llmtrain_trainer.__main__ import main
 from llmtrain_trainer.data.prepare import prepare
 from llmtrain_trainer.data.sources import is_held_out
 from llmtrain_trainer.data.store import INITIAL, TOKENIZER
+from llmtrain_trainer.errors import ConfigError
 from llmtrain_trainer.explain.documents import trained_on
 from llmtrain_trainer.explain.explanation import JSON, PAGE
 from llmtrain_trainer.explain.kinds import Kind
 from llmtrain_trainer.export import explained
 from llmtrain_trainer.export.explained import Exported, affordable, write_explanation
+from llmtrain_trainer.export.fairness import compared_pairs
 from llmtrain_trainer.models.build import load
 
 SENTENCES = ("The clerk paints a bridge. ", "A lamp weighs the song. ", "Who sings of rain? ")
@@ -123,6 +126,30 @@ def test_what_cannot_be_computed_is_left_out_and_told(tmp_path: Path, left: str,
     with capture_logs() as logs:
         assert made.explained() is None
     assert why in logs[-1]["error"]
+
+
+def pairs_named(made: Prepared, text: str) -> JobFile:
+    path = made.data.parent / "pairs.jsonl"
+    path.write_text(text)
+    fairness = made.job.spec.evaluation.model_copy(update={"fairness": FairnessSpec(pairs=f"file://{path}")})
+    spec = made.job.spec.model_copy(update={"evaluation": fairness})
+    return made.job.model_copy(update={"spec": spec, "pairs": str(path)})
+
+
+def test_a_masked_model_compares_pairs_and_no_job_fails_for_them(tmp_path: Path) -> None:
+    made = Prepared(tmp_path, "tiny-bert")
+    row = '{"a": "The clerk paints.", "b": "The lamp paints.", "category": "who"}\n'
+    found = compared_pairs(pairs_named(made, row * 3), made.exported, made.marker)
+    assert found is not None
+    assert (found.score, found.pairs, found.of) == ("pseudoLogLikelihood", 3, 3)
+    (one,) = found.categories
+    assert one.gap == one.low == one.high != 0
+    assert compared_pairs(made.job, made.exported, made.marker) is None
+    with capture_logs() as logs:
+        assert compared_pairs(pairs_named(made, "{"), made.exported, made.marker) is None
+    assert logs[-1]["event"] == "pairs are not compared"
+    with pytest.raises(ConfigError, match="line 1 is no JSON"):
+        prepare(pairs_named(made, "{"), tmp_path / "again")
 
 
 def test_time_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,6 +119,26 @@ def test_hidden_tokens_are_asked_one_by_one(words: Any) -> None:
         assert token["loss"] == pytest.approx(float(loss), rel=1e-4)
 
 
+def test_a_hidden_token_adds_to_the_others_alone(words: Any) -> None:
+    model = made("BertForMaskedLM", words).double()
+    sample = of_text(Kind.HIDDEN, words, TEXT, "text", 256)
+    ids, expected = sample.ids, torch.zeros(len(sample.ids), dtype=torch.float64)
+    with explainable(model) as itself:
+        for at, one in enumerate(ids):
+            copy = torch.tensor([ids])
+            copy[0, at] = words.mask_token_id
+            given = itself.get_input_embeddings()(copy).detach().requires_grad_(True)
+
+            def said(x: torch.Tensor, at: int = at, one: int = one) -> torch.Tensor:
+                return itself(inputs_embeds=x).logits[:, at].log_softmax(-1)[:, one]
+
+            parts = InputXGradient(said).attribute(given).sum(-1)[0].detach()
+            parts[at] = 0
+            expected += parts
+        ours = tell(itself, Kind.HIDDEN, words, sample).attributions
+    assert ours == pytest.approx(expected.tolist(), rel=1e-6, abs=1e-12)
+
+
 def test_what_is_written_is_what_the_model_writes(words: Any) -> None:
     model, told = made("T5ForConditionalGeneration", words), explained("T5ForConditionalGeneration", words)
     ids = words(TEXT, return_tensors="pt")["input_ids"]

@@ -36,7 +36,7 @@ class _Seen(HTMLParser):
 
 
 @pytest.mark.parametrize("name", ["LlamaForCausalLM", "BertForTokenClassification"])
-def test_no_text_does_anything_in_thepage(name: str, words: Any) -> None:
+def test_no_text_does_anything_in_the_page(name: str, words: Any) -> None:
     model = made(name, words)
     if name == "BertForTokenClassification":
         model.config.id2label = dict.fromkeys(range(3), HOSTILE)

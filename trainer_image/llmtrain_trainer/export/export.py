@@ -63,6 +63,7 @@ from . import folder as full
 from .adapter import FOLDER, open_adapter, write_adapter, write_merged
 from .card import write_card
 from .explained import Exported, write_explanation
+from .fairness import compared_pairs
 
 TOLERANCE = {Precision.FP32: 1e-4, Precision.BF16: 1e-2, Precision.FP16: 1e-2}
 """Largest relative difference of the perplexity between the trained engine and the exported folder."""
@@ -110,6 +111,7 @@ def export(job: JobFile, start: Start) -> Results:
         answers=answers,
         scores=scores,
         sample=sample,
+        fairness=compared_pairs(job, exported, marker),
         explained=write_explanation(job, exported, output.data, marker, folder),
     )
     write_card(job, start, marker, results, folder)
