@@ -96,6 +96,11 @@ BAD: dict[str, Bad] = {
     "a step is measured": Bad(
         measured(checkpoint={"from": {"job": "base"}}), "spec.checkpoint.from", "name the exported folder"
     ),
+    "a page beside no export": Bad(
+        measured(evaluation={"only": True, "explain": {"texts": 4}}),
+        "spec.evaluation.explain",
+        "use llmtrain attribute",
+    ),
     "a tracker of what has no curve": Bad(
         measured(telemetry={"trackers": [{"kind": "mlflow", "project": "a", "offline": True}]}),
         "spec.telemetry.trackers",
@@ -580,6 +585,30 @@ BAD: dict[str, Bad] = {
         "spec.evaluation.answerMetrics[0]",
         "'meteor'",
         "Unsupported value",
+    ),
+    "pairs of sentences on a hub": Bad(
+        manifest(evaluation={"fairness": {"pairs": "OWNER/NAME"}}),
+        "spec.evaluation.fairness.pairs",
+        "use pvc://CLAIM/FILE or file:///FILE",
+        "use pvc://CLAIM/FILE or file:///FILE",
+    ),
+    "likelihoods of a task that tells classes": Bad(
+        sampled("classification", evaluation={"fairness": {"pairs": "pvc://data/pairs.jsonl"}}),
+        "spec.evaluation.fairness",
+        "task classification does not learn",
+        "which this task does not learn",
+    ),
+    "an explanation of no text": Bad(
+        manifest(evaluation={"explain": {"texts": 0}}),
+        "spec.evaluation.explain.texts",
+        "use at least 1",
+        "should be greater than or equal to 1",
+    ),
+    "an explanation of too many documents": Bad(
+        manifest(evaluation={"explain": {"documents": 5000}}),
+        "spec.evaluation.explain.documents",
+        "use at most 4096",
+        "should be less than or equal to 4096",
     ),
     "cleaning of noise": Bad(
         manifest(dataset={"name": "builtin://random-tokens", "cleaning": {"whitespace": True}}),

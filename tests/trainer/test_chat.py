@@ -25,6 +25,7 @@ from llmtrain_trainer.loss import IGNORED
 from llmtrain_trainer.tasks.chat import ChatLM
 
 COUNT, LONG = 64, 2
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "fairness-pairs.jsonl"
 
 
 def rows() -> list[dict[str, Any]]:
@@ -53,10 +54,15 @@ def talked(tmp_path_factory: pytest.TempPathFactory) -> Launch:
         task="chat",
         model={"hiddenSize": 64, "numLayers": 2, "vocabSize": 320},
         dataset={"name": f"file://{work / 'rows'}", "heldOutFraction": 0.03},
-        evaluation={"answerMetrics": ["exactMatch", "f1", "rouge", "bleu", "chrf"], "maxAnswers": 3},
+        evaluation={
+            "answerMetrics": ["exactMatch", "f1", "rouge", "bleu", "chrf"],
+            "maxAnswers": 3,
+            "explain": {"texts": 2, "documents": 64},
+            "fairness": {"pairs": f"file://{EXAMPLE}"},
+        },
         training={"maxSteps": 250, "learningRate": 5e-3, "sequenceLength": 64, "globalBatchSize": 16},
     )
-    launch = Launch(work, asked)
+    launch = Launch(work, asked.model_copy(update={"pairs": str(EXAMPLE)}))
     assert launch.wait() == 0, launch.text()
     return launch
 
@@ -98,6 +104,43 @@ def test_answers_to_held_out_dialogues_are_compared_with_theirs(talked: Launch) 
     trained = questions(open_train(talked.output.data, read_marker(talked.output.data)), 20)  # type: ignore[arg-type]
     pairs = answered(model.model, model.tokenizer, trained, 10_000)
     assert measured(pairs, [AnswerMetric.EXACT_MATCH])[0]["exactMatch"] >= 95
+
+
+def test_pairs_of_sentences_are_compared_by_the_exported_model(talked: Launch) -> None:
+    told = json.loads(talked.output.results.read_text())["fairness"]
+    assert (told["pairs"], told["of"], told["score"]) == (60, 60, "logLikelihood")
+    assert [one["category"] for one in told["categories"]] == ["age", "gender", "home"]
+    assert all(one["low"] <= one["gap"] <= one["high"] for one in told["categories"])
+    model = opened(talked.output.export, torch.device("cpu"))
+    gaps = []
+    for line in EXAMPLE.read_text().splitlines():
+        pair = json.loads(line)
+        if pair["category"] == "age":
+            losses = []
+            for text in (pair["a"], pair["b"]):
+                ids = torch.tensor([[model.tokenizer.eos_token_id, *model.tokenizer(text)["input_ids"]]])
+                with torch.no_grad():
+                    losses.append(float(model.model(ids, labels=ids).loss) * (ids.shape[1] - 1))
+            gaps.append(losses[1] - losses[0])
+    assert told["categories"][0]["gap"] == pytest.approx(sum(gaps) / len(gaps), rel=1e-3)
+    assert "| `age` | 20 |" in (talked.output.export / "README.md").read_text()
+
+
+def test_held_out_dialogues_are_explained_beside_the_export(talked: Launch) -> None:
+    results = json.loads(talked.output.results.read_text())
+    told = json.loads((talked.output.export / "explanation.json").read_text())
+    assert results["explained"] == len(told["texts"]) >= 1
+    assert told["kind"] == "next"
+    assert (talked.output.export / "explanation.html").read_text().count("<section") == len(told["texts"])
+    assert "`explanation.html`" in (talked.output.export / "README.md").read_text()
+    for one in told["texts"]:
+        shown = "".join(token["text"] for token in one["tokens"])
+        assert shown.startswith("<|im_start|>user\n")
+        assert shown.count("<|im_start|>user") == 1, "one dialogue of a row that has several"
+        assert all(near["document"].startswith("all.jsonl line ") for near in one["nearest"])
+    assert 1 <= told["documents"]["compared"] <= 64
+    own = [token for token in told["texts"][0]["tokens"] if token["loss"] is not None]
+    assert len(own) == len(told["texts"][0]["tokens"]) - 1
 
 
 def test_the_report_shows_what_is_trained_on_and_what_was_cut(talked: Launch) -> None:

@@ -94,7 +94,7 @@ def started(work: Path, rows: list[dict[str, Any]], name: str, **changes: Any) -
             "globalBatchSize": 16,
             "microBatchSize": 4,
         },
-        evaluation={"everySteps": 0},
+        evaluation={"everySteps": 0, "explain": {"texts": 3, "documents": 8}},
     )
     told: dict[str, Any] = {"port": free_port()}
     if base is not None:
@@ -137,6 +137,23 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Launch:
 def test_a_new_encoder_learns_classes_of_pairs(bert: Launch) -> None:
     assert accuracy(bert.output.export, pairs()) >= 0.95
     assert opened(bert.output.export)[0].config.id2label == {0: "other", 1: "same"}
+
+
+def test_the_class_that_the_model_says_is_explained(bert: Launch) -> None:
+    told = json.loads((bert.output.export / "explanation.json").read_text())
+    assert (told["kind"], told["documents"]["compared"]) == ("class", 8)
+    model, tokenizer = opened(bert.output.export)
+    for one in told["texts"]:
+        row = next(row for row in pairs() if _ids(tokenizer, row) == [token["id"] for token in one["tokens"]])
+        logits = outputs(bert.output.export, [row])[0]
+        assert one["said"]["class"] == model.config.id2label[int(logits.argmax())]
+        assert one["said"]["logit"] == pytest.approx(float(logits.max()), rel=1e-3)
+        assert one["nearest"][0]["excerpt"].count("There is ") == 1
+
+
+def _ids(tokenizer: Any, row: dict[str, Any]) -> list[int]:
+    found: list[int] = tokenizer(row["text"], row["text_pair"])["input_ids"]
+    return found
 
 
 def test_the_results_tell_how_often_it_is_right_and_what_is_learnt(bert: Launch) -> None:

@@ -41,7 +41,12 @@ def translated(tmp_path_factory: pytest.TempPathFactory, texts: list[tuple[str, 
             "fields": {"source": "english", "target": "german"},
         },
         processesPerNode=2,
-        evaluation={"everySteps": 0, "answerMetrics": ["bleu", "chrf", "exactMatch"], "maxAnswers": 8},
+        evaluation={
+            "everySteps": 0,
+            "answerMetrics": ["bleu", "chrf", "exactMatch"],
+            "maxAnswers": 8,
+            "explain": {"texts": 2, "documents": 0},
+        },
         training={
             "maxSteps": 250,
             "learningRate": 6e-3,
@@ -93,6 +98,20 @@ def test_what_it_writes_of_held_out_sources_is_compared(
     assert told["signatures"] == signatures
     assert told["exactMatch"] == pytest.approx(scores["exactMatch"])
     assert results["data"]["samples"][0].endswith("<|endoftext|>")
+
+
+@torch.no_grad()
+def test_what_is_to_be_written_is_explained(translated: Launch, texts: list[tuple[str, str]]) -> None:
+    told = json.loads((translated.output.export / "explanation.json").read_text())
+    assert told["kind"] == "written"
+    assert told["documents"] == {"compared": 0, "without": "evaluation.explain.documents is 0"}
+    model = transformers.AutoModelForSeq2SeqLM.from_pretrained(translated.output.export).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(translated.output.export)
+    for one in told["texts"]:
+        ids, answer = ([token["id"] for token in one[name]] for name in ("tokens", "written"))
+        assert tuple(tokenizer.batch_decode([ids, answer], skip_special_tokens=True)) in texts
+        expected = model(input_ids=torch.tensor([ids]), labels=torch.tensor([answer])).loss
+        assert one["loss"] == pytest.approx(float(expected), rel=1e-3)
 
 
 def test_the_program_of_its_card_runs(translated: Launch) -> None:

@@ -102,6 +102,14 @@ def _has_a_middle(job: Sized) -> str | None:
     return f"fillInTheMiddle is for task causal, and this job's is {task}; remove it"
 
 
+def _has_likelihoods(job: Sized) -> str | None:
+    task = task_of(job.spec, job.shape)
+    if job.spec.evaluation.fairness is None or task in LIKELIHOODS:
+        return None
+    tasks = ", ".join(LIKELIHOODS)
+    return f"fairness compares likelihoods of texts, which task {task} does not learn ({tasks} do); remove it"
+
+
 def _columns_of_samples(spec: JobSpec) -> str | None:
     used = spec.task.columns if spec.task else {}
     for source in spec.dataset.sources:
@@ -121,6 +129,7 @@ def _or_kto(name: str) -> str:
 
 
 PARTED = "would part words from their tags, or answers from their places; remove it"
+LIKELIHOODS = (Task.CAUSAL, Task.CHAT, Task.PREFERENCE, Task.MASKED)
 BY_PLACE = [task for task in Task if task.by_place]
 ON_DIALOGUES = [task for task in Task if task.on_dialogues]
 ON_SAMPLES = [task for task in Task if task.on_samples]
@@ -201,6 +210,12 @@ RULES: tuple[Rule, ...] = (
         ".dataset.cleaning",
         f"cleaning with this task {PARTED}",
         _words_as_they_are,
+    ),
+    SizedRule(
+        f"!has(self.evaluation.fairness) || !has(self.task) || {_task_in(LIKELIHOODS)}",
+        ".evaluation.fairness",
+        "fairness compares likelihoods of texts, which this task does not learn; remove it",
+        _has_likelihoods,
     ),
     SizedRule(
         "!has(self.dataset.fillInTheMiddle) || "

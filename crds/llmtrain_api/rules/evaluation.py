@@ -14,6 +14,7 @@ ONE_PROCESS = (
     "evaluation.only is computed by one process; use nodes 1, processesPerNode 1 and at most one GPU"
 )
 NO_STEP = "evaluation.only has no steps to go on from; name the exported folder as model.name"
+NO_PAGE = "it is written beside an export, and evaluation.only has none; remove it, or use llmtrain attribute"
 NO_CURVES = "evaluation.only has no curves that a tracker could show; remove telemetry.trackers"
 
 
@@ -43,6 +44,10 @@ def _no_step(spec: JobSpec) -> str | None:
     return NO_STEP if spec.evaluation.only and spec.checkpoint.source else None
 
 
+def _no_page(spec: JobSpec) -> str | None:
+    return NO_PAGE if spec.evaluation.only and spec.evaluation.explain else None
+
+
 def _no_curves(spec: JobSpec) -> str | None:
     return NO_CURVES if spec.evaluation.only and spec.telemetry.trackers else None
 
@@ -70,6 +75,7 @@ RULES: tuple[Rule, ...] = (
         _one_process,
     ),
     Rule("!self.evaluation.only || !has(self.checkpoint.from)", ".checkpoint.from", NO_STEP, _no_step),
+    Rule("!self.evaluation.only || !has(self.evaluation.explain)", ".evaluation.explain", NO_PAGE, _no_page),
     Rule(
         "!self.evaluation.only || !has(self.telemetry) || !has(self.telemetry.trackers) || "
         "self.telemetry.trackers.size() == 0",

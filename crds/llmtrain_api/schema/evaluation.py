@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import ClassVar
 
 from pydantic import Field
 
-from .base import ApiModel
+from .base import ApiModel, Rule, RuledModel
+from .locations import PART, forms, matches, mistake
 
 
 class AnswerMetric(StrEnum):
@@ -17,6 +19,43 @@ class AnswerMetric(StrEnum):
     ROUGE = "rouge"
     EXACT_MATCH = "exactMatch"
     F1 = "f1"
+
+
+class FairnessSpec(RuledModel):
+    """Pairs of sentences that the exported model is asked to compare."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        matches(
+            "pairs",
+            ".pairs",
+            forms(PART, bucket=False),
+            "use pvc://CLAIM/FILE or file:///FILE; no folder may be empty, '.' or '..'",
+            why=lambda uri: mistake(uri, hidden=True, bucket=False),
+        ),
+    )
+    pairs: str = Field(
+        max_length=512,
+        description="pvc://CLAIM/FILE or file:///FILE: a file of JSON lines with the texts a and b, which "
+        "differ in who or what they are about, and category.",
+    )
+
+
+class ExplainSpec(ApiModel):
+    """Held-out texts that the exported model is explained by."""
+
+    texts: int = Field(
+        default=4,
+        ge=1,
+        le=32,
+        description="Held-out sequences that are explained at most, spread over all. A large model without a "
+        "GPU has fewer and shorter ones, or none, so that nobody waits long.",
+    )
+    documents: int = Field(
+        default=256,
+        ge=0,
+        le=4096,
+        description="Training documents among which the nearest of each text are looked for; 0 for none.",
+    )
 
 
 class EvaluationSpec(ApiModel):
@@ -55,4 +94,16 @@ class EvaluationSpec(ApiModel):
         le=10_000,
         description="With answerMetrics: answers that are written at most. A large model without a GPU "
         "writes fewer, so that nobody waits long.",
+    )
+    explain: ExplainSpec | None = Field(
+        default=None,
+        description="At the end the export gets explanation.html and explanation.json: of held-out texts the "
+        "loss of each token, gradient x input, attention rollout, and the nearest training documents. No job "
+        "fails for it; the log says what was left out.",
+    )
+    fairness: FairnessSpec | None = Field(
+        default=None,
+        description="At the end the exported model compares pairs of sentences; status.results.fairness and "
+        "the model card tell by category which it finds likelier. With tasks that learn the likelihood of "
+        "text: causal, chat, preference and masked.",
     )

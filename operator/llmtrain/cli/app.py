@@ -49,6 +49,7 @@ VERBS: tuple[tuple[str, str, Callable[..., Any]], ...] = (
 PASSED_ON = {
     "generate": laptop.generate,
     "chat": laptop.chat,
+    "attribute": laptop.attribute,
 }
 """Verbs of the trainer: they read their own words."""
 PROGRAMS = {"kubectl-llmtrain": "kubectl llmtrain"}

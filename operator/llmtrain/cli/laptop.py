@@ -1,4 +1,4 @@
-"""Verbs without a cluster: ``run`` and ``check``, and the trainer's ``generate`` and ``chat``."""
+"""Verbs without a cluster: ``run`` and ``check``, and the trainer's own."""
 
 from __future__ import annotations
 
@@ -117,6 +117,11 @@ def generate(context: typer.Context) -> None:
 def chat(context: typer.Context) -> None:
     """Talk with a trained model that has a chat template."""
     raise typer.Exit(trainers_verb(["chat", *context.args]))
+
+
+def attribute(context: typer.Context) -> None:
+    """Explain a trained model by single texts: what each token adds, and the nearest training documents."""
+    raise typer.Exit(trainers_verb(["attribute", *context.args]))
 
 
 def trainers_verb(arguments: list[str]) -> int:

@@ -33,6 +33,7 @@ from .volumes import (
     model_location,
     origin_location,
     output_location,
+    pairs_location,
     source_folders,
 )
 
@@ -57,6 +58,7 @@ def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> J
         sources=source_folders(spec.dataset),
         origin=origin_folder(job, spec),
         cache=cache_location(spec.dataset).path if spec.dataset.cache else None,
+        pairs=pairs_location(spec.evaluation).path or None,
         base=base_folder(spec),
         scratch=SCRATCH_MOUNT,
         report=(

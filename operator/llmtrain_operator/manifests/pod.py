@@ -21,6 +21,7 @@ from llmtrain_api.names import (
     MODEL_SECRET_PREFIX,
     ORIGIN_MOUNT,
     OUTPUT_MOUNT,
+    PAIRS_MOUNT,
     SCRATCH_MOUNT,
     TOKEN_AUDIENCE,
     TOKEN_DIR,
@@ -33,7 +34,15 @@ from . import names
 from .config import origin_folder
 from .pod_template import with_placement, with_template
 from .scheduling import pod_annotations, scheduling, together
-from .volumes import Location, cache_location, model_location, origin_location, output_location, text_claims
+from .volumes import (
+    Location,
+    cache_location,
+    model_location,
+    origin_location,
+    output_location,
+    pairs_location,
+    text_claims,
+)
 
 CONTAINER = "trainer"
 USER_ID = 1000
@@ -265,6 +274,8 @@ def _mounts(spec: JobSpec, asked: _Container) -> list[Manifest]:
         mounts.append({"name": "origin", "mountPath": f"{ORIGIN_MOUNT}/{claim}", "readOnly": True})
     if cache_location(spec.dataset).claim:
         mounts.append({"name": "cache", "mountPath": CACHE_MOUNT})
+    if pairs_location(spec.evaluation).claim:
+        mounts.append({"name": "pairs", "mountPath": PAIRS_MOUNT, "readOnly": True})
     mounts += [
         {"name": text.volume, "mountPath": text.mount, "readOnly": True} for text in text_claims(spec.dataset)
     ]
@@ -292,6 +303,8 @@ def _volumes(spec: JobSpec, asked: _Container, disk: str) -> list[Manifest]:
         volumes.append(_claim("origin", asked.origin.claim))
     if cache := cache_location(spec.dataset).claim:
         volumes.append(_claim("cache", cache))
+    if pairs := pairs_location(spec.evaluation).claim:
+        volumes.append(_claim("pairs", pairs))
     volumes += [_claim(text.volume, text.claim) for text in text_claims(spec.dataset)]
     if size := _shared_memory(spec, asked):
         volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": size}})

@@ -11,8 +11,10 @@ from llmtrain_api.names import (
     MODEL_MOUNT,
     ORIGIN_MOUNT,
     OUTPUT_MOUNT,
+    PAIRS_MOUNT,
     SCRATCH_MOUNT,
 )
+from llmtrain_api.schema.evaluation import EvaluationSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,12 @@ def origin_location(uri: str, output: str) -> Location:
 def cache_location(dataset: DatasetSpec) -> Location:
     """Where tokens are kept for all jobs; nowhere unless the job says so."""
     return locate(dataset.cache, CACHE_MOUNT) if dataset.cache else Location("")
+
+
+def pairs_location(evaluation: EvaluationSpec) -> Location:
+    """Where the pairs lie that a model compares; nowhere unless the job names some."""
+    fairness = evaluation.fairness
+    return locate(fairness.pairs, PAIRS_MOUNT) if fairness else Location("")
 
 
 @dataclass(frozen=True, slots=True)

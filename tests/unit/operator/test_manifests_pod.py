@@ -149,6 +149,19 @@ def test_a_dataset_with_a_name_is_mounted_as_before() -> None:
     assert dataset_volumes({"name": "builtin://python-stdlib"})[2].dataset is None
 
 
+def test_pairs_of_sentences_are_mounted_to_be_read_also_where_data_are_prepared() -> None:
+    fairness: dict[str, Any] = {"evaluation": {"fairness": {"pairs": "pvc://words/fair/pairs.jsonl"}}}
+    for spec in worker_and_setup(**fairness):
+        assert {"name": "pairs", "persistentVolumeClaim": {"claimName": "words"}} in spec["volumes"]
+        mounts = spec["containers"][0]["volumeMounts"]
+        assert {"name": "pairs", "mountPath": "/mnt/pairs", "readOnly": True} in mounts
+    found = look(seen(job(**fairness)), T0)
+    assert found.spec is not None
+    told = JobFile.model_validate_json(config_map(found.job, found.spec, 0, SETTINGS)["data"]["job.json"])
+    assert told.pairs == "/mnt/pairs/fair/pairs.jsonl"
+    assert not any(v["name"] == "pairs" for v in worker_and_setup()[0]["volumes"])
+
+
 def test_an_output_in_an_object_store_needs_no_volume() -> None:
     found = look(seen(job(output={"uri": "s3://models/team/run", "secret": "store"})), T0)
     assert found.spec is not None

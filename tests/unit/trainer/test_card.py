@@ -201,6 +201,22 @@ def test_what_was_not_measured_is_not_told() -> None:
     assert "always the most frequent class: accuracy 0.4" in text_of(hub_job(), results=scores)
 
 
+def test_pairs_of_sentences_have_a_row_for_each_category() -> None:
+    one = {"category": "a|b", "pairs": 3, "prefersA": 0.5, "gap": -1.25, "low": -2, "high": 0.5}
+    told = {"source": "pvc://data/pairs.jsonl", "score": "logLikelihood", "pairs": 3, "of": 4}
+    found = Results.model_validate({"steps": 20, "fairness": told | {"categories": [one]}})
+    text = text_of(hub_job(), results=found)
+    assert "| `a\\|b` | 3 | 0.5 | -1.25 | -2 to 0.5 |" in text
+    assert "Of 3 pairs of sentences of `pvc://data/pairs.jsonl`" in text
+    assert "95 % interval" not in text_of(hub_job(), results=Results(steps=20))
+
+
+def test_an_explanation_is_pointed_at_where_there_is_one() -> None:
+    explained = text_of(hub_job(), results=Results(steps=20, explained=3))
+    assert "`explanation.html` shows of 3 held-out texts" in explained
+    assert "explanation" not in text_of(hub_job(), results=Results(steps=20))
+
+
 @pytest.mark.parametrize("task", Task)
 def test_every_task_is_described(task: Task) -> None:
     assert PROGRAMS[task]

@@ -26,6 +26,26 @@ def test_a_termination_message_always_fits() -> None:
     assert read.message.startswith("mmm")
 
 
+def test_a_long_table_of_pairs_costs_no_other_result() -> None:
+    row = {
+        "category": "\u4e16" * 64,
+        "pairs": 10_000,
+        "prefersA": 0.123456,
+        "gap": -1.23456,
+        "low": -2,
+        "high": -1,
+    }
+    told = {"source": "file:///" + "x" * 500, "score": "logLikelihood", "pairs": 1, "of": 1}
+    few = Results.model_validate({"steps": 7, "fairness": told | {"categories": [row] * 2}})
+    many = Results.model_validate({"steps": 7, "fairness": told | {"categories": [row] * 16}})
+    for results, there in ((few, True), (many, False)):
+        body = encode(TerminationMessage(outcome=Outcome.COMPLETE, message="", results=results))
+        assert len(body) <= 4096
+        read = TerminationMessage.model_validate_json(body).results
+        assert read is not None
+        assert (read.steps, read.fairness is not None) == (7, there)
+
+
 def test_a_person_reads_progress_as_a_sentence() -> None:
     event = {
         "event": "step", "step": 20, "total_steps": 200, "loss": 3.14159, "learning_rate": 1e-3,

@@ -52,7 +52,9 @@ from ..tasks.preference import has_reference
 from . import folder as full
 from .adapter import FOLDER, open_adapter, write_adapter, write_merged
 from .card import write_card
-from .results import Opened, results_of
+from .explained import write_explanation
+from .opened import Opened
+from .results import results_of
 
 TOLERANCE = {Precision.FP32: 1e-4, Precision.BF16: 1e-2, Precision.FP16: 1e-2}
 """Largest relative difference of the perplexity between the trained engine and the exported folder."""
@@ -79,10 +81,12 @@ def export(job: JobFile, start: Start) -> Results:
         model, tokenizer = open_folder(folder, task, DTYPES[job.spec.training.precision])
     resident = put_on(model, device_of())
     _compare(job, model, output.data, marker.special, trained)
+    opened = Opened(model, tokenizer, resident, sane=trained.loss is not None)
     results = changed(
-        results_of(job, Opened(model, tokenizer, resident=resident), output.data, marker, trained),
+        results_of(job, opened, output.data, marker, trained),
         export_uri=f"{uri_of(job, output.root)}/{NAME}",
         origin=record_or_none(output.origin, Origin),
+        explained=write_explanation(job, opened, output.data, marker, folder),
     )
     write_card(job, start, marker, results, folder)
     sync_tree(folder)

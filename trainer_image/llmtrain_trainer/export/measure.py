@@ -25,7 +25,8 @@ from ..models.start import start_weights
 from ..records import EvaluationRecord
 from ..storage.start_marker import Start
 from ..tasks import encoder
-from .results import Opened, results_of
+from .opened import Opened
+from .results import results_of
 
 
 def measure(job: JobFile, start: Start) -> Results:
@@ -64,7 +65,7 @@ def measure(job: JobFile, start: Start) -> Results:
     )
     tokenizer = transformers.AutoTokenizer.from_pretrained(data / TOKENIZER, local_files_only=True)
     results = changed(
-        results_of(job, Opened(model, tokenizer, resident), data, marker, found),
+        results_of(job, Opened(model, tokenizer, resident, sane=loss is not None), data, marker, found),
         sources=[_result(*one) for one in sources] if len(sources) > 1 else [],
     )
     write_json(start.output.results, results.to_json())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,21 +37,8 @@ from ..evaluate.spans import Logits, found_answers, of_answers, told
 from ..floats import perplexity
 from ..records import EvaluationRecord
 from ..tasks import encoder
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A model as anybody opens it.
-
-    Attributes:
-        model: where it is computed.
-        tokenizer: its own.
-        resident: whether all of its weights are there.
-    """
-
-    model: Any
-    tokenizer: Any
-    resident: bool
+from .fairness import compared_pairs
+from .opened import Opened
 
 
 def results_of(
@@ -68,13 +54,13 @@ def results_of(
         trained: what was found of its loss.
     """
     task, asked = task_of(job.spec, job.shape), job.spec.evaluation.answer_metrics
-    finite = trained.loss is not None  # nothing can be drawn from what is not finite
     scored = task.headed and not task.on_pairs
     return changed(
         _trained(job, marker, trained, open_held_out(data)),
-        answers=_answers(job, opened, data) if asked and finite else None,
+        answers=_answers(job, opened, data) if asked and opened.sane else None,
         scores=_scores(job, opened.model, data, marker, trained) if scored else None,
-        sample=_sample(job, opened) if task is Task.CAUSAL and finite else None,
+        sample=_sample(job, opened) if task is Task.CAUSAL and opened.sane else None,
+        fairness=compared_pairs(job, opened, marker),
     )
 
 

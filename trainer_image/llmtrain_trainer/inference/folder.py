@@ -17,6 +17,13 @@ CONFIG = "config.json"
 ADAPTER = "adapter_config.json"
 WRITERS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 """How architectures end whose models write text."""
+OTHERS = {
+    "ForMaskedLM": transformers.AutoModelForMaskedLM,
+    "ForSequenceClassification": transformers.AutoModelForSequenceClassification,
+    "ForTokenClassification": transformers.AutoModelForTokenClassification,
+    "ForQuestionAnswering": transformers.AutoModelForQuestionAnswering,
+}
+"""How the others end, and what opens them."""
 
 
 @dataclass(frozen=True)
@@ -57,37 +64,46 @@ def device_of(name: str | None) -> torch.device:
     return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-def opened(folder: Path, device: torch.device) -> Opened:
+def opened(folder: Path, device: torch.device, *, writes: bool = True) -> Opened:
     """Open a folder: bf16 on a GPU, fp32 elsewhere. No code of the folder runs, and no pickle is opened.
 
+    Args:
+        folder: of a model, or the output of a job.
+        device: where it is computed.
+        writes: whether only a model will do that writes text.
+
     Raises:
-        ConfigError: there is no model that writes text.
+        ConfigError: there is no such model.
     """
     place = located(folder)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    model = (_adapted if (place / ADAPTER).is_file() else _plain)(place, dtype)
+    model = (_adapted if (place / ADAPTER).is_file() else _plain)(place, dtype, writes=writes)
     tokenizer = transformers.AutoTokenizer.from_pretrained(place, local_files_only=True)
     room = int(getattr(model.config, "max_position_embeddings", 0) or tokenizer.model_max_length)
     return Opened(model.to(device).eval(), tokenizer, room)
 
 
-def _plain(place: Path, dtype: torch.dtype) -> Any:
+def _plain(place: Path, dtype: torch.dtype, *, writes: bool) -> Any:
     config = read_json(place / CONFIG) or {}
     names = [str(name) for name in config.get("architectures") or ["a model of no known architecture"]]
-    if not names[0].endswith(WRITERS):
+    other = None if writes else next((head for end, head in OTHERS.items() if names[0].endswith(end)), None)
+    if other is None and not names[0].endswith(WRITERS):
+        does = "fills gaps or sorts texts, and writes none" if writes else "nobody knows here"
         raise ConfigError(
-            f"{place} holds {names[0]}, which fills gaps or sorts texts, and writes none",
-            "use a causal or an encoder-decoder model",
+            f"{place} holds {names[0]}, which {does}",
+            "use a causal or an encoder-decoder model" + ("" if writes else f", or one {', '.join(OTHERS)}"),
         )
     seq2seq = bool(config.get("is_encoder_decoder"))
-    head = transformers.AutoModelForSeq2SeqLM if seq2seq else transformers.AutoModelForCausalLM
+    writer = transformers.AutoModelForSeq2SeqLM if seq2seq else transformers.AutoModelForCausalLM
     try:
-        return head.from_pretrained(place, dtype=dtype, local_files_only=True, use_safetensors=True)
+        return (other or writer).from_pretrained(
+            place, dtype=dtype, local_files_only=True, use_safetensors=True
+        )
     except (OSError, ValueError) as error:
         raise ConfigError(f"{place} cannot be opened: {str(error).splitlines()[0]}") from error
 
 
-def _adapted(place: Path, dtype: torch.dtype) -> Any:
+def _adapted(place: Path, dtype: torch.dtype, *, writes: bool) -> Any:
     """The base that an adapter names, with the adapter."""
     import peft
 
@@ -97,4 +113,4 @@ def _adapted(place: Path, dtype: torch.dtype) -> Any:
             f"{place} is an adapter over {base}, which is not here",
             "put the base model there, or use the merged export",
         )
-    return peft.PeftModel.from_pretrained(_plain(base, dtype), place, local_files_only=True)
+    return peft.PeftModel.from_pretrained(_plain(base, dtype, writes=writes), place, local_files_only=True)

@@ -16,6 +16,7 @@ from ...special_tokens import special_names
 from .. import cleaning, holes
 from ..documents import units_of_source
 from ..preparation import Preparation
+from ..sentence_pairs import pairs_of
 from ..sources import Text, pin, surveyed, texts_of
 from ..store import RULES
 from ..tokenizer import TRAINING_BYTES
@@ -25,8 +26,10 @@ def find_sources(made: Preparation) -> None:
     """Leave the sources, their files and their units.
 
     Raises:
-        ConfigError: a source without data, or one that lies in the job's own output.
+        ConfigError: a source without data, or one that lies in the job's own output; pairs of sentences
+            that cannot be compared at the end.
     """
+    pairs_of(made.job)  # after days of training nobody wants to hear of them
     texts = [] if made.noise else texts_of(made.job)
     made.sources = [replace(pin(source), glance=made.glance) for source in texts]
     made.surveys, made.units = [], []

@@ -6,6 +6,7 @@ import re
 
 from llmtrain_api import Task
 from llmtrain_api.schema.model import HUB
+from llmtrain_api.schema.status.results import FairnessResult
 
 from ..adapter import FOLDER
 from . import data, training
@@ -116,7 +117,35 @@ def results(facts: Facts) -> str:
         said.append(f"Without a model, {told}.")
     if found.answers and found.answers.signatures:
         said.append(f"sacrebleu: {', '.join(map(code, found.answers.signatures))}.")
+    if found.fairness:
+        said.append(fairness(found.fairness))
+    if found.explained:
+        said.append(
+            f"{code('explanation.html')} shows of {number(found.explained)} held-out texts what each token "
+            "adds to what the model says, and the nearest training documents: texts of the data stand in it."
+        )
     return "\n\n".join(said)
+
+
+def fairness(found: FairnessResult) -> str:
+    """Which text of pairs it finds likelier."""
+    rows = [
+        (
+            code(one.category),
+            number(one.pairs),
+            number(one.prefers_a),
+            number(one.gap),
+            "" if one.low is None or one.high is None else f"{number(one.low)} to {number(one.high)}",
+        )
+        for one in found.categories
+    ]
+    head = (
+        f"Of {number(found.pairs)} pairs of sentences of {code(location(found.source))}, which differ in who "
+        "or what they are about, how often text a is the likelier one, and by how much "
+        f"({code(found.score)} of a less that of b, in nat):"
+    )
+    table_of = table(("category", "pairs", "prefers a", "mean gap", "95 % interval of the gap"), rows)
+    return f"{head}\n\n{table_of}"
 
 
 def lineage(facts: Facts) -> str:

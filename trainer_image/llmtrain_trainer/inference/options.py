@@ -1,0 +1,64 @@
+"""What the verbs that use a model have in common: which folder, on which device."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError
+from ..imports import quick_imports
+from ..process import has_gpu
+
+
+def add_model(sub: argparse.ArgumentParser) -> None:
+    """Add the folder of a model, and the device."""
+    sub.add_argument(
+        "folder", type=Path, help="an export, the output folder of a job, or another Hugging Face folder"
+    )
+    sub.add_argument("--device", metavar="NAME", help="cpu, cuda or cuda:K (default: a GPU if there is one)")
+
+
+def at_least(least: float, kind: type) -> Any:
+    """The type of an option that is a number.
+
+    Args:
+        least: that it may be.
+        kind: whole or not.
+    """
+
+    def number(text: str) -> Any:
+        value = kind(text)
+        if not value >= least or value == float("inf"):
+            raise argparse.ArgumentTypeError(f"{text} is not a number of at least {least:g}")
+        return value
+
+    number.__name__ = kind.__name__
+    return number
+
+
+def open_model(arguments: argparse.Namespace, *, writes: bool = True) -> Any:
+    """Open the model that `add_model` asked for.
+
+    Args:
+        arguments: of the verb.
+        writes: whether only a model will do that writes text.
+
+    Raises:
+        ConfigError: there is no such model, or no such device.
+    """
+    if not has_gpu():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # transformers asks DeepSpeed, which warns otherwise
+    with quick_imports():
+        import transformers
+
+        from .folder import device_of, opened
+    if not sys.stderr.isatty():
+        transformers.utils.logging.disable_progress_bar()
+    try:
+        device = device_of(arguments.device)
+    except RuntimeError as error:
+        raise ConfigError(f"--device {arguments.device}: {str(error).splitlines()[0]}") from error
+    return opened(arguments.folder, device, writes=writes)
