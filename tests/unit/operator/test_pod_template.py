@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.jobs import SETTINGS, T0, job, manifest, seen
 
-from llmtrain_api import InvalidJob, Setup, SetupStage, parse_manifest, parse_spec
+from llmtrain_api import InvalidJob, Setup, SetupStage, names, parse_manifest, parse_spec
+from llmtrain_api.schema.pod_checks import OWN_MOUNTS, OWN_VOLUMES
+from llmtrain_operator import manifests
 from llmtrain_operator.local.scale_down import GangOverrides, scaled_down
 from llmtrain_operator.manifests.pod import pod as build_pod
 from llmtrain_operator.manifests.pod import setup_pod
@@ -84,6 +88,16 @@ def test_what_a_job_adds_stands_beside_what_the_operator_needs() -> None:
     assert sidecar == SIDECAR | {"securityContext": {"runAsUser": 2000, **held}}
     [first] = spec["initContainers"]
     assert first["securityContext"] == held
+
+
+def test_all_that_the_operator_mounts_is_its_own() -> None:
+    """No job may lay a volume of its own over it, or take its volume's name."""
+    mounts = {value for name, value in vars(names).items() if name.endswith("_MOUNT")}
+    assert mounts <= {*OWN_MOUNTS}
+    code = Path(manifests.pod.__file__).read_text()
+    volumes = re.findall(r'"name": "(\w+)", "mountPath"', code) + re.findall(r'_claim\("(\w+)"', code)
+    assert {"origin", "pairs", "model"} <= {*volumes}
+    assert [name for name in volumes if not OWN_VOLUMES.fullmatch(name)] == []
 
 
 def test_without_a_template_a_pod_is_as_it_was() -> None:
