@@ -17,6 +17,7 @@ from .checkpoint import CheckpointSpec
 from .dataset import DatasetSpec
 from .entrypoint import EntrypointSpec, Starter
 from .evaluation import EvaluationSpec
+from .learning_rates import LearningRate, default_learning_rate
 from .lifecycle import LifecycleSpec
 from .locations import VISIBLE_PART, forms, matches, mistake
 from .model import BuiltinModel, ModelSpec
@@ -28,7 +29,7 @@ from .recovery import RecoverySpec
 from .scheduling import ControllerName, ExtendedResource, ObjectName
 from .task import Task
 from .telemetry import TelemetrySpec
-from .training import TrainingSpec, default_learning_rate, default_precision
+from .training import TrainingSpec, default_precision
 
 
 class IfExists(StrEnum):
@@ -263,12 +264,10 @@ class JobSections(ApiModel):
     @model_validator(mode="after")
     def _decide_defaults(self) -> JobSections:
         """Fill in what `training` leaves out and other sections decide; it still counts as not set."""
-        training, adapted = self.training, self.model.adapter is not None
+        training = self.training
         wanted = {
             "precision": default_precision(self.gpus_per_node),
-            "learning_rate": default_learning_rate(
-                pretrained=self.model.pretrained, adapted=adapted, pairs=self.task is Task.PREFERENCE
-            ),
+            "learning_rate": self.default_learning_rate.rate,
         }
         left_out = {
             name: value
@@ -280,6 +279,12 @@ class JobSections(ApiModel):
             decided.model_fields_set.difference_update(left_out)
             self.__dict__["training"] = decided
         return self
+
+    @property
+    def default_learning_rate(self) -> LearningRate:
+        """What `training.learning_rate` is where the job does not say."""
+        adapted, pairs = self.model.adapter is not None, self.task is Task.PREFERENCE
+        return default_learning_rate(pretrained=self.model.pretrained, adapted=adapted, pairs=pairs)
 
     @property
     def held_out_fraction(self) -> float:

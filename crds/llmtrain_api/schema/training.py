@@ -9,6 +9,7 @@ from pydantic import Field
 from pydantic.config import JsonDict
 
 from .base import Rule, RuledModel
+from .learning_rates import ADAPTERS, FROM_NOTHING, FROM_WEIGHTS, PAIRS, PAIRS_ADAPTERS
 from .optimization import EarlyStoppingSpec, OnSpike, Schedule
 from .preference import PreferenceSpec
 
@@ -69,34 +70,6 @@ def default_precision(gpus: int) -> Precision:
     return Precision.BF16 if gpus else Precision.FP32
 
 
-FROM_NOTHING, ADAPTERS, FROM_WEIGHTS = 1e-3, 2e-4, 2e-5
-"""Peak learning rates: of a model that knows nothing, of adapters, and of all weights of one that knows much.
-
-The second and third are what published recipes mostly use (https://arxiv.org/abs/2305.14314, appendix B, for
-adapters): with the first a model that was trained before forgets what it knows.
-"""
-
-
-PAIRS_ADAPTERS, PAIRS = 1e-5, 1e-6
-"""The same for pairs of answers, as trl's documentation has them: with more a model soon writes nothing else
-than what no rejected answer looks like."""
-
-
-def default_learning_rate(*, pretrained: bool, adapted: bool, pairs: bool = False) -> float:
-    """The peak learning rate of a job that names none.
-
-    Args:
-        pairs: whether it learns from pairs of answers.
-        pretrained: whether it starts from weights that there are.
-        adapted: whether adapters are trained, and no other weights.
-    """
-    if not pretrained:
-        return FROM_NOTHING
-    if pairs:
-        return PAIRS_ADAPTERS if adapted else PAIRS
-    return ADAPTERS if adapted else FROM_WEIGHTS
-
-
 class TrainingSpec(RuledModel):
     """How to train. Gradient accumulation follows from the batch sizes and the world size."""
 
@@ -141,14 +114,14 @@ class TrainingSpec(RuledModel):
         "samples as all sources hold, drawn by weight. Default: 1 when maxSteps is unset.",
     )
     learning_rate: float = Field(
-        default=FROM_NOTHING,
+        default=FROM_NOTHING.rate,
         gt=0,
         le=10,
         # what it is where it is left out depends on the model: `JobSections` says so
         json_schema_extra=_without_default,
-        description=f"Peak learning rate of AdamW. Default: {FROM_NOTHING} from random weights, "
-        f"{FROM_WEIGHTS} for a model that exists, and {ADAPTERS} for adapters beside one; with task "
-        f"preference {PAIRS} and {PAIRS_ADAPTERS}.",
+        description=f"Peak learning rate of AdamW. Default: {FROM_NOTHING.rate} from random weights, "
+        f"{FROM_WEIGHTS.rate} for a model that exists, and {ADAPTERS.rate} for adapters beside one; with "
+        f"task preference {PAIRS.rate} and {PAIRS_ADAPTERS.rate}; status.resolved has its source.",
     )
     schedule: Schedule = Field(
         default=Schedule.COSINE,

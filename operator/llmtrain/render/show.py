@@ -98,6 +98,7 @@ def _resolved(job: Job) -> Iterator[Row]:
         return
     yield "layout", found.layout
     yield "precision", found.precision or ""
+    yield "learning rate", found.learning_rate or ""
     each = f"{found.micro_batch} a rank at once, {found.accumulation} times"
     yield "batch", f"{found.global_batch} sequences a step: {each}" if found.global_batch else ""
     yield "image", found.image

@@ -15,6 +15,16 @@ def why_precision(spec: JobSpec) -> str:
     return f"{training.precision}, the default on {'GPUs' if spec.gpus_per_node else 'CPUs'}"
 
 
+def why_learning_rate(spec: JobSpec) -> str | None:
+    """The peak learning rate, and where it comes from; None where nothing is trained."""
+    rate, preset = spec.training.learning_rate, spec.default_learning_rate
+    if spec.evaluation.only:
+        return None
+    if "learning_rate" in spec.training.model_fields_set:
+        return f"{rate:g}, as learningRate says"
+    return f"{rate:g}, the default {preset.what}: {preset.source}"
+
+
 def resolve(spec: JobSpec, shape: ModelShape, image: str) -> Resolved:
     """What defaults and arithmetic make of the spec. The layout is decided here, and nowhere after.
 
@@ -34,6 +44,7 @@ def resolve(spec: JobSpec, shape: ModelShape, image: str) -> Resolved:
         layout=f"{layout} {training.precision.value} ({layout.why})",
         parallelism=layout,
         precision=why_precision(spec),
+        learning_rate=why_learning_rate(spec),
         micro_batch=micro,
         micro_batch_reason=choice.why_micro_batch,
         activation_checkpointing=choice.checkpointing,

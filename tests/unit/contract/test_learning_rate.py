@@ -10,6 +10,7 @@ from harness.jobs import SHAPE
 
 from llmtrain_api import JobFile, ModelShape, changed, parse_spec
 from llmtrain_api.generate.crd import custom_resource_definition
+from llmtrain_operator.plan.resolved import resolve
 
 ADAPTER = {"adapter": {"rank": 8, "alpha": 16}}
 REAL = {"name": "pvc://models/llama"}
@@ -31,6 +32,21 @@ def test_it_follows_from_what_the_model_knows(model: dict[str, Any], rate: float
     assert "learning_rate" not in left_out.training.model_fields_set
     written = least_spec(model=model, training={"learningRate": 3e-4, "maxSteps": 2})
     assert written.training.learning_rate == 3e-4
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, "0.001, the default from random weights: small models take more than the 6e-4"),
+        ({"model": REAL}, "2e-05, the default for a model that exists: arXiv:2307.09288, section 3.1"),
+        ({"model": REAL, "training": {"learningRate": 3e-4}}, "0.0003, as learningRate says"),
+        ({"model": REAL, "evaluation": {"only": True}}, None),
+    ],
+)
+def test_the_status_says_where_it_comes_from(changes: dict[str, Any], told: str | None) -> None:
+    found = resolve(least_spec(**changes), ModelShape.model_validate(SHAPE), "image").learning_rate
+    assert (found or "")[: len(told or "")] == (told or "")
+    assert (found is None) == (told is None)
 
 
 def test_ranks_are_told_the_number() -> None:

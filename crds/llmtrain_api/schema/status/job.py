@@ -74,6 +74,10 @@ class Resolved(ApiModel):
         description="How the gang is cut: decided before the first attempt, the same for all that follow.",
     )
     precision: Text | None = Field(default=None, description="Number format of training, and why.")
+    learning_rate: Text | None = Field(
+        default=None,
+        description="Peak learning rate, and why; empty where nothing is trained.",
+    )
     micro_batch: Count | None = Field(
         default=None,
         description="Sequences that a rank computes at once; empty, as what follows, for a program of one's "
