@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+AGAIN_SECONDS = 0.1
+"""It is raised again and again: where Python is just in a finalizer, an exception is ignored."""
+
 
 class CpuLimit(Exception):
     """The time is used up."""
@@ -33,7 +36,7 @@ def cpu_limit(seconds: float) -> Iterator[None]:
         raise CpuLimit
 
     before = signal.signal(signal.SIGVTALRM, stop)
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds, AGAIN_SECONDS)
     try:
         yield
     finally:

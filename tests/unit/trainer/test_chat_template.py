@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from random import Random
 
 import pytest
 from harness.chat_templates import STYLES, Style, dialogue, tokenizer
 
+from llmtrain_trainer.cpu_limit import CpuLimit, cpu_limit
 from llmtrain_trainer.data.chat import template as templates
 from llmtrain_trainer.data.chat.template import CHATML, Rendered, Template
 from llmtrain_trainer.errors import ConfigError
@@ -100,9 +102,38 @@ def test_a_template_that_cannot_teach_is_refused(template: str, message: str) ->
         list(Template(tokenizer(STYLES["chatml"], template)).samples(messages, "rows.jsonl line 3"))
 
 
+IGNORED = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+"""Where the limit, or that of recursion, is met in a finalizer."""
 HOUR = "{% for a in range(99999) %}{% for b in range(99999) %}{{ a * b }}{% endfor %}{% endfor %}"
 
 
+def compute(seconds: float) -> None:
+    """Use a processor for so long, outside of the kernel: that is what the limit counts."""
+    until = os.times().user + seconds
+    while os.times().user < until:
+        sum(range(100_000))
+
+
+class Finalizer:
+    """Computes for longer than the limit when it goes."""
+
+    def __del__(self) -> None:
+        compute(0.4)
+
+
+def computes_in_a_finalizer() -> None:
+    with cpu_limit(0.1):
+        Finalizer()
+        compute(5)
+
+
+@IGNORED
+def test_a_limit_that_is_met_in_a_finalizer_holds_all_the_same() -> None:
+    with pytest.raises(CpuLimit):
+        computes_in_a_finalizer()
+
+
+@IGNORED
 @pytest.mark.parametrize(
     ("template", "message"),
     [
