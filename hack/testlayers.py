@@ -47,14 +47,14 @@ TWO_NODES = (
 )
 """A cluster with both images and the chart."""
 
-TWO_WORKERS = ("-n", "2", "--no-loadscope-reorder", "--dist")
-"""Files, or groups of them, begin in the order in which they were collected."""
+TWO_WORKERS = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+"""A file stays in one worker; files begin in the order in which they were collected."""
 
 LAYERS = (
-    Layer("unit", options=(*TWO_WORKERS, "loadfile")),
+    Layer("unit", options=TWO_WORKERS),
     Layer("simulation", options=("-rP",), proofs=True),  # it prints what it went through
     Layer("integration", before=(("hack/cluster", "build"),), proofs=True),
-    Layer("trainer", options=(*TWO_WORKERS, "loadgroup"), proofs=True),  # they wait more than they compute
+    Layer("trainer", options=TWO_WORKERS, proofs=True),  # they wait more than they compute
     Layer("layouts", only_proofs=True),
     Layer("cluster", proofs=True),
     Layer("e2e", before=TWO_NODES, cluster=True, proofs=True),

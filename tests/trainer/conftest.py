@@ -36,18 +36,13 @@ LONG = ("test_local_run.py",)
 """The longest files of `make test`."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the long files and begin with them; a file stays in one worker, and so do all that use one job."""
+    """Mark the long files and begin with them: with ``--dist loadfile`` a file stays in one worker."""
     order = {name: place for place, name in enumerate((*PROOFS, *LONG))}
     here = Path(__file__).parent
-    ours = [item for item in items if item.path.parent == here]
-    shared = {item.path.name for item in ours if "finished" in getattr(item, "fixturenames", ())}
-    for item in ours:
-        name = item.path.name
-        if name in PROOFS:
+    for item in items:
+        if item.path.parent == here and item.path.name in PROOFS:
             item.add_marker(pytest.mark.proof)
-        item.add_marker(pytest.mark.xdist_group("finished" if name in shared else name))
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
