@@ -7,6 +7,15 @@ from pathlib import Path
 from typing import Any
 
 THINGS = ("red", "blue", "green", "small", "large", "old", "new", "warm")
+FEW_STEPS: dict[str, Any] = {
+    "maxSteps": 12,
+    "learningRate": 2e-3,
+    "sequenceLength": 96,
+    "globalBatchSize": 8,
+    "microBatchSize": 2,
+    "warmupSteps": 1,
+}
+"""The training of a small job on pairs."""
 
 
 def pairs(count: int) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from harness.builders import job
-from harness.pairs import judged, pairs, write
+from harness.pairs import FEW_STEPS, judged, pairs, write
 from harness.trainer.cards import run_snippet
 from harness.trainer.launches import Launch
 
@@ -30,15 +30,7 @@ def rows() -> list[dict[str, Any]]:
 def asked(work: Path, *, ranks: int = 1, **changes: Any) -> JobFile:
     """A job of a few steps on answers."""
     source = write(work / "rows", rows())
-    training = {
-        "maxSteps": 12,
-        "learningRate": 2e-3,
-        "sequenceLength": 96,
-        "globalBatchSize": 8,
-        "microBatchSize": 2,
-        "warmupSteps": 1,
-        "preference": {"loss": "kto", "beta": 0.2, "undesirableWeight": 1.1},
-    }
+    training = {**FEW_STEPS, "preference": {"loss": "kto", "beta": 0.2, "undesirableWeight": 1.1}}
     return job(
         work / "output",
         task="preference",

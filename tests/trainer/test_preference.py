@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from harness.builders import job
-from harness.pairs import pairs, write
+from harness.pairs import FEW_STEPS, pairs, write
 from harness.trainer.cards import run_snippet
 from harness.trainer.launches import Launch
 
@@ -29,15 +29,7 @@ def rows() -> list[dict[str, Any]]:
 def asked(work: Path, loss: str, *, ranks: int = 1, **changes: Any) -> JobFile:
     """A job of a few steps on pairs."""
     source = write(work / "rows", rows())
-    training = {
-        "maxSteps": 12,
-        "learningRate": 2e-3,
-        "sequenceLength": 96,
-        "globalBatchSize": 8,
-        "microBatchSize": 2,
-        "warmupSteps": 1,
-        "preference": {"loss": loss},
-    }
+    training = {**FEW_STEPS, "preference": {"loss": loss}}
     return job(
         work / "output",
         task="preference",

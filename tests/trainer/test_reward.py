@@ -11,7 +11,7 @@ import torch
 import transformers
 from harness.builders import job
 from harness.models.tiny import facts_of, folder_of_llama
-from harness.pairs import pairs, write
+from harness.pairs import FEW_STEPS, pairs, write
 from harness.trainer.cards import run_snippet
 from harness.trainer.launches import Launch
 
@@ -24,20 +24,12 @@ COUNT = 40
 def asked(work: Path, model: dict[str, Any], *, ranks: int, **training: Any) -> JobFile:
     """A job of a few steps on pairs."""
     source = write(work / "rows", pairs(COUNT))
-    usual = {
-        "maxSteps": 12,
-        "learningRate": 2e-3,
-        "sequenceLength": 96,
-        "globalBatchSize": 8,
-        "microBatchSize": 2,
-        "warmupSteps": 1,
-    }
     return job(
         work / "output",
         task="reward",
         model=model,
         dataset={"name": f"file://{source}", "heldOutFraction": 0.2},
-        training=usual | training,
+        training=FEW_STEPS | training,
         processesPerNode=ranks,
     )
 

@@ -12,10 +12,12 @@ import typer
 
 from llmtrain.errors import Failed, Mistake
 
+from . import kubectl as by_kubectl
 from .options import Context, Namespace
 
 LABELS = "app.kubernetes.io/name=llm-training-operator-web"
 FORWARDED = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
+NO_KUBECTL = "; install it, or forward the page's port in another way"
 INSTALL = "web.enabled=true of the chart brings it (docs/web.md)"
 
 
@@ -37,7 +39,7 @@ def open_page(
     It needs kubectl, and the right to forward ports in the operator's namespace. The page asks for a token
     of yours: kubectl create token NAME makes one for a ServiceAccount.
     """
-    kubectl = ["kubectl", *(["--context", context] if context else []), "-n", system]
+    kubectl = [*by_kubectl.of_context(context), "-n", system]
     service, port = _service(kubectl, system)
     command = [*kubectl, "port-forward", f"service/{service}", f":{port}", "--address", "127.0.0.1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -62,7 +64,8 @@ def open_page(
 def _service(kubectl: list[str], system: str) -> tuple[str, int]:
     """Name and port of the page's Service."""
     form = "jsonpath={range .items[*]}{.metadata.name} {.spec.ports[0].port}{'\\n'}{end}"
-    found = _said([*kubectl, "get", "services", "-l", LABELS, "-o", form]).split()
+    command = [*kubectl, "get", "services", "-l", LABELS, "-o", form]
+    found = by_kubectl.said(command, NO_KUBECTL).split()
     if len(found) < 2:
         raise Mistake(
             f"there is no page in namespace {system}: {INSTALL}; where the operator is in another namespace, "
@@ -74,15 +77,5 @@ def _service(kubectl: list[str], system: str) -> tuple[str, int]:
 def _usual(context: str | None) -> str:
     """The namespace of the kubeconfig's context."""
     form = "jsonpath={.contexts[0].context.namespace}"
-    chosen = ["--context", context] if context else []
-    return _said(["kubectl", *chosen, "config", "view", "--minify", "-o", form]).strip() or "default"
-
-
-def _said(command: list[str]) -> str:
-    try:
-        done = subprocess.run(command, text=True, capture_output=True, check=False)
-    except FileNotFoundError:
-        raise Mistake("kubectl is not here; install it, or forward the page's port in another way") from None
-    if done.returncode:
-        raise Failed(done.stderr.strip() or f"{' '.join(command)} failed")
-    return done.stdout
+    command = [*by_kubectl.of_context(context), "config", "view", "--minify", "-o", form]
+    return by_kubectl.said(command, NO_KUBECTL).strip() or "default"

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llmtrain.errors import Failed, Mistake
+from llmtrain.errors import Mistake
 
+from . import kubectl as by_kubectl
 from .options import Context, Name, Namespace, client
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 SHELL = ("sh", "-c", "if command -v bash >/dev/null; then exec bash; else exec sh; fi")
 STACKS = ("python3", "-m", "llmtrain_trainer", "stacks")
-NO_KUBECTL = "kubectl is not here, and it is what reaches into a pod; install it"
+NO_KUBECTL = ", and it is what reaches into a pod; install it"
 
 
 def debug(
@@ -44,7 +45,7 @@ def debug(
     if stacks and command:
         raise Mistake("--stacks is a command of its own: remove it, or the command behind --")
     job = client(namespace, context).get_job(name)
-    kubectl = ["kubectl", *(["--context", context] if context else []), "-n", job.metadata.namespace]
+    kubectl = [*by_kubectl.of_context(context), "-n", job.metadata.namespace]
     pod = _pod(kubectl, job, rank)
     inside = list(STACKS if stacks else command or SHELL)
     terminal = ["-t"] if not stacks and sys.stdin.isatty() and sys.stdout.isatty() else []
@@ -70,7 +71,8 @@ def _pod(kubectl: list[str], job: Job, rank: int) -> Any:
         LABEL_RANK: str(rank),
     }
     selector = ",".join(f"{label}={value}" for label, value in labels.items())
-    pods = _asked([*kubectl, "get", "pods", "-l", selector, "-o", "json"])["items"]
+    command = [*kubectl, "get", "pods", "-l", selector, "-o", "json"]
+    pods = json.loads(by_kubectl.said(command, NO_KUBECTL))["items"]
     running = [pod for pod in pods if pod.get("status", {}).get("phase") == "Running"]
     if running:
         return running[0]
@@ -82,13 +84,3 @@ def _pod(kubectl: list[str], job: Job, rank: int) -> Any:
         f"rank {rank} of {job.metadata.name} cannot be entered: {what} (the job is {phase}); `llmtrain why "
         f"{job.metadata.name}` says more, `llmtrain logs {job.metadata.name} --rank {rank}` has its log"
     )
-
-
-def _asked(command: list[str]) -> Any:
-    try:
-        done = subprocess.run(command, text=True, capture_output=True, check=False)
-    except FileNotFoundError:
-        raise Mistake(NO_KUBECTL) from None
-    if done.returncode:
-        raise Failed(done.stderr.strip() or f"{' '.join(command)} failed")
-    return json.loads(done.stdout)

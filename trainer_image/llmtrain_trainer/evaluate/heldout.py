@@ -18,6 +18,15 @@ BUDGET, GPU_BUDGET = 2e12, 1e15
 """Operations that the export may spend on computing sequences again while the gang's nodes wait: seconds."""
 
 
+def budget(*, gpu: bool) -> float:
+    """Operations that may be spent while the gang's nodes wait.
+
+    Args:
+        gpu: whether there is a device that computes them.
+    """
+    return GPU_BUDGET if gpu else BUDGET
+
+
 def sequences_to_check(parameters: int, length: int, there: int, *, gpu: bool) -> int:
     """How many held-out sequences are computed again from an export: one at least, all of a small model.
 
@@ -27,7 +36,7 @@ def sequences_to_check(parameters: int, length: int, there: int, *, gpu: bool) -
         there: held-out sequences.
         gpu: whether there is a device that computes them.
     """
-    fit = int((GPU_BUDGET if gpu else BUDGET) / max(1, 2 * parameters * length))
+    fit = int(budget(gpu=gpu) / max(1, 2 * parameters * length))
     return max(1, min(there, fit))
 
 

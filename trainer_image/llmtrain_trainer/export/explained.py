@@ -12,7 +12,7 @@ from .. import log
 from ..data.loader import open_held_out
 from ..data.store import Marker
 from ..errors import ConfigError
-from ..evaluate.heldout import BUDGET, GPU_BUDGET
+from ..evaluate.heldout import budget
 from ..explain.documents import trained_on
 from ..explain.explanation import JSON, PAGE, Compared, explain, write
 from ..explain.kinds import Kind, kind_of
@@ -65,11 +65,11 @@ def affordable(kind: Kind, parameters: int, texts: int, tokens: int, *, gpu: boo
     A forward pass is two operations of each parameter a token; there are two of them, and one back. Of a
     model that fills masks there is one text for each of its tokens.
     """
-    budget = GPU_BUDGET if gpu else BUDGET
+    left = budget(gpu=gpu)
     while tokens >= FEWEST_TOKENS:
         cost = 6.0 * max(1, parameters) * tokens * (tokens if kind is Kind.HIDDEN else 1)
-        if cost <= budget:
-            return min(texts, int(budget / cost)), tokens
+        if cost <= left:
+            return min(texts, int(left / cost)), tokens
         tokens //= 2
     return 0, 0
 
@@ -104,7 +104,7 @@ def _compared(job: JobFile, exported: Opened, marker: Marker) -> Compared:
     if asked is None or not asked.documents:
         return Compared(without="evaluation.explain.documents is 0")
     cost = 2.0 * max(1, job.shape.parameters) * OF_DOCUMENT
-    most = min(asked.documents, int((GPU_BUDGET if gpu else BUDGET) / cost))
+    most = min(asked.documents, int(budget(gpu=gpu) / cost))
     if most < FEWEST_DOCUMENTS and most < asked.documents:
         return Compared(without="the model is so large that nodes would wait long for it")
     try:

@@ -10,7 +10,7 @@ from ..data.sentence_pairs import pairs_of
 from ..data.store import Marker
 from ..errors import ConfigError
 from ..evaluate.fairness import Likelihood, by_category
-from ..evaluate.heldout import BUDGET, GPU_BUDGET
+from ..evaluate.heldout import budget
 from ..evaluate.placement import device_of
 from .opened import Opened
 
@@ -44,7 +44,7 @@ def _compared(job: JobFile, exported: Opened, marker: Marker) -> FairnessResult:
     masked = task_of(job.spec, job.shape) is Task.MASKED
     room = min(TOKENS, job.shape.positions or TOKENS)
     scored = Likelihood(exported.model, exported.tokenizer, marker.special, masked=masked, room=room)
-    left = GPU_BUDGET if device_of().type != "cpu" else BUDGET
+    left = budget(gpu=device_of().type != "cpu")
     most = affordable(scored, [(pair.a, pair.b) for pair in all_pairs], job.shape.parameters, left)
     if not most:
         raise ConfigError("the model is so large that nodes would wait long for it")

@@ -75,12 +75,15 @@ class TakeDialogue:
         row, replaced = whole_characters(record.value)
         if not isinstance(row, dict):
             raise self._mistake(record, "it is text")
+        found = self._of(record, row)
+        return Taken(found, record.length, replaced + record.replaced, not found.messages)
+
+    def _of(self, record: Record, row: dict[str, Any]) -> Dialogue:
+        """What the row of a record holds."""
         messages = tuple(self._messages(record, row))
         if not any(message["role"] == ASSISTANT for message in messages):
             raise self._mistake(record, "no message is the assistant's, so there is nothing to train on")
-        return Taken(
-            Dialogue(messages, record.where), record.length, replaced + record.replaced, not messages
-        )
+        return Dialogue(messages, record.where)
 
     def _messages(self, record: Record, row: dict[str, Any]) -> list[Message]:
         if (column := self.named.get("messages")) is not None:

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from ..chat.dialogue import Dialogue, Message
 from ..pairs.pair import Pair, TakePair, prompt_text
-from ..reading.record import Record, Taken, kind_of, listed, whole_characters
+from ..reading.record import Record, kind_of, listed
 
 TRUTH = {"true": True, "false": False}
 """How a table writes a label."""
@@ -49,25 +49,16 @@ class TakeJudged(TakePair):
     )
 
     @override
-    def __call__(self, record: Record) -> Taken[Dialogue]:
-        """The answer or the pair of a record.
-
-        Raises:
-            ConfigError: it is neither; the message names file and line.
-        """
-        row, replaced = whole_characters(record.value)
-        if not isinstance(row, dict):
-            raise self._mistake(record, "it is text")
+    def _of(self, record: Record, row: dict[str, Any]) -> Dialogue:
         column = self._column("completion")
         if column not in row and any(self._column(side) in row for side in ("chosen", "rejected")):
-            return super().__call__(record)
+            return super()._of(record, row)
         for needed in (self._column("prompt"), column, self._column("label")):
             if row.get(needed) is None:
                 raise self._mistake(record, f"it has no {needed}, but {listed(row) or 'no field'}")
         label = self._label(record, row)
         prompt = self._messages_or(record, row, self._column("prompt"), "user")
-        found = Judged((*prompt, self._completion(record, row, prompt)), record.where, label)
-        return Taken(found, record.length, replaced + record.replaced, empty=False)
+        return Judged((*prompt, self._completion(record, row, prompt)), record.where, label)
 
     def _column(self, name: str) -> str:
         return self.named.get(name, name)

@@ -11,7 +11,7 @@ from typing import Any
 from typing_extensions import override
 
 from ..chat.dialogue import ASSISTANT, Dialogue, Message, TakeDialogue, said
-from ..reading.record import Record, Taken, listed, whole_characters
+from ..reading.record import Record, listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +63,10 @@ class TakePair(TakeDialogue):
     )
 
     @override
-    def __call__(self, record: Record) -> Taken[Dialogue]:
-        """The pair of a record.
-
-        Raises:
-            ConfigError: it is none; the message names file and line.
-        """
-        row, replaced = whole_characters(record.value)
-        if not isinstance(row, dict):
-            raise self._mistake(record, "it is text")
+    def _of(self, record: Record, row: dict[str, Any]) -> Dialogue:
         prompt, sides, implicit = self._parts(record, row)
         answers = [self._answer(record, *side) for side in sides.items()]
-        pair = Pair((*prompt, *answers), record.where, implicit)
-        return Taken(pair, record.length, replaced + record.replaced, empty=False)
+        return Pair((*prompt, *answers), record.where, implicit)
 
     def _parts(
         self, record: Record, row: dict[str, Any]
