@@ -15,9 +15,9 @@ demo-down: ## end all that the demo started
 try: ## the same manifest and the same operator on this machine without Kubernetes
 	@LLMTRAIN_COMMAND="make try" $(VENV)/bin/python -m llmtrain run examples/tiny-llama.yaml
 
-test: ## lint and every layer of tests (hack/test --help: some of them)
+test: ## lint and every layer of tests (hack/test --help: some of them; AGAIN=--again: what fails once more)
 	@hack/lint
-	@hack/test
+	@hack/test $(AGAIN)
 
 proofs: ## the long tests: every layout against one fp64 process, kills and resumes in pairs of layouts, 20,000 lives (more than an hour; CI runs those of integration and trainer)
 	@hack/test --proofs

@@ -14,12 +14,15 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAINER_IMAGE = "localhost/llmtrain-trainer:dev"
 OPERATOR_IMAGE = "localhost/llmtrain-operator:dev"
+MOST_AGAIN = 5
+"""Tests of a layer that may fail and be given another chance: of more, the machine is not the cause."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ class Count:
     failed: int = 0
     skipped: int = 0
     seconds: float = 0.0
+    flaky: tuple[str, ...] = ()
+    """Tests that failed, and passed when they ran again by themselves."""
 
 
 def cluster_is_up() -> bool:
@@ -90,15 +95,29 @@ def cluster_environment() -> dict[str, str]:
     return os.environ | found
 
 
-def read_counts(report: Path) -> Count:
-    """Totals of a JUnit file; nothing at all if pytest died before it wrote the whole of one."""
-    count = Count()
+def read_report(report: Path) -> ET.Element:
+    """A JUnit file; an empty one if pytest died before it wrote the whole of it."""
     try:
-        suites = ET.parse(report).getroot().iter("testsuite")
+        return ET.parse(report).getroot()
     except (OSError, ET.ParseError) as error:
         print(f"no report of this layer's tests: {error}", flush=True)
-        return count
-    for suite in suites:
+        return ET.Element("testsuites")
+
+
+def failed_tests(report: ET.Element) -> tuple[str, ...]:
+    """Names of the tests that failed, or that what they need failed for."""
+    cases = report.iter("testcase")
+    return tuple(
+        f"{case.get('classname')}::{case.get('name')}"
+        for case in cases
+        if case.find("failure") is not None or case.find("error") is not None
+    )
+
+
+def read_counts(report: ET.Element) -> Count:
+    """Totals of a JUnit file."""
+    count = Count()
+    for suite in report.iter("testsuite"):
         tests, skipped = int(suite.get("tests", 0)), int(suite.get("skipped", 0))
         failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
         count.failed += failed
@@ -114,8 +133,46 @@ def marks(layer: Layer, proofs: bool) -> tuple[str, ...]:
     return ("-m", "proof" if proofs else "not proof")
 
 
-def run(layer: Layer, python: str, extra: list[str]) -> Count:
-    """Prepare and run one layer."""
+def pytest_of(layer: Layer, python: str, folder: Path, options: Sequence[str]) -> tuple[int, ET.Element]:
+    """Run tests of a layer: how pytest ended, and its report.
+
+    Args:
+        layer: whose tests.
+        python: of the environment they run in.
+        folder: for the report, and for pytest's memory of what failed.
+        options: which of them, and how.
+    """
+    report = folder / "junit.xml"
+    report.unlink(missing_ok=True)
+    command = [python, "-m", "pytest", f"tests/{layer.name}", "-q", f"--junitxml={report}"]
+    command += ["--durations=12", "-o", f"cache_dir={folder / 'cache'}", *options]
+    environment = cluster_environment() if layer.cluster else dict(os.environ)
+    code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+    return code, read_report(report)
+
+
+def run_again(layer: Layer, python: str, folder: Path, first: ET.Element, extra: Sequence[str]) -> Count:
+    """Run what failed once more, by itself: the layer's count, with what passed now as flaky.
+
+    A machine that is busy with something else fails a test of time for no fault of the program; what fails
+    alone has failed.
+    """
+    failed, count = failed_tests(first), read_counts(first)
+    if not 0 < len(failed) <= MOST_AGAIN:
+        return count
+    print(f"\n=== {layer.name}: again, by themselves: {', '.join(failed)}", flush=True)
+    code, second = pytest_of(layer, python, folder, ("--last-failed", "-p", "no:xdist", *extra))
+    still = failed_tests(second)
+    passed = read_counts(second).passed
+    if code not in (0, 1) or passed + len(still) < len(failed):
+        return count
+    count.flaky = tuple(one for one in failed if one not in still)
+    count.failed, count.passed = len(still), count.passed + len(failed) - len(still)
+    return count
+
+
+def run(layer: Layer, python: str, extra: Sequence[str], *, again: bool = False) -> Count:
+    """Prepare and run one layer; with `again`, what failed a second time by itself."""
     started = time.monotonic()
     print(f"\n=== {layer.name}", flush=True)
     for preparation in layer.before:
@@ -123,12 +180,11 @@ def run(layer: Layer, python: str, extra: list[str]) -> Count:
             print(f"{layer.name}: {' '.join(preparation)} failed", flush=True)
             return Count(failed=1, seconds=time.monotonic() - started)
     with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder, "junit.xml")
-        command = [python, "-m", "pytest", f"tests/{layer.name}", "-q", f"--junitxml={report}"]
-        command += ["--durations=12", *layer.options, *extra]
-        environment = cluster_environment() if layer.cluster else dict(os.environ)
-        code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+        code, report = pytest_of(layer, python, Path(folder), (*layer.options, *extra))
         count = read_counts(report)
+        if again and code == 1:
+            count = run_again(layer, python, Path(folder), report, extra)
+            code = 1 if count.failed else 0
     if code and not count.failed:
         count.failed = 1
     if not count.passed and not count.failed:
@@ -149,6 +205,11 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--proofs", action="store_true", help="the long tests in place of the others")
     top.add_argument("-k", metavar="WORD", help="only tests whose name has that word")
+    top.add_argument(
+        "--again",
+        action="store_true",
+        help=f"run up to {MOST_AGAIN} failed tests again by themselves; what passes then is told as flaky",
+    )
     top.add_argument("-x", action="store_true", help="stop a layer at its first failure")
     return top
 
@@ -176,7 +237,8 @@ def table(counts: dict[str, Count]) -> str:
         f"{name:12} {c.passed:7} {c.failed:7} {c.skipped:8} {c.seconds:8.0f}" for name, c in counts.items()
     ]
     passed, failed = (sum(getattr(c, kind) for c in counts.values()) for kind in ("passed", "failed"))
-    return "\n".join([*rows, "", f"{passed} passed, {failed} failed"])
+    flaky = [f"flaky: {one} failed, and passed by itself" for c in counts.values() for one in c.flaky]
+    return "\n".join([*rows, "", *flaky, f"{passed} passed, {failed} failed"])
 
 
 def main() -> int:
@@ -189,7 +251,10 @@ def main() -> int:
     python = found.stdout.strip() + "/bin/python"
     # what ran before the tests runs after them
     borrowed = not any(layer.cluster for layer in chosen) or cluster_is_up()
-    counts = {layer.name: run(layer, python, [*extra, *marks(layer, options.proofs)]) for layer in chosen}
+    counts = {
+        layer.name: run(layer, python, [*extra, *marks(layer, options.proofs)], again=options.again)
+        for layer in chosen
+    }
     if not borrowed:
         subprocess.run(["hack/cluster", "down"], cwd=ROOT, check=False)
     print("\n" + table(counts), flush=True)

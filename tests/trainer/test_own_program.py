@@ -87,7 +87,9 @@ def test_the_object_tells_steps_and_loss_of_an_unchanged_script(laptop: LaptopRu
 
 
 def test_a_killed_rank_is_told_and_the_script_goes_on_from_its_own_checkpoint(laptop: LaptopRun) -> None:
-    first, second = laptop.object()["status"]["attempts"]
+    attempts = laptop.object()["status"]["attempts"]
+    assert len(attempts) == 2, laptop.text()
+    first, second = attempts
     assert first["failureClass"] == "Unknown"
     assert "rank 1 was killed by signal 9" in first["message"]
     assert 20 <= first["checkpointStep"] < STEPS

@@ -59,7 +59,7 @@ def test_every_test_runs_in_make_test_or_in_make_proofs(capsys: pytest.CaptureFi
 def test_failures_and_errors_count_and_skips_do_not_pass(tmp_path: Path) -> None:
     report = tmp_path / "junit.xml"
     report.write_text(TWO_SUITES)
-    count = testlayers.read_counts(report)
+    count = testlayers.read_counts(testlayers.read_report(report))
     assert (count.passed, count.failed, count.skipped) == (4, 2, 1)
 
 
@@ -68,7 +68,7 @@ def test_a_report_that_was_not_written_to_its_end_counts_nothing(tmp_path: Path,
     report = tmp_path / "junit.xml"
     if text is not None:
         report.write_text(text)
-    assert testlayers.read_counts(report) == testlayers.Count()
+    assert testlayers.read_counts(testlayers.read_report(report)) == testlayers.Count()
 
 
 @pytest.mark.parametrize(
@@ -85,6 +85,54 @@ def test_a_layer_in_which_nothing_ran_has_failed(
     count = testlayers.run(testlayers.Layer("unit"), sys.executable, [])
     assert count.failed == failed
     assert count.passed == (0 if failed else 1)
+
+
+ONE_OF_EACH = """
+from pathlib import Path
+
+def test_steady(): pass
+def test_broken(): assert False
+def test_busy():
+    seen = Path(__file__).with_name("seen")
+    first = not seen.exists()
+    seen.touch()
+    assert not first
+"""
+
+
+def two_tries(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, body: str, *options: str, again: bool = True
+) -> testlayers.Count:
+    folder = tmp_path / "tests" / "unit"
+    folder.mkdir(parents=True)
+    (folder / "test_it.py").write_text(body)
+    monkeypatch.setattr(testlayers, "ROOT", tmp_path)
+    layer = testlayers.Layer("unit", options=options)
+    return testlayers.run(layer, sys.executable, [], again=again)
+
+
+def test_what_fails_by_itself_too_has_failed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    count = two_tries(monkeypatch, tmp_path, ONE_OF_EACH, *testlayers.TWO_WORKERS)
+    assert (count.passed, count.failed) == (2, 1)
+    assert [one.split("::")[1] for one in count.flaky] == ["test_busy"]
+    assert "test_busy failed, and passed by itself" in testlayers.table({"unit": count})
+
+
+def test_nothing_has_a_second_chance_unless_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    count = two_tries(monkeypatch, tmp_path, ONE_OF_EACH, again=False)
+    assert (count.passed, count.failed, count.flaky) == (1, 2, ())
+
+
+def test_many_failures_are_no_accident(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    many = [ONE_OF_EACH, *(f"def test_{n}(): assert False" for n in range(testlayers.MOST_AGAIN))]
+    count = two_tries(monkeypatch, tmp_path, "\n".join(many))
+    assert (count.failed, count.flaky) == (testlayers.MOST_AGAIN + 2, ())
+
+
+def test_a_file_that_cannot_be_read_is_no_accident(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert two_tries(monkeypatch, tmp_path, "import nothing_like_it").failed == 1
 
 
 def test_a_command_that_fails_before_a_layer_fails_it(
