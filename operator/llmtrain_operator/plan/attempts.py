@@ -22,6 +22,7 @@ from llmtrain_api.schema.status import MAX_ATTEMPTS
 
 from .conditions import with_condition
 from .evidence import LIMITS, Evidence
+from .progress import newest_progress
 from .situation import Situation
 from .usage import with_waste
 from .workers import workers
@@ -53,7 +54,8 @@ def close_attempt(
     reason: EndReason | None = None,
     found: Iterable[Evidence] = (),
 ) -> JobStatus:
-    """The status with the current attempt's record ended and charged, and the newest checkpoint noted.
+    """The status with the current attempt's record ended and charged, and the newest checkpoint and progress
+    noted.
 
     Args:
         s: the situation.
@@ -91,6 +93,7 @@ def close_attempt(
         restarts=_counted(s, newest, charged_to),
         checkpoint=_newer(s.status.checkpoint, newest, s.now),
         checkpoints=_kept(s, evidence),
+        progress=newest_progress(s),
         workers=workers(s, ready),
         observed_generation=s.job.metadata.generation,
     )

@@ -39,6 +39,16 @@ def seconds_to_next_progress(s: Situation) -> float | None:
     return max((due - s.now).total_seconds(), 0.1)
 
 
+def newest_progress(s: Situation) -> Progress | None:
+    """What was told last, held back or not: at the end of an attempt there is nothing left to wait for."""
+    report, old = s.seen.report, s.status.progress
+    if report is None:
+        return old
+    known_since = old.updated_at if old is not None else None
+    news = known_since is None or report.received.replace(microsecond=0) >= known_since
+    return progress_of(report) if news else old
+
+
 def progress_of(last: LastReport) -> Progress:
     """A report as the status tells it."""
     r = last.report

@@ -243,7 +243,9 @@ def test_success_is_rank_0s_and_takes_its_results() -> None:
     assert status.phase is Phase.SUCCEEDED
     assert status.results is not None
     assert status.results.perplexity == 13.5
-    assert status.progress is not None or status.results.steps == 20
+    assert status.results.steps == 20
+    assert status.progress is not None
+    assert status.progress.step == 20
     assert status.condition("Complete").status == "True"  # type: ignore[union-attr]
 
 
@@ -270,6 +272,21 @@ def test_progress_is_told_in_words_and_not_too_often() -> None:
     due = plan(seen(job(told), both, report(step=6, at=later(5))), later(5)).status.progress
     assert due is not None
     assert due.step == 6
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_what_was_held_back_is_told_at_the_end(breaks: bool) -> None:
+    """Nothing is due any more: what was told a moment before a rank ended is on record with its end."""
+    both = (pod(0, 0), pod(0, 1))
+    told = plan(seen(job(running()), both, report(loss=3.0)), T0).status
+    done = tuple(pod(0, r, PodPhase.SUCCEEDED, termination=ended("", 0, T0)) for r in (0, 1))
+    gang = tuple(failed(r, "boom") for r in (0, 1)) if breaks else done
+    last = plan(seen(job(told), gang, report(step=7, loss=2.5, at=later(1))), later(2)).status
+    assert last.phase is (Phase.RESTARTING if breaks else Phase.SUCCEEDED)
+    assert last.progress is not None
+    assert (last.progress.step, last.progress.loss) == (7, 2.5)
+    older = plan(seen(job(last), gang, report(step=6, loss=2.6, at=later(-9))), later(3)).status
+    assert older.progress == last.progress
 
 
 def test_a_checkpoint_never_goes_back() -> None:
