@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from ..memory_api import MemoryApi
 from . import volumes
 from .container import Container, Task
 from .gpus import accelerators, inherited
+from .ports import free_port
 from .tokens import PodTokens
 from .volumes import Mounts, VolumeRoots
 
@@ -236,13 +236,6 @@ def ended(since: str, code: int, reason: str, message: str) -> Object:
 
 def _container(state: Object) -> Object:
     return {"name": "trainer", "ready": "running" in state, "restartCount": 0, "state": state}
-
-
-def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as free:
-        free.bind((volumes.LOOPBACK, 0))
-        return int(free.getsockname()[1])
 
 
 def _now() -> str:
