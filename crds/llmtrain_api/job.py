@@ -42,6 +42,7 @@ class Metadata(ApiModel):
     creation_timestamp: Time | None = None
     deletion_timestamp: Time | None = None
     annotations: dict[str, str] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=dict)
 
 
 class InvalidJob(ValueError):

@@ -30,6 +30,10 @@ class Backend(Protocol):
         """Create a sweep; the object as it was taken in."""
         ...
 
+    def sweep(self, namespace: str, name: str) -> Object:
+        """Read one sweep."""
+        ...
+
     def get(self, namespace: str, name: str) -> Object:
         """Read one job."""
         ...

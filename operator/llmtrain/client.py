@@ -102,6 +102,14 @@ class Client:
         meta["namespace"] = namespace or meta.get("namespace") or self.namespace
         return self._backend.create_sweep(document, dry_run=dry_run)
 
+    def get_sweep(self, name: str, *, namespace: str | None = None) -> Object:
+        """One sweep as plain JSON: its trials, what came of each, and the best, in ``status``.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        return self._backend.sweep(namespace or self.namespace, name)
+
     def clone(
         self,
         name: str,

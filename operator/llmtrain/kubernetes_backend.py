@@ -55,14 +55,22 @@ class KubernetesBackend:
         """Create a sweep; with ``dry_run`` the server only says what would come of it."""
         meta = document["metadata"]
         namespace = meta.get("namespace") or self._namespace
-        path = f"{JOBS}/namespaces/{quote(namespace, safe='')}/{SWEEP_PLURAL}"
         try:
-            return self._server.call("POST", path, body=document, query={"dryRun": "All"} if dry_run else {})
+            return self._server.call(
+                "POST", _sweeps(namespace), body=document, query={"dryRun": "All"} if dry_run else {}
+            )
         except AlreadyThere:
             raise AlreadyThere(
                 f"sweep {meta['name']} already exists in namespace {namespace}: give it another name, or "
                 f"kubectl delete llmsweep {meta['name']} first"
             ) from None
+
+    def sweep(self, namespace: str, name: str) -> Object:
+        """Read one sweep."""
+        try:
+            return self._server.call("GET", _sweeps(namespace, name))
+        except NotFound:
+            raise NotFound(f"there is no sweep {name} in namespace {namespace}") from None
 
     def get(self, namespace: str, name: str) -> Object:
         """Read one job; of one that is not there, the names that are like it are told."""
@@ -176,6 +184,11 @@ class KubernetesBackend:
 def _jobs(namespace: str, name: str = "") -> str:
     # a name that somebody typed is one step of a path, whatever is in it
     where = f"{JOBS}/namespaces/{quote(namespace, safe='')}/{PLURAL}"
+    return f"{where}/{quote(name, safe='')}" if name else where
+
+
+def _sweeps(namespace: str, name: str = "") -> str:
+    where = f"{JOBS}/namespaces/{quote(namespace, safe='')}/{SWEEP_PLURAL}"
     return f"{where}/{quote(name, safe='')}" if name else where
 
 

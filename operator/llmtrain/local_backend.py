@@ -18,6 +18,7 @@ from pathlib import Path
 from llmtrain_api import Job
 from llmtrain_api.names import ANNOTATION_RERUN
 from llmtrain_operator.local.saved_jobs import FOLDER, JobFolder, SavedJob, owned
+from llmtrain_operator.local.saved_sweeps import load_sweep
 
 from . import runs
 from .errors import AlreadyThere, Failed, Mistake, NotFound, TimedOut, Unsupported, did_you_mean
@@ -75,6 +76,17 @@ class LocalBackend:
         """
         del document, dry_run
         raise Unsupported("a sweep is run on this machine by `llmtrain run FILE`, which waits for its end")
+
+    def sweep(self, namespace: str, name: str) -> Object:
+        """Read one sweep, as `llmtrain run` has left it.
+
+        Raises:
+            NotFound: none of that name was run here.
+        """
+        found = load_sweep(self._runs, namespace, name)
+        if found is None:
+            raise NotFound(f"no sweep {name} was run in {self._runs}")
+        return found
 
     def get(self, namespace: str, name: str) -> Object:
         """Read one job. One that nobody runs, and that is not over, is told as `Suspended`."""

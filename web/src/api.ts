@@ -12,6 +12,7 @@ export interface Row {
   namespace: string;
   name: string;
   uid: string;
+  sweep: string;
   created: string | null;
   phase: string;
   over: boolean;
@@ -100,6 +101,31 @@ export interface Comparison {
   rows: [Row, Row];
   parts: Part[];
   curves: [Curve, Curve];
+}
+
+export interface Trial {
+  job: string;
+  number: number;
+  round: number;
+  values: Record<string, string>;
+  phase: string;
+  value: number | null;
+  message: string;
+  row: Row | null;
+}
+
+export interface Sweep {
+  namespace: string;
+  name: string;
+  phase: string;
+  summary: string;
+  message: string;
+  metric: string;
+  minimizes: boolean;
+  fields: string[];
+  best: string;
+  trials: Trial[];
+  curves: Record<string, Curve>;
 }
 
 export interface Me {

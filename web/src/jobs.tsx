@@ -19,6 +19,8 @@ const SHOWN = 200;
 export const linkOf = (row: { namespace: string; name: string }): string =>
   `#/job/${encodeURIComponent(row.namespace)}/${encodeURIComponent(row.name)}`;
 
+export const sweepLink = (namespace: string, name: string): string => `#/sweep/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`;
+
 function order(a: Row, b: Row): number {
   return Number(a.over) - Number(b.over) || (b.created ?? "").localeCompare(a.created ?? "") || a.name.localeCompare(b.name);
 }
@@ -40,6 +42,12 @@ function Line({ row, now, chosen, choose }: { row: Row; now: number; chosen: boo
         <a href={linkOf(row)}>{row.name}</a>
         <small>
           {row.namespace} · {row.model || "own program"}
+          {row.sweep ? (
+            <>
+              {" · "}
+              <a href={sweepLink(row.namespace, row.sweep)}>sweep {row.sweep}</a>
+            </>
+          ) : null}
         </small>
       </th>
       <td class="state">
@@ -90,7 +98,7 @@ export function Jobs() {
   const all = [...rows.values()];
   const wanted = text.toLowerCase();
   const inGroup = GROUPS.find(([name]) => name === group)?.[1] ?? (() => true);
-  const found = all.filter((row) => inGroup(row) && `${row.namespace}/${row.name} ${row.model} ${row.phase}`.toLowerCase().includes(wanted)).sort(order);
+  const found = all.filter((row) => inGroup(row) && `${row.namespace}/${row.name} ${row.model} ${row.sweep} ${row.phase}`.toLowerCase().includes(wanted)).sort(order);
   const toggle = (key: string) => setChosen((now) => (now.includes(key) ? now.filter((one) => one !== key) : [...now, key].slice(-2)));
   return (
     <>

@@ -7,6 +7,7 @@ import { Job } from "./job";
 import { Jobs } from "./jobs";
 import { connect, useLive } from "./live";
 import { Queue } from "./queue";
+import { Sweep, Sweeps } from "./sweeps";
 import "./style.css";
 
 const THEME = "llmtrain.theme";
@@ -46,13 +47,15 @@ function View({ hash, theme }: { hash: string; theme: string }) {
     .map((part) => decodeURIComponent(part));
   if (kind === "job" && first && second) return <Job key={`${first}/${second}`} namespace={first} name={second} theme={theme} />;
   if (kind === "compare" && first && second) return <Compare key={`${first} ${second}`} a={first} b={second} theme={theme} />;
+  if (kind === "sweep" && first && second) return <Sweep key={`${first}/${second}`} namespace={first} name={second} theme={theme} />;
+  if (kind === "sweeps") return <Sweeps />;
   if (kind === "queue") return <Queue />;
   return <Jobs />;
 }
 
-function Tab({ to, hash, children }: { to: string; hash: string; children: string }) {
+function Tab({ to, mine = to, hash, children }: { to: string; mine?: string; hash: string; children: string }) {
   return (
-    <a href={to} aria-current={hash.startsWith(to) ? "page" : undefined}>
+    <a href={to} aria-current={hash.startsWith(mine) ? "page" : undefined}>
       {children}
     </a>
   );
@@ -102,7 +105,7 @@ function App() {
           <svg viewBox="0 0 32 32" aria-hidden="true">
             <path d="M6 8c3 11 8 15 20 16" />
           </svg>
-          llmtrain
+          <span>llmtrain</span>
         </a>
         {refusal ? null : (
           <nav aria-label="Views">
@@ -111,6 +114,9 @@ function App() {
             </Tab>
             <Tab to="#/queue" hash={hash}>
               Queue
+            </Tab>
+            <Tab to="#/sweeps" mine="#/sweep" hash={hash}>
+              Sweeps
             </Tab>
           </nav>
         )}

@@ -1,10 +1,10 @@
 // Drives the page in a headless Chromium and tells what it saw as JSON. Arguments: the page's address, a folder
-// for screenshots, the names of a job that runs and of one that failed.
+// for screenshots, the names of a job that runs, of one that failed, and of a sweep.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
 
-const [address, folder, runs, failed] = process.argv.slice(2);
+const [address, folder, runs, failed, sweep] = process.argv.slice(2);
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const seen = { violations: [], errors: [], foreign: [] };
@@ -81,6 +81,15 @@ for (const [width, scheme] of [
   await page.locator(".versus").waitFor();
   await check(page, `compare ${width}`);
   await page.screenshot({ path: `${folder}/compare-${width}.png` });
+
+  await page.goto(`${new URL(address).origin}/#/sweeps`);
+  await page.getByRole("link", { name: sweep, exact: true }).click();
+  await page.getByRole("button", { name: "evalLoss" }).click();
+  await page.waitForFunction(() => document.querySelector("th[aria-sort=ascending] button")?.textContent.startsWith("evalLoss"));
+  seen.sorted = await page.locator("#trials ~ .scroll tbody th a").allInnerTexts();
+  seen.best = await page.locator(".tiles").innerText();
+  await check(page, `sweep ${width}`);
+  await page.screenshot({ path: `${folder}/sweep-${width}.png` });
   await page.context().close();
 }
 

@@ -29,12 +29,14 @@ class Entry:
     Attributes:
         raw: the object as JSON: an object of Python's takes ten times as much.
         row: what the list shows of it, as JSON.
+        sweep: that it is a trial of; empty where it is none's.
         seen: its curve, as far as it was watched.
     """
 
     uid: str
     raw: bytes
     row: bytes
+    sweep: str = ""
     seen: Watched = field(default_factory=Watched)
 
     @property
@@ -105,7 +107,8 @@ class Board:
         body = raw if isinstance(raw, bytes) else msgspec.json.encode(raw)
         try:
             job = Job.model_validate(msgspec.json.decode(body))
-            row = msgspec.json.encode(row_of(job))
+            told = row_of(job)
+            row = msgspec.json.encode(told)
         except (ValueError, TypeError, AttributeError) as error:
             log.warning("job-not-readable", reason=str(error)[:500])
             return
@@ -114,7 +117,8 @@ class Board:
         if known is not None and known.raw == body:
             return
         same = known is not None and known.uid == job.metadata.uid
-        entry = Entry(job.metadata.uid, body, row, known.seen if known is not None and same else Watched())
+        seen = known.seen if known is not None and same else Watched()
+        entry = Entry(job.metadata.uid, body, row, told["sweep"], seen)
         entry.seen.take(job)
         self._entries[key] = entry
         self.touch(key)

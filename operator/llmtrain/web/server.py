@@ -7,10 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
 from aiohttp import web
 
 from llmtrain_api import Job
@@ -19,32 +17,27 @@ from llmtrain_operator.listener import request_is_in
 from llmtrain_operator.progress.auth import Busy
 
 from ..client import Client
-from ..errors import Failed, Forbidden, LlmtrainError, Mistake, NotFound, TimedOut, Unreachable
+from ..errors import LlmtrainError
 from ..values import Event, LogRequest
 from . import guards
 from .access import Access, User, bearer
+from .answers import alive, file, json_answer, later, number, status_of
 from .board import Board, Entry, Key
 from .curves import curve_of
 from .guards import Refusal
 from .sources import Source
 from .stream import Streams
+from .sweeps import drawn, sweep_page
 from .views import compared, page_of
 
-STATIC = Path(__file__).parent / "static"
 THREADS = 16
 """Calls that wait for the API server or a disk, at once."""
 LOG_LINES, LOG_BYTES = 2000, 2_000_000
 VERBS = {"suspend": "patch", "resume": "patch", "retry": "patch", "delete": "delete"}
 """What may be done to a job, with the verb of RBAC that it takes."""
-STATUSES: tuple[tuple[type[LlmtrainError], int], ...] = (
-    (NotFound, 404),
-    (Forbidden, 403),
-    (Unreachable, 503),
-    (TimedOut, 504),
-    (Mistake, 422),
-    (Failed, 502),
-)
 NO_LOG = (404, 502)
+SWEEP_POINTS = 300
+"""Of the curve of one trial among many."""
 PUBLIC = ("", "app.js", "app.css", "icon.svg")
 T = TypeVar("T")
 
@@ -70,12 +63,13 @@ class Page:
         )
         app.on_response_prepare.append(guards.add_headers)
         for name in PUBLIC:
-            app.router.add_get(f"/{name}", partial(_file, name or "index.html"))
-        app.router.add_get("/healthz", _alive)
+            app.router.add_get(f"/{name}", partial(file, name or "index.html"))
+        app.router.add_get("/healthz", alive)
         app.router.add_get("/readyz", self._ready)
         app.router.add_get("/api/me", self._me)
         app.router.add_get("/api/stream", self._stream)
         app.router.add_get("/api/compare", self._compare)
+        app.router.add_get("/api/sweeps/{namespace}/{name}", self._sweep)
         job = "/api/jobs/{namespace}/{name}"
         app.router.add_get(job, self._job)
         app.router.add_get(f"{job}/curve", self._curve)
@@ -101,7 +95,7 @@ class Page:
         try:
             user = await self._access.user(token, request.remote or "")
         except (ApiError, Busy) as error:
-            raise _later(error) from None
+            raise later(error) from None
         if user is None:
             raise Refusal(401, "that token is not valid, or not any more")
         return user
@@ -110,7 +104,7 @@ class Page:
         try:
             return await self._access.may(user, verb, namespace)
         except (ApiError, Busy) as error:
-            raise _later(error) from None
+            raise later(error) from None
 
     async def _namespaces(self, user: User) -> Callable[[str], bool]:
         """Whose jobs the user may list.
@@ -148,7 +142,7 @@ class Page:
     async def _me(self, request: web.Request) -> web.Response:
         user = await self._user(request)
         await self._namespaces(user)
-        return _json({"user": user.name, "source": self._source.name})
+        return json_answer({"user": user.name, "source": self._source.name})
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         name = (await self._user(request)).name
@@ -170,7 +164,7 @@ class Page:
             for action in page["actions"]
             if await self._may(user, VERBS[action], job.metadata.namespace)
         ]
-        return _json(page)
+        return json_answer(page)
 
     async def _events(self, user: User, job: Job) -> tuple[list[Event], str]:
         """Events, or why there are none: what else is known of the job is told in any case."""
@@ -182,23 +176,23 @@ class Page:
     async def _curve(self, request: web.Request) -> web.Response:
         _, entry = await self._entry(request, await self._user(request))
         rows = await self._waits(self._source.rows, entry)
-        return _json(await self._waits(curve_of, rows))
+        return json_answer(await self._waits(curve_of, rows))
 
     async def _logs(self, request: web.Request) -> web.Response:
         user = await self._user(request)
         _, entry = await self._entry(request, user)
         asked = LogRequest(
-            rank=_number(request, "rank", None),
-            attempt=_number(request, "attempt", None),
-            tail=max(1, min(_number(request, "tail", LOG_LINES), LOG_LINES)),
+            rank=number(request, "rank", None),
+            attempt=number(request, "attempt", None),
+            tail=max(1, min(number(request, "tail", LOG_LINES), LOG_LINES)),
         )
         try:
-            return _json({"lines": await self._waits(self._lines, user, entry.job, asked), "note": ""})
+            return json_answer({"lines": await self._waits(self._lines, user, entry.job, asked), "note": ""})
         except Refusal as refusal:
             if refusal.status not in NO_LOG:
                 raise
             # that there is none, or none yet, is an answer
-            return _json({"lines": [], "note": refusal.message})
+            return json_answer({"lines": [], "note": refusal.message})
 
     def _lines(self, user: User, job: Job, asked: LogRequest) -> list[str]:
         """Not more than a browser can take, the newest kept."""
@@ -219,7 +213,22 @@ class Page:
             found.append((await self._known(namespace, name, user, "get"))[1])
         rows = [await self._waits(self._source.rows, entry) for entry in found]
         answer = await self._waits(compared, found[0].job, found[1].job)
-        return _json({**answer, "curves": [curve_of(one) for one in rows]})
+        return json_answer({**answer, "curves": [curve_of(one) for one in rows]})
+
+    async def _sweep(self, request: web.Request) -> web.Response:
+        """Its object is read as the user; its jobs are those of the board."""
+        user = await self._user(request)
+        namespace, name = request.match_info["namespace"], request.match_info["name"]
+        if not await self._may(user, "get", namespace):
+            raise Refusal(403, f"{user.name} may not get llmtrainingjobs in namespace {namespace}")
+        found = await self._waits(self._source.backend(user).sweep, namespace, name)
+        entries = {key[1]: entry for key, entry in self._board if key[0] == namespace and entry.sweep == name}
+        answer = sweep_page(found, {job: entry.job for job, entry in entries.items()})
+        curves = {job: await self._waits(self._short_curve, entries[job]) for job in drawn(answer)}
+        return json_answer({**answer, "curves": curves})
+
+    def _short_curve(self, entry: Entry) -> dict[str, Any]:
+        return curve_of(self._source.rows(entry), SWEEP_POINTS)
 
     # -- what is done -------------------------------------------------------------------------------------
 
@@ -239,7 +248,7 @@ class Page:
             "delete": client.delete_job,
         }
         await self._waits(partial(calls[action], name, namespace=namespace))
-        return _json({})
+        return json_answer({})
 
     async def _waits(self, call: Callable[..., T], *arguments: object) -> T:
         """A call that waits, in a thread; its errors as refusals."""
@@ -247,48 +256,4 @@ class Page:
         try:
             return await loop.run_in_executor(self._threads, partial(call, *arguments))
         except LlmtrainError as error:
-            raise Refusal(_status(error), str(error)) from None
-
-
-def _status(error: LlmtrainError) -> int:
-    return next((status for kind, status in STATUSES if isinstance(error, kind)), 500)
-
-
-def _later(error: ApiError | Busy) -> Refusal:
-    if isinstance(error, Busy):
-        return Refusal(429, str(error))
-    return Refusal(503, f"the API server cannot be asked now: {error.message}")
-
-
-def _number(request: web.Request, name: str, default: Any) -> Any:
-    """A number of a query, from -1 on.
-
-    Raises:
-        Refusal: it is none.
-    """
-    text = request.query.get(name, "")
-    if not text:
-        return default
-    digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdecimal() and len(digits) < 10):
-        raise Refusal(400, f"{name}: got {text[:40]!r}; use a whole number")
-    return int(text)
-
-
-def _json(found: object) -> web.Response:
-    response = web.Response(body=msgspec.json.encode(found), content_type="application/json")
-    response.enable_compression()
-    return response
-
-
-async def _file(name: str, request: web.Request) -> web.StreamResponse:
-    request_is_in(request.transport)
-    response = web.FileResponse(STATIC / name)
-    # looked at again each time: a page must not be older than its server
-    response.headers["Cache-Control"] = "no-cache"
-    return response
-
-
-async def _alive(request: web.Request) -> web.Response:
-    request_is_in(request.transport)
-    return web.Response(text="ok")
+            raise Refusal(status_of(error), str(error)) from None

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from llmtrain_api import Attempt, Job, Phase
+from llmtrain_api.names import LABEL_SWEEP
 from llmtrain_operator.local import manifest_yaml
 
 from ..render import compare
@@ -31,6 +32,7 @@ def row_of(job: Job) -> Row:
         "created": _time(meta.creation_timestamp),
         "phase": REFUSED if status.refusal is not None else _phase(status.phase),
         "over": status.refusal is None and status.phase is not None and status.phase.final,
+        "sweep": plain(meta.labels.get(LABEL_SWEEP, "")),
         "model": plain(spec.get("model", {}).get("name", "")),
         "nodes": spec.get("nodes", 1),
         "gpus": (spec.get("gpusPerNode") or 0) * spec.get("nodes", 1),

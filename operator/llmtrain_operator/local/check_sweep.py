@@ -40,7 +40,7 @@ def check_sweep(request: CheckRequest, out: TextIO) -> int:
         name = job_name(sweep.name, sweep.spec, 0, 0)
         path = Path(private, f"{name}.json")
         spec = job_of(sweep.name, sweep.spec, trials_of(sweep.spec)[0], 0)
-        path.write_text(json.dumps(job_manifest(name, sweep.namespace, spec)))
+        path.write_text(json.dumps(job_manifest(name, sweep.namespace, spec, sweep.name)))
         print("\nthe first of its jobs:", file=out)
         return check(replace(request, manifest=path), out)
 

@@ -15,7 +15,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.table import Table
 
-from llmtrain_api.names import API_VERSION, KIND
+from llmtrain_api.names import API_VERSION, KIND, LABEL_SWEEP
 from llmtrain_api.schema.status.sweep import SweepPhase, SweepStatus
 from llmtrain_api.sweeps import InvalidSweep, Sweep, job_name, parse_sweep, rounds_of, trials_of
 
@@ -27,15 +27,16 @@ from .command import Request
 from .command import run as run_job
 from .exit_codes import DONE, FAILED, MISTAKE
 from .saved_jobs import FOLDER, JobFolder
+from .saved_sweeps import save_sweep
 from .sweep_file import sweep_document
 
 UID = "local"
 RunJob = Callable[[Request, TextIO], int]
 
 
-def job_manifest(name: str, namespace: str, spec: Object) -> Object:
+def job_manifest(name: str, namespace: str, spec: Object, sweep: str) -> Object:
     """The manifest of a job, to be read as a person's."""
-    meta = {"name": name, "namespace": namespace}
+    meta = {"name": name, "namespace": namespace, "labels": {LABEL_SWEEP: sweep}}
     return {"apiVersion": API_VERSION, "kind": KIND, "metadata": meta, "spec": spec}
 
 
@@ -69,6 +70,7 @@ class _Run:
         while True:
             decided = plan(self._seen(status), datetime.now(UTC))
             status = decided.status
+            save_sweep(self.request.runs, self.sweep.namespace, self.sweep.name, self.spec, status)
             if status.phase is not None and status.phase.final:
                 return self._tell(status)
             # one at a time, and the one before is over
@@ -84,7 +86,8 @@ class _Run:
         print(f"\ntrial {record.number} ({status.summary} over): {values}", file=self.out, flush=True)
         path = self.request.runs / FOLDER / f"{name}.manifest.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(job_manifest(name, self.sweep.namespace, job["spec"]), indent=1))
+        manifest = job_manifest(name, self.sweep.namespace, job["spec"], self.sweep.name)
+        path.write_text(json.dumps(manifest, indent=1))
         new = self.request.new and name not in self.begun
         self.begun.add(name)
         return self.run(replace(self.request, manifest=path, new=new), self.out)

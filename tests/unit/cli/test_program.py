@@ -24,7 +24,10 @@ from harness.jobs import job, manifest, running
 
 from llmtrain.cli.app import PASSED_ON, VERBS, main
 from llmtrain.cli.page import page
-from llmtrain.errors import EXIT_CODES
+from llmtrain.client import Client
+from llmtrain.cluster import ApiServer
+from llmtrain.errors import EXIT_CODES, NotFound
+from llmtrain.kubernetes_backend import KubernetesBackend
 
 HEAVY = ("kopf", "kubernetes", "torch", "pydantic", "aiohttp", "rich.live", "llmtrain_operator.plan")
 JOBS = "/apis/llmtrain.dev/v1alpha1/namespaces/team/llmtrainingjobs"
@@ -272,6 +275,15 @@ def test_a_sweep_is_submitted_or_refused_as_a_job_is(
     assert main(["submit", str(sweep_file(tmp_path, trials=0))]) == 2
     assert "spec.trials" in capsys.readouterr().err
     assert len(server.asked) == count, "nothing that is wrong is sent"
+
+
+def test_a_sweep_is_read_with_what_came_of_it(server: Answers) -> None:
+    server[f"{SWEEPS}/rates"] = (200, {"metadata": {"name": "rates"}, "status": {"summary": "2/3"}})
+    server[f"{SWEEPS}/none"] = (404, {"reason": "NotFound", "message": "no", "details": {"name": "none"}})
+    client = Client(KubernetesBackend(ApiServer()))
+    assert client.get_sweep("rates")["status"]["summary"] == "2/3"
+    with pytest.raises(NotFound, match="there is no sweep none in namespace team"):
+        client.get_sweep("none")
 
 
 def test_stop_resume_and_retry_say_it_in_the_object(

@@ -10,11 +10,13 @@ from typing import Any, TextIO
 import pytest
 import yaml
 
+from llmtrain_api.names import LABEL_SWEEP
 from llmtrain_api.sweeps import job_name, parse_sweep, trials_of
 from llmtrain_operator.local.check import CheckRequest
 from llmtrain_operator.local.check_sweep import check_sweep
 from llmtrain_operator.local.command import Request
 from llmtrain_operator.local.saved_jobs import JobFolder
+from llmtrain_operator.local.saved_sweeps import load_sweep
 from llmtrain_operator.local.scale_down import GangOverrides
 from llmtrain_operator.local.sweep import run_sweep
 from llmtrain_operator.local.sweep_file import is_sweep
@@ -52,6 +54,7 @@ class Laptop:
         job = json.loads(request.manifest.read_text())
         name = job["metadata"]["name"]
         self.ran.append(name)
+        self.labels = job["metadata"]["labels"]
         code = self.codes.get(name, 0)
         if code == 75:
             return code
@@ -78,6 +81,10 @@ def test_each_trial_runs_and_the_best_is_named(tmp_path: Path) -> None:
     best = min(rates, key=lambda name: abs(rates[name] - 0.01))
     assert f"best: {best}, evalLoss" in text
     assert all(name in text for name in rates)
+    kept = load_sweep(tmp_path, "default", "rates")
+    assert kept is not None
+    assert (kept["status"]["best"]["job"], len(kept["status"]["trials"])) == (best, 3), "for the page"
+    assert laptop.labels == {LABEL_SWEEP: "rates"}
 
 
 def test_what_was_stopped_goes_on_and_what_is_over_is_not_run_again(tmp_path: Path) -> None:
