@@ -72,6 +72,9 @@ web: ## build the page from web/ into the Python package (needs Node 20; nobody 
 page: ## the page in a headless Chromium, beside a real job (needs Node and Chromium; not in make test)
 	@hack/test page
 
+page-on-cluster: ## the same on the two-node cluster, as users with rights on one namespace or none see it (needs Node and Chromium; not in make test)
+	@hack/test page_on_cluster
+
 bench: ## tokens/s of the trainer's step beside a plain loop and Hugging Face's Trainer (BENCH=--help: options)
 	@$(VENV)/bin/python -W ignore -m bench.trainer $(BENCH)
 
@@ -84,4 +87,4 @@ bench-recovery: ## from the death of a pod to the next step, part by part, on th
 constraints: ## pin what a fresh environment without constraints.txt would get
 	@hack/constraints
 
-.PHONY: docs web page proofs rules kueue models real bench bench-operator bench-recovery layouts resume simulate faults help demo demo-down try test lint generate images venv constraints
+.PHONY: docs web page page-on-cluster proofs rules kueue models real bench bench-operator bench-recovery layouts resume simulate faults help demo demo-down try test lint generate images venv constraints

@@ -50,6 +50,7 @@ TWO_NODES = (
 )
 """A cluster with both images and the chart."""
 
+BROWSER_DRIVER = ("npm", "ci", "--prefix", "web", "--silent")
 TWO_WORKERS = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 """A file stays in one worker; files begin in the order in which they were collected."""
 
@@ -63,7 +64,8 @@ LAYERS = (
     Layer("e2e", before=TWO_NODES, cluster=True, proofs=True),
     Layer("kueue", before=(("hack/cluster", "build"), ("hack/cluster", "build", "kueue")), only_named=True),
     Layer("rules", before=(("hack/cluster", "build", "prometheus"),), only_named=True),
-    Layer("page", before=(("npm", "ci", "--prefix", "web", "--silent"),), only_named=True),
+    Layer("page", before=(BROWSER_DRIVER,), only_named=True),
+    Layer("page_on_cluster", before=(BROWSER_DRIVER, *TWO_NODES), cluster=True, only_named=True),
     Layer("real", before=TWO_NODES, cluster=True, only_named=True),
 )
 

@@ -2,48 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Iterator
 
 import pytest
-from harness.cluster import Cluster, Namespace, shared_volume, wait_for
+from harness.cluster import Namespace
+from harness.namespaces import namespace_with_volume
 
 
 @pytest.fixture(scope="module")
 def namespace() -> Iterator[Namespace]:
     """A namespace with a shared claim of its own, under Pod Security ``restricted``."""
-    cluster = Cluster({"KUBECONFIG": os.environ["KUBECONFIG"], "PATH": os.environ["PATH"]})
-    name = f"e2e-{uuid.uuid4().hex[:6]}"
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
-    cluster.call("POST", "/api/v1/namespaces", body)
-    folder = shared_volume(cluster) / name
-    folder.mkdir()
-    folder.chmod(0o777)
-    common = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
-    pv = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": name},
-        "spec": {
-            **common,
-            "capacity": {"storage": "10Gi"},
-            "persistentVolumeReclaimPolicy": "Retain",
-            "hostPath": {"path": str(folder)},
-            "claimRef": {"namespace": name, "name": "checkpoints"},
-        },
-    }
-    claim = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "checkpoints"},
-        "spec": {**common, "volumeName": name, "resources": {"requests": {"storage": "10Gi"}}},
-    }
-    cluster.call("POST", "/api/v1/persistentvolumes", pv)
-    cluster.call("POST", f"/api/v1/namespaces/{name}/persistentvolumeclaims", claim)
-    account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
-    wait_for("default ServiceAccount", lambda: cluster.get(account))
-    yield Namespace(cluster, name)
-    cluster.call("DELETE", f"/api/v1/namespaces/{name}")
-    cluster.call("DELETE", f"/api/v1/persistentvolumes/{name}")
+    with namespace_with_volume() as found:
+        yield found

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-
 import pytest
-from harness.cluster import ROOT, Namespace
+from harness.cluster import Namespace
+from harness.web_install import web_page
 
 pytestmark = [pytest.mark.e2e, pytest.mark.proof, pytest.mark.timeout(400)]
 PODS = (
@@ -13,17 +12,8 @@ PODS = (
 )
 
 
-def install(*settings: str) -> None:
-    command = [str(ROOT / "hack" / "install"), "--reuse-values", *settings]
-    done = subprocess.run(command, text=True, capture_output=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 def test_the_page_is_ready_beside_the_operator(namespace: Namespace) -> None:
-    install("--set", "web.enabled=true")
-    try:
+    with web_page():
         [pod] = namespace.cluster.call("GET", PODS)["items"]
         ready = [c for c in pod["status"]["conditions"] if c["type"] == "Ready"]
         assert [c["status"] for c in ready] == ["True"]
-    finally:
-        install("--set", "web.enabled=false")
