@@ -84,7 +84,10 @@ bench-operator: ## what the operator costs the API server beside bare pods, in t
 bench-recovery: ## from the death of a pod to the next step, part by part, on the demo's cluster (BENCH=--help: options)
 	@$(VENV)/bin/python -m bench.recovery $(BENCH)
 
+bench-page: ## what 300 open web pages of 2,000 jobs cost: first view, how late changes are told, CPU (BENCH=--help: options)
+	@$(VENV)/bin/python -m bench.page $(BENCH)
+
 constraints: ## pin what a fresh environment without constraints.txt would get
 	@hack/constraints
 
-.PHONY: docs web page page-on-cluster proofs rules kueue models real bench bench-operator bench-recovery layouts resume simulate faults help demo demo-down try test lint generate images venv constraints
+.PHONY: docs web page page-on-cluster proofs rules kueue models real bench bench-operator bench-recovery bench-page layouts resume simulate faults help demo demo-down try test lint generate images venv constraints
