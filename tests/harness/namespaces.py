@@ -10,14 +10,19 @@ from contextlib import contextmanager
 from harness.cluster import Cluster, Namespace, shared_volume, wait_for
 
 
-@contextmanager
-def namespace_with_volume() -> Iterator[Namespace]:
-    """A namespace with a shared claim of its own, under Pod Security ``restricted``."""
-    cluster = Cluster({"KUBECONFIG": os.environ["KUBECONFIG"], "PATH": os.environ["PATH"]})
-    name = f"e2e-{uuid.uuid4().hex[:6]}"
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
-    cluster.call("POST", "/api/v1/namespaces", body)
+def administrator() -> Cluster:
+    """The cluster that the layer's environment names, as its administrator."""
+    return Cluster({"KUBECONFIG": os.environ["KUBECONFIG"], "PATH": os.environ["PATH"]})
+
+
+def add_volume(cluster: Cluster, namespace: str, name: str) -> None:
+    """Give a namespace a claim `checkpoints` on a new folder of all nodes.
+
+    Args:
+        cluster: where it is.
+        namespace: whose claim it is.
+        name: of the folder and of the volume.
+    """
     folder = shared_volume(cluster) / name
     folder.mkdir()
     folder.chmod(0o777)
@@ -31,7 +36,7 @@ def namespace_with_volume() -> Iterator[Namespace]:
             "capacity": {"storage": "10Gi"},
             "persistentVolumeReclaimPolicy": "Retain",
             "hostPath": {"path": str(folder)},
-            "claimRef": {"namespace": name, "name": "checkpoints"},
+            "claimRef": {"namespace": namespace, "name": "checkpoints"},
         },
     }
     claim = {
@@ -41,7 +46,18 @@ def namespace_with_volume() -> Iterator[Namespace]:
         "spec": {**common, "volumeName": name, "resources": {"requests": {"storage": "10Gi"}}},
     }
     cluster.call("POST", "/api/v1/persistentvolumes", pv)
-    cluster.call("POST", f"/api/v1/namespaces/{name}/persistentvolumeclaims", claim)
+    cluster.call("POST", f"/api/v1/namespaces/{namespace}/persistentvolumeclaims", claim)
+
+
+@contextmanager
+def namespace_with_volume() -> Iterator[Namespace]:
+    """A namespace with a shared claim of its own, under Pod Security ``restricted``."""
+    cluster = administrator()
+    name = f"e2e-{uuid.uuid4().hex[:6]}"
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    cluster.call("POST", "/api/v1/namespaces", body)
+    add_volume(cluster, name, name)
     account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
     wait_for("default ServiceAccount", lambda: cluster.get(account))
     try:

@@ -58,40 +58,32 @@ def let_edit(namespace: Namespace, account: str) -> None:
 def forwarded(namespace: Namespace) -> Iterator[str]:
     """The page's address on this machine."""
     service = ["svc/llm-training-operator-web", ":80"]
-    process = subprocess.Popen(
-        ["kubectl", "port-forward", "-n", "llmtrain-system", *service],
-        env=namespace.cluster.environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
+    command = ["kubectl", "port-forward", "-n", "llmtrain-system", *service]
+    env = namespace.cluster.environment
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        line = process.stdout.readline()
-        port = line.partition("127.0.0.1:")[2].partition(" ")[0]
-        assert port.isdigit(), line
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
+        try:
+            line = process.stdout.readline()
+            port = line.partition("127.0.0.1:")[2].partition(" ")[0]
+            assert port.isdigit(), line
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
 
 
 def begin_jobs(ours: Namespace, theirs: Namespace) -> None:
-    """Two that run, one for which there is no room, one that fails; and another team's."""
-    for name in ("first", "second"):
-        ours.apply(quick_manifest(name, STEPS, nodes=1))
-    ours.apply(manifest("huge", nodes=1, resources={"cpu": "4000"}))
+    """One that fails, two that run, one for which there is no room; and another team's."""
     broken = manifest("broken", nodes=1, entrypoint=BROKEN, recovery={"maxRestarts": 0})
     for field in ("model", "dataset", "training"):
         broken["spec"].pop(field)
     ours.apply(broken)
+    ours.wait_phase("broken", "Failed", seconds=240)
+    for name in ("first", "second"):
+        ours.apply(quick_manifest(name, STEPS, nodes=1))
+        ours.wait_phase(name, "Running", seconds=240)
+    ours.apply(manifest("huge", nodes=1, resources={"cpu": "4000"}))
+    ours.wait_phase("huge", "Queued", seconds=60)
     theirs.apply(manifest("secret-project", nodes=1, suspend=True))
-    for name, phase in (
-        ("first", "Running"),
-        ("second", "Running"),
-        ("huge", "Queued"),
-        ("broken", "Failed"),
-    ):
-        ours.wait_phase(name, phase, seconds=240)
 
 
 @pytest.fixture(scope="module")

@@ -213,7 +213,7 @@ function Events({ detail, now }: { detail: Detail; now: number }) {
     <Card id="events" title="Events">
       {detail.eventsNote ? <p class="note">{detail.eventsNote}</p> : null}
       {detail.events.length ? (
-        <ol class="events">
+        <ol class="events" tabIndex={0} aria-labelledby="events">
           {detail.events
             .slice()
             .reverse()
