@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 import yaml
-from harness.cluster import Cluster, Namespace, restarts, wait_for
+from harness.cluster import ROOT, Cluster, Namespace, restarts, wait_for
 from harness.documents import Block, blocks
 from harness.jobs import quick_manifest
 from harness.namespaces import add_volume, administrator
@@ -42,8 +42,9 @@ def shell(cluster: Cluster, text: str, **instead: str) -> None:
     for old, new in instead.items():
         assert old in text
         text = text.replace(old, new)
+    command = ["bash", "-euc", text]
     done = subprocess.run(
-        ["bash", "-euc", text], env=cluster.environment, text=True, capture_output=True, check=False
+        command, cwd=ROOT, env=cluster.environment, text=True, capture_output=True, check=False
     )
     assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}"
 
@@ -67,24 +68,20 @@ def job(name: str, nodes: int = 1) -> dict[str, object]:
 def teams() -> Iterator[tuple[Namespace, Namespace]]:
     """The cluster as the guide's first two sections leave it."""
     cluster = administrator()
-    nlp = block("kind: ResourceQuota")
-    for team in TEAMS:
-        apply(cluster, nlp.replace("nlp", team))
-    volumes = [f"{team}-{uuid.uuid4().hex[:6]}" for team in TEAMS]
-    for team, volume in zip(TEAMS, volumes, strict=True):
-        add_volume(cluster, team, volume)
-    apply(cluster, block("kind: ClusterLLMTrainingRuntime"))
-    helm = block("defaultRuntime", "sh").partition("\nkubectl")[0]
-    shell(cluster, f"{helm} --wait")
-    found = [Namespace(cluster, team) for team in TEAMS]
+    helm = block("defaultRuntime", "sh").partition("\nkubectl")[0] + " --wait"
+    volumes = {team: f"{team}-{uuid.uuid4().hex[:6]}" for team in TEAMS}
     try:
-        yield found[0], found[1]
+        for team, volume in volumes.items():
+            apply(cluster, block("kind: ResourceQuota").replace("nlp", team))
+            add_volume(cluster, team, volume)
+        apply(cluster, block("kind: ClusterLLMTrainingRuntime"))
+        shell(cluster, helm)
+        yield Namespace(cluster, TEAMS[0]), Namespace(cluster, TEAMS[1])
     finally:
-        shell(cluster, helm.replace("=h100", "=") + " --wait")
-        cluster.kubectl("delete", "clusterllmtrainingruntime", "h100")
+        shell(cluster, helm.replace("=h100", "="))
         cluster.kubectl("label", "nodes", "--all", "example.com/pool-")
-        cluster.kubectl("delete", "namespace", *TEAMS, "--wait=false")
-        cluster.kubectl("delete", "persistentvolume", *volumes, "--wait=false")
+        for what in (["clusterllmtrainingruntime", "h100"], ["namespace", *TEAMS], ["pv", *volumes.values()]):
+            cluster.kubectl("delete", *what, "--wait=false", check=False)
 
 
 def test_a_team_trains_in_its_own_namespace_within_the_bounds(teams: tuple[Namespace, Namespace]) -> None:
@@ -98,7 +95,9 @@ def test_a_team_trains_in_its_own_namespace_within_the_bounds(teams: tuple[Names
     def spoken() -> str:
         return str(nlp.status("first").get("waiting"))
 
-    wait_for("there are no nodes of that pool", lambda: "example.com/pool" in spoken(), 60)
+    wait_for(
+        "there are no nodes of that pool", lambda: "2 without label example.com/pool=h100" in spoken(), 60
+    )
     nlp.cluster.kubectl("label", "nodes", "--all", "example.com/pool=h100")
     for team in teams:
         team.wait_phase("first", "Running", seconds=240)
@@ -140,19 +139,19 @@ def test_jobs_run_on_in_an_upgrade_and_on_the_way_back(teams: tuple[Namespace, N
     """The new version is this one with another annotation: its pods are new ones, as those of a new image."""
     cluster = teams[0].cluster
     for command, instead in (
-        (block("image.tag=0.2.0", "sh"), {"image.tag=0.2.0": "podAnnotations.version=two"}),
+        (block("image.tag=0.2.0", "sh"), {"image.tag=0.2.0": f"podAnnotations.version={uuid.uuid4()}"}),
         (block("helm rollback", "sh"), {}),
     ):
         before = operators(cluster)
         shell(cluster, command, **instead)
-        assert not before & operators(cluster), "another operator acts now"
+        wait_for("another operator acts now", lambda: not before & operators(cluster), 90)
         for team in teams:
             goes_on(team, "first")
 
 
 def test_what_is_backed_up_is_what_was_applied(teams: tuple[Namespace, Namespace]) -> None:
     cluster = teams[0].cluster
-    command = block("jobs.yaml", "sh").partition(" > ")[0]
+    command = block("> jobs.yaml", "sh").partition(" > ")[0]
     found = yaml.safe_load(cluster.kubectl(*command.split()[1:]).stdout)["items"]
     kept = {(one["kind"], one["metadata"].get("namespace"), one["metadata"]["name"]) for one in found}
     assert ("ClusterLLMTrainingRuntime", None, "h100") in kept

@@ -13,12 +13,22 @@ REPELLING = frozenset({"NoSchedule", "NoExecute"})
 
 def may_run_on(demand: Demand, node: Node) -> bool:
     """Whether the node's labels and taints let the pod in, and its kubelet answers."""
-    if not node.ready or any(node.labels.get(key) != value for key, value in demand.selector.items()):
-        return False
+    return not refusal(demand, node)
+
+
+def refusal(demand: Demand, node: Node) -> str:
+    """What keeps the pod off the node, whatever is free there; empty where nothing does."""
+    if not node.ready:
+        return "not ready"
+    for key, value in demand.selector.items():
+        if node.labels.get(key) != value:
+            return f"without label {key}={value}"
     if demand.affinity and not _is_wanted(demand, node):
-        return False
-    repelling = (taint for taint in node.taints if taint.effect in REPELLING)
-    return all(any(t.covers(taint) for t in demand.tolerations) for taint in repelling)
+        return "not in the node affinity"
+    for taint in node.taints:
+        if taint.effect in REPELLING and not any(t.covers(taint) for t in demand.tolerations):
+            return f"with taint {taint.key}={taint.value}:{taint.effect}, which is not tolerated"
+    return ""
 
 
 def _is_wanted(demand: Demand, node: Node) -> bool:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+from .fit import refusal
 from .ledger import Ledger
 from .values import Claim, Demand, shown
 
+MOST_REASONS = 3
 ONE_AT_A_TIME = (
     "another gang is not on its nodes yet: gangs start one after the other, as the operator may not list "
     "nodes and pods of the cluster"
@@ -58,13 +62,21 @@ def too_big(claim: Claim, ledger: Ledger) -> str:
 def _free(demand: Demand, ledger: Ledger) -> str:
     nodes = ledger.eligible(demand)
     if not nodes:
-        return f"none of {len(ledger.nodes)} nodes lets them in by its labels, taints and readiness"
+        return f"none of {len(ledger.nodes)} nodes lets them in{_refusals(demand, ledger)}"
     free = (
         f"{name} {shown(name, sum(max(0, ledger.free[node].get(name, 0)) for node in nodes))}"
         for name, need in sorted(demand.requests.items())
         if name != "pods" and need
     )
     return f"free on the {len(nodes)} of {len(ledger.nodes)} nodes that let them in: {', '.join(free)}"
+
+
+def _refusals(demand: Demand, ledger: Ledger) -> str:
+    """What keeps such pods off the nodes, the most frequent first."""
+    found = Counter(refusal(demand, node) for node in ledger.nodes.values()).most_common()
+    told = [f"{count} {reason}" for reason, count in found[:MOST_REASONS]]
+    rest = sum(count for _, count in found[MOST_REASONS:])
+    return f": {', '.join([*told, *([f'{rest} others'] if rest else [])])}" if told else ""
 
 
 def quota(claim: Claim, lacking: list[str]) -> str:

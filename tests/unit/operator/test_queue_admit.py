@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations, product
 
 from harness.gangs import GPU, claim, demand, node, quota, view
@@ -11,7 +12,17 @@ from hypothesis import strategies as st
 
 from llmtrain_operator.scheduling.admit import admit
 from llmtrain_operator.scheduling.fit import times
-from llmtrain_operator.scheduling.values import SCALE, Claim, Demand, Expression, Node, Quota, View, total
+from llmtrain_operator.scheduling.values import (
+    SCALE,
+    Claim,
+    Demand,
+    Expression,
+    Node,
+    Quota,
+    Taint,
+    View,
+    total,
+)
 
 BIG, SMALL = demand(cpu=1, gpu=8), demand(cpu=1, gpu=4)
 ONE = demand(cpu=1)
@@ -115,8 +126,17 @@ def test_what_can_never_start_keeps_nobody_waiting() -> None:
 
 def test_nodes_that_let_nobody_in_are_told() -> None:
     wanted = demand(cpu=1, selector={"pool": "h100"})
-    answer = admit([], [claim("j", 1, wanted)], view(node("a", cpu=8)))["uid-j"]
-    assert "none of 1 nodes lets them in by its labels, taints and readiness" in answer.message
+    pool = {"pool": "h100"}
+    tainted = Taint("example.com/keep-off", "all", "NoSchedule")
+    nodes = [node("a", cpu=8), node("b", cpu=8), node("c", cpu=8, labels=pool, taints=(tainted,))]
+    answer = admit([], [claim("j", 1, wanted)], view(*nodes))["uid-j"]
+    assert (
+        "none of 3 nodes lets them in: 2 without label pool=h100, "
+        "1 with taint example.com/keep-off=all:NoSchedule, which is not tolerated" in answer.message
+    )
+    asleep = view(replace(nodes[2], ready=False, taints=()))
+    answer = admit([], [claim("j", 1, wanted)], asleep)["uid-j"]
+    assert "none of 1 nodes lets them in: 1 not ready" in answer.message
 
 
 def test_a_quota_that_would_refuse_one_pod_lets_none_be_made() -> None:
