@@ -6,6 +6,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import yaml
@@ -60,6 +61,7 @@ def as_member(team: Namespace, of: str, document: dict[str, object]) -> subproce
 
 def job(name: str, nodes: int = 1) -> dict[str, object]:
     document = quick_manifest(name, STEPS, nodes=nodes)
+    document["spec"]["training"]["globalBatchSize"] = 4 * nodes
     document["metadata"].pop("namespace", None)
     return document
 
@@ -95,9 +97,8 @@ def test_a_team_trains_in_its_own_namespace_within_the_bounds(teams: tuple[Names
     def spoken() -> str:
         return str(nlp.status("first").get("waiting"))
 
-    wait_for(
-        "there are no nodes of that pool", lambda: "2 without label example.com/pool=h100" in spoken(), 60
-    )
+    lacks = "2 without label example.com/pool=h100"
+    wait_for("there are no nodes of that pool", lambda: lacks in spoken(), 60)
     nlp.cluster.kubectl("label", "nodes", "--all", "example.com/pool=h100")
     for team in teams:
         team.wait_phase("first", "Running", seconds=240)
@@ -127,10 +128,14 @@ def operators(cluster: Cluster) -> set[str]:
     return {pod["metadata"]["uid"] for pod in cluster.call("GET", OPERATOR)["items"]}
 
 
+def gone(cluster: Cluster, before: set[str]) -> bool:
+    return not before & operators(cluster)
+
+
 def goes_on(team: Namespace, name: str) -> None:
     """It is the same attempt, and it does steps."""
     before = team.status(name)["progress"]["step"] or 0
-    wait_for("steps are done", lambda: (team.status(name)["progress"]["step"] or 0) > before, 60)
+    wait_for("steps are done", lambda: (team.status(name)["progress"]["step"] or 0) > before, 120)
     status = team.status(name)
     assert (status["phase"], status["attempt"], restarts(status)) == ("Running", 0, (0, 0, 0))
 
@@ -144,7 +149,7 @@ def test_jobs_run_on_in_an_upgrade_and_on_the_way_back(teams: tuple[Namespace, N
     ):
         before = operators(cluster)
         shell(cluster, command, **instead)
-        wait_for("another operator acts now", lambda: not before & operators(cluster), 90)
+        wait_for("others act now", partial(gone, cluster, before), 90)
         for team in teams:
             goes_on(team, "first")
 
