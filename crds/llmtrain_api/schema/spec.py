@@ -24,6 +24,7 @@ from .model import BuiltinModel, ModelSpec
 from .placement import PlacedPodSpec
 from .pod_template import PodTemplate
 from .prepare import PrepareSpec
+from .publish import PublishSpec
 from .quantity import CpuQuantity, MemoryQuantity
 from .recovery import RecoverySpec
 from .scheduling import ControllerName, ExtendedResource, ObjectName
@@ -88,6 +89,10 @@ class OutputSpec(RuledModel):
         default=True,
         description="With model.adapter: also export the model with its adapters merged into the weights, "
         "which opens like any other. false: the adapters alone.",
+    )
+    publish: PublishSpec | None = Field(
+        default=None,
+        description="Push the exported folder to a model hub once it is verified. Default: it stays in uri.",
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (

@@ -124,6 +124,8 @@ def _results(job: Job) -> Iterator[Row]:
     yield "train loss", "" if found.train_loss is None else f"{found.train_loss:.3f}"
     yield "held-out loss", _held_out(found)
     yield "model lies in", found.export_uri or ""
+    if (pushed := found.published) is not None:
+        yield "published", pushed.url or f"no: {pushed.error}"
 
 
 def _usage(job: Job) -> Iterator[Row]:
