@@ -17,7 +17,7 @@ from .checkpoint import CheckpointSpec
 from .dataset import DatasetSpec
 from .entrypoint import EntrypointSpec, Starter
 from .evaluation import EvaluationSpec
-from .learning_rates import LearningRate, default_learning_rate
+from .hyperparameters import LearningRate, default_learning_rate
 from .lifecycle import LifecycleSpec
 from .locations import VISIBLE_PART, forms, matches, mistake
 from .model import BuiltinModel, ModelSpec
@@ -272,7 +272,7 @@ class JobSections(ApiModel):
         training = self.training
         wanted = {
             "precision": default_precision(self.gpus_per_node),
-            "learning_rate": self.default_learning_rate.rate,
+            "learning_rate": self.default_learning_rate.value,
         }
         left_out = {
             name: value

@@ -99,6 +99,7 @@ def _resolved(job: Job) -> Iterator[Row]:
     yield "layout", found.layout
     yield "precision", found.precision or ""
     yield "learning rate", found.learning_rate or ""
+    yield "compare", found.recipe or ""
     each = f"{found.micro_batch} a rank at once, {found.accumulation} times"
     yield "batch", f"{found.global_batch} sequences a step: {each}" if found.global_batch else ""
     yield "image", found.image
