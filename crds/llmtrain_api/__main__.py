@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from .generate import failures_page, layouts_page, reference_page
+from .generate import failures_page, hyperparameters_page, layouts_page, reference_page
 from .generate.crd import Schema, custom_resource_definition
 from .generate.runtime_crd import RUNTIME_KINDS, runtime_definition
 from .generate.sweep_crd import sweep_definition
@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HEADER = "# Generated from crds/llmtrain_api by `make generate`: change the models, not this file.\n"
 PAGES = {
     ROOT / "docs" / "failures.md": failures_page.page,
+    ROOT / "docs" / "hyperparameters.md": hyperparameters_page.page,
     ROOT / "docs" / "layouts.md": layouts_page.page,
     ROOT / "docs" / "reference.md": reference_page.page,
 }

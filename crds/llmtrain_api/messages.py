@@ -13,6 +13,7 @@ from .layouts.layout import Layout
 from .names import MASTER_PORT
 from .schema.base import ApiModel
 from .schema.model_facts import FACTS_LIMIT, ModelFacts, ModelShape
+from .schema.range_test import RangeTest
 from .schema.spec import JobSpec
 from .schema.status import (
     MAX_FIGURE,
@@ -82,6 +83,7 @@ class JobFile(ApiModel):
     ``base`` is the folder of the model that training starts from, where that is on a volume or in the image;
     None for a built-in model, and for one that is fetched into ``scratch``.
     ``scratch`` is private to the pod, writable, and gone with it.
+    ``range_test``, of ``llmtrain check --lr-range`` alone, replaces the schedule; no model is kept of it.
     """
 
     version: Literal[1] = 1
@@ -102,6 +104,7 @@ class JobFile(ApiModel):
     base: str | None = None
     scratch: str
     report: ReportTarget | None = None
+    range_test: RangeTest | None = None
 
 
 class InspectFile(ApiModel):

@@ -56,6 +56,8 @@ MODEL_SECRET_PREFIX = "MODEL_"
 """Before each key of ``model.secret`` in a pod's environment: the output's may have the same keys."""
 DATASET_SECRET_PREFIX = "DATASET_"
 """What the variables of ``dataset.secret`` begin with: the output may lie in another store."""
+PUBLISH_SECRET_PREFIX = "PUBLISH_"
+"""What the variables of ``output.publish.secret`` begin with."""
 
 
 def tracker_secret_prefix(number: int | None) -> str:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from llmtrain_api import Job, JobStatus, ProgressReport, RuntimeOnRecord, SetupStage, WorkerDefaults
+from llmtrain_api.schema.range_test import RangeTest
 from llmtrain_api.schema.status import Placement
 
 from .egress import Egress
@@ -204,6 +205,7 @@ class PlanSettings:
         currency: of that price.
         provider: who helps to start gangs.
         egress: who may be told what becomes of jobs.
+        range_test: what ``llmtrain check --lr-range`` tests; None everywhere else.
     """
 
     trainer_image: str
@@ -227,6 +229,7 @@ class PlanSettings:
     currency: str = ""
     provider: Provider = Provider.DEFAULT
     egress: Egress = field(default_factory=Egress)
+    range_test: RangeTest | None = None
 
 
 class Outcome(StrEnum):

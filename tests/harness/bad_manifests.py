@@ -101,6 +101,26 @@ BAD: dict[str, Bad] = {
         "spec.evaluation.explain",
         "use llmtrain attribute",
     ),
+    "a push of what has no export": Bad(
+        measured(output={"uri": "pvc://a/b", "publish": {"hub": "acme/helpdesk"}}),
+        "spec.output.publish",
+        "remove output.publish",
+    ),
+    "a push to a URL": Bad(
+        manifest(output={"uri": "pvc://a/b", "publish": {"hub": "https://huggingface.co/acme/helpdesk"}}),
+        "spec.output.publish.hub",
+        "use OWNER/NAME",
+    ),
+    "a push to no branch": Bad(
+        manifest(output={"uri": "pvc://a/b", "publish": {"hub": "acme/helpdesk", "revision": "refs/pr/1"}}),
+        "spec.output.publish.revision",
+        "use the name of a branch",
+    ),
+    "a push for a program": Bad(
+        own_program(output={"uri": "pvc://a/b", "publish": {"hub": "acme/helpdesk"}}),
+        "spec.output.publish",
+        "pass it in entrypoint.args",
+    ),
     "a tracker of what has no curve": Bad(
         measured(telemetry={"trackers": [{"kind": "mlflow", "project": "a", "offline": True}]}),
         "spec.telemetry.trackers",

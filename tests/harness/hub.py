@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -46,12 +46,14 @@ class Hub:
     Attributes:
         asked: paths that were requested, with the range where there was one.
         sent: bytes of files that were sent.
+        before: asked first, with path and body; whether it has answered.
     """
 
     def __init__(self) -> None:
         self.repositories: dict[str, Repository] = {}
         self.asked: list[str] = []
         self.sent = 0
+        self.before: Callable[[BaseHTTPRequestHandler, str, bytes], bool] | None = None
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
@@ -88,7 +90,7 @@ class Hub:
             def do_GET(self) -> None:
                 answer(hub, self)
 
-            do_HEAD = do_POST = do_GET
+            do_HEAD = do_POST = do_PUT = do_GET
 
         return Handler
 
@@ -98,6 +100,8 @@ def answer(hub: Hub, request: BaseHTTPRequestHandler) -> None:
     url = urlsplit(request.path)
     hub.asked.append(f"{unquote(url.path)} {request.headers.get('Range', '')}".strip())
     body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
+    if hub.before is not None and hub.before(request, unquote(url.path), body):
+        return None
     parts = unquote(url.path).strip("/").split("/")
     api = parts[0] == "api"
     kind, *rest = parts[1:] if api else (parts if parts[0] == "datasets" else ["models", *parts])

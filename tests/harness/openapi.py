@@ -40,6 +40,9 @@ def mistakes(value: Any, schema: dict[str, Any], path: str = "status") -> list[s
 
 
 def _object(value: dict[str, Any], schema: dict[str, Any], path: str) -> list[str]:
+    if (each := schema.get("additionalProperties")) is not None:
+        found = [f"{path}: {len(value)} names"] if len(value) > schema["maxProperties"] else []
+        return found + [m for name, inner in value.items() for m in mistakes(inner, each, f"{path}.{name}")]
     properties = schema["properties"]
     found = [f"{path}.{name}: missing" for name in schema.get("required", ()) if name not in value]
     found += [f"{path}.{name}: unknown" for name in value if name not in properties]

@@ -97,6 +97,18 @@ def export(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def publish(arguments: argparse.Namespace) -> int:
+    """Push the export of a job to its hub, and leave what became of that."""
+    from .export.publish import prepare_process
+    from .export.publish import publish as push
+
+    prepare_process()
+    job = read_job(arguments.job)
+    log.configure(job=job.job.name, attempt=job.attempt)
+    push(job, _start_of(job))
+    return 0
+
+
 def measure(arguments: argparse.Namespace) -> int:
     """Measure the model of a job as it is."""
     with quick_imports():

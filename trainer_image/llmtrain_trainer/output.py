@@ -38,6 +38,11 @@ class Output:
         return self.root / "results.json"
 
     @property
+    def published(self) -> Path:
+        """What became of the push to a hub, so that no attempt pushes once more."""
+        return self.root / "published.json"
+
+    @property
     def origin(self) -> Path:
         """The step of another output that this one began with, where it did."""
         return self.root / "origin.json"

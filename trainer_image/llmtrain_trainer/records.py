@@ -15,6 +15,8 @@ file                                  written by                   read by
 ``origin.json``                       node 0's launcher, before    the export: lineage
                                       the step that it speaks of
 ``evaluation.json``                   rank 0, after training       the export, which must reproduce it
+``published.json``                    ``publish``, after the export  node 0's launcher; ``publish`` of a later
+                                                                   attempt, which pushes nothing then
 ``prepare.json``, in the attempt's    ``prepare``, now and then    its launcher, which reports it
 hidden folder
 ====================================  ===========================  ===========================================
@@ -36,7 +38,7 @@ from typing import Annotated, Any, BinaryIO, TypeVar
 
 from pydantic import Field, ValidationError
 
-from llmtrain_api import Layout, PreparationFigures, Results
+from llmtrain_api import Layout, PreparationFigures, PublishedResult, Results
 from llmtrain_api.messages import MAX_ETA_SECONDS, Outcome
 from llmtrain_api.schema.base import ApiModel
 
@@ -59,6 +61,13 @@ class OwnerRecord(ApiModel):
     previous: tuple[Name, ...] = Field(
         default=(), description="Jobs that it was taken over from, oldest first: they cannot take it back."
     )
+
+
+class PublishedRecord(ApiModel):
+    """``published.json``: what became of a job's push to a hub."""
+
+    job_uid: Name
+    published: PublishedResult
 
 
 class FenceRecord(ApiModel):

@@ -85,6 +85,10 @@ def _merged(spec: JobSpec) -> str | None:
     return PROGRAMS if spec.entrypoint is not None and not spec.output.merged else None
 
 
+def _published(spec: JobSpec) -> str | None:
+    return PROGRAMS if spec.entrypoint is not None and spec.output.publish else None
+
+
 def left_out(spec: object) -> list[str]:
     """A sentence about each section that is not there and must be, of a spec that cannot be read as one."""
     if not isinstance(spec, dict) or spec.get("entrypoint") is not None:
@@ -112,6 +116,7 @@ RULES: tuple[Rule, ...] = (
         "self.telemetry.trackers.size() == 0",
     ),
     Rule("!has(self.entrypoint) || self.output.merged", ".output.merged", PROGRAMS, _merged),
+    Rule("!has(self.entrypoint) || !has(self.output.publish)", ".output.publish", PROGRAMS, _published),
     Rule(
         "!has(self.entrypoint) || !self.output.uri.startsWith('s3://')",
         ".output.uri",

@@ -15,6 +15,7 @@ ONE_PROCESS = (
 )
 NO_STEP = "evaluation.only has no steps to go on from; name the exported folder as model.name"
 NO_PAGE = "it is written beside an export, and evaluation.only has none; remove it, or use llmtrain attribute"
+NO_EXPORT = "evaluation.only exports nothing that could be published; remove output.publish"
 NO_CURVES = "evaluation.only has no curves that a tracker could show; remove telemetry.trackers"
 
 
@@ -48,6 +49,10 @@ def _no_page(spec: JobSpec) -> str | None:
     return NO_PAGE if spec.evaluation.only and spec.evaluation.explain else None
 
 
+def _no_export(spec: JobSpec) -> str | None:
+    return NO_EXPORT if spec.evaluation.only and spec.output.publish else None
+
+
 def _no_curves(spec: JobSpec) -> str | None:
     return NO_CURVES if spec.evaluation.only and spec.telemetry.trackers else None
 
@@ -75,6 +80,7 @@ RULES: tuple[Rule, ...] = (
         _one_process,
     ),
     Rule("!self.evaluation.only || !has(self.checkpoint.from)", ".checkpoint.from", NO_STEP, _no_step),
+    Rule("!self.evaluation.only || !has(self.output.publish)", ".output.publish", NO_EXPORT, _no_export),
     Rule("!self.evaluation.only || !has(self.evaluation.explain)", ".evaluation.explain", NO_PAGE, _no_page),
     Rule(
         "!self.evaluation.only || !has(self.telemetry) || !has(self.telemetry.trackers) || "

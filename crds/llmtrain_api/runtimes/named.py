@@ -21,6 +21,8 @@ def secrets_of(own: Raw) -> Named:
     """
     for section in SECTIONS:
         yield from _text(f"{section}.secret", _inner(own, section).get("secret"))
+    publish = _inner(_inner(own, "output"), "publish")
+    yield from _text("output.publish.secret", publish.get("secret"))
     for number, tracker in enumerate(_items(_inner(own, "telemetry").get("trackers"))):
         yield from _text(f"telemetry.trackers[{number}].secret", tracker.get("secret"))
     for number, pull in enumerate(_items(own.get("imagePullSecrets"))):

@@ -17,13 +17,14 @@ from .checkpoint import CheckpointSpec
 from .dataset import DatasetSpec
 from .entrypoint import EntrypointSpec, Starter
 from .evaluation import EvaluationSpec
-from .learning_rates import LearningRate, default_learning_rate
+from .hyperparameters import LearningRate, default_learning_rate
 from .lifecycle import LifecycleSpec
 from .locations import VISIBLE_PART, forms, matches, mistake
 from .model import BuiltinModel, ModelSpec
 from .placement import PlacedPodSpec
 from .pod_template import PodTemplate
 from .prepare import PrepareSpec
+from .publish import PublishSpec
 from .quantity import CpuQuantity, MemoryQuantity
 from .recovery import RecoverySpec
 from .scheduling import ControllerName, ExtendedResource, ObjectName
@@ -88,6 +89,10 @@ class OutputSpec(RuledModel):
         default=True,
         description="With model.adapter: also export the model with its adapters merged into the weights, "
         "which opens like any other. false: the adapters alone.",
+    )
+    publish: PublishSpec | None = Field(
+        default=None,
+        description="Push the exported folder to a model hub once it is verified. Default: it stays in uri.",
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (
@@ -267,7 +272,7 @@ class JobSections(ApiModel):
         training = self.training
         wanted = {
             "precision": default_precision(self.gpus_per_node),
-            "learning_rate": self.default_learning_rate.rate,
+            "learning_rate": self.default_learning_rate.value,
         }
         left_out = {
             name: value

@@ -9,7 +9,7 @@ from pydantic import Field
 from pydantic.config import JsonDict
 
 from .base import Rule, RuledModel
-from .learning_rates import ADAPTERS, FROM_NOTHING, FROM_WEIGHTS, PAIRS, PAIRS_ADAPTERS
+from .hyperparameters import ADAPTERS, FROM_NOTHING, FROM_WEIGHTS, PAIRS, PAIRS_ADAPTERS
 from .optimization import EarlyStoppingSpec, OnSpike, Schedule
 from .preference import PreferenceSpec
 
@@ -114,14 +114,14 @@ class TrainingSpec(RuledModel):
         "samples as all sources hold, drawn by weight. Default: 1 when maxSteps is unset.",
     )
     learning_rate: float = Field(
-        default=FROM_NOTHING.rate,
+        default=FROM_NOTHING.value,
         gt=0,
         le=10,
         # what it is where it is left out depends on the model: `JobSections` says so
         json_schema_extra=_without_default,
-        description=f"Peak learning rate of AdamW. Default: {FROM_NOTHING.rate} from random weights, "
-        f"{FROM_WEIGHTS.rate} for a model that exists, and {ADAPTERS.rate} for adapters beside one; with "
-        f"task preference {PAIRS.rate} and {PAIRS_ADAPTERS.rate}; status.resolved has its source.",
+        description=f"Peak learning rate of AdamW. Default: {FROM_NOTHING.value} from random weights, "
+        f"{FROM_WEIGHTS.value} for a model that exists, and {ADAPTERS.value} for adapters beside one; with "
+        f"task preference {PAIRS.value} and {PAIRS_ADAPTERS.value}; status.resolved has its source.",
     )
     schedule: Schedule = Field(
         default=Schedule.COSINE,

@@ -18,6 +18,11 @@ from .trials import job_name, job_of, metrics, rounds_of, trials_of
 MAX_MISTAKES = 10
 OUTPUT_OF_EACH = "spec.job.output.uri: is required; each trial gets a folder of its own name in it"
 
+ONE_REPOSITORY = (
+    "spec.job.output.publish: every trial would be pushed to one repository; remove it, and set it in a job "
+    "of the best values"
+)
+
 
 class InvalidSweep(ValueError):
     """A sweep that cannot be run.
@@ -121,6 +126,8 @@ def _shape(spec: SweepSpec) -> list[str]:
     output = spec.job.get("output")
     if not (isinstance(output, dict) and isinstance(output.get("uri"), str) and output["uri"]):
         found.append(OUTPUT_OF_EACH)
+    elif "publish" in output:
+        found.append(ONE_REPOSITORY)
     if spec.objective.metric not in metrics():
         found.append(
             f"spec.objective.metric: got {spec.objective.metric!r}; use one of {', '.join(metrics())}"

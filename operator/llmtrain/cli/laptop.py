@@ -11,7 +11,10 @@ from typing import Annotated
 
 import typer
 
-from .options import JobOrSweep
+from llmtrain.errors import Mistake
+
+from . import lr_range as lr
+from .options import Format, JobOrSweep, Output
 
 ENV_COMMAND = "LLMTRAIN_COMMAND"
 """What a person types to get here, where a script stands between."""
@@ -90,6 +93,11 @@ def check(
             help="Also read the first documents of each source: counts by reason, samples with their mask.",
         ),
     ] = False,
+    lr_range: lr.Wanted = False,
+    steps: lr.Steps = None,
+    lowest: lr.Lowest = None,
+    highest: lr.Highest = None,
+    form: Output = Format.TABLE,
     runs: Runs = Path("runs"),
 ) -> None:
     """Say what an LLMTrainingJob will be, and whether anything is wrong with it.
@@ -98,13 +106,22 @@ def check(
 
     The rules and the words are those of when it is applied. Nothing is started and nothing is written.
 
-    Exit codes: 0 it may run, 1 something could not be looked at, 2 a mistake in the manifest.
+    With --lr-range a short job of its own runs here, never in a cluster: the learning rate rises from step to
+    step until the loss leaps, and the curve is printed with the rate that it suggests. Its folder is deleted.
+
+    Exit codes: 0 it may run, or a rate is suggested, 1 something could not be looked at, or none is, 2 a
+    mistake in the manifest, 75 the test was stopped.
     """
     from llmtrain_operator.local.check import CheckRequest
     from llmtrain_operator.local.check import check as check_one
     from llmtrain_operator.local.check_sweep import check_sweep
     from llmtrain_operator.local.sweep_file import is_sweep
 
+    if lr_range:
+        if data:
+            raise Mistake("--data and --lr-range: one at a time")
+        raise typer.Exit(lr.range_of(manifest, runs.absolute(), steps, (lowest, highest), form))
+    lr.raise_unless_tested({"--steps": steps, "--lowest": lowest, "--highest": highest, "--output": form})
     check_it = check_sweep if is_sweep(manifest) else check_one
     raise typer.Exit(check_it(CheckRequest(manifest, runs.absolute(), data), sys.stdout))
 

@@ -38,9 +38,25 @@ def schema() -> None:
     output.data(manifest_schema(), Format.JSON)
 
 
-def presets(namespace: Namespace = None, context: Context = None, form: Output = Format.TABLE) -> None:
+def presets(
+    namespace: Namespace = None,
+    context: Context = None,
+    form: Output = Format.TABLE,
+    hyperparameters: Annotated[
+        bool,
+        typer.Option(
+            "--hyperparameters",
+            help="In place of those: what published recipes train with by task and size, and every default, "
+            "each with its source. No cluster is asked.",
+        ),
+    ] = False,
+) -> None:
     """List the presets that the platform team offers: what each gives to a job, and its bounds."""
     from llmtrain.render.rows import presets_table
+
+    if hyperparameters:
+        _hyperparameters(form)
+        return
 
     here = client(namespace, context)
     found = here.list_presets()
@@ -50,3 +66,14 @@ def presets(namespace: Namespace = None, context: Context = None, form: Output =
         output.lines([f"no presets are offered to namespace {here.namespace}"])
         return
     output.table(presets_table(found))
+
+
+def _hyperparameters(form: Format) -> None:
+    from llmtrain.render.hyperparameters import as_data, defaults_table, recipes_table
+
+    if output.data(as_data(), form):
+        return
+    output.lines(["What published recipes train with", ""])
+    output.table(recipes_table())
+    output.lines(["", "What a job gets that does not say", ""])
+    output.table(defaults_table())

@@ -99,6 +99,7 @@ def _resolved(job: Job) -> Iterator[Row]:
     yield "layout", found.layout
     yield "precision", found.precision or ""
     yield "learning rate", found.learning_rate or ""
+    yield "compare", found.recipe or ""
     each = f"{found.micro_batch} a rank at once, {found.accumulation} times"
     yield "batch", f"{found.global_batch} sequences a step: {each}" if found.global_batch else ""
     yield "image", found.image
@@ -124,6 +125,8 @@ def _results(job: Job) -> Iterator[Row]:
     yield "train loss", "" if found.train_loss is None else f"{found.train_loss:.3f}"
     yield "held-out loss", _held_out(found)
     yield "model lies in", found.export_uri or ""
+    if (pushed := found.published) is not None:
+        yield "published", pushed.url or f"no: {pushed.error}"
 
 
 def _usage(job: Job) -> Iterator[Row]:

@@ -43,6 +43,9 @@ def lines_of(metadata: Metadata, spec: JobSpec, shape: ModelShape, resolved: Res
         f"batch         {resolved.global_batch} sequences of {length:,} tokens a step: on each rank "
         f"{resolved.micro_batch} at once, {times} time{'' if times == 1 else 's'}"
     )
+    yield f"rate          {resolved.learning_rate}"
+    if resolved.recipe:
+        yield f"compare       {resolved.recipe}"
     yield f"micro-batch   {resolved.micro_batch_reason}"
     yield f"checkpointing {resolved.activation_checkpointing_reason}"
     choice = choose(shape, spec)

@@ -208,6 +208,9 @@ def succeeded(
     if results.sample and results.sample.strip():
         lines += ["  sample", *(f"    {line}" for line in results.sample.strip().splitlines())]
     lines += ["", f"  llmtrain chat {root}  talks with it"] if talks and not results.measured else []
+    if (pushed := results.published) is not None:
+        told = pushed.url or f"not to {pushed.hub}: {pushed.error}"
+        lines.append(f"  published         {told}")
     made = [
         f"  {root / 'export'}  Hugging Face folder: AutoModelForCausalLM.from_pretrained(...)",
         f"  {root / 'checkpoints'}  newest steps, each with a manifest",

@@ -13,6 +13,7 @@ import orjson
 
 from llmtrain_api import Job, Phase, Progress
 from llmtrain_api.names import PLURAL
+from llmtrain_api.schema.range_test import RangeTest
 
 from ..egress import Egress
 from ..engine.known_jobs import KnownJobs, ref
@@ -63,6 +64,7 @@ class RunPlan:
         note: why it goes on, for the person who waits.
         runs: folder of claims.
         output: folder that the job writes to.
+        range_test: what is tested in place of training; None = it trains.
     """
 
     job: Object
@@ -70,6 +72,7 @@ class RunPlan:
     runs: Path
     output: Path
     note: str = ""
+    range_test: RangeTest | None = None
 
 
 class Runner:
@@ -135,6 +138,7 @@ class Runner:
             # a process has this machine's network anyway
             allow=tuple(Allowed),
             egress=EGRESS,
+            range_test=self._work.range_test,
         )
 
     async def _live(self, settings: PlanSettings) -> None:

@@ -66,6 +66,7 @@ def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> J
             if settings.report_url
             else None
         ),
+        range_test=settings.range_test,
     )
 
 

@@ -22,6 +22,7 @@ from llmtrain_api.names import (
     ORIGIN_MOUNT,
     OUTPUT_MOUNT,
     PAIRS_MOUNT,
+    PUBLISH_SECRET_PREFIX,
     SCRATCH_MOUNT,
     TOKEN_AUDIENCE,
     TOKEN_DIR,
@@ -238,6 +239,8 @@ def _secrets(spec: JobSpec, asked: _Container) -> Manifest:
         wanted = [("", spec.output.secret), (DATASET_SECRET_PREFIX, spec.dataset.secret), *wanted]
     if asked.worker and asked.rank == 0:
         wanted += [(tracker_secret_prefix(n), one.secret) for n, one in enumerate(spec.telemetry.trackers)]
+        if spec.output.publish is not None:
+            wanted.append((PUBLISH_SECRET_PREFIX, spec.output.publish.secret))
     found = [
         ({"prefix": prefix} if prefix else {}) | {"secretRef": {"name": name}}
         for prefix, name in wanted

@@ -78,6 +78,15 @@ def _of_size(old: JobStatus, new: JobStatus) -> list[Event]:
     return [Event("Resized", f"the gang of attempt {new.attempt} has {now.desired}{of} nodes{why}")]
 
 
+def _published(new: JobStatus) -> list[Event]:
+    found = new.results.published if new.results else None
+    if found is None:
+        return []
+    if found.error is not None:
+        return [Event("PublishFailed", f"not pushed to {found.hub}: {found.error}", warning=True)]
+    return [Event("Published", f"{found.hub}, commit {found.commit} of {found.revision}: {found.url}")]
+
+
 def _of_phase(new: JobStatus) -> list[Event]:
     if new.phase is Phase.INSPECTING:
         return [Event("Inspecting", "the model is looked at before the gang is created")]
@@ -90,7 +99,7 @@ def _of_phase(new: JobStatus) -> list[Event]:
     if new.phase is Phase.RUNNING:
         return [Event("Running", f"all pods of attempt {new.attempt} run")]
     if new.phase is Phase.SUCCEEDED:
-        return [Event("Succeeded", (new.results.work if new.results else "") or "done")]
+        return [Event("Succeeded", (new.results.work if new.results else "") or "done"), *_published(new)]
     if new.phase is Phase.FAILED and new.failure is not None:
         hint = f" ({new.failure.hint})" if new.failure.hint else ""
         text = f"{new.failure.failure_class.value}: {new.failure.message}{hint}"

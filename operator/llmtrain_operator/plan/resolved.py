@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from math import ceil
 
-from llmtrain_api import JobSpec, ModelShape, Resolved, Starter, changed, choose, shape_of
+from llmtrain_api import JobSpec, ModelShape, Resolved, Starter, changed, choose, shape_of, task_of
+from llmtrain_api.recipes import nearest, use_of
+from llmtrain_api.schema.hyperparameters import kept
 
 
 def why_precision(spec: JobSpec) -> str:
@@ -23,6 +25,21 @@ def why_learning_rate(spec: JobSpec) -> str | None:
     if "learning_rate" in spec.training.model_fields_set:
         return f"{rate:g}, as learningRate says"
     return f"{rate:g}, the default {preset.what}: {preset.source}"
+
+
+def why_defaults(spec: JobSpec) -> dict[str, str]:
+    """What of ``training`` is as the table of defaults has it, and where that comes from."""
+    if spec.evaluation.only:
+        return {}
+    return {row.field: f"{row.text}: {row.source}" for row in kept(spec.training.to_json())}
+
+
+def recipe_for(spec: JobSpec, shape: ModelShape) -> str | None:
+    """A published recipe of the same task at the nearest size; None where there is none."""
+    preference, adapted = spec.training.preference, spec.model.adapter is not None
+    loss = preference.loss if preference else None
+    use = use_of(task_of(spec, shape), pretrained=spec.model.pretrained, adapted=adapted, loss=loss)
+    return None if use is None or spec.evaluation.only else nearest(use, shape.parameters).text[:512]
 
 
 def resolve(spec: JobSpec, shape: ModelShape, image: str) -> Resolved:
@@ -45,6 +62,8 @@ def resolve(spec: JobSpec, shape: ModelShape, image: str) -> Resolved:
         parallelism=layout,
         precision=why_precision(spec),
         learning_rate=why_learning_rate(spec),
+        defaults=why_defaults(spec),
+        recipe=recipe_for(spec, shape),
         micro_batch=micro,
         micro_batch_reason=choice.why_micro_batch,
         activation_checkpointing=choice.checkpointing,

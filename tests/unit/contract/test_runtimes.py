@@ -153,6 +153,10 @@ POD, THEIRS = "podTemplate.spec", {"name": "theirs"}
 SECRETS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("model.secret", {"model": {"name": "OWNER/NAME", "secret": "theirs"}}),
     ("output.secret", {"output": {"uri": "s3://bucket/a", "secret": "theirs"}}),
+    (
+        "output.publish.secret",
+        {"output": {"uri": "pvc://a/b", "publish": {"hub": "a/b", "secret": "theirs"}}},
+    ),
     ("telemetry.trackers[0].secret", {"telemetry": {"trackers": [{"kind": "wandb", "secret": "theirs"}]}}),
     ("imagePullSecrets[0].name", {"imagePullSecrets": [THEIRS]}),
     (

@@ -136,6 +136,10 @@ def test_what_may_be_edited_is_not_in_the_digest() -> None:
         ({"parameters": [of("training.learnRate", 1)]}, ("spec.job.training.learnRate", "not a field")),
         ({"parameters": [of("training.learningRate", -1.0)]}, ("spec.job.training.learningRate", "trial 0")),
         ({"parameters": [of("output.uri", "pvc://a/b")]}, ("output.uri", "chosen by the sweep")),
+        (
+            {"job": {**JOB, "output": {"uri": "pvc://a/b", "publish": {"hub": "acme/a"}}}},
+            ("spec.job.output.publish", "one repository"),
+        ),
         ({"job": {**JOB, "output": {}}}, ("spec.job.output.uri", "required")),
         ({"job": {k: v for k, v in JOB.items() if k != "model"}}, ("spec.job", "model")),
         ({"objective": {"metric": "accuracy"}}, ("spec.objective.metric", "scores.accuracy")),

@@ -173,6 +173,16 @@ def test_an_output_in_an_object_store_needs_no_volume() -> None:
     assert json.loads(told)["output"] == "/scratch/output"
 
 
+def test_only_node_0_gets_what_a_push_needs() -> None:
+    publish = {"hub": "acme/helpdesk", "secret": "writer"}
+    found = look(seen(job(nodes=2, output={"uri": "pvc://a/b", "publish": publish})), T0)
+    assert found.spec is not None
+    pods = [build_pod(found.job, found.spec, 0, rank, "img:1", SETTINGS) for rank in (0, 1)]
+    first, second = (pod["spec"]["containers"][0] for pod in pods)
+    assert first["envFrom"] == [{"prefix": "PUBLISH_", "secretRef": {"name": "writer"}}]
+    assert "envFrom" not in second
+
+
 def test_credentials_for_data_have_names_of_their_own() -> None:
     data = {"name": "s3://lake/x", "secret": "reader"}
     found = look(seen(job(dataset=data, output={"uri": "s3://models/run", "secret": "store"})), T0)

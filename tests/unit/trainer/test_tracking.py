@@ -116,7 +116,7 @@ def test_a_library_that_the_image_lacks_is_one_sentence(tmp_path: Path) -> None:
 def test_a_tracker_sees_its_own_secret_and_no_other() -> None:
     around = {
         "TRACKER_0_WANDB_API_KEY": "a", "TRACKER_1_MLFLOW_TRACKING_TOKEN": "b", "MODEL_HF_TOKEN": "c",
-        "DATASET_AWS_SECRET_ACCESS_KEY": "d", "PATH": "/bin", "HF_HUB_OFFLINE": "1",
+        "DATASET_AWS_SECRET_ACCESS_KEY": "d", "PUBLISH_HF_TOKEN": "e", "PATH": "/bin", "HF_HUB_OFFLINE": "1",
     }  # fmt: skip
     assert environment(around, 0) == {"WANDB_API_KEY": "a", "PATH": "/bin", "PYTHONSAFEPATH": "1"}
     assert environment(around, 1)["MLFLOW_TRACKING_TOKEN"] == "b"

@@ -107,6 +107,11 @@ MEASURE = (
     StageRow("measure", On.NODE_0, training.measure, ("claimed", "start"), ("results",)),
 )
 """Those of a job that trains nothing: evaluation.only."""
+RANGE_TEST = (
+    *STAGES[:-1],
+    StageRow("finish", On.NODE_0, own_stages.finish, ("claimed", "start"), ("results",)),
+)
+"""Those of a test of learning rates: what it trains is nobody's model."""
 ONLY_PREPARE = STAGES[: [stage.name for stage in STAGES].index("prepare") + 1]
 """Those of a pod that runs before there is a gang."""
 
@@ -117,6 +122,8 @@ def stages_of(attempt: Attempt) -> tuple[StageRow, ...]:
         return OWN_PROGRAM
     if attempt.only_prepare:
         return ONLY_PREPARE
+    if attempt.job.range_test is not None:
+        return RANGE_TEST
     return MEASURE if attempt.job.spec.evaluation.only else STAGES
 
 

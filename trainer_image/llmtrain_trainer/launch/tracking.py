@@ -10,7 +10,12 @@ import time
 from pathlib import Path
 
 from llmtrain_api import JobFile
-from llmtrain_api.names import DATASET_SECRET_PREFIX, MODEL_SECRET_PREFIX, tracker_secret_prefix
+from llmtrain_api.names import (
+    DATASET_SECRET_PREFIX,
+    MODEL_SECRET_PREFIX,
+    PUBLISH_SECRET_PREFIX,
+    tracker_secret_prefix,
+)
 
 from .. import log, process
 from ..errors import ConfigError
@@ -76,7 +81,7 @@ def _started(job_path: str, number: int, path: Path) -> subprocess.Popen[bytes]:
 def environment(around: os._Environ[str] | dict[str, str], number: int) -> dict[str, str]:
     """The variables of the tracker of that number: its own secret, and nobody else's."""
     own = tracker_secret_prefix(number)
-    foreign = (MODEL_SECRET_PREFIX, DATASET_SECRET_PREFIX, tracker_secret_prefix(None))
+    foreign = (MODEL_SECRET_PREFIX, DATASET_SECRET_PREFIX, PUBLISH_SECRET_PREFIX, tracker_secret_prefix(None))
     kept = {name: value for name, value in around.items() if not name.startswith(foreign)}
     secret = {name.removeprefix(own): value for name, value in around.items() if name.startswith(own)}
     kept.pop("HF_HUB_OFFLINE", None)

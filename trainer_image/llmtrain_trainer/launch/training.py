@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from llmtrain_api import ProgressUpdate, Results, Stage
+from llmtrain_api import ProgressUpdate, PublishedResult, Results, Stage, changed
+from llmtrain_api.schema.publish import MAIN, PublishSpec
 
 from .. import log
-from ..files import read_json
+from ..errors import ConfigError
+from ..files import read_json, write_json
+from ..records import PublishedRecord, record_or_none
 from ..storage.base import ClaimedOutput
 from ..storage.start_marker import Start
 from ..telemetry.reporter import Reporter
 from .attempt import Attempt, required
-from .torchrun import Torchrun
+from .torchrun import Failed, Torchrun
 from .tracking import Trackers
 
 
@@ -43,8 +46,8 @@ def measure(attempt: Attempt) -> None:
 
 def export(attempt: Attempt) -> None:
     """Write the trained model as a folder that anybody can load, and put on record that the work is done."""
-    claimed, start = required(attempt.claimed, "claimed"), required(attempt.start, "start")
-    reporter = Reporter(attempt.job, Stage.EXPORT)
+    claimed, start, job = required(attempt.claimed, "claimed"), required(attempt.start, "start"), attempt.job
+    reporter = Reporter(job, Stage.EXPORT)
     newest = claimed.committed()[:1]
     steps = {name: newest[0] for name in ("step", "total_steps", "checkpoint_step") if newest}
     reporter.update(ProgressUpdate(**steps), urgent=True)
@@ -52,9 +55,28 @@ def export(attempt: Attempt) -> None:
         log.get().info("exporting")
         claimed.before_export(start)
         attempt.run_verb("export", [], wrote=start.fence.folder / "export")
+        if job.spec.output.publish is not None:
+            publish(attempt, job.spec.output.publish)
         attempt.results = _completed(claimed, start, reporter)
     finally:
         reporter.close()
+
+
+def publish(attempt: Attempt, asked: PublishSpec) -> None:
+    """Push the export to a hub, and put into the results what became of that: a hub that says no, or that is
+    away, is no failure of the job, whose model is there."""
+    output = required(attempt.start, "start").output
+    try:
+        attempt.run_verb("publish", [])
+        record = record_or_none(output.published, PublishedRecord)
+        told = record.published if record is not None and record.job_uid == attempt.job.job.uid else None
+        error = "the process that pushes has left no word"
+    except (ConfigError, Failed) as failed:
+        told, error = None, str(failed)
+    if told is None:
+        told = PublishedResult(hub=asked.hub, revision=asked.revision or MAIN, error=error[:512])
+    results = Results.model_validate(read_json(output.results) or {})
+    write_json(output.results, changed(results, published=told).to_json())
 
 
 def _completed(claimed: ClaimedOutput, start: Start, reporter: Reporter) -> Results:

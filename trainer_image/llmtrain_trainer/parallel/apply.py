@@ -18,7 +18,7 @@ from ..models import adapters
 from ..models.head import Head
 from ..models.pipeline_stages import whole_name
 from ..models.start import configuration_of, empty_model, start_weights
-from ..optim.lr_schedules import schedule
+from ..optim.lr_schedules import Share, schedule
 from ..optim.optimizer import adamw, parameter_groups, size_of
 from .compiled import attention_of, compile_layers, compiled_layers
 from .engine import Engine, deepspeed_config
@@ -64,6 +64,7 @@ def build(
     *,
     weights: bool = True,
     head: Head | None = None,
+    share: Share | None = None,
 ) -> tuple[Engine, Built]:
     """Model, optimizer and engine of this rank, and what they are.
 
@@ -79,10 +80,12 @@ def build(
         weights: whether what is trained begins as the folder says; without, a checkpoint must follow, as
             weights and optimizer are whatever the memory holds. What is frozen is always the folder's.
         head: that the task trains; None for a language model's own.
+        share: of the peak learning rate that a step takes; None as the job's schedule says.
     """
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
     config = configuration_of(folder, head=head)
-    engine, built = _build(config, spec, shape, layout, place, plan, total_steps, make_optimizer)
+    share = share or schedule(spec.training, total_steps)
+    engine, built = _build(config, spec, shape, layout, place, plan, share, make_optimizer)
     if weights or engine.frozen:
         adapted = spec.model.adapter is not None
         found = start_weights(folder, task_of(spec, shape), spec.training.seed, adapted=adapted, head=head)
@@ -97,14 +100,14 @@ def _build(
     layout: Layout,
     place: Place,
     plan: BatchPlan,
-    total_steps: int,
+    share: Share,
     make_optimizer: MakeOptimizer,
 ) -> tuple[Engine, Built]:
     """The engine of this rank's kind, without weights."""
     checkpointing = spec.training.activation_checkpointing
 
     def initialize(model: torch.nn.Module, named: Named, mpu: Any = None) -> tuple[Any, Built]:
-        return _initialize(model, named, spec, layout, plan, total_steps, make_optimizer, mpu)
+        return _initialize(model, named, spec, layout, plan, share, make_optimizer, mpu)
 
     if layout.pipeline > 1:
         loss = StageLoss()
@@ -138,7 +141,7 @@ def _initialize(
     spec: JobSpec,
     layout: Layout,
     plan: BatchPlan,
-    total_steps: int,
+    share: Share,
     make_optimizer: MakeOptimizer,
     mpu: Any,
 ) -> tuple[Any, Built]:
@@ -149,7 +152,6 @@ def _initialize(
     trained = sum(size_of(p) for _, p in named if p.requires_grad)
     frozen = sum(size_of(p) for _, p in named) - trained
     built = Built(trained, frozen, decayed, attention_of(model), compiled_layers(model))
-    share = schedule(training, total_steps)
     engine, *_ = deepspeed.initialize(
         model=model,
         optimizer=make_optimizer(groups, training),

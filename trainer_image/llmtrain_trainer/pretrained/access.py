@@ -25,15 +25,18 @@ _SECRETS = (
 )
 
 
-def go_online() -> None:
-    """Let this process reach the hub, as the model's Secret says. Called before the hub's library is loaded.
+def go_online(prefix: str = MODEL_SECRET_PREFIX) -> None:
+    """Let this process reach the hub, as a Secret says. Called before the hub's library is loaded.
 
     Ranks are forced offline: nothing may be asked of a hub while GPUs are held.
+
+    Args:
+        prefix: what the variables of the Secret begin with.
     """
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         os.environ.pop(name, None)
     for name in _SECRETS:
-        if value := os.environ.get(MODEL_SECRET_PREFIX + name):
+        if value := os.environ.get(prefix + name):
             os.environ[name] = value
 
 

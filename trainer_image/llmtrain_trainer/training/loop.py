@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from collections.abc import Callable
 from functools import partial
@@ -27,6 +28,7 @@ from ..floats import finite, finite_only
 from ..loss import token_count
 from ..models.head import head_of
 from ..models.location import start_of
+from ..optim.lr_schedules import Share
 from ..parallel.apply import build
 from ..records import EvaluationRecord
 from ..storage.select import checkpoint_store_of
@@ -131,6 +133,7 @@ class Training:
             self.length.steps,
             weights=start.resume is None or not (self.reference is None or self.reference.there),
             head=head_of(task_of(spec, job.shape), marker.labels, marker.special.pad),
+            share=self.share(),
         )
         self.engine.objective = self.task.objective
         logs = start.output.logs(job.attempt)
@@ -151,10 +154,15 @@ class Training:
             files, self.engine, spec.checkpoint, self.length, self.run_state, self.progress
         )
         self.metrics = Metrics()
+        self.loss = math.nan
         log.get().info("engine built", layout=str(layout), why=layout.why, dtype=str(training.precision),
                        accumulation=self.plan.accumulation, micro=self.plan.micro,
                        parameters=built.parameters, frozen=built.frozen, decayed=built.decayed,
                        attention=built.attention, compiled_layers=built.compiled)  # fmt: skip
+
+    def share(self) -> Share | None:
+        """The share of the peak learning rate that each step takes; None as the job's schedule says."""
+        return None
 
     def run(self, stop: StopRequest) -> None:
         """Train to the end, or until all ranks agree to stop."""
@@ -194,6 +202,7 @@ class Training:
         with self.watch(Phase.DATA):
             passes = self.feed.move(passes)
         result = self.forward_backward_step(step, passes, votes)
+        self.loss = result.loss
         self.metrics = changed(self.metrics, train_loss=finite(result.loss))
         self.progress.step(result)
         spike = self.run_state.judge(step, result.loss, result.gradient_norm, applied=result.applied)
@@ -223,12 +232,16 @@ class Training:
         with self.watch(Phase.COMMUNICATION):
             votes = StepVotes(*distributed.all_reduce_sum(self.ranks, *own))
         if votes.stop:
-            raise Interrupted(f"asked to stop; {self.checkpointing.before_stopping(done, self.metrics)}")
+            raise Interrupted(f"asked to stop; {self.before_stopping(done)}")
         saves = SaveVotes(votes.save_done, votes.save_failed, votes.save_due)
         if any(saves):
             with self.watch(Phase.CHECKPOINT):
                 self.checkpointing.collect(saves, done, self.metrics)
         return votes
+
+    def before_stopping(self, done: int) -> str:
+        """Save the state; what came of it."""
+        return self.checkpointing.before_stopping(done, self.metrics)
 
     def forward_backward_step(self, step: int, passes: list[Pass], votes: StepVotes) -> StepResult:
         """Compute gradients and update; what the step did, as all ranks agree: the first one tells them."""

@@ -64,6 +64,7 @@ def _train(job: JobFile, start: Start, heartbeat: Heartbeat) -> None:
         from .. import distributed
         from ..data.store import read_marker
         from .loop import StopRequest, Training
+        from .range_test import RangeTraining
 
         import_muon_uncompiled()
     startup.done("imports")
@@ -76,7 +77,8 @@ def _train(job: JobFile, start: Start, heartbeat: Heartbeat) -> None:
     if not distributed.all_equal(ranks, marker.digest):
         raise RuntimeError("the ranks see different prepared data; is the output volume shared?")
     startup.done("join")
-    Training(job, start, ranks, marker, startup, heartbeat).run(stop)
+    kind = Training if job.range_test is None else RangeTraining
+    kind(job, start, ranks, marker, startup, heartbeat).run(stop)
     distributed.leave()
 
 

@@ -78,6 +78,16 @@ class Resolved(ApiModel):
         default=None,
         description="Peak learning rate, and why; empty where nothing is trained.",
     )
+    defaults: Annotated[dict[str, Text], Field(max_length=16)] = Field(
+        default_factory=dict,
+        description="Fields of training that are as the table of defaults has them, each with value and "
+        "source; llmtrain presets --hyperparameters shows all of it.",
+    )
+    recipe: Annotated[str, Field(max_length=512)] | None = Field(
+        default=None,
+        description="What a published recipe of this task, of the nearest size, trains with; nothing is "
+        "decided by it.",
+    )
     micro_batch: Count | None = Field(
         default=None,
         description="Sequences that a rank computes at once; empty, as what follows, for a program of one's "

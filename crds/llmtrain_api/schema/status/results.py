@@ -180,6 +180,22 @@ class ScoresResult(ApiModel):
     )
 
 
+class PublishedResult(ApiModel):
+    """What became of the push to a model hub."""
+
+    hub: Annotated[str, Field(max_length=193)] = Field(description="The repository, OWNER/NAME.")
+    revision: Annotated[str, Field(max_length=128)] = Field(description="Branch that has the commit.")
+    url: Annotated[str, Field(max_length=1024)] | None = Field(
+        default=None, description="The commit's page; empty where the push failed."
+    )
+    commit: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="The commit; empty where the push failed."
+    )
+    error: Annotated[str, Field(max_length=512)] | None = Field(
+        default=None, description="Why the push failed, and what helps; empty where it did not."
+    )
+
+
 class Results(ApiModel):
     """Results of a job that succeeded."""
 
@@ -213,6 +229,9 @@ class Results(ApiModel):
     )
     export_uri: Annotated[str, Field(max_length=1024)] | None = Field(
         default=None, description="Folder with the trained model, as Hugging Face libraries read it."
+    )
+    published: PublishedResult | None = Field(
+        default=None, description="What became of output.publish; empty without it."
     )
     origin: Origin | None = Field(
         default=None, description="The step of another job that training began with; empty without one."

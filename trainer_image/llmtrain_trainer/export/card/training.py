@@ -83,12 +83,22 @@ def reasons(facts: Facts) -> dict[str, str]:
     resolved = facts.job.resolved
     found = {"training.zeroStage": facts.job.layout.why}
     if resolved is not None:
+        found |= {f"training.{field}": _source(text) for field, text in resolved.defaults.items()}
         found |= {
+            "training.learningRate": _source(resolved.learning_rate or ""),
             "training.precision": resolved.precision or "",
             "training.microBatchSize": resolved.micro_batch_reason or "",
             "training.activationCheckpointing": resolved.activation_checkpointing_reason or "",
         }
     return found
+
+
+def _source(text: str) -> str:
+    """A reason without the value that it begins with, which stands beside it."""
+    for mark in (": ", ", "):
+        if mark in text:
+            return text.partition(mark)[2]
+    return text
 
 
 def _flat(path: str, value: Any) -> Iterator[tuple[str, str]]:
