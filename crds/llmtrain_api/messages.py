@@ -79,7 +79,8 @@ class JobFile(ApiModel):
     ``output`` and ``dataset`` are folders as the worker sees them; ``dataset`` is None for built-in data and
     for a mixture, whose folders are in ``sources`` by the name of the source.
     ``origin`` is what ``checkpoint.from`` means, as it was found when the job was accepted.
-    ``cache`` is the folder of ``dataset.cache``, ``pairs`` the file of ``evaluation.fairness.pairs``.
+    ``cache`` is the folder of ``dataset.cache``, ``pairs`` the file of ``evaluation.fairness.pairs``,
+    ``penalty_pairs`` that of ``training.fairness.pairs``.
     ``base`` is the folder of the model that training starts from, where that is on a volume or in the image;
     None for a built-in model, and for one that is fetched into ``scratch``.
     ``scratch`` is private to the pod, writable, and gone with it.
@@ -101,6 +102,7 @@ class JobFile(ApiModel):
     origin: OriginFolder | None = None
     cache: str | None = None
     pairs: str | None = None
+    penalty_pairs: str | None = None
     base: str | None = None
     scratch: str
     report: ReportTarget | None = None

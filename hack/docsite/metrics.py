@@ -32,6 +32,7 @@ _LEAST = {
     "model": {"name": "builtin://tiny-llama"},
     "dataset": {"name": "builtin://random-tokens"},
     "output": {"uri": "pvc://claim/run"},
+    "training": {"fairness": {"pairs": "pvc://claim/pairs.jsonl"}},
 }
 
 

@@ -56,6 +56,7 @@ def sampled(task: str, **spec: Any) -> dict[str, Any]:
 STDLIB = {"name": "builtin://python-stdlib", "weight": 1}
 BOOKS = {"name": "pvc://texts/books", "weight": 2.5, "maxBytes": 50_000}
 NOISE = {"name": "builtin://random-tokens", "weight": 1}
+PENALTY = {"pairs": "pvc://data/pairs.jsonl"}
 
 
 def measured(**spec: Any) -> dict[str, Any]:
@@ -617,6 +618,60 @@ BAD: dict[str, Bad] = {
         "spec.evaluation.fairness",
         "task classification does not learn",
         "which this task does not learn",
+    ),
+    "pairs to hold alike on a hub": Bad(
+        manifest(training={"fairness": {"pairs": "OWNER/NAME"}}),
+        "spec.training.fairness.pairs",
+        "use pvc://CLAIM/FILE or file:///FILE",
+        "use pvc://CLAIM/FILE or file:///FILE",
+    ),
+    "a penalty without weight": Bad(
+        manifest(training={"fairness": PENALTY | {"weight": 0}}),
+        "spec.training.fairness.weight",
+        "use more than 0",
+        "should be greater than 0",
+    ),
+    "a penalty of no pairs": Bad(
+        manifest(training={"fairness": PENALTY | {"pairsPerStep": 0}}),
+        "spec.training.fairness.pairsPerStep",
+        "use at least 1",
+        "should be greater than or equal to 1",
+    ),
+    "a penalty for dialogues": Bad(
+        manifest(task="chat", dataset={"name": "pvc://talks/all"}, training={"fairness": PENALTY}),
+        "spec.training.fairness",
+        "this job's is chat: it is proven for task causal alone; remove it",
+        "fairness is for task causal",
+    ),
+    "a penalty for a masked model": Bad(
+        manifest(model=BERT, training={"fairness": PENALTY}),
+        "spec.training.fairness",
+        "one pass for each of its tokens; remove it",
+        "fairness is for task causal",
+    ),
+    "a penalty for classes": Bad(
+        sampled("classification", training={"fairness": PENALTY}),
+        "spec.training.fairness",
+        "it learns no likelihood of text; remove it",
+        "fairness is for task causal",
+    ),
+    "a penalty in stages": Bad(
+        manifest(nodes=2, parallelism={"pipeline": 2}, training={"fairness": PENALTY}),
+        "spec.parallelism",
+        "data parallelism with ZeRO only; remove parallelism",
+        "data parallelism with ZeRO only; remove parallelism",
+    ),
+    "a penalty in compiled layers": Bad(
+        manifest(training={"fairness": PENALTY, "compile": True}),
+        "spec.training.compile",
+        "each is compiled anew; use false",
+        "each is compiled anew; use false",
+    ),
+    "a penalty where nothing is trained": Bad(
+        measured(training={"fairness": PENALTY}),
+        "spec.training.fairness",
+        "evaluation.only trains nothing; use evaluation.fairness",
+        "evaluation.only trains nothing; use evaluation.fairness",
     ),
     "an explanation of no text": Bad(
         manifest(evaluation={"explain": {"texts": 0}}),

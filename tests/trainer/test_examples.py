@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from harness.biased import write_corpus, write_pairs
 from harness.pairs import judged, pairs, write
 from harness.trainer.laptop import LaptopRun
 from harness.trainer.launches import ROOT
@@ -16,13 +18,10 @@ ROWS = {"preference": pairs(40), "kto": judged(40)}
 pytestmark = pytest.mark.timeout(600)
 
 
-@pytest.mark.parametrize("name", ROWS)
-def test_an_example_runs(name: str, tmp_path: Path) -> None:
-    manifest: dict[str, Any] = yaml.safe_load((ROOT / "examples" / f"{name}.yaml").read_text())
+def ran(folder: Path, name: str, manifest: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """What a manifest says while it runs for a few steps, and its results."""
     manifest["spec"]["training"]["maxSteps"] = 3
-    source = manifest["spec"]["dataset"]["name"].removeprefix("pvc://")
-    write(tmp_path / source, ROWS[name])
-    run = LaptopRun(tmp_path, name, seconds=400)
+    run = LaptopRun(folder, name, seconds=400)
     run.write(manifest)
     try:
         run.start()
@@ -31,7 +30,31 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
         run.close()
     assert run.codes == [0], run.text()
     results = json.loads(run.output.results.read_text())
-    figure = {"preference": "rewardAccuracy", "kto": "accuracy"}[name]
     assert results["steps"] == 3
+    return run.text(), results
+
+
+def example(name: str) -> dict[str, Any]:
+    """A manifest."""
+    found: dict[str, Any] = yaml.safe_load((ROOT / "examples" / f"{name}.yaml").read_text())
+    return found
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_an_example_runs(name: str, tmp_path: Path) -> None:
+    manifest = example(name)
+    source = manifest["spec"]["dataset"]["name"].removeprefix("pvc://")
+    write(tmp_path / source, ROWS[name])
+    text, results = ran(tmp_path, name, manifest)
+    figure = {"preference": "rewardAccuracy", "kto": "accuracy"}[name]
     assert 0 <= results[name][figure] <= 1
-    assert {"preference": "held-out pairs", "kto": "held-out answers"}[name] in run.text()
+    assert {"preference": "held-out pairs", "kto": "held-out answers"}[name] in text
+
+
+def test_the_example_of_pairs_that_are_held_alike_runs(tmp_path: Path) -> None:
+    write_corpus(tmp_path / "data" / "texts", 400)
+    write_pairs(tmp_path / "data" / "training-pairs.jsonl", seed=2)
+    shutil.copy(ROOT / "examples" / "fairness-pairs.jsonl", tmp_path / "data")
+    _, results = ran(tmp_path, "alike", example("fairness-training"))
+    assert results["fairnessPenalty"] > 0
+    assert {one["category"] for one in results["fairness"]["categories"]} == {"age", "gender", "home"}

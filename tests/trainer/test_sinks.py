@@ -31,13 +31,13 @@ LOAD = Workload(Length(80, 4, 20, None), BatchPlan(4, 2, 2), world=2, sequence_f
 
 
 def report(step: int = 3, loss: float = 2.5, norm: float | None = 0.5) -> StepReport:
-    result = StepResult(step, loss, 1e-3, norm, 64, math.isfinite(loss))
+    result = StepResult(step, loss, 1e-3, norm, 64, math.isfinite(loss), fairness_penalty=0.75)
     return LOAD.report(result, 0.5, 0.25, {Phase.FORWARD: 0.5}, measured=True)
 
 
 @pytest.fixture
 def sinks(tmp_path: Path) -> Iterator[Rank0Sinks]:
-    asked = job(tmp_path / "output")
+    asked = job(tmp_path / "output", training={"fairness": {"pairs": "pvc://data/pairs.jsonl"}})
     series = JobSeries(CollectorRegistry(), asked, with_mfu=True)
     made = Rank0Sinks(asked, LOAD, series, tmp_path, 2, "from layout dp1 to dp2")
     yield made
@@ -71,6 +71,12 @@ def test_every_field_of_a_report_is_told_by_something(sinks: Rank0Sinks) -> None
     assert (told["loss"], told["evalLoss"], told["gradNorm"], told["step"]) == (2.5, 2.25, 0.5, 3)
     assert told["perplexity"] == pytest.approx(math.exp(2.25))
     assert told["resumedStep"] == 2
+    assert told["fairnessPenalty"] == 0.75
+
+
+def test_a_series_of_pairs_is_there_only_with_pairs(tmp_path: Path) -> None:
+    without = JobSeries(CollectorRegistry(), job(tmp_path / "output"), with_mfu=True)
+    assert set(STEP_GAUGES) - set(without.of_step) == {"fairness_penalty"}
 
 
 def test_a_step_tells_each_figure_that_is_known_after_a_step() -> None:

@@ -12,11 +12,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """How a global batch is cut for ``ranks`` data-parallel ranks."""
+    """How a global batch is cut for ``ranks`` data-parallel ranks.
+
+    Attributes:
+        global_batch: samples of a step.
+        micro_batch: samples of a forward pass at most.
+        ranks: that share them.
+        beside: forward passes that each rank has in a step beside those of the batch.
+    """
 
     global_batch: int
     micro_batch: int
     ranks: int
+    beside: int = 0
 
     @property
     def micro(self) -> int:
@@ -25,8 +33,13 @@ class BatchPlan:
 
     @property
     def accumulation(self) -> int:
-        """Forward passes a step and rank."""
+        """Forward passes a step and rank over the batch."""
         return -(-self.global_batch // (self.micro * self.ranks))
+
+    @property
+    def passes(self) -> int:
+        """All forward passes a step and rank: so many backward passes add up before an update."""
+        return self.accumulation + self.beside
 
     def slots(self, rank: int, count: int | None = None) -> list[list[int | None]]:
         """Positions in the global batch for each micro-batch of a rank; None is a spare slot.

@@ -130,6 +130,9 @@ class EvaluationRecord(ApiModel):
     )
     checked_loss: float | None = Field(default=None, description="Of those; None where it is not finite.")
     train_loss: float | None = Field(default=None, description="Of the last step.")
+    fairness_penalty: float | None = Field(
+        default=None, description="Of the last step; None without one, or where it is not finite."
+    )
     measures: dict[str, float | None] = Field(
         default_factory=dict,
         description="What else is measured, a mean; None where it is not finite.",

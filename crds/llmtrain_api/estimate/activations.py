@@ -56,7 +56,9 @@ def activations(shape: ModelShape, spec: JobSpec, layout: Layout, stage: int = 0
     micro = min(training.micro_batch_size, share)
     # a text from a text has a whole sequence on either side of the model
     sides = 2 if spec.task is Task.TEXT2TEXT else spec.sequences_a_sample
-    tokens = sides * micro * training.sequence_length // layout.sequence
+    # both texts of a pair are in one pass, however few sequences the others have
+    at_once = max(sides * micro, 2 if training.fairness else 0)
+    tokens = at_once * training.sequence_length // layout.sequence
     one = block_bytes(shape, training.sequence_length, size, layout.tensor)
     one += size * _adapted(shape, spec)
     blocks = blocks_of(shape, layout)

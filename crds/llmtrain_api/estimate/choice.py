@@ -14,7 +14,7 @@ from math import ceil
 
 from ..families import FAMILIES
 from ..layouts.layout import Layout
-from ..layouts.proven import DIALOGUES, PAIRS, Asked, refusal
+from ..layouts.proven import DIALOGUES, FAIRNESS, PAIRS, Asked, refusal
 from ..schema.preference import PreferenceSpec
 from ..schema.spec import JobSpec
 from ..schema.task import Task
@@ -102,7 +102,7 @@ def packing_of(spec: JobSpec) -> str:
         return f"{PAIRS}{(spec.training.preference or PreferenceSpec()).loss}"
     if spec.task is not None and (spec.task.on_samples or spec.task is Task.REWARD):
         return str(spec.task)
-    return str(spec.training.packing)
+    return f"{FAIRNESS if spec.training.fairness else ''}{spec.training.packing}"
 
 
 def too_large(shape: ModelShape, spec: JobSpec) -> str | None:

@@ -26,6 +26,9 @@ DIALOGUES = "dialogues"
 """How rows of task chat are packed, in the words of the table."""
 PAIRS = "pairs "
 """Before what is minimised over rows of task preference, in the words of the table."""
+FAIRNESS = "fairness "
+"""Before how documents are packed, where pairs of sentences are held alike beside them, in the words of the
+table."""
 UNPACKED = {
     DIALOGUES: "documents",
     "classification": "concat",
@@ -123,6 +126,11 @@ def _proven_elsewhere(asked: Asked, of_family: list[dict[str, Any]]) -> Asked:
     ):
         # plain rows under another sum over what the model says
         return replace(asked, packing="concat")
+    if asked.packing.startswith(FAIRNESS) and not any(
+        row["packing"] == asked.packing and _code(row) == (asked.compiled, asked.adapter) for row in of_family
+    ):
+        # plain passes beside those of the batch
+        return replace(asked, packing=asked.packing.removeprefix(FAIRNESS))
     return asked
 
 

@@ -17,6 +17,7 @@ from . import (
     elastic,
     entrypoint,
     evaluation,
+    fairness,
     model,
     parallelism,
     preference,
@@ -29,6 +30,7 @@ from .sized import Sized, SizedRule
 TRAINED: tuple[Rule, ...] = (
     *model.RULES,
     *preference.RULES,
+    *fairness.RULES,
     *adapter.RULES,
     *parallelism.RULES,
     *training.RULES,

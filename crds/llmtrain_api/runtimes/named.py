@@ -62,8 +62,9 @@ def claims_of(own: Raw) -> Named:
     for number, source in enumerate(_items(dataset.get("mixture"))):
         yield from claim_in(f"dataset.mixture[{number}].name", source.get("name"))
     yield from claim_in("dataset.cache", dataset.get("cache"))
-    fairness = _inner(_inner(own, "evaluation"), "fairness")
-    yield from claim_in("evaluation.fairness.pairs", fairness.get("pairs"))
+    for section in ("evaluation", "training"):
+        fairness = _inner(_inner(own, section), "fairness")
+        yield from claim_in(f"{section}.fairness.pairs", fairness.get("pairs"))
     yield from claim_in("checkpoint.from.output", origin.get("output"))
     yield from claim_in("output.uri", _inner(own, "output").get("uri"))
     pod = _inner(_inner(own, "podTemplate"), "spec")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar
 
 from pydantic import Field
 
-from .base import ApiModel, Rule, RuledModel
-from .locations import PART, forms, matches, mistake
+from .base import ApiModel
+from .fairness import FairnessSpec
 
 
 class AnswerMetric(StrEnum):
@@ -19,25 +18,6 @@ class AnswerMetric(StrEnum):
     ROUGE = "rouge"
     EXACT_MATCH = "exactMatch"
     F1 = "f1"
-
-
-class FairnessSpec(RuledModel):
-    """Pairs of sentences that the exported model is asked to compare."""
-
-    rules: ClassVar[tuple[Rule, ...]] = (
-        matches(
-            "pairs",
-            ".pairs",
-            forms(PART, bucket=False),
-            "use pvc://CLAIM/FILE or file:///FILE; no folder may be empty, '.' or '..'",
-            why=lambda uri: mistake(uri, hidden=True, bucket=False),
-        ),
-    )
-    pairs: str = Field(
-        max_length=512,
-        description="pvc://CLAIM/FILE or file:///FILE: a file of JSON lines with the texts a and b, which "
-        "differ in who or what they are about, and category.",
-    )
 
 
 class ExplainSpec(ApiModel):

@@ -22,6 +22,7 @@ from ..names import (
     ORIGIN_MOUNT,
     OUTPUT_MOUNT,
     PAIRS_MOUNT,
+    PENALTY_PAIRS_MOUNT,
     SCRATCH_MOUNT,
     TOKEN_DIR,
 )
@@ -32,10 +33,12 @@ MAX_BYTES = 32 << 10
 MOST = 32
 OWN_MOUNTS = (
     CONFIG_DIR, TOKEN_DIR, OUTPUT_MOUNT, DATASET_MOUNT, CACHE_MOUNT, MODEL_MOUNT, ORIGIN_MOUNT,
-    PAIRS_MOUNT, SCRATCH_MOUNT,
-    "/dev/shm",
+    PAIRS_MOUNT, PENALTY_PAIRS_MOUNT,
+    SCRATCH_MOUNT, "/dev/shm",
 )  # fmt: skip
-OWN_VOLUMES = re.compile(r"config|token|scratch|model|origin|output|cache|pairs|shm|dataset(-[0-9]+)?")
+OWN_VOLUMES = re.compile(
+    r"config|token|scratch|model|origin|output|cache|pairs|penalty-pairs|shm|dataset(-[0-9]+)?"
+)
 OWN_ENV = re.compile(r"LLMTRAIN_.*|HOME|TMPDIR")
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 PORTS = range(METRICS_PORT, METRICS_PORT + 64)

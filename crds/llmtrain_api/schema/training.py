@@ -9,6 +9,7 @@ from pydantic import Field
 from pydantic.config import JsonDict
 
 from .base import Rule, RuledModel
+from .fairness import FairnessPenaltySpec
 from .hyperparameters import ADAPTERS, FROM_NOTHING, FROM_WEIGHTS, PAIRS, PAIRS_ADAPTERS
 from .optimization import EarlyStoppingSpec, OnSpike, Schedule
 from .preference import PreferenceSpec
@@ -173,6 +174,11 @@ class TrainingSpec(RuledModel):
         default=None,
         description="With task preference: what is minimised over pairs of answers, or over answers that are "
         "desirable or not. Default: DPO.",
+    )
+    fairness: FairnessPenaltySpec | None = Field(
+        default=None,
+        description="With task causal: a penalty on the gap of log-likelihood between both texts of pairs, "
+        "so that the model finds neither likelier. Default: none.",
     )
     global_batch_size: int = Field(
         default=16,

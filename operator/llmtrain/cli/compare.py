@@ -12,27 +12,28 @@ from .options import Context, Format, Name, Namespace, Output, Runs, client
 
 def diff(
     first: Annotated[str, typer.Argument(metavar="A", help="Name of a job.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="Name of another.")],
+    others: Annotated[list[str], typer.Argument(metavar="B...", help="Names of others.")],
     namespace: Namespace = None,
     context: Context = None,
     runs: Runs = None,
     form: Output = Format.TABLE,
 ) -> None:
-    """Show where two jobs differ: in what they ask for, what that came to, what came out."""
+    """Show where jobs differ, each in a column: in what they ask for, what that came to, what came out."""
     from llmtrain.render.compare import differences
     from llmtrain.render.rows import Table
     from llmtrain.render.words import plain
 
     here = client(namespace, context, runs)
-    found = differences(here.get_job(first), here.get_job(second))
-    as_data = {part: {path: [one, other] for path, one, other in rows} for part, rows in found.items()}
+    names = [first, *others]
+    found = differences(*map(here.get_job, names))
+    as_data = {part: {path: values for path, *values in rows} for part, rows in found.items()}
     if output.data(as_data, form):
         return
     if not found:
-        output.lines([f"{first} and {second} do not differ"])
+        output.lines([f"{' and '.join(names)} do not differ"])
         return
     rows = [tuple(map(plain, (part, *row))) for part, part_rows in found.items() for row in part_rows]
-    output.table(Table(("", "FIELD", first, second), rows))
+    output.table(Table(("", "FIELD", *names), rows))
 
 
 def checkpoints(

@@ -1,4 +1,4 @@
-"""``llmtrain diff A B``: where two jobs differ, in what they ask for, what that came to, what came out."""
+"""``llmtrain diff A B ...``: where jobs differ, in what they ask for, what that came to, what came out."""
 
 from __future__ import annotations
 
@@ -7,28 +7,37 @@ from typing import Any
 
 from llmtrain_api import Job
 
-Rows = list[tuple[str, str, str]]
+Rows = list[tuple[str, ...]]
 ABSENT = "-"
 
 
-def differences(a: Job, b: Job) -> dict[str, Rows]:
-    """Paths with the value of each, by part (spec, resolved, results, ...); what is equal is left out."""
-    first, second = a.status.to_json(), b.status.to_json()
-    parts = {
-        "spec": (a.spec, b.spec),
-        "resolved": (first.get("resolved"), second.get("resolved")),
-        "progress": (_figures(first), _figures(second)),
-        "results": (first.get("results"), second.get("results")),
-        "usage": (first.get("usage"), second.get("usage")),
-        "failure": (_failure(first), _failure(second)),
+def differences(*jobs: Job) -> dict[str, Rows]:
+    """Paths with the value of each job, by part (spec, resolved, results, ...); what is equal is left out."""
+    told = [job.status.to_json() for job in jobs]
+    parts: dict[str, list[dict[str, Any] | None]] = {
+        "spec": [job.spec for job in jobs],
+        "resolved": [status.get("resolved") for status in told],
+        "progress": [_figures(status) for status in told],
+        "results": [status.get("results") for status in told],
+        "usage": [status.get("usage") for status in told],
+        "failure": [_failure(status) for status in told],
     }
-    found = {name: _rows(one or {}, other or {}) for name, (one, other) in parts.items()}
+    found = {name: _rows([one or {} for one in each]) for name, each in parts.items()}
     return {name: rows for name, rows in found.items() if rows}
 
 
 def _figures(status: dict[str, Any]) -> dict[str, Any]:
-    """Of two jobs under way: figures, without the texts and moments that always differ."""
-    kept = ("step", "totalSteps", "loss", "evalLoss", "perplexity", "tokensPerSecond", "mfu")
+    """Of jobs under way: figures, without the texts and moments that always differ."""
+    kept = (
+        "step",
+        "totalSteps",
+        "loss",
+        "fairnessPenalty",
+        "evalLoss",
+        "perplexity",
+        "tokensPerSecond",
+        "mfu",
+    )
     return {name: value for name, value in status.get("progress", {}).items() if name in kept}
 
 
@@ -37,12 +46,11 @@ def _failure(status: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in status.get("failure", {}).items() if name in kept}
 
 
-def _rows(one: dict[str, Any], other: dict[str, Any]) -> Rows:
-    before, after = dict(_flat(one, "")), dict(_flat(other, ""))
+def _rows(parts: list[dict[str, Any]]) -> Rows:
+    told = [dict(_flat(part, "")) for part in parts]
+    values = {path: [one.get(path, ABSENT) for one in told] for path in sorted(set[str]().union(*told))}
     return [
-        (path, _shown(before.get(path, ABSENT)), _shown(after.get(path, ABSENT)))
-        for path in sorted(before.keys() | after.keys())
-        if before.get(path, ABSENT) != after.get(path, ABSENT)
+        (path, *map(_shown, each)) for path, each in values.items() if any(one != each[0] for one in each[1:])
     ]
 
 
@@ -52,7 +60,9 @@ def _flat(value: object, path: str) -> Iterator[tuple[str, object]]:
             yield from _flat(inner, f"{path}.{key}" if path else str(key))
     elif isinstance(value, list) and value and isinstance(value[0], dict):
         for number, inner in enumerate(value):
-            yield from _flat(inner, f"{path}[{number}]")
+            # pairs of sentences are compared by category, also where one job's file has more of them
+            named = {key: one for key, one in inner.items() if key != "category"}
+            yield from _flat(named, f"{path}[{inner.get('category', number)}]")
     elif path:
         yield path, value
 

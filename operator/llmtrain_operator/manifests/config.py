@@ -34,6 +34,7 @@ from .volumes import (
     origin_location,
     output_location,
     pairs_location,
+    penalty_pairs_location,
     source_folders,
 )
 
@@ -59,6 +60,7 @@ def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> J
         origin=origin_folder(job, spec),
         cache=cache_location(spec.dataset).path if spec.dataset.cache else None,
         pairs=pairs_location(spec.evaluation).path or None,
+        penalty_pairs=penalty_pairs_location(spec.training).path or None,
         base=base_folder(spec),
         scratch=SCRATCH_MOUNT,
         report=(

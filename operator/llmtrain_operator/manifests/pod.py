@@ -22,6 +22,7 @@ from llmtrain_api.names import (
     ORIGIN_MOUNT,
     OUTPUT_MOUNT,
     PAIRS_MOUNT,
+    PENALTY_PAIRS_MOUNT,
     PUBLISH_SECRET_PREFIX,
     SCRATCH_MOUNT,
     TOKEN_AUDIENCE,
@@ -42,6 +43,7 @@ from .volumes import (
     origin_location,
     output_location,
     pairs_location,
+    penalty_pairs_location,
     text_claims,
 )
 
@@ -279,6 +281,8 @@ def _mounts(spec: JobSpec, asked: _Container) -> list[Manifest]:
         mounts.append({"name": "cache", "mountPath": CACHE_MOUNT})
     if pairs_location(spec.evaluation).claim:
         mounts.append({"name": "pairs", "mountPath": PAIRS_MOUNT, "readOnly": True})
+    if penalty_pairs_location(spec.training).claim:
+        mounts.append({"name": "penalty-pairs", "mountPath": PENALTY_PAIRS_MOUNT, "readOnly": True})
     mounts += [
         {"name": text.volume, "mountPath": text.mount, "readOnly": True} for text in text_claims(spec.dataset)
     ]
@@ -308,6 +312,8 @@ def _volumes(spec: JobSpec, asked: _Container, disk: str) -> list[Manifest]:
         volumes.append(_claim("cache", cache))
     if pairs := pairs_location(spec.evaluation).claim:
         volumes.append(_claim("pairs", pairs))
+    if pairs := penalty_pairs_location(spec.training).claim:
+        volumes.append(_claim("penalty-pairs", pairs))
     volumes += [_claim(text.volume, text.claim) for text in text_claims(spec.dataset)]
     if size := _shared_memory(spec, asked):
         volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": size}})

@@ -12,9 +12,11 @@ from llmtrain_api.names import (
     ORIGIN_MOUNT,
     OUTPUT_MOUNT,
     PAIRS_MOUNT,
+    PENALTY_PAIRS_MOUNT,
     SCRATCH_MOUNT,
 )
 from llmtrain_api.schema.evaluation import EvaluationSpec
+from llmtrain_api.schema.training import TrainingSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,12 @@ def pairs_location(evaluation: EvaluationSpec) -> Location:
     """Where the pairs lie that a model compares; nowhere unless the job names some."""
     fairness = evaluation.fairness
     return locate(fairness.pairs, PAIRS_MOUNT) if fairness else Location("")
+
+
+def penalty_pairs_location(training: TrainingSpec) -> Location:
+    """Where the pairs lie that a model is to find equally likely; nowhere unless the job names some."""
+    fairness = training.fairness
+    return locate(fairness.pairs, PENALTY_PAIRS_MOUNT) if fairness else Location("")
 
 
 @dataclass(frozen=True, slots=True)

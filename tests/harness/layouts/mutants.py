@@ -6,6 +6,7 @@ A mutant changes a class or a module of this process; the ranks are forked from 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,12 +15,12 @@ import torch.nn.functional as F
 from harness.layouts.rows import Row
 
 from llmtrain_api import Layout
-from llmtrain_api.layouts.proven import PAIRS
+from llmtrain_api.layouts.proven import FAIRNESS, PAIRS
 from llmtrain_trainer import loss
 from llmtrain_trainer.data import loader
 from llmtrain_trainer.models import pipeline_stages
 from llmtrain_trainer.parallel import apply, pipeline
-from llmtrain_trainer.parallel.engine import Engine
+from llmtrain_trainer.parallel.engine import Engine, Penalty
 from llmtrain_trainer.parallel.pipeline import PipelineEngine, StageLoss
 from llmtrain_trainer.parallel.sequence import SequenceEngine
 from llmtrain_trainer.parallel.tensor import TensorEngine
@@ -183,6 +184,28 @@ def _each_rank_has_a_divergence_of_its_own(patch: pytest.MonkeyPatch) -> None:
     )
 
 
+def _each_rank_divides_by_its_own_pairs(patch: pytest.MonkeyPatch) -> None:
+    real = Engine.forward_backward_with
+
+    def own_pairs(self: Engine, passes: Any, labels: int, penalty: Penalty) -> Any:
+        own = max(1, sum(loss.label_count(asked) for _, asked in penalty.passes))
+        return real(self, passes, labels, replace(penalty, count=own * self.averages_over))
+
+    patch.setattr(Engine, "forward_backward_with", own_pairs)
+
+
+def _passes_of_pairs_are_not_counted(patch: pytest.MonkeyPatch) -> None:
+    """The engine averages over all passes of a step, and only those of the batch are undone."""
+    real = Engine._accumulated
+    patch.setattr(
+        Engine,
+        "_accumulated",
+        lambda self, passes, of, weight, count: real(
+            self, passes, of, weight * self.plan.accumulation / self.plan.passes, count
+        ),
+    )
+
+
 ZERO1, ZERO3, TP2 = Layout(data=2), Layout(data=2, zero=3), Layout(tensor=2)
 PP2, SP2, SP2_ZERO3 = Layout(pipeline=2), Layout(sequence=2), Layout(sequence=2, zero=3)
 
@@ -212,6 +235,14 @@ MUTANTS: dict[str, tuple[Patch, Row]] = {
     "each rank has a divergence of its own": (
         _each_rank_has_a_divergence_of_its_own,
         Row("llama", ZERO1, packing=f"{PAIRS}kto"),
+    ),
+    "each rank divides by its own pairs": (
+        _each_rank_divides_by_its_own_pairs,
+        Row("llama", ZERO1, packing=f"{FAIRNESS}concat"),
+    ),
+    "passes of pairs are not counted": (
+        _passes_of_pairs_are_not_counted,
+        Row("llama", ZERO1, packing=f"{FAIRNESS}concat"),
     ),
     "first token of a document is asked of the one before": (
         lambda patch: patch.setattr(CausalLM, "encode", _without_mask),

@@ -18,7 +18,7 @@ def of_pairs(row: Row, model: Any, rows: torch.Tensor, device: str) -> torch.Ten
         return _of_answers(model, rows, device)
     total = torch.zeros((), device=device)
     for one in rows:
-        chosen, rejected = (_answer(model, side, device) for side in one[: 2 * LENGTH].view(2, LENGTH))
+        chosen, rejected = (answer(model, side, device) for side in one[: 2 * LENGTH].view(2, LENGTH))
         reference = one[2 * LENGTH :].view(torch.float64).tolist() if row.loss != "orpo" else None
         total = total + _loss(row.loss, chosen, rejected, reference)
     return total
@@ -48,8 +48,8 @@ def _of_answers(
         reference = one[-2:].view(torch.float64).tolist()
         for side, found in enumerate(ratios):
             with torch.set_grad_enabled(torch.is_grad_enabled() and side == 0):
-                answer = _answer(model, one[side * LENGTH : (side + 1) * LENGTH], device)
-            found.append(answer.sum() - reference[side])
+                said = answer(model, one[side * LENGTH : (side + 1) * LENGTH], device)
+            found.append(said.sum() - reference[side])
     divergence = max(0.0, float(torch.stack(ratios[1]).double().mean()))
     total = torch.zeros((), device=device)
     for one, ratio in zip(rows, ratios[0], strict=True):
@@ -59,7 +59,8 @@ def _of_answers(
     return total
 
 
-def _answer(model: Any, side: torch.Tensor, device: str) -> torch.Tensor:
+def answer(model: Any, side: torch.Tensor, device: str) -> torch.Tensor:
+    """Log-probabilities of the tokens of one sequence that are asked."""
     begins = torch.nonzero(side[1:] & FIRST_OF_DOCUMENT).flatten().tolist()
     side = side[: begins[0] + 1] if begins else side
     ids = (side & ID).to(device)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from harness.layouts.alike import penalty
 from harness.layouts.pairs import of_pairs
 from harness.layouts.rows import STEPS, Row
 from harness.layouts.samples import losses_alone
@@ -61,7 +62,7 @@ def reference(
         else:
             batch = [task.encode(ids, [key_of(p, len(rows), 0) for p in places])]
         loss_sum, count = _loss(model, row, batch, device)
-        loss = loss_sum / count
+        loss = loss_sum / count + penalty(row, model, step, device)
         optimizer.zero_grad()
         (loss * scale).backward()
         for parameter in named.values():

@@ -14,7 +14,7 @@ from harness.builders import cut_as, unchecked_spec
 from harness.layouts.twins import NAME, TWINS, shape_for
 
 from llmtrain_api import JobSpec, Layout, ModelShape, Packing, Precision, Task
-from llmtrain_api.layouts.proven import DIALOGUES, PAIRS
+from llmtrain_api.layouts.proven import DIALOGUES, FAIRNESS, PAIRS
 from llmtrain_api.rules.adapter import REASONS
 from llmtrain_api.schema.preference import PreferenceLoss
 
@@ -37,6 +37,8 @@ SAMPLED = tuple(str(task) for task in Task if task.on_samples or task is Task.RE
 """Rows of samples, or of pairs that a head gives numbers, by the task that reads them."""
 ADAPTER: dict[str, Any] = {"rank": 4, "alpha": 6}
 """Small, with a scale that is not 1 and no power of 2."""
+ALIKE: dict[str, Any] = {"pairs": "pvc://data/pairs.jsonl", "weight": 0.05, "pairsPerStep": 3}
+"""Odd too: a rank has a spare slot."""
 GLOBAL_BATCH = {1: 3, 4: 7}
 """By accumulation steps; odd, so that slots stay spare wherever the batch is cut evenly."""
 
@@ -72,6 +74,8 @@ class Row:
             training["preference"] = {"loss": self.loss, "beta": 0.3}
             if self.loss == "kto":
                 training["preference"] |= {"desirableWeight": 1.25, "undesirableWeight": 0.7}
+        if self.alike:
+            training["fairness"] = ALIKE
         adapter: dict[str, Any] = {"adapter": ADAPTER} if self.adapter else {}
         # set apart: what validation refuses must be seen to go wrong
         return cut_as(
@@ -88,7 +92,7 @@ class Row:
     def _packing(self) -> Packing:
         if self.sampled is not None:
             return Packing.CONCAT
-        return Packing.DOCUMENTS if self._task else Packing(self.packing)
+        return Packing.DOCUMENTS if self._task else Packing(self.packing.removeprefix(FAIRNESS))
 
     @property
     def _task(self) -> dict[str, Any]:
@@ -103,6 +107,11 @@ class Row:
     def loss(self) -> str:
         """What is minimised over pairs of answers; empty for other rows."""
         return self.packing.removeprefix(PAIRS) if self.packing.startswith(PAIRS) else ""
+
+    @property
+    def alike(self) -> bool:
+        """Whether pairs of sentences are held alike beside the batch."""
+        return self.packing.startswith(FAIRNESS)
 
     @property
     def sampled(self) -> Task | None:
@@ -162,7 +171,7 @@ def required() -> list[Row]:
     found += [Row(family, layout, 4, precision="bf16") for family, layout in product(CUT, cut16)]
     # with gloo on a CPU, which has fp16 too; that a GPU computes the same: `bench.gpu`
     found += [Row(family, layout, 4, precision="fp16") for family, layout in product(FAMILIES, bf16)]
-    return found + compiled() + adapted() + of_twins() + sampled() + preferences()
+    return found + compiled() + adapted() + of_twins() + sampled() + preferences() + fairness()
 
 
 def adapted() -> list[Row]:
@@ -219,6 +228,18 @@ def preferences() -> list[Row]:
         for adapter in (False, True)
         for loss in (("dpo", "kto") if adapter else PreferenceLoss)
         for number, layout in enumerate(layouts)
+    ]
+
+
+def fairness() -> list[Row]:
+    """Rows with the penalty on pairs of sentences, by data parallelism, against its texts one by one."""
+    layouts = [Layout(zero=0), *(Layout(data=2, zero=zero) for zero in (1, 2, 3))]
+    kinds = [("llama", packing, adapter) for adapter in (False, True) for packing in ("concat", "documents")]
+    return [
+        Row(family, layout, 4 if odd else 1, bool(odd), f"{FAIRNESS}{packing}", adapter=adapter)
+        for turn, (family, packing, adapter) in enumerate([*kinds, ("gpt2", "concat", False)])
+        for number, layout in enumerate(layouts)
+        for odd in ((number + turn) % 2,)
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from deepspeed.accelerator import get_accelerator
 from deepspeed.utils import safe_get_full_fp32_param
 from harness.layouts import samples
+from harness.layouts.alike import sentences
 from harness.layouts.rows import LENGTH, SAMPLES, STEPS, VOCAB, Row
 
 from llmtrain_api import JobSpec, TrainingSpec, shape_of
@@ -30,6 +32,7 @@ from llmtrain_trainer.tasks import OURS, Encoder, encoder
 from llmtrain_trainer.tasks.kto import settled
 from llmtrain_trainer.telemetry import device
 from llmtrain_trainer.token_marks import FIRST_OF_DOCUMENT, NOT_TRAINED
+from llmtrain_trainer.training.penalty import StepPairs, gradients
 
 EOS = 0
 START_OF = adapters.start_of
@@ -121,6 +124,8 @@ def rank_main(row: Row, kind: str, clipping: float, model: Path, out: Path) -> N
     rows = tokens(row)
     length = Length(len(rows), training.global_batch_size, STEPS, None)
     task = encoder_for(row)
+    pairs = StepPairs(sentences(), training, plan, STEPS) if row.alike else None
+    plan = replace(plan, beside=pairs.passes if pairs else 0)
     batches = Batches(rows, plan, length, training.seed, task)
     if row.adapter:
         adapters.start_of = perturbed
@@ -135,14 +140,17 @@ def rank_main(row: Row, kind: str, clipping: float, model: Path, out: Path) -> N
     for step in range(STEPS):
         passes = batches.at(step, place, ranks.device)
         [labels] = distributed.all_reduce_sum(ranks, engine.labels(passes))
-        own = engine.forward_backward(settled(task, passes, engine.evaluated, added), labels)
+        beside = pairs.at(step, place, ranks.device) if pairs else None
+        settled_passes = settled(task, passes, engine.evaluated, added)
+        own, squares = gradients(engine, settled_passes, labels, beside)
+        own += sum(squares) * (beside.weight if beside else 0.0)
         if step == 0:
             found["gradients"] = {
                 name: engine.gradient(p).detach().float().cpu().clone()
                 for name, p in engine.named_parameters()
             }
         engine.step()
-        found["losses"] += distributed.all_reduce_sum_float(ranks, float(own) / labels)
+        found["losses"] += distributed.all_reduce_sum_float(ranks, own)
         found["norms"].append(engine.gradient_norm)
     passes = settled(task, passes, engine.evaluated, added)
     found["held_out"], _ = distributed.all_reduce_sum_float(ranks, *engine.loss_sum(passes))

@@ -143,6 +143,25 @@ def test_two_jobs_are_compared_in_what_they_ask_for_and_what_came_out() -> None:
     assert differences(first, first) == {}
 
 
+def test_pairs_of_sentences_are_compared_by_category_over_any_number_of_jobs() -> None:
+    def compared(**gaps: float) -> Job:
+        rows = [
+            {"category": name, "pairs": 20, "prefersA": 1, "gap": gap, "low": 0, "high": 3}
+            for name, gap in gaps.items()
+        ]
+        told = {"source": "pvc://data/pairs.jsonl", "score": "logLikelihood", "pairs": 20, "of": 20}
+        results = {"steps": 20, "evalLoss": 2.5, "fairness": told | {"categories": rows}}
+        return job(JobStatus(results=Results.model_validate(results)))
+
+    found = differences(compared(age=1, gender=2.25), compared(gender=0.5), compared(age=1, gender=-0.25))
+    gaps = [row for row in found["results"] if row[0].endswith(".gap")]
+    assert gaps == [
+        ("fairness.categories[age].gap", "1", "-", "1"),
+        ("fairness.categories[gender].gap", "2.25", "0.5", "-0.25"),
+    ]
+    assert "evalLoss" not in dict.fromkeys(row[0] for row in found["results"])
+
+
 def test_checkpoints_are_told_with_who_went_on_from_them() -> None:
     status = running(1, checkpoint=Checkpoint(step=50), checkpoints=[50, 25])
     status = status.model_copy(

@@ -162,6 +162,25 @@ def test_pairs_of_sentences_are_mounted_to_be_read_also_where_data_are_prepared(
     assert not any(v["name"] == "pairs" for v in worker_and_setup()[0]["volumes"])
 
 
+def test_pairs_that_are_held_alike_are_a_mount_of_their_own() -> None:
+    both: dict[str, Any] = {
+        "evaluation": {"fairness": {"pairs": "pvc://words/held-out.jsonl"}},
+        "training": {"fairness": {"pairs": "pvc://words/fair/pairs.jsonl"}},
+    }
+    for spec in worker_and_setup(**both):
+        assert {"name": "penalty-pairs", "persistentVolumeClaim": {"claimName": "words"}} in spec["volumes"]
+        mounts = spec["containers"][0]["volumeMounts"]
+        assert {"name": "penalty-pairs", "mountPath": "/mnt/penalty-pairs", "readOnly": True} in mounts
+    found = look(seen(job(**both)), T0)
+    assert found.spec is not None
+    told = JobFile.model_validate_json(config_map(found.job, found.spec, 0, SETTINGS)["data"]["job.json"])
+    assert (told.pairs, told.penalty_pairs) == (
+        "/mnt/pairs/held-out.jsonl",
+        "/mnt/penalty-pairs/fair/pairs.jsonl",
+    )
+    assert not any(v["name"] == "penalty-pairs" for v in worker_and_setup()[0]["volumes"])
+
+
 def test_an_output_in_an_object_store_needs_no_volume() -> None:
     found = look(seen(job(output={"uri": "s3://models/team/run", "secret": "store"})), T0)
     assert found.spec is not None

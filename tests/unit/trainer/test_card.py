@@ -211,6 +211,16 @@ def test_pairs_of_sentences_have_a_row_for_each_category() -> None:
     assert "95 % interval" not in text_of(hub_job(), results=Results(steps=20))
 
 
+def test_a_penalty_is_told_with_its_pairs_and_without_a_place_of_this_machine() -> None:
+    asked = hub_job(training={"fairness": {"pairs": "file:///home/anna/pairs.jsonl", "weight": 0.25}})
+    text = text_of(asked, results=Results(steps=20, fairness_penalty=1.5))
+    assert "| squared gap of the pairs of the last step | 1.5 nat² |" in text
+    assert "| `training.fairness.pairs` | `pairs.jsonl` |" in text
+    assert "| `training.fairness.weight` | `0.25` |" in text
+    assert "/home/anna" not in text
+    assert "squared gap" not in text_of(hub_job())
+
+
 def test_an_explanation_is_pointed_at_where_there_is_one() -> None:
     explained = text_of(hub_job(), results=Results(steps=20, explained=3))
     assert "`explanation.html` shows of 3 held-out texts" in explained

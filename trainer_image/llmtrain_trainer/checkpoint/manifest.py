@@ -48,6 +48,7 @@ class Metrics(ApiModel):
     """Losses of the step that was saved; None where one is not known, or was not finite."""
 
     train_loss: float | None = None
+    fairness_penalty: float | None = None
     eval_loss: float | None = None
 
 

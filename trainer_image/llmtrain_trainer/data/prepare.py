@@ -16,6 +16,7 @@ from .preparation import Preparation, Step
 from .progress import ProgressLog
 from .steps.disk import full_disk_named
 from .steps.duplicates import find_duplicates
+from .steps.fairness import write_penalty_pairs
 from .steps.held_out import choose_held_out
 from .steps.initial import write_initial_model
 from .steps.report import write_marker
@@ -33,6 +34,7 @@ STEPS = (
         ("tokenizer", "tokens", "cut"),
         make_tokenizer,
     ),
+    Step("pairs of sentences", ("tokens",), (), write_penalty_pairs),
     Step(
         "rows",
         ("sources", "surveys", "units", "bytes_total", "set_key", "copies", "tokenizer", "tokens", "cut"),

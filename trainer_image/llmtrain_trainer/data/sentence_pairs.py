@@ -1,16 +1,17 @@
-"""Pairs of sentences in a file of a person's own, which a model is asked to compare."""
+"""Pairs of sentences in a file of a person's own, which a model is asked to compare, or to hold alike."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from llmtrain_api import JobFile
 
 from ..errors import ConfigError
+from ..special_tokens import Tokens
 
 LARGEST, CATEGORIES = 16 << 20, 16
 """Bytes of the file, and categories in it, at most."""
@@ -27,15 +28,17 @@ class SentencePair:
         category: that both belong to.
         a: the one text.
         b: the other.
+        where: field, file and line, for messages.
     """
 
     category: str
     a: str
     b: str
+    where: str = field(default="", compare=False)
 
 
 def pairs_of(job: JobFile) -> list[SentencePair]:
-    """The pairs that a job names; none where it names none.
+    """The pairs that a job has its exported model compare; none where it names none.
 
     Raises:
         ConfigError: they cannot be read; names the line.
@@ -43,8 +46,40 @@ def pairs_of(job: JobFile) -> list[SentencePair]:
     fairness = job.spec.evaluation.fairness
     if fairness is None or job.pairs is None:
         return []
-    where = f"evaluation.fairness.pairs {fairness.pairs}"
-    path = Path(job.pairs)
+    return _read(Path(job.pairs), f"evaluation.fairness.pairs {fairness.pairs}")
+
+
+def penalty_pairs_of(job: JobFile) -> list[SentencePair]:
+    """The pairs that a job trains its model to find equally likely; none where it names none.
+
+    Raises:
+        ConfigError: they cannot be read; names the line.
+    """
+    fairness = job.spec.training.fairness
+    if fairness is None:
+        return []
+    where = f"training.fairness.pairs {fairness.pairs}"
+    if job.penalty_pairs is None:
+        raise ConfigError(f"{where}: the job file names no place for it", "use the operator's version")
+    return _read(Path(job.penalty_pairs), where)
+
+
+def ids_of_text(tokenizer: Any, tokens: Tokens, text: str, *, masked: bool = False) -> list[int]:
+    """The tokens of a text, and before them what a text begins after, so that the first is asked too.
+
+    Args:
+        tokenizer: as transformers opens it.
+        tokens: its special ones.
+        text: the text.
+        masked: whether the model fills masks, and so begins as the tokenizer says.
+    """
+    found = [int(one) for one in tokenizer(text, verbose=False)["input_ids"]]
+    if not masked and found[:1] != list(tokens.before[:1]):
+        return [tokens.eos, *found]
+    return found
+
+
+def _read(path: Path, where: str) -> list[SentencePair]:
     try:
         if not path.is_file():
             raise ConfigError(f"{where}: there is no such file", "check the claim and the file's name")
@@ -83,4 +118,4 @@ def _pair(line: str, where: str) -> SentencePair:
             raise ConfigError(f"{where}: its {name} has {len(value)} characters", f"use at most {longest}")
     if row["a"] == row["b"]:
         raise ConfigError(f"{where}: its a and b are the same text", "let them differ in what is compared")
-    return SentencePair(row["category"], row["a"], row["b"])
+    return SentencePair(row["category"], row["a"], row["b"], where)

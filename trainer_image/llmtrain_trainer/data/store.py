@@ -5,6 +5,7 @@
 - ``data.json``: the marker (`Marker`): what it was made from, digests of all files, the report.
 - ``report.json``: what was read, what was not and why, tokens, and samples of rows, decoded.
 - ``heldout.npy``: the held-out sequences that are used, [sequences, sequenceLength], for ``numpy.load``.
+- ``fairness.npy``, with ``training.fairness``: pairs of sentences, as rows of two sequences.
 - ``tokenizer/``: a Hugging Face tokenizer. ``step-0/``: the initial model as a Hugging Face folder.
 - ``train.bin``, of noise and of folders that older versions made: [sequences, sequenceLength] token ids, row
   by row, little-endian ``dtype`` of the marker; the rows of a mixture's sources one after another.
@@ -32,6 +33,7 @@ LEFT_OUT = ("tooLong", "targetsTooLong", "equalAnswers", "emptyAnswers")
 """Counts of dialogues, samples and pairs that no row has."""
 MARKER = "data.json"
 REPORT = "report.json"
+FAIRNESS = "fairness.npy"
 TRAIN = "train.bin"
 HELD_OUT = "heldout.npy"
 TOKENIZER = "tokenizer"
@@ -233,6 +235,8 @@ def key_of(job: JobFile) -> dict[str, Any]:
         key["task"] = str(job.spec.task)
     if job.spec.judges_answers:  # rows of its own; those of the other losses are alike
         key["training.preference.loss"] = "kto"
+    if job.spec.training.fairness:
+        key["training.fairness.pairs"] = job.spec.training.fairness.pairs
     if steps := cleaning.key_of(job.spec):
         key["cleaning"] = steps
     if cut := holes.key_of(job.spec):

@@ -10,7 +10,7 @@ import torch
 
 from llmtrain_api.schema.status.results import FairnessCategory
 
-from ..data.sentence_pairs import SentencePair
+from ..data.sentence_pairs import SentencePair, ids_of_text
 from ..loss import token_loss_sum
 from ..special_tokens import Tokens
 from .placement import device_of
@@ -41,10 +41,7 @@ class Likelihood:
 
     def ids(self, text: str) -> list[int]:
         """The tokens of a text, and before them what a text begins after."""
-        found = [int(one) for one in self.tokenizer(text, verbose=False)["input_ids"]]
-        if not self.masked and found[:1] != list(self.tokens.before[:1]):
-            found = [self.tokens.eos, *found]  # so that the first token is asked too
-        return found[: self.room]
+        return ids_of_text(self.tokenizer, self.tokens, text, masked=self.masked)[: self.room]
 
     @torch.no_grad()
     def of(self, text: str) -> float:

@@ -78,6 +78,7 @@ def _trained(job: JobFile, marker: Marker, trained: EvaluationRecord, held_out: 
     return Results(
         steps=trained.step,
         train_loss=figure(trained.train_loss),
+        fairness_penalty=figure(trained.fairness_penalty),
         eval_loss=figure(trained.loss),
         perplexity=None if trained.loss is None or task.headed or pairs else figure(perplexity(trained.loss)),
         data=marker.summary,

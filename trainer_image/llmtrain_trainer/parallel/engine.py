@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import deepspeed
@@ -38,7 +39,7 @@ def deepspeed_config(
     """
     return {
         "train_micro_batch_size_per_gpu": plan.micro,
-        "gradient_accumulation_steps": plan.accumulation,
+        "gradient_accumulation_steps": plan.passes,
         # default: room for 500 million numbers, 2 GB, however small the model is
         "zero_optimization": {"stage": layout.zero, "reduce_bucket_size": reduce_bucket(parameters)},
         "zero_allow_untested_optimizer": True,
@@ -53,6 +54,23 @@ def deepspeed_config(
         "steps_per_print": 1 << 60,
         "wall_clock_breakdown": False,
     }
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """A term of the step beside the task's loss: weight x sum over all ranks / count.
+
+    Attributes:
+        passes: this rank's; every rank has as many.
+        objective: the sum over a pass.
+        weight: of the term.
+        count: what the sum is divided by, the same on every rank.
+    """
+
+    passes: list[Pass]
+    objective: objective.Objective
+    weight: float
+    count: int
 
 
 class Engine:
@@ -87,18 +105,33 @@ class Engine:
         The mean of means is not the mean when ranks hold different numbers of labels, so both of the
         engine's averages, over accumulation steps and over ranks, are undone.
         """
+        return self._accumulated(passes, self.loss_of, 1.0, global_labels) * self.counts
+
+    def forward_backward_with(
+        self, passes: list[Pass], global_labels: int, penalty: Penalty
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Gradients of the global batch's mean loss and of a penalty beside it; this rank's own sums of both,
+        the penalty's without its weight."""
+        own = self._accumulated(penalty.passes, penalty.objective, penalty.weight, penalty.count)
+        self.raw.step()  # as between all passes of a step: no update
+        return self.forward_backward(passes, global_labels), own
+
+    def _accumulated(
+        self, passes: list[Pass], of: objective.Objective, weight: float, count: int
+    ) -> torch.Tensor:
+        """Add up gradients of weight x sum / count, where the sum is over all ranks; this rank's own sum."""
         own = torch.zeros((), device=self.raw.device)
-        scale = self.plan.accumulation * self.averages_over / global_labels
+        scale = self.plan.passes * self.averages_over * weight / count
         for number, one in enumerate(passes):
             if number:
                 self.raw.step()  # inside an accumulation: no update, moves the boundary on
             inputs, labels = self.share(one)
             with self.watch(Phase.FORWARD):
-                loss_sum = self.loss_of(self.raw(**inputs), labels)
+                loss_sum = of(self.raw(**inputs), labels)
             with self.watch(Phase.BACKWARD):
                 self.raw.backward(loss_sum * scale)
             own += loss_sum.detach()
-        return own * self.counts
+        return own
 
     def step(self) -> None:
         """Clip and update."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..batch import BatchPlan, Length
 from .flops import mfu
@@ -13,7 +13,12 @@ SMOOTHING = 0.9
 
 @dataclass(frozen=True)
 class StepResult:
-    """One optimizer step, as all ranks agree on it."""
+    """One optimizer step, as all ranks agree on it.
+
+    Attributes:
+        loss: of the task, without the penalty.
+        fairness_penalty: squared gap of the step's pairs of sentences, a mean; None where there are none.
+    """
 
     step: int
     loss: float
@@ -21,6 +26,7 @@ class StepResult:
     gradient_norm: float | None
     tokens: int
     applied: bool
+    fairness_penalty: float | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)

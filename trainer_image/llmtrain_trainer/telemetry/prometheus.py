@@ -83,6 +83,10 @@ STEP_GAUGES: dict[str, tuple[str, str]] = {
     "eta_seconds": ("eta_seconds", "Expected time until the last step."),
     "epoch": ("epoch", "Passes over the data, with fraction."),
     "loss": ("loss", "Training loss of the last step, nat a token."),
+    "fairness_penalty": (
+        "fairness_penalty",
+        "Squared gap of log-likelihood of the step's pairs, nat squared; with training.fairness.",
+    ),
     "learning_rate": ("learning_rate", "Learning rate."),
     "gradient_norm": ("gradient_norm", "Gradient norm before clipping."),
     "tokens_per_second": ("tokens_per_second", "Tokens a second, all ranks."),
@@ -102,10 +106,10 @@ class JobSeries:
 
     def __init__(self, registry: CollectorRegistry, job: JobFile, *, with_mfu: bool) -> None:
         self._registry = registry
+        # where no peak is known there is no share of it
+        unknown = {"mfu": not with_mfu, "fairness_penalty": job.spec.training.fairness is None}
         self.of_step = {
-            field: self._gauge(*series)
-            for field, series in STEP_GAUGES.items()
-            if field != "mfu" or with_mfu  # where no peak is known there is none
+            field: self._gauge(*series) for field, series in STEP_GAUGES.items() if not unknown.get(field)
         }
         self.total_steps = self._gauge("total_steps", "Optimizer steps of the whole job.")
         self.held_out_loss = self._gauge("held_out_loss", "Held-out loss, nat a token.")

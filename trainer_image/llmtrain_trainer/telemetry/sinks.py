@@ -225,7 +225,9 @@ class Progress:
 
 def figures_of(report: StepReport) -> ProgressUpdate:
     """The figures of a step for the operator and the log: the only place that maps one to the other."""
+    gap = report.fairness_penalty
     return ProgressUpdate(
+        **({} if gap is None else {"fairness_penalty": figure(gap)}),
         stage=Stage.TRAIN,
         step=report.step,
         total_steps=report.total_steps,

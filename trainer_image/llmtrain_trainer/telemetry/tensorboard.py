@@ -38,6 +38,7 @@ class Board:
         self._add(
             {
                 "loss/train": report.loss,
+                "loss/fairness_penalty": report.fairness_penalty,
                 "learning_rate": report.learning_rate,
                 "gradient_norm": report.gradient_norm,
                 "tokens_per_second": report.tokens_per_second,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -43,6 +44,7 @@ from ..telemetry.sinks import Progress
 from ..telemetry.startup import Startup
 from .checkpointing import CheckpointScheduler, SaveVotes
 from .held_out import checked, held_out_loss
+from .penalty import gradients, open_pairs
 from .reference import Reference
 from .rewind import rewind
 from .run_state import RunState
@@ -110,6 +112,8 @@ class Training:
         rows = open_train(start.output.data, marker, job.cache)
         self.length = Length(len(rows), training.global_batch_size, training.max_steps, training.epochs)
         self.plan = BatchPlan(training.global_batch_size, training.micro_batch_size, layout.data)
+        self.pairs = open_pairs(start.output.data, training, self.plan, self.length.steps)
+        self.plan = replace(self.plan, beside=self.pairs.passes if self.pairs else 0)
         sources = [Source(*of) for of in zip(marker.rows, spec.dataset.parts, strict=True)]
         self.reference = None
         if isinstance(self.task, PairsLM | JudgedLM) and self.task.has_reference:
@@ -203,7 +207,8 @@ class Training:
             passes = self.feed.move(passes)
         result = self.forward_backward_step(step, passes, votes)
         self.loss = result.loss
-        self.metrics = changed(self.metrics, train_loss=finite(result.loss))
+        told = {"train_loss": finite(result.loss), "fairness_penalty": finite(result.fairness_penalty)}
+        self.metrics = changed(self.metrics, **told)
         self.progress.step(result)
         spike = self.run_state.judge(step, result.loss, result.gradient_norm, applied=result.applied)
         if spike:
@@ -249,17 +254,20 @@ class Training:
         added = partial(distributed.all_reduce_sum_float, self.ranks)
         with self.watch(Phase.FORWARD):
             passes = settled(self.task, passes, self.engine.evaluated, added)
-        own_loss = self.engine.forward_backward(passes, votes.labels)
+        with self.watch(Phase.DATA):
+            beside = self.pairs.at(step - 1, self.place, self.ranks.device) if self.pairs else None
+        own_loss, own_penalty = gradients(self.engine, passes, votes.labels, beside)
         with self.watch(Phase.OPTIMIZER):
             self.engine.step()
         norm, applied = 0.0, 0.0
         if self.ranks.first:
             norm, applied = self.engine.gradient_norm or 0.0, float(self.engine.step_applied)
         with self.watch(Phase.COMMUNICATION):
-            loss, norm, applied = distributed.all_reduce_sum_float(
-                self.ranks, float(own_loss) / votes.labels, norm, applied
+            loss, norm, applied, *penalty = distributed.all_reduce_sum_float(
+                self.ranks, own_loss, norm, applied, *own_penalty
             )
-        return StepResult(step, loss, rate, norm, votes.tokens, bool(applied))
+        gap = penalty[0] if penalty else None
+        return StepResult(step, loss, rate, norm, votes.tokens, bool(applied), fairness_penalty=gap)
 
     def after_step(self, done: int) -> None:
         """Evaluate and save where that is due."""
@@ -291,6 +299,7 @@ class Training:
                 checked_sequences=few.sequences,
                 checked_loss=finite(few.loss),
                 train_loss=self.metrics.train_loss,
+                fairness_penalty=self.metrics.fairness_penalty,
                 measures={name: finite(value) for name, value in found.measures.items()},
                 run_state=finite_only(self.run_state.results(early=step < self.length.steps)),
             )

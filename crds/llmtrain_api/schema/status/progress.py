@@ -15,6 +15,11 @@ class Figures(ApiModel):
     total_steps: Count | None = Field(default=None, description="Optimizer steps in all.")
     epoch: Rate | None = Field(default=None, description="Passes over the data so far, with fraction.")
     loss: Figure | None = Field(default=None, description="Training loss of the step, in nats per token.")
+    fairness_penalty: Figure | None = Field(
+        default=None,
+        description="With training.fairness: squared gap of log-likelihood, in nat squared, mean over the "
+        "pairs of the step and without its weight. It is no part of loss.",
+    )
     eval_loss: Figure | None = Field(
         default=None, description="Loss of the newest evaluation on the held-out data, in nats per token."
     )

@@ -215,6 +215,11 @@ class Results(ApiModel):
     train_loss: Figure | None = Field(
         default=None, description="Training loss of the last step, in nats per token."
     )
+    fairness_penalty: Figure | None = Field(
+        default=None,
+        description="With training.fairness: squared gap of log-likelihood, in nat squared, mean over the "
+        "pairs of the last step and without its weight.",
+    )
     eval_loss: Figure | None = Field(
         default=None,
         description="Held-out loss of the exported model, in nats per token; with task preference and "

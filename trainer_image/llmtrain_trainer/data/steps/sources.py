@@ -16,7 +16,7 @@ from ...special_tokens import special_names
 from .. import cleaning, holes
 from ..documents import units_of_source
 from ..preparation import Preparation
-from ..sentence_pairs import pairs_of
+from ..sentence_pairs import pairs_of, penalty_pairs_of
 from ..sources import Text, pin, surveyed, texts_of
 from ..store import RULES
 from ..tokenizer import TRAINING_BYTES
@@ -27,9 +27,10 @@ def find_sources(made: Preparation) -> None:
 
     Raises:
         ConfigError: a source without data, or one that lies in the job's own output; pairs of sentences
-            that cannot be compared at the end.
+            that cannot be compared at the end, or held alike.
     """
     pairs_of(made.job)  # after days of training nobody wants to hear of them
+    penalty_pairs_of(made.job)  # nor after hours of preparation
     texts = [] if made.noise else texts_of(made.job)
     made.sources = [replace(pin(source), glance=made.glance) for source in texts]
     made.surveys, made.units = [], []

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .facts import Facts
-from .markdown import code, number, plain, table
+from .markdown import code, location, number, plain, table
 
 
 def section(facts: Facts) -> str:
@@ -32,6 +32,8 @@ def course(facts: Facts) -> Iterator[tuple[str, str]]:
         yield "lowest held-out loss", f"{number(found.best_eval_loss)} at step {found.best_step}"
     if found.train_loss is not None:
         yield "training loss of the last step", number(found.train_loss)
+    if found.fairness_penalty is not None:
+        yield "squared gap of the pairs of the last step", f"{number(found.fairness_penalty)} nat²"
     if spent.steps:
         some = "" if spent.steps == found.steps else f" in the {number(spent.steps)} steps on record"
         yield "tokens trained on", f"{number(spent.tokens)}{some}"
@@ -61,7 +63,8 @@ def _device_time(facts: Facts) -> str:
 
 
 def settings(facts: Facts) -> Iterator[tuple[str, str, str]]:
-    """Each field that decided what was trained, as it was resolved: its path, value and reason."""
+    """Each field that decided what was trained, as it was resolved: its path, value and reason. Of a
+    place it is what `location` tells."""
     spec, why = facts.job.spec, reasons(facts)
     sections: dict[str, Any] = {
         "training": spec.training.to_json(),
@@ -71,7 +74,7 @@ def settings(facts: Facts) -> Iterator[tuple[str, str, str]]:
     sections["training"]["zeroStage"] = facts.job.layout.zero
     for path, fields in sections.items():
         for name, value in _flat(path, fields):
-            yield name, value, why.get(name, "")
+            yield name, location(value), why.get(name, "")
     yield "dataset.heldOutFraction", number(spec.dataset.held_out_fraction), ""
     yield "evaluation.maxSequences", number(spec.evaluation.max_sequences), ""
     if facts.job.resolved and facts.job.resolved.accumulation:
