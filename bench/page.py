@@ -141,7 +141,8 @@ async def measure(address: str, ask: Any, pages: int, seconds: float) -> Taken:
         open_pages = [asyncio.create_task(stay(session, address, one // 12, late)) for one in range(pages)]
         await asyncio.sleep(3 + pages / 50)
         late.clear()
-        before, began, first = ask()[0], time.monotonic(), []
+        before, began = ask()[0], time.monotonic()
+        first: list[float] = []
         while time.monotonic() - began < seconds:
             first.append(await first_view(address, f"guest-{len(first) % 20}"))
             await asyncio.sleep(0.2)
