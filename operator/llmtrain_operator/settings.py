@@ -112,6 +112,12 @@ class Settings(BaseModel):
         description="names of the Secrets, in the namespaces of jobs, that may hold the URL of a receiver, "
         "comma-separated; the operator needs the right to get them",
     )
+    trace_endpoint: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s/?#]+(/[^\s?#]*)?)?$",
+        description="where traces of how jobs start go, by OTLP over HTTP, such as http://collector:4318; "
+        "empty = nowhere",
+    )
     gpu_hour_price: float | None = Field(
         default=None, ge=0, le=1e6, description="what an hour of one GPU costs; empty = jobs show no cost"
     )

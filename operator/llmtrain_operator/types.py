@@ -82,6 +82,7 @@ class Pod:
         phase: of the trainer's container, once that has ended: other containers may run on.
         ready: whether it counts as ready: its ``Ready`` condition is not False.
         node_silent: whether its node stopped answering: the control plane, not the kubelet, made it unready.
+        scheduled_at: when it got its node.
         others_run: whether containers beside the trainer run on after it has ended.
         hold: why it does not run yet: (reason, message) of the scheduler or the kubelet.
         disruption: message of a true DisruptionTarget condition (preempted, drained, node gone).
@@ -108,6 +109,7 @@ class Pod:
     stage: SetupStage | None = None
     node_silent: bool = False
     others_run: bool = False
+    scheduled_at: datetime | None = None
 
     @property
     def owner(self) -> JobRef:
@@ -204,6 +206,7 @@ class PlanSettings:
         currency: of that price.
         provider: who helps to start gangs.
         egress: who may be told what becomes of jobs.
+        traces: whether somebody collects traces, which ranks may join.
     """
 
     trainer_image: str
@@ -227,6 +230,7 @@ class PlanSettings:
     currency: str = ""
     provider: Provider = Provider.DEFAULT
     egress: Egress = field(default_factory=Egress)
+    traces: bool = False
 
 
 class Outcome(StrEnum):

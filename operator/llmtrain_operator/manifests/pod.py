@@ -29,6 +29,7 @@ from llmtrain_api.names import (
 )
 from llmtrain_api.schema.quantity import canonical, quantity
 
+from ..trace_ids import ENV_TRACEPARENT, traceparent
 from ..types import Allowed, Manifest, PlanSettings
 from . import names
 from .config import origin_folder
@@ -66,6 +67,7 @@ class _Container:
         origin: where the output lies that the job begins with a step of.
         only_model: whether it is to see the model and nothing else of the job.
         worker: whether it is a rank, which has the gang's devices and network.
+        traceparent: what its programs name as the parent of their spans; empty = nobody collects them.
     """
 
     args: tuple[str, ...]
@@ -77,6 +79,7 @@ class _Container:
     only_model: bool = False
     origin: Location | None = None
     worker: bool = False
+    traceparent: str = ""
 
 
 def pod(
@@ -100,6 +103,7 @@ def pod(
         gpus=spec.gpus_per_node,
         origin=_origin(job, spec),
         worker=True,
+        traceparent=traceparent(job.metadata.uid, attempt) if settings.traces else "",
     )
     found = _pod(meta, job, spec, asked, image, settings)
     found["spec"]["affinity"] |= _off(avoid) | together(job, spec, attempt)
@@ -180,6 +184,7 @@ def _container(spec: JobSpec, asked: _Container, image: str, settings: PlanSetti
             {"name": ENV_HOLDER, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
             {"name": "HOME", "value": SCRATCH_MOUNT},
             {"name": "TMPDIR", "value": SCRATCH_MOUNT},
+            *([{"name": ENV_TRACEPARENT, "value": asked.traceparent}] if asked.traceparent else []),
         ],
         **_secrets(spec, asked),
         "ports": _ports(spec, asked, settings),
