@@ -150,6 +150,7 @@ async def operate(settings: Settings) -> None:
                     secrets=settings.notify_secrets,
                 ),
                 traces=traced is not None,
+                run_as_user=settings.run_as_user,
             )
             fenced = api.guarded(elector.seconds_left)
             runtimes = Runtimes(api, queue.add, settings.watch_namespace, settings.default_runtime)

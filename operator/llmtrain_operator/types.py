@@ -207,6 +207,7 @@ class PlanSettings:
         provider: who helps to start gangs.
         egress: who may be told what becomes of jobs.
         traces: whether somebody collects traces, which ranks may join.
+        run_as_user: of worker pods; None = the namespace gives them one.
     """
 
     trainer_image: str
@@ -231,6 +232,7 @@ class PlanSettings:
     provider: Provider = Provider.DEFAULT
     egress: Egress = field(default_factory=Egress)
     traces: bool = False
+    run_as_user: int | None = 1000
 
 
 class Outcome(StrEnum):

@@ -46,7 +46,6 @@ from .volumes import (
 )
 
 CONTAINER = "trainer"
-USER_ID = 1000
 TOKEN_SECONDS = 3600
 SETUP_ARGS = {SetupStage.INSPECT: ("inspect",), SetupStage.PREPARE: ("launch", "--only-prepare")}
 INSPECT_CPU, INSPECT_MEMORY = "500m", "2Gi"
@@ -151,9 +150,7 @@ def _pod(
             "terminationGracePeriodSeconds": settings.grace_seconds,
             "securityContext": {
                 "runAsNonRoot": True,
-                "runAsUser": USER_ID,
-                "runAsGroup": USER_ID,
-                "fsGroup": USER_ID,
+                **_user(settings),
                 # a shared volume with many files would be walked at every start
                 "fsGroupChangePolicy": "OnRootMismatch",
                 "seccompProfile": {"type": "RuntimeDefault"},
@@ -165,6 +162,12 @@ def _pod(
             "volumes": _volumes(spec, asked, settings.scratch_size),
         },
     }
+
+
+def _user(settings: PlanSettings) -> dict[str, int]:
+    """Who the pod runs as, where its namespace does not say."""
+    user = settings.run_as_user
+    return {} if user is None else dict.fromkeys(("runAsUser", "runAsGroup", "fsGroup"), user)
 
 
 def _container(spec: JobSpec, asked: _Container, image: str, settings: PlanSettings) -> Manifest:

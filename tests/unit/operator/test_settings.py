@@ -41,6 +41,15 @@ def test_where_traces_go_is_an_address(address: str, capsys: pytest.CaptureFixtu
     assert "--trace-endpoint" in capsys.readouterr().err
 
 
+def test_the_namespace_may_say_whom_pods_run_as(capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["--trainer-image", "x", "--run-as-user"]
+    assert parse(given[:2]).run_as_user == 1000
+    assert parse([*given, ""]).run_as_user is None
+    with pytest.raises(SystemExit):
+        parse([*given, "0"])
+    assert "--run-as-user" in capsys.readouterr().err
+
+
 def test_a_price_is_a_number_or_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     given = ["--trainer-image", "x", "--gpu-hour-price"]
     assert parse([*given, "2.5", "--currency", "EUR"]).gpu_hour_price == 2.5
