@@ -15,7 +15,7 @@ README = CHART / "README.md"
 _KEY = re.compile(r"^( *)([A-Za-z]+):")
 _COMMENT = re.compile(r"^ *# ?(.*)$")
 _INDENT = 2
-_HEAD = """# {name}
+_HEAD = """# The chart {name}
 
 {description}
 
