@@ -13,7 +13,7 @@ from ..types import LastReport, Observed, Pod
 
 STAGES_TOGETHER = (Stage.TRAIN, Stage.EVALUATE, Stage.EXPORT)
 """What rank 0 tells only once all ranks have met."""
-PARTS = ("queue", "create pods", "schedule", "start pods", "gather", "first step")
+PARTS = ("queue", "create pods", "schedule", "start pods", "prepare data", "gather", "first step")
 """What an attempt goes through, in this order."""
 
 
@@ -32,6 +32,7 @@ class Start:
         created: all its pods existed.
         scheduled: all of them had a node.
         running: all of them ran.
+        prepared: rank 0 told that it waits for the others: the data are there.
         gathered: rank 0 told of what takes all ranks.
         first_step: rank 0 told of a step.
         ended: the attempt had ended.
@@ -49,6 +50,7 @@ class Start:
     created: datetime | None = None
     scheduled: datetime | None = None
     running: datetime | None = None
+    prepared: datetime | None = None
     gathered: datetime | None = None
     first_step: datetime | None = None
     ended: datetime | None = None
@@ -106,6 +108,7 @@ def start_of(seen: Observed, now: datetime, before: Start | None) -> Start | Non
             waits=waits,
             let_in=known.let_in or (None if waits else since),
             scheduled=known.scheduled or _scheduled(pods, known.nodes),
+            prepared=known.prepared or _heard(report, report is not None and _waits(report)),
             gathered=known.gathered or _heard(report, report is not None and _together(report)),
             first_step=known.first_step or _heard(report, report is not None and _stepped(report)),
         ),
@@ -143,6 +146,7 @@ def spans_of(start: Start) -> list[Span]:
         start.created,
         start.scheduled,
         start.running,
+        start.prepared,
         start.gathered,
         start.first_step,
     )
@@ -194,6 +198,10 @@ def _scheduled(pods: list[Pod], nodes: int) -> datetime | None:
 
 def _heard(report: LastReport | None, holds: bool) -> datetime | None:
     return report.received if report is not None and holds else None
+
+
+def _waits(last: LastReport) -> bool:
+    return last.report.stage is Stage.WAIT
 
 
 def _together(last: LastReport) -> bool:

@@ -51,7 +51,17 @@ from llmtrain_operator.tracing.spans import Span, Start, spans_of
 from llmtrain_operator.tracing.tracer import Tracer
 from llmtrain_operator.types import JobRef
 
-ALL = [ROOT, "accept", "queue", "create pods", "schedule", "start pods", "gather", "first step"]
+ALL = [
+    ROOT,
+    "accept",
+    "queue",
+    "create pods",
+    "schedule",
+    "start pods",
+    "prepare data",
+    "gather",
+    "first step",
+]
 
 
 def accepted(at: datetime) -> Condition:
@@ -102,7 +112,8 @@ def test_each_part_of_a_start_ends_where_the_next_begins() -> None:
     note(tracer, starting(created_at=later(12)), 12, *with_nodes(None))
     up = starting(phase=Phase.RUNNING, created_at=later(12), running_at=later(20))
     note(tracer, up, 20, *with_nodes(14))
-    note(tracer, up, 21, *with_nodes(14), report=report(at=later(21), stage=Stage.WAIT, step=None))
+    note(tracer, up, 21, *with_nodes(14), report=report(at=later(21), stage=Stage.PREPARE, step=None))
+    note(tracer, up, 23, *with_nodes(14), report=report(at=later(23), stage=Stage.WAIT, step=None))
     note(tracer, up, 25, *with_nodes(14), report=report(at=later(25), step=0))
     assert told.spans == [], "its first step is not done"
     note(tracer, up, 31, *with_nodes(14), report=report(at=later(31), step=1))
@@ -110,7 +121,7 @@ def test_each_part_of_a_start_ends_where_the_next_begins() -> None:
     [spans] = told.spans
     assert [span.name for span in spans] == ALL
     root, *parts = spans
-    moments = [0, 1, 10, 12, 15, 20, 25, 31]
+    moments = [0, 1, 10, 12, 15, 20, 23, 25, 31]
     assert [(one.begin, one.end) for one in parts] == [(later(a), later(b)) for a, b in pairwise(moments)]
     assert (root.begin, root.end, root.within) == (T0, later(31), False)
     assert not any(span.error for span in spans)
