@@ -57,8 +57,11 @@ lint: ## ruff, mypy --strict, import boundaries
 docs: ## the site of the documents into build/site, offline; a broken link or a page outside the menu is an error
 	@hack/docs
 
-generate: ## write the CRD, the chart's copy and its boards, and the generated pages
-	@$(VENV)/bin/python -m llmtrain_api && $(VENV)/bin/python -m llmtrain.cli.page && $(VENV)/bin/python hack/boards.py && $(VENV)/bin/python -m docsite
+generate: ## write the version where it is said again, the CRD, the chart's copy, its boards and its README, and the generated pages
+	@$(VENV)/bin/python -m releasing.version && $(VENV)/bin/python -m llmtrain_api && $(VENV)/bin/python -m llmtrain.cli.page && $(VENV)/bin/python hack/boards.py && $(VENV)/bin/python hack/chartreadme.py && $(VENV)/bin/python -m docsite
+
+release: ## wheel, chart, CRDs, schema, bills of materials, site, notes and checksums of the newest commit into build/release/VERSION (RELEASE=--images: the images, too)
+	@$(VENV)/bin/python -m releasing $(RELEASE)
 
 images: ## build both images
 	@hack/cluster images
@@ -90,4 +93,4 @@ bench-page: ## what 300 open web pages of 2,000 jobs cost: first view, how late 
 constraints: ## pin what a fresh environment without constraints.txt would get
 	@hack/constraints
 
-.PHONY: docs web page page-on-cluster proofs rules kueue models real bench bench-operator bench-recovery bench-page layouts resume simulate faults help demo demo-down try test lint generate images venv constraints
+.PHONY: release docs web page page-on-cluster proofs rules kueue models real bench bench-operator bench-recovery bench-page layouts resume simulate faults help demo demo-down try test lint generate images venv constraints

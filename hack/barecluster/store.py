@@ -57,8 +57,13 @@ class Store:
         """Remove an image that has no name any more; layers that others use stay, and so does one in use."""
         attempt(*self.buildah, "rmi", image_id.removeprefix("sha256:"), timeout=300)
 
+    def listing(self) -> dict[str, tuple[str, str]]:
+        """Identity and manifest digest of each image that has a tag, by its tag."""
+        form = "{{.Name}}:{{.Tag}} {{.ID}} {{.Digest}}"
+        rows = run(*self.buildah, "images", "--format", form, "--no-trunc").splitlines()
+        return {name: (identity, digest) for name, identity, digest in map(str.split, rows)}
+
     def image_id(self, tag: str) -> str | None:
         """The image's identity, None when there is none of this tag."""
-        listing = run(*self.buildah, "images", "--format", "{{.Name}}:{{.Tag}} {{.ID}}", "--no-trunc")
-        rows = (line.split() for line in listing.splitlines())
-        return next((row[1] for row in rows if len(row) == 2 and row[0] == tag), None)
+        found = self.listing().get(tag)
+        return None if found is None else found[0]

@@ -17,7 +17,7 @@ DOCS = ROOT / "docs"
 NAVIGATION = DOCS / "navigation.yaml"
 INDEX = DOCS / "index.md"
 LLMS = ROOT / "llms.txt"
-TOP = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
+TOP = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "helm/llm-training-operator/README.md")
 """Pages beside `docs/`."""
 _NAME = "LLM training operator"
 _ABOUT = (

@@ -102,6 +102,17 @@ class OperatorMetrics:
             registry=self.registry,
         )
 
+        self._traces = Counter(
+            "llmtrain_operator_trace_batches",
+            "Batches of spans that went to the collector of traces: sent, or failed (they are lost).",
+            ["outcome"],
+            registry=self.registry,
+        )
+
+    def count_traces(self, outcome: str) -> None:
+        """One more batch with that outcome."""
+        self._traces.labels(outcome).inc()
+
     def count_notification(self, outcome: str) -> None:
         """One more try with that outcome."""
         self._notifications.labels(outcome).inc()

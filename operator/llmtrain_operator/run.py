@@ -38,6 +38,7 @@ from .scheduling.providers import gang_scheduler
 from .serve import Servers, background
 from .settings import Settings
 from .sweeps.controller import Sweeps
+from .tracing.tracer import Tell, Tracer
 from .types import PlanSettings, Pod
 
 CRD_WAIT_SECONDS = 60
@@ -76,6 +77,17 @@ def seat_of(settings: Settings) -> Seat:
     )
 
 
+def collector(settings: Settings, metrics: OperatorMetrics, servers: Servers) -> Tell | None:
+    """Takes traces to the collector that the installation names; None where it names none."""
+    if not settings.trace_endpoint:
+        return None
+    from .tracing.otlp import Otlp
+
+    otlp = Otlp(settings.trace_endpoint, metrics.count_traces)
+    servers.closes(otlp.close)
+    return otlp.tell
+
+
 async def operate(settings: Settings) -> None:
     """Run the operator until SIGTERM or SIGINT."""
     async with HttpApi(await find_cluster()) as api:
@@ -99,6 +111,7 @@ async def operate(settings: Settings) -> None:
         intake = JobReflector(kopf, jobs, heard, settings.watch_namespace)
         async with Servers() as servers:
             await servers.add_limited(health.application(reflector, metrics), settings.health_port, None)
+            traced = collector(settings, metrics, servers)
             authority = ""
             if settings.report_url:
                 ca = await ensure_authority(api, settings.namespace, settings.tls_secret)
@@ -136,6 +149,8 @@ async def operate(settings: Settings) -> None:
                     inside=settings.notify_inside,
                     secrets=settings.notify_secrets,
                 ),
+                traces=traced is not None,
+                run_as_user=settings.run_as_user,
             )
             fenced = api.guarded(elector.seconds_left)
             runtimes = Runtimes(api, queue.add, settings.watch_namespace, settings.default_runtime)
@@ -166,6 +181,7 @@ async def operate(settings: Settings) -> None:
                     words=PodWords(fenced),
                     runtimes=runtimes,
                     notices=notifier,
+                    traces=None if traced is None else Tracer(traced),
                     jobs=jobs,
                 )
                 async with asyncio.TaskGroup() as group:

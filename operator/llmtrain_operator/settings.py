@@ -45,6 +45,12 @@ class Settings(BaseModel):
         default=60, ge=1, le=86400, description="seconds past its grace time until a pod is removed by force"
     )
     network_policy: bool = Field(default=False, description="whether each job gets a NetworkPolicy")
+    run_as_user: int | None = Field(
+        default=1000,
+        ge=1,
+        le=2**31 - 1,
+        description="user and group of worker pods; empty = those that the namespace gives, as on OpenShift",
+    )
     metrics_namespace: tuple[tuple[str, str], ...] = Field(
         default=(), description="labels of the namespaces that may scrape workers, as key=value,key=value"
     )
@@ -112,6 +118,12 @@ class Settings(BaseModel):
         description="names of the Secrets, in the namespaces of jobs, that may hold the URL of a receiver, "
         "comma-separated; the operator needs the right to get them",
     )
+    trace_endpoint: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s/?#]+(/[^\s?#]*)?)?$",
+        description="where traces of how jobs start go, by OTLP over HTTP, such as http://collector:4318; "
+        "empty = nowhere",
+    )
     gpu_hour_price: float | None = Field(
         default=None, ge=0, le=1e6, description="what an hour of one GPU costs; empty = jobs show no cost"
     )
@@ -153,7 +165,7 @@ class Settings(BaseModel):
             raise ValueError(f"has {', '.join(odd)}; use {forms} in lower case, with :PORT where needed")
         return value
 
-    @field_validator("gpu_hour_price", mode="before")
+    @field_validator("gpu_hour_price", "run_as_user", mode="before")
     @classmethod
     def _or_none(cls, value: object) -> object:
         return None if value == "" else value

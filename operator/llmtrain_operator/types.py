@@ -83,6 +83,7 @@ class Pod:
         phase: of the trainer's container, once that has ended: other containers may run on.
         ready: whether it counts as ready: its ``Ready`` condition is not False.
         node_silent: whether its node stopped answering: the control plane, not the kubelet, made it unready.
+        scheduled_at: when it got its node.
         others_run: whether containers beside the trainer run on after it has ended.
         hold: why it does not run yet: (reason, message) of the scheduler or the kubelet.
         disruption: message of a true DisruptionTarget condition (preempted, drained, node gone).
@@ -109,6 +110,7 @@ class Pod:
     stage: SetupStage | None = None
     node_silent: bool = False
     others_run: bool = False
+    scheduled_at: datetime | None = None
 
     @property
     def owner(self) -> JobRef:
@@ -206,6 +208,8 @@ class PlanSettings:
         provider: who helps to start gangs.
         egress: who may be told what becomes of jobs.
         range_test: what ``llmtrain check --lr-range`` tests; None everywhere else.
+        traces: whether somebody collects traces, which ranks may join.
+        run_as_user: of worker pods; None = the namespace gives them one.
     """
 
     trainer_image: str
@@ -230,6 +234,8 @@ class PlanSettings:
     provider: Provider = Provider.DEFAULT
     egress: Egress = field(default_factory=Egress)
     range_test: RangeTest | None = None
+    traces: bool = False
+    run_as_user: int | None = 1000
 
 
 class Outcome(StrEnum):

@@ -36,6 +36,7 @@ from llmtrain_operator.notifications.notifier import Notifier
 from llmtrain_operator.notifications.post import HttpPost, Post
 from llmtrain_operator.progress.auth import PodIdentity
 from llmtrain_operator.progress.latest import ReportBook
+from llmtrain_operator.tracing.source import Traces
 from llmtrain_operator.types import PlanSettings, Pod
 
 DEADLINE_SECONDS = 30.0
@@ -93,6 +94,7 @@ class Control:
         api: ClusterApi | None = None,
         settings: PlanSettings = SETTINGS,
         post: Post | None = None,
+        traces: Traces | None = None,
     ) -> None:
         self.memory = memory
         self.api = api or memory
@@ -112,6 +114,7 @@ class Control:
             settings,
             self.known,
             notices=self.notifier,
+            traces=traces,
             jobs=self.jobs,
         )
 

@@ -7,24 +7,14 @@ import re
 import subprocess
 from typing import Any
 
+import pytest
 import yaml
-from harness.cluster import ROOT, Cluster
+from harness.charts import CHART, Objects, Refused, helm, rendered
+from harness.cluster import Cluster
 from harness.jobs import POD_FIELDS
 
 from llmtrain_api import WorkerDefaults
 from llmtrain_operator.settings import parse
-
-CHART = ROOT / "helm" / "llm-training-operator"
-Objects = dict[tuple[str, str], dict[str, Any]]
-
-
-def rendered(cluster: Cluster, namespace: str, *settings: str) -> Objects:
-    """Every object by kind and name."""
-    command = ["helm", "template", "llmtrain", str(CHART), "--namespace", namespace, "--kube-version", "1.34"]
-    command += [word for setting in settings for word in ("--set-json", setting)]
-    done = subprocess.run(command, env=cluster.environment, text=True, capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return {(o["kind"], o["metadata"]["name"]): o for o in yaml.safe_load_all(done.stdout) if o}
 
 
 def arguments(objects: Objects) -> list[str]:
@@ -39,7 +29,7 @@ def test_the_api_server_takes_every_object_of_it(cluster: Cluster) -> None:
     classes = 'priorityClasses={"llm-low": -100, "llm-high": 100}'
     told = 'notifications.secrets=["slack"]'
     for settings in (("web.enabled=true", classes, "monitoring.dashboards=true", told), scoped):
-        objects = rendered(cluster, "default", *settings)
+        objects = rendered("default", *settings)
         for found in objects.values():
             done = subprocess.run(
                 ["kubectl", "apply", "--dry-run=server", "-f", "-"],
@@ -52,12 +42,12 @@ def test_the_api_server_takes_every_object_of_it(cluster: Cluster) -> None:
             assert done.returncode == 0, (found["kind"], done.stderr)
 
 
-def test_what_prometheus_gets_is_there_when_it_is_asked_for(cluster: Cluster) -> None:
+def test_what_prometheus_gets_is_there_when_it_is_asked_for() -> None:
     monitors = {"PodMonitor", "PrometheusRule"}
-    assert not monitors & {kind for kind, _ in rendered(cluster, "default")}
+    assert not monitors & {kind for kind, _ in rendered("default")}
     asked = "podMonitor", "rules", "dashboards"
     settings = [f"monitoring.{one}=true" for one in asked]
-    objects = rendered(cluster, "default", *settings, 'monitoring.labels={"release": "prometheus"}')
+    objects = rendered("default", *settings, 'monitoring.labels={"release": "prometheus"}')
     rule = objects["PrometheusRule", "llm-training-operator"]
     committed = yaml.safe_load((CHART / "monitoring" / "alerts.yaml").read_text())
     assert rule["spec"] == committed
@@ -72,31 +62,31 @@ def test_what_prometheus_gets_is_there_when_it_is_asked_for(cluster: Cluster) ->
     assert boards["metadata"]["labels"]["grafana_dashboard"] == "1"
     titles = {json.loads(text)["title"] for text in boards["data"].values()}
     assert len(titles) == 3
-    one = rendered(cluster, "default", *settings, 'watchNamespace="jobs"')
+    one = rendered("default", *settings, 'watchNamespace="jobs"')
     ranks = one["PodMonitor", "llm-training-operator-ranks"]["spec"]
     assert ranks["namespaceSelector"] == {"matchNames": ["jobs"]}
 
 
-def test_priority_classes_never_preempt_single_pods(cluster: Cluster) -> None:
-    objects = rendered(cluster, "default", 'priorityClasses={"llm-high": 100}')
+def test_priority_classes_never_preempt_single_pods() -> None:
+    objects = rendered("default", 'priorityClasses={"llm-high": 100}')
     found = objects["PriorityClass", "llm-high"]
     assert (found["value"], found["preemptionPolicy"]) == (100, "Never")
-    assert ("PriorityClass", "llm-high") not in rendered(cluster, "default")
+    assert ("PriorityClass", "llm-high") not in rendered("default")
 
 
-def test_a_drained_node_takes_one_operator_at_a_time(cluster: Cluster) -> None:
-    objects = rendered(cluster, "default")
+def test_a_drained_node_takes_one_operator_at_a_time() -> None:
+    objects = rendered("default")
     budget = objects["PodDisruptionBudget", "llm-training-operator"]["spec"]
     labels = objects["Deployment", "llm-training-operator"]["spec"]["template"]["metadata"]["labels"]
     assert budget == {"maxUnavailable": 1, "selector": {"matchLabels": labels}}
-    assert ("PodDisruptionBudget", "llm-training-operator") not in rendered(
-        cluster, "default", "replicas=1"
-    ), "it would keep a drain from ending"
+    assert ("PodDisruptionBudget", "llm-training-operator") not in rendered("default", "replicas=1"), (
+        "it would keep a drain from ending"
+    )
 
 
-def test_two_releases_share_no_object_but_the_crd(cluster: Cluster) -> None:
-    first = rendered(cluster, "team-a", 'watchNamespace="jobs"')
-    second = rendered(cluster, "team-b", 'watchNamespace="jobs"', "crds.enabled=false")
+def test_two_releases_share_no_object_but_the_crd() -> None:
+    first = rendered("team-a", 'watchNamespace="jobs"')
+    second = rendered("team-b", 'watchNamespace="jobs"', "crds.enabled=false")
 
     def places(objects: Objects) -> set[tuple[str, str, str]]:
         return {(kind, o["metadata"].get("namespace", ""), name) for (kind, name), o in objects.items()}
@@ -104,8 +94,8 @@ def test_two_releases_share_no_object_but_the_crd(cluster: Cluster) -> None:
     assert not places(first) & places(second)
 
 
-def test_nobody_but_the_operator_may_write_status(cluster: Cluster) -> None:
-    objects = rendered(cluster, "default")
+def test_nobody_but_the_operator_may_write_status() -> None:
+    objects = rendered("default")
     roles = [o for (kind, _), o in objects.items() if kind == "ClusterRole"]
     aggregated = [r for r in roles if any("aggregate-to" in label for label in r["metadata"]["labels"])]
     assert len(aggregated) == 2
@@ -114,33 +104,33 @@ def test_nobody_but_the_operator_may_write_status(cluster: Cluster) -> None:
     writing = [rule for role in aggregated for rule in role["rules"] if "create" in rule["verbs"]]
     written = ["llmtrainingjobs", "llmtrainingsweeps"]
     assert [rule["resources"] for rule in writing] == [written], "bounds are the platform team's"
-    assert not [k for k in rendered(cluster, "default", "aggregatedRoles=false") if k[1].endswith("-edit")]
+    assert not [k for k in rendered("default", "aggregatedRoles=false") if k[1].endswith("-edit")]
 
 
-def test_isolation_is_on_and_may_be_turned_off(cluster: Cluster) -> None:
-    objects = rendered(cluster, "default")
+def test_isolation_is_on_and_may_be_turned_off() -> None:
+    objects = rendered("default")
     assert "--network-policy=true" in arguments(objects)
     assert "--metrics-namespace=kubernetes.io/metadata.name=monitoring" in arguments(objects)
-    reports, forwarded, metrics = objects["NetworkPolicy", "llm-training-operator"]["spec"]["ingress"]
+    reports, forwarded, tests, metrics = objects["NetworkPolicy", "llm-training-operator"]["spec"]["ingress"]
     assert reports["ports"] == forwarded["ports"] == [{"protocol": "TCP", "port": "progress"}]
-    assert metrics["ports"] == [{"protocol": "TCP", "port": "http"}]
-    off = rendered(cluster, "default", "networkPolicy.enabled=false")
+    assert tests["ports"] == metrics["ports"] == [{"protocol": "TCP", "port": "http"}]
+    off = rendered("default", "networkPolicy.enabled=false")
     assert "--network-policy=false" in arguments(off)
     assert ("NetworkPolicy", "llm-training-operator") not in off
     rules = off["ClusterRole", "llm-training-operator-default"]["rules"]
     assert not [rule for rule in rules if "networkpolicies" in rule["resources"]]
 
 
-def test_notifications_are_off_and_bring_no_right_to_secrets(cluster: Cluster) -> None:
+def test_notifications_are_off_and_bring_no_right_to_secrets() -> None:
     def rights(objects: Objects) -> list[dict[str, Any]]:
         rules = objects["ClusterRole", "llm-training-operator-default"]["rules"]
         return [rule for rule in rules if "secrets" in rule["resources"]]
 
-    off = rendered(cluster, "default")
+    off = rendered("default")
     assert not [flag for flag in arguments(off) if flag.startswith("--notify")]
     assert rights(off) == []
     asked = ('notifications.allow=["*.example.com:8443", "*"]', 'notifications.secrets=["slack", "ci"]')
-    on = rendered(cluster, "default", *asked, 'notifications.inside=["events.tools.svc:8080"]')
+    on = rendered("default", *asked, 'notifications.inside=["events.tools.svc:8080"]')
     flags = [flag for flag in arguments(on) if flag.startswith("--notify")]
     settings = parse(["--trainer-image=t", *flags])
     assert settings.notify_allow == ("*.example.com:8443", "*")
@@ -150,9 +140,9 @@ def test_notifications_are_off_and_bring_no_right_to_secrets(cluster: Cluster) -
     assert rights(on) == [{"apiGroups": [""], **names}]
 
 
-def test_an_image_may_be_pinned_by_its_digest(cluster: Cluster) -> None:
+def test_an_image_may_be_pinned_by_its_digest() -> None:
     digest = "sha256:" + "a" * 64
-    objects = rendered(cluster, "default", f'image.digest="{digest}"')
+    objects = rendered("default", f'image.digest="{digest}"')
     [container] = objects["Deployment", "llm-training-operator"]["spec"]["template"]["spec"]["containers"]
     assert container["image"] == f"localhost/llmtrain-operator@{digest}"
 
@@ -164,24 +154,22 @@ def worker_defaults(objects: Objects) -> WorkerDefaults:
     return parse(["--trainer-image=t", flag.replace("$$", "$")]).worker_defaults
 
 
-def test_what_the_installation_says_of_worker_pods_reaches_the_operator(cluster: Cluster) -> None:
-    assert worker_defaults(rendered(cluster, "default")) == WorkerDefaults()
+def test_what_the_installation_says_of_worker_pods_reaches_the_operator() -> None:
+    assert worker_defaults(rendered("default")) == WorkerDefaults()
     given = {k: v for k, v in POD_FIELDS.items() if k not in ("serviceAccountName", "labels")}
     given["annotations"] = {"example.com/odd": 'a "quoted" <text> of $(HOME), $$ and\nü: {x}'}
     settings = [f"trainer.{name}={json.dumps(value)}" for name, value in given.items()]
-    found = worker_defaults(rendered(cluster, "default", *settings))
+    found = worker_defaults(rendered("default", *settings))
     assert found.to_json() == given
-    assert worker_defaults(rendered(cluster, "default", "trainer.tolerations=null")) == WorkerDefaults()
+    assert worker_defaults(rendered("default", "trainer.tolerations=null")) == WorkerDefaults()
 
 
-def test_helm_refuses_what_no_pod_has(cluster: Cluster) -> None:
+def test_helm_refuses_what_no_pod_has() -> None:
     for setting in (
         'trainer.tolerations=[{"key": "a", "effect": "NoRun"}]',
         'trainer.imagePullSecrets=["pull"]',
         'trainer.nodeSelector={"pool": 1}',
         'trainer.priority="high"',
     ):
-        command = ["helm", "template", "x", str(CHART), "--kube-version", "1.34", "--set-json", setting]
-        done = subprocess.run(command, env=cluster.environment, text=True, capture_output=True, check=False)
-        assert done.returncode != 0, setting
-        assert "/trainer" in done.stderr
+        with pytest.raises(Refused, match="/trainer"):
+            helm("template", "x", CHART, "--kube-version", "1.34", "--set-json", setting)

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 import yaml
+from harness.charts import rendered
 from harness.children import ROOT, environment
 from harness.cluster import Cluster, Namespace, Object, wait_for
 from harness.jobs import manifest
 from harness.ports import free_port
-from integration.test_chart import rendered
 
 RBAC = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding")
 RIGHTS = {"anna": ["get", "list", "watch", "patch"], "reader": ["get", "list", "watch"], "stranger": []}
@@ -96,7 +96,7 @@ class Page:
 @pytest.fixture
 def page(cluster: Cluster, namespace: Namespace, tmp_path: Path) -> Iterator[Page]:
     """For all namespaces, with nothing but the chart's ServiceAccount."""
-    objects = rendered(cluster, namespace.name, "web.enabled=true")
+    objects = rendered(namespace.name, "web.enabled=true")
     ours = [o for (kind, name), o in objects.items() if kind in RBAC and "-web" in name]
     assert len(ours) == 5
     for found in ours:

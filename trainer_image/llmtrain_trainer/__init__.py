@@ -1,4 +1,5 @@
 """The trainer: what runs inside a worker pod, from PID 1 to the exported model."""
 
-__version__ = "0.1.0"
-"""As pyproject.toml has it; in the image no package says it."""
+from llmtrain_api.version import VERSION as __version__
+
+__all__ = ["__version__"]

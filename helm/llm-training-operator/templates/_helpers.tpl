@@ -25,4 +25,16 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- define "operator.image" -}}
 {{ .Values.image.repository }}{{ with .Values.image.digest }}@{{ . }}{{ else }}:{{ .Values.image.tag }}{{ end }}
 {{- end }}
+{{- /* What Pod Security's profile "restricted" asks of a pod; the containers say the rest. */ -}}
+{{- define "operator.podSecurity" -}}
+runAsNonRoot: true
+{{- with .Values.runAsUser }}
+runAsUser: {{ int . }}
+{{- end }}
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+{{- define "operator.testLabels" -}}
+app.kubernetes.io/name: llm-training-operator-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
 {{- define "operator.tlsSecret" -}}llm-training-operator-tls{{- end }}

@@ -75,8 +75,22 @@ def build() -> typer.Typer:
     return app
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from llmtrain_api.version import VERSION
+
+        print(f"llmtrain {VERSION}")
+        raise typer.Exit
+
+
 def _root(
     no_color: Annotated[bool, typer.Option("--no-color", help="No colours, as with NO_COLOR=1.")] = False,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_tell_version, help="Print the version and do nothing else."
+        ),
+    ] = False,
 ) -> None:
     if no_color:
         os.environ["NO_COLOR"] = "1"

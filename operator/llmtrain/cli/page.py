@@ -22,7 +22,8 @@ Generated from `operator/llmtrain/cli` by `make generate`.
 `run`, `check`, `explain`, `schema`, `generate`, `chat`, `attribute`, and `serve` of a folder or a URI need
 none. `-o json` and `-o yaml` print what a program may rely on: objects as the API server has them. Errors
 are one sentence on standard error. Colours are off where nobody sees them, with `--no-color` and `NO_COLOR`.
-`llmtrain --install-completion` lets the shell complete verbs, options and the names of jobs.
+`llmtrain --version` tells the version; `llmtrain --install-completion` lets the shell complete verbs,
+options and the names of jobs.
 
 ## Exit codes
 

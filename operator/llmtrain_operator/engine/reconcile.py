@@ -26,6 +26,7 @@ from ..progress.latest import ReportBook
 from ..runtimes.source import NoRuntimes, RuntimeSource
 from ..scheduling.at_once import AtOnce
 from ..scheduling.provider import GangScheduler
+from ..tracing.source import NoTraces, Traces
 from ..types import CreateChild, CreatePod, Observed, Plan, PlanSettings, Refusal, RefusalKind
 from .apply import Applier
 from .events import post
@@ -64,6 +65,7 @@ class Reconciler:
         words: PodWords | None = None,
         runtimes: RuntimeSource | None = None,
         notices: Notices | None = None,
+        traces: Traces | None = None,
         *,
         jobs: JobStore,
         others: OtherJobs | None = None,
@@ -81,6 +83,7 @@ class Reconciler:
         self._words = words
         self._runtimes = runtimes or NoRuntimes()
         self._notices = notices or NoNotices()
+        self._traces = traces or NoTraces()
         self._jobs = jobs
         self._others = others or job_by_name(jobs)
         self._applier = Applier(api, store, jobs)
@@ -180,6 +183,7 @@ class Reconciler:
     async def _decide(self, job: Job, now: datetime) -> Plan:
         """The plan; the queue is asked only where the plan hangs on it."""
         seen = self._observe(job)
+        self._traces.note(seen, now)
         if self._words is not None:
             seen = replace(seen, word=await self._words.of_job(seen, now))
         decision = plan(seen, now)
@@ -340,6 +344,7 @@ class Reconciler:
             self._store.forget(job.ref)
             self._applier.forget(job.ref.uid)
             self._notices.forget(job.ref.uid)
+            self._traces.forget(job.ref.uid)
             self._passing_since.pop(job.ref.uid, None)
             self._refusals.pop(job.ref.uid, None)
             self._not_before.pop(job.ref.uid, None)

@@ -68,6 +68,7 @@ class _Condition(_Struct, frozen=True):
     status: str
     reason: str = ""
     message: str = ""
+    last_transition_time: datetime | None = None
 
 
 class _Status(_Struct, frozen=True):
@@ -126,6 +127,7 @@ def decode_pod(raw: bytes) -> Pod:
         ready=_ready(pod.status),
         node_silent=_node_silent(pod.status),
         others_run=ended is not None and whole not in (PodPhase.SUCCEEDED, PodPhase.FAILED),
+        scheduled_at=_scheduled_at(pod.status),
     )
 
 
@@ -229,6 +231,11 @@ def _hold(status: _Status, container: _ContainerStatus) -> tuple[str, str] | Non
     if waiting is None or not waiting.reason:
         return None
     return waiting.reason, waiting.message or "the kubelet is at it"
+
+
+def _scheduled_at(status: _Status) -> datetime | None:
+    scheduled = (c for c in status.conditions if c.type == "PodScheduled" and c.status == "True")
+    return next((condition.last_transition_time for condition in scheduled), None)
 
 
 def _disruption(status: _Status) -> str | None:

@@ -31,6 +31,7 @@ from llmtrain_api.names import (
 )
 from llmtrain_api.schema.quantity import canonical, quantity
 
+from ..trace_ids import ENV_TRACEPARENT, traceparent
 from ..types import Allowed, Manifest, PlanSettings
 from . import names
 from .config import origin_folder
@@ -48,7 +49,6 @@ from .volumes import (
 )
 
 CONTAINER = "trainer"
-USER_ID = 1000
 TOKEN_SECONDS = 3600
 SETUP_ARGS = {SetupStage.INSPECT: ("inspect",), SetupStage.PREPARE: ("launch", "--only-prepare")}
 INSPECT_CPU, INSPECT_MEMORY = "500m", "2Gi"
@@ -69,6 +69,7 @@ class _Container:
         origin: where the output lies that the job begins with a step of.
         only_model: whether it is to see the model and nothing else of the job.
         worker: whether it is a rank, which has the gang's devices and network.
+        traceparent: what its programs name as the parent of their spans; empty = nobody collects them.
     """
 
     args: tuple[str, ...]
@@ -80,6 +81,7 @@ class _Container:
     only_model: bool = False
     origin: Location | None = None
     worker: bool = False
+    traceparent: str = ""
 
 
 def pod(
@@ -103,6 +105,7 @@ def pod(
         gpus=spec.gpus_per_node,
         origin=_origin(job, spec),
         worker=True,
+        traceparent=traceparent(job.metadata.uid, attempt) if settings.traces else "",
     )
     found = _pod(meta, job, spec, asked, image, settings)
     found["spec"]["affinity"] |= _off(avoid) | together(job, spec, attempt)
@@ -150,9 +153,7 @@ def _pod(
             "terminationGracePeriodSeconds": settings.grace_seconds,
             "securityContext": {
                 "runAsNonRoot": True,
-                "runAsUser": USER_ID,
-                "runAsGroup": USER_ID,
-                "fsGroup": USER_ID,
+                **_user(settings),
                 # a shared volume with many files would be walked at every start
                 "fsGroupChangePolicy": "OnRootMismatch",
                 "seccompProfile": {"type": "RuntimeDefault"},
@@ -164,6 +165,12 @@ def _pod(
             "volumes": _volumes(spec, asked, settings.scratch_size),
         },
     }
+
+
+def _user(settings: PlanSettings) -> dict[str, int]:
+    """Who the pod runs as, where its namespace does not say."""
+    user = settings.run_as_user
+    return {} if user is None else dict.fromkeys(("runAsUser", "runAsGroup", "fsGroup"), user)
 
 
 def _container(spec: JobSpec, asked: _Container, image: str, settings: PlanSettings) -> Manifest:
@@ -183,6 +190,7 @@ def _container(spec: JobSpec, asked: _Container, image: str, settings: PlanSetti
             {"name": ENV_HOLDER, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
             {"name": "HOME", "value": SCRATCH_MOUNT},
             {"name": "TMPDIR", "value": SCRATCH_MOUNT},
+            *([{"name": ENV_TRACEPARENT, "value": asked.traceparent}] if asked.traceparent else []),
         ],
         **_secrets(spec, asked),
         "ports": _ports(spec, asked, settings),

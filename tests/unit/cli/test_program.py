@@ -28,6 +28,7 @@ from llmtrain.client import Client
 from llmtrain.cluster import ApiServer
 from llmtrain.errors import EXIT_CODES, NotFound
 from llmtrain.kubernetes_backend import KubernetesBackend
+from llmtrain_api.version import VERSION
 
 HEAVY = ("kopf", "kubernetes", "torch", "pydantic", "aiohttp", "rich.live", "llmtrain_operator.plan")
 JOBS = "/apis/llmtrain.dev/v1alpha1/namespaces/team/llmtrainingjobs"
@@ -119,6 +120,11 @@ def test_help_loads_nothing_heavy_and_names_every_verb_and_exit_code() -> None:
     assert done.returncode == 0, f"it loads {done.stderr}"
     assert all(name in done.stdout for name in (*(v[1] for v in VERBS), *PASSED_ON))
     assert all(text in " ".join(done.stdout.split()) for _, text in EXIT_CODES)
+
+
+def test_it_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"llmtrain {VERSION}\n"
 
 
 def test_the_page_is_as_the_program_is() -> None:

@@ -37,11 +37,18 @@ def test_pod_decoding_reads_the_scheduler_and_the_kubelet() -> None:
             "phase": "Failed",
             "conditions": [
                 {
+                    "type": "PodScheduled",
+                    "status": "True",
+                    "lastProbeTime": None,
+                    "lastTransitionTime": "2026-01-02T03:04:05Z",
+                },
+                {"type": "Ready", "status": "False", "reason": "PodFailed", "lastTransitionTime": None},
+                {
                     "type": "DisruptionTarget",
                     "status": "True",
                     "reason": "DeletionByTaintManager",
                     "message": "m",
-                }
+                },
             ],
             "containerStatuses": [
                 {
@@ -56,5 +63,6 @@ def test_pod_decoding_reads_the_scheduler_and_the_kubelet() -> None:
     decoded = decode_pod(json.dumps(raw).encode())
     assert (decoded.rank, decoded.resource_version) == (1, 12)
     assert decoded.disruption == "DeletionByTaintManager: m"
+    assert decoded.scheduled_at == T0
     assert decoded.termination is not None
     assert decoded.termination.finished_at == T0

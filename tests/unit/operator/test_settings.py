@@ -31,6 +31,25 @@ def test_hosts_of_notifications_have_a_form(capsys: pytest.CaptureFixture[str]) 
         assert value in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("address", ["collector:4318", "grpc://collector:4317", "http://", "http://a b"])
+def test_where_traces_go_is_an_address(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["--trainer-image", "x", "--trace-endpoint"]
+    assert parse([*given, ""]).trace_endpoint == ""
+    assert parse([*given, "https://collector.example.com/otlp"]).trace_endpoint
+    with pytest.raises(SystemExit):
+        parse([*given, address])
+    assert "--trace-endpoint" in capsys.readouterr().err
+
+
+def test_the_namespace_may_say_whom_pods_run_as(capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["--trainer-image", "x", "--run-as-user"]
+    assert parse(given[:2]).run_as_user == 1000
+    assert parse([*given, ""]).run_as_user is None
+    with pytest.raises(SystemExit):
+        parse([*given, "0"])
+    assert "--run-as-user" in capsys.readouterr().err
+
+
 def test_a_price_is_a_number_or_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     given = ["--trainer-image", "x", "--gpu-hour-price"]
     assert parse([*given, "2.5", "--currency", "EUR"]).gpu_hour_price == 2.5

@@ -1,0 +1,1 @@
+"""Makes a release: wheel, chart, CRDs, schema, bills of materials, site, notes and checksums."""

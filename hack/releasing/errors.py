@@ -1,0 +1,5 @@
+"""What keeps a release from being made."""
+
+
+class ReleaseError(Exception):
+    """One sentence that names what is wrong and what helps."""
