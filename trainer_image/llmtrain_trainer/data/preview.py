@@ -20,6 +20,7 @@ from .rows import Side
 from .samples import COUNT, as_text, in_terminal
 from .sources import Text, read_of
 from .steps.duplicates import find_duplicates
+from .steps.fairness import write_penalty_pairs
 from .steps.report import sampled, warnings_of
 from .steps.rows import make_rows, require_enough
 from .steps.sources import find_sources
@@ -54,6 +55,8 @@ def look(job: JobFile, folder: Path) -> Preparation:
     made = Preparation(job, folder, folder / "tokens", glance=GLANCE)
     for step in (find_sources, find_duplicates, make_tokenizer, make_rows):
         step(made)
+    if folder_of(job) is not None:  # of a tokenizer that is trained, a glance makes another one
+        write_penalty_pairs(made)
     if not any(counts.files_cut for counts in made.counts):
         require_enough(made)
     return made
