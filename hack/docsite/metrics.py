@@ -28,9 +28,11 @@ Generated from the registries of operator and trainer by `make generate`.
 The chart's `monitoring` brings monitors, alerts ([runbooks.md](runbooks.md)) and Grafana boards of them.
 Units are those of the names. A figure that is not known yet is not there, or `NaN`, and never 0.
 """
-_LEAST = {
+_MOST = {
     "model": {"name": "builtin://tiny-llama"},
-    "dataset": {"name": "builtin://random-tokens"},
+    "task": "reinforcement",
+    "dataset": {"name": "pvc://claim/prompts"},
+    "training": {"reinforcement": {"rewards": [{"kind": "json"}]}},
     "output": {"uri": "pvc://claim/run"},
 }
 
@@ -59,7 +61,7 @@ def rank_registry() -> CollectorRegistry:
 
 
 def _job() -> JobFile:
-    spec = parse_spec(_LEAST, strict=True)
+    spec = parse_spec(_MOST, strict=True)
     shape = shape_of(spec)
     return JobFile(
         job=JobIdentity(name="job", namespace="team", uid="uid"),

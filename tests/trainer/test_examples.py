@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import yaml
 from harness.pairs import judged, pairs, write
+from harness.prompts import prompts
 from harness.trainer.laptop import LaptopRun
 from harness.trainer.launches import ROOT
 
-ROWS = {"preference": pairs(40), "kto": judged(40)}
+ROWS = {"preference": pairs(40), "kto": judged(40), "reinforcement": prompts(40)}
 pytestmark = pytest.mark.timeout(600)
 
 
@@ -31,7 +32,8 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
         run.close()
     assert run.codes == [0], run.text()
     results = json.loads(run.output.results.read_text())
-    figure = {"preference": "rewardAccuracy", "kto": "accuracy"}[name]
+    figure = {"preference": "rewardAccuracy", "kto": "accuracy", "reinforcement": "withoutSignal"}[name]
     assert results["steps"] == 3
     assert 0 <= results[name][figure] <= 1
-    assert {"preference": "held-out pairs", "kto": "held-out answers"}[name] in run.text()
+    told = {"preference": "held-out pairs", "kto": "held-out answers", "reinforcement": "held-out prompts"}
+    assert told[name] in run.text()

@@ -20,6 +20,7 @@ from . import (
     model,
     parallelism,
     preference,
+    reinforcement,
     resources,
     training,
 )
@@ -29,6 +30,7 @@ from .sized import Sized, SizedRule
 TRAINED: tuple[Rule, ...] = (
     *model.RULES,
     *preference.RULES,
+    *reinforcement.RULES,
     *adapter.RULES,
     *parallelism.RULES,
     *training.RULES,

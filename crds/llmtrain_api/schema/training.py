@@ -12,6 +12,7 @@ from .base import Rule, RuledModel
 from .learning_rates import ADAPTERS, FROM_NOTHING, FROM_WEIGHTS, PAIRS, PAIRS_ADAPTERS
 from .optimization import EarlyStoppingSpec, OnSpike, Schedule
 from .preference import PreferenceSpec
+from .reinforcement import ReinforcementSpec
 
 
 class Packing(StrEnum):
@@ -121,7 +122,8 @@ class TrainingSpec(RuledModel):
         json_schema_extra=_without_default,
         description=f"Peak learning rate of AdamW. Default: {FROM_NOTHING.rate} from random weights, "
         f"{FROM_WEIGHTS.rate} for a model that exists, and {ADAPTERS.rate} for adapters beside one; with "
-        f"task preference {PAIRS.rate} and {PAIRS_ADAPTERS.rate}; status.resolved has its source.",
+        f"tasks preference and reinforcement {PAIRS.rate} and {PAIRS_ADAPTERS.rate}; status.resolved has its "
+        "source.",
     )
     schedule: Schedule = Field(
         default=Schedule.COSINE,
@@ -174,12 +176,17 @@ class TrainingSpec(RuledModel):
         description="With task preference: what is minimised over pairs of answers, or over answers that are "
         "desirable or not. Default: DPO.",
     )
+    reinforcement: ReinforcementSpec | None = Field(
+        default=None,
+        description="With task reinforcement, which needs it: the rules that reward answers, and how the "
+        "model learns from them.",
+    )
     global_batch_size: int = Field(
         default=16,
         ge=1,
         le=1_000_000,
         description="Sequences per optimizer step, over all ranks; with task preference and reward pairs of "
-        "them, but with loss kto single ones.",
+        "them, but with loss kto single ones; with task reinforcement prompts, each with a group of answers.",
     )
     micro_batch_size: int = Field(
         default=8,
@@ -187,8 +194,8 @@ class TrainingSpec(RuledModel):
         le=65536,
         # where it is left out it follows from memory: `estimate.choice` decides
         json_schema_extra=_without_default,
-        description="Sequences (pairs of them) per rank and forward pass. Default: the most that fit into "
-        "memory, up to 8 sequences on CPUs and 32,768 tokens on GPUs.",
+        description="Sequences (pairs, or groups of answers) per rank and forward pass. Default: the most "
+        "that fit into memory, up to 8 sequences on CPUs and 32,768 tokens on GPUs.",
     )
     sequence_length: int = Field(default=128, ge=8, le=1_048_576, description="Tokens per sequence.")
     seed: int = Field(

@@ -233,6 +233,12 @@ def key_of(job: JobFile) -> dict[str, Any]:
         key["task"] = str(job.spec.task)
     if job.spec.judges_answers:  # rows of its own; those of the other losses are alike
         key["training.preference.loss"] = "kto"
+    if how := job.spec.training.reinforcement:
+        key |= {
+            "training.reinforcement.maxNewTokens": how.max_new_tokens,
+            "training.reinforcement.groupSize": how.group_size,
+            "training.reinforcement.rewards need answers": how.needs_answers,
+        }
     if steps := cleaning.key_of(job.spec):
         key["cleaning"] = steps
     if cut := holes.key_of(job.spec):

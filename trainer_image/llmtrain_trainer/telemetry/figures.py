@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from llmtrain_api import ReinforcementFigures
 
 from ..batch import BatchPlan, Length
 from .flops import mfu
@@ -13,7 +15,17 @@ SMOOTHING = 0.9
 
 @dataclass(frozen=True)
 class StepResult:
-    """One optimizer step, as all ranks agree on it."""
+    """One optimizer step, as all ranks agree on it.
+
+    Attributes:
+        step: its number.
+        loss: a mean over labels.
+        learning_rate: of it.
+        gradient_norm: before clipping.
+        tokens: that were trained on.
+        applied: whether the weights were changed.
+        reinforcement: what came of answers that the model wrote; None of other tasks.
+    """
 
     step: int
     loss: float
@@ -21,6 +33,7 @@ class StepResult:
     gradient_norm: float | None
     tokens: int
     applied: bool
+    reinforcement: ReinforcementFigures | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -58,6 +71,21 @@ class StepReport(StepResult):
     mfu: float | None
     phases: Seconds
     measured: bool
+
+
+RULE = "reward_"
+"""Before the name of a rule, for what it gave."""
+
+
+def answers_of(result: StepResult) -> dict[str, float]:
+    """What came of a step's answers by flat names; nothing of tasks without."""
+    return {} if result.reinforcement is None else flat(result.reinforcement)
+
+
+def flat(found: ReinforcementFigures) -> dict[str, float]:
+    """Figures of answers by flat names."""
+    told = found.model_dump(exclude={"rewards"}, exclude_none=True)
+    return told | {f"{RULE}{one.name}": one.mean for one in found.rewards}
 
 
 class Pace:

@@ -15,12 +15,20 @@ from .job import MAX_ATTEMPTS, JobStatus, Phase, Resolved, Waiting
 from .notification import MAX_NOTIFICATIONS, MAX_TOLD, Notification, NotificationState
 from .origin import Origin
 from .placement import Placement
-from .progress import Checkpoint, Figures, PreparationFigures, Progress
+from .progress import (
+    Checkpoint,
+    Figures,
+    PreparationFigures,
+    Progress,
+    ReinforcementFigures,
+    RewardFigure,
+)
 from .results import (
     AnswersResult,
     DataSummary,
     KtoResult,
     PreferenceResult,
+    ReinforcementResult,
     Results,
     ScoresResult,
     SourceResult,
@@ -63,9 +71,12 @@ __all__ = [
     "PreparationFigures",
     "Progress",
     "Rate",
+    "ReinforcementFigures",
+    "ReinforcementResult",
     "Resolved",
     "Restarts",
     "Results",
+    "RewardFigure",
     "RuntimeOnRecord",
     "ScoresResult",
     "Setup",

@@ -18,6 +18,7 @@ from ..judged.writing import JudgedWriter
 from ..labelled.writer import SampleWriter
 from ..pairs.writing import PairWriter
 from ..preparation import Preparation
+from ..prompts.writing import PromptWriter
 from ..reading.counts import ReadCounts
 from ..reading.reader import require_text
 from ..reading.survey import Survey
@@ -31,6 +32,7 @@ from ..units.work import SIDES, Made, Work, read_all
 from .dialogues import row_of, write_dialogues
 from .judged import write_judged
 from .pairs import write_pairs
+from .prompts import write_prompts
 from .samples import NUMBER, write_samples
 
 HELD_OUT_ROWS = "heldout.bin"
@@ -88,6 +90,11 @@ def _write_dialogues(made: Preparation) -> None:
         writers = answers = [JudgedWriter(file, *row) for file in files]
         with closed_if_it_fails(writers):
             made.counts = write_judged(made, *answers)
+    elif made.rewarded:
+        length = row[0] - made.job.spec.answer_tokens
+        writers = prompts = [PromptWriter(file, length, row[1]) for file in files]
+        with closed_if_it_fails(writers):
+            made.counts = write_prompts(made, *prompts)
     else:
         writers = packed = [PackedWriter(file, *row) for file in files]
         with closed_if_it_fails(writers):
