@@ -26,7 +26,15 @@ def write(folder: Path, rows: list[dict[str, Any]]) -> Path:
     return folder
 
 
-def asked(work: Path, how: dict[str, Any], *, ranks: int = 1, attempt: int = 0, **training: Any) -> JobFile:
+def asked(
+    work: Path,
+    how: dict[str, Any],
+    *,
+    ranks: int = 1,
+    attempt: int = 0,
+    adapter: dict[str, Any] | None = None,
+    **training: Any,
+) -> JobFile:
     """A job on prompts with a tiny model.
 
     Args:
@@ -34,6 +42,7 @@ def asked(work: Path, how: dict[str, Any], *, ranks: int = 1, attempt: int = 0, 
         how: `training.reinforcement`.
         ranks: processes.
         attempt: its number.
+        adapter: `model.adapter`, where such is trained.
         training: other fields of `training`.
     """
     few = {
@@ -50,7 +59,8 @@ def asked(work: Path, how: dict[str, Any], *, ranks: int = 1, attempt: int = 0, 
         work / "output",
         attempt=attempt,
         task="reinforcement",
-        model={"hiddenSize": 32, "numLayers": 2, "vocabSize": 320},
+        model={"hiddenSize": 32, "numLayers": 2, "vocabSize": 320}
+        | ({"adapter": adapter} if adapter else {}),
         dataset={"name": f"file://{write(work / 'rows', prompts(64))}", "heldOutFraction": 0.2},
         training={**few, "reinforcement": how, **training},
         processesPerNode=ranks,

@@ -13,7 +13,7 @@ from harness.prompts import prompts
 from harness.trainer.laptop import LaptopRun
 from harness.trainer.launches import ROOT
 
-ROWS = {"preference": pairs(40), "kto": judged(40), "reinforcement": prompts(40)}
+ROWS = {"preference": pairs(40), "kto": judged(40), "reinforcement": prompts(200)}
 pytestmark = pytest.mark.timeout(600)
 
 

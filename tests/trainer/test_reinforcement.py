@@ -117,6 +117,25 @@ def test_a_format_that_is_rewarded_is_learnt(learnt: Launch) -> None:
 
 
 @pytest.mark.proof
+@pytest.mark.parametrize("zero", [1, 2])
+def test_an_adapter_leaves_its_base_on_two_ranks(zero: int, tmp_path: Path) -> None:
+    adapter = {"rank": 8, "alpha": 16}
+    found = launched(tmp_path, LEARN | {"beta": 0.01}, ranks=2, adapter=adapter, zeroStage=zero, maxSteps=6)
+    told = [row["reinforcement"] for row in steps(found)]
+    assert told[0]["kl"] < 1e-6
+    assert told[-1]["kl"] > 1e-4
+    assert results(found)["reinforcement"]["kl"] > 1e-4
+
+
+@pytest.mark.proof
+def test_half_precision_with_activations_computed_again_learns_too(tmp_path: Path) -> None:
+    training = {"precision": "bf16", "activationCheckpointing": True, "maxSteps": 25}
+    found = launched(tmp_path, LEARN, ranks=2, **training)
+    told = [row["reinforcement"]["reward"] for row in steps(found)]
+    assert np.mean(told[-3:]) > 0.2 + np.mean(told[:3])
+
+
+@pytest.mark.proof
 def test_a_job_that_was_killed_goes_on_to_the_same_bits(learnt: Launch, tmp_path: Path) -> None:
     first = Launch(tmp_path, asked(tmp_path, LEARN, **STEPS))
     try:

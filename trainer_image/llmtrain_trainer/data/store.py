@@ -237,7 +237,7 @@ def key_of(job: JobFile) -> dict[str, Any]:
         key |= {
             "training.reinforcement.maxNewTokens": how.max_new_tokens,
             "training.reinforcement.groupSize": how.group_size,
-            "training.reinforcement.rewards need answers": how.needs_answers,
+            "training.reinforcement.needsAnswers": how.needs_answers,
         }
     if steps := cleaning.key_of(job.spec):
         key["cleaning"] = steps

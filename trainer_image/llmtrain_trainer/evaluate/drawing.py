@@ -7,7 +7,8 @@ they give to a prompt depends on all that was drawn before.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +50,12 @@ def chances(key: int, answers: int, tokens: int) -> torch.Tensor:
 
 @torch.no_grad()
 def draw(
-    model: Any, prompt: Sequence[int], by: torch.Tensor, temperature: float, ends: Collection[int]
+    model: Any,
+    prompt: Sequence[int],
+    by: torch.Tensor,
+    temperature: float,
+    ends: Collection[int],
+    each: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> list[Drawn]:
     """A group of answers to a prompt, of the whole distribution.
 
@@ -59,11 +65,13 @@ def draw(
         by: see `chances`.
         temperature: of the distribution.
         ends: tokens that end an answer.
+        each: is entered for each token, so that who watches sees that it goes on.
     """
     device = next(model.parameters()).device
     answers, most = by.shape
     by, stops = by.to(device), torch.tensor(sorted(ends), device=device)
-    out = model(input_ids=torch.tensor([list(prompt)], device=device), use_cache=True, logits_to_keep=1)
+    with each():
+        out = model(input_ids=torch.tensor([list(prompt)], device=device), use_cache=True, logits_to_keep=1)
     cache, logits = out.past_key_values, out.logits[:, -1].expand(answers, -1)
     cache.batch_repeat_interleave(answers)
     ids, logps, done = [], [], torch.zeros(answers, dtype=torch.bool, device=device)
@@ -74,8 +82,9 @@ def draw(
         done |= torch.isin(tokens, stops)
         if at + 1 == most or bool(done.all()):
             break
-        out = model(input_ids=tokens[:, None], past_key_values=cache, use_cache=True)
-        logits = out.logits[:, -1]
+        with each():
+            out = model(input_ids=tokens[:, None], past_key_values=cache, use_cache=True)
+            logits = out.logits[:, -1]
     found = zip(torch.stack(ids, 1).tolist(), torch.stack(logps, 1).tolist(), strict=True)
     return [_until(of_it, likely, ends) for of_it, likely in found]
 

@@ -47,6 +47,7 @@ from ..tasks.reinforcement import (
 )
 from ..tasks.reward_rules import rewarded
 from ..telemetry.figures import flat
+from ..telemetry.phases import Phase
 from ..token_marks import FIRST_OF_DOCUMENT, NOT_TRAINED
 from .held_out import Checked, HeldOutLoss
 
@@ -90,6 +91,19 @@ class Group:
         return torch.cat([torch.tensor(counts, dtype=torch.float64), self.rewards.sum(0)])
 
 
+def text_of(tokenizer: Any, one: Drawn) -> str:
+    """An answer as people read it, without the token that ends it.
+
+    A model may have more tokens than its tokenizer, and it must not hide behind those that no text shows.
+    """
+    ids, known = one.ids[: len(one.ids) - one.ended], len(tokenizer)
+    parts = [(there, list(part)) for there, part in groupby(ids, key=lambda token: token < known)]
+    return "".join(
+        str(tokenizer.decode(part, skip_special_tokens=False)) if there else UNKNOWN * len(part)
+        for there, part in parts
+    )
+
+
 class Written(NamedTuple):
     """What became of the prompts of a step.
 
@@ -124,7 +138,6 @@ class Rollouts:
         self._length, self._pad = job.spec.training.sequence_length, marker.eos
         folder = start.output.data / TOKENIZER
         self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        self._known = len(self._tokenizer)
         self._ends = frozenset({Template(self._tokenizer).end, marker.eos})
         self._start: Any = None
         if self.how.beta:
@@ -194,24 +207,16 @@ class Rollouts:
     def _group(self, row: Any, key: int) -> Group:
         prompt, right = prompt_of(row), answer_of(row)
         by = chances(key, self.how.group_size, self.how.max_new_tokens)
+        each = partial(self.engine.watch, Phase.GENERATION)
         found = self.engine.of_model(
-            partial(draw, prompt=prompt, by=by, temperature=self.how.temperature, ends=self._ends)
+            lambda model: draw(model, prompt, by, self.how.temperature, self._ends, each)
         )
-        rewards = [rewarded(self.how.rewards, self._text(one), right) for one in found]
+        rewards = [rewarded(self.how.rewards, text_of(self._tokenizer, one), right) for one in found]
         return Group(prompt, found, torch.tensor(rewards, dtype=torch.float64))
 
     def _unanswered(self, row: Any) -> Group:
         nothing = [Drawn([], [], False)] * self.how.group_size
         return Group(prompt_of(row), nothing, torch.zeros(len(nothing), 1, dtype=torch.float64))
-
-    def _text(self, one: Drawn) -> str:
-        """An answer as people read it, without the token that ends it."""
-        ids = one.ids[: len(one.ids) - one.ended]
-        parts = groupby(ids, key=lambda token: token < self._known)
-        return "".join(
-            str(self._tokenizer.decode(list(part), skip_special_tokens=False)) if there else UNKNOWN
-            for there, part in parts
-        )
 
     def _tokens(self, group: Group) -> torch.Tensor:
         """[answers, length] tokens of each answer after its prompt, with the marks of dialogues."""

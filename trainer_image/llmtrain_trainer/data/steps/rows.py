@@ -192,12 +192,13 @@ def require_enough(made: Preparation) -> None:
     limit = f"raise {'dataset.maxBytes' if one else 'its maxBytes'}, " if cut else ""
     documents = sum(side.documents for side in written)
     few = empty is None and documents < FEW_DOCUMENTS
-    if made.task.on_samples:
+    if made.task.on_samples or made.rewarded:
+        what = "prompt" if made.rewarded else "sample"
         share = "name another file" if spec.evaluation.only else f"{change} dataset.heldOutFraction"
         raise ConfigError(
-            f"{'dataset' if one else 'dataset.mixture'} {name} is too small: no sample to {missing} in "
+            f"{'dataset' if one else 'dataset.mixture'} {name} is too small: no {what} to {missing} in "
             f"{documents}",
-            f"add samples, {limit}or {share}",
+            f"add {what}s, {limit}or {share}",
         )
     if spec.evaluation.only:
         raise ConfigError(
