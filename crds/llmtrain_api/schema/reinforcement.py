@@ -79,7 +79,7 @@ class RewardSpec(RuledModel):
         "contains: the text, or else the right answer, stands in it; length: it has so many characters; "
         "json: it is JSON. Spaces around an answer count with regex and length alone.",
     )
-    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")] | None = Field(
+    name: Annotated[str, Field(max_length=32, pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")] | None = Field(
         default=None, description="What figures call it. Default: the kind."
     )
     weight: float = Field(

@@ -79,6 +79,12 @@ def test_tokens_come_as_often_as_their_shares_say_and_never_without_one() -> Non
     assert counts[[0, 2, 5]].sum() == 0
 
 
+def test_the_lowest_and_the_highest_chance_fall_on_tokens_that_have_a_share() -> None:
+    shares = [0.0, 0.5, 0.0, 0.3, 0.2, 0.0]
+    ends = torch.tensor([[0.0], [1 - 2.0**-53]], dtype=torch.float64)
+    assert [one.ids for one in draw(Fixed(shares), [1], ends, 1.0, ())] == [[1], [4]]
+
+
 def test_chances_are_even_and_differ_between_answers_and_keys() -> None:
     found = chances(1, 64, 64)
     assert 0 <= float(found.min()) < float(found.max()) < 1

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from harness.chat_templates import STYLES, tokenizer
+from harness.prompts import asked, prompts, write
 
 from llmtrain_trainer.data.chat.samples import CUT, TOO_LONG
 from llmtrain_trainer.data.chat.template import Template
+from llmtrain_trainer.data.preview import lines_of, look
 from llmtrain_trainer.data.prompts.prompt import MAX_ANSWER, Prompt, TakePrompt
 from llmtrain_trainer.data.prompts.writing import Prompts, PromptWriter, answer_of, prompt_of
 from llmtrain_trainer.data.reading.counts import ReadCounts
@@ -105,3 +107,24 @@ def test_an_answer_follows_a_prompt_as_the_template_has_it() -> None:
     ]
     assert template.end in answered.ids
     assert template.end not in template.prompt([{"role": "user", "content": "<|im_end|>"}], "here")[3:4]
+
+
+def previewed(tmp_path: Path, count: int, **rows: Any) -> str:
+    asked_of_it = asked(tmp_path / "job", {"rewards": [{"kind": "exact"}], "maxNewTokens": 8})
+    source = tmp_path / "job" / "rows"
+    write(source, [row | rows for row in prompts(count)])
+    return "\n".join(lines_of(look(asked_of_it, tmp_path / "look"), live=False))
+
+
+def test_a_look_at_prompts_shows_them_as_they_are_asked(tmp_path: Path) -> None:
+    text = previewed(tmp_path, 64)
+    assert "⟪<|im_start|>user\\nsay red 0<|im_end|>\\n<|im_start|>assistant\\n⟫" in text
+    assert "of 56 tokens\n" in text  # without a share that is trained on: that comes with the answers
+
+
+def test_prompts_that_have_no_room_or_are_too_few_are_told_with_the_fix(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="none of its 64 prompts fits into 56 tokens") as error:
+        previewed(tmp_path / "long", 64, prompt="word " * 200)
+    assert "lower training.reinforcement.maxNewTokens" in str(error.value.hint)
+    with pytest.raises(ConfigError, match="no prompt to hold out in 1"):
+        previewed(tmp_path / "few", 1)
