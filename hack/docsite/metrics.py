@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import torch
 from prometheus_client import CollectorRegistry
@@ -28,19 +29,19 @@ Generated from the registries of operator and trainer by `make generate`.
 The chart's `monitoring` brings monitors, alerts ([runbooks.md](runbooks.md)) and Grafana boards of them.
 Units are those of the names. A figure that is not known yet is not there, or `NaN`, and never 0.
 """
-_LEAST = {
-    "model": {"name": "builtin://tiny-llama"},
-    "dataset": {"name": "builtin://random-tokens"},
-    "output": {"uri": "pvc://claim/run"},
-    "training": {"fairness": {"pairs": "pvc://claim/pairs.jsonl"}},
-}
+_JOBS: tuple[dict[str, Any], ...] = (
+    {"training": {"fairness": {"pairs": "pvc://claim/pairs.jsonl"}}},
+    {"task": "reinforcement", "training": {"reinforcement": {"rewards": [{"kind": "json"}]}}},
+)
+"""What jobs have series for that others have not."""
 
 
 def page() -> str:
     """The whole page."""
     ranks = f"Ranks: port {METRICS_PORT} of each pod, and the next ones for more ranks of a pod"
-    parts = [_HEAD, *_table("The operator: `/metrics` of its pod", operator_registry())]
-    parts += _table(ranks, rank_registry())
+    parts = [_HEAD, *_table("The operator: `/metrics` of its pod", operator_registry().collect())]
+    found = {metric.name: metric for special in _JOBS for metric in rank_registry(special).collect()}
+    parts += _table(ranks, found.values())
     return "\n".join(parts)
 
 
@@ -52,15 +53,20 @@ def operator_registry() -> CollectorRegistry:
     return own.registry
 
 
-def rank_registry() -> CollectorRegistry:
-    """That of rank 0 on a GPU: what any rank has, and what is the job's."""
+def rank_registry(special: Mapping[str, Any] = _JOBS[0]) -> CollectorRegistry:
+    """That of rank 0 on a GPU: what any rank has, and what is the job's.
+
+    Args:
+        special: fields of the job's spec beside those that every job has.
+    """
     ranks = RankSeries(torch.device("cuda"))
-    JobSeries(ranks.registry, _job(), with_mfu=True)
+    JobSeries(ranks.registry, _job(special), with_mfu=True)
     return ranks.registry
 
 
-def _job() -> JobFile:
-    spec = parse_spec(_LEAST, strict=True)
+def _job(special: Mapping[str, Any]) -> JobFile:
+    places = {"dataset": {"name": "pvc://claim/rows"}, "output": {"uri": "pvc://claim/run"}}
+    spec = parse_spec({"model": {"name": "builtin://tiny-llama"}, **places, **special}, strict=True)
     shape = shape_of(spec)
     return JobFile(
         job=JobIdentity(name="job", namespace="team", uid="uid"),
@@ -74,9 +80,9 @@ def _job() -> JobFile:
     )
 
 
-def _table(title: str, registry: CollectorRegistry) -> Iterator[str]:
+def _table(title: str, metrics: Iterable[Metric]) -> Iterator[str]:
     yield f"## {title}\n\n| series | kind | labels | |\n|---|---|---|---|"
-    for metric in sorted(registry.collect(), key=lambda metric: metric.name):
+    for metric in sorted(metrics, key=lambda metric: metric.name):
         labels = ", ".join(f"`{name}`" for name in _labels(metric))
         name = metric.name + _ENDS.get(metric.type, "")
         yield f"| `{name}` | {metric.type} | {labels} | {metric.documentation} |"

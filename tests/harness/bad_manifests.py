@@ -53,6 +53,15 @@ def sampled(task: str, **spec: Any) -> dict[str, Any]:
     return manifest(**{"task": task, "dataset": {"name": "pvc://data/samples"}} | spec)
 
 
+def reinforced(*rewards: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    """A job that learns from rewards, by default right; fields of ``training`` and ``how`` (of its
+    reinforcement) are joined with what is right, others of spec replaced."""
+    how = {"rewards": list(rewards or [{"kind": "json"}])} | spec.pop("how", {})
+    training = {"reinforcement": how} | spec.pop("training", {})
+    right: dict[str, Any] = {"task": "reinforcement", "dataset": {"name": "pvc://data/prompts"}}
+    return manifest(**(right | {"training": training} | spec))
+
+
 STDLIB = {"name": "builtin://python-stdlib", "weight": 1}
 BOOKS = {"name": "pvc://texts/books", "weight": 2.5, "maxBytes": 50_000}
 NOISE = {"name": "builtin://random-tokens", "weight": 1}
@@ -1361,7 +1370,138 @@ BAD: dict[str, Bad] = {
         manifest(serviceAccountName="team/trainer"), "spec.serviceAccountName", "use lowercase letters"
     ),
 }
+REINFORCEMENT = "spec.training.reinforcement"
+BAD |= {
+    "rewards are missing": Bad(
+        manifest(task="reinforcement", dataset={"name": "pvc://data/prompts"}),
+        REINFORCEMENT,
+        "set training.reinforcement.rewards",
+        "needs training.reinforcement with its rewards",
+    ),
+    "rewards of another task": Bad(
+        manifest(training={"reinforcement": {"rewards": [{"kind": "json"}]}}),
+        REINFORCEMENT,
+        "set task: reinforcement",
+        "no other task has it",
+    ),
+    "a reward that is a program": Bad(
+        reinforced({"kind": "python"}), f"{REINFORCEMENT}.rewards[0]", "and no code", "supported values"
+    ),
+    "a reward with a program beside it": Bad(
+        reinforced({"kind": "json", "function": "def f(): pass"}),
+        f"{REINFORCEMENT}.rewards[0]",
+        "use rules, or entrypoint",
+        "unknown field",
+    ),
+    "a regex without a pattern": Bad(
+        reinforced({"kind": "regex"}), f"{REINFORCEMENT}.rewards[0].pattern", "needs a pattern"
+    ),
+    "a pattern of JSON": Bad(
+        reinforced({"kind": "json", "pattern": "a"}),
+        f"{REINFORCEMENT}.rewards[0].pattern",
+        "use regex instead of json",
+        "others have none",
+    ),
+    "a text of a regex": Bad(
+        reinforced({"kind": "regex", "pattern": "a", "text": "a"}),
+        f"{REINFORCEMENT}.rewards[0].text",
+        "text is for kind contains",
+    ),
+    "a length without bounds": Bad(
+        reinforced({"kind": "length"}),
+        f"{REINFORCEMENT}.rewards[0].minCharacters",
+        "needs minCharacters or maxCharacters",
+    ),
+    "a length with bounds the wrong way round": Bad(
+        reinforced({"kind": "length", "minCharacters": 5, "maxCharacters": 4}),
+        f"{REINFORCEMENT}.rewards[0].minCharacters",
+        "lower minCharacters",
+        "the first not above the second",
+    ),
+    "bounds of JSON": Bad(
+        reinforced({"kind": "json", "maxCharacters": 4}),
+        f"{REINFORCEMENT}.rewards[0].minCharacters",
+        "and this is json",
+        "others have none",
+    ),
+    "a reward of nothing": Bad(
+        reinforced({"kind": "json", "weight": 0}), f"{REINFORCEMENT}.rewards[0].weight", "rewards nothing"
+    ),
+    "two rewards of one name": Bad(
+        reinforced({"kind": "json"}, {"kind": "length", "name": "json", "maxCharacters": 4}),
+        f"{REINFORCEMENT}.rewards",
+        "a name of its own",
+    ),
+    "no room for a prompt": Bad(
+        reinforced(how={"maxNewTokens": 128}),
+        f"{REINFORCEMENT}.maxNewTokens",
+        "raise training.sequenceLength",
+    ),
+    "answers by tensor ranks": Bad(
+        reinforced(nodes=2, parallelism={"tensor": 2}),
+        "spec.parallelism",
+        "tensor parallelism cuts them",
+        "use data parallelism with ZeRO 0 to 2",
+    ),
+    "answers by stages": Bad(
+        reinforced(nodes=2, parallelism={"pipeline": 2}),
+        "spec.parallelism",
+        "cannot write answers",
+        "use data parallelism with ZeRO 0 to 2",
+    ),
+    "answers by ranks that share a sequence": Bad(
+        reinforced(nodes=2, parallelism={"sequence": 2}),
+        "spec.parallelism",
+        "no sequence is there yet",
+        "use data parallelism with ZeRO 0 to 2",
+    ),
+    "answers with sharded weights": Bad(
+        reinforced(training={"zeroStage": 3}), "spec.training.zeroStage", "use zeroStage 2 or lower"
+    ),
+    "answers that are packed": Bad(
+        reinforced(training={"packing": "documents"}), "spec.training.packing", "answers are never packed"
+    ),
+    "answers in compiled layers": Bad(
+        reinforced(training={"compile": True}), "spec.training.compile", "each is compiled anew"
+    ),
+    "a page about prompts": Bad(
+        reinforced(evaluation={"explain": {}}),
+        "spec.evaluation.explain",
+        "task reinforcement holds out prompts",
+    ),
+    "prompts are measured": Bad(
+        measured(
+            task="reinforcement",
+            dataset={"name": "pvc://data/prompts"},
+            training={"reinforcement": {"rewards": [{"kind": "json"}]}},
+        ),
+        "spec.task",
+        "whose tasks are causal",
+    ),
+    "prompts of built-in data": Bad(
+        reinforced(dataset={"name": "builtin://python-stdlib"}),
+        "spec.dataset",
+        "which task reinforcement needs",
+        "no dialogues",
+    ),
+    "an answer for another task": Bad(
+        manifest(task="chat", dataset={"name": "pvc://talks/all", "fields": {"answer": "a"}}),
+        "spec.dataset",
+        "fields.answer is for task reinforcement",
+        "answer for task reinforcement",
+    ),
+    "answers of a model without a decoder": Bad(
+        reinforced(model=BERT), "spec.task", "learns task masked", "remove task"
+    ),
+}
+"""Those of rewards, which are many."""
+
 SEEN_BY_OPERATOR: dict[str, Bad] = {
+    "a pattern that is none": Bad(
+        reinforced({"kind": "regex", "pattern": "(a"}),
+        f"{REINFORCEMENT}.rewards[0].pattern",
+        "which is no regular expression of Python",
+    ),
     "shared memory above all memory": Bad(
         manifest(resources={"sharedMemory": "8Gi"}), "spec.resources.sharedMemory", "lower it"
     ),

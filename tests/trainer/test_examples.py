@@ -11,10 +11,11 @@ import pytest
 import yaml
 from harness.biased import write_corpus, write_pairs
 from harness.pairs import judged, pairs, write
+from harness.prompts import prompts
 from harness.trainer.laptop import LaptopRun
 from harness.trainer.launches import ROOT
 
-ROWS = {"preference": pairs(40), "kto": judged(40)}
+ROWS = {"preference": pairs(40), "kto": judged(40), "reinforcement": prompts(200)}
 pytestmark = pytest.mark.timeout(600)
 
 
@@ -46,9 +47,10 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
     source = manifest["spec"]["dataset"]["name"].removeprefix("pvc://")
     write(tmp_path / source, ROWS[name])
     text, results = ran(tmp_path, name, manifest)
-    figure = {"preference": "rewardAccuracy", "kto": "accuracy"}[name]
+    figure = {"preference": "rewardAccuracy", "kto": "accuracy", "reinforcement": "withoutSignal"}[name]
     assert 0 <= results[name][figure] <= 1
-    assert {"preference": "held-out pairs", "kto": "held-out answers"}[name] in text
+    told = {"preference": "held-out pairs", "kto": "held-out answers", "reinforcement": "held-out prompts"}
+    assert told[name] in text
 
 
 def test_the_example_of_pairs_that_are_held_alike_runs(tmp_path: Path) -> None:

@@ -15,7 +15,14 @@ from harness.builders import job
 from harness.trainer.tensorboard_files import events
 from prometheus_client import CollectorRegistry
 
-from llmtrain_api import Figures, ProgressReport, ProgressUpdate, Stage
+from llmtrain_api import (
+    Figures,
+    ProgressReport,
+    ProgressUpdate,
+    ReinforcementFigures,
+    RewardFigure,
+    Stage,
+)
 from llmtrain_api.messages import Straggler, figure
 from llmtrain_trainer.batch import BatchPlan, Length
 
@@ -23,15 +30,27 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what DeepSpeed says at import
     from llmtrain_trainer.telemetry.figures import StepReport, StepResult, Workload
     from llmtrain_trainer.telemetry.phases import Phase
-    from llmtrain_trainer.telemetry.prometheus import STEP_GAUGES, JobSeries
+    from llmtrain_trainer.telemetry.prometheus import ANSWER_GAUGES, STEP_GAUGES, JobSeries
     from llmtrain_trainer.telemetry.sinks import Rank0Sinks, figures_of
 
 INF, NAN = math.inf, math.nan
 LOAD = Workload(Length(80, 4, 20, None), BatchPlan(4, 2, 2), world=2, sequence_flops=1e9, peak=4e9)
 
+ANSWERS = ReinforcementFigures(
+    reward=1.5,
+    rewards=[RewardFigure(name="json", mean=0.5), RewardFigure(name="exact", mean=1.0)],
+    deviation=0.25,
+    without_signal=0.125,
+    kl=0.01,
+    answer_tokens=7.5,
+    ended=0.75,
+)
+
 
 def report(step: int = 3, loss: float = 2.5, norm: float | None = 0.5) -> StepReport:
-    result = StepResult(step, loss, 1e-3, norm, 64, math.isfinite(loss), fairness_penalty=0.75)
+    result = StepResult(
+        step, loss, 1e-3, norm, 64, math.isfinite(loss), fairness_penalty=0.75, reinforcement=ANSWERS
+    )
     return LOAD.report(result, 0.5, 0.25, {Phase.FORWARD: 0.5}, measured=True)
 
 
@@ -87,8 +106,46 @@ def test_a_step_tells_each_figure_that_is_known_after_a_step() -> None:
 
 def test_each_figure_of_a_step_has_a_series_or_a_reason_to_have_none() -> None:
     counted = {"tokens", "samples", "applied", "seconds"}  # counters and a histogram
-    elsewhere = {"total_steps", "smooth_seconds", "phases", "measured"}  # set once, or each rank's own
+    # set once, each rank's own, or of some jobs alone
+    elsewhere = {"total_steps", "smooth_seconds", "phases", "measured", "reinforcement"}
     assert {field.name for field in fields(StepReport)} == set(STEP_GAUGES) | counted | elsewhere
+
+
+def test_what_came_of_answers_reaches_every_sink(tmp_path: Path) -> None:
+    rewards = [{"kind": "json"}, {"kind": "exact"}]
+    asked = job(
+        tmp_path / "output",
+        task="reinforcement",
+        dataset={"name": "pvc://data/prompts"},
+        training={"sequenceLength": 96, "reinforcement": {"rewards": rewards}},
+    )
+    registry = CollectorRegistry()
+    sinks = Rank0Sinks(asked, LOAD, JobSeries(registry, asked, with_mfu=True), tmp_path, 2, "")
+    for series in ("reward", "divergence"):
+        assert math.isnan(registry.get_sample_value(f"llmtrain_train_{series}") or 0.0)
+    sinks.stepped(report())
+    sinks.close()
+    flat = {
+        "reward": 1.5,
+        "deviation": 0.25,
+        "without_signal": 0.125,
+        "kl": 0.01,
+        "answer_tokens": 7.5,
+        "ended": 0.75,
+        "reward_json": 0.5,
+        "reward_exact": 1.0,
+    }
+    [row] = [strictly(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert row["reinforcement"] == flat
+    curves = {v.tag: v.simple_value for e in events(tmp_path / "tensorboard") for v in e.summary.value}
+    assert {name: curves[f"answers/{name}"] for name in flat} == pytest.approx(flat)
+    found = {
+        name: registry.get_sample_value(f"llmtrain_train_{series}")
+        for name, (series, _) in ANSWER_GAUGES.items()
+    }
+    assert found == {name: flat[name] for name in ANSWER_GAUGES}
+    assert set(ANSWER_GAUGES) | {"rewards"} == set(ReinforcementFigures.model_fields)
+    assert registry.get_sample_value("llmtrain_train_rule_reward", {"rule": "exact"}) == 1.0
 
 
 @pytest.mark.parametrize("loss", [INF, -INF, NAN, 1e300, -1e31, 80.0])

@@ -89,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("heldout", help="data/heldout.npy: [sequences, length] token ids")
     evaluate.add_argument(
         "--task",
-        choices=[task for task in Task if not task.on_pairs],
+        choices=[task for task in Task if not task.on_pairs and task is not Task.REINFORCEMENT],
         default=Task.CAUSAL,
         help="what the model learnt (default: causal)",
     )

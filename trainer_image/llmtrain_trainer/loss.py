@@ -116,12 +116,15 @@ def _chunks(logits: torch.Tensor, labels: torch.Tensor) -> Iterator[tuple[torch.
 
 def token_count(labels: torch.Tensor) -> int:
     """Tokens that are trained on; the last column of three dimensions is none, see `label_count`."""
+    if labels.dim() == 4:
+        return label_count(labels)
     tokens = labels[..., :-1] if labels.dim() == 3 else labels
     return int((tokens != IGNORED).sum())
 
 
 def label_count(labels: torch.Tensor) -> int:
     """What a sum of losses is divided by: labels; of labels of three dimensions, whose rows are pairs of
-    answers, the rows that have any."""
-    given = labels != IGNORED
+    answers, the rows that have any; of four, which have numbers beside the labels of answers, the first line
+    of each answer."""
+    given = (labels[:, :, 0] if labels.dim() == 4 else labels) != IGNORED
     return int(given.flatten(1).any(1).sum() if labels.dim() == 3 else given.sum())

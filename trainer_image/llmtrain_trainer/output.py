@@ -53,6 +53,12 @@ class Output:
         return self.root / "evaluation.json"
 
     @property
+    def answers(self) -> Path:
+        """Of task reinforcement: answers of the trained engine to held-out prompts, as rows of dialogues,
+        whose loss the exported folder must reproduce."""
+        return self.root / "heldout-answers.npy"
+
+    @property
     def data(self) -> Path:
         """Tokens, tokenizer and the step-0 model."""
         return self.root / "data"

@@ -100,7 +100,7 @@ def packing_of(spec: JobSpec) -> str:
         return DIALOGUES
     if spec.task is Task.PREFERENCE:
         return f"{PAIRS}{(spec.training.preference or PreferenceSpec()).loss}"
-    if spec.task is not None and (spec.task.on_samples or spec.task is Task.REWARD):
+    if spec.task is not None and (spec.task.on_samples or spec.task in (Task.REWARD, Task.REINFORCEMENT)):
         return str(spec.task)
     return f"{FAIRNESS if spec.training.fairness else ''}{spec.training.packing}"
 
@@ -141,7 +141,7 @@ class _Tried:
         self._room = limit(spec)
         asked = spec.training.zero_stage
         own = asked is not None and range(max(self._lowest.zero, asked), max(self._lowest.zero, asked) + 1)
-        self._stages = own or stages(self._lowest)
+        self._stages = own or stages(self._lowest, whole=spec.task is Task.REINFORCEMENT)
         self._too_much: list[Choice] = []
 
     def __iter__(self) -> Iterator[Choice]:

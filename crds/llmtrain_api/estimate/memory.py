@@ -71,7 +71,8 @@ def estimate(shape: ModelShape, spec: JobSpec, layout: Layout) -> Memory:
         weights = size * numbers_of(held_by(shape, layout, 0))
         return Memory(weights, 0, 0, 0, 0, activations(shape, spec, layout, 0), 0)
     stages = {0, layout.pipeline - 1}
-    return max((of_stage(shape, spec, layout, stage) for stage in stages), key=lambda memory: memory.peak)
+    found = max((of_stage(shape, spec, layout, stage) for stage in stages), key=lambda memory: memory.peak)
+    return replace(found, weights=found.weights + _compared_with(shape, spec, layout))
 
 
 def of_stage(shape: ModelShape, spec: JobSpec, layout: Layout, stage: int) -> Memory:
@@ -103,6 +104,12 @@ def of_stage(shape: ModelShape, spec: JobSpec, layout: Layout, stage: int) -> Me
     weights = size * (_sharded(tensors, shards) + (_kept_whole(tensors) if shards > 1 else 0))
     backward = active + size * min(held, LIVE)
     return Memory(weights, FP32 * part, FP32 * part, 2 * FP32 * part, bucket, backward, update)
+
+
+def _compared_with(shape: ModelShape, spec: JobSpec, layout: Layout) -> int:
+    """Bytes of the model that training starts from, where answers are compared with it as they come."""
+    how, size = spec.training.reinforcement, FP32 if spec.training.precision == "fp32" else 2
+    return size * numbers_of(held_by(shape, layout, 0)) if how is not None and how.beta else 0
 
 
 def _sharded(tensors: list[Tensors], shards: int) -> int:

@@ -38,10 +38,15 @@ def lowest_layout(spec: JobSpec) -> Layout:
     return Layout(data, cut.tensor, cut.pipeline, cut.sequence, lowest)
 
 
-def stages(lowest: Layout) -> range:
-    """Stages to try: a pipeline has one, and a single rank has nothing to shard."""
+def stages(lowest: Layout, *, whole: bool = False) -> range:
+    """Stages to try: a pipeline has one, and a single rank has nothing to shard.
+
+    Args:
+        lowest: see `lowest_layout`.
+        whole: whether each rank needs all weights, which stage 3 shards.
+    """
     alone = lowest.data * lowest.sequence == 1
-    return range(lowest.zero, lowest.zero + 1 if lowest.pipeline > 1 or alone else 4)
+    return range(lowest.zero, lowest.zero + 1 if lowest.pipeline > 1 or alone else 3 if whole else 4)
 
 
 def said(size: float) -> str:

@@ -24,6 +24,8 @@ TABLE = Path(__file__).with_name("proven.json")
 
 DIALOGUES = "dialogues"
 """How rows of task chat are packed, in the words of the table."""
+REINFORCEMENT = "reinforcement"
+"""What rows of answers are that the model wrote and rules rewarded, in the words of the table."""
 PAIRS = "pairs "
 """Before what is minimised over rows of task preference, in the words of the table."""
 FAIRNESS = "fairness "
@@ -121,7 +123,7 @@ def _proven_elsewhere(asked: Asked, of_family: list[dict[str, Any]]) -> Asked:
     if asked.packing in UNPACKED and not any(row["packing"] == asked.packing for row in of_family):
         # the same code as other rows with fewer labels or another head
         return replace(asked, packing=UNPACKED[asked.packing])
-    if asked.packing.startswith(PAIRS) and not any(
+    if asked.packing.startswith((PAIRS, REINFORCEMENT)) and not any(
         row["packing"] == asked.packing and _code(row) == (asked.compiled, asked.adapter) for row in of_family
     ):
         # plain rows under another sum over what the model says

@@ -21,6 +21,7 @@ from . import (
     model,
     parallelism,
     preference,
+    reinforcement,
     resources,
     training,
 )
@@ -31,6 +32,7 @@ TRAINED: tuple[Rule, ...] = (
     *model.RULES,
     *preference.RULES,
     *fairness.RULES,
+    *reinforcement.RULES,
     *adapter.RULES,
     *parallelism.RULES,
     *training.RULES,

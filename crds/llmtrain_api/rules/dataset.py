@@ -144,10 +144,11 @@ SAMPLE_COLUMNS = {
 """Fields that name columns of samples, each with its tasks."""
 DIALOGUE_COLUMNS = {
     "messages": [Task.CHAT],
-    "prompt": [Task.CHAT, Task.PREFERENCE, Task.REWARD],
+    "prompt": [Task.CHAT, Task.PREFERENCE, Task.REWARD, Task.REINFORCEMENT],
     "completion": [Task.CHAT],
     "chosen": [Task.PREFERENCE, Task.REWARD],
     "rejected": [Task.PREFERENCE, Task.REWARD],
+    "answer": [Task.REINFORCEMENT],
 }
 """Fields that name columns of dialogues, each with its tasks."""
 JUDGED_COLUMNS = ("completion", "label")
@@ -245,7 +246,8 @@ RULES: tuple[Rule, ...] = (
         ".dataset",
         "chatTemplate and fields.messages, prompt and completion are for task chat (set task: chat), "
         "completion for loss kto too, "
-        "fields.prompt, chosen and rejected for task preference and reward (set task: preference)",
+        "fields.prompt, chosen and rejected for task preference and reward (set task: preference), "
+        "fields.prompt and answer for task reinforcement",
         _for_chat,
     ),
     Rule(

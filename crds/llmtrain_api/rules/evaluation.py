@@ -6,7 +6,7 @@ from ..schema.base import Rule
 from ..schema.spec import JobSpec
 from ..schema.task import Task
 
-OTHERS = [str(task) for task in Task if task.on_pairs or task.headed]
+OTHERS = [str(task) for task in Task if task.on_pairs or task.headed or task is Task.REINFORCEMENT]
 NEW = "has random weights, and evaluation.only measures a model as it is; name one that exists"
 ADAPTERS = "new adapters change nothing that evaluation.only could measure; remove model.adapter"
 OTHER_TASK = "is not measured by evaluation.only, whose tasks are causal, chat, masked, seq2seq and text2text"
@@ -30,7 +30,7 @@ def _no_adapter(spec: JobSpec) -> str | None:
 
 
 def _writes(spec: JobSpec) -> str | None:
-    if not spec.evaluation.only or spec.task is None or not (spec.task.on_pairs or spec.task.headed):
+    if not spec.evaluation.only or spec.task not in OTHERS:
         return None
     return f"{spec.task} {OTHER_TASK}"
 

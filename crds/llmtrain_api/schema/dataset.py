@@ -60,8 +60,8 @@ class FieldsSpec(ApiModel):
         default=None,
         min_length=1,
         max_length=256,
-        description="With task chat, preference and reward: column that holds what is asked. Default: "
-        "prompt; with chat also question, or instruction with input.",
+        description="With task chat, preference, reward and reinforcement: column that holds what is asked. "
+        "Default: prompt; with chat also question, or instruction with input.",
     )
     completion: str | None = Field(
         default=None,
@@ -81,6 +81,13 @@ class FieldsSpec(ApiModel):
         min_length=1,
         max_length=256,
         description="With task preference and reward: column that holds the other answer. Default: rejected.",
+    )
+    answer: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="With task reinforcement: column that holds the right answer, where a reward compares "
+        "with it. Default: answer.",
     )
     text_pair: str | None = Field(
         default=None,
@@ -144,7 +151,7 @@ class FieldsSpec(ApiModel):
     )
 
 
-DIALOGUE = ("messages", "prompt", "completion", "chosen", "rejected")
+DIALOGUE = ("messages", "prompt", "completion", "chosen", "rejected", "answer")
 """Fields that name columns of dialogues."""
 Fields = Annotated[
     FieldsSpec,
@@ -322,8 +329,8 @@ class DatasetSpec(RuledModel):
         default=None,
         min_length=1,
         max_length=32768,
-        description="With task chat, preference and reward: Jinja text that renders messages. Default: the "
-        "tokenizer's own; ChatML for a model that is built in.",
+        description="With task chat, preference, reward and reinforcement: Jinja text that renders messages. "
+        "Default: the tokenizer's own; ChatML for a model that is built in.",
     )
     cache: str | None = Field(
         default=None,

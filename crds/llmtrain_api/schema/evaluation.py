@@ -57,7 +57,8 @@ class EvaluationSpec(ApiModel):
         default=512,
         ge=1,
         le=10_000_000,
-        description="Largest number of held-out sequences per evaluation; they are the same each time.",
+        description="Largest number of held-out sequences per evaluation; they are the same each time. With "
+        "task reinforcement answers, of which each held-out prompt gets a group.",
     )
     answer_metrics: list[AnswerMetric] | None = Field(
         default=None,

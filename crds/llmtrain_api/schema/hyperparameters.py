@@ -53,7 +53,13 @@ FROM_WEIGHTS = _rate(2e-5, "for a model that exists", "arXiv:2307.09288, section
 ADAPTERS = _rate(2e-4, "for adapters beside a model that exists", "arXiv:2305.14314, appendix B")
 PAIRS = _rate(1e-6, "for answers that are compared", "trl's documentation of DPO")
 PAIRS_ADAPTERS = _rate(1e-5, "for adapters by compared answers", "trl's documentation of DPO")
-"""With more than the last two a model soon writes nothing else than what no rejected answer looks like; with
+REINFORCED = _rate(1e-6, "for answers that are rewarded", "arXiv:2402.03300, section 4.2")
+REINFORCED_ADAPTERS = _rate(
+    1e-5,
+    "for adapters by answers that are rewarded",
+    "ten times that of all weights, as for compared answers",
+)
+"""With more than the last four a model soon writes nothing else than what no rejected answer looks like; with
 the second a model that was trained before keeps what it knows."""
 
 ANY = "for any job"
@@ -75,6 +81,8 @@ DEFAULTS: tuple[Default, ...] = (
     ADAPTERS,
     PAIRS,
     PAIRS_ADAPTERS,
+    REINFORCED,
+    REINFORCED_ADAPTERS,
     SCHEDULE,
     MIN_RATE,
     WARMUP,
@@ -90,16 +98,21 @@ FIXED = (SCHEDULE, MIN_RATE, WARMUP, BETAS, EPSILON, WEIGHT_DECAY, CLIPPING, BAT
 """Those that do not depend on the model or the task."""
 
 
-def default_learning_rate(*, pretrained: bool, adapted: bool, pairs: bool = False) -> LearningRate:
+def default_learning_rate(
+    *, pretrained: bool, adapted: bool, pairs: bool = False, rewarded: bool = False
+) -> LearningRate:
     """The peak learning rate of a job that names none.
 
     Args:
         pairs: whether it learns from answers that are compared.
         pretrained: whether it starts from weights that there are.
         adapted: whether adapters are trained, and no other weights.
+        rewarded: whether it learns from rewards of its own answers.
     """
     if not pretrained:
         return FROM_NOTHING
+    if rewarded:
+        return REINFORCED_ADAPTERS if adapted else REINFORCED
     if pairs:
         return PAIRS_ADAPTERS if adapted else PAIRS
     return ADAPTERS if adapted else FROM_WEIGHTS

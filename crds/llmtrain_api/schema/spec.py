@@ -196,7 +196,8 @@ class JobSections(ApiModel):
         default=None,
         description="What the model learns: causal (the next token), chat (the answers in dialogues), "
         "preference (which of two answers is better, or which answers are desirable), reward (a number of "
-        "each answer, higher for the better one), masked (masked tokens), seq2seq (hidden spans); or, "
+        "each answer, higher for the better one), reinforcement (to write "
+        "answers that rules reward), masked (masked tokens), seq2seq (hidden spans); or, "
         "from samples: classification (a class of each text or pair of texts), regression (a number of "
         "each), tokenClassification (a tag of each word), questionAnswering (where in a text the answer to a "
         "question stands) or text2text (a text from a text: translation, summaries). "
@@ -264,7 +265,21 @@ class JobSections(ApiModel):
     @property
     def sequences_a_sample(self) -> int:
         """Sequences that a sample of the batch is trained on."""
+        if self.task is Task.REINFORCEMENT and self.training.reinforcement is not None:
+            return self.training.reinforcement.group_size
         return 1 if self.task is None or self.judges_answers else self.task.sequences
+
+    @property
+    def updates_a_step(self) -> int:
+        """Updates of the weights in a step."""
+        how = self.training.reinforcement
+        return 1 if how is None else how.iterations
+
+    @property
+    def answer_tokens(self) -> int:
+        """Tokens of a sequence that are left to an answer that the model writes itself."""
+        how = self.training.reinforcement
+        return 0 if how is None else how.max_new_tokens
 
     @model_validator(mode="after")
     def _decide_defaults(self) -> JobSections:
@@ -288,8 +303,12 @@ class JobSections(ApiModel):
     @property
     def default_learning_rate(self) -> LearningRate:
         """What `training.learning_rate` is where the job does not say."""
-        adapted, pairs = self.model.adapter is not None, self.task is Task.PREFERENCE
-        return default_learning_rate(pretrained=self.model.pretrained, adapted=adapted, pairs=pairs)
+        return default_learning_rate(
+            pretrained=self.model.pretrained,
+            adapted=self.model.adapter is not None,
+            pairs=self.task is Task.PREFERENCE,
+            rewarded=self.task is Task.REINFORCEMENT,
+        )
 
     @property
     def held_out_fraction(self) -> float:

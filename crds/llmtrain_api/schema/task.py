@@ -6,13 +6,14 @@ from enum import StrEnum
 
 
 class Task(StrEnum):
-    """What is learnt: of plain text, of dialogues, of pairs of answers, or of samples that have their answers
-    with them."""
+    """What is learnt: of plain text, of dialogues, of pairs of answers, of rewards for answers that the model
+    writes itself, or of samples that have their answers with them."""
 
     CAUSAL = "causal"
     CHAT = "chat"
     MASKED = "masked"
     PREFERENCE = "preference"
+    REINFORCEMENT = "reinforcement"
     REWARD = "reward"
     SEQ2SEQ = "seq2seq"
     CLASSIFICATION = "classification"
@@ -40,7 +41,7 @@ class Task(StrEnum):
     @property
     def on_dialogues(self) -> bool:
         """Whether rows of its data are dialogues, which a chat template renders."""
-        return self is Task.CHAT or self.on_pairs
+        return self in (Task.CHAT, Task.REINFORCEMENT) or self.on_pairs
 
     @property
     def on_pairs(self) -> bool:
@@ -66,6 +67,7 @@ class Task(StrEnum):
 _LEARNERS = {
     Task.CHAT: (Task.CAUSAL,),
     Task.PREFERENCE: (Task.CAUSAL,),
+    Task.REINFORCEMENT: (Task.CAUSAL,),
     Task.REWARD: (Task.CAUSAL,),
     Task.CLASSIFICATION: (Task.CAUSAL, Task.MASKED),
     Task.REGRESSION: (Task.CAUSAL, Task.MASKED),

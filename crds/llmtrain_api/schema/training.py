@@ -13,6 +13,7 @@ from .fairness import FairnessPenaltySpec
 from .hyperparameters import ADAPTERS, FROM_NOTHING, FROM_WEIGHTS, PAIRS, PAIRS_ADAPTERS
 from .optimization import EarlyStoppingSpec, OnSpike, Schedule
 from .preference import PreferenceSpec
+from .reinforcement import ReinforcementSpec
 
 
 class Packing(StrEnum):
@@ -122,7 +123,8 @@ class TrainingSpec(RuledModel):
         json_schema_extra=_without_default,
         description=f"Peak learning rate of AdamW. Default: {FROM_NOTHING.value} from random weights, "
         f"{FROM_WEIGHTS.value} for a model that exists, and {ADAPTERS.value} for adapters beside one; with "
-        f"task preference {PAIRS.value} and {PAIRS_ADAPTERS.value}; status.resolved has its source.",
+        f"tasks preference and reinforcement {PAIRS.value} and {PAIRS_ADAPTERS.value}; status.resolved has "
+        "its source.",
     )
     schedule: Schedule = Field(
         default=Schedule.COSINE,
@@ -180,12 +182,17 @@ class TrainingSpec(RuledModel):
         description="With task causal: a penalty on the gap of log-likelihood between both texts of pairs, "
         "so that the model finds neither likelier. Default: none.",
     )
+    reinforcement: ReinforcementSpec | None = Field(
+        default=None,
+        description="With task reinforcement, which needs it: the rules that reward answers, and how the "
+        "model learns from them.",
+    )
     global_batch_size: int = Field(
         default=16,
         ge=1,
         le=1_000_000,
         description="Sequences per optimizer step, over all ranks; with task preference and reward pairs of "
-        "them, but with loss kto single ones.",
+        "them, but with loss kto single ones; with task reinforcement prompts, each with a group of answers.",
     )
     micro_batch_size: int = Field(
         default=8,
@@ -193,8 +200,8 @@ class TrainingSpec(RuledModel):
         le=65536,
         # where it is left out it follows from memory: `estimate.choice` decides
         json_schema_extra=_without_default,
-        description="Sequences (pairs of them) per rank and forward pass. Default: the most that fit into "
-        "memory, up to 8 sequences on CPUs and 32,768 tokens on GPUs.",
+        description="Sequences (pairs, or groups of answers) per rank and forward pass. Default: the most "
+        "that fit into memory, up to 8 sequences on CPUs and 32,768 tokens on GPUs.",
     )
     sequence_length: int = Field(default=128, ge=8, le=1_048_576, description="Tokens per sequence.")
     seed: int = Field(

@@ -26,11 +26,12 @@ KSERVE_TASKS = {
     Task.MASKED: "fill_mask",
     Task.CLASSIFICATION: "sequence_classification",
     Task.REGRESSION: "sequence_classification",
+    Task.REINFORCEMENT: "text_generation",
     Task.REWARD: "sequence_classification",
     Task.TOKENS: "token_classification",
 }
 """KServe's word for what an export does, by the task that it learnt."""
-WRITES = (Task.CAUSAL, Task.CHAT, Task.PREFERENCE)
+WRITES = (Task.CAUSAL, Task.CHAT, Task.PREFERENCE, Task.REINFORCEMENT)
 """Tasks whose exports write text after a text: those that vLLM serves."""
 PRIVATE: Object = {
     "allowPrivilegeEscalation": False,

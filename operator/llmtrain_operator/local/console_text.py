@@ -160,6 +160,14 @@ def _kto_lines(results: Results) -> list[str]:
     ]
 
 
+def _reinforcement_lines(results: Results) -> list[str]:
+    found = results.reinforcement
+    if found is None:
+        return []
+    rules = ", ".join(f"{one.name} {one.mean:.3g}" for one in found.rewards)
+    return [f"  held-out prompts  reward {found.reward:.3f} an answer ({rules}), to {found.prompts} prompts"]
+
+
 def _answer_lines(answers: AnswersResult | None) -> list[str]:
     """How the model's own answers compare to those of held-out dialogues."""
     if answers is None:
@@ -202,7 +210,7 @@ def succeeded(
         learnt = f"so {beyond:.3f} was learnt beyond counts" if beyond > 0 else "not reached yet"
         lines.append(f"  unigram entropy   {results.unigram_entropy:.3f} nat a token, {learnt}")
     lines += [f"    {one.name}: {_measured(one)}" for one in results.sources]
-    lines += _preference_lines(results) + _kto_lines(results)
+    lines += _preference_lines(results) + _kto_lines(results) + _reinforcement_lines(results)
     lines += _answer_lines(results.answers)
     lines += _data_lines(results.data)
     if results.sample and results.sample.strip():

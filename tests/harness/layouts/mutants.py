@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from harness.layouts.rows import Row
 
 from llmtrain_api import Layout
-from llmtrain_api.layouts.proven import FAIRNESS, PAIRS
+from llmtrain_api.layouts.proven import FAIRNESS, PAIRS, REINFORCEMENT
 from llmtrain_trainer import loss
 from llmtrain_trainer.data import loader
 from llmtrain_trainer.models import pipeline_stages
@@ -26,6 +26,7 @@ from llmtrain_trainer.parallel.sequence import SequenceEngine
 from llmtrain_trainer.parallel.tensor import TensorEngine
 from llmtrain_trainer.tasks.causal import CausalLM, positions
 from llmtrain_trainer.tasks.kto import JudgedLM
+from llmtrain_trainer.tasks.reinforcement import RewardedLM
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 
@@ -72,6 +73,16 @@ def _accumulation_is_averaged(patch: pytest.MonkeyPatch) -> None:
 def _stages_are_averaged(patch: pytest.MonkeyPatch) -> None:
     real = StageLoss.__call__
     patch.setattr(StageLoss, "__call__", lambda self, logits, labels: real(self, logits, labels) / 2)
+
+
+def _answers_are_not_clipped(patch: pytest.MonkeyPatch) -> None:
+    real = RewardedLM.objective
+
+    def unclipped(self: RewardedLM, outputs: Any, labels: torch.Tensor) -> torch.Tensor:
+        self.how = self.how.model_copy(update={"clip_low": 1.0, "clip_high": 1e9})
+        return real(self, outputs, labels)
+
+    patch.setattr(RewardedLM, "objective", unclipped)
 
 
 def _labels_of_copies_count(patch: pytest.MonkeyPatch) -> None:
@@ -244,6 +255,11 @@ MUTANTS: dict[str, tuple[Patch, Row]] = {
         _passes_of_pairs_are_not_counted,
         Row("llama", ZERO1, packing=f"{FAIRNESS}concat"),
     ),
+    "tokens of a rank's own answers": (
+        _mean_of_means,
+        Row("llama", ZERO1, 4, packing=REINFORCEMENT),
+    ),
+    "answers are not clipped": (_answers_are_not_clipped, Row("llama", ZERO1, packing=REINFORCEMENT)),
     "first token of a document is asked of the one before": (
         lambda patch: patch.setattr(CausalLM, "encode", _without_mask),
         Row("llama", ZERO1, packing="documents"),

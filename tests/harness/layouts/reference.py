@@ -10,8 +10,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from harness.layouts.alike import penalty
+from harness.layouts.answers import loss_of
 from harness.layouts.pairs import of_pairs
-from harness.layouts.rows import STEPS, Row
+from harness.layouts.rows import LENGTH, STEPS, Row
 from harness.layouts.samples import losses_alone
 from harness.layouts.worker import adamw_of_rows, encoder_for, perturbed, sgd, tokens
 
@@ -55,7 +56,7 @@ def reference(
     for step in range(STEPS):
         places = [step * size + i for i in range(size)]
         ids = torch.from_numpy(np.stack([rows[sample_at(p, len(rows), 0)] for p in places]).astype(np.int64))
-        if row.sampled is not None or row.loss:
+        if row.sampled is not None or row.loss or row.rewarded:
             batch: Any = ids
         elif row.packing == DIALOGUES:
             batch = [one for tokens_of_row in ids for one in _dialogues(tokens_of_row)]
@@ -89,6 +90,8 @@ def _loss(model: Any, row: Row, batch: Any, device: str) -> tuple[torch.Tensor, 
         for one, labels_of_it in losses_alone(model, row.sampled, batch, device):
             total, count = total + one, count + labels_of_it
         return total, count
+    if row.rewarded:
+        return loss_of(model, batch, LENGTH, device)
     if row.loss:
         return of_pairs(row, model, batch, device), len(batch)
     for inputs, labels in batch:

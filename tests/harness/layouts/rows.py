@@ -11,10 +11,11 @@ from itertools import product
 from typing import Any
 
 from harness.builders import cut_as, unchecked_spec
+from harness.layouts.answers import HOW
 from harness.layouts.twins import NAME, TWINS, shape_for
 
 from llmtrain_api import JobSpec, Layout, ModelShape, Packing, Precision, Task
-from llmtrain_api.layouts.proven import DIALOGUES, FAIRNESS, PAIRS
+from llmtrain_api.layouts.proven import DIALOGUES, FAIRNESS, PAIRS, REINFORCEMENT
 from llmtrain_api.rules.adapter import REASONS
 from llmtrain_api.schema.preference import PreferenceLoss
 
@@ -70,6 +71,8 @@ class Row:
             "weightDecay": 0.1,
             "gradientClipping": clipping,
         }
+        if self.rewarded:
+            training["reinforcement"] = HOW
         if self.loss:
             training["preference"] = {"loss": self.loss, "beta": 0.3}
             if self.loss == "kto":
@@ -90,7 +93,7 @@ class Row:
 
     @property
     def _packing(self) -> Packing:
-        if self.sampled is not None:
+        if self.sampled is not None or self.rewarded:
             return Packing.CONCAT
         return Packing.DOCUMENTS if self._task else Packing(self.packing.removeprefix(FAIRNESS))
 
@@ -101,6 +104,8 @@ class Row:
         rows = {"dataset": {"name": "pvc://data/rows"}}
         if self.loss:
             return rows | {"task": "preference"}
+        if self.rewarded:
+            return rows | {"task": "reinforcement"}
         return rows | {"task": "chat"} if self.packing == DIALOGUES else {}
 
     @property
@@ -112,6 +117,11 @@ class Row:
     def alike(self) -> bool:
         """Whether pairs of sentences are held alike beside the batch."""
         return self.packing.startswith(FAIRNESS)
+
+    @property
+    def rewarded(self) -> bool:
+        """Whether rows are groups of answers that rules rewarded."""
+        return self.packing == REINFORCEMENT
 
     @property
     def sampled(self) -> Task | None:
@@ -171,7 +181,8 @@ def required() -> list[Row]:
     found += [Row(family, layout, 4, precision="bf16") for family, layout in product(CUT, cut16)]
     # with gloo on a CPU, which has fp16 too; that a GPU computes the same: `bench.gpu`
     found += [Row(family, layout, 4, precision="fp16") for family, layout in product(FAMILIES, bf16)]
-    return found + compiled() + adapted() + of_twins() + sampled() + preferences() + fairness()
+    found += compiled() + adapted() + of_twins() + sampled() + preferences() + fairness()
+    return found + reinforcements()
 
 
 def adapted() -> list[Row]:
@@ -243,6 +254,20 @@ def fairness() -> list[Row]:
         for turn, (family, packing, adapter) in enumerate([*kinds, ("gpt2", "concat", False)])
         for number, layout in enumerate(layouts)
         for odd in ((number + turn) % 2,)
+    ]
+
+
+def reinforcements() -> list[Row]:
+    """Rows of `task: reinforcement`, by data parallelism with whole weights, against answers one by one."""
+    layouts = [Layout(zero=0), *(Layout(data=2, zero=zero) for zero in (1, 2))]
+    rows = [
+        Row(family, layout, 4 if number % 2 else 1, bool(number % 2), REINFORCEMENT, adapter=adapter)
+        for family, adapter in (("llama", False), ("llama", True), ("qwen", False), ("gpt2", False))
+        for number, layout in enumerate(layouts)
+    ]
+    return [
+        *rows,
+        *(Row("llama", layout, 4, precision="bf16", packing=REINFORCEMENT) for layout in layouts[1:]),
     ]
 
 

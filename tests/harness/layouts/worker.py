@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from deepspeed.accelerator import get_accelerator
 from deepspeed.utils import safe_get_full_fp32_param
+from harness.layouts import answers as written
 from harness.layouts import samples
 from harness.layouts.alike import sentences
 from harness.layouts.rows import LENGTH, SAMPLES, STEPS, VOCAB, Row
@@ -40,6 +41,8 @@ START_OF = adapters.start_of
 
 def encoder_for(row: Row) -> Encoder:
     """The encoder of a row's task."""
+    if row.rewarded:
+        return written.Given(row.spec(clipping=0.0), LENGTH)
     tokens_of = OURS if row.sampled is None else samples.tokens_of(row.family)
     return encoder(row.spec(clipping=0.0), row.shape, tokens_of)
 
@@ -75,6 +78,8 @@ def tokens(row: Row | None = None) -> np.ndarray[Any, Any]:
     """The training rows: noise with a separator every few tokens, or with the marks of dialogues."""
     if row is not None and row.loss:
         return answers(row)
+    if row is not None and row.rewarded:
+        return written.rows(SAMPLES, LENGTH, VOCAB)
     if row is not None and row.sampled is not None:
         return samples.samples(row.sampled, SAMPLES, LENGTH, VOCAB)
     generator = np.random.default_rng(7)

@@ -238,6 +238,7 @@ KINDS: dict[Task, tuple[str, dict[str, Any]]] = {
     Task.CAUSAL: ("llama", {}),
     Task.CHAT: ("llama", {}),
     Task.PREFERENCE: ("llama", {}),
+    Task.REINFORCEMENT: ("llama", {}),
     Task.REWARD: ("llama", {"num_labels": 1}),
     Task.MASKED: ("bert", {}),
     Task.CLASSIFICATION: ("bert", {}),

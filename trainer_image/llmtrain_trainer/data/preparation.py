@@ -115,6 +115,11 @@ class Preparation:
         return self.job.spec.judges_answers
 
     @property
+    def rewarded(self) -> bool:
+        """Whether each row is a prompt that the model writes answers to."""
+        return self.task is Task.REINFORCEMENT
+
+    @property
     def whole_rows(self) -> bool:
         """Whether a row of a file is a dialogue or a sample; these have no token set."""
         return self.chat or self.task.on_samples

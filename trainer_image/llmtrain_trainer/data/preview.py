@@ -113,7 +113,11 @@ def _row_lines(made: Preparation) -> Iterator[str]:
     if made.job.spec.evaluation.only:
         yield f"sequences     {held_out.rows:,} to measure, of {held_out.length:,} tokens"
         return
-    trained = f", {_trained(train):.0%} of their tokens trained on" if made.chat and train.rows else ""
+    trained = (
+        f", {_trained(train):.0%} of their tokens trained on"
+        if made.chat and train.rows and not made.rewarded
+        else ""
+    )
     if made.told_of_labels:
         yield from _label_lines(made)
     yield (

@@ -237,6 +237,12 @@ def key_of(job: JobFile) -> dict[str, Any]:
         key["training.preference.loss"] = "kto"
     if job.spec.training.fairness:
         key["training.fairness.pairs"] = job.spec.training.fairness.pairs
+    if how := job.spec.training.reinforcement:
+        key |= {
+            "training.reinforcement.maxNewTokens": how.max_new_tokens,
+            "training.reinforcement.groupSize": how.group_size,
+            "training.reinforcement.needsAnswers": how.needs_answers,
+        }
     if steps := cleaning.key_of(job.spec):
         key["cleaning"] = steps
     if cut := holes.key_of(job.spec):

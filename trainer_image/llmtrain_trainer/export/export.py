@@ -29,7 +29,7 @@ from llmtrain_api import (
 from .. import log
 from ..batch import BatchPlan
 from ..checkpoint.ownership import uri_of
-from ..data.loader import held_out_passes, open_held_out
+from ..data.loader import held_out_passes, open_held_out, open_rows
 from ..data.reference import FILE as REFERENCE
 from ..data.reference import joined, read_reference
 from ..data.rows import Ids
@@ -47,6 +47,7 @@ from ..output import Output
 from ..records import EvaluationRecord, read_record, record_or_none
 from ..storage.start_marker import Start
 from ..tasks import Tokens, encoder
+from ..tasks.chat import ChatLM
 from ..tasks.kto import settled
 from ..tasks.preference import has_reference
 from . import folder as full
@@ -80,7 +81,7 @@ def export(job: JobFile, start: Start) -> Results:
         full.write_model(job, output.step(newest[0]), output.data, folder, head)
         model, tokenizer = open_folder(folder, task, DTYPES[job.spec.training.precision])
     resident = put_on(model, device_of())
-    _compare(job, model, output.data, marker.special, trained)
+    _compare(job, model, output, marker.special, trained)
     opened = Opened(model, tokenizer, resident, sane=trained.loss is not None)
     results = changed(
         results_of(job, opened, output.data, marker, trained),
@@ -115,15 +116,17 @@ def _write_adapted(
     return open_adapter(load(base, task, dtype), folder), tokenizer
 
 
-def _compare(job: JobFile, model: Any, data: Path, tokens: Tokens, trained: EvaluationRecord) -> None:
+def _compare(job: JobFile, model: Any, output: Output, tokens: Tokens, trained: EvaluationRecord) -> None:
     """Compute the first held-out sequences again from what is exported.
 
     Raises:
         ExportMismatch: their loss is another one.
     """
-    rows = _held_out_rows(job, data)[: trained.checked_sequences]
+    rows = _held_out_rows(job, output)[: trained.checked_sequences]
     plan = BatchPlan(len(rows), job.spec.training.micro_batch_size, 1)
-    task = encoder(job.spec, job.shape, tokens)
+    # answers that are written are dialogues like any other
+    rewarded = job.spec.task is Task.REINFORCEMENT
+    task = ChatLM() if rewarded else encoder(job.spec, job.shape, tokens)
     passes = held_out_passes(rows, plan, ALONE, task, device_of())
     passes = settled(task, passes, partial(evaluated, model), lambda *sums: sums)
     losses, labels = loss_sum(model, passes, task.objective)
@@ -142,8 +145,12 @@ def _compare(job: JobFile, model: Any, data: Path, tokens: Tokens, trained: Eval
         )
 
 
-def _held_out_rows(job: JobFile, data: Path) -> Ids:
-    """The held-out rows; of pairs with what the reference says of them, where that is compared with."""
+def _held_out_rows(job: JobFile, output: Output) -> Ids:
+    """The held-out rows; of pairs with what the reference says of them, where that is compared with; of
+    prompts the answers that the engine wrote."""
+    data = output.data
+    if job.spec.task is Task.REINFORCEMENT:
+        return open_rows(output.answers)
     rows, marker = open_held_out(data), read_marker(data)
     if job.spec.task is not Task.PREFERENCE or not has_reference(job.spec):
         return rows

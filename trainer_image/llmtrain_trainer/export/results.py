@@ -11,7 +11,9 @@ from llmtrain_api import (
     JobFile,
     KtoResult,
     PreferenceResult,
+    ReinforcementResult,
     Results,
+    RewardFigure,
     ScoresResult,
     Task,
     changed,
@@ -37,6 +39,7 @@ from ..evaluate.spans import Logits, found_answers, of_answers, told
 from ..floats import perplexity
 from ..records import EvaluationRecord
 from ..tasks import encoder
+from ..telemetry.figures import RULE
 from .fairness import compared_pairs
 from .opened import Opened
 
@@ -74,17 +77,19 @@ def _sample(job: JobFile, opened: Opened) -> str:
 def _trained(job: JobFile, marker: Marker, trained: EvaluationRecord, held_out: Ids) -> Results:
     """What is known of a model before anything is asked of its export."""
     task, judged = task_of(job.spec, job.shape), job.spec.judges_answers
-    pairs = task.on_pairs
+    pairs, answers = task.on_pairs, task is Task.REINFORCEMENT
+    told = None if trained.loss is None or task.headed or pairs or answers else perplexity(trained.loss)
     return Results(
         steps=trained.step,
         train_loss=figure(trained.train_loss),
         fairness_penalty=figure(trained.fairness_penalty),
         eval_loss=figure(trained.loss),
-        perplexity=None if trained.loss is None or task.headed or pairs else figure(perplexity(trained.loss)),
+        perplexity=figure(told),
         data=marker.summary,
-        unigram_entropy=None if pairs else marker.unigram_entropy,
+        unigram_entropy=None if pairs or answers else marker.unigram_entropy,
         preference=_preference(trained, held_out) if pairs and not judged else None,
         kto=_kto(trained, marker, held_out) if judged else None,
+        reinforcement=_reinforcement(job, trained) if answers else None,
         **trained.run_state,
     )
 
@@ -147,6 +152,18 @@ def _preference(trained: EvaluationRecord, held_out: Ids) -> PreferenceResult:
     return PreferenceResult.model_validate(
         found | {"pairs": trained.tokens, "longer_accuracy": of_lengths(held_out)}
     )
+
+
+def _reinforcement(job: JobFile, trained: EvaluationRecord) -> ReinforcementResult | None:
+    """What answers to held-out prompts got; None where that is no number."""
+    how, found = job.spec.training.reinforcement, trained.measures
+    if how is None or trained.loss is None:
+        return None
+    rules = [
+        RewardFigure(name=rule.called, mean=found[f"{RULE}{rule.called}"] or 0.0) for rule in how.rewards
+    ]
+    told = {name: figure(value) for name, value in found.items() if not name.startswith(RULE)}
+    return ReinforcementResult.model_validate(told | {"prompts": trained.tokens, "rewards": rules})
 
 
 def _kto(trained: EvaluationRecord, marker: Marker, held_out: Ids) -> KtoResult:

@@ -24,6 +24,7 @@ HEADS = {
     Task.CAUSAL: transformers.AutoModelForCausalLM,
     Task.CHAT: transformers.AutoModelForCausalLM,
     Task.PREFERENCE: transformers.AutoModelForCausalLM,
+    Task.REINFORCEMENT: transformers.AutoModelForCausalLM,
     Task.REWARD: transformers.AutoModelForSequenceClassification,
     Task.MASKED: transformers.AutoModelForMaskedLM,
     Task.SEQ2SEQ: transformers.AutoModelForSeq2SeqLM,

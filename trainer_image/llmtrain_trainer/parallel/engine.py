@@ -6,10 +6,10 @@ losses over the count of labels of the global batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import deepspeed
 import torch
@@ -24,6 +24,8 @@ from ..loss import label_count
 from ..models.adapters import whole_name
 from ..tasks import objective
 from ..telemetry.phases import Phase, Stopwatch
+
+Found = TypeVar("Found")
 
 
 def deepspeed_config(
@@ -148,6 +150,14 @@ class Engine:
         """What a function finds in the outputs and the labels of each pass, without training."""
         self.raw.eval()
         found = [of(self.raw(**inputs), labels) for inputs, labels in map(self.share, passes)]
+        self.raw.train()
+        return found
+
+    @torch.no_grad()
+    def of_model(self, do: Callable[[Any], Found]) -> Found:
+        """What a function finds of the model itself, without training; for ranks that hold all of it."""
+        self.raw.eval()
+        found = do(self.raw.module)
         self.raw.train()
         return found
 

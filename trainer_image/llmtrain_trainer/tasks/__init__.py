@@ -24,6 +24,7 @@ from .masked import MaskedLM
 from .objective import Objective
 from .preference import PairsLM
 from .question_answering import Spans
+from .reinforcement import RewardedLM
 from .reward import Rewards
 from .seq2seq import SpanCorruption
 from .text2text import TextToText
@@ -60,6 +61,8 @@ def encoder(spec: JobSpec, shape: ModelShape, tokens: Tokens) -> Encoder:
     if spec.task is Task.PREFERENCE:
         how = spec.training.preference or PreferenceSpec()
         return JudgedLM(how) if spec.judges_answers else PairsLM(how)
+    if spec.task is Task.REINFORCEMENT and spec.training.reinforcement is not None:
+        return RewardedLM(spec.training.reinforcement)
     if spec.task is Task.REWARD:
         return Rewards(tokens.eos if tokens.pad is None else tokens.pad)
     documents = spec.training.packing is Packing.DOCUMENTS

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from llmtrain_api import ReinforcementFigures
+
 from ..batch import BatchPlan, Length
 from .flops import mfu
 from .phases import Seconds
@@ -16,8 +18,14 @@ class StepResult:
     """One optimizer step, as all ranks agree on it.
 
     Attributes:
-        loss: of the task, without the penalty.
+        step: its number.
+        loss: a mean over labels, without the penalty.
+        learning_rate: of it.
+        gradient_norm: before clipping.
+        tokens: that were trained on.
+        applied: whether the weights were changed.
         fairness_penalty: squared gap of the step's pairs of sentences, a mean; None where there are none.
+        reinforcement: what came of answers that the model wrote; None of other tasks.
     """
 
     step: int
@@ -27,6 +35,7 @@ class StepResult:
     tokens: int
     applied: bool
     fairness_penalty: float | None = field(default=None, kw_only=True)
+    reinforcement: ReinforcementFigures | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,21 @@ class StepReport(StepResult):
     mfu: float | None
     phases: Seconds
     measured: bool
+
+
+RULE = "reward_"
+"""Before the name of a rule, for what it gave."""
+
+
+def answers_of(result: StepResult) -> dict[str, float]:
+    """What came of a step's answers by flat names; nothing of tasks without."""
+    return {} if result.reinforcement is None else flat(result.reinforcement)
+
+
+def flat(found: ReinforcementFigures) -> dict[str, float]:
+    """Figures of answers by flat names."""
+    told = found.model_dump(exclude={"rewards"}, exclude_none=True)
+    return told | {f"{RULE}{one.name}": one.mean for one in found.rewards}
 
 
 class Pace:

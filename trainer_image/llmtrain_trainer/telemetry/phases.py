@@ -17,12 +17,13 @@ class Phase(StrEnum):
 
     Communication is time inside collectives and so also waiting for slower ranks. Checkpoint, evaluation and
     start-up include theirs. A pipeline's schedule is one phase, forward_backward. Compile is torch.compile at
-    work. Other is the loop itself.
+    work. Generation is the model's own writing of what it learns from. Other is the loop itself.
     """
 
     STARTUP = "startup"
     COMPILE = "compile"
     DATA = "data"
+    GENERATION = "generation"
     FORWARD = "forward"
     BACKWARD = "backward"
     FORWARD_BACKWARD = "forward_backward"

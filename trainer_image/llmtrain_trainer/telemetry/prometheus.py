@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
-from llmtrain_api import JobFile
+from llmtrain_api import JobFile, ReinforcementFigures
 from llmtrain_api.names import ENV_METRICS_PORT, METRICS_PORT
+from llmtrain_api.schema.reinforcement import ReinforcementSpec
 
 from .. import log
 from ..floats import perplexity
@@ -101,6 +102,40 @@ STEP_GAUGES: dict[str, tuple[str, str]] = {
 """Gauges that each step sets: field of `StepReport`, name and description of the series."""
 
 
+ANSWER_GAUGES: dict[str, tuple[str, str]] = {
+    "reward": ("reward", "Reward of an answer of the last step, the mean."),
+    "deviation": ("reward_deviation", "Standard deviation of rewards within a group, the mean."),
+    "without_signal": ("groups_without_signal_ratio", "Share of groups whose answers all got the same."),
+    "kl": ("divergence", "Divergence from the start model, nat a token."),
+    "answer_tokens": ("answer_tokens", "Tokens of an answer, the mean."),
+    "ended": ("answers_ended_ratio", "Share of answers that end before maxNewTokens."),
+}
+"""Gauges of answers that the model writes: field of `ReinforcementFigures`, name and description."""
+
+
+class AnswerSeries:
+    """What came of answers that the model wrote; only jobs that reward such have it."""
+
+    def __init__(self, registry: CollectorRegistry, how: ReinforcementSpec) -> None:
+        self._gauges = {
+            field: Gauge(PREFIX + name, text, registry=registry)
+            for field, (name, text) in ANSWER_GAUGES.items()
+        }
+        self._rules = Gauge(
+            f"{PREFIX}rule_reward", "What a rule gave an answer, the mean.", ["rule"], registry=registry
+        )
+        for gauge in (*self._gauges.values(), *(self._rules.labels(rule.called) for rule in how.rewards)):
+            gauge.set(math.nan)
+
+    def stepped(self, found: ReinforcementFigures) -> None:
+        """A step is done."""
+        for field, gauge in self._gauges.items():
+            value = getattr(found, field)
+            gauge.set(math.nan if value is None else value)
+        for one in found.rewards:
+            self._rules.labels(one.name).set(one.mean)
+
+
 class JobSeries:
     """What rank 0 says of the job. A figure that is not known yet is NaN, not 0."""
 
@@ -111,6 +146,7 @@ class JobSeries:
         self.of_step = {
             field: self._gauge(*series) for field, series in STEP_GAUGES.items() if not unknown.get(field)
         }
+        self.answers = AnswerSeries(registry, how) if (how := job.spec.training.reinforcement) else None
         self.total_steps = self._gauge("total_steps", "Optimizer steps of the whole job.")
         self.held_out_loss = self._gauge("held_out_loss", "Held-out loss, nat a token.")
         self.held_out_perplexity = self._gauge("held_out_perplexity", "exp(held-out loss).")
@@ -152,6 +188,8 @@ class JobSeries:
         for field, gauge in self.of_step.items():
             value = getattr(report, field)
             gauge.set(math.nan if value is None else value)
+        if self.answers and report.reinforcement:
+            self.answers.stepped(report.reinforcement)
         self.tokens.inc(report.tokens)
         self.samples.inc(report.samples)
         self.step_seconds.observe(report.seconds)

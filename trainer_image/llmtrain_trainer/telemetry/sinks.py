@@ -19,7 +19,7 @@ from .. import log
 from ..distributed import Ranks
 from ..floats import finite_only, perplexity
 from .compilation import Compilation
-from .figures import Pace, StepReport, StepResult, Workload
+from .figures import Pace, StepReport, StepResult, Workload, answers_of
 from .phases import Lap, Phase, Stopwatch, spread
 from .prometheus import REWOUND, JobSeries, RankSeries
 from .reporter import Reporter
@@ -65,7 +65,8 @@ class Rank0Sinks:
         if now - self._logged >= LOG_INTERVAL or report.step in (1, report.total_steps) or not report.applied:
             self._logged = now
             dropped = {} if report.applied else {"dropped": True}
-            log.get().info("step", **update.model_dump(exclude_unset=True, exclude={"stage"}), **dropped)
+            told = update.model_dump(exclude_unset=True, exclude={"stage", "reinforcement"})
+            log.get().info("step", **told, **answers_of(report), **dropped)
 
     def compared(self, slow: Straggler | None) -> None:
         """The ranks were compared: one of them keeps the others waiting, or none does."""
@@ -235,6 +236,7 @@ def figures_of(report: StepReport) -> ProgressUpdate:
         loss=figure(report.loss),
         learning_rate=figure(report.learning_rate),
         grad_norm=figure(report.gradient_norm),
+        reinforcement=report.reinforcement,
         tokens_per_second=figure(report.tokens_per_second),
         mfu=figure(report.mfu),
         eta_seconds=report.eta_seconds if report.eta_seconds <= MAX_ETA_SECONDS else None,
@@ -243,8 +245,11 @@ def figures_of(report: StepReport) -> ProgressUpdate:
 
 def row(report: StepReport) -> dict[str, Any]:
     """A line of ``metrics.jsonl``: all that is known of a step, its phases only when they were measured."""
-    names = [field.name for field in fields(report) if field.name not in ("phases", "measured")]
+    apart = ("phases", "measured", "reinforcement")
+    names = [field.name for field in fields(report) if field.name not in apart]
     found = {name: getattr(report, name) for name in names} | {"seconds": round(report.seconds, 6)}
     if report.measured:
         found["phases"] = {phase.value: round(spent, 6) for phase, spent in report.phases.items()}
+    if report.reinforcement is not None:
+        found["reinforcement"] = answers_of(report)
     return dict(finite_only(found))

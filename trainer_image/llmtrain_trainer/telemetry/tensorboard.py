@@ -11,7 +11,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 
-from .figures import StepReport
+from .figures import StepReport, answers_of
 
 FLUSH_SECONDS = 10.0
 
@@ -45,6 +45,7 @@ class Board:
                 "mfu": report.mfu,
                 "seconds/step": report.seconds,
             }
+            | {f"answers/{name}": value for name, value in answers_of(report).items()}
             | (phases if report.measured else {}),
             report.step,
         )

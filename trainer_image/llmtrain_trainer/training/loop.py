@@ -37,6 +37,7 @@ from ..storage.start_marker import Start
 from ..tasks import encoder
 from ..tasks.kto import JudgedLM, settled
 from ..tasks.preference import PairsLM
+from ..tasks.reinforcement import RewardedLM
 from ..telemetry import device
 from ..telemetry.figures import StepResult, Workload
 from ..telemetry.phases import Phase
@@ -47,6 +48,7 @@ from .held_out import checked, held_out_loss
 from .penalty import gradients, open_pairs
 from .reference import Reference
 from .rewind import rewind
+from .rollouts import Rollouts
 from .run_state import RunState
 
 
@@ -134,7 +136,7 @@ class Training:
             layout,
             self.place,
             self.plan,
-            self.length.steps,
+            self.length.steps * spec.updates_a_step,
             weights=start.resume is None or not (self.reference is None or self.reference.there),
             head=head_of(task_of(spec, job.shape), marker.labels, marker.special.pad),
             share=self.share(),
@@ -143,6 +145,9 @@ class Training:
         logs = start.output.logs(job.attempt)
         startup.done("build")
         self.watch = self.engine.watch = device.stopwatch(ranks, heartbeat)
+        self.rollouts = None
+        if isinstance(self.task, RewardedLM):
+            self.rollouts = Rollouts(job, start, ranks, marker, self.task, self.engine)
         if self.reference and isinstance(self.task, PairsLM | JudgedLM):
             self.reference.ready(self.engine, self.task)
         peak = device.peak_flops(ranks, training.precision)
@@ -250,15 +255,20 @@ class Training:
 
     def forward_backward_step(self, step: int, passes: list[Pass], votes: StepVotes) -> StepResult:
         """Compute gradients and update; what the step did, as all ranks agree: the first one tells them."""
-        rate = self.engine.learning_rate
+        rate, labels, tokens, told = self.engine.learning_rate, votes.labels, votes.tokens, None
         added = partial(distributed.all_reduce_sum_float, self.ranks)
+        if self.rollouts is not None:
+            with self.watch(Phase.GENERATION):
+                passes, labels, told = self.rollouts.of_step(passes)
+            tokens = labels
         with self.watch(Phase.FORWARD):
             passes = settled(self.task, passes, self.engine.evaluated, added)
         with self.watch(Phase.DATA):
             beside = self.pairs.at(step - 1, self.place, self.ranks.device) if self.pairs else None
-        own_loss, own_penalty = gradients(self.engine, passes, votes.labels, beside)
-        with self.watch(Phase.OPTIMIZER):
-            self.engine.step()
+        for _ in range(self.job.spec.updates_a_step):
+            own_loss, own_penalty = gradients(self.engine, passes, labels, beside)
+            with self.watch(Phase.OPTIMIZER):
+                self.engine.step()
         norm, applied = 0.0, 0.0
         if self.ranks.first:
             norm, applied = self.engine.gradient_norm or 0.0, float(self.engine.step_applied)
@@ -267,7 +277,9 @@ class Training:
                 self.ranks, own_loss, norm, applied, *own_penalty
             )
         gap = penalty[0] if penalty else None
-        return StepResult(step, loss, rate, norm, votes.tokens, bool(applied), fairness_penalty=gap)
+        return StepResult(
+            step, loss, rate, norm, tokens, bool(applied), fairness_penalty=gap, reinforcement=told
+        )
 
     def after_step(self, done: int) -> None:
         """Evaluate and save where that is due."""
@@ -282,15 +294,16 @@ class Training:
         """Held-out loss: every rank its share, weighted by labels."""
         self.progress.evaluating()
         rows = self.reference.with_held_out() if self.reference else open_held_out(self.start.output.data)
+        of, writes = (self.engine, self.ranks, self.task, rows), self.rollouts
         with self.watch(Phase.EVALUATION):
-            found = held_out_loss(self.engine, self.ranks, self.task, rows)
+            found = writes.held_out_loss(rows) if writes else held_out_loss(*of)
         self.metrics = changed(self.metrics, eval_loss=finite(found.mean))
         self.progress.evaluated(step, found.mean, found.measures)
         self.run_state.evaluated(step, found.mean)
         if not last:
             return
         with self.watch(Phase.EVALUATION):
-            few = checked(self.engine, self.ranks, self.task, rows, self.job.shape.parameters, found)
+            few = writes.checked(rows) if writes else checked(*of, self.job.shape.parameters, found)
         if self.ranks.first:
             record = EvaluationRecord(
                 step=step,

@@ -23,8 +23,8 @@ class RangeTraining(Training):
 
     @override
     def share(self) -> Share:
-        test, total = self.test, self.length.steps
-        return lambda step: test.share(step, total)
+        test, total, updates = self.test, self.length.steps, self.job.spec.updates_a_step
+        return lambda update: test.share(update // updates, total)
 
     @override
     def run(self, stop: StopRequest) -> None:

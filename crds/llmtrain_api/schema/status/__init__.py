@@ -15,13 +15,21 @@ from .job import MAX_ATTEMPTS, JobStatus, Phase, Resolved, Waiting
 from .notification import MAX_NOTIFICATIONS, MAX_TOLD, Notification, NotificationState
 from .origin import Origin
 from .placement import Placement
-from .progress import Checkpoint, Figures, PreparationFigures, Progress
+from .progress import (
+    Checkpoint,
+    Figures,
+    PreparationFigures,
+    Progress,
+    ReinforcementFigures,
+    RewardFigure,
+)
 from .results import (
     AnswersResult,
     DataSummary,
     KtoResult,
     PreferenceResult,
     PublishedResult,
+    ReinforcementResult,
     Results,
     ScoresResult,
     SourceResult,
@@ -65,9 +73,12 @@ __all__ = [
     "Progress",
     "PublishedResult",
     "Rate",
+    "ReinforcementFigures",
+    "ReinforcementResult",
     "Resolved",
     "Restarts",
     "Results",
+    "RewardFigure",
     "RuntimeOnRecord",
     "ScoresResult",
     "Setup",

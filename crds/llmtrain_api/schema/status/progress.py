@@ -2,10 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
 from ..base import ApiModel, Time
+from ..reinforcement import MAX_REWARDS
 from .values import Count, Figure, Rate, Text
+
+
+class RewardFigure(ApiModel):
+    """What one rule gave."""
+
+    name: Annotated[str, Field(max_length=32)] = Field(description="The reward's name.")
+    mean: Figure = Field(description="What it gave an answer, with its weight, on average.")
+
+
+class ReinforcementFigures(ApiModel):
+    """What came of answers that the model wrote itself, means over them; of task reinforcement."""
+
+    reward: Figure = Field(description="Reward of an answer.")
+    rewards: list[RewardFigure] = Field(
+        default_factory=list, max_length=MAX_REWARDS, description="What each rule gave, in their order."
+    )
+    deviation: Rate = Field(description="Standard deviation of the rewards within a group of answers.")
+    without_signal: Rate = Field(
+        description="Share of the groups whose answers all got the same, from which nothing is learnt."
+    )
+    kl: Figure | None = Field(
+        default=None,
+        description="Divergence from the model that training starts from, in nats per token; empty where "
+        "beta is 0.",
+    )
+    answer_tokens: Rate = Field(description="Tokens of an answer.")
+    ended: Rate = Field(description="Share of the answers that end before maxNewTokens.")
 
 
 class Figures(ApiModel):
@@ -28,6 +58,9 @@ class Figures(ApiModel):
     )
     learning_rate: Figure | None = Field(default=None, description="Learning rate of the step.")
     grad_norm: Figure | None = Field(default=None, description="Norm of the gradient before clipping.")
+    reinforcement: ReinforcementFigures | None = Field(
+        default=None, description="What came of the step's answers, with task reinforcement."
+    )
     tokens_per_second: Rate | None = Field(
         default=None, description="Tokens that all ranks together train on per second."
     )

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ..base import ApiModel
 from .origin import Origin
+from .progress import ReinforcementFigures
 from .values import Count, Figure, LongText, Text
 
 
@@ -117,6 +118,12 @@ class KtoResult(ApiModel):
     )
 
 
+class ReinforcementResult(ReinforcementFigures):
+    """What the trained model's answers to held-out prompts get, a group of them to each."""
+
+    prompts: Count = Field(description="Held-out prompts.")
+
+
 class FairnessCategory(ApiModel):
     """The pairs of one category."""
 
@@ -223,7 +230,8 @@ class Results(ApiModel):
     eval_loss: Figure | None = Field(
         default=None,
         description="Held-out loss of the exported model, in nats per token; with task preference and "
-        "reward per pair, or with loss kto per answer; that loss is no logarithm.",
+        "reward per pair, or with loss kto per answer; that loss is no logarithm. With task "
+        "reinforcement minus the mean reward of an answer.",
     )
     perplexity: Figure | None = Field(default=None, description="Held-out perplexity of the exported model.")
     data: DataSummary | None = Field(
@@ -255,6 +263,9 @@ class Results(ApiModel):
     )
     kto: KtoResult | None = Field(
         default=None, description="How it tells desirable answers from others, with loss kto."
+    )
+    reinforcement: ReinforcementResult | None = Field(
+        default=None, description="What its answers to held-out prompts get, with task reinforcement."
     )
     scores: ScoresResult | None = Field(
         default=None, description="What it says of held-out samples, with a task that has a head of its own."

@@ -13,6 +13,7 @@ from ..documents import without
 from ..judged.answer import TakeJudged
 from ..labelled.sample import Sample, TakeSample
 from ..pairs.pair import TakePair
+from ..prompts.prompt import TakePrompt
 from ..reading.counts import ReadCounts
 from ..reading.reader import Progress, no_progress
 from ..reading.record import Take
@@ -84,6 +85,8 @@ def take_of(job: JobFile, source: Text) -> Take[Whole]:
         return TakeSample(task, named)
     if job.spec.judges_answers:
         return TakeJudged(named)
+    if (how := job.spec.training.reinforcement) is not None:
+        return TakePrompt(named, with_answer=how.needs_answers)
     return TakePair(named) if task.on_pairs else TakeDialogue(named)
 
 

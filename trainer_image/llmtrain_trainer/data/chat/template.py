@@ -20,7 +20,7 @@ from transformers.utils.chat_template_utils import render_jinja_template
 
 from ...cpu_limit import CpuLimit, cpu_limit
 from ...errors import ConfigError
-from .dialogue import ASSISTANT, Message
+from .dialogue import ASSISTANT, Message, said
 
 CHATML = (
     "{% for message in messages %}"
@@ -34,6 +34,8 @@ LONGEST = 64 << 20
 RENDERING = 20.0
 """Seconds of a processor that rendering one dialogue once may take; usual ones take a thousandth."""
 _MARKED = re.compile(r"\{%-?\s*generation\s*-?%\}")
+_PROBE = "x"
+"""A message that no template changes."""
 _PRIVATE = range(0xE000, 0xF8FF)
 Span = tuple[int, int]
 
@@ -116,6 +118,28 @@ class Template:
                 "give another in dataset.chatTemplate",
             )
         return found
+
+    def prompt(self, messages: Sequence[Message], where: str) -> list[int]:
+        """The tokens of messages that an answer is to follow.
+
+        Raises:
+            ConfigError: the template refuses the messages, or makes nothing of them.
+        """
+        safe, put_back = self._without_control(messages)
+        text = self._render(safe, where, prompt=True)
+        ids, _ = self._mixed(text, put_back) if put_back else _offsets(self._plain, text, 0)
+        if not ids:
+            raise ConfigError(
+                f"{where}: the chat template makes nothing of it", "give another in dataset.chatTemplate"
+            )
+        return ids
+
+    @property
+    def end(self) -> int:
+        """The special token that ends an answer."""
+        asked = [said("user", _PROBE), said(ASSISTANT, _PROBE)]
+        found = self.answer(asked, "a dialogue of two words")
+        return [token for token, trained in zip(found.ids, found.trained, strict=True) if trained][-1]
 
     def _whole(self, messages: list[Message], where: str) -> tuple[str, list[Span] | None]:
         """The rendered dialogue and its answers; None where they cannot be told from it alone."""

@@ -20,7 +20,9 @@ def choose_held_out(made: Preparation) -> None:
     found = [source.rows for source in side.sources]
     # weights say how a mixture is trained on; what is measured is all that is there
     parts = [max(1, rows) for rows in found] if spec.evaluation.only else spec.dataset.parts
-    made.used = held_out_counts(found, parts, spec.evaluation.max_sequences)
+    # answers to a prompt are a group of sequences
+    most = spec.evaluation.max_sequences // (spec.sequences_a_sample if made.rewarded else 1)
+    made.used = held_out_counts(found, parts, max(most, len(found)))
     places = spread(found, made.used).tolist()
     if made.task is Task.QUESTIONS:
         places, made.used = choose_questions(made.folder, made.used)

@@ -17,10 +17,13 @@ from ..labelled.shown import shown
 from ..pairs.samples import LEFT_OUT
 from ..pairs.writing import Unpadded
 from ..preparation import Preparation
+from ..prompts.writing import Prompts
 from ..reading.counts import ReadCounts
 from ..samples import Part, samples
 from ..store import REPORT, Marker, TokensOf, key_of
 from .dialogues import row_of
+
+LESS_ANSWERS = " less maxNewTokens"
 
 
 def write_marker(made: Preparation) -> None:
@@ -78,6 +81,8 @@ def sampled(made: Preparation) -> list[list[Part]]:
     pad = row_of(made)[1] if made.chat else None
     if made.judged:
         return samples(Answered(view), decode)
+    if made.rewarded:
+        return samples(Prompts(view), decode)
     return samples(Unpadded(view) if made.pairs else view, decode, pad=pad)
 
 
@@ -101,9 +106,10 @@ def warnings_of(made: Preparation) -> list[str]:
             )
         if counts.dialogues[CUT]:
             what = "pairs" if made.pairs else "answers" if made.judged else "dialogues"
+            what = "prompts" if made.rewarded else what
             told.append(
-                f"{where}: {counts.dialogues[CUT]} {what} are longer than training.sequenceLength and "
-                "lost their oldest turns"
+                f"{where}: {counts.dialogues[CUT]} {what} are longer than training.sequenceLength"
+                f"{LESS_ANSWERS if made.rewarded else ''} and lost their oldest turns"
             )
         if made.pairs or made.judged:
             told += [
@@ -112,9 +118,10 @@ def warnings_of(made: Preparation) -> list[str]:
                 if counts.dialogues[name]
             ]
         elif counts.dialogues[TOO_LONG]:
+            what, less = ("prompts", LESS_ANSWERS) if made.rewarded else ("dialogues", "")
             told.append(
-                f"{where}: {counts.dialogues[TOO_LONG]} dialogues are left out, as their last turn alone is "
-                "longer than training.sequenceLength; to train on them raise it"
+                f"{where}: {counts.dialogues[TOO_LONG]} {what} are left out, as their last turn alone is "
+                f"longer than training.sequenceLength{less}; to train on them raise it"
             )
         if counts.dialogues[SHORTENED]:
             told.append(

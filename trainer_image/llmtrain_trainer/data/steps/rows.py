@@ -18,6 +18,7 @@ from ..judged.writing import JudgedWriter
 from ..labelled.writer import SampleWriter
 from ..pairs.writing import PairWriter
 from ..preparation import Preparation
+from ..prompts.writing import PromptWriter
 from ..reading.counts import ReadCounts
 from ..reading.reader import require_text
 from ..reading.survey import Survey
@@ -31,6 +32,7 @@ from ..units.work import SIDES, Made, Work, read_all
 from .dialogues import row_of, write_dialogues
 from .judged import write_judged
 from .pairs import write_pairs
+from .prompts import write_prompts
 from .samples import NUMBER, write_samples
 
 HELD_OUT_ROWS = "heldout.bin"
@@ -88,6 +90,11 @@ def _write_dialogues(made: Preparation) -> None:
         writers = answers = [JudgedWriter(file, *row) for file in files]
         with closed_if_it_fails(writers):
             made.counts = write_judged(made, *answers)
+    elif made.rewarded:
+        length = row[0] - made.job.spec.answer_tokens
+        writers = prompts = [PromptWriter(file, length, row[1]) for file in files]
+        with closed_if_it_fails(writers):
+            made.counts = write_prompts(made, *prompts)
     else:
         writers = packed = [PackedWriter(file, *row) for file in files]
         with closed_if_it_fails(writers):
@@ -185,12 +192,13 @@ def require_enough(made: Preparation) -> None:
     limit = f"raise {'dataset.maxBytes' if one else 'its maxBytes'}, " if cut else ""
     documents = sum(side.documents for side in written)
     few = empty is None and documents < FEW_DOCUMENTS
-    if made.task.on_samples:
+    if made.task.on_samples or made.rewarded:
+        what = "prompt" if made.rewarded else "sample"
         share = "name another file" if spec.evaluation.only else f"{change} dataset.heldOutFraction"
         raise ConfigError(
-            f"{'dataset' if one else 'dataset.mixture'} {name} is too small: no sample to {missing} in "
+            f"{'dataset' if one else 'dataset.mixture'} {name} is too small: no {what} to {missing} in "
             f"{documents}",
-            f"add samples, {limit}or {share}",
+            f"add {what}s, {limit}or {share}",
         )
     if spec.evaluation.only:
         raise ConfigError(

@@ -19,6 +19,7 @@ LEARNT = {
     Task.CAUSAL: "writes text after a text",
     Task.CHAT: "answers in dialogues",
     Task.PREFERENCE: "answers in dialogues, and learnt which of two answers is better",
+    Task.REINFORCEMENT: "answers in dialogues, and learnt to write answers that rules reward",
     Task.REWARD: "gives an answer in a dialogue a number, which is higher for the better of two",
     Task.MASKED: "fills masked tokens",
     Task.SEQ2SEQ: "fills hidden spans of a text",
@@ -92,6 +93,8 @@ def results(facts: Facts) -> str:
     """What was measured on data that were held out."""
     found = facts.results
     rows = [(name, number(round(value, 6))) for _, name, value in measured(found)]
+    if found.reinforcement:
+        rows += [(f"Reward {one.name}", number(round(one.mean, 6))) for one in found.reinforcement.rewards]
     said = [table(("on held-out data", ""), rows)] if rows else ["Nothing that was measured is a number."]
     compared = [
         f"always the most frequent class: accuracy {number(found.scores.majority_accuracy)}"

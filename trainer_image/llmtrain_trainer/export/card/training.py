@@ -108,6 +108,9 @@ def _flat(path: str, value: Any) -> Iterator[tuple[str, str]]:
     if isinstance(value, dict):
         for name in value:
             yield from _flat(f"{path}.{name}", value[name])
+    elif isinstance(value, list) and any(isinstance(one, dict) for one in value):
+        for number_of_it, one in enumerate(value):
+            yield from _flat(f"{path}[{number_of_it}]", one)
     elif isinstance(value, list):
         yield path, ", ".join(_said(one) for one in value)
     else:

@@ -76,6 +76,7 @@ PROGRAMS: Mapping[Task, str] = {
     Task.CAUSAL: _WRITE,
     Task.CHAT: _TALK,
     Task.PREFERENCE: _TALK,
+    Task.REINFORCEMENT: _TALK,
     Task.REWARD: _REWARD,
     Task.MASKED: _FILL,
     Task.SEQ2SEQ: _WRITE,

@@ -1,0 +1,1 @@
+"""Prompts that a model writes answers to, each maybe with the right one."""
