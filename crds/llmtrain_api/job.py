@@ -82,7 +82,6 @@ def parse_spec(spec: object, *, strict: bool) -> JobSpec:
 class _WrittenMetadata(Metadata):
     """``metadata`` of a manifest: what else the API server knows there is checked, and not kept."""
 
-    labels: dict[str, str] = Field(default_factory=dict)
     generate_name: str = ""
     self_link: str = ""
     deletion_grace_period_seconds: int = 0

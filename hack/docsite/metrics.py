@@ -29,7 +29,7 @@ Generated from the registries of operator and trainer by `make generate`.
 The chart's `monitoring` brings monitors, alerts ([runbooks.md](runbooks.md)) and Grafana boards of them.
 Units are those of the names. A figure that is not known yet is not there, or `NaN`, and never 0.
 """
-_JOBS: tuple[dict[str, Any], ...] = (
+JOBS: tuple[dict[str, Any], ...] = (
     {"training": {"fairness": {"pairs": "pvc://claim/pairs.jsonl"}}},
     {"task": "reinforcement", "training": {"reinforcement": {"rewards": [{"kind": "json"}]}}},
 )
@@ -40,7 +40,7 @@ def page() -> str:
     """The whole page."""
     ranks = f"Ranks: port {METRICS_PORT} of each pod, and the next ones for more ranks of a pod"
     parts = [_HEAD, *_table("The operator: `/metrics` of its pod", operator_registry().collect())]
-    found = {metric.name: metric for special in _JOBS for metric in rank_registry(special).collect()}
+    found = {metric.name: metric for special in JOBS for metric in rank_registry(special).collect()}
     parts += _table(ranks, found.values())
     return "\n".join(parts)
 
@@ -53,7 +53,7 @@ def operator_registry() -> CollectorRegistry:
     return own.registry
 
 
-def rank_registry(special: Mapping[str, Any] = _JOBS[0]) -> CollectorRegistry:
+def rank_registry(special: Mapping[str, Any] = JOBS[0]) -> CollectorRegistry:
     """That of rank 0 on a GPU: what any rank has, and what is the job's.
 
     Args:

@@ -102,7 +102,7 @@ def test_an_example_that_does_not_say_what_it_shows_is_refused(tmp_path: Path) -
 
 def test_every_series_is_in_its_page_with_its_labels() -> None:
     page = metrics.page()
-    for registry in (metrics.operator_registry(), metrics.rank_registry()):
+    for registry in (metrics.operator_registry(), *map(metrics.rank_registry, metrics.JOBS)):
         assert all(f"| `{one.name}" in page for one in registry.collect())
     assert "| `llmtrain_job_phase` | gauge | `namespace`, `name`, `phase` |" in page
     assert "| `llmtrain_train_step_seconds_bucket` | histogram |  |" in page

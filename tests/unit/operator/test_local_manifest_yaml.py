@@ -134,7 +134,7 @@ def test_what_kubectl_writes_into_metadata_is_read() -> None:
     meta = "{name: x, namespace: team-1, creationTimestamp: null, labels: {a: b}, annotations: {c: 'd'}}"
     found = parse_manifest(load((JOB % "nodes: 1").replace("{name: x}", meta)))[0]
     assert (found.name, found.namespace) == ("x", "team-1")
-    assert not hasattr(found, "labels")
+    assert found.labels == {"a": "b"}
 
 
 @given(

@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from harness.children import environment
 from harness.collector import NANO, Collector, collector
 from harness.control import Control, eventually
 from harness.jobs import SETTINGS, T0, job, later, running
@@ -128,4 +129,5 @@ def test_nothing_of_it_is_loaded_where_nobody_collects() -> None:
     code = (
         "import sys, llmtrain_operator.run; sys.exit(any(n.startswith('opentelemetry') for n in sys.modules))"
     )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), check=False)
+    assert done.returncode == 0
