@@ -235,9 +235,7 @@ def fairness() -> list[Row]:
     """Rows with the penalty on pairs of sentences, by data parallelism, against its texts one by one."""
     layouts = [Layout(zero=0), *(Layout(data=2, zero=zero) for zero in (1, 2, 3))]
     kinds = [("llama", packing, adapter) for adapter in (False, True) for packing in ("concat", "documents")]
-    half = [
-        Row("llama", layout, 4, packing=f"{FAIRNESS}concat", precision="bf16") for layout in layouts[1:]
-    ]
+    half = [Row("llama", layout, 4, packing=f"{FAIRNESS}concat", precision="bf16") for layout in layouts[1:]]
     return half + [
         Row(family, layout, 4 if odd else 1, bool(odd), f"{FAIRNESS}{packing}", adapter=adapter)
         for turn, (family, packing, adapter) in enumerate([*kinds, ("gpt2", "concat", False)])
