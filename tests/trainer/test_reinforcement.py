@@ -21,7 +21,7 @@ from llmtrain_trainer.storage.start_marker import read_start
 RULES = [LETTERS | {"weight": 2}, {"kind": "exact"}, {"kind": "length", "maxCharacters": 3, "weight": -0.5}]
 HOW: dict[str, Any] = {"rewards": RULES, "groupSize": 4, "maxNewTokens": 4, "beta": 0.1, "iterations": 2}
 LEARN: dict[str, Any] = {"rewards": [LETTERS], "groupSize": 16, "maxNewTokens": 2}
-STEPS = {"maxSteps": 30}
+STEPS: dict[str, Any] = {"maxSteps": 30}
 
 
 def launched(work: Path, how: dict[str, Any], **more: Any) -> Launch:
