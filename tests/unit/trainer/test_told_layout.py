@@ -41,8 +41,9 @@ def test_a_rank_obeys_the_layout_that_it_is_told(tmp_path: Path, monkeypatch: py
         steps: int,
         weights: bool,
         head: object,
+        share: object,
     ) -> Any:
-        del folder, spec, shape, steps, weights, head
+        del folder, spec, shape, steps, weights, head, share
         raise Built(layout, place, plan)
 
     monkeypatch.setattr(loop, "build", build)
