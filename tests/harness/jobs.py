@@ -64,6 +64,17 @@ FACTS["revision"] = "c" * 40
 """What an inspection tells of a small model of the hub."""
 
 
+SEVEN_BILLION: dict[str, Any] = {
+    "name": "builtin://tiny-llama",
+    "hiddenSize": 4096,
+    "numLayers": 32,
+    "numHeads": 32,
+    "intermediateSize": 11008,
+    "vocabSize": 32000,
+}
+"""A model with the sizes of one that has as many parameters."""
+
+
 def running(attempt: int = 0, **fields: Any) -> JobStatus:
     """The status of a gang of two that runs an attempt, with fields replaced; earlier attempts have ended."""
     records = [

@@ -106,6 +106,11 @@ class Page:
         except (ApiError, Busy) as error:
             raise later(error) from None
 
+    async def _check(self, user: User, verb: str, namespace: str) -> None:
+        """Raises `Refusal` where the user may not do that to the jobs of a namespace."""
+        if not namespace or not await self._may(user, verb, namespace):
+            raise Refusal(403, f"{user.name} may not {verb} llmtrainingjobs in namespace {namespace}")
+
     async def _namespaces(self, user: User) -> Callable[[str], bool]:
         """Whose jobs the user may list.
 
@@ -130,8 +135,7 @@ class Page:
         return await self._known(request.match_info["namespace"], request.match_info["name"], user, verb)
 
     async def _known(self, namespace: str, name: str, user: User, verb: str) -> tuple[Key, Entry]:
-        if not namespace or not await self._may(user, verb, namespace):
-            raise Refusal(403, f"{user.name} may not {verb} llmtrainingjobs in namespace {namespace}")
+        await self._check(user, verb, namespace)
         entry = self._board.get((namespace, name))
         if entry is None:
             raise Refusal(404, f"there is no job {name} in namespace {namespace}")
@@ -219,8 +223,7 @@ class Page:
         """Its object is read as the user; its jobs are those of the board."""
         user = await self._user(request)
         namespace, name = request.match_info["namespace"], request.match_info["name"]
-        if not await self._may(user, "get", namespace):
-            raise Refusal(403, f"{user.name} may not get llmtrainingjobs in namespace {namespace}")
+        await self._check(user, "get", namespace)
         found = await self._waits(self._source.backend(user).sweep, namespace, name)
         entries = {key[1]: entry for key, entry in self._board if key[0] == namespace and entry.sweep == name}
         answer = sweep_page(found, {job: entry.job for job, entry in entries.items()})

@@ -27,6 +27,21 @@ class Busy(Exception):
     """Another process runs this job."""
 
 
+def key_of(namespace: str, name: str) -> str:
+    """What the files of an object are called."""
+    return name if namespace == "default" else f"{namespace}.{name}"
+
+
+def replace_json(file: Path, found: Object) -> None:
+    """Put a file in the place of an earlier one, whole and on the disk, or leave that."""
+    temporary = file.with_suffix(".tmp")
+    with temporary.open("w") as out:
+        json.dump(found, out, indent=1)
+        out.flush()
+        os.fsync(out.fileno())
+    temporary.replace(file)
+
+
 class JobFolder:
     """The files of one job below the runs folder.
 
@@ -36,7 +51,7 @@ class JobFolder:
     """
 
     def __init__(self, runs: Path, namespace: str, name: str) -> None:
-        key = name if namespace == "default" else f"{namespace}.{name}"
+        key = key_of(namespace, name)
         if Path(key).name != key or key in ("", ".", ".."):
             # the folder is deleted before a new run: it must be one of this program's own
             raise ValueError(f"job {name!r} in namespace {namespace!r} would not lie in {runs / FOLDER}")
@@ -74,12 +89,7 @@ class JobFolder:
 
     def save(self, found: Object, output: str) -> None:
         """JobFolder the object as it is now."""
-        temporary = self._file.with_suffix(".tmp")
-        with temporary.open("w") as file:
-            json.dump({"output": output, "object": found}, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._file)
+        replace_json(self._file, {"output": output, "object": found})
 
 
 @dataclass(frozen=True)

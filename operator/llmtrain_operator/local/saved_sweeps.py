@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from llmtrain_api.names import API_VERSION, SWEEP_KIND
 from llmtrain_api.schema.status.sweep import SweepStatus
 
 from ..kube.api import Object
-from .saved_jobs import FOLDER
+from .saved_jobs import FOLDER, key_of, replace_json
 
 
 def sweep_file(runs: Path, namespace: str, name: str) -> Path:
     """Where a sweep is kept. No job's file has that name: theirs have no tilde."""
-    key = name if namespace == "default" else f"{namespace}.{name}"
-    return runs / FOLDER / f"sweep~{Path(key).name}.json"
+    return runs / FOLDER / f"sweep~{Path(key_of(namespace, name)).name}.json"
 
 
 def save_sweep(runs: Path, namespace: str, name: str, spec: Object, status: SweepStatus) -> None:
@@ -25,12 +23,7 @@ def save_sweep(runs: Path, namespace: str, name: str, spec: Object, status: Swee
     file.parent.mkdir(parents=True, exist_ok=True)
     meta = {"name": name, "namespace": namespace}
     found = {"apiVersion": API_VERSION, "kind": SWEEP_KIND, "metadata": meta, "spec": spec}
-    temporary = file.with_suffix(".tmp")
-    with temporary.open("w") as out:
-        json.dump(found | {"status": status.to_json()}, out, indent=1)
-        out.flush()
-        os.fsync(out.fileno())
-    temporary.replace(file)
+    replace_json(file, found | {"status": status.to_json()})
 
 
 def load_sweep(runs: Path, namespace: str, name: str) -> Object | None:

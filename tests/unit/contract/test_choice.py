@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from harness.builders import least_spec, unchecked_spec
+from harness.jobs import SEVEN_BILLION
 
 from llmtrain_api import InvalidJob, JobSpec, applied, choose, parse_spec, shape_of
 from llmtrain_api.estimate import choice as choices
@@ -15,14 +16,6 @@ from llmtrain_api.estimate.zero_stage import limit
 from llmtrain_api.generate.crd import custom_resource_definition
 from llmtrain_operator.plan.resolved import resolve
 
-SEVEN_BILLION = {
-    "name": "builtin://tiny-llama",
-    "hiddenSize": 4096,
-    "numLayers": 32,
-    "numHeads": 32,
-    "intermediateSize": 11008,
-    "vocabSize": 32000,
-}
 GANG: dict[str, Any] = {"model": SEVEN_BILLION, "nodes": 2, "gpusPerNode": 8}
 
 

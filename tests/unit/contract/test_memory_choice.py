@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from harness.jobs import manifest
+from harness.jobs import SEVEN_BILLION, manifest
 
 from llmtrain_api import InvalidJob, JobSpec, Layout, changed, layout_of, parse_spec, shape_of
 from llmtrain_api.estimate.activations import loss_bytes
@@ -19,14 +19,6 @@ from llmtrain_api.names import KIND
 from llmtrain_operator.plan.resolved import resolve
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[3] / "examples").glob("**/*.yaml"))
-SEVEN_BILLION = {
-    "name": "builtin://tiny-llama",
-    "hiddenSize": 4096,
-    "numLayers": 32,
-    "numHeads": 32,
-    "intermediateSize": 11008,
-    "vocabSize": 32000,
-}
 BASE = {"precision": "bf16", "microBatchSize": 1, "globalBatchSize": 64, "activationCheckpointing": True}
 
 

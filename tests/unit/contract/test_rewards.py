@@ -7,20 +7,12 @@ from typing import Any
 
 import pytest
 from harness.bad_manifests import reinforced
+from harness.jobs import SEVEN_BILLION
 
 from llmtrain_api import InvalidJob, JobSpec, Layout, Task, layout_of, parse_spec, shape_of
 from llmtrain_api.estimate.choice import proof_asked
 from llmtrain_api.estimate.memory import estimate
 from llmtrain_api.layouts.proven import REINFORCEMENT, refusal, table
-
-LARGE = {
-    "name": "builtin://tiny-llama",
-    "hiddenSize": 4096,
-    "numLayers": 32,
-    "numHeads": 32,
-    "intermediateSize": 11008,
-    "vocabSize": 32000,
-}
 
 
 def spec(**fields: Any) -> JobSpec:
@@ -35,7 +27,7 @@ def large(memory: str, task: str = "reinforcement", **how: Any) -> JobSpec:
         "activationCheckpointing": True,
     }
     fields = {
-        "model": LARGE,
+        "model": SEVEN_BILLION,
         "nodes": 2,
         "gpusPerNode": 8,
         "resources": {"gpuMemory": memory, "memory": "900Gi"},

@@ -10,19 +10,23 @@ FIRST, LAST = 20_000, 29_999
 TRIES = 100
 
 
-def free_port() -> int:
+def free_port(first: int = FIRST, last: int = LAST) -> int:
     """A port that nobody has on any address now, and hardly anybody asks for in the next seconds.
+
+    Args:
+        first: the lowest that it may be.
+        last: the highest.
 
     Raises:
         OSError: there is none to be found.
     """
     chance = random.SystemRandom()  # runs that start beside each other must not draw the same
     for _ in range(TRIES):
-        port = chance.randint(FIRST, LAST)
+        port = chance.randint(first, last)
         try:
             # a server on every address is refused where another has only one of them
             socket.create_server(("", port)).close()
         except OSError:
             continue
         return port
-    raise OSError(f"no free port between {FIRST} and {LAST}: {TRIES} were tried")
+    raise OSError(f"no free port between {first} and {last}: {TRIES} were tried")
