@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from llmtrain_api import Job, JobSpec, Setup, SetupStage
 from llmtrain_api.names import (
-    CACHE_MOUNT,
-    CONFIG_DIR,
     DATASET_SECRET_PREFIX,
     ENV_HOLDER,
     ENV_JOB_FILE,
@@ -17,39 +15,23 @@ from llmtrain_api.names import (
     LABEL_JOB_UID,
     MASTER_PORT,
     METRICS_PORT,
-    MODEL_MOUNT,
     MODEL_SECRET_PREFIX,
-    ORIGIN_MOUNT,
-    OUTPUT_MOUNT,
-    PAIRS_MOUNT,
-    PENALTY_PAIRS_MOUNT,
     PUBLISH_SECRET_PREFIX,
     SCRATCH_MOUNT,
-    TOKEN_AUDIENCE,
-    TOKEN_DIR,
     tracker_secret_prefix,
 )
 from llmtrain_api.schema.quantity import canonical, quantity
 
 from ..trace_ids import ENV_TRACEPARENT, traceparent
 from ..types import Allowed, Manifest, PlanSettings
-from . import names
+from . import mounts, names
 from .config import origin_folder
+from .mounts import Mounted
 from .pod_template import with_placement, with_template
 from .scheduling import pod_annotations, scheduling, together
-from .volumes import (
-    Location,
-    cache_location,
-    model_location,
-    origin_location,
-    output_location,
-    pairs_location,
-    penalty_pairs_location,
-    text_claims,
-)
+from .volumes import Location, origin_location
 
 CONTAINER = "trainer"
-TOKEN_SECONDS = 3600
 SETUP_ARGS = {SetupStage.INSPECT: ("inspect",), SetupStage.PREPARE: ("launch", "--only-prepare")}
 INSPECT_CPU, INSPECT_MEMORY = "500m", "2Gi"
 """What the inspection of a model asks for: it reads headers, not weights."""
@@ -162,7 +144,7 @@ def _pod(
             **_network(spec, asked, settings),
             **scheduling(spec, settings),
             "containers": [_container(spec, asked, image, settings)],
-            "volumes": _volumes(spec, asked, settings.scratch_size),
+            "volumes": [one.volume() for one in _mounted(spec, asked, settings.scratch_size)],
         },
     }
 
@@ -204,7 +186,7 @@ def _container(spec: JobSpec, asked: _Container, image: str, settings: PlanSetti
             "capabilities": {"drop": ["ALL"]},
         },
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": _mounts(spec, asked),
+        "volumeMounts": [one.mount() for one in _mounted(spec, asked, settings.scratch_size)],
     }
 
 
@@ -269,63 +251,12 @@ def _disk(settings: PlanSettings) -> tuple[dict[str, str], dict[str, str]]:
     return {"ephemeral-storage": settings.scratch_request}, limit
 
 
-def _mounts(spec: JobSpec, asked: _Container) -> list[Manifest]:
-    mounts: list[Manifest] = [
-        {"name": "config", "mountPath": CONFIG_DIR, "readOnly": True},
-        {"name": "token", "mountPath": TOKEN_DIR, "readOnly": True},
-        {"name": "scratch", "mountPath": SCRATCH_MOUNT},
-    ]
-    model = model_location(spec.model)
-    if model and model.claim:
-        mounts.append({"name": "model", "mountPath": f"{MODEL_MOUNT}/{model.claim}", "readOnly": True})
+def _mounted(spec: JobSpec, asked: _Container, scratch_size: str) -> list[Mounted]:
+    found = [*mounts.of_pod(asked.config, scratch_size), *mounts.of_model(spec)]
     if asked.only_model:
-        return mounts
-    if output_location(spec.output.uri).claim:
-        mounts.append({"name": "output", "mountPath": OUTPUT_MOUNT})
-    if asked.origin and asked.origin.claim:
-        claim = asked.origin.claim
-        mounts.append({"name": "origin", "mountPath": f"{ORIGIN_MOUNT}/{claim}", "readOnly": True})
-    if cache_location(spec.dataset).claim:
-        mounts.append({"name": "cache", "mountPath": CACHE_MOUNT})
-    if pairs_location(spec.evaluation).claim:
-        mounts.append({"name": "pairs", "mountPath": PAIRS_MOUNT, "readOnly": True})
-    if penalty_pairs_location(spec.training).claim:
-        mounts.append({"name": "penalty-pairs", "mountPath": PENALTY_PAIRS_MOUNT, "readOnly": True})
-    mounts += [
-        {"name": text.volume, "mountPath": text.mount, "readOnly": True} for text in text_claims(spec.dataset)
-    ]
-    if _shared_memory(spec, asked):
-        mounts.append({"name": "shm", "mountPath": "/dev/shm"})
-    return mounts
-
-
-def _volumes(spec: JobSpec, asked: _Container, disk: str) -> list[Manifest]:
-    token = {"audience": TOKEN_AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": "token"}
-    volumes: list[Manifest] = [
-        {"name": "config", "configMap": {"name": asked.config}},
-        {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}},
-        {"name": "scratch", "emptyDir": {"sizeLimit": disk} if disk else {}},
-    ]
-    model = model_location(spec.model)
-    if model and model.claim:
-        volumes.append(_claim("model", model.claim))
-    if asked.only_model:
-        return volumes
-    output = output_location(spec.output.uri)
-    if output.claim:
-        volumes.append(_claim("output", output.claim))
-    if asked.origin and asked.origin.claim:
-        volumes.append(_claim("origin", asked.origin.claim))
-    if cache := cache_location(spec.dataset).claim:
-        volumes.append(_claim("cache", cache))
-    if pairs := pairs_location(spec.evaluation).claim:
-        volumes.append(_claim("pairs", pairs))
-    if pairs := penalty_pairs_location(spec.training).claim:
-        volumes.append(_claim("penalty-pairs", pairs))
-    volumes += [_claim(text.volume, text.claim) for text in text_claims(spec.dataset)]
-    if size := _shared_memory(spec, asked):
-        volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": size}})
-    return volumes
+        return found
+    size = _shared_memory(spec, asked)
+    return [*found, *mounts.of_job(spec, asked.origin), *([mounts.shared_memory(size)] if size else [])]
 
 
 def _shared_memory(spec: JobSpec, asked: _Container) -> str | None:
@@ -337,10 +268,6 @@ def _shared_memory(spec: JobSpec, asked: _Container) -> str | None:
     if spec.resources.shared_memory and asked.worker:
         return canonical(spec.resources.shared_memory)
     return str(asked.memory) if asked.gpus else None
-
-
-def _claim(name: str, claim: str) -> Manifest:
-    return {"name": name, "persistentVolumeClaim": {"claimName": claim}}
 
 
 def _off(nodes: Sequence[str]) -> Manifest:

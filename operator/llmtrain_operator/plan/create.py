@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmtrain_api import Charge, EndReason, JobSpec, JobStatus, Phase, Restarts, changed
+from llmtrain_api import Charge, EndReason, JobSpec, JobStatus, Phase, changed
 
 from ..manifests.config import config_map
 from ..manifests.names import config_name, setup_name
@@ -13,6 +13,7 @@ from ..manifests.pod_group import grouped, kind_of, pod_group
 from ..manifests.service import service
 from ..types import Action, CreateChild, CreatePod, DeleteChild, Manifest, Plan, RefusalKind
 from .attempts import close_attempt, next_attempt, with_most
+from .backoff import backoff_seconds, in_vain
 from .clock import seconds_left
 from .finish import fail
 from .refusals import verdict
@@ -21,7 +22,6 @@ from .situation import Situation
 from .status import derive
 from .waiting import waiting
 
-MAX_BACKOFF_SECONDS = 60.0
 UNREADABLE_SECONDS = 60.0
 
 
@@ -52,7 +52,7 @@ def create_gang(s: Situation) -> Plan | None:
         return fail(s, refused)
     if s.spec is None:
         return Plan(derive(s), requeue_after=UNREADABLE_SECONDS)
-    wait = seconds_left(s.this_attempt.started_at, backoff_of(s.status.restarts), s.now)
+    wait = seconds_left(s.this_attempt.started_at, backoff_seconds(in_vain(s.status.attempts[:-1])), s.now)
     if wait > 0:
         return Plan(derive(s), requeue_after=wait)
     missing = [rank for rank in range(s.nodes) if rank not in s.current]
@@ -62,12 +62,6 @@ def create_gang(s: Situation) -> Plan | None:
         return Plan(derive(s), tuple(_creations(s, s.spec, missing)))
     attempts = [*s.status.attempts[:-1], changed(s.this_attempt, created_at=s.now)]
     return Plan(changed(derive(s), attempts=attempts))
-
-
-def backoff_of(restarts: Restarts | None) -> float:
-    """Seconds to wait after so many restarts: none at first, then 2, 4, 8 ... 60."""
-    total = restarts.total if restarts else 0
-    return 0.0 if total < 2 else min(2.0 ** min(total - 1, 10), MAX_BACKOFF_SECONDS)
 
 
 def _no_room(s: Situation) -> bool:

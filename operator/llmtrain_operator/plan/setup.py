@@ -25,10 +25,10 @@ from ..manifests.network_policy import network_policy
 from ..manifests.pod import setup_pod
 from ..types import Action, CreateChild, CreatePod, DeleteChild, Plan, Pod, PodPhase
 from .attempts import charge_of, with_restart
+from .backoff import backoff_seconds
 from .begin import is_for_this_spec, nothing_runs, refused
 from .clock import seconds_left
 from .conditions import with_condition
-from .create import backoff_of
 from .evidence import PARTS, Evidence, of_missing, of_pod
 from .progress import progress_due, progress_of, seconds_to_next_progress
 from .queue import ACCEPTED
@@ -131,7 +131,7 @@ def _create(s: Situation, spec: JobSpec, record: Setup) -> Plan:
     refused = verdict(s)
     if refused is not None:
         return _failed(s, record, refused)
-    wait = seconds_left(record.started_at, backoff_of(record.restarts), s.now)
+    wait = seconds_left(record.started_at, backoff_seconds(record.restarts.total), s.now)
     if wait > 0:
         return Plan(_told(s), requeue_after=wait)
     return Plan(_told(s), tuple(_creations(s, spec, record)))

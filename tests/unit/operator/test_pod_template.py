@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +11,11 @@ from harness.jobs import SETTINGS, T0, job, manifest, seen
 
 from llmtrain_api import InvalidJob, Setup, SetupStage, names, parse_manifest, parse_spec
 from llmtrain_api.schema.pod_checks import OWN_MOUNTS, OWN_VOLUMES
-from llmtrain_operator import manifests
 from llmtrain_operator.local.scale_down import GangOverrides, scaled_down
+from llmtrain_operator.manifests import mounts
 from llmtrain_operator.manifests.pod import pod as build_pod
 from llmtrain_operator.manifests.pod import setup_pod
+from llmtrain_operator.manifests.volumes import Location
 from llmtrain_operator.plan.situation import look
 
 SIDECAR: dict[str, Any] = {
@@ -92,11 +91,36 @@ def test_what_a_job_adds_stands_beside_what_the_operator_needs() -> None:
 
 def test_all_that_the_operator_mounts_is_its_own() -> None:
     """No job may lay a volume of its own over it, or take its volume's name."""
-    mounts = {value for name, value in vars(names).items() if name.endswith("_MOUNT")}
-    assert mounts <= {*OWN_MOUNTS}
-    code = Path(manifests.pod.__file__).read_text()
-    volumes = re.findall(r'"name": "(\w+)", "mountPath"', code) + re.findall(r'_claim\("(\w+)"', code)
-    assert {"origin", "pairs", "model"} <= {*volumes}
+    paths = {value for name, value in vars(names).items() if name.endswith("_MOUNT")}
+    assert paths <= {*OWN_MOUNTS}
+    claims = {"fairness": {"pairs": "pvc://words/pairs.jsonl"}}
+    spec = parse_spec(
+        {
+            "model": {"name": "pvc://models/llama"},
+            "dataset": {"name": "pvc://texts/books", "cache": "pvc://tokens/cache"},
+            "output": {"uri": "pvc://runs/mine"},
+            "evaluation": claims,
+            "training": claims,
+        },
+        strict=True,
+    )
+    mixed = parse_spec(
+        {
+            "model": {"name": "builtin://tiny-llama"},
+            "dataset": {"mixture": [{"name": f"pvc://{n}", "weight": 1} for n in "ab"]},
+            "output": {"uri": "pvc://runs/mine"},
+        },
+        strict=True,
+    )
+    found = [
+        *mounts.of_pod("config", ""),
+        *mounts.of_model(spec),
+        *mounts.of_job(spec, Location("/mnt/origin/other/step", "other")),
+        *mounts.of_job(mixed, None),
+        mounts.shared_memory("1Gi"),
+    ]
+    volumes = {one.name for one in found}
+    assert {"origin", "pairs", "penalty-pairs", "model", "cache", "dataset-1"} <= volumes
     assert [name for name in volumes if not OWN_VOLUMES.fullmatch(name)] == []
 
 
