@@ -18,6 +18,7 @@ from .messages import (
     ReportTarget,
     Stage,
     TerminationMessage,
+    WaitsIn,
 )
 from .runtimes import InvalidRuntime, Runtime, beyond, effective, on_record, parse_runtime, read_runtime
 from .schema.adapter import AdapterSpec
@@ -165,6 +166,7 @@ __all__ = [
     "UrlSecret",
     "Usage",
     "Waiting",
+    "WaitsIn",
     "Weights",
     "WorkerDefaults",
     "Workers",

@@ -176,6 +176,13 @@ class Outcome(StrEnum):
     FENCED = "Fenced"
 
 
+class WaitsIn(ApiModel):
+    """The collective operation in which a rank waits for others."""
+
+    number: Count = Field(description="How many the rank has entered, this one included.")
+    operation: Annotated[str, Field(pattern="^[A-Za-z0-9_]{0,64}$")] = ""
+
+
 class TerminationMessage(ApiModel):
     """What the launcher writes to ``/dev/termination-log`` when its pod ends, at most 4096 bytes."""
 
@@ -186,6 +193,9 @@ class TerminationMessage(ApiModel):
     exit_code: ExitCode | None = None
     cascade: bool = Field(
         default=False, description="Only the echo of another rank's end, such as 'connection closed by peer'."
+    )
+    waits_in: WaitsIn | None = Field(
+        default=None, description="With an echo of another rank's hang: what this rank is held up in."
     )
     message: Annotated[str, Field(max_length=1024)] = ""
     hint: Annotated[str, Field(max_length=512)] | None = None

@@ -16,7 +16,8 @@ from harness.cluster import ROOT, Cluster, Namespace, wait_for
 from harness.kubelet import FakeKubelet
 from harness.ports import free_port
 
-NAME = "itest"
+NAME = f"itest-{os.environ.get('PYTEST_XDIST_WORKER', 'gw0')}"
+"""Each worker of pytest has a control plane of its own: what is the cluster's is no other test's."""
 
 
 def cluster_tool(*words: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import deepspeed
@@ -15,12 +16,17 @@ TIMEOUT = timedelta(minutes=30)
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process's place in the gang."""
+    """This process's place in the gang.
+
+    Attributes:
+        entered: is told the name of each collective operation that this process enters.
+    """
 
     rank: int
     world: int
     local_rank: int
     device: torch.device
+    entered: Callable[[str], None] = field(default=lambda _: None, compare=False, repr=False)
 
     @property
     def first(self) -> bool:
@@ -28,8 +34,12 @@ class Ranks:
         return self.rank == 0
 
 
-def join() -> Ranks:
-    """Join the process group that torchrun's environment describes."""
+def join(entered: Callable[[str], None] = lambda _: None) -> Ranks:
+    """Join the process group that torchrun's environment describes.
+
+    Args:
+        entered: is told the name of each collective operation that this process enters.
+    """
     # would compile C++ at start-up, and is used by inference only
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     gpu = torch.cuda.is_available()
@@ -38,7 +48,7 @@ def join() -> Ranks:
     if gpu:
         torch.cuda.set_device(device)
     deepspeed.init_distributed("nccl" if gpu else "gloo", timeout=TIMEOUT, verbose=False)
-    return Ranks(dist.get_rank(), dist.get_world_size(), local, device)
+    return Ranks(dist.get_rank(), dist.get_world_size(), local, device, entered)
 
 
 def all_reduce_sum(ranks: Ranks, *counts: int) -> list[int]:
@@ -46,7 +56,7 @@ def all_reduce_sum(ranks: Ranks, *counts: int) -> list[int]:
     if ranks.world == 1:
         return list(counts)  # a message to oneself still waits for another thread
     sums = torch.tensor(counts, dtype=torch.int64, device=ranks.device)
-    dist.all_reduce(sums)
+    all_reduce_tensor(ranks, sums)
     return [int(v) for v in sums.tolist()]
 
 
@@ -63,6 +73,7 @@ def all_gather_text(ranks: Ranks, own: str) -> list[str]:
         return [""] * ranks.world
     sent = torch.nn.functional.pad(body, (0, longest - len(body)))
     parts = [torch.empty_like(sent) for _ in sizes]
+    ranks.entered("all_gather")
     dist.all_gather(parts, sent)
     return [bytes(part[:size].tolist()).decode() for part, size in zip(parts, sizes, strict=True)]
 
@@ -72,13 +83,14 @@ def all_reduce_sum_float(ranks: Ranks, *values: float) -> list[float]:
     if ranks.world == 1:
         return list(values)
     sums = torch.tensor(values, dtype=torch.float64, device=ranks.device)
-    dist.all_reduce(sums)
+    all_reduce_tensor(ranks, sums)
     return [float(v) for v in sums.tolist()]
 
 
 def all_reduce_tensor(ranks: Ranks, tensor: torch.Tensor) -> None:
     """Sum a tensor over all ranks, in place."""
     if ranks.world > 1:
+        ranks.entered("all_reduce")
         dist.all_reduce(tensor)
 
 
@@ -86,7 +98,9 @@ def all_equal(ranks: Ranks, digest: str) -> bool:
     """Whether every rank holds the same digest."""
     low = torch.tensor([int(digest[:15], 16)], dtype=torch.int64, device=ranks.device)
     high = low.clone()
+    ranks.entered("all_reduce")
     dist.all_reduce(low, dist.ReduceOp.MIN)
+    ranks.entered("all_reduce")
     dist.all_reduce(high, dist.ReduceOp.MAX)
     return bool(low == high)
 

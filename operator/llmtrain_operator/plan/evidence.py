@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from llmtrain_api import FailureClass, Outcome, SetupStage, TerminationMessage
+from llmtrain_api import FailureClass, Outcome, SetupStage, TerminationMessage, WaitsIn
 from llmtrain_api.failures import ENDED, PODS, KnownFailure, first, of_exit
 from llmtrain_api.messages import read_termination_message
 
@@ -30,6 +30,7 @@ class Evidence:
     Attributes:
         cascade: only the echo of another rank's end.
         reason: name of a known failure.
+        waits_in: the collective operation that the rank was held up in.
         at: when it ended, if anybody knows.
     """
 
@@ -37,6 +38,7 @@ class Evidence:
     failure_class: FailureClass
     message: str
     cascade: bool = False
+    waits_in: WaitsIn | None = None
     reason: str | None = None
     hint: str | None = None
     node: str | None = None
@@ -190,6 +192,7 @@ def _from_launcher(pod: Pod, message: TerminationMessage) -> Evidence:
         failure_class=failure_class,
         message=masked(message.message) or f"{part_of(pod)} ended: {message.outcome.value}",
         cascade=message.cascade or (fenced and not final),
+        waits_in=message.waits_in,
         reason=message.reason,
         hint=message.hint,
         node=pod.node,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from llmtrain_api import Failure, FailureClass
+from llmtrain_api import Failure, FailureClass, WaitsIn
 
 from ..manifests.pod import CONTAINER
 from .evidence import Evidence
 
+OTHER_ORDER = "the ranks do not run the same operations in the same order"
 _LATEST = datetime.max.replace(tzinfo=UTC)
 
 
@@ -16,20 +19,36 @@ def root_cause(found: list[Evidence]) -> Evidence:
     """The one the others followed from.
 
     An echo never outranks a first-hand account; a pod taken away from outside explains its peers' errors;
-    then the earliest, then the lowest rank.
+    of ranks that all wait for others it is the one that fell behind; then the earliest, then the lowest rank.
 
     Args:
         found: at least one.
     """
-    return min(
+    waiting = {e.rank: e for e in found if e.cascade and e.waits_in is not None}
+    behind = _behind({rank: e.waits_in for rank, e in waiting.items() if e.waits_in is not None})
+    root = min(
         found,
         key=lambda e: (
             e.cascade,
             e.failure_class is not FailureClass.INFRASTRUCTURE,
+            behind is not None and e.rank != behind,
             e.at or _LATEST,
             e.rank,
         ),
     )
+    if root.rank != behind or not root.cascade:
+        return root
+    other = min((e for e in waiting.values() if e.waits_in != root.waits_in), key=lambda e: e.rank)
+    return replace(root, message=f"{root.message}; {other.message}: {OTHER_ORDER}")
+
+
+def _behind(waiting: dict[int, WaitsIn]) -> int | None:
+    """The rank that waits in another collective operation than its peers: in an earlier one, or in one that
+    fewer of them wait in; None where all wait in the same one."""
+    places = Counter(waiting.values())
+    if len(places) < 2:
+        return None
+    return min(waiting, key=lambda rank: (waiting[rank].number, places[waiting[rank]], rank))
 
 
 def as_failure(root: Evidence, now: datetime) -> Failure:

@@ -1,4 +1,5 @@
-"""Trains two steps in each layout and prints what the last one spent its time on, by rank."""
+"""Trains two steps in each layout and prints what the last one spent its time on, and which collective
+operations of all ranks each has entered."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ LAYOUTS = {
 
 def train(row: Row, model: Path, out: Path) -> None:
     """Two steps with nothing of ours that communicates inside the lap."""
-    ranks = distributed.join()
+    entered: list[str] = []
+    ranks = distributed.join(entered.append)
     spec = row.spec(clipping=1.0)
     place = row.layout.place(ranks.rank)
     plan = BatchPlan(spec.training.global_batch_size, spec.training.micro_batch_size, row.layout.data)
@@ -52,7 +54,7 @@ def train(row: Row, model: Path, out: Path) -> None:
             engine.step()
     lap = engine.watch.lap()
     assert "torch._inductor.compile_fx" not in sys.modules, "a rank loaded a compiler that it never uses"
-    (out / f"rank-{ranks.rank}.json").write_text(json.dumps(lap.seconds))
+    (out / f"rank-{ranks.rank}.json").write_text(json.dumps({"seconds": lap.seconds, "entered": entered}))
     distributed.leave()
 
 
@@ -61,7 +63,7 @@ def _write(spec: JobSpec, model: Path, _rank: int) -> None:
 
 
 def main() -> None:
-    """All layouts; a JSON object: seconds by phase of each rank by layout."""
+    """All layouts; a JSON object: seconds by phase, and operations, of each rank by layout."""
     import_muon_uncompiled()
     found = {}
     with tempfile.TemporaryDirectory() as folder:

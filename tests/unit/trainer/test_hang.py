@@ -13,7 +13,7 @@ import pytest
 from harness.builders import job
 from harness.children import environment
 
-from llmtrain_api import FailureClass
+from llmtrain_api import FailureClass, WaitsIn
 from llmtrain_api.schema.recovery import RecoverySpec
 from llmtrain_trainer.launch.hang import (
     EVERY_SECONDS,
@@ -89,6 +89,29 @@ def test_ranks_that_only_wait_say_that_the_cause_is_elsewhere() -> None:
     assert "has waited for other ranks" in found.message
 
 
+def test_of_ranks_that_wait_the_one_that_fell_behind_is_told() -> None:
+    ahead = Pulse(2, Phase.COMMUNICATION, 40.0, 1.0, collective=58, operation="broadcast")
+    behind = Pulse(3, Phase.COMMUNICATION, 30.0, 1.0, collective=57, operation="all_reduce")
+    found = hang([ahead, behind], TEN)
+    assert found is not None
+    assert (found.rank, found.cascade, found.waits_in) == (
+        3,
+        True,
+        WaitsIn(number=57, operation="all_reduce"),
+    )
+    assert "in all_reduce, its collective operation 57" in found.message
+
+
+def test_a_heartbeat_counts_the_operations_that_a_rank_enters(tmp_path: Path) -> None:
+    beat = Heartbeat(tmp_path / "beat")
+    for name in ("all_reduce", "reduce_scatter_tensor"):
+        beat.enters(name)
+        beat(Phase.COMMUNICATION)
+    found = read(tmp_path / "beat", 0)
+    assert found is not None
+    assert (found.collective, found.operation) == (2, "reduce_scatter_tensor")
+
+
 def test_a_stage_names_its_own_field() -> None:
     found = hang([pulse(0, Phase.CHECKPOINT, 101.0)], TEN)
     assert found is not None
@@ -109,7 +132,7 @@ def test_a_heartbeat_tells_phase_age_and_the_longest_phase_of_a_step(tmp_path: P
     assert read(path, 7, now=now + 1_000_000_000) == Pulse(7, Phase.OTHER, 1.0, 2.0, os.getpid())
 
 
-@pytest.mark.parametrize("content", [b"", b"short", b"\0" * 32, b"\xff" * 32, b"x" * 100])
+@pytest.mark.parametrize("content", [b"", b"short", b"\0" * 72, b"\xff" * 72, b"x" * 100])
 def test_what_is_no_heartbeat_says_nothing(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "file"
     assert read(path, 0) is None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from llmtrain_api import FailureClass, JobFile
+from llmtrain_api import FailureClass, JobFile, WaitsIn
 from llmtrain_api.schema.recovery import RecoverySpec
 
 from .. import process
@@ -46,15 +46,29 @@ def hang(pulses: Iterable[Pulse], recovery: RecoverySpec) -> Verdict | None:
     """Which rank of a node keeps the gang from going on; None while all of them are within their time.
 
     A rank that is stopped, or busy with something of its own, is the cause. Ranks that wait in a collective
-    operation only say that somebody is: the cause may be on another node.
+    operation only say that somebody is: the cause may be on another node. Of these it is the one that has
+    entered the fewest: it fell behind, or took another way than its peers.
     """
     late = [pulse for pulse in pulses if pulse.age > limit(pulse, recovery)]
     if not late:
         return None
-    first = min(late, key=lambda pulse: (not pulse.stopped, _waits(pulse), -pulse.age, pulse.rank))
+    first = min(late, key=_place)
+    echo = _waits(first) and not first.stopped
     return Verdict(
-        FailureClass.HANG, _told(first), _hint(first), first.rank, cascade=_waits(first) and not first.stopped
+        FailureClass.HANG,
+        _told(first),
+        _hint(first),
+        first.rank,
+        cascade=echo,
+        waits_in=WaitsIn(number=first.collective, operation=first.operation) if echo else None,
     )
+
+
+def _place(pulse: Pulse) -> tuple[float, ...]:
+    """The cause comes first."""
+    if pulse.stopped or not _waits(pulse):
+        return (not pulse.stopped, 0, -pulse.age, pulse.rank)
+    return (1, 1, pulse.collective, -pulse.age, pulse.rank)
 
 
 def _waits(pulse: Pulse) -> bool:
@@ -66,8 +80,13 @@ def _told(pulse: Pulse) -> str:
     if pulse.stopped:
         return f"rank {pulse.rank} has not gone on for {pulse.age:.0f} s: its process is stopped by a signal"
     if _waits(pulse):
-        return f"rank {pulse.rank} has waited for other ranks for {pulse.age:.0f} s{usual}"
+        return f"rank {pulse.rank} has waited for other ranks for {pulse.age:.0f} s{in_which(pulse)}{usual}"
     return f"rank {pulse.rank} has been in {pulse.phase.value} for {pulse.age:.0f} s{usual}"
+
+
+def in_which(pulse: Pulse) -> str:
+    """The collective operation that a rank is in, for people."""
+    return f" in {pulse.operation}, its collective operation {pulse.collective}" if pulse.collective else ""
 
 
 def _hint(pulse: Pulse) -> str:

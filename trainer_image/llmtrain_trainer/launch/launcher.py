@@ -111,6 +111,7 @@ class Launcher:
             hint=verdict.hint or None,
             reason=verdict.reason or None,
             log_tail=verdict.log_tail or None,
+            waits_in=verdict.waits_in,
         )
 
     def _message(self, outcome: Outcome, **fields: Any) -> TerminationMessage:

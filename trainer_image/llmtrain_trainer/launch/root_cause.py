@@ -7,7 +7,7 @@ import signal
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from llmtrain_api import FailureClass
+from llmtrain_api import FailureClass, WaitsIn
 from llmtrain_api.failures import COLLECTIVES, GPUS, PROCESSES, PROGRAM, first, of_exit
 
 _ECHOES = (
@@ -60,7 +60,12 @@ class RankEnd:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The root cause, in the words of the contract; ``reason`` is the name of a known failure."""
+    """The root cause, in the words of the contract.
+
+    Attributes:
+        reason: name of a known failure.
+        waits_in: the collective operation that the rank is held up in.
+    """
 
     failure_class: FailureClass
     message: str
@@ -70,6 +75,7 @@ class Verdict:
     cascade: bool = False
     log_tail: str = ""
     reason: str = ""
+    waits_in: WaitsIn | None = None
 
     def with_tail(self, text: str) -> Verdict:
         """The same with the last lines of a log."""

@@ -15,7 +15,8 @@ from ..output import Output
 from ..storage.start_marker import read_start
 from ..telemetry import heartbeat
 from ..telemetry.heartbeat import Pulse
-from .hang import DUMP_SIGNAL, dump_stacks, is_stopped
+from ..telemetry.phases import Phase
+from .hang import DUMP_SIGNAL, dump_stacks, in_which, is_stopped
 
 
 def stacks(path: str) -> int:
@@ -44,7 +45,10 @@ def _lines(job: JobFile, output: Output, rank: int) -> list[str]:
     pulse = heartbeat.read(heartbeat.path_of(job.scratch, job.attempt, rank), rank)
     if pulse is None or not _answers(pulse.pid):
         return [f"rank {rank}: no process; it has not begun, or has ended"]
-    told = f"rank {rank}, process {pulse.pid}: {pulse.phase.value} for {pulse.age:.1f} s{_usual(pulse)}"
+    where = in_which(pulse) if pulse.phase is Phase.COMMUNICATION else ""
+    told = (
+        f"rank {rank}, process {pulse.pid}: {pulse.phase.value} for {pulse.age:.1f} s{where}{_usual(pulse)}"
+    )
     if is_stopped(pulse.pid):
         return [f"{told}; it is stopped by a signal, and cannot say where"]
     log = output.rank_log(job.attempt, rank)

@@ -9,11 +9,12 @@ layers a collective is part of the code: a clock beside it would cut that into p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
 from .phases import Phase, Stopwatch
 
@@ -23,6 +24,10 @@ COLLECTIVES = (
     "all_gather_base", "all_gather_coalesced", "all_gather_object", "all_to_all_single", "all_to_all", "send",
     "recv", "isend", "irecv", "batch_isend_irecv", "gather", "scatter", "barrier",
 )  # fmt: skip
+
+
+MESSAGES = frozenset({"send", "recv", "isend", "irecv", "batch_isend_irecv"})
+"""From one rank to another: no two ranks send the same ones."""
 
 
 class TimedWork:
@@ -40,14 +45,25 @@ class TimedWork:
         return getattr(self._work, name)
 
 
-def time_collectives(backend: Any, watch: Stopwatch) -> None:
-    """Count the time in a DeepSpeed backend's collectives as communication."""
+def time_collectives(backend: Any, watch: Stopwatch, world: int, entered: Callable[[str], None]) -> None:
+    """Count the time in a DeepSpeed backend's collectives as communication.
 
-    def timed(collective: Callable[..., Any]) -> Callable[..., Any]:
+    Only those that all ranks take part in are told, as each rank then has as many of them as any other.
+
+    Args:
+        backend: whose calls are wrapped.
+        watch: counts.
+        world: ranks of the gang.
+        entered: is told the name of each that begins.
+    """
+
+    def timed(name: str, collective: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(collective)
         def call(*arguments: Any, **named: Any) -> Any:
             if torch.compiler.is_compiling():
                 return collective(*arguments, **named)
+            if name not in MESSAGES and _of_all((*arguments, *named.values()), world):
+                entered(name)
             with watch(Phase.COMMUNICATION):
                 work = collective(*arguments, **named)
             return TimedWork(work, watch) if hasattr(work, "wait") else work
@@ -56,4 +72,9 @@ def time_collectives(backend: Any, watch: Stopwatch) -> None:
 
     for name in COLLECTIVES:
         if hasattr(backend, name):
-            setattr(backend, name, timed(getattr(backend, name)))
+            setattr(backend, name, timed(name, getattr(backend, name)))
+
+
+def _of_all(given: Iterable[Any], world: int) -> bool:
+    """Whether all ranks take part in a call with these arguments: no group among them is a smaller one."""
+    return all(one.size() == world for one in given if isinstance(one, dist.ProcessGroup))

@@ -24,7 +24,7 @@ def stopwatch(ranks: Ranks, changed: Callable[[Phase], None] = lambda _: None) -
     """
     gpu = ranks.device.type == "cuda"
     watch = Stopwatch((lambda: torch.cuda.synchronize(ranks.device)) if gpu else None, changed=changed)
-    time_collectives(deepspeed.comm.comm.cdb, watch)
+    time_collectives(deepspeed.comm.comm.cdb, watch, ranks.world, ranks.entered)
     return watch
 
 

@@ -73,7 +73,7 @@ def _train(job: JobFile, start: Start, heartbeat: Heartbeat) -> None:
     marker = read_marker(start.output.data)
     if marker is None:
         raise ConfigError(f"{start.output.data} has no readable data.json")
-    ranks = distributed.join()
+    ranks = distributed.join(heartbeat.enters)
     if not distributed.all_equal(ranks, marker.digest):
         raise RuntimeError("the ranks see different prepared data; is the output volume shared?")
     startup.done("join")
