@@ -127,6 +127,20 @@ def test_another_layout_goes_on_exactly(folders: Path, job: ResumeJob) -> None:
 
 
 @pytest.mark.timeout(1600)
+@pytest.mark.parametrize("job", OTHER, ids=str)
+def test_a_rank_reads_its_own_part_of_another_layout(folders: Path, job: ResumeJob) -> None:
+    """With ZeRO its share of weights and moments and 5 % more, whatever cut them before."""
+    for layout, ranks in zip(job.layouts[1:], seen(folders, job)[1:], strict=True):
+        numbers = sum(one.numel() for one in ranks[0]["loaded"]["fp32"].values())
+        for rank in ranks:
+            if rank["asked"] is None or layout.tensor * layout.pipeline > 1:
+                continue  # DeepSpeed's own load, or a part of the model that no share tells
+            share = rank["asked"] / (numbers * 4 * len(STATE))
+            print(f"{job}: {layout} read {share:.2f}")
+            assert share <= 0.05 + 1 / (layout.data * layout.sequence if layout.zero else 1)
+
+
+@pytest.mark.timeout(1600)
 @pytest.mark.parametrize("job", WEIGHTS, ids=str)
 def test_only_the_weights_of_another_job(folders: Path, job: ResumeJob) -> None:
     """The optimizer counts from 0 again; steps, data and schedule go on."""

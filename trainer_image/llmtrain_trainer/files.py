@@ -6,8 +6,11 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from .digests import Line, Piece, first_fault, pieces_of, unlike
 
 CHUNK = 1 << 20
 
@@ -70,7 +73,7 @@ def digest_of(value: Any) -> str:
 
 
 def entry_of(path: Path) -> dict[str, Any]:
-    """A file's line of a manifest."""
+    """A file's line of a manifest, without chunks: fingerprints of data are made of such lines."""
     return {"size": path.stat().st_size, "sha256": sha256(path)}
 
 
@@ -89,23 +92,19 @@ def stays_inside(name: str) -> bool:
     return "\\" not in name and "\0" not in name and not {"", ".", ".."} & set(name.split("/"))
 
 
-def differing(folder: Path, expected: dict[str, dict[str, Any]]) -> str | None:
-    """The first file that is missing or not as listed, in words; None when all are as listed."""
-    root = folder.resolve()
-    for name, entry in expected.items():
-        path = folder / name
+def differing(folder: Path, expected: Mapping[str, Line]) -> str | None:
+    """The first file that is missing or not as listed, in words; None when all are as listed.
+
+    Nothing is read where a name, a link or a size says enough; else all cores read at once.
+    """
+    root, pieces = folder.resolve(), list[Piece]()
+    for name, line in expected.items():
         if not stays_inside(name):
             return f"{name!r} is not the name of a file inside {folder.name}"
-        try:
-            if path.resolve() != root / name:
-                return f"{name} is a link, and links are not followed"
-            if path.stat().st_size != entry["size"]:
-                return f"{name} has {path.stat().st_size} bytes instead of {entry['size']}"
-            if sha256(path) != entry["sha256"]:
-                return f"{name} has another sha256 than its manifest says"
-        except OSError as error:
-            return f"{name}: {error.strerror}"
-    return None
+        if reason := unlike(root, name, line):
+            return reason
+        pieces += pieces_of(root / name, name, line)
+    return first_fault(pieces)
 
 
 def sync_tree(folder: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 from pathlib import Path
 from typing import Any
 
-from .files import CHUNK
+from .digests import Digest
+
+PIECE = 8 << 20
+"""Bytes that are written at once, at most."""
 
 
 class Sink(io.RawIOBase):
@@ -16,15 +18,13 @@ class Sink(io.RawIOBase):
     disk that writes others is found out, and nothing is read again.
 
     Attributes:
-        size: bytes written.
         error: what the disk refused a write with.
     """
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-        self._digest = hashlib.sha256()
-        self.size = 0
+        self._digest = Digest()
         self.error: OSError | None = None
 
     def writable(self) -> bool:
@@ -32,24 +32,24 @@ class Sink(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:
-        """Write the first bytes of a buffer, at most a chunk; both calls let other threads run."""
-        view = memoryview(data).cast("B")[:CHUNK]
+        """Write the first bytes of a buffer, at most a piece; all calls let other threads run."""
+        view = memoryview(data).cast("B")[:PIECE]
         try:
             count = os.write(self._fd, view)
         except OSError as error:
             self.error = error
             raise
         self._digest.update(view[:count])
-        self.size += count
         return count
 
     def sync(self) -> dict[str, Any]:
         """Force it to the disk; its line of a manifest."""
         os.fsync(self._fd)
-        return {"size": self.size, "sha256": self._digest.hexdigest()}
+        return self._digest.line()
 
     def close(self) -> None:
         """Close the file."""
         if not self.closed:
             os.close(self._fd)
+            self._digest.close()
         super().close()

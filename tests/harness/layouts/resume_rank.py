@@ -75,7 +75,7 @@ def rank_main(job: JobFile, until: int, dies: bool, model: Path, out: Path) -> N
     )
     seen: dict[str, Any] = {"place": place, "losses": {}, "rates": {}, "samples": {}}
     if start.resume:
-        load(engine, start.output.step(start.done), start.resume)
+        seen["asked"] = load(engine, start.output.step(start.done), start.resume)
         seen["loaded"] = state_of(engine, STATE[:1] if start.resume.weights_only else STATE)
     for step in range(start.done, until + dies):
         rows.read.clear()

@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from harness.layouts.rows import Row
 
-from llmtrain_trainer.parallel.tensor import join
-
 GRADIENT, WEIGHTS, NORM, LOSS = 1e-5, 1e-4, 1e-5, 1e-6
 HALF = 1.5
 """How much worse than one process of its precision a layout in bf16 or fp16 may be."""
@@ -39,6 +37,14 @@ class Errors:
     weights: float
     norm: float | None
     loss: float
+
+
+def join(parts: list[torch.Tensor], shape: tuple[int, ...]) -> torch.Tensor:
+    """A whole tensor from the shards of a tensor-parallel group, which are equal where nothing was cut."""
+    if tuple(parts[0].shape) == shape:
+        return parts[0]
+    [cut] = [at for at, size in enumerate(shape) if parts[0].shape[at] != size]
+    return torch.cat(parts, cut)
 
 
 def whole(ranks: list[dict[str, Any]], what: str, like: Tensors) -> Tensors:

@@ -8,6 +8,7 @@ import os
 import threading
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness.builders import UID, job
@@ -203,7 +204,7 @@ def test_torn_steps_push_no_good_one_out(tmp_path: Path) -> None:
     bucket, folder = Bucket(str(tmp_path / "store")), tmp_path / "files"
     folder.mkdir()
     (folder / "state").write_bytes(b"12345678")
-    (folder / "manifest.json").write_text('{"files": {"state": {"size": 8, "sha256": ""}}}')
+    (folder / "manifest.json").write_text('{"step": 1, "files": {"state": {"size": 8, "sha256": ""}}}')
     for step in (1, 2, 3, 4):
         bucket.upload(folder, ["state", "manifest.json"], f"checkpoints/{step}")
     (tmp_path / "store/checkpoints/3/state").unlink()
@@ -235,7 +236,8 @@ OUTSIDE = ["/etc/evil", "../evil", "state/../../evil", "state//evil", "./evil", 
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_a_name_from_the_store_that_leaves_the_folder_is_refused(tmp_path: Path, name: str) -> None:
     bucket, mine = Bucket(str(tmp_path / "store")), Fence(Output(tmp_path / "node"), UID, 0, "pod")
-    manifest = {"files": {name: {"size": 4, "sha256": hashlib.sha256(b"evil").hexdigest()}}}
+    entry = {"size": 4, "sha256": hashlib.sha256(b"evil").hexdigest()}
+    manifest: dict[str, Any] = {"step": 5, "files": {name: entry}}
     step = tmp_path / "store/checkpoints/5"
     step.mkdir(parents=True)
     (step / "manifest.json").write_text(json.dumps(manifest))

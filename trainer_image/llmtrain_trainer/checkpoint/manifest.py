@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from llmtrain_api import ApiModel, Layout, Time
 
@@ -32,16 +32,41 @@ _FIELDS = {
 }
 
 
+MOST_BYTES = 1 << 60
+"""Of one file."""
+MOST_FILES = 1 << 20
+MOST_MANIFEST = 64 << 20
+"""Bytes of a manifest: chunks of 50 TB are listed in so many."""
+LONGEST_NAME = 1024
+LEAST_CHUNK = 1 << 12
+Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+
+
 class FileEntry(ApiModel):
     """One file of a checkpoint.
 
     Attributes:
         size: its bytes.
         sha256: digest of what was meant to be written.
+        chunk: of a large file, the bytes of each chunk but the last.
+        chunks: their digests, by which the file is held against; see `digests`.
     """
 
-    size: int = Field(ge=0)
-    sha256: str
+    size: int = Field(ge=0, le=MOST_BYTES)
+    sha256: str = Field(max_length=64)
+    chunk: int | None = Field(default=None, ge=LEAST_CHUNK, le=MOST_BYTES)
+    chunks: tuple[Sha256, ...] | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _cover_all(self) -> FileEntry:
+        """Chunks that leave a part of the file out would leave it unread."""
+        if (self.chunk is None) != (self.chunks is None):
+            raise ValueError("chunk and chunks are both there, or neither is")
+        if self.chunk and len(self.chunks or ()) != -(-self.size // self.chunk):
+            raise ValueError(
+                f"{len(self.chunks or ())} chunks of {self.chunk} bytes are not {self.size} bytes"
+            )
+        return self
 
 
 class Metrics(ApiModel):
@@ -89,23 +114,25 @@ class Manifest(StepFacts):
     world_size: int = Field(default=1, ge=1)
     layout: dict[str, Any] | None = None
     fingerprints: dict[str, Any] = Field(default_factory=dict)
-    files: dict[str, FileEntry] = Field(default_factory=dict)
+    files: dict[str, FileEntry] = Field(default_factory=dict, max_length=MOST_FILES)
 
     @field_validator("files")
     @classmethod
     def _inside(cls, files: dict[str, FileEntry]) -> dict[str, FileEntry]:
         for name in files:
             path = PurePosixPath(name)
-            if path.is_absolute() or ".." in path.parts:
-                raise ValueError(f"{name} is not below the checkpoint's folder")
+            if path.is_absolute() or ".." in path.parts or len(name) > LONGEST_NAME:
+                raise ValueError(f"{name[:LONGEST_NAME]} is not below the checkpoint's folder")
         return files
 
 
 def read_manifest(folder: Path) -> Manifest | None:
     """A checkpoint's manifest, or None where there is none that can be read."""
     try:
+        if (folder / MANIFEST).stat().st_size > MOST_MANIFEST:
+            return None
         return Manifest.model_validate(read_json(folder / MANIFEST))
-    except ValidationError:
+    except (OSError, ValidationError):
         return None
 
 
@@ -128,7 +155,12 @@ def broken(folder: Path) -> str | None:
         return f"no readable {MANIFEST}"
     if not manifest.files:
         return f"{MANIFEST} lists no files"
-    return differing(folder, {name: entry.model_dump() for name, entry in manifest.files.items()})
+    return differing(folder, lines_of(manifest))
+
+
+def lines_of(manifest: Manifest) -> dict[str, dict[str, Any]]:
+    """What a manifest says of each file, as `digests` reads it."""
+    return {name: entry.model_dump() for name, entry in manifest.files.items()}
 
 
 def complete(folder: Path) -> bool:

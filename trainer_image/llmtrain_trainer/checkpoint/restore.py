@@ -7,18 +7,23 @@ from them, then what is not per parameter: hyperparameters, schedule, counters.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import torch
 
-from ..parallel.engine import Engine
-from ..parallel.put import put_of
+from ..parallel.engine import Engine, shape_of
+from ..parallel.put import Tensors, put_fragment, put_shard, put_whole
+from .ranges import Wanted
 from .shards import STEP, Shards
 
 
 @torch.no_grad()
 def restore(engine: Engine, source: Shards) -> None:
-    """Make an engine go on where a checkpoint of another layout ended. Each rank calls it, none waits.
+    """Make an engine go on where a checkpoint of another layout ended, all ranks together.
+
+    Each rank reads the numbers that it holds, and no others. With ZeRO 1 and 2 these are its part of the
+    optimizer's fp32 weights; what it trains on beside them the ranks tell each other.
 
     Args:
         engine: freshly built.
@@ -29,19 +34,46 @@ def restore(engine: Engine, source: Shards) -> None:
     """
     raw, zero = engine.raw, engine.layout.zero
     optimizer = raw.optimizer if zero == 0 else raw.optimizer.optimizer
-    put = put_of(zero)
     if source.moments:
         _make_state(optimizer, _masters(raw.optimizer, zero), source)
     for name, parameter in engine.named_parameters():
-        found = source.read(name, engine.whole_shape(name, parameter))
-        own = {key: engine.own_part(parameter, value) for key, value in found.items()}
-        put(raw.optimizer, parameter, own)
+        part = held_of(engine, name, parameter)
+        if part is not None:
+            _put(raw.optimizer, parameter, zero, source.read(name, part))
+    if zero in (1, 2):
+        raw.optimizer.update_lp_params()
     for group, saved in zip(optimizer.param_groups, source.groups, strict=True):
         group.update({key: value for key, value in saved.items() if key != "params"})
     raw.lr_scheduler.load_state_dict(source.common["lr_scheduler"])
     raw.global_steps = source.common["global_steps"]
     raw.global_samples = source.common["global_samples"]
     raw.skipped_steps = source.common["skipped_steps"]
+
+
+def held_of(engine: Engine, name: str, parameter: Any) -> Wanted | None:
+    """What of a parameter this rank holds in fp32, with the optimizer's moments; None where it is nothing."""
+    zero, own, optimizer = engine.layout.zero, shape_of(parameter), engine.raw.optimizer
+    start, stop = 0, prod(own)
+    if zero == 3:
+        size = parameter.ds_tensor.ds_numel
+        start = min(stop, optimizer._get_param_partition_rank(parameter) * size)
+        stop = min(stop, start + size)
+    elif zero:
+        if parameter._hp_mapping is None:
+            return None
+        place = parameter._hp_mapping.lp_fragment_address
+        start, stop = place.start, place.start + place.numel
+    return Wanted(engine.whole_shape(name, parameter), own, engine.place.tensor, start, stop)
+
+
+def _put(optimizer: Any, parameter: Any, zero: int, own: Tensors) -> None:
+    for key, held in own.items():
+        if zero == 3:
+            put_shard(optimizer, parameter, key, held)
+        elif zero:
+            put_fragment(optimizer, parameter, key, held)
+    if zero == 0:
+        put_whole(optimizer, parameter, {key: held.view(parameter.shape) for key, held in own.items()})
 
 
 def _masters(optimizer: Any, zero: int) -> list[torch.Tensor]:

@@ -10,7 +10,7 @@ from llmtrain_api import JobFile, Layout, ResumeFrom
 
 from ..output import Output
 from ..records import ResumeRecord
-from .manifest import layout_of, newest_good, require_same
+from .manifest import Manifest, layout_of, newest_good, require_same
 
 TITLE = 160
 """Characters of an origin that a note shows."""
@@ -77,9 +77,15 @@ def choose(
         ConfigError: the checkpoint belongs to other data, another model or another batch.
     """
     found = newest_good(output, say)
-    if found is None:
-        return None
-    step, manifest = found
+    return resume_of(job, *found, fingerprints) if found else None
+
+
+def resume_of(job: JobFile, step: int, manifest: Manifest, fingerprints: dict[str, Any]) -> Resume:
+    """How a checkpoint that is whole is gone on from; see `choose`.
+
+    Raises:
+        ConfigError: it belongs to other data, another model or another batch.
+    """
     foreign = manifest.job_uid != job.job.uid
     weights_only = foreign and job.spec.checkpoint.resume_from is ResumeFrom.WEIGHTS
     require_same(manifest, fingerprints, weights_only=weights_only)

@@ -18,7 +18,7 @@ import torch
 
 from llmtrain_api import Layout
 
-from .. import distributed
+from .. import distributed, log
 from ..distributed import Ranks
 from ..errors import ConfigError, Fenced
 from ..parallel.engine import Engine
@@ -222,7 +222,7 @@ class Checkpointer:
         return SaveResult(one.step, reasons[0] if reasons else "unknown error")
 
 
-def load(engine: Engine, folder: Path, resume: Resume) -> None:
+def load(engine: Engine, folder: Path, resume: Resume) -> int | None:
     """Load a committed step into a fresh engine, all ranks together: bit-equal where the layout is the same.
 
     What the job says of its optimizer holds, not what the checkpoint was written under.
@@ -232,18 +232,23 @@ def load(engine: Engine, folder: Path, resume: Resume) -> None:
         folder: of the step.
         resume: how it was saved, and what of it is wanted.
 
+    Returns:
+        Bytes of tensors that this rank read of a step of another layout; None where DeepSpeed read its own.
+
     Raises:
         ConfigError: it was saved in another layout and cannot be put into this one, or a file of it names
             code that is no part of a checkpoint.
     """
     with kept(engine):
-        _load(engine, folder, resume)
+        return _load(engine, folder, resume)
 
 
-def _load(engine: Engine, folder: Path, resume: Resume) -> None:
+def _load(engine: Engine, folder: Path, resume: Resume) -> int | None:
     if not resume.as_saved(engine.layout):
-        restore(engine, Shards(folder / STATE, resume.layout, skip_optimizer=resume.weights_only))
-        return
+        source = Shards(folder / STATE, resume.layout, skip_optimizer=resume.weights_only)
+        restore(engine, source)
+        log.get().info("state read in another layout", read_bytes=source.asked, of_bytes=source.size)
+        return source.asked
     SnapshotEngine().attach(engine.raw)  # DeepSpeed reads each file through it
     own = partial(_load_trained, engine) if engine.frozen else None
     where, _ = engine.raw.load_checkpoint(str(folder), tag=STATE, custom_load_fn=own)
@@ -251,6 +256,7 @@ def _load(engine: Engine, folder: Path, resume: Resume) -> None:
         raise RuntimeError(f"DeepSpeed found nothing to load in {folder.name}")
     if _in_optimizer(engine):
         engine.raw.optimizer.update_lp_params()
+    return None
 
 
 def _in_optimizer(engine: Engine) -> bool:

@@ -1,7 +1,7 @@
 """A checkpoint of any layout as whole tensors by name, read straight from the files that DeepSpeed wrote.
 
 Nothing is converted on disk. The files are mapped into memory, so that of a checkpoint of any size only the
-tensors that are asked for are read, and the ranks of a node share what the system has read once.
+numbers that are asked for are read, and the ranks of a node share what the system has read once.
 
 How DeepSpeed lays a parameter out, under each model-parallel rank (a tensor-parallel rank or a stage):
 
@@ -28,7 +28,7 @@ from ..models import adapters
 from ..models.pipeline_stages import whole_name
 from ..optim.optimizer import decays
 from ..parallel.put import WEIGHT, Tensors
-from ..parallel.tensor import join
+from .ranges import Shard, Wanted, read_range
 from .unpickle import load_state
 
 STEP = "step"
@@ -52,6 +52,8 @@ class Shards:
         groups: the optimizer's hyperparameters, group by group.
         step: updates that the optimizer has made; None before the first.
         moments: names of the optimizer's moments; empty before the first update.
+        asked: bytes of tensors that were read until now.
+        size: bytes of all files.
     """
 
     def __init__(self, folder: Path, layout: Layout, *, skip_optimizer: bool = False) -> None:
@@ -60,17 +62,18 @@ class Shards:
         self._shapes: dict[int, dict[str, tuple[int, ...]]] = {}
         self.step: torch.Tensor | None = None
         self.moments: tuple[str, ...] = ()
+        self.asked = self.size = 0
         try:
             self._open()
         except (KeyError, IndexError, TypeError, AttributeError, FileNotFoundError) as error:
             raise self._unreadable(f"{type(error).__name__}: {error}") from error
 
-    def read(self, name: str, shape: tuple[int, ...]) -> Tensors:
-        """A parameter of the whole model and its moments.
+    def read(self, name: str, wanted: Wanted) -> Tensors:
+        """What a rank holds of a parameter of the whole model, and of its moments, flat.
 
         Args:
             name: the whole model's name of it.
-            shape: the whole model's shape of it.
+            wanted: its shape, and the part of it.
 
         Raises:
             ConfigError: the checkpoint has no such parameter, or not all of it.
@@ -82,26 +85,26 @@ class Shards:
             holders = holders[:1]  # tied weights are in two stages, as copies
         found = {}
         for key in (WEIGHT, *self.moments):
-            parts = [self._local(rank, name, key) for rank in holders]
+            shards = [self._local(rank, name, key) for rank in holders]
             try:
-                found[key] = join(parts, shape)
-                right = tuple(found[key].shape) == shape
-            except (IndexError, RuntimeError, ValueError):
-                right = False  # they differ in more than the one dimension that may be cut
-            if not right:
-                raise self._unreadable(f"{name} has shape {tuple(parts[0].shape)} instead of {shape}")
+                found[key], numbers = read_range(wanted, shards)
+            except ValueError as error:
+                told = f"{name} has shape {shards[0].shape} instead of {wanted.whole}: {error}"
+                raise self._unreadable(told) from None
+            self.asked += numbers * found[key].dtype.itemsize
         return found
 
-    def _local(self, rank: int, name: str, key: str) -> torch.Tensor:
+    def _local(self, rank: int, name: str, key: str) -> Shard:
         pieces = [piece[key] for piece in self._parts[rank][name]]
-        flat, shape = torch.cat(pieces) if len(pieces) > 1 else pieces[0], self._shapes[rank][name]
-        if flat.numel() != prod(shape):
-            raise self._unreadable(f"{key} of {name} has {flat.numel()} of {prod(shape)} numbers")
-        return flat.view(shape)
+        numbers, shape = sum(piece.numel() for piece in pieces), self._shapes[rank][name]
+        if numbers != prod(shape):
+            raise self._unreadable(f"{key} of {name} has {numbers} of {prod(shape)} numbers")
+        return Shard(shape, pieces)
 
     def _open(self) -> None:
         shards: dict[int, dict[int, Path]] = {}
         for path in self.folder.iterdir():
+            self.size += path.stat().st_size
             if match := _SHARD.fullmatch(path.name):
                 shards.setdefault(int(match[2]), {})[int(match[1])] = path
         first = "zero_pp_rank_0_" if self.layout.zero == 3 else ""

@@ -40,11 +40,18 @@ def put_flat(optimizer: Any, parameter: torch.nn.Parameter, own: Tensors) -> Non
     mapping = parameter._hp_mapping  # type: ignore[attr-defined]
     if mapping is None:
         return
-    [master] = optimizer.optimizer.param_groups[mapping.param_group_index]["params"]
-    here, there = mapping.get_hp_fragment_address(), mapping.lp_fragment_address
+    there = mapping.lp_fragment_address
     for key, value in own.items():
-        flat = master if key == WEIGHT else optimizer.optimizer.state[master][key]
-        flat.narrow(0, here.start, here.numel).copy_(value.flatten().narrow(0, there.start, there.numel))
+        put_fragment(optimizer, parameter, key, value.flatten()[there.start : there.start + there.numel])
+
+
+def put_fragment(optimizer: Any, parameter: Any, key: str, held: torch.Tensor) -> None:
+    """ZeRO 1 and 2: the numbers of a parameter that lie in this rank's flat vector."""
+    mapping = parameter._hp_mapping
+    [master] = optimizer.optimizer.param_groups[mapping.param_group_index]["params"]
+    flat = master if key == WEIGHT else optimizer.optimizer.state[master][key]
+    place = mapping.get_hp_fragment_address()
+    flat.narrow(0, place.start, place.numel).copy_(held)
 
 
 def put_sharded(optimizer: Any, parameter: Any, own: Tensors) -> None:

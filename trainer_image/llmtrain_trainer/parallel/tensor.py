@@ -97,16 +97,8 @@ def _joined(part: torch.Tensor, shape: tuple[int, ...], ranks: int) -> torch.Ten
     return whole
 
 
-def join(parts: list[torch.Tensor], shape: tuple[int, ...]) -> torch.Tensor:
-    """A whole tensor from the shards of a tensor-parallel group, which are equal where nothing was cut."""
-    if tuple(parts[0].shape) == shape:
-        return parts[0]
-    [cut] = [at for at, size in enumerate(shape) if parts[0].shape[at] != size]
-    return torch.cat(parts, cut)
-
-
 def cut(whole: torch.Tensor, shape: tuple[int, ...], rank: int, ranks: int) -> torch.Tensor:
-    """The shard of a rank of a tensor-parallel group: what `join` puts together again.
+    """The shard of a rank of a tensor-parallel group.
 
     Args:
         whole: a tensor of the whole model.

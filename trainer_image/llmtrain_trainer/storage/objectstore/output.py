@@ -12,8 +12,9 @@ from llmtrain_api import JobFile, Results
 
 from ... import log
 from ...checkpoint.fence import Fence, raise_fence
+from ...checkpoint.manifest import manifest_of
 from ...checkpoint.ownership import candidates, claim_private, uri_of
-from ...checkpoint.resume import Resume, choose
+from ...checkpoint.resume import Resume, resume_of
 from ...data.store import MARKER, TOKENS, read_marker, tokens_torn
 from ...errors import ConfigError
 from ...files import differing, stays_inside
@@ -161,14 +162,14 @@ class ClaimedPrefix(ClaimedOutput):
 
     @override
     def choose(self, fence: Fence, fingerprints: dict[str, Any], pass_over: PassOver) -> Resume | None:
-        # Downloads the newest step that is whole
+        # Downloads the newest step that is whole; what was fetched has been read and need not be again
         for step in self.ledger.newest.committed:
             log.get().info("downloading a checkpoint", step=step, store=self.ledger.bucket.url)
             reason = fetch_step(self.ledger.bucket, self.ledger.newest.steps[str(step)], fence, step)
             if reason is None:
-                break
+                return resume_of(self.job, step, manifest_of(fence.output.step(step)), fingerprints)
             pass_over(step, reason)
-        return choose(fence.output, self.job, fingerprints, pass_over)
+        return None
 
     @override
     def publish_start(self, start: Start) -> None:

@@ -5,13 +5,12 @@ No torch: the launcher uses this, too.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from typing import Any
 
 from ...checkpoint.fence import Fence, short
-from ...checkpoint.manifest import MANIFEST, WEIGHTS
+from ...checkpoint.manifest import MANIFEST, WEIGHTS, Manifest, lines_of
 from ...files import differing, discard, fsync_folder, stays_inside
 from .bucket import Bucket
 from .record import Record
@@ -32,11 +31,12 @@ def listed(bucket: Bucket, prefix: str) -> dict[str, Any] | None:
         OSError: the store does not answer.
     """
     try:
-        files: dict[str, Any] = json.loads(bucket.read(f"{prefix}/{MANIFEST}"))["files"]
-        sizes = [int(entry["size"]) for entry in files.values()]
-    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        content = bucket.read(f"{prefix}/{MANIFEST}")
+        manifest = Manifest.model_validate_json(content)
+    except (FileNotFoundError, ValueError):
         return None
-    return files if sizes and all(map(stays_inside, files)) else None
+    files = lines_of(manifest)
+    return files if files and all(map(stays_inside, files)) else None
 
 
 def whole(bucket: Bucket, prefix: str) -> bool:
