@@ -97,7 +97,7 @@ def test_what_it_writes_of_held_out_sources_is_compared(
     written = translations(translated.output.export, [source for source, _ in apart])
     pairs = list(zip(written, [target for _, target in apart], strict=True))
     scores, signatures = measured(pairs, ASKED)
-    without = copied_and_lead(*zip(*apart, strict=True), ASKED)
+    without = copied_and_lead([source for source, _ in apart], [target for _, target in apart], ASKED)
     assert told["signatures"] == signatures
     assert told["exactMatch"] == pytest.approx(scores["exactMatch"])
     # the product reads sources out of its rows: no token of them is lost on the way
