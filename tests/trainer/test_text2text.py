@@ -17,7 +17,9 @@ from harness.trainer.launches import Launch
 from llmtrain_api.schema.evaluation import AnswerMetric
 from llmtrain_trainer.data.sources import is_held_out
 from llmtrain_trainer.evaluate.metrics import measured
+from llmtrain_trainer.evaluate.untrained import copied_and_lead
 
+ASKED = [AnswerMetric.BLEU, AnswerMetric.CHRF, AnswerMetric.EXACT_MATCH, AnswerMetric.ROUGE]
 COUNT, ROWS, FRACTION = 64, 70, 0.05
 
 
@@ -43,7 +45,7 @@ def translated(tmp_path_factory: pytest.TempPathFactory, texts: list[tuple[str, 
         processesPerNode=2,
         evaluation={
             "everySteps": 0,
-            "answerMetrics": ["bleu", "chrf", "exactMatch"],
+            "answerMetrics": ["bleu", "chrf", "exactMatch", "rouge"],
             "maxAnswers": 8,
             "explain": {"texts": 2, "documents": 0},
         },
@@ -94,9 +96,13 @@ def test_what_it_writes_of_held_out_sources_is_compared(
     assert told["written"] == len(apart) > 0
     written = translations(translated.output.export, [source for source, _ in apart])
     pairs = list(zip(written, [target for _, target in apart], strict=True))
-    scores, signatures = measured(pairs, [AnswerMetric.BLEU, AnswerMetric.CHRF, AnswerMetric.EXACT_MATCH])
+    scores, signatures = measured(pairs, ASKED)
+    without = copied_and_lead([source for source, _ in apart], [target for _, target in apart], ASKED)
     assert told["signatures"] == signatures
     assert told["exactMatch"] == pytest.approx(scores["exactMatch"])
+    # the product reads sources out of its rows: no token of them is lost on the way
+    assert without.items() <= told.items()
+    assert without.keys() >= {"copiedBleu", "copiedChrf", "copiedExactMatch", "leadRougeL"}
     assert results["data"]["samples"][0].endswith("<|endoftext|>")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
 from llmtrain_api import AnswersResult, DataSummary, Failure, Job, JobStatus, Progress, Results, SourceResult
+from llmtrain_api.schema.status.answers import COPIED, LEAD
 
 from ..plan.events import Event, events_between
 from ..plan.progress import duration_text
@@ -169,12 +171,21 @@ def _reinforcement_lines(results: Results) -> list[str]:
 
 
 def _answer_lines(answers: AnswersResult | None) -> list[str]:
-    """How the model's own answers compare to those of held-out dialogues."""
+    """How the model's own answers compare to what is held out, and what needs no model beside."""
     if answers is None:
         return []
-    scores = answers.model_dump(by_alias=True, exclude={"written", "signatures"}, exclude_none=True)
-    told = ", ".join(f"{name} {score:.1f}" for name, score in scores.items())
-    return [f"  answers           {told} of 100, in {answers.written:,} of its own"]
+    lines = [f"  answers           {_scores(answers.said())} of 100, in {answers.written:,} of its own"]
+    without = [
+        ("the source itself", answers.said_by(COPIED)),
+        (f"its first {answers.lead_words} words", answers.said_by(LEAD)),
+    ]
+    if told := "; ".join(f"{what}: {_scores(scores)}" for what, scores in without if scores):
+        lines.append(f"  without a model   {told}")
+    return lines
+
+
+def _scores(scores: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {score:.1f}" for name, score in scores.items())
 
 
 def succeeded(

@@ -197,7 +197,18 @@ def test_the_end_tells_how_its_answers_compare() -> None:
     answers = AnswersResult(written=12, exact_match=50, rouge_l=61.234, signatures=["bleu|x"])
     told = console_text.succeeded(Results(steps=2, answers=answers), Path("/runs/x"), 75)
     assert "  answers           exactMatch 50.0, rougeL 61.2 of 100, in 12 of its own" in told
+    assert not any("without a model" in line for line in told), "nobody asked what that comes to"
     assert not any("answers" in line for line in console_text.succeeded(Results(steps=2), Path("/x"), 75))
+
+
+def test_the_end_tells_what_needs_no_model_beside_what_was_written() -> None:
+    answers = AnswersResult(
+        written=3, bleu=40, rouge_l=50, copied_bleu=4.25, lead_words=7, lead_rouge1=20, lead_rouge_l=18.04
+    )
+    told = console_text.succeeded(Results(steps=2, answers=answers), Path("/runs/x"), 75)
+    assert "  answers           bleu 40.0, rougeL 50.0 of 100, in 3 of its own" in told
+    without = "the source itself: bleu 4.2; its first 7 words: rouge1 20.0, rougeL 18.0"
+    assert f"  without a model   {without}" in told
 
 
 def test_a_stop_tells_the_step_and_the_command() -> None:

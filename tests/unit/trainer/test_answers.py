@@ -8,9 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from llmtrain_api import AnswersResult
 from llmtrain_api.schema.evaluation import AnswerMetric
-from llmtrain_trainer.evaluate.answers import Question, answered, questions
+from llmtrain_trainer.evaluate.answers import Question, answered, prompts, questions
 from llmtrain_trainer.evaluate.metrics import exact_match, measured, rouge_l, rouge_n, word_f1
+from llmtrain_trainer.evaluate.untrained import copied_and_lead, lead_words
 from llmtrain_trainer.token_marks import FIRST_OF_DOCUMENT, NOT_TRAINED
 
 
@@ -64,6 +66,38 @@ def test_own_scores_are_means_over_the_pairs() -> None:
     assert scores == pytest.approx(
         {"exactMatch": 50, "f1": 62.5, "rouge1": 62.5, "rouge2": 0, "rougeL": 62.5}
     )
+
+
+def test_whoever_has_no_model_copies_the_source_or_writes_its_first_words() -> None:
+    sources = ["police killed the gunman, said the mayor of the town", "rain is late"]
+    rights = ["police killed the gunman", "no rain is here"]
+    found = copied_and_lead(sources, rights, list(AnswerMetric))
+    copied, _ = measured(
+        list(zip(sources, rights, strict=True)), [one for one in AnswerMetric if one != AnswerMetric.ROUGE]
+    )
+    assert {f"copied{name[0].upper()}{name[1:]}" for name in copied} <= found.keys()
+    assert (found["copiedBleu"], found["copiedChrf"]) == (copied["bleu"], copied["chrf"])
+    assert (found["copiedExactMatch"], found["copiedF1"]) == (0, copied["f1"])
+    # four words of each source: all of the first right text; of the second two of three and four
+    assert found["leadWords"] == 4
+    assert found["leadRougeL"] == pytest.approx(100 * (1 + 2 * 2 / 7) / 2)
+    assert not {"copiedRougeL", "leadBleu"} & found.keys()
+    assert AnswersResult.model_validate({"written": 2, **found}).to_json() == {
+        "written": 2,
+        "signatures": [],
+        **found,
+    }
+    alone = copied_and_lead(sources, rights, [AnswerMetric.CHRF])
+    assert alone == {"copiedChrf": copied["chrf"]}, "what was not asked for"
+
+
+def test_the_first_words_are_as_many_as_a_right_text_has() -> None:
+    assert lead_words(["one", "one two three", "one two three four five six"]) == 3
+    assert lead_words([""]) == 1
+
+
+def test_a_prompt_is_told_as_text() -> None:
+    assert prompts(Digits(), [Question([1, 2], [3]), Question([4], [5])]) == ["1 2", "4"]
 
 
 def row(*documents: list[int], length: int = 16) -> list[int]:

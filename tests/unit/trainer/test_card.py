@@ -201,6 +201,18 @@ def test_what_was_not_measured_is_not_told() -> None:
     assert "always the most frequent class: accuracy 0.4" in text_of(hub_job(), results=scores)
 
 
+def test_what_is_written_stands_beside_the_source_and_its_first_words() -> None:
+    answers = {"written": 3, "bleu": 40, "copiedBleu": 4.5, "leadWords": 7, "leadRougeL": 1 / 3}
+    found = Results.model_validate({"steps": 20, "answers": answers})
+    assert [name for _, name, _ in measured(found)] == ["BLEU of answers"], "a baseline is no score of it"
+    text = text_of(hub_job(), results=found)
+    without = "the source itself: bleu 4.5; the source's first 7 words: rougeL 0.333333."
+    assert f"Without a model, {without}" in text
+    alone = {name: answers[name] for name in ("written", "bleu")}
+    told = text_of(hub_job(), results=Results.model_validate({"steps": 20, "answers": alone}))
+    assert "the source" not in told
+
+
 def test_pairs_of_sentences_have_a_row_for_each_category() -> None:
     one = {"category": "a|b", "pairs": 3, "prefersA": 0.5, "gap": -1.25, "low": -2, "high": 0.5}
     told = {"source": "pvc://data/pairs.jsonl", "score": "logLikelihood", "pairs": 3, "of": 4}

@@ -94,6 +94,11 @@ def answered(model: Any, tokenizer: Any, asked: Sequence[Question], tokens: int)
     return pairs
 
 
+def prompts(tokenizer: Any, asked: Sequence[Question]) -> list[str]:
+    """What is read, as text."""
+    return [_text(tokenizer, question.prompt) for question in asked]
+
+
 @torch.no_grad()
 def _written(model: Any, tokenizer: Any, question: Question, most: int) -> list[int]:
     ids = torch.tensor([question.prompt], device=device_of())

@@ -29,13 +29,14 @@ from ..data.labelled.questions import FILE as QUESTIONS
 from ..data.loader import held_out_passes, open_held_out
 from ..data.rows import Ids
 from ..data.store import Marker
-from ..evaluate.answers import answered, questions, texts_to_write
+from ..evaluate.answers import answered, prompts, questions, texts_to_write
 from ..evaluate.generate import NEW_TOKENS, generate
 from ..evaluate.heldout import ALONE
 from ..evaluate.metrics import measured
 from ..evaluate.placement import device_of, tokens_worth, weights_of
 from ..evaluate.scores import of_classes, of_lengths, of_majority, of_numbers, of_tags, said, tagged
 from ..evaluate.spans import Logits, found_answers, of_answers, told
+from ..evaluate.untrained import copied_and_lead
 from ..floats import perplexity
 from ..records import EvaluationRecord
 from ..tasks import encoder
@@ -105,7 +106,11 @@ def _answers(job: JobFile, opened: Opened, data: Path) -> AnswersResult | None:
     if not pairs:
         log.get().warning("nothing that is held out asks for an answer, so none is compared")
         return None
-    scores, signatures = measured(pairs, evaluation.answer_metrics or [])
+    metrics = evaluation.answer_metrics or []
+    scores, signatures = measured(pairs, metrics)
+    if job.spec.task is Task.TEXT2TEXT:
+        sources = prompts(opened.tokenizer, asked[: len(pairs)])
+        scores |= copied_and_lead(sources, [right for _, right in pairs], metrics)
     log.get().info("answers compared", answers=len(pairs), of=len(asked), **scores)
     return AnswersResult.model_validate({"written": len(pairs), "signatures": signatures, **scores})
 

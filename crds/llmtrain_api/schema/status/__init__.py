@@ -1,5 +1,6 @@
 """``status`` of an LLMTrainingJob: what the object itself answers."""
 
+from .answers import AnswersResult
 from .attempt import (
     MAX_AVOIDED_NODES,
     Attempt,
@@ -24,7 +25,6 @@ from .progress import (
     RewardFigure,
 )
 from .results import (
-    AnswersResult,
     DataSummary,
     KtoResult,
     PreferenceResult,

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ..base import ApiModel
+from .answers import AnswersResult
 from .origin import Origin
 from .progress import ReinforcementFigures
 from .values import Count, Figure, LongText, Text
@@ -58,22 +59,6 @@ class SourceResult(ApiModel):
         default=None, description="Loss in nats per token; empty where nothing is asked, or it is infinite."
     )
     perplexity: Figure | None = Field(default=None, description="Its exponential.")
-
-
-class AnswersResult(ApiModel):
-    """How answers of the exported model compare to those of held-out dialogues, from 0 to 100."""
-
-    written: Count = Field(description="Answers that were written and compared.")
-    exact_match: Figure | None = Field(default=None, description="Share of answers with the same words.")
-    f1: Figure | None = Field(default=None, description="F1 of words, mean over the answers.")
-    bleu: Figure | None = Field(default=None, description="BLEU of all answers.")
-    chrf: Figure | None = Field(default=None, description="chrF of all answers.")
-    rouge1: Figure | None = Field(default=None, description="ROUGE-1, F-measure.")
-    rouge2: Figure | None = Field(default=None, description="ROUGE-2, F-measure.")
-    rouge_l: Figure | None = Field(default=None, description="ROUGE-L, F-measure.")
-    signatures: list[Text] = Field(
-        default_factory=list, max_length=2, description="How sacrebleu computed its own, for comparisons."
-    )
 
 
 class PreferenceResult(ApiModel):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from llmtrain_api import Task
+from llmtrain_api import AnswersResult, Task
 from llmtrain_api.schema.model import HUB
+from llmtrain_api.schema.status.answers import COPIED, LEAD
 from llmtrain_api.schema.status.results import FairnessResult
 
 from ..adapter import FOLDER
@@ -112,6 +113,7 @@ def results(facts: Facts) -> str:
         f"always the mean: squared error {number(found.scores.mean_mse)}"
         if found.scores and found.scores.mean_mse is not None
         else "",
+        *without_model(found.answers),
         f"single tokens by their frequency alone: {number(found.unigram_entropy)} nat a token"
         if found.unigram_entropy is not None and not facts.task.headed
         else "",
@@ -128,6 +130,21 @@ def results(facts: Facts) -> str:
             "adds to what the model says, and the nearest training documents: texts of the data stand in it."
         )
     return "\n\n".join(said)
+
+
+def without_model(found: AnswersResult | None) -> list[str]:
+    """What comes of a source itself, and of its first words."""
+    if found is None:
+        return []
+    lines = [
+        ("the source itself", found.said_by(COPIED)),
+        (f"the source's first {found.lead_words} words", found.said_by(LEAD)),
+    ]
+    return [
+        f"{what}: {', '.join(f'{name} {number(round(score, 6))}' for name, score in scores.items())}"
+        for what, scores in lines
+        if scores
+    ]
 
 
 def fairness(found: FairnessResult) -> str:
