@@ -31,6 +31,8 @@ TIED_COPIES = re.compile(
 )
 """Names under which files hold a tied tensor once more."""
 EMBEDDING = re.compile(r"(.*\.)?(embed_tokens|wte|word_embeddings|shared)\.weight")
+IMAGES = re.compile(r"(.*\.)?(vision_tower|multi_modal_projector)\..*")
+"""Tensors of what sees images, beside a language model."""
 BLOCK = re.compile(r"(?:[^.]+\.){0,4}?(?:layers|h|layer|block)\.(\d{1,8})\..*")
 
 
@@ -143,7 +145,8 @@ def _require_weights_of(config: Mapping[str, Any], shape: ModelShape, headers: H
             f"the weights: the embeddings are {list(table)[:8]}, and config.json says {shape.vocabulary} "
             f"entries of {shape.hidden}"
         )
-    blocks = max((int(found[1]) for name in headers if (found := BLOCK.fullmatch(name))), default=-1) + 1
+    text = (name for name in headers if not IMAGES.fullmatch(name))
+    blocks = max((int(found[1]) for name in text if (found := BLOCK.fullmatch(name))), default=-1) + 1
     if blocks != shape.layers:
         raise InvalidModel(f"the weights: they hold {blocks} blocks, and config.json says {shape.layers}")
     stored = sum(prod(one.shape) for one in _learnt_once(headers, tied=shape.tied))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .schema.model_facts import TIED, ModelShape, Switch
+from .schema.model_facts import TIED, ModelShape, Switch, VisionShape
 from .schema.task import Task
 
-__all__ = ["TIED", "ModelShape", "Switch", "Task"]
+__all__ = ["TIED", "ModelShape", "Switch", "Task", "VisionShape"]

@@ -938,7 +938,7 @@ BAD: dict[str, Bad] = {
             training={"preference": {"loss": "ipo"}},
         ),
         "spec.dataset",
-        "fields.completion is for task chat, or for preference with loss kto",
+        "fields.completion is for task chat or imageChat, or for preference with loss kto",
         "completion for loss kto",
     ),
     "labels of answers for the loss of another task": Bad(
@@ -1540,3 +1540,63 @@ SEEN_BY_OPERATOR: dict[str, Bad] = {
     ),
 }
 """What CEL cannot say: the API server takes them, and the operator answers ``Accepted=False``."""
+
+
+def seeing(**spec: Any) -> dict[str, Any]:
+    """A job on dialogues with images, with top-level fields of spec replaced."""
+    right: dict[str, Any] = {
+        "model": {"name": "builtin://tiny-llava"},
+        "task": "imageChat",
+        "dataset": {"name": "pvc://data/pictures"},
+        "training": {"sequenceLength": 64, "maxSteps": 2},
+    }
+    return manifest(**(right | spec))
+
+
+SHORT = {"sequenceLength": 64, "maxSteps": 2}
+BAD |= {
+    "tensor parallelism of what sees": Bad(
+        seeing(parallelism={"tensor": 2}), "spec.parallelism", "has no parts that ranks could share"
+    ),
+    "dialogues with images are packed": Bad(
+        seeing(training=SHORT | {"packing": "documents"}), "spec.training.packing", "never packed"
+    ),
+    "compiled layers that see": Bad(
+        seeing(training=SHORT | {"compile": True}), "spec.training.compile", "other numbers of images"
+    ),
+    "adapters beside what sees": Bad(
+        seeing(model={"name": "builtin://tiny-llava", "adapter": {"rank": 2}}),
+        "spec.model.adapter",
+        "adapters beside what sees images are not proven",
+    ),
+    "texts beside images are cleaned": Bad(
+        seeing(dataset={"name": "pvc://data/pictures", "cleaning": {"whitespace": True}}),
+        "spec.dataset.cleaning",
+        "have places in a text",
+    ),
+    "a page about images": Bad(
+        seeing(evaluation={"explain": {"texts": 2}}), "spec.evaluation.explain", "read text alone"
+    ),
+    "images of built-in data": Bad(
+        seeing(dataset={"name": "builtin://python-stdlib"}), "spec.dataset", "has no dialogues"
+    ),
+    "a model that reads text is asked about images": Bad(
+        seeing(model={"name": "builtin://tiny-llama"}),
+        "spec.task",
+        "which learns task causal",
+        "do not learn this task",
+    ),
+    "a model that sees learns text": Bad(
+        seeing(task="chat"), "spec.task", "which learns task imageChat", "do not learn this task"
+    ),
+    "a column of images for a chat": Bad(
+        manifest(task="chat", dataset={"name": "pvc://a/b", "fields": {"images": "pictures"}}),
+        "spec.dataset",
+        "fields.images is for task imageChat",
+    ),
+}
+SEEN_BY_OPERATOR["no room for an image"] = Bad(
+    seeing(training={"sequenceLength": 16, "maxSteps": 2}),
+    "spec.training.sequenceLength",
+    "has no room for an image",
+)

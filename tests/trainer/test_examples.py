@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from harness.biased import write_corpus, write_pairs
+from harness.images import write as write_images
 from harness.pairs import judged, pairs, write
 from harness.prompts import prompts
 from harness.trainer.laptop import LaptopRun
@@ -51,6 +52,12 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
     assert 0 <= results[name][figure] <= 1
     told = {"preference": "held-out pairs", "kto": "held-out answers", "reinforcement": "held-out prompts"}
     assert told[name] in text
+
+
+def test_the_example_of_images_runs(tmp_path: Path) -> None:
+    write_images(tmp_path / "data" / "pictures")
+    _, results = ran(tmp_path, "images", example("images"))
+    assert results["evalLoss"] > 0
 
 
 def test_the_example_of_pairs_that_are_held_alike_runs(tmp_path: Path) -> None:

@@ -89,7 +89,9 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("heldout", help="data/heldout.npy: [sequences, length] token ids")
     evaluate.add_argument(
         "--task",
-        choices=[task for task in Task if not task.on_pairs and task is not Task.REINFORCEMENT],
+        choices=[
+            task for task in Task if not task.on_pairs and task not in (Task.REINFORCEMENT, Task.IMAGE_CHAT)
+        ],
         default=Task.CAUSAL,
         help="what the model learnt (default: causal)",
     )

@@ -17,6 +17,8 @@ CLS, SEP = "<|cls|>", "<|sep|>"
 """Before a text, and after each, in a tokenizer that is trained here for samples."""
 TURN = ("<|im_start|>", "<|im_end|>")
 """Begin and end of a message, in a tokenizer that is trained here."""
+IMAGE = "<image>"
+"""Stands for an image in a dialogue, in a tokenizer that is trained here and in those of LLaVA."""
 HIDDEN = tuple(f"<|hidden-{number}|>" for number in range(SENTINELS))
 """Names of the tokens that stand for hidden spans, in a tokenizer that is trained here."""
 T5_HIDDEN = tuple(f"<extra_id_{number}>" for number in range(SENTINELS))
@@ -89,11 +91,18 @@ def special_names(task: Task, *, holes: bool = False) -> list[str]:
     """
     if holes:
         return [*HOLE]
+    if task is Task.IMAGE_CHAT:
+        return [*TURN, IMAGE]
     if task.on_samples:
         return [PAD, CLS, SEP] if task.headed else [PAD]
     if task.on_dialogues:
         return [*TURN]
     return {Task.MASKED: [MASK], Task.SEQ2SEQ: [PAD, *HIDDEN]}.get(task, [])
+
+
+def image_token_of_ours() -> int:
+    """The id of what stands for an image, in a tokenizer that is trained here."""
+    return 1 + special_names(Task.IMAGE_CHAT).index(IMAGE)
 
 
 def require_tokens(tokens: Tokens, task: Task, where: str) -> None:

@@ -8,6 +8,7 @@ own modules without dropout and with fused attention, so there is no term of hea
 from __future__ import annotations
 
 from ..families import FAMILIES
+from ..families.llava import SAVED
 from ..layouts.layout import Layout
 from ..schema.spec import JobSpec
 from ..schema.task import Task
@@ -68,9 +69,37 @@ def activations(shape: ModelShape, spec: JobSpec, layout: Layout, stage: int = 0
         kept, again = blocks * one, 0
     under_way = min(layout.pipeline - stage, -(-share // micro))
     outside = OUTSIDE * FP32 * shape.hidden
+    seen = at_once * vision_bytes(
+        shape, training.sequence_length, size, again=training.activation_checkpointing
+    )
     last = stage == layout.pipeline - 1
     loss = loss_bytes(tokens * shape.vocabulary, size) if last else 0
-    return tokens * (under_way * kept + again + outside) + loss
+    return tokens * (under_way * kept + again + outside) + loss + seen
+
+
+def vision_bytes(shape: ModelShape, length: int, size: int, *, again: bool = False) -> int:
+    """Bytes that are saved of the images of a sequence: of as many as it has room for.
+
+    Args:
+        shape: family and sizes; of a model that sees no images it is nothing.
+        length: tokens of the sequence.
+        size: bytes of a number in the precision of training.
+        again: whether each block keeps its input only.
+    """
+    vision = shape.vision
+    if vision is None:
+        return 0
+    block = size * (SAVED.hidden * vision.hidden + SAVED.feed * vision.width) + FP32 * vision.heads
+    kept = vision.layers * size * vision.hidden + block if again else vision.layers * block
+    # each patch's hidden states, and what the two layers after them read
+    outside = size * (2 * vision.hidden + 4 * shape.hidden)
+    pixels = (FP32 + size) * 3 * vision.image**2
+    return images_of(shape, length) * (vision.sees * (kept + outside) + pixels)
+
+
+def images_of(shape: ModelShape, length: int) -> int:
+    """Images that a sequence has room for."""
+    return max(1, length // shape.vision.tokens) if shape.vision else 0
 
 
 def loss_bytes(logits: int, size: int) -> int:

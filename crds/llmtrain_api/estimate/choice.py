@@ -88,14 +88,21 @@ def proof_asked(shape: ModelShape, spec: JobSpec, layout: Layout, *, compiled: b
         compiled: whether its layers are compiled.
     """
     how, variant = spec.training, FAMILIES[shape.architecture].variant(shape.switches)
-    packing = packing_of(spec)
+    packing = packing_of(spec, FAMILIES[shape.architecture].task)
     options = (packing, how.activation_checkpointing, how.precision)
     adapter, inspected = spec.model.adapter is not None, spec.model.builtin is None
     return Asked(variant, layout, *options, compiled, adapter, inspected)
 
 
-def packing_of(spec: JobSpec) -> str:
-    """What a row of a job's data is, in the words of the table."""
+def packing_of(spec: JobSpec, task: Task | None = None) -> str:
+    """What a row of a job's data is, in the words of the table.
+
+    Args:
+        spec: the job.
+        task: what its model usually learns, where the job does not say.
+    """
+    if (spec.task or task) is Task.IMAGE_CHAT:
+        return str(Task.IMAGE_CHAT)
     if spec.task is Task.CHAT:
         return DIALOGUES
     if spec.task is Task.PREFERENCE:

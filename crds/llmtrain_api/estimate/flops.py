@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..families import FAMILIES, numbers_of
+from ..families.llava import VISION
 from ..schema.adapter import AdapterSpec
 from ..shape import ModelShape
 from .adapters import adapter_tensors
@@ -44,7 +45,8 @@ class Stack:
 
 
 def stacks(shape: ModelShape, length: int, *, pairs: bool = False) -> list[Stack]:
-    """A model's stacks: one, or an encoder and a decoder. Their parameters sum up to the whole model's.
+    """A model's stacks: one, or an encoder and a decoder. Their parameters sum up to the whole model's, less
+    those of `image_flops`.
 
     Args:
         shape: family and sizes.
@@ -60,10 +62,28 @@ def stacks(shape: ModelShape, length: int, *, pairs: bool = False) -> list[Stack
     return found
 
 
+def image_flops(shape: ModelShape, adapter: AdapterSpec | None = None) -> float:
+    """Floating-point operations of one image, forward and backward, by `CONVENTION`; its unit is the whole
+    image. What sees images in a model is no part of its `stacks`.
+
+    Args:
+        shape: family and sizes; of a model that sees no images it is nothing.
+        adapter: what is trained, where the weights are not.
+    """
+    vision = shape.vision
+    if vision is None:
+        return 0.0
+    tensors = FAMILIES[shape.architecture].parts(shape).whole(shape.layers)
+    computed = numbers_of([one for one in tensors if one.stack == VISION and not one.looked_up])
+    attends = 12.0 * vision.layers * vision.hidden * vision.sees
+    return vision.sees * ((6.0 if adapter is None else 4.0) * computed + attends)
+
+
 def sequence_flops(
     shape: ModelShape, length: int, adapter: AdapterSpec | None = None, *, pairs: bool = False
 ) -> float:
-    """Floating-point operations of one training sequence, forward and backward, by `CONVENTION`.
+    """Floating-point operations of one training sequence, forward and backward, by `CONVENTION`; of a model
+    that sees images with one image, as each sample has one at least.
 
     Args:
         shape: family and sizes.
@@ -77,7 +97,7 @@ def sequence_flops(
     if adapter is not None:
         own += sum(6.0 * one.total * found[one.stack].sees for one in adapter_tensors(shape, adapter))
     if len(found) == 1:
-        return own
+        return own + image_flops(shape, adapter)
     source, target = (stack.sees for stack in found)
     # keys and values of the cross-attention are made of the encoder's tokens, not of the decoder's
     moved = 2 * shape.hidden * shape.kv_width * shape.layers

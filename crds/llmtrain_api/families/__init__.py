@@ -10,12 +10,13 @@ from .base import Family, Linear, Parts, Saved, Tensors, numbers_of
 from .bert import BERT, ROBERTA
 from .gpt2 import GPT2
 from .llama import LLAMA
+from .llava import LLAVA, vision_of
 from .others import OTHERS
 from .qwen import QWEN
 from .t5 import T5
 
 FAMILIES: dict[str, Family] = {
-    family.architecture: family for family in (LLAMA, QWEN, GPT2, BERT, ROBERTA, T5, *OTHERS)
+    family.architecture: family for family in (LLAMA, QWEN, GPT2, BERT, ROBERTA, T5, LLAVA, *OTHERS)
 }
 """Every family, by the architecture that `ModelShape` names."""
 BUILTIN: dict[BuiltinModel, Family] = {
@@ -52,6 +53,7 @@ def shape_of(spec: JobSpec) -> ModelShape:
         vocabulary=model.vocabulary,
         positions=spec.training.sequence_length,
         parameters=0,
+        vision=vision_of(model) if family is LLAVA else None,
     )
     return changed(shape, parameters=numbers_of(family.parts(shape).whole(shape.layers)))
 

@@ -143,12 +143,13 @@ SAMPLE_COLUMNS = {
 }
 """Fields that name columns of samples, each with its tasks."""
 DIALOGUE_COLUMNS = {
-    "messages": [Task.CHAT],
-    "prompt": [Task.CHAT, Task.PREFERENCE, Task.REWARD, Task.REINFORCEMENT],
-    "completion": [Task.CHAT],
+    "messages": [Task.CHAT, Task.IMAGE_CHAT],
+    "prompt": [Task.CHAT, Task.IMAGE_CHAT, Task.PREFERENCE, Task.REWARD, Task.REINFORCEMENT],
+    "completion": [Task.CHAT, Task.IMAGE_CHAT],
     "chosen": [Task.PREFERENCE, Task.REWARD],
     "rejected": [Task.PREFERENCE, Task.REWARD],
     "answer": [Task.REINFORCEMENT],
+    "images": [Task.IMAGE_CHAT],
 }
 """Fields that name columns of dialogues, each with its tasks."""
 JUDGED_COLUMNS = ("completion", "label")
@@ -244,7 +245,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         f"({_task_in(ON_DIALOGUES)} || !has(self.dataset.chatTemplate)) && {_columns_cel(DIALOGUE_COLUMNS)}",
         ".dataset",
-        "chatTemplate and fields.messages, prompt and completion are for task chat (set task: chat), "
+        "chatTemplate and fields.messages, prompt and completion are for task chat (set task: chat) and "
+        "imageChat, fields.images for imageChat, "
         "completion for loss kto too, "
         "fields.prompt, chosen and rejected for task preference and reward (set task: preference), "
         "fields.prompt and answer for task reinforcement",

@@ -10,7 +10,7 @@ from .parallelism import OWN_CEL
 from .sized import Sized, SizedRule
 
 GROUPED = [family for family in BUILTIN.values() if family.grouped]
-TITLES = " and ".join(family.title for family in GROUPED)
+TITLES = " and ".join([", ".join(one.title for one in GROUPED[:-1]), GROUPED[-1].title])
 GROUPED_CEL = f"self.model.name in {[str(family.builtin) for family in GROUPED]}"
 
 

@@ -53,22 +53,22 @@ class FieldsSpec(ApiModel):
         default=None,
         min_length=1,
         max_length=256,
-        description="With task chat: column that holds the messages of a dialogue: role and content. "
-        "Default: messages, or conversations.",
+        description="With task chat and imageChat: column that holds the messages of a dialogue: role and "
+        "content. Default: messages, or conversations.",
     )
     prompt: str | None = Field(
         default=None,
         min_length=1,
         max_length=256,
-        description="With task chat, preference, reward and reinforcement: column that holds what is asked. "
-        "Default: prompt; with chat also question, or instruction with input.",
+        description="With task chat, imageChat, preference, reward and reinforcement: column that holds what "
+        "is asked. Default: prompt; with chat also question, or instruction with input.",
     )
     completion: str | None = Field(
         default=None,
         min_length=1,
         max_length=256,
-        description="With task chat, and with loss kto of task preference: column that holds the answer. "
-        "Default: completion; with chat also response, answer or output.",
+        description="With task chat and imageChat, and with loss kto of task preference: column that holds "
+        "the answer. Default: completion; with chat also response, answer or output.",
     )
     chosen: str | None = Field(
         default=None,
@@ -88,6 +88,13 @@ class FieldsSpec(ApiModel):
         max_length=256,
         description="With task reinforcement: column that holds the right answer, where a reward compares "
         "with it. Default: answer.",
+    )
+    images: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="With task imageChat: column that holds the images of a dialogue, as a list: paths "
+        "beside the file, or in .parquet their bytes. Default: images, or image for one.",
     )
     text_pair: str | None = Field(
         default=None,
@@ -151,7 +158,7 @@ class FieldsSpec(ApiModel):
     )
 
 
-DIALOGUE = ("messages", "prompt", "completion", "chosen", "rejected", "answer")
+DIALOGUE = ("messages", "prompt", "completion", "chosen", "rejected", "answer", "images")
 """Fields that name columns of dialogues."""
 Fields = Annotated[
     FieldsSpec,
@@ -329,8 +336,8 @@ class DatasetSpec(RuledModel):
         default=None,
         min_length=1,
         max_length=32768,
-        description="With task chat, preference, reward and reinforcement: Jinja text that renders messages. "
-        "Default: the tokenizer's own; ChatML for a model that is built in.",
+        description="With task chat, imageChat, preference, reward and reinforcement: Jinja text that "
+        "renders messages. Default: the tokenizer's own; ChatML for a model that is built in.",
     )
     cache: str | None = Field(
         default=None,

@@ -21,6 +21,7 @@ class BuiltinModel(StrEnum):
     TINY_GPT2 = "builtin://tiny-gpt2"
     TINY_BERT = "builtin://tiny-bert"
     TINY_T5 = "builtin://tiny-t5"
+    TINY_LLAVA = "builtin://tiny-llava"
 
 
 class Weights(StrEnum):
@@ -105,7 +106,7 @@ class ModelSpec(RuledModel):
         description="The model: a folder as Hugging Face has it, with config.json and safetensors "
         "(pvc://CLAIM/FOLDER, file:///FOLDER, s3://BUCKET/FOLDER, or OWNER/NAME of the Hugging Face hub); or "
         "a family that is built from the sizes below: builtin://tiny-llama, tiny-qwen (Qwen3), tiny-gpt2, "
-        "tiny-bert or tiny-t5.",
+        "tiny-bert, tiny-t5 or tiny-llava.",
     )
     revision: str | None = Field(
         default=None,
@@ -143,7 +144,7 @@ class ModelSpec(RuledModel):
         default=None,
         ge=1,
         le=256,
-        description="Number of key/value heads (Llama, Qwen); it divides numHeads. Default: numHeads.",
+        description="Number of key/value heads (Llama, Qwen, LLaVA); it divides numHeads. Default: numHeads.",
     )
     intermediate_size: int | None = Field(
         default=None, ge=8, le=65536, description="Width of the feed-forward layer. Default: 4 x hiddenSize."
@@ -157,7 +158,8 @@ class ModelSpec(RuledModel):
     )
     tied_embeddings: bool | None = Field(
         default=None,
-        description="Share input and output embeddings (Llama, Qwen; the others always do). Default: false.",
+        description="Share input and output embeddings (Llama, Qwen, LLaVA; the others always do). "
+        "Default: false.",
     )
     adapter: AdapterSpec | None = Field(
         default=None,

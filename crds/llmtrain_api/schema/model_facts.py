@@ -17,6 +17,28 @@ Width = Annotated[int, Field(ge=1, le=1 << 24)]
 """A size that is one factor of a tensor's; with it products stay far from overflowing anything."""
 
 
+class VisionShape(ApiModel):
+    """What sees images before a language model: blocks of their own over the patches of an image."""
+
+    hidden: Width = Field(description="Width of its residual stream.")
+    layers: Width = Field(description="Its transformer blocks.")
+    used: Width = Field(description="Blocks after which the language model takes what it sees.")
+    heads: Width = Field(description="Its attention heads.")
+    width: Width = Field(description="Width of its feed-forward layer.")
+    image: Width = Field(description="Pixels of an image on either side.")
+    patch: Width = Field(description="Pixels of a patch on either side.")
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that the language model gets for an image: one a patch."""
+        return int((self.image // self.patch) ** 2)
+
+    @property
+    def sees(self) -> int:
+        """Tokens of an image in its own blocks: the patches, and one that stands for all of it."""
+        return self.tokens + 1
+
+
 class ModelShape(ApiModel):
     """What layouts, rules and estimates need to know of a model: which code runs, and its sizes."""
 
@@ -37,6 +59,7 @@ class ModelShape(ApiModel):
     parameters: Annotated[int, Field(ge=0, le=2**53)] = Field(
         description="Numbers of the whole model; a shared tensor counts once."
     )
+    vision: VisionShape | None = Field(default=None, description="What sees images, where the model does.")
 
     @property
     def tied(self) -> bool:

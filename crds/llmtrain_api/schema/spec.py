@@ -195,6 +195,7 @@ class JobSections(ApiModel):
     task: Task | None = Field(
         default=None,
         description="What the model learns: causal (the next token), chat (the answers in dialogues), "
+        "imageChat (the answers in dialogues with images), "
         "preference (which of two answers is better, or which answers are desirable), reward (a number of "
         "each answer, higher for the better one), reinforcement (to write "
         "answers that rules reward), masked (masked tokens), seq2seq (hidden spans); or, "

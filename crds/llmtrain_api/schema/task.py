@@ -6,11 +6,12 @@ from enum import StrEnum
 
 
 class Task(StrEnum):
-    """What is learnt: of plain text, of dialogues, of pairs of answers, of rewards for answers that the model
-    writes itself, or of samples that have their answers with them."""
+    """What is learnt: of plain text, of dialogues, also about images, of pairs of answers, of rewards for
+    answers that the model writes itself, or of samples that have their answers with them."""
 
     CAUSAL = "causal"
     CHAT = "chat"
+    IMAGE_CHAT = "imageChat"
     MASKED = "masked"
     PREFERENCE = "preference"
     REINFORCEMENT = "reinforcement"
@@ -41,7 +42,7 @@ class Task(StrEnum):
     @property
     def on_dialogues(self) -> bool:
         """Whether rows of its data are dialogues, which a chat template renders."""
-        return self in (Task.CHAT, Task.REINFORCEMENT) or self.on_pairs
+        return self in (Task.CHAT, Task.IMAGE_CHAT, Task.REINFORCEMENT) or self.on_pairs
 
     @property
     def on_pairs(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from harness.layouts.answers import loss_of
 from harness.layouts.pairs import of_pairs
 from harness.layouts.rows import LENGTH, STEPS, Row
 from harness.layouts.samples import losses_alone
+from harness.layouts.seen import alone
 from harness.layouts.worker import adamw_of_rows, encoder_for, perturbed, sgd, tokens
 
 from llmtrain_api import Task, task_of
@@ -22,6 +24,7 @@ from llmtrain_trainer.data.order import key_of, sample_at
 from llmtrain_trainer.loss import IGNORED
 from llmtrain_trainer.models import adapters
 from llmtrain_trainer.models.build import load
+from llmtrain_trainer.models.families import TRAINED
 from llmtrain_trainer.optim.lr_schedules import schedule
 from llmtrain_trainer.optim.optimizer import parameter_groups
 from llmtrain_trainer.tasks import Inputs
@@ -48,7 +51,7 @@ def reference(
     named = {adapters.whole_name(name): p for name, p in model.named_parameters() if p.requires_grad}
     for name, p in named.items() if spec.model.adapter else ():
         p.data.copy_(perturbed(name, tuple(p.shape), training.seed))
-    groups, _ = parameter_groups(named.items(), training.weight_decay)
+    groups, _ = parameter_groups(named.items(), training.weight_decay, partial(_unused, row))
     optimizer = (sgd if kind == "sgd" else adamw_of_rows)(groups, training)
     share = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule(training, STEPS))
     out: dict[str, Any] = {"losses": [], "norms": [], "initial": _copies(named)}
@@ -56,7 +59,7 @@ def reference(
     for step in range(STEPS):
         places = [step * size + i for i in range(size)]
         ids = torch.from_numpy(np.stack([rows[sample_at(p, len(rows), 0)] for p in places]).astype(np.int64))
-        if row.sampled is not None or row.loss or row.rewarded:
+        if row.sampled is not None or row.loss or row.rewarded or row.seen:
             batch: Any = ids
         elif row.packing == DIALOGUES:
             batch = [one for tokens_of_row in ids for one in _dialogues(tokens_of_row)]
@@ -66,8 +69,7 @@ def reference(
         loss = loss_sum / count + penalty(row, model, step, device)
         optimizer.zero_grad()
         (loss * scale).backward()
-        for parameter in named.values():
-            parameter.grad.div_(scale)
+        _unscale(row, named, scale)
         if step == 0:
             out["gradients"] = {name: p.grad.detach().cpu().clone() for name, p in named.items()}
         norm = torch.nn.utils.get_total_norm([p.grad for p in named.values()])
@@ -83,11 +85,28 @@ def reference(
     return out
 
 
+def _unused(row: Row, name: str) -> bool:
+    return row.seen and TRAINED[row.shape.architecture].unused(name, row.shape)
+
+
+def _unscale(row: Row, named: dict[str, torch.nn.Parameter], scale: float) -> None:
+    """Take the scale off all gradients; what nothing depends on has none, and gets one of zeros."""
+    for name, parameter in named.items():
+        if parameter.grad is None:
+            assert _unused(row, name)
+            parameter.grad = torch.zeros_like(parameter)
+        parameter.grad.div_(scale)
+
+
 def _loss(model: Any, row: Row, batch: Any, device: str) -> tuple[torch.Tensor, int]:
     """The summed loss of some forward passes, or of samples one by one, and how many labels they have."""
     total, count = torch.zeros((), device=device), 0
     if row.sampled is not None:
         for one, labels_of_it in losses_alone(model, row.sampled, batch, device):
+            total, count = total + one, count + labels_of_it
+        return total, count
+    if row.seen:
+        for one, labels_of_it in alone(model, batch, row.shape, device):
             total, count = total + one, count + labels_of_it
         return total, count
     if row.rewarded:

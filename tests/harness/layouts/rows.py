@@ -31,6 +31,11 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "bert": SIZES | {"name": "builtin://tiny-bert"},
     "t5": SIZES | {"name": "builtin://tiny-t5"},
 }
+SEEING = {
+    "llava": GROUPED | {"name": "builtin://tiny-llava"},
+    "llava-tied": GROUPED | {"name": "builtin://tiny-llava", "tiedEmbeddings": True},
+}
+SEEN = str(Task.IMAGE_CHAT)
 CUT = ("llama", "llama-tied", "qwen", "qwen-tied")
 """Built-in families that may be cut in every way."""
 DECODERS = (*CUT, "gpt2")
@@ -83,7 +88,9 @@ class Row:
         # set apart: what validation refuses must be seen to go wrong
         return cut_as(
             unchecked_spec(
-                model=FAMILIES.get(self.family, {"name": NAME}) | adapter, training=training, **self._task
+                model=(FAMILIES | SEEING).get(self.family, {"name": NAME}) | adapter,
+                training=training,
+                **self._task,
             ),
             cut,
             packing=self._packing,
@@ -93,7 +100,7 @@ class Row:
 
     @property
     def _packing(self) -> Packing:
-        if self.sampled is not None or self.rewarded:
+        if self.sampled is not None or self.rewarded or self.seen:
             return Packing.CONCAT
         return Packing.DOCUMENTS if self._task else Packing(self.packing.removeprefix(FAIRNESS))
 
@@ -102,6 +109,8 @@ class Row:
         if self.sampled is not None:
             return {"task": str(self.sampled), "dataset": {"name": "pvc://data/samples"}}
         rows = {"dataset": {"name": "pvc://data/rows"}}
+        if self.seen:
+            return rows | {"task": SEEN}
         if self.loss:
             return rows | {"task": "preference"}
         if self.rewarded:
@@ -117,6 +126,11 @@ class Row:
     def alike(self) -> bool:
         """Whether pairs of sentences are held alike beside the batch."""
         return self.packing.startswith(FAIRNESS)
+
+    @property
+    def seen(self) -> bool:
+        """Whether rows are dialogues with images."""
+        return self.packing == SEEN
 
     @property
     def rewarded(self) -> bool:
@@ -182,7 +196,7 @@ def required() -> list[Row]:
     # with gloo on a CPU, which has fp16 too; that a GPU computes the same: `bench.gpu`
     found += [Row(family, layout, 4, precision="fp16") for family, layout in product(FAMILIES, bf16)]
     found += compiled() + adapted() + of_twins() + sampled() + preferences() + fairness()
-    return found + reinforcements()
+    return found + reinforcements() + images()
 
 
 def adapted() -> list[Row]:
@@ -269,6 +283,20 @@ def reinforcements() -> list[Row]:
     ]
 
 
+def images() -> list[Row]:
+    """Rows of `task: imageChat`, by data parallelism, against dialogues one by one."""
+    layouts = [Layout(zero=0), *(Layout(data=2, zero=zero) for zero in (1, 2, 3))]
+    found: list[Row] = []
+    for family in SEEING:
+        found += [
+            Row(family, layout, 4 if n % 2 else 1, bool(n % 2), SEEN) for n, layout in enumerate(layouts)
+        ]
+        found += [Row(family, layout, 1 if n % 2 else 4, not n % 2, SEEN) for n, layout in enumerate(layouts)]
+        found += [Row(family, layout, 4, precision="bf16", packing=SEEN) for layout in layouts[1:3]]
+    # of the other, ZeRO 3 in bf16 is refused
+    return [*found, Row("llava-tied", layouts[3], 4, precision="bf16", packing=SEEN)]
+
+
 def of_twins() -> list[Row]:
     """Rows of models that are not built in, on their twins."""
     found: list[Row] = []
@@ -303,6 +331,10 @@ def compiled() -> list[Row]:
 
 GEMMA2 = "gemma2-tied head-size soft-cap:attention soft-cap:logits"
 REFUSED: dict[Row, str] = {
+    Row(
+        "llava", Layout(data=2, zero=3), 4, precision="bf16", packing=SEEN
+    ): "with ZeRO 3 in bf16 its gradient "
+    "norm differs by more than is allowed from one process's; tied embeddings do not",
     Row("phi3 window", Layout(tensor=2)): "DeepSpeed's AutoTP cannot cut Phi-3's fused matrices",
     **{
         Row(family, Layout(pipeline=2)): "there are pipeline stages for Llama, Mistral and Qwen only"

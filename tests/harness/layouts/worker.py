@@ -15,7 +15,7 @@ import torch
 from deepspeed.accelerator import get_accelerator
 from deepspeed.utils import safe_get_full_fp32_param
 from harness.layouts import answers as written
-from harness.layouts import samples
+from harness.layouts import samples, seen
 from harness.layouts.alike import sentences
 from harness.layouts.rows import LENGTH, SAMPLES, STEPS, VOCAB, Row
 
@@ -43,6 +43,8 @@ def encoder_for(row: Row) -> Encoder:
     """The encoder of a row's task."""
     if row.rewarded:
         return written.Given(row.spec(clipping=0.0), LENGTH)
+    if row.seen:
+        return seen.encoder_of(row.shape)
     tokens_of = OURS if row.sampled is None else samples.tokens_of(row.family)
     return encoder(row.spec(clipping=0.0), row.shape, tokens_of)
 
@@ -82,6 +84,8 @@ def tokens(row: Row | None = None) -> np.ndarray[Any, Any]:
         return written.rows(SAMPLES, LENGTH, VOCAB)
     if row is not None and row.sampled is not None:
         return samples.samples(row.sampled, SAMPLES, LENGTH, VOCAB)
+    if row is not None and row.seen:
+        return seen.rows()
     generator = np.random.default_rng(7)
     rows = generator.integers(40, VOCAB, (SAMPLES, LENGTH)).astype(np.uint16)
     rows[generator.random(rows.shape) < 0.12] = EOS

@@ -41,7 +41,9 @@ def test_a_rule_of_the_family_names_the_models_field() -> None:
             parse_spec(manifest(model={"name": "builtin://tiny-t5", field: value})["spec"], strict=True)
         except InvalidJob as invalid:
             [said] = invalid.mistakes
-            assert said.startswith(f"spec.model.{field}: {field} is for Llama and Qwen models; remove it")
+            assert said.startswith(
+                f"spec.model.{field}: {field} is for Llama, Qwen and LLaVA models; remove it"
+            )
         else:
             raise AssertionError(f"{field} of T5 was accepted")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,9 @@ FILES = (
     "spiece.model",
     "chat_template.jinja",
 )
-"""What a tokenizer is stored as. Nothing else of a model's folder is copied."""
+"""What a tokenizer is stored as. Nothing else of a model's folder is copied, but for `PROCESSOR`."""
+PROCESSOR = ("preprocessor_config.json", "processor_config.json", "chat_template.json")
+"""What the processor of a model is stored as that sees images."""
 LARGEST = 256 << 20
 """Bytes of one of them at most."""
 
@@ -86,14 +89,19 @@ def tokens_of(whole: Any, where: str) -> Tokens:
     )
 
 
-def copy_tokenizer(folder: Path, into: Path) -> None:
+def copy_tokenizer(folder: Path, into: Path, more: Sequence[str] = ()) -> None:
     """The files of a tokenizer as they are: whoever reads the result reads what the model was made with.
+
+    Args:
+        folder: of the model.
+        into: folder to make.
+        more: names of files that are copied too.
 
     Raises:
         ConfigError: one of them is too large to be one.
     """
     into.mkdir(parents=True, exist_ok=True)
-    for name in FILES:
+    for name in (*FILES, *more):
         if not (path := folder / name).is_file():
             continue
         if path.stat().st_size > LARGEST:

@@ -120,6 +120,11 @@ class Preparation:
         return self.task is Task.REINFORCEMENT
 
     @property
+    def seen(self) -> bool:
+        """Whether each row is a dialogue with images."""
+        return self.task is Task.IMAGE_CHAT
+
+    @property
     def whole_rows(self) -> bool:
         """Whether a row of a file is a dialogue or a sample; these have no token set."""
         return self.chat or self.task.on_samples

@@ -7,6 +7,7 @@
 - ``heldout.npy``: the held-out sequences that are used, [sequences, sequenceLength], for ``numpy.load``.
 - ``fairness.npy``, with ``training.fairness``: pairs of sentences, as rows of two sequences.
 - ``tokenizer/``: a Hugging Face tokenizer. ``step-0/``: the initial model as a Hugging Face folder.
+- ``images.bin`` and ``images.json``, of dialogues with images: see `pictures`.
 - ``train.bin``, of noise and of folders that older versions made: [sequences, sequenceLength] token ids, row
   by row, little-endian ``dtype`` of the marker; the rows of a mixture's sources one after another.
 
@@ -24,12 +25,13 @@ from llmtrain_api import DataSummary, JobFile, ModelFacts
 
 from ..errors import ConfigError
 from ..files import differing, digest_of, read_json, stays_inside, write_json
+from ..pictures import PIXELS
 from ..special_tokens import OURS, Tokens
 from . import cleaning, holes
 from .samples import as_text
 from .units.token_set import SET, read_set
 
-LEFT_OUT = ("tooLong", "targetsTooLong", "equalAnswers", "emptyAnswers")
+LEFT_OUT = ("tooLong", "targetsTooLong", "equalAnswers", "emptyAnswers", "withoutImage")
 """Counts of dialogues, samples and pairs that no row has."""
 MARKER = "data.json"
 REPORT = "report.json"
@@ -293,7 +295,11 @@ def fingerprints(job: JobFile, marker: Marker) -> dict[str, Any]:
         base = {"base": part(INITIAL)}
     return {
         "data": digest_of(
-            [marker.token_set.digest if marker.token_set else marker.files[TRAIN], marker.files[HELD_OUT]]
+            [
+                marker.token_set.digest if marker.token_set else marker.files[TRAIN],
+                marker.files[HELD_OUT],
+                *([marker.files[PIXELS]] if PIXELS in marker.files else []),
+            ]
         ),
         "tokenizer": part(TOKENIZER),
         **settled(job),

@@ -51,5 +51,7 @@ def loss_sum(model: Any, passes: list[Pass], objective: Objective = tokens) -> t
 def evaluated(model: Any, passes: list[Pass], of: Objective) -> list[torch.Tensor]:
     """What a function finds in the outputs and the labels of each pass."""
     model.eval()
-    model.config.use_cache = False  # with a cache transformers does not look for documents in the positions
+    model.config.get_text_config(decoder=True).use_cache = model.config.use_cache = (
+        False  # with a cache transformers does not look for documents in the positions
+    )
     return [of(model(**inputs), labels) for inputs, labels in passes]

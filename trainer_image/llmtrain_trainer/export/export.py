@@ -126,7 +126,7 @@ def _compare(job: JobFile, model: Any, output: Output, tokens: Tokens, trained: 
     plan = BatchPlan(len(rows), job.spec.training.micro_batch_size, 1)
     # answers that are written are dialogues like any other
     rewarded = job.spec.task is Task.REINFORCEMENT
-    task = ChatLM() if rewarded else encoder(job.spec, job.shape, tokens)
+    task = ChatLM() if rewarded else encoder(job.spec, job.shape, tokens, output.data)
     passes = held_out_passes(rows, plan, ALONE, task, device_of())
     passes = settled(task, passes, partial(evaluated, model), lambda *sums: sums)
     losses, labels = loss_sum(model, passes, task.objective)

@@ -22,7 +22,7 @@ from ..models.head import DESCRIBED, Head
 from ..models.headers import CONFIG, INDEX, SINGLE
 from ..models.location import folder_of
 from ..models.source import Source
-from ..models.start import configuration_of, empty_model
+from ..models.start import configuration_of, empty_model, parts_of
 
 GENERATION = "generation_config.json"
 FEW = 3
@@ -81,7 +81,8 @@ def _require_same(model: Any, found: Source) -> None:
 
 def _describe(model: Any, folder: Path) -> None:
     """Write what ``save_pretrained`` writes beside weights."""
-    model.config.use_cache = True  # off in training; whoever reads the folder wants to generate
+    for part in parts_of(model.config):
+        part.use_cache = True  # off in training; whoever reads the folder wants to generate
     model.config.dtype = str(model.dtype).removeprefix("torch.")
     model.config.architectures = [type(model).__name__]
     model.config.save_pretrained(folder)
@@ -95,7 +96,9 @@ def _keep_configuration(base: Path, trained: Any, folder: Path, decided: Sequenc
     kept = ("architectures", "dtype", "transformers_version", *decided)
     written = read_json(folder / CONFIG) or {}
     config.pop("torch_dtype", None)
-    config.update({name: written[name] for name in kept if name in written}, vocab_size=trained.vocab_size)
+    config.update({name: written[name] for name in kept if name in written})
+    if len(parts_of(trained)) == 1:  # else that of its language model, which stays what it was
+        config["vocab_size"] = trained.vocab_size
     write_json(folder / CONFIG, config)
     if (generation := base / GENERATION).is_file():
         shutil.copyfile(generation, folder / GENERATION)

@@ -34,11 +34,13 @@ class Opened:
         model: on its device, in evaluation mode.
         tokenizer: its tokenizer.
         room: tokens that prompt and answer may have together.
+        processor: makes inputs of images; None of a model that reads text alone.
     """
 
     model: Any
     tokenizer: Any
     room: int
+    processor: Any = None
 
 
 def located(folder: Path) -> Path:
@@ -79,8 +81,17 @@ def opened(folder: Path, device: torch.device, *, writes: bool = True) -> Opened
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     model = (_adapted if (place / ADAPTER).is_file() else _plain)(place, dtype, writes=writes)
     tokenizer = transformers.AutoTokenizer.from_pretrained(place, local_files_only=True)
-    room = int(getattr(model.config, "max_position_embeddings", 0) or tokenizer.model_max_length)
-    return Opened(model.to(device).eval(), tokenizer, room)
+    text = model.config.get_text_config(decoder=True)
+    room = int(getattr(text, "max_position_embeddings", 0) or tokenizer.model_max_length)
+    processor = None
+    if sees_images(model.config):
+        processor = transformers.AutoProcessor.from_pretrained(place, local_files_only=True, backend="pil")
+    return Opened(model.to(device).eval(), tokenizer, room, processor)
+
+
+def sees_images(config: Any) -> bool:
+    """Whether a configuration is of a model that reads images beside a text."""
+    return getattr(config, "vision_config", None) is not None
 
 
 def _plain(place: Path, dtype: torch.dtype, *, writes: bool) -> Any:
@@ -95,6 +106,7 @@ def _plain(place: Path, dtype: torch.dtype, *, writes: bool) -> Any:
         )
     seq2seq = bool(config.get("is_encoder_decoder"))
     writer = transformers.AutoModelForSeq2SeqLM if seq2seq else transformers.AutoModelForCausalLM
+    writer = transformers.AutoModelForImageTextToText if config.get("vision_config") else writer
     try:
         return (other or writer).from_pretrained(
             place, dtype=dtype, local_files_only=True, use_safetensors=True

@@ -39,12 +39,13 @@ def at_least(least: float, kind: type) -> Any:
     return number
 
 
-def open_model(arguments: argparse.Namespace, *, writes: bool = True) -> Any:
+def open_model(arguments: argparse.Namespace, *, writes: bool = True, sees: bool = False) -> Any:
     """Open the model that `add_model` asked for.
 
     Args:
         arguments: of the verb.
         writes: whether only a model will do that writes text.
+        sees: whether a model will do that answers about images.
 
     Raises:
         ConfigError: there is no such model, or no such device.
@@ -61,4 +62,10 @@ def open_model(arguments: argparse.Namespace, *, writes: bool = True) -> Any:
         device = device_of(arguments.device)
     except RuntimeError as error:
         raise ConfigError(f"--device {arguments.device}: {str(error).splitlines()[0]}") from error
-    return opened(arguments.folder, device, writes=writes)
+    found = opened(arguments.folder, device, writes=writes)
+    if found.processor is not None and not sees:
+        raise ConfigError(
+            f"{arguments.folder} holds a model that answers about images",
+            "use llmtrain generate FOLDER PROMPT --image FILE",
+        )
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import Any
 
 from ..imports import quick_imports
@@ -19,6 +20,14 @@ def add(verbs: Any) -> None:
     _common(generate, tokens=128)
     generate.add_argument(
         "prompt", nargs="?", default="", help="how the text begins ('-': read it from stdin)"
+    )
+    generate.add_argument(
+        "--image",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="PNG or JPEG that the prompt asks about; may be given again (for models that see images)",
     )
     text = "Talk with a model that has a chat template."
     chat = verbs.add_parser("chat", help=text, description=text)
@@ -53,11 +62,23 @@ def _common(sub: argparse.ArgumentParser, tokens: int) -> None:
 def run_generate(arguments: argparse.Namespace) -> int:
     """Write after a prompt."""
     with quick_imports():
+        from .seeing import asked_about, require_images
         from .writing import prompt_ids, write
-    opened = open_model(arguments)
+    opened = open_model(arguments, sees=True)
+    require_images(opened, arguments.image)
     prompt = sys.stdin.read() if arguments.prompt == "-" else arguments.prompt
     try:
-        write(opened, prompt_ids(opened, prompt), _sampling(arguments), _show, skip_prompt=False)
+        if arguments.image:
+            given = asked_about(opened, prompt, arguments.image)
+            write(
+                opened,
+                given["input_ids"][0].tolist(),
+                _sampling(arguments),
+                _show,
+                pixels=given["pixel_values"],
+            )
+        else:
+            write(opened, prompt_ids(opened, prompt), _sampling(arguments), _show, skip_prompt=False)
     except KeyboardInterrupt:
         _show("\n")
     return 0

@@ -84,7 +84,13 @@ def _after_an_answer(tokenizer: Any) -> int | None:
 
 
 def write(
-    opened: Opened, ids: Sequence[int], sampling: Sampling, show: Show, *, skip_prompt: bool = True
+    opened: Opened,
+    ids: Sequence[int],
+    sampling: Sampling,
+    show: Show,
+    *,
+    skip_prompt: bool = True,
+    pixels: torch.Tensor | None = None,
 ) -> list[int]:
     """Draw tokens after some, and show their text while it comes.
 
@@ -94,6 +100,7 @@ def write(
         sampling: how tokens are chosen.
         show: gets pieces of text.
         skip_prompt: whether the prompt itself is not shown.
+        pixels: of the images that the prompt has places for.
 
     Returns:
         The tokens that were added.
@@ -118,6 +125,7 @@ def write(
         pad_token_id=stop[0] if pad is None else pad,
         streamer=_Streamer(opened.tokenizer, lambda text: show(visible(text)), skip_prompt=skip_prompt),
         **sampling.options,
+        **({} if pixels is None else {"pixel_values": pixels.to(opened.model.device)}),
     )[0]
     skip = 1 if opened.model.config.is_encoder_decoder else len(ids)
     return [int(one) for one in out[skip:]]

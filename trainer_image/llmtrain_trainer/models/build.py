@@ -23,6 +23,7 @@ DTYPES = {
 HEADS = {
     Task.CAUSAL: transformers.AutoModelForCausalLM,
     Task.CHAT: transformers.AutoModelForCausalLM,
+    Task.IMAGE_CHAT: transformers.AutoModelForImageTextToText,
     Task.PREFERENCE: transformers.AutoModelForCausalLM,
     Task.REINFORCEMENT: transformers.AutoModelForCausalLM,
     Task.REWARD: transformers.AutoModelForSequenceClassification,
@@ -39,13 +40,15 @@ HEADS = {
 def configuration(shape: ModelShape, eos: int) -> Any:
     """The configuration of a built-in family."""
     family = TRAINED[shape.architecture]
-    return family.config(
+    text = family.text or family
+    own = text.config(
         vocab_size=shape.vocabulary,
         bos_token_id=eos,
         eos_token_id=eos,
         use_cache=False,
-        **family.sizes(shape),
+        **text.sizes(shape),
     )
+    return own if family.text is None else family.config(text_config=own, **family.sizes(shape))
 
 
 def write_initial(

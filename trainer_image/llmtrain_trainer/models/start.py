@@ -28,14 +28,20 @@ def configuration_of(folder: Path, dtype: torch.dtype = torch.float32, head: Hea
     Dropout would make a resumed job differ from one that was never stopped, and layouts from each other.
     """
     config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    config.use_cache = False
-    for name, value in vars(config).items():
-        if name.endswith(OFF) and isinstance(value, float):
-            setattr(config, name, 0.0)
-    config.dtype = dtype
+    for part in parts_of(config):
+        part.use_cache = False
+        for name, value in vars(part).items():
+            if name.endswith(OFF) and isinstance(value, float):
+                setattr(part, name, 0.0)
+        part.dtype = dtype
     if head is not None:
         head.describe(config)
     return config
+
+
+def parts_of(config: Any) -> list[Any]:
+    """A configuration, and those that it is made of: of a language model and of what sees images."""
+    return [config, *(getattr(config, name) for name in config.sub_configs)]
 
 
 def empty_model(config: Any, task: Task, dtype: torch.dtype) -> Any:

@@ -22,6 +22,12 @@ OTHER_HEADS = re.compile(r"(lm_head|cls|score|classifier|qa_outputs)\..*|.*\.?po
 """Tensors of heads for other tasks, which a model with a new head leaves where they are."""
 _OLD = {".LayerNorm.weight": ".LayerNorm.gamma", ".LayerNorm.bias": ".LayerNorm.beta"}
 """Names that the first checkpoints of BERT have."""
+_OLD_PLACES = {
+    "model.language_model.": "language_model.model.",
+    "lm_head.": "language_model.lm_head.",
+    "model.vision_tower.": "vision_tower.vision_model.",
+}
+"""How names begin in files of models that see images, which transformers still writes so."""
 FEW = 3
 """Names that a message lists."""
 
@@ -40,7 +46,10 @@ def name_in(names: Collection[str], name: str, prefix: str, tied: Mapping[str, s
     for one in (name, *partners, *sorted(shared - {name, *partners})):
         without = one.removeprefix(f"{prefix}.")
         for spelled in (one, without, f"{prefix}.{one}"):
-            old = [spelled.removesuffix(new) + was for new, was in _OLD.items() if spelled.endswith(new)]
+            old = [
+                was + spelled.removeprefix(new) for new, was in _OLD_PLACES.items() if spelled.startswith(new)
+            ]
+            old += [spelled.removesuffix(new) + was for new, was in _OLD.items() if spelled.endswith(new)]
             for candidate in (spelled, *old):
                 if candidate in names:
                     return candidate

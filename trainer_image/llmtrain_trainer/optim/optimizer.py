@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -17,17 +17,21 @@ def decays(name: str) -> bool:
 
 
 def parameter_groups(
-    named: Iterable[tuple[str, torch.nn.Parameter]], weight_decay: float
+    named: Iterable[tuple[str, torch.nn.Parameter]],
+    weight_decay: float,
+    unused: Callable[[str], bool] = lambda _: False,
 ) -> tuple[list[dict[str, Any]], int]:
     """Groups with and without decay, and how many parameters decay.
 
     Args:
         named: parameters by the whole model's names.
         weight_decay: of those that decay.
+        unused: whether nothing depends on a parameter: it stays what it is.
     """
     trained = [(name, p) for name, p in named if p.requires_grad]
-    decayed = [p for name, p in trained if decays(name)]
-    plain = [p for name, p in trained if not decays(name)]
+    shrinks = [decays(name) and not unused(name) for name, _ in trained]
+    decayed = [p for (_, p), yes in zip(trained, shrinks, strict=True) if yes]
+    plain = [p for (_, p), yes in zip(trained, shrinks, strict=True) if not yes]
     groups: list[dict[str, Any]] = [
         {"params": decayed, "weight_decay": weight_decay},
         {"params": plain, "weight_decay": 0.0},

@@ -15,6 +15,7 @@ from llmtrain_api import JobSpec, Layout, ModelShape, Place, TrainingSpec, task_
 
 from ..batch import BatchPlan
 from ..models import adapters
+from ..models.families import TRAINED
 from ..models.head import Head
 from ..models.pipeline_stages import whole_name
 from ..models.start import configuration_of, empty_model, start_weights
@@ -107,7 +108,7 @@ def _build(
     checkpointing = spec.training.activation_checkpointing
 
     def initialize(model: torch.nn.Module, named: Named, mpu: Any = None) -> tuple[Any, Built]:
-        return _initialize(model, named, spec, layout, plan, share, make_optimizer, mpu)
+        return _initialize(model, named, spec, shape, layout, plan, share, make_optimizer, mpu)
 
     if layout.pipeline > 1:
         loss = StageLoss()
@@ -116,6 +117,8 @@ def _build(
         return PipelineEngine(engine, layout, place, plan, loss), built
     with sharded_from_the_start(layout, spec.training.precision, plan.micro):
         model = empty_model(config, task_of(spec, shape), torch.float32)
+    if family := TRAINED.get(shape.architecture):
+        family.prepare(model)
     if checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if spec.model.adapter:
@@ -139,6 +142,7 @@ def _initialize(
     model: torch.nn.Module,
     named: Named,
     spec: JobSpec,
+    shape: ModelShape,
     layout: Layout,
     plan: BatchPlan,
     share: Share,
@@ -146,7 +150,10 @@ def _initialize(
     mpu: Any,
 ) -> tuple[Any, Built]:
     training = spec.training
-    groups, decayed = parameter_groups(named, training.weight_decay)
+    family = TRAINED.get(shape.architecture)
+    groups, decayed = parameter_groups(
+        named, training.weight_decay, lambda name: family is not None and family.unused(name, shape)
+    )
     if training.compile:
         compile_layers(model)
     trained = sum(size_of(p) for _, p in named if p.requires_grad)

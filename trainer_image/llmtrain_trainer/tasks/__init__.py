@@ -7,6 +7,7 @@ every task and a sequence can be cut anywhere.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -14,11 +15,13 @@ import torch
 from llmtrain_api import JobSpec, ModelShape, Packing, Task, task_of
 from llmtrain_api.schema.preference import PreferenceSpec
 
+from ..pictures import open_images
 from ..special_tokens import OURS, Tokens, require_tokens, special_names
 from . import objective
 from .causal import CausalLM
 from .chat import ChatLM
 from .classification import Labelled
+from .image_chat import ImageChatLM
 from .kto import JudgedLM
 from .masked import MaskedLM
 from .objective import Objective
@@ -50,14 +53,17 @@ class Encoder(Protocol):
         ...
 
 
-def encoder(spec: JobSpec, shape: ModelShape, tokens: Tokens) -> Encoder:
+def encoder(spec: JobSpec, shape: ModelShape, tokens: Tokens, data: Path | None = None) -> Encoder:
     """The task of a job.
 
     Args:
         spec: the job.
         shape: its model's.
         tokens: its tokenizer's special ones.
+        data: folder of its data, where rows name what lies beside them.
     """
+    if task_of(spec, shape) is Task.IMAGE_CHAT and data is not None:
+        return ImageChatLM(open_images(data))
     if spec.task is Task.PREFERENCE:
         how = spec.training.preference or PreferenceSpec()
         return JudgedLM(how) if spec.judges_answers else PairsLM(how)

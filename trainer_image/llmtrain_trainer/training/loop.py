@@ -110,7 +110,7 @@ class Training:
         spec, training, layout = job.spec, job.spec.training, job.layout
         self.job, self.start, self.ranks = job, start, ranks
         self.place = layout.place(ranks.rank)
-        self.task = encoder(spec, job.shape, marker.special)
+        self.task = encoder(spec, job.shape, marker.special, start.output.data)
         rows = open_train(start.output.data, marker, job.cache)
         self.length = Length(len(rows), training.global_batch_size, training.max_steps, training.epochs)
         self.plan = BatchPlan(training.global_batch_size, training.micro_batch_size, layout.data)

@@ -88,7 +88,7 @@ class TakeDialogue:
     def _messages(self, record: Record, row: dict[str, Any]) -> list[Message]:
         if (column := self.named.get("messages")) is not None:
             return self._listed(record, row, column)
-        if self.named:
+        if "prompt" in self.named or "completion" in self.named:
             return self._pair(
                 record, row, self.named.get("prompt", "prompt"), self.named.get("completion", "completion")
             )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from llmtrain_api import JobFile, task_of
+from llmtrain_api import JobFile, Task, task_of
 
 from ..cleaning.pipeline import Pipeline
 from ..cleaning.swaps import swap_of
 from ..documents import without
+from ..images.dialogue import TakeImageDialogue
 from ..judged.answer import TakeJudged
 from ..labelled.sample import Sample, TakeSample
 from ..pairs.pair import TakePair
@@ -87,6 +88,8 @@ def take_of(job: JobFile, source: Text) -> Take[Whole]:
         return TakeJudged(named)
     if (how := job.spec.training.reinforcement) is not None:
         return TakePrompt(named, with_answer=how.needs_answers)
+    if task is Task.IMAGE_CHAT:
+        return TakeImageDialogue(named)
     return TakePair(named) if task.on_pairs else TakeDialogue(named)
 
 

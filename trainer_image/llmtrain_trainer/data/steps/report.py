@@ -8,7 +8,10 @@ from typing import Any
 
 from ... import log
 from ...files import inventory, write_json
+from ...pictures import open_images
 from ..chat.samples import CUT, TOO_LONG
+from ..images.template import UNSEEN
+from ..images.writing import Shown
 from ..judged.samples import LEFT_OUT as ANSWERS_LEFT_OUT
 from ..judged.writing import Answered
 from ..labelled.encoding import SHORTENED
@@ -23,6 +26,14 @@ from ..samples import Part, samples
 from ..store import REPORT, Marker, TokensOf, key_of
 from .dialogues import row_of
 
+OTHERS = {
+    UNSEEN: "dialogues are left out, as the turns that fit into training.sequenceLength have no image; to "
+    "train on them raise it",
+    SHORTENED: "texts are longer than training.sequenceLength and lost their end",
+    TARGETS: "samples are left out, as their target is longer than training.sequenceLength; to train on them "
+    "raise it",
+}
+"""What else is told of dialogues and samples that were not taken as they are."""
 LESS_ANSWERS = " less maxNewTokens"
 
 
@@ -83,6 +94,9 @@ def sampled(made: Preparation) -> list[list[Part]]:
         return samples(Answered(view), decode)
     if made.rewarded:
         return samples(Prompts(view), decode)
+    if made.seen:
+        how = open_images(made.folder).described
+        return samples(Shown(view, how.token, how.tokens), decode)
     return samples(Unpadded(view) if made.pairs else view, decode, pad=pad)
 
 
@@ -123,16 +137,11 @@ def warnings_of(made: Preparation) -> list[str]:
                 f"{where}: {counts.dialogues[TOO_LONG]} {what} are left out, as their last turn alone is "
                 f"longer than training.sequenceLength{less}; to train on them raise it"
             )
-        if counts.dialogues[SHORTENED]:
-            told.append(
-                f"{where}: {counts.dialogues[SHORTENED]} texts are longer than training.sequenceLength and "
-                "lost their end"
-            )
-        if counts.dialogues[TARGETS]:
-            told.append(
-                f"{where}: {counts.dialogues[TARGETS]} samples are left out, as their target is longer than "
-                "training.sequenceLength; to train on them raise it"
-            )
+        told += [
+            f"{where}: {counts.dialogues[name]} {why}"
+            for name, why in OTHERS.items()
+            if counts.dialogues[name]
+        ]
         if counts.skipped:
             told.append(f"{where}: not read: {counts.examples}")
     return told

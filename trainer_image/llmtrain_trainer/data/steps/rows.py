@@ -14,6 +14,7 @@ from llmtrain_api import JobFile
 
 from ...errors import ConfigError
 from ..chat.packing import PackedWriter
+from ..images.writing import ImageRowWriter
 from ..judged.writing import JudgedWriter
 from ..labelled.writer import SampleWriter
 from ..pairs.writing import PairWriter
@@ -30,6 +31,7 @@ from ..units.stream import rows_of_set
 from ..units.token_set import TokenSet, UnitTokens, read_set
 from ..units.work import SIDES, Made, Work, read_all
 from .dialogues import row_of, write_dialogues
+from .images import write_seen
 from .judged import write_judged
 from .pairs import write_pairs
 from .prompts import write_prompts
@@ -95,6 +97,10 @@ def _write_dialogues(made: Preparation) -> None:
         writers = prompts = [PromptWriter(file, length, row[1]) for file in files]
         with closed_if_it_fails(writers):
             made.counts = write_prompts(made, *prompts)
+    elif made.seen:
+        writers = seen = [ImageRowWriter(file, *row) for file in files]
+        with closed_if_it_fails(writers):
+            made.counts = write_seen(made, *seen)
     else:
         writers = packed = [PackedWriter(file, *row) for file in files]
         with closed_if_it_fails(writers):
@@ -192,8 +198,8 @@ def require_enough(made: Preparation) -> None:
     limit = f"raise {'dataset.maxBytes' if one else 'its maxBytes'}, " if cut else ""
     documents = sum(side.documents for side in written)
     few = empty is None and documents < FEW_DOCUMENTS
-    if made.task.on_samples or made.rewarded:
-        what = "prompt" if made.rewarded else "sample"
+    if made.task.on_samples or made.rewarded or made.seen:
+        what = "prompt" if made.rewarded else "dialogue" if made.seen else "sample"
         share = "name another file" if spec.evaluation.only else f"{change} dataset.heldOutFraction"
         raise ConfigError(
             f"{'dataset' if one else 'dataset.mixture'} {name} is too small: no {what} to {missing} in "

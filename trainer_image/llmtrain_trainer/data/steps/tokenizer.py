@@ -19,11 +19,12 @@ from ...files import read_json, sync_tree
 from ...models.headers import CONFIG
 from ...models.location import folder_of, named
 from ...special_tokens import CLS, EOS, HOLE, OURS, PAD, SEP, Tokens, hole_tokens, require_tokens
-from ..base_tokenizer import copy_tokenizer, cut_at_lines, open_tokenizer
+from ..base_tokenizer import PROCESSOR, copy_tokenizer, cut_at_lines, open_tokenizer
 from ..chat.samples import dialogues_of
 from ..chat.template import CHATML
 from ..cleaning.duplicates.files import read_copies
 from ..documents import Document, documents_of_unit
+from ..images.template import IMAGE_CHATML
 from ..labelled.encoding import processor
 from ..preparation import Preparation
 from ..reading.counts import ReadCounts
@@ -76,7 +77,7 @@ def _train(made: Preparation) -> None:
         if made.task.on_samples:
             _save_for_samples(made)
         else:
-            template = job.spec.dataset.chat_template or CHATML
+            template = job.spec.dataset.chat_template or (IMAGE_CHATML if made.seen else CHATML)
             # no text has it, so that a head finds what stands before it
             filler = EOS if made.task.headed else None
             _save(made.tokenizer, made.folder / TOKENIZER, special, template, filler)
@@ -128,7 +129,7 @@ def _take(made: Preparation, base: Path) -> None:
     made.cut = cut_at_lines(made.tokenizer)
     if job.spec.dataset.fill_in_the_middle:
         made.tokens = replace(made.tokens, hole=hole_tokens(made.tokenizer, where))
-    copy_tokenizer(base, made.folder / TOKENIZER)
+    copy_tokenizer(base, made.folder / TOKENIZER, PROCESSOR if made.seen else ())
     if made.task.on_samples or made.task is Task.REWARD:
         made.tokens = _padding(made)
     if template := job.spec.dataset.chat_template:

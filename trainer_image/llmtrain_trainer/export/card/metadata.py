@@ -18,6 +18,7 @@ from .markdown import location
 PIPELINES: Mapping[Task, str | None] = {
     Task.CAUSAL: "text-generation",
     Task.CHAT: "text-generation",
+    Task.IMAGE_CHAT: "image-text-to-text",
     Task.PREFERENCE: "text-generation",
     Task.REINFORCEMENT: "text-generation",
     Task.REWARD: "text-classification",

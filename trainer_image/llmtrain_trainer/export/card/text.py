@@ -20,6 +20,7 @@ LEARNT = {
     Task.CAUSAL: "writes text after a text",
     Task.CHAT: "answers in dialogues",
     Task.PREFERENCE: "answers in dialogues, and learnt which of two answers is better",
+    Task.IMAGE_CHAT: "answers in dialogues about images",
     Task.REINFORCEMENT: "answers in dialogues, and learnt to write answers that rules reward",
     Task.REWARD: "gives an answer in a dialogue a number, which is higher for the better of two",
     Task.MASKED: "fills masked tokens",

@@ -72,9 +72,22 @@ likely = {{
 first, last = max(likely, key=likely.get)
 print(context[offsets[first][0] : offsets[last][1]].strip())
 """
+_SEE = """\
+from PIL import Image
+from transformers import AutoProcessor
+
+processor = AutoProcessor.from_pretrained(place)
+messages = [{{"role": "user", "content": [{{"type": "image"}}, {{"type": "text", "text": "What is it?"}}]}}]
+text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+image = Image.new("RGB", (64, 64), "white")  # or Image.open("picture.png")
+asked = processor(images=image, text=text, return_tensors="pt", add_special_tokens=False)
+written = model.generate(**asked, max_new_tokens={tokens})
+print(tokenizer.decode(written[0, asked["input_ids"].shape[1]:], skip_special_tokens=True))
+"""
 PROGRAMS: Mapping[Task, str] = {
     Task.CAUSAL: _WRITE,
     Task.CHAT: _TALK,
+    Task.IMAGE_CHAT: _SEE,
     Task.PREFERENCE: _TALK,
     Task.REINFORCEMENT: _TALK,
     Task.REWARD: _REWARD,

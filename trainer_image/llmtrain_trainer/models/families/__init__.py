@@ -6,6 +6,7 @@ from .base import PipelineLayers, TrainedFamily
 from .bert import BERT
 from .gpt2 import GPT2
 from .llama import LLAMA
+from .llava import LLAVA
 from .others import STAGES_OF_OTHERS
 from .qwen import QWEN
 from .t5 import T5
@@ -16,6 +17,7 @@ TRAINED: dict[str, TrainedFamily] = {
     "GPT2LMHeadModel": GPT2,
     "BertForMaskedLM": BERT,
     "T5ForConditionalGeneration": T5,
+    "LlavaForConditionalGeneration": LLAVA,
 }
 """Every trained family, by the architecture that `ModelShape` names."""
 STAGES: dict[str, PipelineLayers] = {

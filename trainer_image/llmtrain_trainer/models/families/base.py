@@ -33,8 +33,14 @@ class TrainedFamily:
         sizes: the configuration's fields for a shape. Dropout is off: one epoch over much text does not
             overfit.
         stages: its layers as a pipeline has them; None where there is no pipeline for it.
+        text: of a model that sees images too, the family of its language model.
+        unused: whether nothing depends on a weight, by its name; such do not decay.
+        prepare: changes a model that was just built, so that it can be trained.
     """
 
     config: type[Any]
     sizes: Callable[[ModelShape], dict[str, Any]]
     stages: PipelineLayers | None = None
+    text: TrainedFamily | None = None
+    unused: Callable[[str, ModelShape], bool] = lambda _name, _shape: False
+    prepare: Callable[[Any], None] = lambda _model: None
