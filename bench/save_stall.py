@@ -1,6 +1,6 @@
 """How long a save holds the training loop: beside it (checkpoint.async) against in it, in one run.
 
-``python bench/save_stall.py [FOLDER] [SAVES]``: one CPU process, a Llama of about 50M parameters, its
+``python -m bench.save_stall [FOLDER] [SAVES]``: one CPU process, a Llama of about 50M parameters, its
 weights and AdamW's state (600 MB) saved by turns in both ways with a step of training in between.
 """
 
