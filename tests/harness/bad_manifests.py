@@ -1593,6 +1593,7 @@ BAD |= {
         manifest(task="chat", dataset={"name": "pvc://a/b", "fields": {"images": "pictures"}}),
         "spec.dataset",
         "fields.images is for task imageChat",
+        "fields.images for imageChat",
     ),
 }
 SEEN_BY_OPERATOR["no room for an image"] = Bad(
