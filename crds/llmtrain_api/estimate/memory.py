@@ -18,7 +18,9 @@ from .parameters import held_by
 
 FP32 = 4
 BUCKET = 500_000_000
-"""Numbers that DeepSpeed reduces at once, at most: its own default."""
+"""Numbers that GPUs reduce at once, at most: DeepSpeed's own default."""
+CPU_BUCKET = 8_000_000
+"""The same on CPUs: there a bucket is fresh memory in each step, whose pages the kernel has to clear."""
 PERSISTENT = 100_000
 """ZeRO 3 never shards weights with so few numbers: its own default."""
 LIVE = 1_000_000_000
@@ -58,9 +60,14 @@ class Memory:
         return self.held + max(self.backward, self.update)
 
 
-def reduce_bucket(parameters: int) -> int:
-    """Numbers that a bucket has room for. DeepSpeed allocates all of it, however small the model is."""
-    return max(1, min(BUCKET, parameters))
+def reduce_bucket(spec: JobSpec, parameters: int) -> int:
+    """Numbers that a bucket has room for. DeepSpeed allocates all of it, however small the model is.
+
+    Args:
+        spec: the job.
+        parameters: numbers of a rank that are reduced.
+    """
+    return max(1, min(BUCKET if spec.gpus_per_node else CPU_BUCKET, parameters))
 
 
 def estimate(shape: ModelShape, spec: JobSpec, layout: Layout) -> Memory:
@@ -85,7 +92,9 @@ def of_stage(shape: ModelShape, spec: JobSpec, layout: Layout, stage: int) -> Me
         trained = reduced = adapter_tensors(shape, adapter)
         tensors = [*tensors, *trained]
     held, whole, part = numbers_of(tensors), numbers_of(trained), _sharded(trained, shards)
-    bucket = FP32 * reduce_bucket(numbers_of(reduced))
+    bucket = FP32 * reduce_bucket(spec, numbers_of(reduced))
+    # a tensor that no bucket has room for is reduced by itself, in fp32
+    alone = max(bucket, FP32 * max(one.numbers for one in reduced))
     active = activations(shape, spec, layout, stage)
     # AdamW computes the root of its second moment, and the quotient, beside it
     update = 2 * FP32 * part
@@ -94,11 +103,11 @@ def of_stage(shape: ModelShape, spec: JobSpec, layout: Layout, stage: int) -> Me
     if layout.zero == 1:
         # bf16 is another optimizer in DeepSpeed: it sums in a whole fp32 copy and keeps the bf16 gradients
         gradients = (size + FP32) * whole if bf16 else FP32 * part
-        backward = active + bucket + (0 if bf16 else FP32 * whole)
+        backward = active + alone + (0 if bf16 else FP32 * whole)
         return Memory(size * held, gradients, FP32 * part, 2 * FP32 * part, 0, backward, update)
     if layout.zero == 2:
         largest = max(one.numbers for one in trained)
-        backward = active + bucket + size * largest
+        backward = active + alone + size * largest
         return Memory(size * held, FP32 * part, FP32 * part, 2 * FP32 * part, 0, backward, update)
     # a shard of one rank is the whole weight
     weights = size * (_sharded(tensors, shards) + (_kept_whole(tensors) if shards > 1 else 0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,9 @@ import yaml
 from harness.jobs import SEVEN_BILLION, manifest
 
 from llmtrain_api import InvalidJob, JobSpec, Layout, changed, layout_of, parse_spec, shape_of
-from llmtrain_api.estimate.activations import loss_bytes
+from llmtrain_api.estimate.activations import activations, loss_bytes
 from llmtrain_api.estimate.host import host_bytes
-from llmtrain_api.estimate.memory import estimate
+from llmtrain_api.estimate.memory import estimate, reduce_bucket
 from llmtrain_api.estimate.zero_stage import limit, lowest_layout, quantity
 from llmtrain_api.names import KIND
 from llmtrain_operator.plan.resolved import resolve
@@ -114,8 +114,22 @@ def test_logits_are_counted_once_with_their_gradient() -> None:
 def test_on_cpus_the_memory_of_the_node_is_shared_by_its_processes() -> None:
     sizes = {"name": "builtin://tiny-llama", "hiddenSize": 1024, "numLayers": 12, "numHeads": 16}
     assert decided(spec(model=sizes, resources={"memory": "8Gi"})).zero == 1
-    with pytest.raises(InvalidJob, match="memory 8Gi leaves"):
-        spec(model=sizes, resources={"memory": "8Gi"}, processesPerNode=4)
+    assert decided(spec(model=sizes, resources={"memory": "8Gi"}, processesPerNode=4)).zero > 1
+    with pytest.raises(InvalidJob, match="memory 6Gi leaves"):
+        spec(model=sizes, resources={"memory": "6Gi"}, processesPerNode=4)
+
+
+def test_cpus_reduce_in_small_buckets_and_a_tensor_that_is_larger_by_itself() -> None:
+    size = {"name": "builtin://tiny-llama", "hiddenSize": 256, "numLayers": 2, "numHeads": 4}
+    on_cpu, on_gpu = spec(), large()
+    assert reduce_bucket(on_cpu, 10) == reduce_bucket(on_gpu, 10) == 10
+    assert (reduce_bucket(on_cpu, 10**10), reduce_bucket(on_gpu, 10**10)) == (8_000_000, 500_000_000)
+    for zero, vocabulary in product((1, 2), (40_000, 60_000)):
+        job = spec(model=size | {"vocabSize": vocabulary}, training={"zeroStage": zero})
+        memory, trained = estimate(shape_of(job), job, decided(job)), shape_of(job).parameters
+        active = activations(shape_of(job), job, decided(job), 0)
+        once = vocabulary * 256 if zero == 2 else trained
+        assert memory.backward - active == 4 * (once + max(8_000_000, vocabulary * 256))
 
 
 def test_who_sets_the_stage_gets_it() -> None:

@@ -163,7 +163,7 @@ def _initialize(
         model=model,
         optimizer=make_optimizer(groups, training),
         lr_scheduler=lambda wrapped: torch.optim.lr_scheduler.LambdaLR(wrapped, share),
-        config=deepspeed_config(training, layout, plan, built.parameters) | tensor_config(layout),
+        config=deepspeed_config(spec, layout, plan, built.parameters) | tensor_config(layout),
         dist_init_required=False,
         mpu=mpu,
     )

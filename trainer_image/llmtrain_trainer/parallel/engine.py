@@ -15,7 +15,7 @@ import deepspeed
 import torch
 from deepspeed.utils import safe_get_full_grad
 
-from llmtrain_api import Layout, Place, Precision, TrainingSpec
+from llmtrain_api import JobSpec, Layout, Place, Precision
 from llmtrain_api.estimate.memory import reduce_bucket
 
 from ..batch import BatchPlan
@@ -28,22 +28,21 @@ from ..telemetry.phases import Phase, Stopwatch
 Found = TypeVar("Found")
 
 
-def deepspeed_config(
-    training: TrainingSpec, layout: Layout, plan: BatchPlan, parameters: int
-) -> dict[str, Any]:
+def deepspeed_config(spec: JobSpec, layout: Layout, plan: BatchPlan, parameters: int) -> dict[str, Any]:
     """DeepSpeed's JSON. Everything with a surprising default is written out.
 
     Args:
-        training: precision and clipping.
+        spec: precision and clipping, and whether there are GPUs.
         layout: how the gang is cut.
         plan: how a global batch is cut.
         parameters: numbers of this rank's part of the model.
     """
+    training = spec.training
     return {
         "train_micro_batch_size_per_gpu": plan.micro,
         "gradient_accumulation_steps": plan.passes,
         # default: room for 500 million numbers, 2 GB, however small the model is
-        "zero_optimization": {"stage": layout.zero, "reduce_bucket_size": reduce_bucket(parameters)},
+        "zero_optimization": {"stage": layout.zero, "reduce_bucket_size": reduce_bucket(spec, parameters)},
         "zero_allow_untested_optimizer": True,
         # default 1.0: would clip although nobody asked for it; without ZeRO `UnshardedEngine` clips itself
         "gradient_clipping": training.gradient_clipping if layout.zero else 0.0,
