@@ -333,8 +333,7 @@ GEMMA2 = "gemma2-tied head-size soft-cap:attention soft-cap:logits"
 REFUSED: dict[Row, str] = {
     Row(
         "llava", Layout(data=2, zero=3), 4, precision="bf16", packing=SEEN
-    ): "with ZeRO 3 in bf16 its gradient "
-    "norm differs by more than is allowed from one process's",
+    ): "with ZeRO 3 in bf16 its gradient norm differs by more than is allowed from one process's",
     Row("phi3 window", Layout(tensor=2)): "DeepSpeed's AutoTP cannot cut Phi-3's fused matrices",
     **{
         Row(family, Layout(pipeline=2)): "there are pipeline stages for Llama, Mistral and Qwen only"

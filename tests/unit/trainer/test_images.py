@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +186,13 @@ def test_a_path_ends_inside_of_the_dataset(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "secret.png").write_bytes(b"x")
     (tmp_path / "data" / "link.png").symlink_to(tmp_path / "secret.png")
-    for path, words in (("link.png", "a link out of the dataset's folder"), ("no.png", "cannot be read")):
+    os.mkfifo(tmp_path / "data" / "pipe.png")
+    for path, words in (
+        ("link.png", "a link out of the dataset's folder"),
+        ("no.png", "cannot be read"),
+        ("pipe.png", "is no plain file"),
+        (".", "is no plain file"),
+    ):
         with pytest.raises(ConfigError, match=words):
             Picture(path, b"", "rows.jsonl line 1 images[0]").read(tmp_path / "data")
     with pytest.raises(ConfigError, match="lies in a store"):

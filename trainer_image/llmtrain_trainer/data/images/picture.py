@@ -60,6 +60,8 @@ class Picture:
             raise ConfigError(
                 f"{self.where} {self.path!r} is a link out of the dataset's folder", "copy the file into it"
             )
+        if place.exists() and not place.is_file():  # a pipe would be waited for
+            raise ConfigError(f"{self.where} {self.path!r} is no plain file", "name a PNG or JPEG file")
         try:
             with place.open("rb") as file:
                 return file.read(LARGEST + 1)
