@@ -9,6 +9,8 @@ from pathlib import Path
 
 STEP = re.compile(r"step-(\d+)")
 UP = re.compile(r"node-(\d+)\.(.+)\.up")
+IMAGES = "images.bin"
+"""In the data folder: the images that rows show."""
 
 
 @dataclass(frozen=True)

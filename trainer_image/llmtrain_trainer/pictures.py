@@ -20,8 +20,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .errors import ConfigError
 from .files import read_json, write_json
+from .output import IMAGES
 
-PIXELS, DESCRIBED = "images.bin", "images.json"
+DESCRIBED = "images.json"
 LARGEST = 32 << 20
 """Bytes of a file at most."""
 MOST_PIXELS = 50_000_000
@@ -86,10 +87,10 @@ def open_images(folder: Path) -> Images:
         ConfigError: it has none.
     """
     raw = read_json(folder / DESCRIBED)
-    if raw is None or not (folder / PIXELS).is_file():
-        raise ConfigError(f"{folder} has no {DESCRIBED} with {PIXELS}", "use another output.uri")
+    if raw is None or not (folder / IMAGES).is_file():
+        raise ConfigError(f"{folder} has no {DESCRIBED} with {IMAGES}", "use another output.uri")
     described = Described(**{**raw, "mean": tuple(raw["mean"]), "deviation": tuple(raw["deviation"])})
-    pixels = np.memmap(folder / PIXELS, np.uint8, "r")
+    pixels = np.memmap(folder / IMAGES, np.uint8, "r")
     return Images(pixels.reshape(-1, 3, described.size, described.size), described)
 
 

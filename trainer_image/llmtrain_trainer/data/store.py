@@ -25,7 +25,7 @@ from llmtrain_api import DataSummary, JobFile, ModelFacts
 
 from ..errors import ConfigError
 from ..files import differing, digest_of, read_json, stays_inside, write_json
-from ..pictures import PIXELS
+from ..output import IMAGES
 from ..special_tokens import OURS, Tokens
 from . import cleaning, holes
 from .samples import as_text
@@ -298,7 +298,7 @@ def fingerprints(job: JobFile, marker: Marker) -> dict[str, Any]:
             [
                 marker.token_set.digest if marker.token_set else marker.files[TRAIN],
                 marker.files[HELD_OUT],
-                *([marker.files[PIXELS]] if PIXELS in marker.files else []),
+                *([marker.files[IMAGES]] if IMAGES in marker.files else []),
             ]
         ),
         "tokenizer": part(TOKENIZER),

@@ -15,7 +15,8 @@ from ...errors import ConfigError
 from ...files import read_json
 from ...models.headers import CONFIG
 from ...models.location import folder_of, named
-from ...pictures import PIXELS, Described, opened
+from ...output import IMAGES
+from ...pictures import Described, opened
 from ...special_tokens import IMAGE, image_token_of_ours
 from .picture import Picture
 
@@ -36,7 +37,7 @@ class ImageStore:
 
     def __init__(self, folder: Path, processor: Any, described: Described) -> None:
         self.described, self.count = described, 0
-        self._processor, self._file = processor, (folder / PIXELS).open("wb")
+        self._processor, self._file = processor, (folder / IMAGES).open("wb")
         described.write(folder)
 
     def add(self, picture: Picture, root: Path | None) -> None:
