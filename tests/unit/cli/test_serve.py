@@ -77,7 +77,7 @@ def test_kserve_is_told_every_task_in_its_words(task: Task) -> None:
     assert ("--backend=huggingface" in arguments) is (KSERVE_TASKS[task] != "text_generation")
 
 
-@pytest.mark.parametrize("task", set(Task) - set(KSERVE_TASKS))
+@pytest.mark.parametrize("task", sorted(set(Task) - set(KSERVE_TASKS)))
 @pytest.mark.parametrize("plain", [False, True])
 def test_what_no_runtime_serves_is_refused(task: Task, plain: bool) -> None:
     assert "the model card has a program" in str(refusal(replace(CHAT, task=task), plain=plain))
