@@ -128,15 +128,11 @@ def first_fault(pieces: Iterable[Piece], threads: int | None = None) -> str | No
         threads: that do so; by default one a core.
     """
     with ThreadPoolExecutor(threads or threads_here(), "verify") as pool:
-        for fault in pool.map(_fault_of, pieces):
+        for fault in pool.map(Piece.fault, pieces):
             if fault:
                 pool.shutdown(wait=False, cancel_futures=True)
                 return fault
     return None
-
-
-def _fault_of(piece: Piece) -> str | None:
-    return piece.fault()
 
 
 def threads_here() -> int:

@@ -124,6 +124,7 @@ def _origin(job: Job, spec: JobSpec) -> Location | None:
 def _pod(
     meta: Manifest, job: Job, spec: JobSpec, asked: _Container, image: str, settings: PlanSettings
 ) -> Manifest:
+    mounted = _mounted(spec, asked, settings.scratch_size)
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -143,8 +144,8 @@ def _pod(
             "affinity": _one_a_node(job),
             **_network(spec, asked, settings),
             **scheduling(spec, settings),
-            "containers": [_container(spec, asked, image, settings)],
-            "volumes": [one.volume() for one in _mounted(spec, asked, settings.scratch_size)],
+            "containers": [_container(spec, asked, image, settings, mounted)],
+            "volumes": [one.volume() for one in mounted],
         },
     }
 
@@ -155,7 +156,9 @@ def _user(settings: PlanSettings) -> dict[str, int]:
     return {} if user is None else dict.fromkeys(("runAsUser", "runAsGroup", "fsGroup"), user)
 
 
-def _container(spec: JobSpec, asked: _Container, image: str, settings: PlanSettings) -> Manifest:
+def _container(
+    spec: JobSpec, asked: _Container, image: str, settings: PlanSettings, mounted: Sequence[Mounted]
+) -> Manifest:
     memory = canonical(asked.memory)
     devices = _devices(spec, asked)
     least, most = _disk(settings)
@@ -186,7 +189,7 @@ def _container(spec: JobSpec, asked: _Container, image: str, settings: PlanSetti
             "capabilities": {"drop": ["ALL"]},
         },
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [one.mount() for one in _mounted(spec, asked, settings.scratch_size)],
+        "volumeMounts": [one.mount() for one in mounted],
     }
 
 

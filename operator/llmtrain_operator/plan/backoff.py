@@ -6,7 +6,15 @@ from collections.abc import Sequence
 
 from llmtrain_api import Attempt, Charge
 
+from .clock import seconds_left
+from .situation import Situation
+
 MAX_BACKOFF_SECONDS = 60.0
+
+
+def seconds_to_restart(s: Situation) -> float:
+    """How much longer the gang of the attempt that was decided on is held back."""
+    return seconds_left(s.this_attempt.started_at, backoff_seconds(in_vain(s.status.attempts[:-1])), s.now)
 
 
 def backoff_seconds(ends: int) -> float:

@@ -13,8 +13,7 @@ from ..manifests.pod_group import grouped, kind_of, pod_group
 from ..manifests.service import service
 from ..types import Action, CreateChild, CreatePod, DeleteChild, Manifest, Plan, RefusalKind
 from .attempts import close_attempt, next_attempt, with_most
-from .backoff import backoff_seconds, in_vain
-from .clock import seconds_left
+from .backoff import seconds_to_restart
 from .finish import fail
 from .refusals import verdict
 from .removal import OVERDUE_SECONDS, removals, without_groups
@@ -52,7 +51,7 @@ def create_gang(s: Situation) -> Plan | None:
         return fail(s, refused)
     if s.spec is None:
         return Plan(derive(s), requeue_after=UNREADABLE_SECONDS)
-    wait = seconds_left(s.this_attempt.started_at, backoff_seconds(in_vain(s.status.attempts[:-1])), s.now)
+    wait = seconds_to_restart(s)
     if wait > 0:
         return Plan(derive(s), requeue_after=wait)
     missing = [rank for rank in range(s.nodes) if rank not in s.current]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from llmtrain_api import EndReason, JobStatus, Phase, Waiting, changed
 
 from ..types import Plan
-from .backoff import backoff_seconds, in_vain
+from .backoff import seconds_to_restart
 from .clock import seconds_left
 from .queue import told
 from .situation import Situation
@@ -25,7 +25,7 @@ def fit(s: Situation) -> Plan | None:
     the room that the gang before it held. Without room for ``minNodes`` it queues: no pod of it was made."""
     if not _may_differ(s) or s.spec is None:
         return None
-    if seconds_left(s.this_attempt.started_at, backoff_seconds(in_vain(s.status.attempts[:-1])), s.now) > 0:
+    if seconds_to_restart(s) > 0:
         # what a node that comes back soon makes of the room is not known yet
         return None
     answer = s.seen.admission

@@ -24,8 +24,8 @@ def root_cause(found: list[Evidence]) -> Evidence:
     Args:
         found: at least one.
     """
-    waiting = {e.rank: e for e in found if e.cascade and e.waits_in is not None}
-    behind = _behind({rank: e.waits_in for rank, e in waiting.items() if e.waits_in is not None})
+    waiting = {e.rank: e.waits_in for e in found if e.cascade and e.waits_in is not None}
+    behind = _behind(waiting)
     root = min(
         found,
         key=lambda e: (
@@ -38,7 +38,8 @@ def root_cause(found: list[Evidence]) -> Evidence:
     )
     if root.rank != behind or not root.cascade:
         return root
-    other = min((e for e in waiting.values() if e.waits_in != root.waits_in), key=lambda e: e.rank)
+    others = [e for e in found if e.rank in waiting and e.waits_in != root.waits_in]
+    other = min(others, key=lambda e: e.rank)
     return replace(root, message=f"{root.message}; {other.message}: {OTHER_ORDER}")
 
 

@@ -16,12 +16,12 @@ from PIL import Image
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from llmtrain_trainer import pictures
-from llmtrain_trainer.data.chat.samples import CUT, TOO_LONG
+from llmtrain_trainer.data.chat.samples import CUT, TOO_LONG, UNSEEN, fitting
 from llmtrain_trainer.data.chat.template import Template
 from llmtrain_trainer.data.images.dialogue import ImageDialogue, TakeImageDialogue
 from llmtrain_trainer.data.images.picture import Picture
 from llmtrain_trainer.data.images.preparing import ImageStore
-from llmtrain_trainer.data.images.template import IMAGE_CHATML, UNSEEN, ImageTemplate, fitting_seen
+from llmtrain_trainer.data.images.template import IMAGE_CHATML, ImageTemplate
 from llmtrain_trainer.data.images.writing import ImageRowWriter, Shown
 from llmtrain_trainer.data.reading.counts import ReadCounts
 from llmtrain_trainer.data.reading.record import Record
@@ -235,13 +235,13 @@ def test_a_long_dialogue_loses_whole_turns_with_their_images() -> None:
     _, template = seen()
     dialogue = taken(asked("<image>One?", "<image>Two?", images=["1.png", "2.png"]))
     counts, [whole] = ReadCounts(), list(template.samples(dialogue.messages, "a"))
-    [cut] = fitting_seen(dialogue, template, len(whole.ids) - 1, counts)
+    [cut] = fitting(dialogue, template, len(whole.ids) - 1, counts)
     assert (cut.images, counts.dialogues[CUT]) == ((1,), 1)
-    assert not list(fitting_seen(dialogue, template, 5, counts))
+    assert not list(fitting(dialogue, template, 5, counts))
     assert counts.dialogues[TOO_LONG] == 1
     late = taken(asked("<image>One?", "And then?"))
     [first] = template.samples(late.messages, "a")
-    assert not list(fitting_seen(late, template, len(first.ids) - 1, counts))
+    assert not list(fitting(late, template, len(first.ids) - 1, counts))
     assert counts.dialogues[UNSEEN] == 1
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from llmtrain_api import JobFile, Task, task_of
 
@@ -20,13 +20,16 @@ from ..reading.reader import Progress, no_progress
 from ..reading.record import Take
 from ..sources import Text, is_held_out, taken
 from .dialogue import Dialogue, Message, TakeDialogue, without_oldest_turn
-from .template import Rendered, Template
+from .template import Rendered
 
 Whole = Dialogue | Sample
 """What a row of a file is where a task does not read plain text."""
 CUT, TOO_LONG, SEPARATE = "shortened", "tooLong", "answersApart"
 """What `ReadCounts.dialogues` counts: dialogues that lost their oldest turns, such whose last turn alone is
 longer than a row and which are left out, and samples of one answer each, of templates that need that."""
+UNSEEN = "withoutImage"
+"""The same: dialogues that would be left without an image once they are cut."""
+Sample_co = TypeVar("Sample_co", bound=Rendered, covariant=True)
 
 
 def dialogues_of(
@@ -93,7 +96,17 @@ def take_of(job: JobFile, source: Text) -> Take[Whole]:
     return TakePair(named) if task.on_pairs else TakeDialogue(named)
 
 
-def fitting(dialogue: Dialogue, template: Template, length: int, counts: ReadCounts) -> Iterator[Rendered]:
+class Samples(Protocol[Sample_co]):
+    """Whatever renders messages into samples."""
+
+    def samples(self, messages: Sequence[Message], where: str) -> Iterator[Sample_co]:
+        """What is trained on of a dialogue: one sample, or one for each answer."""
+        ...
+
+
+def fitting(
+    dialogue: Dialogue, template: Samples[Sample_co], length: int, counts: ReadCounts
+) -> Iterator[Sample_co]:
     """The samples of a dialogue, each of at most `length` tokens: cut from the left by whole turns.
 
     Args:
@@ -108,9 +121,13 @@ def fitting(dialogue: Dialogue, template: Template, length: int, counts: ReadCou
         samples = list(template.samples(messages, dialogue.where))
         fit = [sample for sample in samples if len(sample.ids) <= length]
         if fit:
-            counts.dialogues[CUT] += cut or len(fit) < len(samples)
-            counts.dialogues[SEPARATE] += len(fit) if len(samples) > 1 else 0
-            yield from fit
+            kept = [sample for sample in fit if sample.complete]
+            if not kept:
+                counts.dialogues[UNSEEN] += 1
+                return
+            counts.dialogues[CUT] += cut or len(kept) < len(samples)
+            counts.dialogues[SEPARATE] += len(kept) if len(samples) > 1 else 0
+            yield from kept
             return
         messages, cut = without_oldest_turn(messages), True
     counts.dialogues[TOO_LONG] += 1

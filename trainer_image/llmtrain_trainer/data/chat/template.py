@@ -52,6 +52,11 @@ class Rendered:
     ids: list[int]
     trained: list[bool]
 
+    @property
+    def complete(self) -> bool:
+        """Whether it has what its task needs beside tokens."""
+        return True
+
 
 class Template:
     """Renders dialogues for one tokenizer.

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ...errors import ConfigError
-from ..chat.dialogue import Message, without_oldest_turn
-from ..chat.samples import CUT, SEPARATE, TOO_LONG
-from ..chat.template import Rendered, Template
-from ..reading.counts import ReadCounts
-from .dialogue import ImageDialogue, numbers_of
+from typing_extensions import override
 
-UNSEEN = "withoutImage"
-"""What `ReadCounts.dialogues` counts: dialogues that would be left without an image once they are cut."""
+from ...errors import ConfigError
+from ..chat.dialogue import Message
+from ..chat.template import Rendered, Template
+from .dialogue import numbers_of
+
 IMAGE_CHATML = (
     "{% for message in messages %}"
     "<|im_start|>{{ message.role }}\n"
@@ -36,6 +34,12 @@ class Seen(Rendered):
     """
 
     images: tuple[int, ...] = ()
+
+    @property
+    @override
+    def complete(self) -> bool:
+        """Whether it shows an image."""
+        return bool(self.images)
 
 
 class ImageTemplate:
@@ -76,32 +80,3 @@ class ImageTemplate:
             # nobody writes an image
             trained += [False] * self._tokens if image else [asked]
         return Seen(ids, trained, tuple(numbers[: one.ids.count(self._token)]))
-
-
-def fitting_seen(
-    dialogue: ImageDialogue, template: ImageTemplate, length: int, counts: ReadCounts
-) -> Iterator[Seen]:
-    """The samples of a dialogue, each of at most `length` tokens: cut from the left by whole turns.
-
-    Args:
-        dialogue: whose.
-        template: renders it.
-        length: tokens of a row.
-        counts: is told what was cut or left out.
-    """
-    messages: list[Message] | None = [*dialogue.messages]
-    cut = False
-    while messages is not None:
-        samples = list(template.samples(messages, dialogue.where))
-        fit = [sample for sample in samples if len(sample.ids) <= length]
-        seen = [sample for sample in fit if sample.images]
-        if fit and not seen:
-            counts.dialogues[UNSEEN] += 1
-            return
-        if fit:
-            counts.dialogues[CUT] += cut or len(seen) < len(samples)
-            counts.dialogues[SEPARATE] += len(seen) if len(samples) > 1 else 0
-            yield from seen
-            return
-        messages, cut = without_oldest_turn(messages), True
-    counts.dialogues[TOO_LONG] += 1

@@ -6,31 +6,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from typing_extensions import override
 
-from ...token_marks import FIRST_OF_DOCUMENT, NOT_TRAINED, ids_of
-from ..pairs.writing import without_padding
-from ..rows import Ids, Rows, SequenceWriter, Side
+from ...token_marks import ids_of
+from ..padding import PaddedWriter, without_padding
+from ..rows import Ids, Rows
 
 COLUMNS = 1
 """Of a row beside its tokens."""
 
 
-class ImageRowWriter(SequenceWriter):
-    """Writes a row a dialogue.
+class ImageRowWriter(PaddedWriter):
+    """Writes a row a dialogue; what `PaddedWriter` has for a sequence, it has for a dialogue.
 
     Args:
         path: of the file.
         length: tokens of a dialogue at most.
         pad: id that fills up.
-
-    Attributes:
-        tokens: of all dialogues, without what fills them up.
     """
 
     def __init__(self, path: Path, length: int, pad: int) -> None:
-        super().__init__(path, length + COLUMNS, "uint32", pad)
-        self.each, self.tokens = length, 0
+        super().__init__(path, length, pad, COLUMNS)
 
     def add_seen(self, ids: Sequence[int], trained: Sequence[bool], first: int) -> None:
         """Append a dialogue of at most `each` tokens.
@@ -40,24 +35,7 @@ class ImageRowWriter(SequenceWriter):
             trained: for each, whether it is trained on.
             first: number of its first image.
         """
-        row = np.full(self.length, self.eos | NOT_TRAINED, np.uint32)
-        own = np.asarray(ids, np.uint32)
-        own[~np.asarray(trained)] |= NOT_TRAINED
-        row[: len(own)] = own
-        row[0] |= FIRST_OF_DOCUMENT
-        if len(own) < self.each:
-            row[len(own)] |= FIRST_OF_DOCUMENT
-        row[-1] = first | NOT_TRAINED
-        self._file.write(row.tobytes())
-        self.highest = max(self.highest, *ids)
-        self.tokens += len(own)
-        self._documents += 1
-        self._rows += 1
-
-    @override
-    def side(self) -> Side:
-        """Finish the file; its rows and what they came to."""
-        return Side(self.close(), list(self.sources), self.each, self.dtype, self.length, self.tokens)
+        self.add_sequence(ids, trained, np.asarray([first], np.uint32))
 
 
 class Shown:

@@ -16,7 +16,8 @@ from typing_extensions import override
 
 from ...token_marks import NOT_TRAINED
 from ..chat.template import Rendered
-from ..pairs.writing import SIDES, PairWriter, without_padding
+from ..padding import without_padding
+from ..pairs.writing import SIDES, PairWriter
 from ..rows import Ids, Rows, Side
 
 LABELS = "labels"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...token_marks import FIRST_OF_DOCUMENT, NOT_TRAINED
 from ..chat.template import Rendered
+from ..padding import padded, without_padding
 from ..rows import Ids, Rows, SequenceWriter
 
 SIDES = 2
@@ -35,13 +35,8 @@ class PairWriter(SequenceWriter):
         self._rows += 1
 
     def _side(self, side: Rendered) -> Ids:
-        tokens = np.asarray(side.ids, np.uint32)
-        self.highest = max(self.highest, int(tokens.max()))
-        tokens[~np.asarray(side.trained)] |= NOT_TRAINED
-        tokens[0] |= FIRST_OF_DOCUMENT
-        left = np.full(self.each - len(tokens), self.eos | NOT_TRAINED, np.uint32)
-        left[:1] |= FIRST_OF_DOCUMENT
-        return np.concatenate([tokens, left])
+        self.highest = max(self.highest, *side.ids)
+        return padded(side.ids, side.trained, self.each, self.eos)
 
 
 class Unpadded:
@@ -59,9 +54,3 @@ class Unpadded:
 
     def __getitem__(self, row: int, /) -> Ids:
         return np.concatenate([without_padding(side) for side in np.split(self._rows[row], SIDES)])
-
-
-def without_padding(side: Ids) -> Ids:
-    """A sequence without what fills it up."""
-    begins = np.flatnonzero(side[1:] & FIRST_OF_DOCUMENT)
-    return side[: begins[0] + 1] if len(begins) else side

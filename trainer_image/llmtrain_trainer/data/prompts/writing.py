@@ -11,50 +11,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from typing_extensions import override
 
-from ...token_marks import FIRST_OF_DOCUMENT, NOT_TRAINED, ids_of
-from ..pairs.writing import without_padding
-from ..rows import Ids, Rows, SequenceWriter, Side
+from ...token_marks import ids_of
+from ..padding import PaddedWriter, without_padding
+from ..rows import Ids, Rows
 from .prompt import MAX_ANSWER
 
 
-class PromptWriter(SequenceWriter):
-    """Writes a row a prompt.
+class PromptWriter(PaddedWriter):
+    """Writes a row a prompt; what `PaddedWriter` has for a sequence, it has for a prompt.
 
     Args:
         path: of the file.
         length: tokens of a prompt at most.
         pad: id that fills up.
-
-    Attributes:
-        tokens: of all prompts, without what fills them up.
     """
 
     def __init__(self, path: Path, length: int, pad: int) -> None:
-        super().__init__(path, length + MAX_ANSWER, "uint32", pad)
-        self.each, self.tokens = length, 0
+        super().__init__(path, length, pad, MAX_ANSWER)
 
     def add_prompt(self, ids: Sequence[int], answer: str | None) -> None:
         """Append a prompt of at most `each` tokens."""
-        row = np.full(self.length, self.eos | NOT_TRAINED, np.uint32)
-        row[: len(ids)] = np.asarray(ids, np.uint32) | NOT_TRAINED
-        row[0] |= FIRST_OF_DOCUMENT
-        if len(ids) < self.each:
-            row[len(ids)] |= FIRST_OF_DOCUMENT
         right = np.frombuffer((answer or "").encode(), np.uint8).astype(np.uint32)
-        row[self.each :] = NOT_TRAINED
-        row[self.each : self.each + len(right)] |= right + 1
-        self._file.write(row.tobytes())
-        self.highest = max(self.highest, *ids)
-        self.tokens += len(ids)
-        self._documents += 1
-        self._rows += 1
-
-    @override
-    def side(self) -> Side:
-        """Finish the file; its rows and what they came to."""
-        return Side(self.close(), list(self.sources), self.each, self.dtype, self.length, self.tokens)
+        columns = np.zeros(MAX_ANSWER, np.uint32)
+        columns[: len(right)] = right + 1
+        self.add_sequence(ids, [False] * len(ids), columns)
 
 
 def prompt_of(row: Any) -> list[int]:

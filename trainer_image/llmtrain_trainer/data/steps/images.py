@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ...errors import ConfigError
 from ...models.location import folder_of
-from ..chat.samples import TOO_LONG, dialogues_of
+from ..chat.samples import TOO_LONG, UNSEEN, dialogues_of, fitting
 from ..images.dialogue import ImageDialogue
 from ..images.picture import root_of
 from ..images.preparing import ImageStore, described, processor_of, write_processor
-from ..images.template import UNSEEN, ImageTemplate, fitting_seen
+from ..images.template import ImageTemplate
 from ..images.writing import ImageRowWriter
 from ..preparation import Preparation
 from ..reading.counts import ReadCounts
@@ -45,7 +45,7 @@ def write_seen(made: Preparation, train: ImageRowWriter, held_out: ImageRowWrite
             root = root_of(source)
             for for_evaluation, dialogue in dialogues_of(made.job, source, counted, progress):
                 assert isinstance(dialogue, ImageDialogue)
-                for sample in fitting_seen(dialogue, template, train.each, counted):
+                for sample in fitting(dialogue, template, train.each, counted):
                     writer = held_out if for_evaluation else train
                     writer.add_seen(sample.ids, sample.trained, images.count)
                     for number in sample.images:

@@ -9,8 +9,7 @@ from typing import Any
 from ... import log
 from ...files import inventory, write_json
 from ...pictures import open_images
-from ..chat.samples import CUT, TOO_LONG
-from ..images.template import UNSEEN
+from ..chat.samples import CUT, TOO_LONG, UNSEEN
 from ..images.writing import Shown
 from ..judged.samples import LEFT_OUT as ANSWERS_LEFT_OUT
 from ..judged.writing import Answered
