@@ -21,7 +21,7 @@ pytestmark = pytest.mark.timeout(600)
 
 
 def ran(folder: Path, name: str, manifest: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """What a manifest says while it runs for a few steps, and its results."""
+    """What a manifest says while it runs for a few steps, and its results. The export opens as it says."""
     manifest["spec"]["training"]["maxSteps"] = 3
     run = LaptopRun(folder, name, seconds=400)
     run.write(manifest)
@@ -31,6 +31,7 @@ def ran(folder: Path, name: str, manifest: dict[str, Any]) -> tuple[str, dict[st
     finally:
         run.close()
     assert run.codes == [0], run.text()
+    run.opened()
     results = json.loads(run.output.results.read_text())
     assert results["steps"] == 3
     return run.text(), results

@@ -60,6 +60,11 @@ class Task(StrEnum):
         return self in (Task.TOKENS, Task.QUESTIONS)
 
     @property
+    def auto_class(self) -> str:
+        """The class of transformers that opens what was trained for it, by its name."""
+        return _AUTO_CLASSES[self]
+
+    @property
     def headed(self) -> bool:
         """Whether it trains a head that a language model does not have."""
         return self in (Task.CLASSIFICATION, Task.REGRESSION, Task.TOKENS, Task.QUESTIONS, Task.REWARD)
@@ -83,4 +88,24 @@ _COLUMNS = {
     Task.TEXT2TEXT: {"source": "source", "target": "target"},
     Task.TOKENS: {"tokens": "tokens", "tags": "tags"},
     Task.QUESTIONS: {"question": "question", "context": "context", "answers": "answers"},
+}
+_CAUSAL, _SEQ2SEQ, _SEQUENCES = (
+    "AutoModelForCausalLM",
+    "AutoModelForSeq2SeqLM",
+    "AutoModelForSequenceClassification",
+)
+_AUTO_CLASSES = {
+    Task.CAUSAL: _CAUSAL,
+    Task.CHAT: _CAUSAL,
+    Task.IMAGE_CHAT: "AutoModelForImageTextToText",
+    Task.MASKED: "AutoModelForMaskedLM",
+    Task.PREFERENCE: _CAUSAL,
+    Task.REINFORCEMENT: _CAUSAL,
+    Task.REWARD: _SEQUENCES,
+    Task.SEQ2SEQ: _SEQ2SEQ,
+    Task.CLASSIFICATION: _SEQUENCES,
+    Task.REGRESSION: _SEQUENCES,
+    Task.TEXT2TEXT: _SEQ2SEQ,
+    Task.TOKENS: "AutoModelForTokenClassification",
+    Task.QUESTIONS: "AutoModelForQuestionAnswering",
 }

@@ -208,7 +208,9 @@ def tell_end(
     if status.phase is Phase.SUCCEEDED:
         own = job.spec.get("entrypoint") is not None
         talks = job.spec.get("task") in [str(task) for task in Task if task.on_dialogues and not task.headed]
-        table.say("", *console_text.succeeded(status.results, root, seconds, talks=talks, own=own))
+        opens = "" if own else console_text.opens_export(job)
+        told = console_text.succeeded(status.results, root, seconds, opens=opens, talks=talks, own=own)
+        table.say("", *told)
         return DONE
     if status.phase is Phase.FAILED and status.failure is not None:
         ranks = root / "logs" / f"attempt-{status.attempt}"

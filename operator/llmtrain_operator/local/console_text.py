@@ -6,7 +6,19 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from llmtrain_api import AnswersResult, DataSummary, Failure, Job, JobStatus, Progress, Results, SourceResult
+from llmtrain_api import (
+    AnswersResult,
+    DataSummary,
+    Failure,
+    Job,
+    JobStatus,
+    Progress,
+    Results,
+    SourceResult,
+    parse_spec,
+    shape_of,
+    task_of,
+)
 from llmtrain_api.schema.status.answers import COPIED, LEAD
 
 from ..plan.events import Event, events_between
@@ -188,8 +200,28 @@ def _scores(scores: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {score:.1f}" for name, score in scores.items())
 
 
+def opens_export(job: Job) -> str:
+    """The call that opens what a job exports, in the words of plain libraries.
+
+    Args:
+        job: whose model is built in, or was inspected.
+    """
+    spec = parse_spec(job.spec, strict=False)
+    if spec.model.adapter is not None and not spec.output.merged:
+        return 'PeftModel.from_pretrained(base, ..., subfolder="adapter")'
+    facts = job.status.resolved.model if job.status.resolved else None
+    task = task_of(spec, facts.shape if facts else shape_of(spec))
+    return f"{task.auto_class}.from_pretrained(...)"
+
+
 def succeeded(
-    results: Results | None, root: Path, seconds: float | None, *, talks: bool = False, own: bool = False
+    results: Results | None,
+    root: Path,
+    seconds: float | None,
+    *,
+    opens: str,
+    talks: bool = False,
+    own: bool = False,
 ) -> list[str]:
     """What was learnt and where everything lies.
 
@@ -197,6 +229,7 @@ def succeeded(
         results: of the job.
         root: its output.
         seconds: that it took, if it ran just now.
+        opens: see `opens_export`.
         talks: whether dialogues were trained on, so that one can be had.
         own: whether a program of one's own ran, which leaves what it wants to.
     """
@@ -231,7 +264,7 @@ def succeeded(
         told = pushed.url or f"not to {pushed.hub}: {pushed.error}"
         lines.append(f"  published         {told}")
     made = [
-        f"  {root / 'export'}  Hugging Face folder: AutoModelForCausalLM.from_pretrained(...)",
+        f"  {root / 'export'}  Hugging Face folder: {opens}",
         f"  {root / 'checkpoints'}  newest steps, each with a manifest",
         f"  {root / 'logs'}  every rank's log and metrics.jsonl",
     ]

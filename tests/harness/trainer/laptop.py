@@ -68,6 +68,15 @@ class LaptopRun:
     def text(self, number: int = -1) -> str:
         return self.log(number if number >= 0 else len(self.runs) - 1).read_text()
 
+    def opened(self) -> Any:
+        """The export, by the call that the last run told; it is what the folder says it is."""
+        import transformers
+
+        [name] = re.findall(r"Hugging Face folder: (\w+)\.from_pretrained\(", self.text())
+        model = getattr(transformers, name).from_pretrained(self.output.export, local_files_only=True)
+        assert [type(model).__name__] == model.config.architectures, self.text()
+        return model
+
     def until(self, holds: Callable[[], object], what: str) -> None:
         limit = time.monotonic() + self.seconds
         while not holds():

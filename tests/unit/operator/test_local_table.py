@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import pytest
 from harness.jobs import FACTS, T0, job, later
 
 from llmtrain_api import (
@@ -45,6 +46,10 @@ def at_step(step: int) -> Progress:
             stage="train", step=step, total_steps=200, loss=4.0125, tokens_per_second=6893, eta_text="24s"
         )
     )
+
+
+def ended(results: Results, root: Path, **said: bool) -> list[str]:
+    return console_text.succeeded(results, root, 75, opens="AutoModel.from_pretrained(...)", **said)
 
 
 def with_status(**changes: object) -> Job:
@@ -149,7 +154,7 @@ def test_the_end_tells_what_was_learnt_and_where_it_lies() -> None:
     results = Results(
         steps=200, eval_loss=4.1, perplexity=60.34, unigram_entropy=5.2, sample="def f():\n  pass"
     )
-    told = "\n".join(console_text.succeeded(results, Path("/runs/x"), 75))
+    told = "\n".join(ended(results, Path("/runs/x")))
     assert "done in 1m15s: 200 steps" in told
     assert "held-out loss     4.100 nat a token, perplexity 60.34" in told
     assert "unigram entropy   5.200 nat a token, so 1.100 was learnt" in told
@@ -157,9 +162,38 @@ def test_the_end_tells_what_was_learnt_and_where_it_lies() -> None:
     for name in ("export", "checkpoints", "logs", "results.json"):
         assert f"/runs/x/{name}" in told
     assert "llmtrain chat" not in told
-    assert "  llmtrain chat /runs/x  talks with it" in console_text.succeeded(
-        results, Path("/runs/x"), 75, talks=True
-    )
+    assert "  llmtrain chat /runs/x  talks with it" in ended(results, Path("/runs/x"), talks=True)
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "auto_class"),
+    [
+        ("tiny-llama", None, "CausalLM"),
+        ("tiny-bert", None, "MaskedLM"),
+        ("tiny-t5", None, "Seq2SeqLM"),
+        ("tiny-bert", "classification", "SequenceClassification"),
+        ("tiny-llama", "regression", "SequenceClassification"),
+        ("tiny-bert", "tokenClassification", "TokenClassification"),
+        ("tiny-bert", "questionAnswering", "QuestionAnswering"),
+        ("tiny-llava", "imageChat", "ImageTextToText"),
+    ],
+)
+def test_the_end_tells_what_opens_the_export(model: str, task: str | None, auto_class: str) -> None:
+    found = job(model={"name": f"builtin://{model}"}, task=task, dataset={"name": "pvc://data/rows"})
+    call = f"AutoModelFor{auto_class}.from_pretrained(...)"
+    assert console_text.opens_export(found) == call
+    told = console_text.succeeded(Results(steps=2), Path("/runs/x"), 75, opens=call)
+    assert f"  /runs/x/export  Hugging Face folder: {call}" in told
+
+
+def test_what_opens_the_export_of_a_model_that_was_inspected_is_told_by_its_facts() -> None:
+    facts = ModelFacts.model_validate(FACTS)
+    resolved = Resolved(image="x", world_size=1, layout="dp1", precision="fp32", model=facts)
+    status = with_status(resolved=resolved).status
+    model = {"name": "owner/name"}
+    assert console_text.opens_export(job(status, model=model)).startswith("AutoModelForCausalLM")
+    alone = job(status, model=model | {"adapter": {"rank": 2}}, output={"uri": "pvc://c/x", "merged": False})
+    assert console_text.opens_export(alone) == 'PeftModel.from_pretrained(base, ..., subfolder="adapter")'
 
 
 def test_the_end_tells_what_of_the_text_was_left_out() -> None:
@@ -175,7 +209,7 @@ def test_the_end_tells_what_of_the_text_was_left_out() -> None:
         masked_values=1200,
         duplicate_documents=7,
     )
-    told = "\n".join(console_text.succeeded(Results(steps=2, data=data), Path("/runs/x"), 75))
+    told = "\n".join(ended(Results(steps=2, data=data), Path("/runs/x")))
     assert "text not read     56 % (56 bytes), beyond maxBytes" in told
     assert "replaced          2 characters that are no text" in told
     assert "skipped           1 files or folders" in told
@@ -188,24 +222,24 @@ def test_the_end_tells_what_of_the_text_was_left_out() -> None:
         documents=5,
         bytes_read=44,
     )
-    told = "\n".join(console_text.succeeded(Results(steps=2, data=whole), Path("/runs/x"), 75))
+    told = "\n".join(ended(Results(steps=2, data=whole), Path("/runs/x")))
     assert not {"text not read", "replaced", "skipped", "left out", "cleaned"}.intersection(told.splitlines())
     assert "not read" not in told
 
 
 def test_the_end_tells_how_its_answers_compare() -> None:
     answers = AnswersResult(written=12, exact_match=50, rouge_l=61.234, signatures=["bleu|x"])
-    told = console_text.succeeded(Results(steps=2, answers=answers), Path("/runs/x"), 75)
+    told = ended(Results(steps=2, answers=answers), Path("/runs/x"))
     assert "  answers           exactMatch 50.0, rougeL 61.2 of 100, in 12 of its own" in told
     assert not any("without a model" in line for line in told), "nobody asked what that comes to"
-    assert not any("answers" in line for line in console_text.succeeded(Results(steps=2), Path("/x"), 75))
+    assert not any("answers" in line for line in ended(Results(steps=2), Path("/x")))
 
 
 def test_the_end_tells_what_needs_no_model_beside_what_was_written() -> None:
     answers = AnswersResult(
         written=3, bleu=40, rouge_l=50, copied_bleu=4.25, lead_words=7, lead_rouge1=20, lead_rouge_l=18.04
     )
-    told = console_text.succeeded(Results(steps=2, answers=answers), Path("/runs/x"), 75)
+    told = ended(Results(steps=2, answers=answers), Path("/runs/x"))
     assert "  answers           bleu 40.0, rougeL 50.0 of 100, in 3 of its own" in told
     without = "the source itself: bleu 4.2; its first 7 words: rouge1 20.0, rougeL 18.0"
     assert f"  without a model   {without}" in told

@@ -20,21 +20,8 @@ DTYPES = {
     Precision.BF16: torch.bfloat16,
     Precision.FP16: torch.float16,
 }
-HEADS = {
-    Task.CAUSAL: transformers.AutoModelForCausalLM,
-    Task.CHAT: transformers.AutoModelForCausalLM,
-    Task.IMAGE_CHAT: transformers.AutoModelForImageTextToText,
-    Task.PREFERENCE: transformers.AutoModelForCausalLM,
-    Task.REINFORCEMENT: transformers.AutoModelForCausalLM,
-    Task.REWARD: transformers.AutoModelForSequenceClassification,
-    Task.MASKED: transformers.AutoModelForMaskedLM,
-    Task.SEQ2SEQ: transformers.AutoModelForSeq2SeqLM,
-    Task.TEXT2TEXT: transformers.AutoModelForSeq2SeqLM,
-    Task.CLASSIFICATION: transformers.AutoModelForSequenceClassification,
-    Task.REGRESSION: transformers.AutoModelForSequenceClassification,
-    Task.TOKENS: transformers.AutoModelForTokenClassification,
-    Task.QUESTIONS: transformers.AutoModelForQuestionAnswering,
-}
+HEADS = {task: getattr(transformers, task.auto_class) for task in Task}
+"""The class of transformers that makes and opens a model, by the task."""
 
 
 def configuration(shape: ModelShape, eos: int) -> Any:
