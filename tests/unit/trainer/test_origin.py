@@ -2,60 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-from dataclasses import asdict
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.builders import job_file, least_spec
-from harness.saves.kill_points import MOMENTS, KillPoint
+from harness.children import environment
+from harness.saves.origins import LAYOUT, OURS, PRINTS, THEIRS, job, saved
 
-from llmtrain_api import JobFile, Layout, Origin, OriginFolder
+from llmtrain_api import JobFile, Origin
 from llmtrain_trainer.checkpoint.fence import Fence, raise_fence
 from llmtrain_trainer.checkpoint.manifest import MANIFEST, broken
 from llmtrain_trainer.checkpoint.origin import adopt, look
 from llmtrain_trainer.checkpoint.ownership import claim
 from llmtrain_trainer.checkpoint.resume import Resume, choose
 from llmtrain_trainer.errors import ConfigError
-from llmtrain_trainer.files import inventory, write_json
+from llmtrain_trainer.files import write_json
 from llmtrain_trainer.output import Output
 from llmtrain_trainer.records import record_or_none
-
-OURS, THEIRS = "aaaaaaaa-1", "bbbbbbbb-2"
-LAYOUT = Layout(data=4)
-PRINTS = {"seed": 0, "precision": "fp32"}
-
-
-def saved(root: Path, step: int, *, uid: str = THEIRS, **changes: Any) -> Output:
-    output = Output(root)
-    folder = output.step(step)
-    (folder / "state").mkdir(parents=True)
-    (folder / "state" / "model.pt").write_text(f"weights {step}")
-    (folder / "list").write_text("names")
-    manifest = {
-        "step": step,
-        "jobUid": uid,
-        "layout": asdict(LAYOUT),
-        "fingerprints": PRINTS,
-        "files": inventory(folder),
-    }
-    write_json(folder / MANIFEST, manifest | changes)
-    write_json(output.owner, {"jobUid": uid, "name": "base", "namespace": "default"})
-    return output
-
-
-def job(
-    tmp_path: Path, step: int | None = None, *, uid: str | None = THEIRS, attempt: int = 0, **more: Any
-) -> JobFile:
-    checkpoint = {"from": {"job": "base"} | ({"step": step} if step else {})} | more.pop("checkpoint", {})
-    asked = least_spec(checkpoint=checkpoint, output={"uri": "pvc://claim/own"}, **more)
-    origin = OriginFolder(
-        job="base", uid=uid, uri="pvc://claim/base", step=step, folder=str(tmp_path / "base")
-    )
-    return job_file(asked, tmp_path / "own", uid=OURS, attempt=attempt, origin=origin)
 
 
 def taken(tmp_path: Path, step: int | None = None, **more: Any) -> tuple[Fence, JobFile]:
@@ -197,51 +163,7 @@ def test_a_folder_that_was_taken_over_is_found_too(tmp_path: Path) -> None:
 
 
 def test_killed_at_any_operation_it_is_whole_or_not_there(tmp_path: Path) -> None:
-    """SIGKILL at each operation on a file, before it or after; the attempt after it gets the whole step."""
-    saved(tmp_path / "base", 5)
-    cut = attempt = 0
-    for linked in (True, False):
-        shutil.rmtree(tmp_path / "own", ignore_errors=True)
-        operations = _child(tmp_path, attempt, None, "", linked=linked)
-        assert operations > 10
-        for at in range(1, operations + 1):
-            shutil.rmtree(tmp_path / "own")
-            _child(tmp_path, attempt, at, MOMENTS[(at + linked) % len(MOMENTS)], linked=linked)
-            own = Output(tmp_path / "own")
-            assert all(broken(own.step(step)) is None for step in own.committed())
-            attempt += 1
-            _child(tmp_path, attempt, None, "", linked=linked)
-            assert broken(own.step(5)) is None
-            cut += 1
-    assert cut > 20
-
-
-def _child(tmp_path: Path, attempt: int, at: int | None, moment: str, *, linked: bool) -> int:
-    """One attempt in a process of its own; how many operations it had, when it was not to be cut."""
-    asked = job(tmp_path, attempt=attempt)
-    read, write = os.pipe()
-    pid = os.fork()
-    if not pid:
-        code = 1
-        try:
-            os.close(read)
-            fence = raise_fence(claim(asked), asked, f"pod{attempt}")
-            if not linked:
-                os.link = _no_link
-            point = KillPoint(at, moment, lambda _: None, lambda *_: None)
-            if choose(fence.output, asked, PRINTS, lambda *_: None) is None:
-                adopt(fence, asked, PRINTS)
-            os.write(write, json.dumps(point.count).encode())
-            code = 0
-        finally:
-            os._exit(code)
-    os.close(write)
-    with os.fdopen(read) as pipe:
-        told = pipe.read()
-    _, status = os.waitpid(pid, 0)
-    assert os.WIFSIGNALED(status) if at is not None else status == 0, (at, moment, status)
-    return int(told or 0)
-
-
-def _no_link(*_: Any, **__: Any) -> None:
-    raise OSError(18, "Invalid cross-device link")
+    command = [sys.executable, "-m", "harness.saves.origins", str(tmp_path)]
+    done = subprocess.run(command, env=environment(), text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[-1]) > 20
