@@ -28,7 +28,8 @@ def row_of(turns: list[str]) -> Row:
 def make_rows(unpacked: Path, folder: Path) -> None:
     """One file of rows in the order of the corpus' files; each dialogue once: some are there 100 times."""
     [english] = unpacked.rglob("data/english")
-    files = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in sorted(english.glob("*.yml"))]
+    texts = [file.read_text(encoding="utf-8") for file in sorted(english.glob("*.yml"))]
+    files = [yaml.load(text, yaml.CSafeLoader) for text in texts]
     rows = [row_of(turns) for file in files for turns in file["conversations"] if len(turns) > 1]
     lines = dict.fromkeys(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     (folder / ALL).write_text("".join(lines), encoding="utf-8")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -48,8 +49,9 @@ def audit(cluster: Cluster) -> Path:
     return Path(cluster.environment["KUBECONFIG"]).parents[1] / "logs" / "audit.log"
 
 
-@pytest.fixture
-def namespace(cluster: Cluster) -> Iterator[Namespace]:
+@contextmanager
+def new_namespace(cluster: Cluster) -> Iterator[Namespace]:
+    """A namespace under Pod Security ``restricted``, asked to go afterwards."""
     name = f"it-{uuid.uuid4().hex[:8]}"
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
@@ -58,6 +60,19 @@ def namespace(cluster: Cluster) -> Iterator[Namespace]:
     wait_for("default ServiceAccount", lambda: cluster.get(account))
     yield Namespace(cluster, name)
     cluster.call("DELETE", f"/api/v1/namespaces/{name}")
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[Namespace]:
+    with new_namespace(cluster) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def empty_namespace(cluster: Cluster) -> Iterator[Namespace]:
+    """One for all tests of a file that leave nothing in it."""
+    with new_namespace(cluster) as found:
+        yield found
 
 
 @pytest.fixture

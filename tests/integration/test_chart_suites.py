@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from harness.charts import CHART, Objects, Refused, helm, not_restricted, pods_of, rendered
+from harness.charts import CHART, Objects, Refused, helm, not_restricted, objects_of, pods_of, rendered
 from harness.jobs import SETTINGS, job, running
 
 import chartreadme
@@ -44,7 +43,7 @@ def profile(name: str, *settings: str) -> Objects:
     text = helm(
         "template", "x", CHART, "--namespace", "ops", "--kube-version", "1.34", "--values", path, *given
     )
-    return {(one["kind"], one["metadata"]["name"]): one for one in yaml.safe_load_all(text) if one}
+    return objects_of(text)
 
 
 def flags(objects: Objects) -> Settings:
