@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 TRAINER_IMAGE = "localhost/llmtrain-trainer:dev"
 OPERATOR_IMAGE = "localhost/llmtrain-operator:dev"
+MEMORY_DISK = Path("/dev/shm")
+ROOM_IN_MEMORY = 6 << 30
+"""Free bytes that it takes to keep the files of tests in memory: a layer's are less than a third of it."""
 MOST_AGAIN = 5
 """Tests of a layer that may fail and be given another chance: of more, the machine is not the cause."""
 
@@ -97,6 +101,30 @@ def cluster_environment() -> dict[str, str]:
     return os.environ | found
 
 
+def environment_of(layer: Layer) -> dict[str, str]:
+    """What pytest runs in: modules are compiled once, a process computes in one thread, files lie in memory.
+
+    Two workers share two processors, and threads that wait for each other would only burn time. Tests kill
+    processes and not the machine: no file has to reach a disk, and each wait for one is lost.
+    """
+    found = cluster_environment() if layer.cluster else dict(os.environ)
+    found.pop("PYTHONDONTWRITEBYTECODE", None)
+    found.setdefault("OMP_NUM_THREADS", "1")
+    if not layer.cluster and _room_in_memory() > ROOM_IN_MEMORY:
+        found.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY_DISK))
+    return found
+
+
+def _room_in_memory() -> int:
+    """Bytes that files in memory may take: of the disk in memory, and of the memory that nobody uses."""
+    try:
+        disk = shutil.disk_usage(MEMORY_DISK).free
+        told = re.search(r"^MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    except OSError:
+        return 0
+    return min(disk, int(told[1]) * 1024) if told else 0
+
+
 def read_report(report: Path) -> ET.Element:
     """A JUnit file; an empty one if pytest died before it wrote the whole of it."""
     try:
@@ -148,8 +176,8 @@ def pytest_of(layer: Layer, python: str, folder: Path, options: Sequence[str]) -
     report.unlink(missing_ok=True)
     command = [python, "-m", "pytest", f"tests/{layer.name}", "-q", f"--junitxml={report}"]
     command += ["--durations=12", "-o", f"cache_dir={folder / 'cache'}", *options]
-    environment = cluster_environment() if layer.cluster else dict(os.environ)
-    code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+    command += ["-o", "tmp_path_retention_policy=failed"]
+    code = subprocess.run(command, cwd=ROOT, env=environment_of(layer), check=False).returncode
     return code, read_report(report)
 
 

@@ -56,6 +56,20 @@ def test_every_test_runs_in_make_test_or_in_make_proofs(capsys: pytest.CaptureFi
     assert "no test is marked proof in unit" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("free", "kept"), [(testlayers.ROOM_IN_MEMORY + 1, True), (1 << 26, False)])
+def test_files_lie_in_memory_only_where_it_has_room(
+    monkeypatch: pytest.MonkeyPatch, free: int, kept: bool
+) -> None:
+    for name in ("PYTEST_DEBUG_TEMPROOT", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setattr(testlayers, "_room_in_memory", lambda: free)
+    found = testlayers.environment_of(testlayers.Layer("unit"))
+    assert ("PYTEST_DEBUG_TEMPROOT" in found) == kept
+    assert "PYTHONDONTWRITEBYTECODE" not in found, "or each process compiles every module again"
+    assert found["OMP_NUM_THREADS"] == "1"
+
+
 def test_failures_and_errors_count_and_skips_do_not_pass(tmp_path: Path) -> None:
     report = tmp_path / "junit.xml"
     report.write_text(TWO_SUITES)
