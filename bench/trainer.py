@@ -29,6 +29,7 @@ os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
 import numpy as np
 import torch
 from bench.contestants import CONTESTANTS, EOS, SAMPLES, WITH_DEEPSPEED, Race
+from bench.verdicts import GOALS, Verdict, judge
 
 from llmtrain_api import JobSpec, layout_of, parse_spec, shape_of
 from llmtrain_trainer import distributed
@@ -36,7 +37,7 @@ from llmtrain_trainer.distributed import Ranks
 from llmtrain_trainer.models.build import write_initial
 
 FORK = multiprocessing.get_context("fork")
-BASE = "plain PyTorch"
+BASE, OURS = "plain PyTorch", "llmtrain"
 PATIENCE = 900.0
 """Seconds for a contestant's turn."""
 
@@ -205,6 +206,18 @@ def summary(took: dict[str, list[Took]], tokens: int) -> list[dict[str, Any]]:
     return found
 
 
+def verdicts(took: dict[str, list[Took]], *, alone: bool) -> list[Verdict]:
+    """What came of the goals whose contestants took part.
+
+    Args:
+        took: a round's seconds.
+        alone: whether each contestant is one process.
+    """
+    ours = [one.cpu for one in took.get(OURS, [])]
+    goals = [goal for goal in GOALS[alone] if ours and goal.other in took]
+    return [judge(goal, ours, [one.cpu for one in took[goal.other]]) for goal in goals]
+
+
 def main() -> int:
     """Run the races and print their tables."""
     parser = argparse.ArgumentParser(prog="make bench", description="The trainer's step beside others.")
@@ -231,8 +244,16 @@ def main() -> int:
         tokens = options.steps * spec.training.global_batch_size * spec.training.sequence_length
         lines = summary(took, tokens)
         _say(spec, lines, took)
+        found = verdicts(took, alone=processes == 1)
+        for verdict in found:
+            print(verdict, flush=True)
         written.append(
-            {"processes": processes, "layout": str(layout_of(shape_of(spec), spec)), "lines": lines}
+            {
+                "processes": processes,
+                "layout": str(layout_of(shape_of(spec), spec)),
+                "lines": lines,
+                "verdicts": [str(verdict) for verdict in found],
+            }
         )
     if options.json:
         options.json.write_text(json.dumps(written, indent=1) + "\n")
@@ -259,12 +280,12 @@ def _say(spec: JobSpec, lines: list[dict[str, Any]], took: dict[str, list[Took]]
     rounds = len(next(iter(took.values())))
     gang = f"{spec.world_size} processes, {layout_of(shape, spec)}"
     print(f"\n{millions:.1f}M parameters, {gang}, {where}, {rounds} rounds")
-    print(f"{'':24}{'tokens/s':>10}{'ratio':>8}{'spread':>14}{'CPU time':>10}")
+    print(f"{'':24}{'CPU time':>10}{'tokens/s':>10}{'ratio':>8}{'spread':>14}")
     for one in lines:
         spread = f"{one['worst']:.2f}-{one['best']:.2f}"
         print(
-            f"{one['name']:24}{one['tokensPerSecond']:10.0f}{one['ratio']:8.2f}{spread:>14}"
-            f"{one['cpuRatio']:10.2f}",
+            f"{one['name']:24}{one['cpuRatio']:10.2f}{one['tokensPerSecond']:10.0f}{one['ratio']:8.2f}"
+            f"{spread:>14}",
             flush=True,
         )
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from harness.children import environment
 
-LAYOUTS = ["zero 1", "zero 2", "zero 3", "tensor", "pipeline", "sequence"]
+LAYOUTS = ["zero 0", "zero 1", "zero 2", "zero 3", "tensor", "pipeline", "sequence"]
 
 
 @pytest.fixture(scope="module")

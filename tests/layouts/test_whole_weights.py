@@ -31,6 +31,7 @@ LARGEST = 24 * KIB
 """Bytes of a file: several for each stage."""
 CASES: dict[str, tuple[Layout, dict[str, Any]]] = {
     "one": (Layout(), {}),
+    "zero 0": (Layout(data=2, zero=0), {}),
     "zero 1": (Layout(data=2, zero=1), {}),
     "zero 2, tied": (Layout(data=2, zero=2), {"tie_word_embeddings": True}),
     "zero 3": (Layout(data=2, zero=3), {}),

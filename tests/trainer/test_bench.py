@@ -37,9 +37,10 @@ def test_every_contestant_takes_its_turns(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     alone, two = json.loads(figures.read_text())
-    assert (alone["layout"], two["layout"]) == ("dp1 zero0", "dp2 zero1")
+    assert (alone["layout"], two["layout"]) == ("dp1 zero0", "dp2 zero0")
     for race in (alone, two):
         names = [one["name"] for one in race["lines"]]
         assert names == ["plain PyTorch", "llmtrain", "HF Trainer", "HF Trainer + DeepSpeed"]
         assert all(one["tokensPerSecond"] > 0 for one in race["lines"])
         assert race["lines"][0]["ratio"] == 1.0
+    assert [len(race["verdicts"]) for race in (alone, two)] == [1, 3]

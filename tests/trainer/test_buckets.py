@@ -26,8 +26,9 @@ def _proved(row: Row, folder: Path, patch: pytest.MonkeyPatch) -> str | None:
     return Bench(folder).prove(row).error
 
 
-def test_many_buckets_are_one_sum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    row = Row("llama", Layout(data=2, zero=1), accumulation=4)
+@pytest.mark.parametrize("zero", [0, 1])
+def test_many_buckets_are_one_sum(zero: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = Row("llama", Layout(data=2, zero=zero), accumulation=4)
     assert _proved(row, tmp_path, monkeypatch) is None
 
 

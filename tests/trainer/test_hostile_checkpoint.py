@@ -57,7 +57,7 @@ class Command:
 def strangers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output of another job of two ranks, which ended well."""
     work = tmp_path_factory.mktemp("stranger")
-    asked = job(work / "output", uid=STRANGER, name="strangers", training={"maxSteps": LAST})
+    asked = job(work / "output", uid=STRANGER, name="strangers", training={"maxSteps": LAST, "zeroStage": 1})
     launch = Launch(work, asked)
     try:
         assert launch.wait() == 0, launch.text()
@@ -96,7 +96,7 @@ def test_nothing_that_a_checkpoint_names_is_run(strangers: Path, tmp_path: Path,
     asked = job(
         work / "output",
         processesPerNode=processes,
-        training={"maxSteps": 2 * LAST},
+        training={"maxSteps": 2 * LAST, "zeroStage": 1},
         checkpoint={"resumeFrom": resume_from},
         output={"uri": "pvc://claim/run", "ifExists": "resume"},
     )

@@ -212,7 +212,7 @@ def story(store: Store) -> Story:
     steps = store.record()["steps"]
     newest, before = sorted(map(int, steps), reverse=True)
     lost = f"{Server.bucket}/{FOLDER}/{steps[str(newest)]}"
-    store.server.files.rm_file(f"{lost}/state/zero_pp_rank_1_mp_rank_00_optim_states.pt")
+    store.server.files.rm_file(f"{lost}/state/mp_rank_00_model_states.pt")
     second = store.start(attempt=1)
     for launch in second:
         assert launch.wait() == 0, launch.text()

@@ -16,7 +16,7 @@ from llmtrain_trainer.checkpoint.save import STATE
 
 def test_ranks_run_in_the_layout_that_they_are_told(tmp_path: Path) -> None:
     wanted = job(tmp_path / "run", training={"maxSteps": 4}, checkpoint={"everySteps": 4})
-    assert wanted.layout == Layout(data=2, zero=1)
+    assert wanted.layout == Layout(data=2, zero=0)
     told = Layout(data=2, zero=2, why="decided by another version")
     launch = Launch(tmp_path, changed(wanted, layout=told))
     assert launch.wait() == 0, launch.text()

@@ -98,15 +98,16 @@ def of_stage(shape: ModelShape, spec: JobSpec, layout: Layout, stage: int) -> Me
     active = activations(shape, spec, layout, stage)
     # AdamW computes the root of its second moment, and the quotient, beside it
     update = 2 * FP32 * part
+    largest = max(one.numbers for one in trained)
     if layout.zero == 0:
-        return Memory(FP32 * held, FP32 * whole, 0, 2 * FP32 * whole, 0, active, update)
+        # a gradient is made beside the sum that it is added to; the update is one fused kernel
+        return Memory(FP32 * held, FP32 * whole, 0, 2 * FP32 * whole, 0, active + FP32 * largest, 0)
     if layout.zero == 1:
         # bf16 is another optimizer in DeepSpeed: it sums in a whole fp32 copy and keeps the bf16 gradients
         gradients = (size + FP32) * whole if bf16 else FP32 * part
         backward = active + alone + (0 if bf16 else FP32 * whole)
         return Memory(size * held, gradients, FP32 * part, 2 * FP32 * part, 0, backward, update)
     if layout.zero == 2:
-        largest = max(one.numbers for one in trained)
         backward = active + alone + size * largest
         return Memory(size * held, FP32 * part, FP32 * part, 2 * FP32 * part, 0, backward, update)
     # a shard of one rank is the whole weight

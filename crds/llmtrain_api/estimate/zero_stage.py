@@ -27,14 +27,14 @@ def limit(spec: JobSpec) -> float:
 def lowest_layout(spec: JobSpec) -> Layout:
     """The layout with the lowest stage that computes rightly, whether it fits or not.
 
-    Stage 0 shards nothing, so it is for one rank only; with bf16 it drifts, as DeepSpeed keeps another
-    optimizer there, and pipelines need 1. Elsewhere 0 means 1. With sequence parallelism DeepSpeed's
+    Stage 0 shards nothing: each rank holds a whole model, which it must not be cut for. With bf16 it drifts,
+    as DeepSpeed keeps another optimizer there. Elsewhere 0 means 1. With sequence parallelism DeepSpeed's
     optimizer for bf16 with stage 1 fails in the first step, so there 1 means 2.
     """
     cut = spec.parallelism
     data = spec.world_size // cut.ranks
     fp32 = spec.training.precision is Precision.FP32
-    lowest = 0 if spec.world_size == 1 and fp32 else 1 if cut.sequence == 1 or fp32 else 2
+    lowest = 0 if cut.ranks == 1 and fp32 else 1 if cut.sequence == 1 or fp32 else 2
     return Layout(data, cut.tensor, cut.pipeline, cut.sequence, lowest)
 
 

@@ -25,6 +25,7 @@ from llmtrain_trainer.telemetry import device
 from llmtrain_trainer.telemetry.phases import Phase
 
 LAYOUTS = {
+    "zero 0": Layout(data=2, zero=0),
     "zero 1": Layout(data=2, zero=1),
     "zero 2": Layout(data=2, zero=2),
     "zero 3": Layout(data=2, zero=3),

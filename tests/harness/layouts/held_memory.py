@@ -41,6 +41,7 @@ CUT = [
 ]
 ROWS: list[tuple[str, Layout, str]] = [
     ("llama", Layout(zero=0), "fp32"),
+    ("llama", Layout(data=2, zero=0), "fp32"),
     *(("llama", layout, precision) for layout in PLAIN for precision in ("fp32", "bf16")),
     *(("llama", *cut) for cut in CUT),
     *(("llama-tied", layout, "fp32") for layout in (Layout(tensor=2), Layout(pipeline=2))),
@@ -48,7 +49,7 @@ ROWS: list[tuple[str, Layout, str]] = [
     *((family, Layout(data=2, zero=3), "fp32") for family in ("gpt2", "bert", "t5")),
     ("bert", Layout(tensor=2), "fp32"),
     ("llama-adapter", Layout(zero=0), "fp32"),
-    *(("llama-adapter", Layout(data=2, zero=zero), "fp32") for zero in (1, 2, 3)),
+    *(("llama-adapter", Layout(data=2, zero=zero), "fp32") for zero in (0, 1, 2, 3)),
     ("llama-adapter", Layout(data=2), "bf16"),
 ]
 """Big enough that DeepSpeed's padding is under 2 %, small enough for seconds."""

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from harness.layouts.rows import Row
+from harness.layouts.rows import WHOLE, Row
 
 from llmtrain_api import Layout
 from llmtrain_api.layouts.proven import FAIRNESS, PAIRS, REINFORCEMENT
@@ -22,8 +22,10 @@ from llmtrain_trainer.models import pipeline_stages
 from llmtrain_trainer.parallel import apply, pipeline
 from llmtrain_trainer.parallel.engine import Engine, Penalty
 from llmtrain_trainer.parallel.pipeline import PipelineEngine, StageLoss
+from llmtrain_trainer.parallel.reducer import GradientReducer
 from llmtrain_trainer.parallel.sequence import SequenceEngine
 from llmtrain_trainer.parallel.tensor import TensorEngine
+from llmtrain_trainer.parallel.unsharded import DataParallelEngine
 from llmtrain_trainer.tasks.causal import CausalLM, positions
 from llmtrain_trainer.tasks.kto import JudgedLM
 from llmtrain_trainer.tasks.reinforcement import RewardedLM
@@ -217,6 +219,32 @@ def _passes_of_pairs_are_not_counted(patch: pytest.MonkeyPatch) -> None:
     )
 
 
+def _each_rank_keeps_its_gradients(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(GradientReducer, "_send", lambda _self, _whole: None)
+
+
+def _sums_begin_in_any_pass(patch: pytest.MonkeyPatch) -> None:
+    real = GradientReducer.begin
+
+    def again(self: GradientReducer) -> None:
+        self.end()
+        real(self)
+
+    patch.setattr(GradientReducer, "begin", again)
+
+
+def _sums_are_sent_in_each_pass(patch: pytest.MonkeyPatch) -> None:
+    """What is sent before the last pass is summed over the ranks again in it."""
+    real = Engine.backward
+
+    def sent(self: DataParallelEngine, loss: torch.Tensor) -> None:
+        self.reducer.begin()
+        with self.reducer.last_pass():
+            real(self, loss)
+
+    patch.setattr(DataParallelEngine, "backward", sent)
+
+
 ZERO1, ZERO3, TP2 = Layout(data=2), Layout(data=2, zero=3), Layout(tensor=2)
 PP2, SP2, SP2_ZERO3 = Layout(pipeline=2), Layout(sequence=2), Layout(sequence=2, zero=3)
 
@@ -237,6 +265,9 @@ MUTANTS: dict[str, tuple[Patch, Row]] = {
     "labels are shifted in each part": (_labels_are_shifted_in_each_part, Row("llama", SP2)),
     "logits of a part of the vocabulary": (_logits_of_a_part_of_the_vocabulary, Row("llama-tied", TP2)),
     "each stage clips by its own norm": (_each_stage_clips_by_its_own_norm, Row("llama", PP2)),
+    "each rank keeps its gradients": (_each_rank_keeps_its_gradients, Row("llama", WHOLE)),
+    "sums begin in any pass": (_sums_begin_in_any_pass, Row("llama", WHOLE, 4)),
+    "sums are sent in each pass": (_sums_are_sent_in_each_pass, Row("llama", WHOLE, 4)),
     "clipping nobody asked for": (
         _config(lambda config: config.update(gradient_clipping=0.3)),
         Row("llama", ZERO1),

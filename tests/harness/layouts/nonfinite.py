@@ -32,7 +32,7 @@ SAVED = 3
 """Steps done when a checkpoint is written, which is gone back to at the end."""
 ROWS = (
     Row("llama", Layout(zero=0), 4),
-    *(Row("llama", Layout(data=2, zero=zero), 4) for zero in (1, 2, 3)),
+    *(Row("llama", Layout(data=2, zero=zero), 4) for zero in (0, 1, 2, 3)),
     *(Row("llama", layout, 4) for layout in (Layout(tensor=2), Layout(pipeline=2), Layout(sequence=2))),
     *(Row("llama", Layout(data=2, zero=zero), 4, precision="bf16") for zero in (1, 2, 3)),
     Row("llama", Layout(pipeline=2), 4, precision="bf16"),

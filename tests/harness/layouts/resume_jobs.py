@@ -28,7 +28,7 @@ from llmtrain_trainer.storage.start_marker import Start
 
 ONE, TWO, THREE, FOUR = (Layout(data=ranks) for ranks in (1, 2, 3, 4))
 TENSOR, PIPE, SEQUENCE = Layout(tensor=2), Layout(pipeline=2), Layout(sequence=2)
-PLAIN = Layout(zero=0)
+PLAIN, WHOLE = Layout(zero=0), Layout(data=2, zero=0)
 
 
 @dataclass(frozen=True)
@@ -87,14 +87,14 @@ EVERY_SAME = [
         ResumeJob((layout, layout))
         for layout in (
             PLAIN,
-            *(Layout(data=2, zero=zero) for zero in (1, 2, 3)),
+            *(Layout(data=2, zero=zero) for zero in (0, 1, 2, 3)),
             *(Layout(data, tensor=2) for data in (1, 2)),
             *(Layout(data, pipeline=2) for data in (1, 2)),
             *(Layout(data, sequence=2) for data in (1, 2)),
         )
     ),
     *(ResumeJob((layout, layout), precision="bf16") for layout in (TWO, Layout(data=2, zero=3))),
-    *(ResumeJob((layout, layout), adapter=True) for layout in (PLAIN, Layout(data=2, zero=3))),
+    *(ResumeJob((layout, layout), adapter=True) for layout in (PLAIN, WHOLE, Layout(data=2, zero=3))),
     ResumeJob((TWO, TWO), precision="bf16", adapter=True),
 ]
 EVERY_OTHER = [
@@ -107,6 +107,8 @@ EVERY_OTHER = [
     ResumeJob((PIPE, ONE, PIPE), family="llama-tied"),
     ResumeJob((SEQUENCE, ONE, SEQUENCE)),
     ResumeJob((PLAIN, Layout(data=2, zero=3), PLAIN), family="gpt2"),
+    ResumeJob((WHOLE, TENSOR, Layout(data=3, zero=0), Layout(data=2, zero=2), WHOLE), family="qwen-tied"),
+    ResumeJob((WHOLE, PLAIN, WHOLE), family="t5", adapter=True),
     ResumeJob((Layout(data=2, tensor=2, zero=3), PIPE, Layout(tensor=2, zero=2)), family="qwen-tied"),
     ResumeJob((Layout(data=2, zero=3), TENSOR, ONE), family="bert"),
     ResumeJob((TWO, Layout(data=3, zero=3)), family="t5"),

@@ -45,6 +45,7 @@ ADAPTER: dict[str, Any] = {"rank": 4, "alpha": 6}
 """Small, with a scale that is not 1 and no power of 2."""
 ALIKE: dict[str, Any] = {"pairs": "pvc://data/pairs.jsonl", "weight": 0.05, "pairsPerStep": 3}
 """Odd too: a rank has a spare slot."""
+WHOLE = Layout(data=2, zero=0)
 GLOBAL_BATCH = {1: 3, 4: 7}
 """By accumulation steps; odd, so that slots stay spare wherever the batch is cut evenly."""
 
@@ -196,7 +197,17 @@ def required() -> list[Row]:
     # with gloo on a CPU, which has fp16 too; that a GPU computes the same: `bench.gpu`
     found += [Row(family, layout, 4, precision="fp16") for family, layout in product(FAMILIES, bf16)]
     found += compiled() + adapted() + of_twins() + sampled() + preferences() + fairness()
-    return found + reinforcements() + images()
+    found += reinforcements() + images()
+    return found + whole(found)
+
+
+def whole(rows: list[Row]) -> list[Row]:
+    """Rows of ranks that hold whole models: each one that is proven with ZeRO 1 by data parallelism alone."""
+    return [
+        replace(row, layout=WHOLE)
+        for row in rows
+        if row.layout == Layout(data=2, zero=1) and row.precision == "fp32"
+    ]
 
 
 def adapted() -> list[Row]:

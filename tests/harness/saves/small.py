@@ -32,6 +32,7 @@ class SmallEngine:
     """One rank whose every number is the step it has done."""
 
     place, layout, frozen = Place(0, 0, 0, 0), Layout(), False
+    module = torch.nn.Module()
     checkpoint_engine: SnapshotEngine
 
     def __init__(
@@ -55,7 +56,7 @@ class SmallEngine:
         state = Path(folder, tag)
         self.checkpoint_engine.makedirs(folder, exist_ok=True)
         self.checkpoint_engine.makedirs(str(state), exist_ok=True)
-        self.checkpoint_engine.save({"module": self.weights, "names": ["w"]}, str(state / MODEL))
+        self.checkpoint_engine.save({"module": {"w": self.weights}, "buffer_names": []}, str(state / MODEL))
         self.checkpoint_engine.save({"moments": self.weights * 2}, str(state / OPTIMIZER))
 
     def named_parameters(self) -> Iterator[tuple[str, torch.Tensor]]:
@@ -114,7 +115,7 @@ def save(files: Checkpointer, step: int, *, background: bool, whole: bool = Fals
 def content_is_whole(folder: Path, step: int) -> bool:
     """Whether a checkpoint has the numbers of its step, by reading them; the manifest is not asked."""
     try:
-        model = torch.load(folder / STATE / MODEL)["module"]
+        model = torch.load(folder / STATE / MODEL)["module"]["w"]
         moments = torch.load(folder / STATE / OPTIMIZER)["moments"]
         weights = folder / "weights"
         numbers = [model, moments / 2, *(load_file(f)["w"] for f in weights.glob("*.safetensors"))]

@@ -42,6 +42,7 @@ SIZES: dict[str, dict[str, int]] = {
 }
 VOCABULARY, LENGTH, ROWS = 4_000, 32, 4
 LAYOUTS = {
+    "zero 0": Layout(data=2, zero=0),
     "zero 1": Layout(data=2, zero=1),
     "zero 2": Layout(data=2, zero=2),
     "zero 3": Layout(data=2, zero=3),

@@ -113,7 +113,7 @@ def test_logits_are_counted_once_with_their_gradient() -> None:
 
 def test_on_cpus_the_memory_of_the_node_is_shared_by_its_processes() -> None:
     sizes = {"name": "builtin://tiny-llama", "hiddenSize": 1024, "numLayers": 12, "numHeads": 16}
-    assert decided(spec(model=sizes, resources={"memory": "8Gi"})).zero == 1
+    assert decided(spec(model=sizes, resources={"memory": "8Gi"})).zero == 0
     assert decided(spec(model=sizes, resources={"memory": "8Gi"}, processesPerNode=4)).zero > 1
     with pytest.raises(InvalidJob, match="memory 6Gi leaves"):
         spec(model=sizes, resources={"memory": "6Gi"}, processesPerNode=4)
@@ -134,6 +134,7 @@ def test_cpus_reduce_in_small_buckets_and_a_tensor_that_is_larger_by_itself() ->
 
 def test_who_sets_the_stage_gets_it() -> None:
     assert decided(large(memory="12Gi", zeroStage=1)).zero == 1
+    assert [decided(spec(training={"zeroStage": zero})).zero for zero in range(4)] == [0, 1, 2, 3]
     assert decided(large(zeroStage=3)).zero == 3
 
 
@@ -146,9 +147,14 @@ def test_examples_get_the_lowest_stage(path: Path) -> None:
             assert decided(job).zero == lowest_layout(job).zero, decided(job).why
 
 
-def test_defaults_are_as_they_were() -> None:
-    assert decided(spec()).zero == 1
+def test_ranks_hold_whole_models_where_each_has_room_and_the_model_is_not_cut() -> None:
+    assert decided(spec()).zero == 0
     assert decided(spec(nodes=1)).zero == 0
+    assert decided(spec(training={"precision": "bf16"})).zero == 1
+    for way in ("tensor", "pipeline", "sequence"):
+        assert decided(spec(parallelism={way: 2})).zero == 1
+    for way in ("tensor", "sequence"):
+        assert decided(spec(parallelism={way: 2}, training={"zeroStage": 0})).zero == 1
     assert decided(spec(nodes=1, training={"precision": "bf16"})).zero == 1
 
 

@@ -63,10 +63,10 @@ def again(status: JobStatus) -> JobStatus:
 def test_the_job_file_says_what_the_status_says() -> None:
     status = begun()
     assert status.resolved is not None
-    assert status.resolved.parallelism == Layout(data=2, zero=1)
-    assert status.resolved.layout == "dp2 zero1 fp32 (zero1: the lowest, and it fits)"
-    assert told(status).layout == Layout(data=2, zero=1)
-    assert told(status).layout.why == "zero1: the lowest, and it fits"
+    assert status.resolved.parallelism == Layout(data=2, zero=0)
+    assert status.resolved.layout == "dp2 zero0 fp32 (zero0: the lowest, and it fits)"
+    assert told(status).layout == Layout(data=2, zero=0)
+    assert told(status).layout.why == "zero0: the lowest, and it fits"
 
 
 def test_a_later_version_does_not_change_the_layout_of_a_job_that_has_started(
@@ -74,8 +74,8 @@ def test_a_later_version_does_not_change_the_layout_of_a_job_that_has_started(
 ) -> None:
     status = Job.model_validate(job(begun()).model_dump(by_alias=True, mode="json")).status
     upgraded(monkeypatch)
-    assert told(status).layout == Layout(data=2, zero=1)
-    assert told(again(status)).layout == Layout(data=2, zero=1)
+    assert told(status).layout == Layout(data=2, zero=0)
+    assert told(again(status)).layout == Layout(data=2, zero=0)
     assert computed(told(again(status))) == (8, False)
     # a job that begins now gets what is decided now
     assert told(begun()).layout == Layout(data=2, zero=3)

@@ -28,7 +28,7 @@ def test_a_good_manifest_is_told_with_its_layout_batch_and_memory(
     told = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines())
     assert told["tiny:"] == "nothing is wrong with the manifest"
     assert told["gang"] == "4 nodes x 1 CPU process, 4 ranks", "that of the cluster, not of this machine"
-    assert told["layout"].startswith("dp4 zero1 fp32 (")
+    assert told["layout"].startswith("dp4 zero0 fp32 (")
     assert "8 at once, 4 times" in told["batch"]
     assert told["memory"].startswith("a rank needs about ")
     assert "1,574,016 parameters" in told["model"]

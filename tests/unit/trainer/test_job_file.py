@@ -21,8 +21,8 @@ def written(folder: Path, layout: Layout) -> str:
 
 
 def test_a_layout_is_taken_as_it_was_decided(tmp_path: Path) -> None:
-    """The spec alone would give ZeRO 1."""
-    assert job(tmp_path / "run").layout.zero == 1
+    """The spec alone would give ZeRO 0."""
+    assert job(tmp_path / "run").layout.zero == 0
     told = Layout(data=2, zero=2, why="decided by another version")
     assert read_job(written(tmp_path, told)).layout == told
 

@@ -28,7 +28,7 @@ class Built(Exception):
 
 def test_a_rank_obeys_the_layout_that_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = job(tmp_path / "run", training={"globalBatchSize": 8, "microBatchSize": 4})
-    assert wanted.layout == Layout(data=2, zero=1)
+    assert wanted.layout == Layout(data=2, zero=0)
     told = Layout(tensor=2, zero=2, why="decided by another version")
 
     def build(

@@ -97,6 +97,7 @@ class SnapshotEngine(TorchCheckpointEngine):  # type: ignore[misc]
         self._room = HostMemory()
         self.begin(Path(), hold=False)
         self._leaves_out_weights = False
+        self._frozen = frozenset[str]()
 
     def begin(self, folder: Path, *, hold: bool) -> None:
         """A new save.
@@ -119,6 +120,8 @@ class SnapshotEngine(TorchCheckpointEngine):  # type: ignore[misc]
             leave_out_weights: save no weights but those that the optimizer saves.
         """
         self._leaves_out_weights = leave_out_weights
+        named = engine.module.named_parameters(remove_duplicate=False)
+        self._frozen = frozenset(name for name, parameter in named if not parameter.requires_grad)
         engine.checkpoint_engine = self
         # copies a script beside the states, and would raise between two barriers when the disk is full
         engine._copy_recovery_script = lambda _path: None
@@ -140,9 +143,8 @@ class SnapshotEngine(TorchCheckpointEngine):  # type: ignore[misc]
 
     def save(self, state_dict: Any, path: str) -> None:
         """Take one file's content, or note why it cannot be written."""
-        if self._leaves_out_weights and state_dict.get("module"):
-            buffers = {name: state_dict["module"][name] for name in state_dict["buffer_names"]}
-            state_dict = {**state_dict, "module": buffers}
+        if state_dict.get("module"):
+            state_dict = {**state_dict, "module": self._kept(state_dict)}
         if self.hold:
             self._held.append((snapshot(state_dict, self._room), Path(path)))
         elif self.error is None:
@@ -151,6 +153,13 @@ class SnapshotEngine(TorchCheckpointEngine):  # type: ignore[misc]
             except OSError as error:
                 self.error = error
             self._room.give_back()
+
+    def _kept(self, state_dict: dict[str, Any]) -> dict[str, Any]:
+        """What is saved of the model: nothing that is frozen, which DeepSpeed leaves out under one of its
+        names only."""
+        module: dict[str, Any] = state_dict["module"]
+        names = state_dict["buffer_names"] if self._leaves_out_weights else module
+        return {name: module[name] for name in names if name not in self._frozen}
 
     def load(self, path: str, map_location: Any = None) -> Any:
         """Read one file. DeepSpeed's own way would run whatever a pickle asks for."""

@@ -12,6 +12,7 @@ import deepspeed
 import torch
 
 from llmtrain_api import JobSpec, Layout, ModelShape, Place, TrainingSpec, task_of
+from llmtrain_api.estimate.memory import reduce_bucket
 
 from ..batch import BatchPlan
 from ..models import adapters
@@ -27,7 +28,7 @@ from .pipeline import PipelineEngine, StageLoss, build_stage
 from .put import start_from
 from .sequence import SequenceEngine, register
 from .tensor import TensorEngine, tensor_config
-from .unsharded import UnshardedEngine
+from .unsharded import DataParallelEngine, UnshardedEngine
 from .zero import sharded_from_the_start
 
 MakeOptimizer = Callable[[Iterable[dict[str, Any]], TrainingSpec], torch.optim.Optimizer]
@@ -134,8 +135,20 @@ def _build(
         return SequenceEngine(engine, layout, place, plan), built
     engine, built = initialize(model, named)
     if not layout.zero:
-        return UnshardedEngine(engine, layout, place, plan, spec.training.gradient_clipping), built
+        return _unsharded(engine, spec, layout, place, plan, built.parameters), built
     return Engine(engine, layout, place, plan), built
+
+
+def _unsharded(
+    engine: Any, spec: JobSpec, layout: Layout, place: Place, plan: BatchPlan, parameters: int
+) -> Engine:
+    """The engine of ranks that hold whole models: this package reduces their gradients, not DeepSpeed."""
+    engine.enable_backward_allreduce = False
+    clipping = spec.training.gradient_clipping
+    if layout.data == 1:
+        return UnshardedEngine(engine, layout, place, plan, clipping)
+    room = reduce_bucket(spec, parameters)
+    return DataParallelEngine(engine, layout, place, plan, clipping, room)
 
 
 def _initialize(
@@ -167,7 +180,4 @@ def _initialize(
         dist_init_required=False,
         mpu=mpu,
     )
-    if layout.world == 1 and layout.zero == 0:
-        # there is nobody to reduce with; DeepSpeed would copy all gradients into a buffer and back
-        engine.enable_backward_allreduce = False
     return engine, built

@@ -130,9 +130,13 @@ class Engine:
             with self.watch(Phase.FORWARD):
                 loss_sum = of(self.raw(**inputs), labels)
             with self.watch(Phase.BACKWARD):
-                self.raw.backward(loss_sum * scale)
+                self.backward(loss_sum * scale)
             own += loss_sum.detach()
         return own
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """Add a pass to the step's gradients; in its last pass, exchange them between ranks."""
+        self.raw.backward(loss)
 
     def step(self) -> None:
         """Clip and update."""
