@@ -1,4 +1,4 @@
-"""What `bench.trainer` may say of a race: whether a goal is met, or that the rounds differ too much to say."""
+"""What `bench.trainer` may say of a race: whether a goal is met, or that rounds differ too much to say."""
 
 from __future__ import annotations
 

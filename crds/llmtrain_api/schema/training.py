@@ -86,8 +86,8 @@ class TrainingSpec(RuledModel):
         default=None,
         ge=0,
         le=3,
-        description="ZeRO stage: 0 shards nothing (fp32 only, by data parallelism only: elsewhere it means 1), 1 the "
-        "optimizer, 2 also the gradients, 3 also the weights. Default: the lowest that fits into memory.",
+        description="ZeRO stage: 0 shards nothing (fp32 by data parallelism only: elsewhere it means 1), 1 "
+        "the optimizer, 2 also the gradients, 3 also the weights. Default: the lowest that fits into memory.",
     )
     activation_checkpointing: bool = Field(
         default=False,

@@ -43,10 +43,11 @@ for _name in (
 
 
 def asked(root: Path, attempt: int, *, background: bool) -> JobFile:
+    training = {"maxSteps": STEPS, "globalBatchSize": 8, "microBatchSize": 4, "sequenceLength": 16}
     return job(
         root / "output",
         attempt=attempt,
-        training={"maxSteps": STEPS, "globalBatchSize": 8, "microBatchSize": 4, "sequenceLength": 16},
+        training=training | {"zeroStage": 1},  # each rank writes files of its own
         checkpoint={"everySteps": EVERY, "async": background},
     )
 

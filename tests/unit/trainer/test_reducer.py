@@ -67,11 +67,11 @@ def test_gradients_are_sums_over_passes_and_ranks(sent: Sent) -> None:
     reducer = GradientReducer(parameters, 3)
     for step in range(2):
         reducer.begin()
-        (first.sum() + 3 * second.sum()).backward()  # type: ignore[no-untyped-call]
+        (first.sum() + 3 * second.sum()).backward()
         assert not sent.sizes[2 * step :]
         reducer.begin()  # between passes nothing begins
         with reducer.last_pass():
-            (first.sum() + 3 * second.sum()).backward()  # type: ignore[no-untyped-call]
+            (first.sum() + 3 * second.sum()).backward()
         assert first.grad is not None
         assert second.grad is not None
         assert first.grad.tolist() == [4.0] * 2
@@ -93,11 +93,11 @@ def test_buckets_are_sent_in_one_order_whichever_is_whole_first(sent: Sent) -> N
     for parameter in parameters:
         parameter.register_post_accumulate_grad_hook(lambda p: order.append(p.numel()))
     with reducer.last_pass():
-        first.sum().backward()  # type: ignore[no-untyped-call]
+        first.sum().backward()
         assert not sent.sizes
-        third.sum().backward()  # type: ignore[no-untyped-call]
+        third.sum().backward()
         assert sent.sizes == [3]
-        second.sum().backward()  # type: ignore[no-untyped-call]
+        second.sum().backward()
         assert sent.sizes == [3, 2, 1]
     assert order == [1, 3, 2]
 
@@ -107,7 +107,7 @@ def test_what_nothing_depends_on_in_a_pass_is_sent_all_the_same(sent: Sent) -> N
     reducer = GradientReducer(parameters, 1)
     reducer.begin()
     with reducer.last_pass():
-        first.sum().backward()  # type: ignore[no-untyped-call]
+        first.sum().backward()
     assert sent.sizes == [2, 1]
     assert second.grad is not None
     assert second.grad.tolist() == [0.0, 0.0]
@@ -119,6 +119,6 @@ def test_what_is_frozen_is_left_alone(sent: Sent) -> None:
     reducer = GradientReducer(parameters, 10)
     reducer.begin()
     with reducer.last_pass():
-        second.sum().backward()  # type: ignore[no-untyped-call]
+        second.sum().backward()
     assert first.grad is None
     assert sent.sizes == [2]

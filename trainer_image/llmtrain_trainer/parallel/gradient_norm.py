@@ -13,7 +13,8 @@ PIECE = 4096
 def norm_of(flats: Iterable[torch.Tensor]) -> torch.Tensor:
     """The Euclidean norm of all numbers of some flat tensors, in fp32; sums of pieces are added in fp64."""
     norms = [part for flat in flats for part in _norms(flat)]
-    return torch.linalg.vector_norm(torch.cat(norms).double()).float()
+    total: torch.Tensor = torch.linalg.vector_norm(torch.cat(norms).double())
+    return total.float()
 
 
 def _norms(flat: torch.Tensor) -> Iterable[torch.Tensor]:

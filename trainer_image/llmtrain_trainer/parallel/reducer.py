@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import deepspeed
@@ -44,7 +45,7 @@ class _Bucket:
         first = parameters[0]
         self.parameters = parameters
         self.flat = torch.zeros(sum(p.numel() for p in parameters), dtype=first.dtype, device=first.device)
-        parts = self.flat.split([p.numel() for p in parameters])
+        parts = torch.split(self.flat, [p.numel() for p in parameters])
         self.views = [part.view(p.shape) for part, p in zip(parts, parameters, strict=True)]
         self.missing = len(parameters)
 
@@ -71,8 +72,9 @@ class GradientReducer:
         self._next = 0
         self._sent = list[Any]()
         for number, bucket in enumerate(self._buckets):
+            arrived = partial(self._arrived, number)
             for parameter in bucket.parameters:
-                parameter.register_post_accumulate_grad_hook(lambda _, number=number: self._arrived(number))
+                parameter.register_post_accumulate_grad_hook(arrived)  # type: ignore[no-untyped-call]
 
     @property
     def sums(self) -> list[torch.Tensor]:
@@ -108,7 +110,7 @@ class GradientReducer:
         while self._sent:
             self._sent.pop(0).wait()
 
-    def _arrived(self, number: int) -> None:
+    def _arrived(self, number: int, _parameter: torch.Tensor) -> None:
         """A parameter of a bucket has this pass's gradient."""
         if not self._last:
             return
@@ -119,7 +121,7 @@ class GradientReducer:
         self._send(whole)
 
     def _send(self, whole: int) -> None:
-        """Send the buckets before one that were not sent; in this order, or ranks would sum different ones."""
+        """Send the buckets before one that were not sent, in this order: or ranks would sum other ones."""
         for bucket in self._buckets[self._next : whole]:
             self._sent.append(deepspeed.comm.all_reduce(bucket.flat, async_op=True))
         self._next = max(self._next, whole)
