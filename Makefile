@@ -42,6 +42,9 @@ simulate: ## 100,000 random lives of a job under faults (make test: 1,500; make 
 real: models ## fine-tune a real 135M model, alone and on a cluster, and go on with a real BERT (15 minutes; not in make test)
 	@hack/test real
 
+corpora: ## each task on real text of this machine: 64 rows by heart, held-out rows beside what needs no model; writes docs/gallery.md (half an hour; CORPORA=translation: one; not in make test)
+	@cd tests && PYTHONPATH=$(PYTHONPATH):$(CURDIR)/tests $(VENV)/bin/python -W ignore -m harness.corpora $(CORPORA) && $(MAKE) -C .. generate
+
 models: ## fetch what tests of real models need into the cache: SmolLM2, MiniLM, dialogues (180 MB)
 	@cd tests && PYTHONPATH=$(PYTHONPATH):$(CURDIR)/tests $(VENV)/bin/python -m harness.models
 
@@ -93,4 +96,4 @@ bench-page: ## what 300 open web pages of 2,000 jobs cost: first view, how late 
 constraints: ## pin what a fresh environment without constraints.txt would get
 	@hack/constraints
 
-.PHONY: release docs web page page-on-cluster proofs rules kueue models real bench bench-operator bench-recovery bench-page layouts resume simulate faults help demo demo-down try test lint generate images venv constraints
+.PHONY: corpora release docs web page page-on-cluster proofs rules kueue models real bench bench-operator bench-recovery bench-page layouts resume simulate faults help demo demo-down try test lint generate images venv constraints

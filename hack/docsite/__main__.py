@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from . import gallery, metrics, navigation, status
+from . import gallery, learnt, metrics, navigation, status
 
 PAGES = {
     gallery.PAGE: gallery.page,
+    learnt.PAGE: learnt.page,
     metrics.PAGE: metrics.page,
     status.PAGE: status.page,
     navigation.INDEX: navigation.index,

@@ -87,8 +87,9 @@ def page() -> str:
 
 def _row(example: Example) -> str:
     link = f"[{example.path.name}](../examples/{example.path.name})"
-    return f"| {link} | {example.task} | {_escaped(example.about)} |"
+    return f"| {link} | {example.task} | {escaped(example.about)} |"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """A text that Markdown shows as it is."""
     return "".join(f"\\{character}" if character in "|<[*_" else character for character in text)

@@ -21,11 +21,12 @@ def installed(language: str = "de") -> list[tuple[str, str]]:
                 catalogue = gettext.GNUTranslations(opened)._catalog  # type: ignore[attr-defined]
         except (OSError, UnicodeError):
             continue
-        found |= {key: text for key, text in catalogue.items() if isinstance(key, str) and _plain(key, text)}
+        found |= {key: text for key, text in catalogue.items() if isinstance(key, str) and plain(key, text)}
     return sorted(found.items())
 
 
-def _plain(key: str, text: str) -> bool:
+def plain(key: str, text: str) -> bool:
+    """Whether a message and its translation are short, and hold nothing that a program fills in."""
     both = key + text
     if key != key.strip() or text != text.strip():
         return False
