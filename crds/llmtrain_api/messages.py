@@ -108,6 +108,11 @@ class JobFile(ApiModel):
     report: ReportTarget | None = None
     range_test: RangeTest | None = None
 
+    def ranks_of(self, node_rank: int) -> range:
+        """The ranks of a node."""
+        local = self.spec.local_world_size
+        return range(node_rank * local, (node_rank + 1) * local)
+
 
 class InspectFile(ApiModel):
     """``job.json`` of the pod that looks at a model: what is known before its shape is.

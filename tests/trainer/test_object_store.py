@@ -30,6 +30,7 @@ from llmtrain_trainer.output import Output
 from llmtrain_trainer.storage.objectstore import record, steps
 from llmtrain_trainer.storage.objectstore.bucket import Bucket
 from llmtrain_trainer.storage.objectstore.ledger import Ledger
+from llmtrain_trainer.storage.objectstore.steps import Readers
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what DeepSpeed says at import
@@ -42,7 +43,7 @@ with warnings.catch_warnings():
     from llmtrain_trainer.storage.objectstore.checkpoints import ObjectCheckpointStore
 
 FOLDER = "team/run"
-STEPS = {"maxSteps": 40}
+STEPS = {"maxSteps": 40, "zeroStage": 1}
 OTHER = "22222222-aaaa-4bbb-8ccc-000000000000"
 
 
@@ -134,7 +135,8 @@ def store_of_node(
         fence = raise_fence(output, asked, "pod")
         ledger.append(record.claim(asked))
         ledger.append(record.fence(fence))
-        return ObjectCheckpointStore(ledger, fence, Ranks(0, 1, 0, torch.device("cpu")), 2)
+        readers, ranks = Readers([0], Layout()), Ranks(0, 1, 0, torch.device("cpu"))
+        return ObjectCheckpointStore(ledger, fence, ranks, 2, readers)
 
     return of_node
 
@@ -227,6 +229,22 @@ def test_it_goes_on_from_the_newest_checkpoint_that_is_whole(story: Story) -> No
         "  ", " "
     )
     assert "checkpoint is torn and passed over" in story.second[0].text()
+
+
+def test_a_node_gets_what_its_own_ranks_read_and_no_other_shard(story: Story) -> None:
+    """Node 0 looks at all of it, as it decides whether the step is whole."""
+    whole, part = (downloaded(launch) for launch in story.second)
+    assert whole["bytes"] == whole["of_bytes"] == part["of_bytes"]
+    assert whole["files"] - part["files"] == 1, "the other rank's part of the optimizer"
+    # of 16 bytes a weight 4 are everybody's, and 6 of each rank
+    assert part["bytes"] / part["of_bytes"] == pytest.approx(10 / 16, abs=0.05)
+
+
+def downloaded(launch: Launch) -> dict[str, Any]:
+    """What a node's launcher says of the checkpoint that it goes on from."""
+    lines = [line for line in launch.text().splitlines() if '"checkpoint downloaded"' in line]
+    found: dict[str, Any] = json.loads(lines[0][lines[0].index("{") :])
+    return found
 
 
 def test_the_weights_are_those_of_one_shared_folder(story: Story, store: Store, undisturbed: Launch) -> None:

@@ -81,7 +81,7 @@ def test_a_node_whose_node_0_died_gives_up(store: OutputStore) -> None:
     assert store.heartbeat() == "7"
     times = (600.0 * count for count in itertools.count())
     with pytest.raises(GangLost):
-        await_start(store, Stop(), clock=lambda: next(times))
+        await_start(store, 1, Stop(), clock=lambda: next(times))
 
 
 def test_a_launcher_beats_until_it_is_closed(store: OutputStore, monkeypatch: pytest.MonkeyPatch) -> None:

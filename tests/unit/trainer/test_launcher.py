@@ -59,7 +59,7 @@ def test_what_cannot_be_prepared_before_the_gang_is_no_news_for_its_nodes(
     monkeypatch.setenv("CXX", "no-such-compiler")
     message = Launcher(asked, "job.json", 0, only_prepare=True).run()
     assert message.failure_class is FailureClass.CONFIG_ERROR
-    assert Launcher(asked, "job.json", 1).attempt.store.read_start() is None
+    assert Launcher(asked, "job.json", 1).attempt.store.read_start(1) is None
 
 
 def test_of_two_that_prepare_and_a_gang_the_last_writes(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_what_node_0_could_not_do_the_others_learn(tmp_path: Path, monkeypatch: 
     assert message.failure_class is FailureClass.CONFIG_ERROR
     other = Launcher(asked, "job.json", 1)
     with pytest.raises(NodeZeroFailed, match="no-such-compiler"):
-        other.attempt.store.read_start()
+        other.attempt.store.read_start(1)
     message = other.run()
     assert message.cascade
     assert claim(asked).up(0, 1, UID) == f"logs/attempt-0/node-1.{UID}.up"

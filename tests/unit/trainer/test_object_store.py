@@ -7,14 +7,16 @@ import json
 import os
 import threading
 import uuid
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.builders import UID, job
 
-from llmtrain_api import Results, changed
+from llmtrain_api import Layout, Results, changed
 from llmtrain_trainer.checkpoint.fence import Fence
+from llmtrain_trainer.checkpoint.manifest import Manifest
 from llmtrain_trainer.errors import ConfigError, Fenced
 from llmtrain_trainer.files import differing
 from llmtrain_trainer.output import Output
@@ -23,7 +25,7 @@ from llmtrain_trainer.storage.objectstore import record
 from llmtrain_trainer.storage.objectstore.bucket import Bucket
 from llmtrain_trainer.storage.objectstore.ledger import Ledger
 from llmtrain_trainer.storage.objectstore.record import Record
-from llmtrain_trainer.storage.objectstore.steps import fetch_step, left_over, prefix_of, retired
+from llmtrain_trainer.storage.objectstore.steps import Readers, fetch_step, left_over, prefix_of, retired
 
 OTHER = "22222222-aaaa-4bbb-8ccc-000000000000"
 
@@ -258,3 +260,80 @@ def test_a_manifest_follows_no_link(tmp_path: Path) -> None:
     (folder / "state").symlink_to(tmp_path / "secret")
     entry = {"size": 4, "sha256": hashlib.sha256(b"evil").hexdigest()}
     assert differing(folder, {"state": entry}) == "state is a link, and links are not followed"
+
+
+COMMON, WHOLE_WEIGHTS = "state/mp_rank_00_model_states.pt", "weights/model.safetensors"
+
+
+def _shard(rank: int, kind: str = "optim", before: str = "") -> str:
+    return f"state/{before}zero_pp_rank_{rank}_mp_rank_00_{kind}_states.pt"
+
+
+def _manifest(layout: Layout, names: list[str]) -> Manifest:
+    content = hashlib.sha256(b"good").hexdigest()
+    files = {name: {"size": 4, "sha256": content} for name in names}
+    return Manifest.model_validate({"step": 5, "layout": asdict(layout), "files": files})
+
+
+@pytest.mark.parametrize(
+    ("layout", "names", "wanted"),
+    [
+        (Layout(data=4, zero=0), [COMMON], [COMMON]),
+        (Layout(data=4), [COMMON, *map(_shard, range(4))], [COMMON, _shard(2), _shard(3)]),
+        (
+            Layout(data=4, zero=2),
+            [COMMON, *(_shard(rank, before="bf16_") for rank in range(4)), WHOLE_WEIGHTS],
+            [COMMON, _shard(2, before="bf16_"), _shard(3, before="bf16_")],
+        ),
+        (
+            Layout(data=4, zero=3),
+            [_shard(rank, kind) for kind in ("model", "optim") for rank in range(4)],
+            [_shard(rank, kind) for kind in ("model", "optim") for rank in (2, 3)],
+        ),
+    ],
+    ids=["zero 0", "zero 1", "zero 2 in bf16", "zero 3"],
+)
+def test_in_the_layout_of_a_step_a_node_reads_what_its_ranks_wrote(
+    layout: Layout, names: list[str], wanted: list[str]
+) -> None:
+    assert Readers(range(2, 4), layout).files_of(_manifest(layout, names)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("saved", "now"),
+    [
+        (Layout(data=2), Layout(data=4)),
+        (Layout(data=4, zero=2), Layout(data=4, zero=1)),
+        (Layout(data=2, tensor=2), Layout(data=2, tensor=2)),
+        (Layout(data=2, pipeline=2), Layout(data=2, pipeline=2)),
+        (Layout(data=2, sequence=2), Layout(data=2, sequence=2)),
+    ],
+    ids=str,
+)
+def test_of_another_layout_and_of_a_model_that_is_cut_a_node_reads_all(saved: Layout, now: Layout) -> None:
+    names = [COMMON, _shard(0), _shard(1), WHOLE_WEIGHTS]
+    assert Readers([1], now).files_of(_manifest(saved, names)) == names
+
+
+def test_a_manifest_without_a_layout_may_need_all() -> None:
+    manifest = _manifest(Layout(data=2), [COMMON, _shard(0)])
+    assert Readers([1], Layout(data=2)).files_of(changed(manifest, layout=None)) == [COMMON, _shard(0)]
+
+
+def test_what_a_node_gets_is_held_against_its_digests_and_the_rest_is_not_there(tmp_path: Path) -> None:
+    layout, names = Layout(data=2), [COMMON, _shard(0), _shard(1)]
+    bucket, mine = Bucket(str(tmp_path / "store")), Fence(Output(tmp_path / "node"), UID, 0, "pod")
+    step = tmp_path / "store/checkpoints/5"
+    (step / "state").mkdir(parents=True)
+    for name in names:
+        (step / name).write_text("good")
+    (step / "manifest.json").write_text(_manifest(layout, names).model_dump_json(by_alias=True))
+    mine.folder.mkdir(parents=True)
+    readers = Readers([1], layout)
+    (step / _shard(0)).write_text("evil")
+    assert fetch_step(bucket, "checkpoints/5", mine, 5, readers=readers) is None
+    there = {str(path.relative_to(mine.output.step(5))) for path in mine.output.step(5).rglob("*.pt")}
+    assert there == {COMMON, _shard(1)}
+    (step / _shard(1)).write_text("evil")
+    assert "zero_pp_rank_1" in (fetch_step(bucket, "checkpoints/5", mine, 5, readers=readers) or "")
+    assert "zero_pp_rank_0" in (fetch_step(bucket, "checkpoints/5", mine, 5) or "")

@@ -42,7 +42,7 @@ def raise_fence(attempt: Attempt) -> None:
         Fenced: a newer attempt writes there, or the gang for which the data were to be prepared.
     """
     claimed = required(attempt.claimed, "claimed")
-    if attempt.only_prepare and attempt.store.read_start() is not None:
+    if attempt.only_prepare and attempt.store.read_start(attempt.node_rank) is not None:
         raise Fenced("the gang has started already: its data are prepared")
     attempt.fence = claimed.raise_fence()
     attempt.be_present(claimed)
@@ -164,7 +164,7 @@ def publish_start(attempt: Attempt) -> None:
 
 def join(attempt: Attempt) -> None:
     """Wait until node 0 has published the start, and get what it needs onto this node."""
-    joined = await_start(attempt.store, attempt.stop)
+    joined = await_start(attempt.store, attempt.node_rank, attempt.stop)
     attempt.claimed, attempt.start = joined.claimed, joined.start
     attempt.be_present(joined.claimed)
 

@@ -77,7 +77,9 @@ class Presence:
                 log.get().warning("could not publish that this node runs", error=str(error))
 
 
-def await_start(store: OutputStore, stop: Stop, clock: Callable[[], float] = time.monotonic) -> Joined:
+def await_start(
+    store: OutputStore, node_rank: int, stop: Stop, clock: Callable[[], float] = time.monotonic
+) -> Joined:
     """Other nodes: wait until node 0 has published the start, as long as its launcher lives.
 
     Raises:
@@ -87,7 +89,7 @@ def await_start(store: OutputStore, stop: Stop, clock: Callable[[], float] = tim
     watch, reminded = NodeZeroWatch(), float("-inf")
     while True:
         stop.raise_if_asked()
-        joined = store.read_start()
+        joined = store.read_start(node_rank)
         if joined:
             return joined
         watch.see(store.heartbeat(), clock())

@@ -161,8 +161,7 @@ class Torchrun:
     def __init__(self, job: JobFile, job_path: str, output: Output, node_rank: int, stop: Stop) -> None:
         self.job, self.job_path, self.output, self.stop = job, job_path, output, stop
         self.node_rank = node_rank
-        local = job.spec.local_world_size
-        self.ranks = range(node_rank * local, (node_rank + 1) * local)
+        self.ranks = job.ranks_of(node_rank)
         self.log = output.logs(job.attempt) / f"torchrun-{node_rank}.log"
 
     def command(self) -> list[str]:

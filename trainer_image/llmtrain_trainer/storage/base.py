@@ -92,8 +92,8 @@ class OutputStore(Protocol):
     def claim(self) -> ClaimedOutput:
         """Make the output this job's own; see `ownership.claim`. Node 0 only."""
 
-    def read_start(self) -> Joined | None:
-        """How the attempt starts, once node 0 has published it, with all that it needs in this node's folder.
+    def read_start(self, node_rank: int) -> Joined | None:
+        """How the attempt starts, once node 0 has published it, with all that a node needs in its folder.
 
         Raises:
             NodeZeroFailed: node 0 gave up.

@@ -31,7 +31,8 @@ class FolderOutputStore(OutputStore):
         return ClaimedFolder(self.job, claim(self.job))
 
     @override
-    def read_start(self) -> Joined | None:
+    def read_start(self, node_rank: int) -> Joined | None:
+        del node_rank  # all nodes see one folder
         start = read_start(self.job)
         return Joined(ClaimedFolder(self.job, start.output), start) if start else None
 

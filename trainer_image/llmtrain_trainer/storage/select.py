@@ -29,8 +29,11 @@ def checkpoint_store_of(job: JobFile, fence: Fence, ranks: Ranks) -> CheckpointS
     if job.spec.output.in_object_store:
         from .objectstore.checkpoints import ObjectCheckpointStore
         from .objectstore.output import ledger_of
+        from .objectstore.steps import Readers
 
-        return ObjectCheckpointStore(ledger_of(job, fence.output), fence, ranks, job.spec.checkpoint.keep)
+        readers = Readers(job.ranks_of(ranks.rank // job.spec.local_world_size), job.layout)
+        ledger = ledger_of(job, fence.output)
+        return ObjectCheckpointStore(ledger, fence, ranks, job.spec.checkpoint.keep, readers)
     from ..checkpoint import store
 
     return store.FolderCheckpointStore(fence, ranks, job.spec.checkpoint.keep)

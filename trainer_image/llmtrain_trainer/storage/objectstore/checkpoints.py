@@ -18,15 +18,15 @@ from ...distributed import Ranks
 from ...files import discard
 from .ledger import Ledger
 from .record import commit
-from .steps import fetch_step, prefix_of, retired
+from .steps import Readers, fetch_step, prefix_of, retired
 
 
 class ObjectCheckpointStore(CheckpointStore):
     """One attempt's steps in the store."""
 
-    def __init__(self, ledger: Ledger, fence: Fence, ranks: Ranks, keep: int) -> None:
+    def __init__(self, ledger: Ledger, fence: Fence, ranks: Ranks, keep: int, readers: Readers) -> None:
         self.ledger, self.bucket, self.fence = ledger, ledger.bucket, fence
-        self.ranks, self.keep = ranks, keep
+        self.ranks, self.keep, self.readers = ranks, keep, readers
         self._saves = itertools.count()
         self._prefix = ""
         self._saved: dict[int, bool] = {}  # steps of this attempt, and whether they have the whole weights
@@ -95,7 +95,8 @@ class ObjectCheckpointStore(CheckpointStore):
 
     def _fetch(self, step: int) -> str | None:
         try:
-            reason = fetch_step(self.bucket, self.ledger.read().steps[str(step)], self.fence, step)
+            prefix = self.ledger.read().steps[str(step)]
+            reason = fetch_step(self.bucket, prefix, self.fence, step, readers=self.readers)
         except (OSError, KeyError) as error:
             reason = str(error)
         return f"step {step}: {reason}" if reason else None

@@ -25,7 +25,7 @@ from ..start_marker import NodeZeroFailed, Start, failure
 from . import record
 from .bucket import Bucket
 from .ledger import Ledger
-from .steps import FOLDER, fetch_step, left_over
+from .steps import FOLDER, Readers, fetch_step, left_over
 
 HINT = (
     "create the bucket, or name a Secret in output.secret that holds AWS_ACCESS_KEY_ID, "
@@ -70,7 +70,7 @@ class ObjectOutputStore(OutputStore):
             return beside, ledger
 
     @override
-    def read_start(self) -> Joined | None:
+    def read_start(self, node_rank: int) -> Joined | None:
         output, ledger = self._own() or (None, None)
         if output is None or ledger is None:
             return None
@@ -79,7 +79,7 @@ class ObjectOutputStore(OutputStore):
             return None
         claim_private(output, self.job)
         claimed = ClaimedPrefix(self.job, output, ledger)
-        return Joined(claimed, claimed.follow(now, now.ready))
+        return Joined(claimed, claimed.follow(now, now.ready, node_rank))
 
     @override
     def heartbeat(self) -> str | None:
@@ -183,8 +183,8 @@ class ClaimedPrefix(ClaimedOutput):
             fence = Fence(self.output, self.job.job.uid, now.attempt, now.holder)
             self.ledger.append(record.by(fence, "failed", ready=failure(self.job, message)))
 
-    def follow(self, now: record.Record, ready: StartRecord) -> Start:
-        """Get what node 0 published into this node's folder.
+    def follow(self, now: record.Record, ready: StartRecord, node_rank: int) -> Start:
+        """Get what this node needs of what node 0 published into its folder.
 
         Raises:
             NodeZeroFailed: node 0 gave up.
@@ -195,7 +195,10 @@ class ClaimedPrefix(ClaimedOutput):
         self.fetch_data(fence)
         start = Start.of(fence, ready)
         if start.resume:
-            reason = fetch_step(self.ledger.bucket, now.steps[str(start.done)], fence, start.done)
+            own = Readers(self.job.ranks_of(node_rank), self.job.layout)
+            readers = None if start.resume.weights_only else own
+            prefix = now.steps[str(start.done)]
+            reason = fetch_step(self.ledger.bucket, prefix, fence, start.done, readers=readers)
             if reason:
                 raise OSError(f"step {start.done}, which node 0 goes on from, cannot be read here: {reason}")
         start.publish()

@@ -6,17 +6,56 @@ No torch: the launcher uses this, too.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
 from typing import Any
 
+from llmtrain_api import Layout
+
+from ... import log
 from ...checkpoint.fence import Fence, short
-from ...checkpoint.manifest import MANIFEST, WEIGHTS, Manifest, lines_of
+from ...checkpoint.manifest import MANIFEST, WEIGHTS, Manifest, layout_of, lines_of
+from ...errors import ConfigError
 from ...files import differing, discard, fsync_folder, stays_inside
 from .bucket import Bucket
 from .record import Record
 
 FOLDER = "checkpoints"
 _PREFIX = re.compile(r"step-\d+\.([^-]*)-(\d+)-.*")
+_OF_ONE_RANK = re.compile(r"state/(?:bf16_)?zero_pp_rank_(\d+)_mp_rank_00_(?:optim|model)_states\.pt")
+
+
+@dataclass(frozen=True)
+class Readers:
+    """Ranks of one node that go on from a step with all that it has.
+
+    Attributes:
+        ranks: their numbers.
+        layout: how their gang is cut.
+    """
+
+    ranks: Container[int]
+    layout: Layout
+
+    def files_of(self, manifest: Manifest) -> list[str]:
+        """Files of a step that one of them reads.
+
+        In the layout that it was saved in, that is what the same ranks wrote and what is everybody's. Of
+        another layout, or of a model that is cut, any file may have a part of what they need.
+        """
+        if self.layout.data != self.layout.world or not self._saved_alike(manifest):
+            return list(manifest.files)
+        return [name for name in manifest.files if self._read(name)]
+
+    def _saved_alike(self, manifest: Manifest) -> bool:
+        try:
+            return layout_of(manifest) == self.layout
+        except ConfigError:
+            return False
+
+    def _read(self, name: str) -> bool:
+        own = _OF_ONE_RANK.fullmatch(name)
+        return int(own[1]) in self.ranks if own else not name.startswith(f"{WEIGHTS}/")
 
 
 def prefix_of(step: int, fence: Fence, number: int) -> str:
@@ -24,8 +63,8 @@ def prefix_of(step: int, fence: Fence, number: int) -> str:
     return f"{FOLDER}/step-{step}.{short(fence.job_uid)}-{fence.attempt}-{short(fence.holder)}-{number}"
 
 
-def listed(bucket: Bucket, prefix: str) -> dict[str, Any] | None:
-    """The files that a step's manifest lists; None where there is none that can be read and trusted.
+def listed(bucket: Bucket, prefix: str) -> Manifest | None:
+    """A step's manifest; None where there is none that can be read and trusted.
 
     Raises:
         OSError: the store does not answer.
@@ -35,14 +74,15 @@ def listed(bucket: Bucket, prefix: str) -> dict[str, Any] | None:
         manifest = Manifest.model_validate_json(content)
     except (FileNotFoundError, ValueError):
         return None
-    files = lines_of(manifest)
-    return files if files and all(map(stays_inside, files)) else None
+    return manifest if manifest.files and all(map(stays_inside, manifest.files)) else None
 
 
 def whole(bucket: Bucket, prefix: str) -> bool:
     """Whether every object is there with its size: nothing is downloaded but the manifest."""
-    files, there = listed(bucket, prefix), bucket.sizes(prefix)
-    return bool(files) and all(there.get(name) == entry["size"] for name, entry in (files or {}).items())
+    manifest, there = listed(bucket, prefix), bucket.sizes(prefix)
+    if manifest is None:
+        return False
+    return all(there.get(name) == entry.size for name, entry in manifest.files.items())
 
 
 def retired(bucket: Bucket, record: Record, step: int, keep: int) -> list[int]:
@@ -59,9 +99,15 @@ def retired(bucket: Bucket, record: Record, step: int, keep: int) -> list[int]:
 
 
 def fetch_step(
-    bucket: Bucket, prefix: str, fence: Fence, step: int, *, weights_only: bool = False
+    bucket: Bucket,
+    prefix: str,
+    fence: Fence,
+    step: int,
+    *,
+    weights_only: bool = False,
+    readers: Readers | None = None,
 ) -> str | None:
-    """Download a step into this node's folder, and check it.
+    """Download a step into this node's folder, and check what was downloaded.
 
     Args:
         bucket: the store.
@@ -69,6 +115,7 @@ def fetch_step(
         fence: whose folder it passes through, so that a part of it is never taken for a step.
         step: optimizer steps of it.
         weights_only: the whole model's weights, for the export, and nothing of the optimizer.
+        readers: who reads it here, and needs no more; None for all of it.
 
     Returns:
         Why it cannot be used; None = it is there.
@@ -76,11 +123,12 @@ def fetch_step(
     Raises:
         OSError: the store does not answer.
     """
-    files = listed(bucket, prefix)
-    if not files:
+    manifest = listed(bucket, prefix)
+    if manifest is None:
         return f"no {MANIFEST} that can be read and names files inside of the step only"
-    if weights_only:
-        files = {name: entry for name, entry in files.items() if name.startswith(f"{WEIGHTS}/")}
+    files = _wanted(manifest, weights_only, readers)
+    size = sum(line["size"] for line in files.values())
+    of_size = sum(line.size for line in manifest.files.values())
     folder, target = fence.folder / f"in-{step}", fence.output.step(step)
     discard(folder)
     try:
@@ -92,7 +140,16 @@ def fetch_step(
     discard(target)
     folder.rename(target)
     fsync_folder(target.parent)
+    log.get().info("checkpoint downloaded", step=step, files=len(files), bytes=size, of_bytes=of_size)
     return None
+
+
+def _wanted(manifest: Manifest, weights_only: bool, readers: Readers | None) -> dict[str, dict[str, Any]]:
+    """The lines of the files that are downloaded."""
+    lines = lines_of(manifest)
+    if weights_only:
+        return {name: line for name, line in lines.items() if name.startswith(f"{WEIGHTS}/")}
+    return {name: lines[name] for name in readers.files_of(manifest)} if readers else lines
 
 
 def left_over(names: Iterable[str], record: Record, fence: Fence) -> list[str]:
