@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from harness.builders import job
 from harness.trainer.cards import run_snippet
 from harness.trainer.launches import Launch
@@ -86,6 +87,19 @@ def test_the_exported_model_answers_and_stops(talked: Launch) -> None:
     dialogue, said = Dialogue(model, Sampling(tokens=20, temperature=0)), [""]
     dialogue.answer("What is 3 plus 4?", said.append)
     assert "".join(said).strip() == "It is 7."
+
+
+def test_plain_transformers_stops_where_the_answer_ends(talked: Launch) -> None:
+    model = transformers.AutoModelForCausalLM.from_pretrained(talked.output.export)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(talked.output.export)
+    messages = [{"role": "user", "content": "What is 3 plus 4?"}]
+    asked = tokenizer.apply_chat_template(
+        messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
+    ids = model.generate(**asked, max_new_tokens=20, do_sample=False)[0, asked["input_ids"].shape[1] :]
+    assert tokenizer.decode(ids, skip_special_tokens=True).strip() == "It is 7."
+    assert tokenizer.decode(ids[-1:]) == "<|im_end|>"
+    assert model.generation_config.use_cache, "off in training alone"
 
 
 def test_answers_to_held_out_dialogues_are_compared_with_theirs(talked: Launch) -> None:

@@ -105,6 +105,12 @@ def image_token_of_ours() -> int:
     return 1 + special_names(Task.IMAGE_CHAT).index(IMAGE)
 
 
+def ends_of_ours(task: Task) -> list[int]:
+    """The ids of what ends an answer in a dialogue, in a tokenizer that is trained here: the end of a
+    document, and that of a message."""
+    return [OURS.eos, 1 + special_names(task).index(TURN[1])]
+
+
 def require_tokens(tokens: Tokens, task: Task, where: str) -> None:
     """Look for what a task needs.
 

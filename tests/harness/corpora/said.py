@@ -186,6 +186,35 @@ def better_answers(folder: Path, rows: Sequence[Row]) -> list[Said]:
     return found
 
 
+@torch.no_grad()
+def preferred_answers(folder: Path, rows: Sequence[Row]) -> list[Said]:
+    """Of two answers the one that has become likelier, by more, than it was for the start model."""
+    model, tokenizer = opened(folder, Task.PREFERENCE)
+    start = transformers.AutoModelForCausalLM.from_pretrained(
+        folder.parent / "data" / "step-0", local_files_only=True
+    ).eval()
+
+    def reward(row: Row, side: str) -> float:
+        prompt = [{"role": "user", "content": row["prompt"]}]
+        whole = [*prompt, {"role": "assistant", "content": row[side]}]
+        begin = len(tokenizer.apply_chat_template(prompt, add_generation_prompt=True)["input_ids"])
+        ids = tokenizer.apply_chat_template(whole, return_tensors="pt", return_dict=True)["input_ids"]
+        now, before = (_log_likelihood(one, ids, begin) for one in (model, start))
+        return now - before
+
+    found = []
+    for row in rows:
+        better = reward(row, "chosen") > reward(row, "rejected")
+        found.append(Said(row["prompt"], (row["chosen" if better else "rejected"],), (row["chosen"],)))
+    return found
+
+
+def _log_likelihood(model: Any, ids: torch.Tensor, begin: int) -> float:
+    """Of the tokens of a sequence from a place on."""
+    found = model(input_ids=ids).logits[0, begin - 1 : -1].double().log_softmax(-1)
+    return float(found.gather(1, ids[0, begin:, None]).sum())
+
+
 def common_answers(train: Sequence[Row], apart: Sequence[Row]) -> float:
     """Exact match of whoever answers each question as most rows that are trained on answer it."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)

@@ -79,6 +79,9 @@ def _tiny(family: str, hidden: int, vocabulary: int) -> Spec:
 
 
 ACCURACY = Beaten("scores.accuracy", "scores.majorityAccuracy", "accuracy", "the most frequent one")
+PAIRS = Beaten(
+    "preference.rewardAccuracy", "preference.longerAccuracy", "right pairs, share", "the longer answer"
+)
 UNIGRAM = Beaten("evalLoss", "unigramEntropy", "nat a token", "how often each token is", lower=True)
 ENTRIES = (
     Entry(
@@ -97,12 +100,12 @@ ENTRIES = (
     ),
     Entry(
         example="translation",
-        about="English messages of programs and their German translations, from gettext catalogues",
+        about="English messages of a desktop's libraries and the German ones, from gettext catalogues",
         rows=texts.translations,
         model=_tiny("t5", 96, 1000),
         length=32,
-        heart=_steps(400, 5e-3),
-        trained=_steps(900, 4e-3),
+        heart=_steps(250, 5e-3),
+        trained=_steps(1000, 4e-3),
         count=10_000,
         says=said.translations,
         score=said.bleu,
@@ -164,8 +167,8 @@ ENTRIES = (
         rows=texts.summaries,
         model=_tiny("llama", 96, 1000),
         length=96,
-        heart=_steps(300, 4e-3),
-        trained=_steps(300, 4e-3),
+        heart=_steps(200, 4e-3),
+        trained=_steps(120, 4e-3),
         count=3000,
         says=said.replies,
         measure="exact match",
@@ -184,12 +187,21 @@ ENTRIES = (
         says=said.better_answers,
         measure="right pairs",
         least=95,
-        beaten=Beaten(
-            "preference.rewardAccuracy",
-            "preference.longerAccuracy",
-            "right pairs, share",
-            "the longer answer",
-        ),
+        beaten=PAIRS,
+    ),
+    Entry(
+        example="preference",
+        about="the same pairs of answers; learnt is which one has become likelier, by more (DPO)",
+        rows=texts.word_orders,
+        model=_tiny("llama", 64, 800),
+        length=96,
+        heart=_steps(150, 1e-3, 16),
+        trained=_steps(250, 1e-3, 16),
+        count=3000,
+        says=said.preferred_answers,
+        measure="right pairs",
+        least=95,
+        beaten=PAIRS,
     ),
     Entry(
         example="tiny-llama",

@@ -26,6 +26,8 @@ Row = dict[str, Any]
 LANGUAGES = ("de", "es", "fr", "it", "nl", "pl")
 NAMES_OF_PLACES = "iso_"
 """Catalogues with the names of countries, places and languages, most of which no language changes."""
+DESKTOP = ("gtk20", "gtk20-properties", "glib20", "gsettings-desktop-schemas", "shared-mime-info")
+"""Their messages are short and have much in common."""
 DPKG = Path("/var/lib/dpkg/status")
 LONGEST_LINE = 100
 
@@ -35,15 +37,19 @@ class NoCorpus(Exception):
 
 
 @cache
-def translated(language: str) -> dict[str, str]:
+def translated(language: str, programs: tuple[str, ...] = ()) -> dict[str, str]:
     """Short English messages of several words and what they are in a language, by the message.
+
+    Args:
+        language: its code.
+        programs: whose catalogues are read; all where none is named.
 
     Raises:
         NoCorpus: there are too few of them.
     """
     found: dict[str, str] = {}
     for file in sorted((LOCALES / language / "LC_MESSAGES").glob("*.mo")):
-        if file.name.startswith(NAMES_OF_PLACES):
+        if file.name.startswith(NAMES_OF_PLACES) or (programs and file.stem not in programs):
             continue
         try:
             with file.open("rb") as opened:
@@ -53,13 +59,14 @@ def translated(language: str) -> dict[str, str]:
         found |= {key: text for key, text in catalogue.items() if isinstance(key, str) and plain(key, text)}
     several = {key: text for key, text in sorted(found.items()) if " " in key and key != text}
     if len(several) < 1000:
-        raise NoCorpus(f"{LOCALES}/{language} has {len(several)} messages: install programs with catalogues")
+        told = ", ".join(programs) or "programs with catalogues"
+        raise NoCorpus(f"{LOCALES}/{language} has {len(several)} messages: install {told}")
     return several
 
 
 def translations() -> list[Row]:
-    """An English message, and the same in German."""
-    return [{"english": key, "german": text} for key, text in translated("de").items()]
+    """An English message of what a desktop is built of, and the same in German."""
+    return [{"english": key, "german": text} for key, text in translated("de", DESKTOP).items()]
 
 
 def languages() -> list[Row]:

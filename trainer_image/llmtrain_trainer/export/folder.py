@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from llmtrain_api import JobFile, task_of
+from llmtrain_api import JobFile, Task, task_of
 
 from .. import log
 from ..checkpoint.manifest import WEIGHTS
@@ -23,6 +23,7 @@ from ..models.headers import CONFIG, INDEX, SINGLE
 from ..models.location import folder_of
 from ..models.source import Source
 from ..models.start import configuration_of, empty_model, parts_of
+from ..special_tokens import ends_of_ours
 
 GENERATION = "generation_config.json"
 FEW = 3
@@ -65,7 +66,26 @@ def write_model(job: JobFile, checkpoint: Path, data: Path, folder: Path, head: 
     _describe(model, folder)
     if base is not None:
         _keep_configuration(base, model.config, folder, DESCRIBED if head else ())
+    else:
+        finish_generation(folder, task_of(job.spec, job.shape))
     _link(found.folder, folder)
+
+
+def finish_generation(folder: Path, task: Task) -> None:
+    """Say in the folder of a built-in model how text is written with it: with a cache, which is off in
+    training, and in dialogues up to the end of a message, which else only this project's programs know.
+
+    Args:
+        folder: with its ``generation_config.json``, if it writes text.
+        task: that it has learnt.
+    """
+    told = read_json(folder / GENERATION)
+    if told is None:
+        return
+    told["use_cache"] = True
+    if task.on_dialogues:
+        told["eos_token_id"] = ends_of_ours(task)
+    write_json(folder / GENERATION, told)
 
 
 def _require_same(model: Any, found: Source) -> None:
