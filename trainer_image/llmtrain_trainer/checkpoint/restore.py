@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ..parallel.engine import Engine, shape_of
-from ..parallel.put import Tensors, put_fragment, put_shard, put_whole
+from ..parallel.put import Tensors, put_fragment, put_shard, put_whole, shard_of
 from .ranges import Wanted
 from .shards import STEP, Shards
 
@@ -55,9 +55,8 @@ def held_of(engine: Engine, name: str, parameter: Any) -> Wanted | None:
     zero, own, optimizer = engine.layout.zero, shape_of(parameter), engine.raw.optimizer
     start, stop = 0, prod(own)
     if zero == 3:
-        size = parameter.ds_tensor.ds_numel
-        start = min(stop, optimizer._get_param_partition_rank(parameter) * size)
-        stop = min(stop, start + size)
+        shard = shard_of(optimizer, parameter)
+        start, stop = min(stop, shard.start), min(stop, shard.stop)
     elif zero:
         if parameter._hp_mapping is None:
             return None

@@ -54,11 +54,17 @@ def put_fragment(optimizer: Any, parameter: Any, key: str, held: torch.Tensor) -
     flat.narrow(0, place.start, place.numel).copy_(held)
 
 
+def shard_of(optimizer: Any, parameter: Any) -> slice:
+    """ZeRO 3: where this rank's numbers lie in a flat weight. It may end after the weight: that is padding."""
+    size, rank = parameter.ds_tensor.ds_numel, optimizer._get_param_partition_rank(parameter)
+    return slice(rank * size, (rank + 1) * size)
+
+
 def put_sharded(optimizer: Any, parameter: Any, own: Tensors) -> None:
     """ZeRO 3: this rank's part. A fresh engine has gathered nothing yet."""
-    size, rank = parameter.ds_tensor.ds_numel, optimizer._get_param_partition_rank(parameter)
+    shard = shard_of(optimizer, parameter)
     for key, value in own.items():
-        put_shard(optimizer, parameter, key, value.flatten()[rank * size : (rank + 1) * size])
+        put_shard(optimizer, parameter, key, value.flatten()[shard])
 
 
 def put_shard(optimizer: Any, parameter: Any, key: str, held: torch.Tensor) -> None:
@@ -106,8 +112,8 @@ def _put_frozen(engine: Engine, name: str, parameter: Any, weights: Weights) -> 
 
 def _held(engine: Engine, name: str, parameter: Any, weights: Weights) -> torch.Tensor:
     """ZeRO 3: the numbers of a weight that this rank holds, and no others are read."""
-    size, rank = parameter.ds_tensor.ds_numel, engine.raw.optimizer._get_param_partition_rank(parameter)
-    return weights.flat(name, engine.whole_shape(name, parameter), rank * size, (rank + 1) * size)
+    shard = shard_of(engine.raw.optimizer, parameter)
+    return weights.flat(name, engine.whole_shape(name, parameter), shard.start, shard.stop)
 
 
 @torch.no_grad()
@@ -132,8 +138,7 @@ def holds(engine: Engine, name: str, parameter: Any, weights: Weights) -> bool:
         held, there = parameter.ds_tensor, _held(engine, name, parameter, weights)
     else:
         whole = weights.read(name, engine.whole_shape(name, parameter))
-        size, rank = parameter.ds_tensor.ds_numel, engine.raw.optimizer._get_param_partition_rank(parameter)
-        there = engine.own_part(parameter, whole).flatten()[rank * size : (rank + 1) * size]
+        there = engine.own_part(parameter, whole).flatten()[shard_of(engine.raw.optimizer, parameter)]
         held = parameter.ds_tensor
     if engine.layout.zero == 3:
         held = held.flatten()[: there.numel()]  # the rest is padding
