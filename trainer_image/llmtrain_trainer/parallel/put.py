@@ -55,7 +55,7 @@ def put_fragment(optimizer: Any, parameter: Any, key: str, held: torch.Tensor) -
 
 
 def shard_of(optimizer: Any, parameter: Any) -> slice:
-    """ZeRO 3: where this rank's numbers lie in a flat weight. It may end after the weight: that is padding."""
+    """ZeRO 3: where this rank's numbers lie in a flat weight. What lies after its end is padding."""
     size, rank = parameter.ds_tensor.ds_numel, optimizer._get_param_partition_rank(parameter)
     return slice(rank * size, (rank + 1) * size)
 
