@@ -87,6 +87,9 @@ bench: ## tokens/s of the trainer's step beside a plain loop and Hugging Face's 
 bench-operator: ## what the operator costs the API server beside bare pods, in turns (BENCH=--help: options)
 	@$(VENV)/bin/python -m bench.operator $(BENCH)
 
+bench-writes: ## what a write of a job, of its status and of other kinds costs the API server (BENCH=--help: options)
+	@$(VENV)/bin/python -m bench.write_cost $(BENCH)
+
 bench-recovery: ## from the death of a pod to the next step, part by part, on the demo's cluster (BENCH=--help: options)
 	@$(VENV)/bin/python -m bench.recovery $(BENCH)
 
@@ -96,4 +99,4 @@ bench-page: ## what 300 open web pages of 2,000 jobs cost: first view, how late 
 constraints: ## pin what a fresh environment without constraints.txt would get
 	@hack/constraints
 
-.PHONY: corpora release docs web page page-on-cluster proofs rules kueue models real bench bench-operator bench-recovery bench-page layouts resume simulate faults help demo demo-down try test lint generate images venv constraints
+.PHONY: corpora release docs web page page-on-cluster proofs rules kueue models real bench bench-operator bench-writes bench-recovery bench-page layouts resume simulate faults help demo demo-down try test lint generate images venv constraints

@@ -68,6 +68,10 @@ def test_the_spec_is_immutable_once_an_attempt_has_started(namespace: Namespace,
     wait_for("attempt 0", lambda: namespace.status("tiny").get("attempt") == 0 or None)
     with pytest.raises(Refused, match="cannot change once an attempt has started"):
         namespace.cluster.merge(namespace.jobs_path("tiny"), {"spec": {"nodes": 3}})
+    both = {"spec": {"nodes": 3}, "status": {"phase": "Failed"}}
+    with pytest.raises(Refused, match="cannot change once an attempt has started"):
+        # the rule lets a write of the status pass unread: what is written beside a spec must be none
+        namespace.cluster.merge(namespace.jobs_path("tiny"), both)
     for edit in ({"task": "causal"}, {"labels": {"team": "a"}}, {"training": {"seed": 8}}):
         with pytest.raises(Refused, match=r"but for .*suspend"):
             namespace.cluster.merge(namespace.jobs_path("tiny"), {"spec": edit})

@@ -8,10 +8,11 @@ from typing import Any
 from ..job import MAX_NAME, NAME_MESSAGE
 from ..names import API_VERSION, CRD_NAME, GROUP, KIND, PLURAL, SHORT_NAMES, SINGULAR, VERSION
 from ..rules import RULES
-from ..schema.base import ApiModel, validations
+from ..schema.base import ApiModel
 from ..schema.lifecycle import EDITABLE
 from ..schema.spec import JobSpec
 from ..schema.status import JobStatus
+from .rules_in_crd import with_rules
 
 Schema = dict[str, Any]
 
@@ -55,18 +56,23 @@ ROOT_RULES: tuple[Schema, ...] = (
 )
 
 
-def manager_rule() -> Schema:
-    """The rule that a job keeps its controller: two could run it, each with pods of its own."""
-    return {
-        "rule": _same("managedBy", always=False),
-        "message": "managedBy never changes; delete the job and apply it again",
-        "fieldPath": ".spec.managedBy",
-        "reason": "FieldValueForbidden",
-    }
+MANAGER_RULE: Schema = {
+    "rule": (
+        "has(self.managedBy) ? has(oldSelf.managedBy) && self.managedBy == oldSelf.managedBy "
+        ": !has(oldSelf.managedBy)"
+    ),
+    "message": "managedBy never changes; delete the job and apply it again",
+    "fieldPath": ".managedBy",
+    "reason": "FieldValueForbidden",
+}
+"""A job keeps its controller: two could run it, each with pods of its own."""
 
 
 def unchanged_rule(spec: Schema) -> Schema:
     """The rule that what is trained stays as it is once an attempt has started.
+
+    A write that changes the status cannot change the spec, as the API server takes each from the old object
+    where the other is written, and a comparison of specs is dear.
 
     Args:
         spec: the schema of ``spec``, with its defaults.
@@ -78,7 +84,8 @@ def unchanged_rule(spec: Schema) -> Schema:
     ]
     same.append(f"(has(self.spec.minNodes) || {_same('nodes', always=True)})")
     return {
-        "rule": f"!has(oldSelf.status) || !has(oldSelf.status.attempt) || ({' && '.join(same)})",
+        "rule": "!has(oldSelf.status) || !has(oldSelf.status.attempt) || !has(self.status) || "
+        f"self.status != oldSelf.status || ({' && '.join(same)})",
         "message": f"spec cannot change once an attempt has started, but for {', '.join(sorted(EDITABLE))}, "
         "and nodes where there is minNodes; "
         "delete the job and apply it again (output.ifExists: resume goes on from its checkpoint)",
@@ -178,6 +185,8 @@ def without_defaults(node: Any) -> Any:
 def custom_resource_definition() -> Schema:
     """The CustomResourceDefinition of LLMTrainingJob."""
     spec = with_object_defaults(schema_of(JobSpec))
+    ruled = with_rules(spec, RULES)
+    ruled["x-kubernetes-validations"].append(MANAGER_RULE)
     root: Schema = {
         "type": "object",
         "required": ["spec"],
@@ -186,10 +195,10 @@ def custom_resource_definition() -> Schema:
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
-            "spec": spec | {"x-kubernetes-validations": validations(RULES)},
+            "spec": ruled,
             "status": without_defaults(schema_of(JobStatus)),
         },
-        "x-kubernetes-validations": [*ROOT_RULES, manager_rule(), unchanged_rule(spec)],
+        "x-kubernetes-validations": [*ROOT_RULES, unchanged_rule(spec)],
     }
     columns = [
         {"name": name, "type": kind, "jsonPath": path, **({"priority": priority} if priority else {})}

@@ -8,6 +8,7 @@ from ..families import BUILTIN, task_of
 from ..schema.base import Rule
 from ..schema.spec import JobSpec
 from ..schema.task import Task
+from .cel import bound, task_in
 from .parallelism import OWN_CEL
 from .sized import Sized, SizedRule
 
@@ -168,39 +169,34 @@ _OUTPUT = _with_slash("self.output.uri")
 
 _CACHE = _with_slash("self.dataset.cache")
 
-_NOT_TEXT = "(!has({0}.fields) || !has({0}.fields.text))"
 
-
-def _everywhere(condition: str) -> str:
-    """A condition on the dataset and on each source of its mixture."""
-    mixture = f"(!has(self.dataset.mixture) || self.dataset.mixture.all(s, {condition.format('s')}))"
-    return f"{condition.format('self.dataset')} && {mixture}"
-
-
-def _task_in(tasks: Iterable[str]) -> str:
-    return f"(has(self.task) && self.task in {[str(task) for task in tasks]})"
+def _all_fields(condition: str) -> str:
+    """CEL: a condition on the ``fields`` f of the dataset and of each source, where there are any."""
+    own, each = (
+        f"(!has({of}.fields) || {bound('f', f'{of}.fields', condition)})" for of in ("self.dataset", "s")
+    )
+    return f"{own} && (!has(self.dataset.mixture) || self.dataset.mixture.all(s, {each}))"
 
 
 def _columns_cel(columns: Mapping[str, Iterable[str]]) -> str:
     """Each of some columns only with a task that has it."""
     parts = [
-        f"({_task_in(tasks)} || {f'{_KTO} || ' if name in JUDGED_COLUMNS else ''}"
-        f"({_everywhere(f'(!has({{0}}.fields) || !has({{0}}.fields.{name}))')}))"
+        f"(!has(f.{name}) || {task_in(tasks)}{f' || {_KTO}' if name in JUDGED_COLUMNS else ''})"
         for name, tasks in columns.items()
     ]
-    return " && ".join(parts)
+    return _all_fields(" && ".join(parts))
 
 
 RULES: tuple[Rule, ...] = (
     Rule(
-        f"{_task_in((Task.CHAT, Task.TEXT2TEXT))} || !has(self.evaluation.answerMetrics)",
+        f"{task_in((Task.CHAT, Task.TEXT2TEXT))} || !has(self.evaluation.answerMetrics)",
         ".evaluation.answerMetrics",
         "answerMetrics compare answers, which only task chat and text2text have; set task: chat or "
         "text2text, or remove it",
         _answers,
     ),
     Rule(
-        f"!{_task_in(ON_SAMPLES)} || "
+        f"!{task_in(ON_SAMPLES)} || "
         "((!has(self.dataset.name) || !self.dataset.name.startsWith('builtin://')) && "
         "(!has(self.dataset.mixture) || !self.dataset.mixture.exists(s, s.name.startsWith('builtin://'))))",
         ".dataset",
@@ -208,13 +204,13 @@ RULES: tuple[Rule, ...] = (
         _has_samples,
     ),
     Rule(
-        f"!{_task_in(BY_PLACE)} || !has(self.dataset.cleaning)",
+        f"!{task_in(BY_PLACE)} || !has(self.dataset.cleaning)",
         ".dataset.cleaning",
         f"cleaning with this task {PARTED}",
         _words_as_they_are,
     ),
     SizedRule(
-        f"!has(self.evaluation.fairness) || !has(self.task) || {_task_in(LIKELIHOODS)}",
+        f"!has(self.evaluation.fairness) || !has(self.task) || {task_in(LIKELIHOODS)}",
         ".evaluation.fairness",
         "fairness compares likelihoods of texts, which this task does not learn; remove it",
         _has_likelihoods,
@@ -235,7 +231,7 @@ RULES: tuple[Rule, ...] = (
         _columns_of_samples,
     ),
     Rule(
-        f"!{_task_in(ON_DIALOGUES)} || "
+        f"!{task_in(ON_DIALOGUES)} || "
         "((!has(self.dataset.name) || !self.dataset.name.startsWith('builtin://')) && "
         "(!has(self.dataset.mixture) || !self.dataset.mixture.exists(s, s.name.startsWith('builtin://'))))",
         ".dataset",
@@ -243,7 +239,7 @@ RULES: tuple[Rule, ...] = (
         _dialogues,
     ),
     Rule(
-        f"({_task_in(ON_DIALOGUES)} || !has(self.dataset.chatTemplate)) && {_columns_cel(DIALOGUE_COLUMNS)}",
+        f"(!has(self.dataset.chatTemplate) || {task_in(ON_DIALOGUES)}) && {_columns_cel(DIALOGUE_COLUMNS)}",
         ".dataset",
         "chatTemplate and fields.messages, prompt and completion are for task chat (set task: chat) and "
         "imageChat, fields.images for imageChat, "
@@ -253,7 +249,7 @@ RULES: tuple[Rule, ...] = (
         _for_chat,
     ),
     Rule(
-        f"!{_task_in(NO_TEXT)} || {_everywhere(_NOT_TEXT)}",
+        f"!{task_in(NO_TEXT)} || {_all_fields('!has(f.text)')}",
         ".dataset",
         f"fields.text is for other tasks than {' and '.join(NO_TEXT)}; remove it",
         _for_texts,
@@ -265,7 +261,8 @@ RULES: tuple[Rule, ...] = (
         _evaluates_each_source,
     ),
     Rule(
-        f"(!has(self.dataset.name) || {_with_slash('self.dataset.name')} != {_OUTPUT}) && "
+        "(!(self.dataset.name + '/').startsWith(self.output.uri) || !has(self.dataset.name) || "
+        f"{_with_slash('self.dataset.name')} != {_OUTPUT}) && "
         f"(!has(self.dataset.mixture) || self.dataset.mixture.all(s, {_with_slash('s.name')} != {_OUTPUT}))",
         ".output.uri",
         "output.uri is a folder of the dataset too; use another folder for one of them",

@@ -13,6 +13,7 @@ from ..schema.prepare import PrepareSpec
 from ..schema.spec import JobSpec, ParallelismSpec
 from ..schema.telemetry import TelemetrySpec
 from ..schema.training import TrainingSpec
+from .cel import UNCUT
 from .sized import Sized
 
 PROGRAMS = "the program of entrypoint decides that itself; remove it, or pass it in entrypoint.args"
@@ -31,13 +32,8 @@ def own_or(rule: Rule) -> Rule:
         spec: JobSpec = asked.spec if isinstance(asked, Sized) else asked
         return broken(asked) if spec.entrypoint is None else None
 
-    return replace(rule, cel=None if rule.cel is None else _where_there(rule.cel), broken=unless_own)
-
-
-def _where_there(cel: str) -> str:
-    """CEL that asks for a section only where it is there: anything else is an error of its own."""
-    absent = [f"!has(self.{name})" for name in ("model", "dataset") if f"self.{name}" in cel]
-    return " || ".join([*absent, f"({cel})"]) if absent else cel
+    asked = tuple(name for name in ("model", "dataset") if f"self.{name}" in (rule.cel or ""))
+    return replace(rule, broken=unless_own, sections=asked)
 
 
 def _required(name: str) -> Rule:
@@ -102,8 +98,7 @@ RULES: tuple[Rule, ...] = (
     _left_alone(
         "parallelism",
         ParallelismSpec,
-        "!has(self.entrypoint) || (self.parallelism.tensor == 1 && self.parallelism.pipeline == 1 && "
-        "self.parallelism.sequence == 1)",
+        f"!has(self.entrypoint) || {UNCUT}",
     ),
     _left_alone("training", TrainingSpec),
     _left_alone("checkpoint", CheckpointSpec),

@@ -6,6 +6,7 @@ from ..families import task_of
 from ..schema.base import Rule
 from ..schema.spec import JobSpec
 from ..schema.task import Task
+from .cel import UNCUT
 from .dataset import CAUSAL
 from .parallelism import OWN_CEL
 from .sized import Sized, SizedRule
@@ -56,8 +57,7 @@ RULES: tuple[Rule, ...] = (
         _of_text,
     ),
     Rule(
-        "!has(self.training.fairness) || (self.parallelism.tensor == 1 && self.parallelism.pipeline == 1 && "
-        "self.parallelism.sequence == 1)",
+        f"{UNCUT} || !has(self.training.fairness)",
         ".parallelism",
         DATA_PARALLEL,
         _whole_texts,
@@ -69,7 +69,7 @@ RULES: tuple[Rule, ...] = (
         _not_compiled,
     ),
     Rule(
-        "!has(self.training.fairness) || !self.evaluation.only",
+        "!self.evaluation.only || !has(self.training.fairness)",
         ".training.fairness",
         NOTHING_TRAINED,
         _trains,

@@ -6,7 +6,8 @@ from ..families import BUILTIN, task_of
 from ..schema.base import Rule
 from ..schema.task import Task
 from ..schema.training import Packing
-from .parallelism import OWN_CEL, WAYS
+from .cel import UNCUT
+from .parallelism import WAYS
 from .sized import Sized, SizedRule
 
 CUT = (
@@ -87,8 +88,7 @@ def _room(job: Sized) -> str | None:
 
 RULES: tuple[Rule, ...] = (
     SizedRule(
-        f"{OWN_CEL} || !({_SEES}) || (self.parallelism.tensor == 1 && self.parallelism.pipeline == 1 && "
-        "self.parallelism.sequence == 1)",
+        f"!({_SEES}) || {UNCUT}",
         ".parallelism",
         f"{CUT}; use tensor, pipeline and sequence 1",
         _data_parallel_only,

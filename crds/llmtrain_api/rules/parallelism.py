@@ -9,6 +9,7 @@ from ..schema.base import Rule
 from ..schema.model import HEADS, HIDDEN, LAYERS
 from ..schema.spec import JobSpec
 from ..shape import TIED
+from .cel import UNCUT, bound
 from .sized import Sized, SizedRule
 
 WAYS = {"tensor": "tp", "pipeline": "pp", "sequence": "sp"}
@@ -124,7 +125,7 @@ def _proven_cel() -> str:
     """The part of `_proven` that CEL can say: which family may be cut how, and in one way at a time."""
     allowed = [f"(self.parallelism.{way} == 1 || {family_cel(kind)})" for way, kind in WAYS.items()]
     used = " + ".join(f"(self.parallelism.{way} > 1 ? 1 : 0)" for way in WAYS)
-    return " && ".join([*allowed, f"{used} <= 1"])
+    return f"{UNCUT} || ({' && '.join([*allowed, f'{used} <= 1'])})"
 
 
 RULES: tuple[Rule, ...] = (
@@ -135,20 +136,20 @@ RULES: tuple[Rule, ...] = (
         _processes,
     ),
     Rule(
-        f"{WORLD_CEL} % {CUT_CEL} == 0",
+        f"{UNCUT} || {WORLD_CEL} % {CUT_CEL} == 0",
         ".parallelism",
         "tensor x pipeline x sequence must divide the world size (nodes x processes)",
         _divides,
     ),
     Rule(
-        f"self.training.globalBatchSize * {CUT_CEL} >= {WORLD_CEL}",
+        bound("b", "self.training.globalBatchSize", bound("w", WORLD_CEL, f"b >= w || b * {CUT_CEL} >= w")),
         ".training.globalBatchSize",
         "globalBatchSize must be at least the data-parallel ranks: the world size (nodes x processes) "
         "/ (tensor x pipeline x sequence)",
         _batch_covers_data_ranks,
     ),
     SizedRule(
-        f"{OWN_CEL} || ({HEADS_CEL} % self.parallelism.tensor == 0 && "
+        f"{UNCUT} || {OWN_CEL} || ({HEADS_CEL} % self.parallelism.tensor == 0 && "
         f"{HEADS_CEL} % self.parallelism.sequence == 0 && "
         f"{KV_CEL} % self.parallelism.tensor == 0 && {KV_CEL} % self.parallelism.sequence == 0)",
         ".parallelism",
@@ -156,19 +157,20 @@ RULES: tuple[Rule, ...] = (
         _whole_heads,
     ),
     SizedRule(
-        f"{OWN_CEL} || {WIDTH_CEL} % self.parallelism.tensor == 0",
+        f"self.parallelism.tensor == 1 || {OWN_CEL} || {WIDTH_CEL} % self.parallelism.tensor == 0",
         ".parallelism.tensor",
         "tensor must divide model.intermediateSize",
         _whole_matrices,
     ),
     Rule(
-        "self.training.sequenceLength % self.parallelism.sequence == 0",
+        "self.parallelism.sequence == 1 || self.training.sequenceLength % self.parallelism.sequence == 0",
         ".parallelism.sequence",
         "sequence must divide training.sequenceLength",
         _whole_sequences,
     ),
     SizedRule(
-        f"{OWN_CEL} || self.parallelism.pipeline <= {size_cel('numLayers', LAYERS)}",
+        f"self.parallelism.pipeline == 1 || {OWN_CEL} || "
+        f"self.parallelism.pipeline <= {size_cel('numLayers', LAYERS)}",
         ".parallelism.pipeline",
         "pipeline must not be more than model.numLayers: each stage needs a layer",
         _stage_has_layers,

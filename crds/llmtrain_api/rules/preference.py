@@ -6,9 +6,10 @@ from ..schema.base import Rule
 from ..schema.spec import JobSpec
 from ..schema.task import Task
 from ..schema.training import Packing
+from .cel import UNCUT, task_in
 
 _PREFERENCE = "has(self.task) && self.task == 'preference'"
-_PAIRS = f"has(self.task) && self.task in {[str(task) for task in Task if task.on_pairs]}"
+_PAIRS = task_in(task for task in Task if task.on_pairs)
 
 
 def _for_nothing(spec: JobSpec) -> str | None:
@@ -51,20 +52,19 @@ RULES: tuple[Rule, ...] = (
         _for_nothing,
     ),
     Rule(
-        f"!({_PAIRS}) || (self.parallelism.tensor == 1 && self.parallelism.pipeline == 1 && "
-        "self.parallelism.sequence == 1)",
+        f"!{_PAIRS} || {UNCUT}",
         ".parallelism",
         "tasks on pairs of answers are proven for data parallelism with ZeRO only; remove parallelism",
         _whole_models,
     ),
     Rule(
-        f"!({_PAIRS}) || self.training.packing == 'concat'",
+        f"!{_PAIRS} || self.training.packing == 'concat'",
         ".training.packing",
         "packing is for documents, and pairs of answers are never packed; remove it",
         _not_packed,
     ),
     Rule(
-        f"!({_PAIRS}) || !self.training.compile",
+        f"!{_PAIRS} || !self.training.compile",
         ".training.compile",
         "compile with pairs of answers: passes have many lengths, and each is compiled anew; set it to false",
         _not_compiled,

@@ -6,6 +6,7 @@ from ..schema.base import Rule
 from ..schema.spec import JobSpec
 from ..schema.task import Task
 from ..schema.training import Packing
+from .cel import UNCUT
 
 _REINFORCED = "has(self.task) && self.task == 'reinforcement'"
 LEAST_PROMPT = 4
@@ -95,8 +96,7 @@ RULES: tuple[Rule, ...] = (
         _room,
     ),
     Rule(
-        f"!({_REINFORCED}) || (self.parallelism.tensor == 1 && self.parallelism.pipeline == 1 && "
-        "self.parallelism.sequence == 1)",
+        f"!({_REINFORCED}) || {UNCUT}",
         ".parallelism",
         "task reinforcement writes answers with whole weights on each rank; use data parallelism with ZeRO 0 "
         "to 2",

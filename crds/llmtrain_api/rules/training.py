@@ -10,13 +10,14 @@ from ..schema.base import Rule
 from ..schema.spec import JobSpec
 from ..schema.training import Packing
 from ..shape import Task
+from .cel import UNCUT, task_in
 from .parallelism import WAYS, family_cel, refused_layout
 from .sized import Sized, SizedRule
 
 NOT_CAUSAL = [str(name) for name, family in BUILTIN.items() if family.task is not Task.CAUSAL]
 
-SAMPLES_CEL = f"(has(self.task) && self.task in {[str(task) for task in Task if task.on_samples]})"
-HEADED_CEL = f"(has(self.task) && self.task in {[str(task) for task in Task if task.headed]})"
+SAMPLES_CEL = task_in(task for task in Task if task.on_samples)
+HEADED_CEL = task_in(task for task in Task if task.headed)
 
 
 def _packed(job: Sized) -> str | None:
@@ -121,17 +122,16 @@ def _fits(job: Sized) -> str | None:
 
 RULES: tuple[Rule, ...] = (
     SizedRule(
+        f"self.training.packing == 'concat' && !{task_in([Task.CHAT])} || "
         f"(self.training.packing == 'concat' || !{SAMPLES_CEL}) && "
-        "((self.training.packing == 'concat' && !(has(self.task) && self.task == 'chat')) || "
-        f"(self.parallelism.sequence == 1 && !(self.model.name in {NOT_CAUSAL})))",
+        f"self.parallelism.sequence == 1 && !(self.model.name in {NOT_CAUSAL})",
         ".training.packing",
         "packing documents, and task chat, are for decoder-only models without parallelism.sequence, and not "
         "for samples; use concat",
         _packed,
     ),
     Rule(
-        f"!{SAMPLES_CEL} || (self.parallelism.tensor == 1 && self.parallelism.pipeline == 1 && "
-        "self.parallelism.sequence == 1)",
+        f"!{SAMPLES_CEL} || {UNCUT}",
         ".parallelism",
         "tasks on samples are proven for data parallelism with ZeRO only; use tensor, pipeline, sequence 1",
         _data_parallel_only,
@@ -150,8 +150,8 @@ RULES: tuple[Rule, ...] = (
     ),
     SizedRule(None, ".training.sequenceLength", "must be within the model's positions", _reaches),
     Rule(
-        "!has(self.training.precision) || self.training.precision != 'fp16' || (self.gpusPerNode > 0 && "
-        "self.parallelism.tensor == 1 && self.parallelism.pipeline == 1 && self.parallelism.sequence == 1)",
+        "!has(self.training.precision) || self.training.precision != 'fp16' || "
+        f"(self.gpusPerNode > 0 && {UNCUT})",
         ".training.precision",
         "fp16 needs gpusPerNode above 0 and no parallelism but data; use bf16 or fp32",
         _half,

@@ -32,12 +32,15 @@ class Rule:
         field: path from the model to the field to change, such as ``.maxSteps``; empty for the model itself.
         message: what is wrong and what would be right, without numbers (CEL cannot bound them).
         broken: the same rule in Python: a message with the numbers, or None when it holds.
+        sections: fields of the model that may be left out, and that ``cel`` asks for as if they were there:
+            without one of them the rule holds.
     """
 
     cel: str | None
     field: str
     message: str
     broken: Callable[[Any], str | None]
+    sections: tuple[str, ...] = ()
 
 
 class ApiModel(BaseModel):
