@@ -14,9 +14,10 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+import chartreadme
 from requirements import requirements
 
-from . import archives, images, notes, sbom, source, version, wheel
+from . import archives, images, notes, registry, sbom, source, version, wheel
 from .errors import ReleaseError
 from .source import Source
 
@@ -32,11 +33,13 @@ class Release:
         version: of the project.
         source: the commit, unpacked.
         folder: where the files go.
+        registry: whose images the chart names; empty for those of this machine.
     """
 
     version: str
     source: Source
     folder: Path
+    registry: str = ""
 
     def write(self, name: str, data: bytes | str) -> None:
         """One file."""
@@ -76,7 +79,9 @@ def files(number: str, *, with_images: bool, with_site: bool) -> list[File]:
     return found
 
 
-def make(root: Path, target: Path, *, with_images: bool = False, with_site: bool = True) -> Path:
+def make(
+    root: Path, target: Path, *, with_images: bool = False, with_site: bool = True, in_registry: str = ""
+) -> Path:
     """Make a release of a checkout's newest commit.
 
     Args:
@@ -84,10 +89,12 @@ def make(root: Path, target: Path, *, with_images: bool = False, with_site: bool
         target: the folder of releases; this one is a folder in it by its version, whole or not there.
         with_images: build the images, too, and name their digests.
         with_site: build the documents' site, too.
+        in_registry: the registry whose images the chart is to name; empty for those of this machine.
 
     Raises:
         ReleaseError: it cannot be made.
     """
+    in_registry = registry.checked(in_registry) if in_registry else ""
     number = version.version_of(root)
     source.check(root, number)
     version.check(root)
@@ -96,7 +103,7 @@ def make(root: Path, target: Path, *, with_images: bool = False, with_site: bool
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target, prefix=".") as place:
         found = source.export(root, Path(place, "source"))
-        release = Release(number, found, Path(place, "files"))
+        release = Release(number, found, Path(place, "files"), in_registry)
         release.folder.mkdir(mode=0o755)
         if with_images:
             images.build(root)
@@ -104,7 +111,8 @@ def make(root: Path, target: Path, *, with_images: bool = False, with_site: bool
         for one in made:
             one.make(release, one.name)
         about = {one.name: one.about for one in made}
-        release.write("RELEASE_NOTES.md", notes.release_notes(changelog, number, found.commit, about))
+        pushed = registry.images(in_registry, number) if in_registry else {}
+        release.write("RELEASE_NOTES.md", notes.release_notes(changelog, number, found.commit, about, pushed))
         release.write(archives.SUMS, archives.sums(release.folder))
         final = target / number
         shutil.rmtree(final, ignore_errors=True)
@@ -120,6 +128,11 @@ def _wheel(release: Release, name: str) -> None:
 
 def _chart(release: Release, name: str) -> None:
     folder = release.source.folder / "helm" / CHART
+    if release.registry:
+        folder = shutil.copytree(folder, release.folder.with_name("chart"))
+        values = folder / "values.yaml"
+        values.write_text(registry.named(values.read_text(), release.registry, release.version))
+        (folder / "README.md").write_text(chartreadme.page(folder))
     release.write(name, archives.packed(folder, CHART, release.source.epoch, first="Chart.yaml"))
 
 

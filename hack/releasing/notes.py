@@ -35,7 +35,9 @@ def unreleased(changelog: str) -> bool:
         return False
 
 
-def release_notes(changelog: str, version: str, commit: str, files: dict[str, str]) -> str:
+def release_notes(
+    changelog: str, version: str, commit: str, files: dict[str, str], pushed: dict[str, str]
+) -> str:
     """The page of a release.
 
     Args:
@@ -43,11 +45,23 @@ def release_notes(changelog: str, version: str, commit: str, files: dict[str, st
         version: which.
         commit: what it is made of.
         files: the release's files, each with what it is.
+        pushed: what the images are called in the registry that the chart names, by what they are built as.
     """
     rows = "\n".join(f"| `{name}` | {about} |" for name, about in files.items())
     return (
         f"# LLM training operator {version}\n\n{section(changelog, version)}\n\n"
-        f"## Files\n\n| file | |\n|---|---|\n{rows}\n\n"
+        f"{_images(pushed)}## Files\n\n| file | |\n|---|---|\n{rows}\n\n"
         f"`sha256sum -c SHA256SUMS` checks them. Made of commit {commit} by `make release`;\n"
         "the same commit makes the same bytes with the same Python, pip, setuptools and zlib.\n"
+    )
+
+
+def _images(pushed: dict[str, str]) -> str:
+    """What has to be in the registry before the chart is installed."""
+    if not pushed:
+        return ""
+    rows = "\n".join(f"| `{built}` | `{name}` |" for built, name in pushed.items())
+    return (
+        "## Images\n\nThe chart names them so; push them before it is installed.\n\n"
+        f"| built as | name |\n|---|---|\n{rows}\n\n"
     )

@@ -18,7 +18,7 @@ import yaml
 
 from barecluster.images import NAMES, TAGS
 from llmtrain.render.schema import manifest_schema
-from releasing import archives, images, notes, sbom, source, version
+from releasing import archives, images, notes, registry, sbom, source, version
 from releasing.__main__ import parser
 from releasing.build import make
 from releasing.errors import ReleaseError
@@ -291,3 +291,48 @@ def test_make_release_is_this_program() -> None:
     assert "-m releasing $(RELEASE)" in (ROOT / "Makefile").read_text()
     assert parser().parse_args(["--images"]).images
     assert "hack/releasing" in (ROOT / "hack" / "lint").read_text()
+
+
+def _of_chart(release: Path) -> dict[str, str]:
+    with tarfile.open(release / f"llm-training-operator-{VERSION}.tgz") as tar:
+        files = {name.partition("/")[2]: tar.extractfile(name) for name in tar.getnames()}
+        return {name: file.read().decode() for name, file in files.items() if file is not None}
+
+
+def test_a_chart_names_the_images_of_the_registry_that_it_is_made_for(
+    checkout: Path, release: Path, tmp_path: Path
+) -> None:
+    """And nothing else of it is another."""
+    place = "registry.example.com:5000/ml/training"
+    made = make(checkout, tmp_path, with_site=False, in_registry=f"{place}/")
+    plain, found = _of_chart(release), _of_chart(made)
+    assert {name for name in plain if plain[name] != found[name]} == {"values.yaml", "README.md"}
+    values = yaml.safe_load(found["values.yaml"])
+    assert values["image"]["repository"] == f"{place}/llmtrain-operator"
+    assert values["image"]["tag"] == VERSION
+    assert values["trainer"]["image"] == f"{place}/llmtrain-trainer:{VERSION}"
+    assert "localhost" not in found["values.yaml"] + found["README.md"]
+    before = yaml.safe_load(plain["values.yaml"])
+    for one in (before, values):
+        one["image"] |= {"repository": "", "tag": ""}
+        one["trainer"] |= {"image": ""}
+    assert values == before
+    told = (made / "RELEASE_NOTES.md").read_text()
+    assert f"| `localhost/llmtrain-operator:dev` | `{place}/llmtrain-operator:{VERSION}` |" in told
+    assert "## Images" not in (release / "RELEASE_NOTES.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "name", ["https://registry.example.com", "registry.example.com/Team", "a b", "host:"]
+)
+def test_a_registry_that_names_no_image_is_refused(checkout: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(ReleaseError, match=r"is not HOST\[:PORT\]\[/FOLDER...\], such as"):
+        make(checkout, tmp_path, with_site=False, in_registry=name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_values_that_name_an_image_elsewhere_are_refused() -> None:
+    values = (ROOT / "helm" / "llm-training-operator" / "values.yaml").read_text()
+    assert registry.named(values, "registry.example.com", VERSION) != values
+    with pytest.raises(ReleaseError, match="'tag: dev', which names the registry"):
+        registry.named(values.replace("  tag: dev\n", "  tag: latest\n"), "registry.example.com", VERSION)
