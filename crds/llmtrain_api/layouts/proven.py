@@ -81,10 +81,9 @@ def refusal(asked: Asked, rows: Iterable[dict[str, Any]] | None = None) -> str |
         asked: the layout and its options.
         rows: of the table.
     """
-    everything = list(table() if rows is None else rows)
-    asked = _proven_elsewhere(asked, [row for row in everything if row["family"] == asked.family])
-    same_code = [row for row in everything if _code(row) == (asked.compiled, asked.adapter)]
-    known = [row for row in same_code if row["family"] == asked.family]
+    of_family = [row for row in (table() if rows is None else rows) if row["family"] == asked.family]
+    asked = _proven_elsewhere(asked, of_family)
+    known = [row for row in of_family if _code(row) == (asked.compiled, asked.adapter)]
     if asked.inspected and not known:
         return _unknown(asked)
     equal = [row for row in known if row["verdict"] == "equal"]
