@@ -60,7 +60,8 @@ TWO_WORKERS = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 
 LAYERS = (
     Layer("unit", options=TWO_WORKERS),
-    Layer("simulation", options=("-rP",), proofs=True),  # it prints what it went through
+    # it prints what it went through; what needs one process runs beside what starts two
+    Layer("simulation", options=("-rP", *TWO_WORKERS), proofs=True),
     Layer("integration", before=(("hack/cluster", "build"),), options=TWO_WORKERS, proofs=True),
     Layer("trainer", options=TWO_WORKERS, proofs=True),  # they wait more than they compute
     Layer("layouts", only_proofs=True),
