@@ -32,7 +32,7 @@ PROOFS = (
 """Files for `make proofs`, the longest first: with two workers the layer ends when the last of them does."""
 
 
-LONG = ("test_local_run.py",)
+LONG = ("test_local_run.py", "test_readme.py", "test_finished_job.py")
 """The longest files of `make test`."""
 
 

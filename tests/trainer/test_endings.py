@@ -102,8 +102,9 @@ def test_too_little_text_ends_with_78(work: Path) -> None:
     assert not launch.output.complete.exists()
 
 
-def test_another_jobs_output_ends_with_78_and_names_the_owner(finished: Launch, work: Path) -> None:
-    launch = Launch(work, job(Path(finished.job.output), uid=OTHER, name="second"))
+def test_another_jobs_output_ends_with_78_and_names_the_owner(work: Path) -> None:
+    claim(job(work / "output"))
+    launch = Launch(work, job(work / "output", uid=OTHER, name="second"))
     assert launch.process.wait(20) == 78, launch.text()
     message = launch.message()
     assert "belongs to job default/run" in message["message"]

@@ -65,14 +65,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
             "heldOutFraction": FRACTION,
             "fillInTheMiddle": {"rate": 1},
         },
-        processesPerNode=2,
+        processesPerNode=1,
         evaluation={"everySteps": 0},
         training={
             "maxSteps": 300,
             "learningRate": 5e-3,
             "sequenceLength": 128,
             "globalBatchSize": 8,
-            "microBatchSize": 4,
+            "microBatchSize": 8,
         },
     )
     launch = Launch(work, job_file(asked, work / "output", port=free_port()))

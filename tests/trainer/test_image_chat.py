@@ -6,16 +6,13 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import transformers
-from harness.children import environment
 from harness.images import QUESTION, asked, captions
 from harness.trainer.cards import run_snippet
-from harness.trainer.launches import Launch
+from harness.trainer.launches import Launch, run_verb
 from PIL import Image
 
 from llmtrain_trainer.storage.start_marker import read_start
@@ -65,17 +62,14 @@ def test_anybody_opens_the_export_with_its_processor(one: Launch) -> None:
 
 
 def test_the_verbs_answer_about_an_image_and_refuse_what_has_none(one: Launch, tmp_path: Path) -> None:
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "llmtrain_trainer", *words]
-        return subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
-
     folder, file = str(one.output.export), tmp_path / "a.png"
     captions()["a red circle on the left"].save(file)
-    found = run("generate", folder, QUESTION, "--image", str(file), "--tokens", "4", "--temperature", "0")
+    words = (folder, QUESTION, "--image", str(file), "--tokens", "4", "--temperature", "0")
+    found = run_verb(tmp_path, "generate", *words)
     assert found.returncode == 0, found.stderr
     assert found.stdout
-    assert "name one with --image FILE" in run("generate", folder, QUESTION).stderr
-    assert "use llmtrain generate FOLDER PROMPT --image FILE" in run("chat", folder).stderr
+    assert "name one with --image FILE" in run_verb(tmp_path, "generate", folder, QUESTION).stderr
+    assert "use llmtrain generate FOLDER PROMPT --image FILE" in run_verb(tmp_path, "chat", folder).stderr
 
 
 def test_ranks_and_passes_change_nothing_of_what_is_learnt(one: Launch, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 from harness.builders import job
-from harness.children import PYTHONPATH
 from harness.trainer.launches import Launch
 
 WORKS = """
@@ -32,8 +31,7 @@ def test_a_tracker_is_told_and_one_that_hangs_holds_nothing_up(tmp_path: Path) -
     (libraries / "trackio.py").write_text(HANGS)
     trackers = [{"kind": "wandb", "offline": True}, {"kind": "trackio", "offline": True}]
     asked = job(tmp_path / "output", telemetry={"trackers": trackers}, evaluation={"everySteps": 20})
-    more = {"PYTHONPATH": f"{libraries}:{PYTHONPATH}", "TRACKER_0_WANDB_API_KEY": "secret"}
-    launch = Launch(tmp_path, asked, more=more, cold=True)
+    launch = Launch(tmp_path, asked, more={"TRACKER_0_WANDB_API_KEY": "secret"}, libraries=libraries)
     try:
         assert launch.wait() == 0, launch.text()
     finally:

@@ -37,9 +37,21 @@ class Launch:
         node: int = 0,
         metrics_port: int = 0,
         more: dict[str, str] | None = None,
+        libraries: Path | None = None,
         cold: bool = False,
     ) -> None:
-        """``more`` is what its environment has beside; ``cold`` executes it instead of forking it."""
+        """A job that starts at once.
+
+        Args:
+            work: where its files are written.
+            job_file: the job.
+            report: where it tells its progress.
+            node: its number in the gang.
+            metrics_port: of rank 0.
+            more: variables of its environment beside the usual.
+            libraries: a folder with modules that it imports while it runs, found before all others.
+            cold: execute it instead of forking it.
+        """
         work.mkdir(parents=True, exist_ok=True)
         self.job = job_file
         name = f"{job_file.attempt}-{job_file.job.uid[:4]}-{node}"
@@ -56,6 +68,9 @@ class Launch:
             LLMTRAIN_NODE_RANK=str(node),
             **(more or {}),
         )
+        cold = cold or env["PYTHONPATH"] != PYTHONPATH
+        if libraries:
+            env["PYTHONPATH"] = f"{libraries}{os.pathsep}{env['PYTHONPATH']}"
         self.process = _started(["launch", str(path)], env, self.log, cold=cold)
 
     @property
@@ -114,11 +129,24 @@ def warm() -> Warm:
     return found
 
 
+def run_verb(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """A verb of the trainer to its end, as `subprocess.run` would tell of it.
+
+    Args:
+        folder: where what it says is kept.
+        words: the verb and its arguments.
+    """
+    said, errors = folder / "said", folder / "errors"
+    program = warm().start("llmtrain_trainer", words, environment(), said, errors)
+    code = program.wait(DEADLINE)
+    return subprocess.CompletedProcess(words, code, said.read_text(), errors.read_text())
+
+
 def _started(
     arguments: list[str], env: dict[str, str], log: Path, *, cold: bool
 ) -> Program | subprocess.Popen[bytes]:
-    """A launcher: a fork, but where it shall import something else than this checkout."""
-    if env["PYTHONPATH"] == PYTHONPATH and not cold:
+    """A launcher: a fork, but where it shall begin with something else than this checkout."""
+    if not cold:
         return warm().start("llmtrain_trainer", arguments, env, log)
     with log.open("wb") as file:
         return subprocess.Popen(

@@ -58,10 +58,17 @@ class Warm:
         )
         theirs.close()
 
-    def start(self, module: str, arguments: Sequence[str], env: Mapping[str, str], log: Path) -> Program:
-        """Fork a program in a session of its own, its output in a new file."""
+    def start(
+        self,
+        module: str,
+        arguments: Sequence[str],
+        env: Mapping[str, str],
+        log: Path,
+        errors: Path | None = None,
+    ) -> Program:
+        """Fork a program in a session of its own; its output is a new file, its errors are too if asked."""
         asked = {"module": module, "arguments": list(arguments), "env": dict(env), "log": str(log)}
-        return Program(self, self._ask(asked))
+        return Program(self, self._ask(asked | {"errors": str(errors or log)}))
 
     def ended(self, pid: int) -> int | None:
         """The exit code of a program as `subprocess` gives it; None while it runs."""
@@ -193,6 +200,7 @@ def _run(before: Callable[[], None], module: str, arguments: list[str], env: dic
         warnings.resetwarnings()
         warnings.simplefilter("ignore")
         _threads(env)
+        _paths(env)
         sys.argv = [module, *arguments]
         _fork_instead_of_exec()
         code = _code_of(module)
@@ -220,6 +228,11 @@ def _threads(env: Mapping[str, str]) -> None:
     import torch
 
     torch.set_num_threads(int(env.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))))
+
+
+def _paths(env: Mapping[str, str]) -> None:
+    """What is imported late may lie where only this program looks."""
+    sys.path[:0] = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path not in sys.path]
 
 
 def _code_of(module: str) -> int:
@@ -262,9 +275,10 @@ def _ended(pid: int) -> int:
 def _start(asked: dict[str, Any]) -> int:
     def before() -> None:
         os.setsid()
-        null = os.open(os.devnull, os.O_RDONLY)
-        log = os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        for fd, place in ((null, 0), (log, 1), (log, 2)):
+        new = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        null, log = os.open(os.devnull, os.O_RDONLY), os.open(asked["log"], new)
+        errors = log if asked["errors"] == asked["log"] else os.open(asked["errors"], new)
+        for fd, place in ((null, 0), (log, 1), (errors, 2)):
             os.dup2(fd, place)
 
     return _fork(before, asked["module"], asked["arguments"], asked["env"])
