@@ -7,6 +7,7 @@ record of its exception in the output, or without one. Its exit code goes to ``F
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -20,6 +21,9 @@ from llmtrain_trainer.checkpoint.ownership import claim
 from llmtrain_trainer.storage.start_marker import Start
 from llmtrain_trainer.training import rank
 
+NEEDED = ("torch.distributed", "s3fs")
+"""What takes long to import, and several of them need."""
+
 
 def asked(folder: Path) -> JobFile:
     """The job whose only rank fails."""
@@ -29,6 +33,8 @@ def asked(folder: Path) -> JobFile:
 def main() -> None:
     """Cause all of them, one after the other."""
     root = Path(sys.argv[1])
+    for module in NEEDED:
+        importlib.import_module(module)
     for name in sys.argv[2:]:
         folder = root / name
         folder.mkdir(parents=True)
