@@ -15,7 +15,7 @@ from harness.simulation.schedule import live
 from harness.simulation.sweep import play
 
 LIVES = 400
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1800)
 
 
 def found_by(name: str) -> str | None:

@@ -26,7 +26,7 @@ LIVES = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1800)
 
 
 class JobEpisodes(RuleBasedStateMachine):
