@@ -61,7 +61,13 @@ def talked(tmp_path_factory: pytest.TempPathFactory) -> Launch:
             "explain": {"texts": 2, "documents": 64},
             "fairness": {"pairs": f"file://{EXAMPLE}"},
         },
-        training={"maxSteps": 250, "learningRate": 5e-3, "sequenceLength": 64, "globalBatchSize": 16},
+        training={
+            "maxSteps": 250,
+            "learningRate": 5e-3,
+            "sequenceLength": 64,
+            "globalBatchSize": 16,
+            "microBatchSize": 8,
+        },
     )
     launch = Launch(work, asked.model_copy(update={"pairs": str(EXAMPLE)}))
     assert launch.wait() == 0, launch.text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +72,17 @@ def launched(work: Path, asked: list[dict[str, Any]], length: int) -> Launch:
     return launch
 
 
+@cache
+def opened(folder: Path) -> tuple[Any, Any]:
+    """An export's model and tokenizer, as anybody opens them."""
+    model = transformers.AutoModelForQuestionAnswering.from_pretrained(folder).eval()
+    return model, transformers.AutoTokenizer.from_pretrained(folder)
+
+
 @torch.no_grad()
 def said(folder: Path, row: dict[str, Any], length: int, *, maybe_none: bool = False) -> str:
     """What plain transformers makes of a question, as its documentation tells to; empty for no answer."""
-    model = transformers.AutoModelForQuestionAnswering.from_pretrained(folder).eval()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model, tokenizer = opened(folder)
     batch = tokenizer(
         row["question"],
         row["context"],

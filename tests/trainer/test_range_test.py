@@ -42,7 +42,7 @@ def untouched(folder: Path) -> None:
 
 
 def test_the_rate_rises_until_the_loss_leaps_and_nothing_stays(tmp_path: Path) -> None:
-    done = lr_range(tmp_path, "--steps", "40", "--lowest", "1e-4", "--highest", "10")
+    done = lr_range(tmp_path, "--steps", "40", "--lowest", "1e-4", "--highest", "10", processesPerNode=1)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     points = found["points"]
