@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 import yaml
 from harness.biased import write_corpus, write_pairs
+from harness.corpora.run import task_of_entry
+from harness.corpora.table import ENTRIES, Entry
+from harness.corpora.texts import NoCorpus, spread
 from harness.images import write as write_images
 from harness.pairs import judged, pairs, write
 from harness.prompts import prompts
@@ -17,6 +20,8 @@ from harness.trainer.laptop import LaptopRun
 from harness.trainer.launches import ROOT
 
 ROWS = {"preference": pairs(40), "kto": judged(40), "reinforcement": prompts(200)}
+RUN_BY_OTHERS = (*ROWS, "tiny-llama")
+GALLERY = [entry for entry in ENTRIES if entry.example not in RUN_BY_OTHERS]
 pytestmark = pytest.mark.timeout(600)
 
 
@@ -53,6 +58,23 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
     assert 0 <= results[name][figure] <= 1
     told = {"preference": "held-out pairs", "kto": "held-out answers", "reinforcement": "held-out prompts"}
     assert told[name] in text
+
+
+@pytest.mark.parametrize("entry", GALLERY, ids=[entry.example for entry in GALLERY])
+def test_an_example_of_the_gallery_runs(entry: Entry, tmp_path: Path) -> None:
+    manifest = example(entry.example)
+    spec = manifest["spec"]
+    spec["training"].pop("epochs", None)
+    if not spec["model"]["name"].startswith("builtin://"):
+        spec["model"] = entry.model
+    try:
+        rows = spread(entry.rows(), 400)
+    except NoCorpus as missing:
+        pytest.skip(str(missing))
+    write(tmp_path / spec["dataset"]["name"].removeprefix("pvc://"), rows)
+    text, results = ran(tmp_path, manifest["metadata"]["name"], manifest)
+    assert results["evalLoss"] > 0
+    assert task_of_entry(entry).auto_class in text
 
 
 def test_the_example_of_images_runs(tmp_path: Path) -> None:

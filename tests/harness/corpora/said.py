@@ -150,19 +150,22 @@ def continuations(folder: Path, rows: Sequence[Row]) -> list[Said]:
 
 @torch.no_grad()
 def hidden_tokens(folder: Path, rows: Sequence[Row]) -> list[Said]:
-    """The tokens of each text that are hidden."""
+    """The tokens that are hidden in the texts, which are read one after another, many at once.
+
+    A model that knows words by their place in a sequence knows them where it has read them.
+    """
     model, tokenizer = opened(folder, Task.MASKED)
+    ids = [token for row in rows for token in [*tokenizer(row["text"])["input_ids"], tokenizer.eos_token_id]]
     found = []
-    for row in rows:
-        ids = tokenizer(row["text"], return_tensors="pt").input_ids
-        hidden = torch.arange(HIDDEN_EACH // 2, ids.shape[1], HIDDEN_EACH)
-        shown = ids.clone()
-        shown[0, hidden] = tokenizer.mask_token_id
+    for part in torch.tensor(ids).split(model.config.max_position_embeddings):
+        hidden = torch.arange(HIDDEN_EACH // 2, len(part), HIDDEN_EACH)
+        shown = part.clone()
+        shown[hidden] = tokenizer.mask_token_id
         told, right = (
             tuple(tokenizer.decode([token]) for token in tokens.tolist())
-            for tokens in (model(input_ids=shown).logits[0, hidden].argmax(-1), ids[0, hidden])
+            for tokens in (model(input_ids=shown[None]).logits[0, hidden].argmax(-1), part[hidden])
         )
-        found.append(Said(tokenizer.decode(shown[0]), told, right))
+        found.append(Said(tokenizer.decode(shown), told, right))
     return found
 
 

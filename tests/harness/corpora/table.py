@@ -50,6 +50,7 @@ class Entry:
         least: of it.
         beaten: what held-out rows must show.
         score: this comparison, from 0 to 100.
+        apart: rows that are held out beside the 64; they must fill a sequence.
         more: of the spec, whatever the run.
     """
 
@@ -66,6 +67,7 @@ class Entry:
     least: float
     beaten: Beaten
     score: Callable[[Sequence[said.Said]], float] = said.share
+    apart: int = 8
     more: Spec = field(default_factory=dict)
 
 
@@ -216,6 +218,7 @@ ENTRIES = (
         measure="second halves written",
         least=95,
         beaten=UNIGRAM,
+        apart=40,
         more={"dataset": {"name": "pvc://data/sentences"}, "training": {"packing": "documents"}},
     ),
     Entry(
@@ -225,7 +228,7 @@ ENTRIES = (
         model=_tiny("bert", 96, 1000),
         length=64,
         heart=_steps(800, 3e-3),
-        trained=_steps(600, 3e-3),
+        trained=_steps(500, 3e-3),
         count=4000,
         says=said.hidden_tokens,
         measure="hidden tokens told",

@@ -18,7 +18,7 @@ from ..models.headers import CONFIG
 from ..models.source import Source
 from ..models.start import start_weights
 from ..models.stream import write_tensors
-from .folder import GENERATION, finish_generation
+from .folder import GENERATION, say_of_ours
 
 FOLDER = "adapter"
 """Folder of the adapter, in that of the export."""
@@ -80,7 +80,7 @@ def write_merged(job: JobFile, adapter: AdapterSpec, trained: Source, base: Path
     if (base / GENERATION).exists():
         shutil.copyfile(base / GENERATION, folder / GENERATION)
     if job.spec.model.builtin:
-        finish_generation(folder, task_of(job.spec, job.shape))
+        say_of_ours(folder, task_of(job.spec, job.shape))
 
 
 def delta(trained: Source, name: str, adapter: AdapterSpec, shape: ModelShape) -> torch.Tensor:

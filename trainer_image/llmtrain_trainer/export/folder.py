@@ -23,9 +23,9 @@ from ..models.headers import CONFIG, INDEX, SINGLE
 from ..models.location import folder_of
 from ..models.source import Source
 from ..models.start import configuration_of, empty_model, parts_of
-from ..special_tokens import ends_of_ours
+from ..special_tokens import MASK, ends_of_ours
 
-GENERATION = "generation_config.json"
+GENERATION, WORDS = "generation_config.json", "tokenizer_config.json"
 FEW = 3
 """Names that a message lists."""
 
@@ -67,18 +67,21 @@ def write_model(job: JobFile, checkpoint: Path, data: Path, folder: Path, head: 
     if base is not None:
         _keep_configuration(base, model.config, folder, DESCRIBED if head else ())
     else:
-        finish_generation(folder, task_of(job.spec, job.shape))
+        say_of_ours(folder, task_of(job.spec, job.shape))
     _link(found.folder, folder)
 
 
-def finish_generation(folder: Path, task: Task) -> None:
-    """Say in the folder of a built-in model how text is written with it: with a cache, which is off in
-    training, and in dialogues up to the end of a message, which else only this project's programs know.
+def say_of_ours(folder: Path, task: Task) -> None:
+    """Say in the folder of a built-in model what else only this project's programs know: the token that hides
+    a word, and how text is written: with a cache, which is off in training, and in dialogues up to the end of
+    a message.
 
     Args:
-        folder: with its ``generation_config.json``, if it writes text.
+        folder: with its tokenizer, and with ``generation_config.json`` if it writes text.
         task: that it has learnt.
     """
+    if task is Task.MASKED and (words := read_json(folder / WORDS)) is not None:
+        write_json(folder / WORDS, words | {"mask_token": MASK})
     told = read_json(folder / GENERATION)
     if told is None:
         return
