@@ -18,9 +18,7 @@ from harness.trainer.laptop import LaptopRun
 from llmtrain_api import Task
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
-BY_HEART = 64
-POOL = 32
-"""Rows that are drawn for each that is to be held out: one in twenty is."""
+BY_HEART, APART = 64, 8
 SHOWN = 3
 """Held-out rows that are shown with what the model says of them, good or bad. They are no text of ours, so
 no page has them."""
@@ -104,9 +102,9 @@ def task_of_entry(entry: Entry) -> Task:
 
 def _heart(entry: Entry, everything: Rows, work: Path) -> dict[str, Any]:
     asked = manifest(entry, "heart")
-    train, apart = _split(entry, asked, spread(everything, POOL * entry.apart))
+    train, apart = _split(entry, asked, spread(everything, 4 * BY_HEART))
     known = spread(train, BY_HEART)
-    ran = _ran(asked, known + spread(apart, entry.apart), work)
+    ran = _ran(asked, (known + spread(apart, APART)) * entry.copies, work)
     return {
         "measure": entry.measure,
         "value": round(entry.score(entry.says(ran.output / "export", known)), 2),
