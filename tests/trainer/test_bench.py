@@ -44,3 +44,15 @@ def test_every_contestant_takes_its_turns(tmp_path: Path) -> None:
         assert all(one["tokensPerSecond"] > 0 for one in race["lines"])
         assert race["lines"][0]["ratio"] == 1.0
     assert [len(race["verdicts"]) for race in (alone, two)] == [1, 3]
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(600)
+def test_starts_are_measured_to_the_first_step() -> None:
+    command = [sys.executable, "-W", "ignore", "-m", "bench.startup", "1"]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=550, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert min(told["launcher, CPU s"], told["torchrun alone, CPU s"]) > 1, "the ranks' processes count"
