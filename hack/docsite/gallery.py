@@ -28,6 +28,7 @@ Generated from `examples/*.yaml` by `make generate`: what a manifest shows is th
 
 `llmtrain check FILE` says what it will be before anything is started, `llmtrain run FILE` runs it on this
 machine, `kubectl apply -f FILE` on a cluster. From Python: [the notebook](../examples/sdk.ipynb).
+What some of them learn of real text, and in how many minutes: [the gallery](gallery.md).
 """
 
 

@@ -18,7 +18,7 @@ _HEAD = """# Gallery: what each task learns
 Generated from `gallery.json`, which `make corpora` writes, by `make generate`: no figure here is typed.
 
 Each manifest of `examples/` below was run twice by `llmtrain run` in one process, on real text that lies
-on any Debian machine (`tests/harness/corpora/texts.py` makes rows of it), with a model of two layers:
+on a Debian machine (`tests/harness/corpora/texts.py` makes rows of it), with a model of two layers:
 
 - **By heart**: 64 rows, until the exported folder, opened in plain transformers, knows them.
 - **Held out**: many rows, and a tenth that it never sees, where it is compared with what needs no model.

@@ -1,7 +1,8 @@
 """``python -m harness.corpora [EXAMPLE ...]``: run the entries of the table and write what they came to.
 
-An entry that does not learn its 64 rows by heart, or does not beat its baseline on held-out rows, is told and
-ends the program with 1. ``--keep FOLDER`` keeps what the runs wrote.
+An entry that does not learn its 64 rows by heart, or does not beat its baseline on held-out rows, or whose
+text this machine does not have, is told and ends the program with 1. ``--keep FOLDER`` keeps what the runs
+wrote.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 from harness.corpora.run import measured, verdicts
 from harness.corpora.table import ENTRIES, Entry
+from harness.corpora.texts import NoCorpus
 
 from docsite.learnt import FIGURES
 
@@ -36,7 +38,12 @@ def main() -> int:
             if options.examples and entry.example not in options.examples:
                 continue
             work = (options.keep or Path(scratch)) / entry.example
-            found = measured(entry, work)
+            try:
+                found = measured(entry, work)
+            except NoCorpus as missing:
+                print(f"{entry.example}: {missing}", flush=True)
+                bad += 1
+                continue
             wrong = verdicts(found)
             print(json.dumps({entry.example: found}, indent=1), *wrong, sep="\n", flush=True)
             bad += bool(wrong)

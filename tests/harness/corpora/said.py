@@ -169,6 +169,36 @@ def hidden_tokens(folder: Path, rows: Sequence[Row]) -> list[Said]:
     return found
 
 
+SPAN, GAP = 3, 8
+"""Tokens that are hidden as one, and tokens before each such span."""
+
+
+@torch.no_grad()
+def hidden_spans(folder: Path, rows: Sequence[Row]) -> list[Said]:
+    """The tokens of the spans that are hidden in each text, written one span after another."""
+    model, tokenizer = opened(folder, Task.SEQ2SEQ)
+    found = []
+    for row in rows:
+        ids = tokenizer(row["text"])["input_ids"]
+        begins = range(GAP, len(ids) - SPAN, GAP + SPAN)
+        if not begins:
+            continue  # too short
+        names = tokenizer.convert_tokens_to_ids([f"<|hidden-{number}|>" for number in range(len(begins) + 1)])
+        source, target, at = [], [], 0
+        for begin, name in zip(begins, names, strict=False):
+            source += [*ids[at:begin], name]
+            at = begin + SPAN
+            target += [name, *ids[begin:at]]
+        source += ids[at:]
+        written = model.generate(
+            torch.tensor([source]), max_new_tokens=len(target), min_new_tokens=len(target), do_sample=False
+        )[0, 1:].tolist()
+        pairs = [(one, right) for one, right in zip(written, target, strict=True) if right not in names]
+        told, right = (tuple(tokenizer.decode([pair[side]]) for pair in pairs) for side in (0, 1))
+        found.append(Said(tokenizer.decode(source), told, right))
+    return found
+
+
 @torch.no_grad()
 def better_answers(folder: Path, rows: Sequence[Row]) -> list[Said]:
     """Of two answers the one with the higher number."""

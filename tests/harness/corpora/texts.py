@@ -1,4 +1,4 @@
-"""Rows of real text that lies on any Debian machine, for each task: made when they are asked for, in the same
+"""Rows of real text that lies on a Debian machine, for each task: made when they are asked for, in the same
 order each time, and kept nowhere.
 
 - what programs say, and its translations: gettext catalogues;
