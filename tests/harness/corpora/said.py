@@ -148,16 +148,22 @@ def continuations(folder: Path, rows: Sequence[Row]) -> list[Said]:
     return found
 
 
+def _sequences(tokenizer: Any, rows: Sequence[Row], length: int) -> list[list[int]]:
+    """The tokens of texts, one after another, cut where a job cuts them.
+
+    A model of few texts knows words by their place in a sequence, where it has read them.
+    """
+    ids = [token for row in rows for token in [*tokenizer(row["text"])["input_ids"], tokenizer.eos_token_id]]
+    return [ids[at : at + length] for at in range(0, len(ids), length)]
+
+
 @torch.no_grad()
 def hidden_tokens(folder: Path, rows: Sequence[Row]) -> list[Said]:
-    """The tokens that are hidden in the texts, which are read one after another, many at once.
-
-    A model that knows words by their place in a sequence knows them where it has read them.
-    """
+    """The tokens that are hidden in the texts."""
     model, tokenizer = opened(folder, Task.MASKED)
-    ids = [token for row in rows for token in [*tokenizer(row["text"])["input_ids"], tokenizer.eos_token_id]]
     found = []
-    for part in torch.tensor(ids).split(model.config.max_position_embeddings):
+    for ids in _sequences(tokenizer, rows, model.config.max_position_embeddings):
+        part = torch.tensor(ids)
         hidden = torch.arange(HIDDEN_EACH // 2, len(part), HIDDEN_EACH)
         shown = part.clone()
         shown[hidden] = tokenizer.mask_token_id
@@ -169,32 +175,31 @@ def hidden_tokens(folder: Path, rows: Sequence[Row]) -> list[Said]:
     return found
 
 
-SPAN, GAP = 3, 8
-"""Tokens that are hidden as one, and tokens before each such span."""
+SPAN, GAP, SEQUENCE = 3, 16, 64
+"""Tokens that are hidden as one, tokens before each such span, and tokens that are read at once."""
 
 
 @torch.no_grad()
 def hidden_spans(folder: Path, rows: Sequence[Row]) -> list[Said]:
-    """The tokens of the spans that are hidden in each text, written one span after another."""
+    """The tokens of the spans that are hidden in the texts, written one span after another."""
     model, tokenizer = opened(folder, Task.SEQ2SEQ)
     found = []
-    for row in rows:
-        ids = tokenizer(row["text"])["input_ids"]
+    for ids in _sequences(tokenizer, rows, SEQUENCE):
         begins = range(GAP, len(ids) - SPAN, GAP + SPAN)
-        if not begins:
-            continue  # too short
-        names = tokenizer.convert_tokens_to_ids([f"<|hidden-{number}|>" for number in range(len(begins) + 1)])
-        source, target, at = [], [], 0
-        for begin, name in zip(begins, names, strict=False):
+        names = tokenizer.convert_tokens_to_ids([f"<|hidden-{number}|>" for number in range(len(begins))])
+        source, target, at = list[int](), list[int](), 0
+        for begin, name in zip(begins, names, strict=True):
             source += [*ids[at:begin], name]
             at = begin + SPAN
             target += [name, *ids[begin:at]]
         source += ids[at:]
-        written = model.generate(
-            torch.tensor([source]), max_new_tokens=len(target), min_new_tokens=len(target), do_sample=False
-        )[0, 1:].tolist()
-        pairs = [(one, right) for one, right in zip(written, target, strict=True) if right not in names]
-        told, right = (tuple(tokenizer.decode([pair[side]]) for pair in pairs) for side in (0, 1))
+        most = len(target)
+        out = model.generate(
+            torch.tensor([source]), max_new_tokens=most, min_new_tokens=most, do_sample=False
+        )
+        pairs = zip(out[0, 1:].tolist(), target, strict=True)
+        own = [pair for pair in pairs if pair[1] not in names]
+        told, right = (tuple(tokenizer.decode([pair[side]]) for pair in own) for side in (0, 1))
         found.append(Said(tokenizer.decode(source), told, right))
     return found
 
