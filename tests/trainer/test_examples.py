@@ -12,7 +12,7 @@ import yaml
 from harness.biased import write_corpus, write_pairs
 from harness.corpora.run import task_of_entry
 from harness.corpora.table import ENTRIES, Entry
-from harness.corpora.texts import NoCorpus, spread
+from harness.corpora.texts import NoCorpus, sentences, spread
 from harness.images import write as write_images
 from harness.pairs import judged, pairs, write
 from harness.prompts import prompts
@@ -75,6 +75,13 @@ def test_an_example_of_the_gallery_runs(entry: Entry, tmp_path: Path) -> None:
     text, results = ran(tmp_path, manifest["metadata"]["name"], manifest)
     assert results["evalLoss"] > 0
     assert task_of_entry(entry).auto_class in text
+
+
+def test_the_example_of_hidden_spans_runs(tmp_path: Path) -> None:
+    write(tmp_path / "data" / "texts", spread(sentences(), 400))
+    text, results = ran(tmp_path, "span-corruption", example("span-corruption"))
+    assert results["evalLoss"] > 0
+    assert "AutoModelForSeq2SeqLM" in text
 
 
 def test_the_example_of_images_runs(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,22 +148,16 @@ def continuations(folder: Path, rows: Sequence[Row]) -> list[Said]:
     return found
 
 
-def _sequences(tokenizer: Any, rows: Sequence[Row], length: int) -> list[list[int]]:
-    """The tokens of texts, one after another, cut where a job cuts them.
+@torch.no_grad()
+def hidden_tokens(folder: Path, rows: Sequence[Row]) -> list[Said]:
+    """The tokens that are hidden in the texts, which are read one after another, cut where a job cuts them.
 
     A model of few texts knows words by their place in a sequence, where it has read them.
     """
-    ids = [token for row in rows for token in [*tokenizer(row["text"])["input_ids"], tokenizer.eos_token_id]]
-    return [ids[at : at + length] for at in range(0, len(ids), length)]
-
-
-@torch.no_grad()
-def hidden_tokens(folder: Path, rows: Sequence[Row]) -> list[Said]:
-    """The tokens that are hidden in the texts."""
     model, tokenizer = opened(folder, Task.MASKED)
+    ids = [token for row in rows for token in [*tokenizer(row["text"])["input_ids"], tokenizer.eos_token_id]]
     found = []
-    for ids in _sequences(tokenizer, rows, model.config.max_position_embeddings):
-        part = torch.tensor(ids)
+    for part in torch.tensor(ids).split(model.config.max_position_embeddings):
         hidden = torch.arange(HIDDEN_EACH // 2, len(part), HIDDEN_EACH)
         shown = part.clone()
         shown[hidden] = tokenizer.mask_token_id
@@ -172,35 +166,6 @@ def hidden_tokens(folder: Path, rows: Sequence[Row]) -> list[Said]:
             for tokens in (model(input_ids=shown[None]).logits[0, hidden].argmax(-1), part[hidden])
         )
         found.append(Said(tokenizer.decode(shown), told, right))
-    return found
-
-
-SPAN, GAP, SEQUENCE = 3, 16, 64
-"""Tokens that are hidden as one, tokens before each such span, and tokens that are read at once."""
-
-
-@torch.no_grad()
-def hidden_spans(folder: Path, rows: Sequence[Row]) -> list[Said]:
-    """The tokens of the spans that are hidden in the texts, written one span after another."""
-    model, tokenizer = opened(folder, Task.SEQ2SEQ)
-    found = []
-    for ids in _sequences(tokenizer, rows, SEQUENCE):
-        begins = range(GAP, len(ids) - SPAN, GAP + SPAN)
-        names = tokenizer.convert_tokens_to_ids([f"<|hidden-{number}|>" for number in range(len(begins))])
-        source, target, at = list[int](), list[int](), 0
-        for begin, name in zip(begins, names, strict=True):
-            source += [*ids[at:begin], name]
-            at = begin + SPAN
-            target += [name, *ids[begin:at]]
-        source += ids[at:]
-        most = len(target)
-        out = model.generate(
-            torch.tensor([source]), max_new_tokens=most, min_new_tokens=most, do_sample=False
-        )
-        pairs = zip(out[0, 1:].tolist(), target, strict=True)
-        own = [pair for pair in pairs if pair[1] not in names]
-        told, right = (tuple(tokenizer.decode([pair[side]]) for pair in own) for side in (0, 1))
-        found.append(Said(tokenizer.decode(source), told, right))
     return found
 
 
@@ -227,24 +192,42 @@ def better_answers(folder: Path, rows: Sequence[Row]) -> list[Said]:
 @torch.no_grad()
 def preferred_answers(folder: Path, rows: Sequence[Row]) -> list[Said]:
     """Of two answers the one that has become likelier, by more, than it was for the start model."""
+    reward = _reward_of(folder)
+    found = []
+    for row in rows:
+        better = reward(row["prompt"], row["chosen"]) > reward(row["prompt"], row["rejected"])
+        found.append(Said(row["prompt"], (row["chosen" if better else "rejected"],), (row["chosen"],)))
+    return found
+
+
+@torch.no_grad()
+def desirable_answers(folder: Path, rows: Sequence[Row]) -> list[Said]:
+    """Whether each answer has become likelier than it was for the start model."""
+    reward = _reward_of(folder)
+    found = []
+    for row in rows:
+        likelier = reward(row["prompt"], row["completion"]) > 0
+        asked = f"{row['prompt']} {row['completion']}"
+        found.append(Said(asked, (str(likelier),), (str(row["label"]),)))
+    return found
+
+
+def _reward_of(folder: Path) -> Callable[[str, str], float]:
+    """How much likelier an answer to a prompt has become, in nat."""
     model, tokenizer = opened(folder, Task.PREFERENCE)
     start = transformers.AutoModelForCausalLM.from_pretrained(
         folder.parent / "data" / "step-0", local_files_only=True
     ).eval()
 
-    def reward(row: Row, side: str) -> float:
-        prompt = [{"role": "user", "content": row["prompt"]}]
-        whole = [*prompt, {"role": "assistant", "content": row[side]}]
+    def reward(asked: str, answer: str) -> float:
+        prompt = [{"role": "user", "content": asked}]
+        whole = [*prompt, {"role": "assistant", "content": answer}]
         begin = len(tokenizer.apply_chat_template(prompt, add_generation_prompt=True)["input_ids"])
         ids = tokenizer.apply_chat_template(whole, return_tensors="pt", return_dict=True)["input_ids"]
         now, before = (_log_likelihood(one, ids, begin) for one in (model, start))
         return now - before
 
-    found = []
-    for row in rows:
-        better = reward(row, "chosen") > reward(row, "rejected")
-        found.append(Said(row["prompt"], (row["chosen" if better else "rejected"],), (row["chosen"],)))
-    return found
+    return reward
 
 
 def _log_likelihood(model: Any, ids: torch.Tensor, begin: int) -> float:

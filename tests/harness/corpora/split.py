@@ -7,6 +7,7 @@ from typing import Any
 
 from llmtrain_api import Task
 from llmtrain_trainer.data.chat.dialogue import TakeDialogue
+from llmtrain_trainer.data.judged.answer import TakeJudged
 from llmtrain_trainer.data.labelled.sample import TakeSample
 from llmtrain_trainer.data.pairs.pair import TakePair
 from llmtrain_trainer.data.reading.record import Record
@@ -35,6 +36,8 @@ def _read(task: Task, fields: Mapping[str, str], row: dict[str, Any]) -> str:
     record = Record(row, "rows.jsonl", 1)
     if task.on_samples:
         return TakeSample(task, dict(fields))(record).item.text
+    if task.on_pairs and "label" in row:
+        return TakeJudged(dict(fields))(record).item.text
     if task.on_pairs:
         return TakePair(dict(fields))(record).item.text
     if task.on_dialogues:

@@ -148,6 +148,14 @@ def word_orders() -> list[Row]:
     return found
 
 
+def judged_orders() -> list[Row]:
+    """Of each of these pairs one answer, in turn the good one and the other one."""
+    return [
+        {"prompt": row["prompt"], "completion": row["rejected" if at % 2 else "chosen"], "label": not at % 2}
+        for at, row in enumerate(word_orders())
+    ]
+
+
 def words_of_code() -> list[Row]:
     """A line of code as words, and what each is: a keyword, what is called, defined or an attribute."""
     found: dict[tuple[str, ...], tuple[str, ...]] = {}
