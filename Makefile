@@ -45,6 +45,9 @@ real: models ## fine-tune a real 135M model, alone and on a cluster, and go on w
 corpora: ## each task on real text of this machine: 64 rows by heart, held-out rows beside what needs no model; writes docs/gallery.md (half an hour; CORPORA=translation: one; not in make test)
 	@cd tests && PYTHONPATH=$(PYTHONPATH):$(CURDIR)/tests $(VENV)/bin/python -W ignore -m harness.corpora $(CORPORA) && $(MAKE) -C .. generate
 
+examples: ## an example of each task on a two-node cluster, for three steps (10 minutes beside its start; not in make test)
+	@hack/test examples_on_cluster
+
 models: ## fetch what tests of real models need into the cache: SmolLM2, MiniLM, dialogues (180 MB)
 	@cd tests && PYTHONPATH=$(PYTHONPATH):$(CURDIR)/tests $(VENV)/bin/python -m harness.models
 
@@ -99,4 +102,4 @@ bench-page: ## what 300 open web pages of 2,000 jobs cost: first view, how late 
 constraints: ## pin what a fresh environment without constraints.txt would get
 	@hack/constraints
 
-.PHONY: corpora release docs web page page-on-cluster proofs rules kueue models real bench bench-operator bench-writes bench-recovery bench-page layouts resume simulate faults help demo demo-down try test lint generate images venv constraints
+.PHONY: corpora examples release docs web page page-on-cluster proofs rules kueue models real bench bench-operator bench-writes bench-recovery bench-page layouts resume simulate faults help demo demo-down try test lint generate images venv constraints

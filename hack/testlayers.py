@@ -71,6 +71,7 @@ LAYERS = (
     Layer("rules", before=(("hack/cluster", "build", "prometheus"),), only_named=True),
     Layer("page", before=(BROWSER_DRIVER,), only_named=True),
     Layer("page_on_cluster", before=(BROWSER_DRIVER, *TWO_NODES), cluster=True, only_named=True),
+    Layer("examples_on_cluster", before=TWO_NODES, cluster=True, only_named=True),
     Layer("real", before=TWO_NODES, cluster=True, only_named=True),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gettext
+from collections.abc import Callable
 from pathlib import Path
 
 LOCALES = Path("/usr/share/locale")
@@ -14,15 +15,27 @@ NOT_PLAIN = "%_\n\t\x04|<&{"
 
 def installed(language: str = "de") -> list[tuple[str, str]]:
     """English texts and their translations, short and plain, each once, in the order of the alphabet."""
+    return sorted(messages(language).items())
+
+
+def messages(language: str, wanted: Callable[[str], bool] = lambda _: True) -> dict[str, str]:
+    """Short and plain English messages of programs, and what they are in a language.
+
+    Args:
+        language: its code.
+        wanted: whether a program's catalogue is read, by its name.
+    """
     found: dict[str, str] = {}
     for file in sorted((LOCALES / language / "LC_MESSAGES").glob("*.mo")):
+        if not wanted(file.stem):
+            continue
         try:
             with file.open("rb") as opened:
                 catalogue = gettext.GNUTranslations(opened)._catalog  # type: ignore[attr-defined]
         except (OSError, UnicodeError):
             continue
         found |= {key: text for key, text in catalogue.items() if isinstance(key, str) and plain(key, text)}
-    return sorted(found.items())
+    return found
 
 
 def plain(key: str, text: str) -> bool:

@@ -15,13 +15,14 @@ def administrator() -> Cluster:
     return Cluster({"KUBECONFIG": os.environ["KUBECONFIG"], "PATH": os.environ["PATH"]})
 
 
-def add_volume(cluster: Cluster, namespace: str, name: str) -> None:
-    """Give a namespace a claim `checkpoints` on a new folder of all nodes.
+def add_volume(cluster: Cluster, namespace: str, name: str, claim: str = "checkpoints") -> None:
+    """Give a namespace a claim on a new folder of all nodes.
 
     Args:
         cluster: where it is.
         namespace: whose claim it is.
         name: of the folder and of the volume.
+        claim: its name.
     """
     folder = shared_volume(cluster) / name
     folder.mkdir()
@@ -36,17 +37,17 @@ def add_volume(cluster: Cluster, namespace: str, name: str) -> None:
             "capacity": {"storage": "10Gi"},
             "persistentVolumeReclaimPolicy": "Retain",
             "hostPath": {"path": str(folder)},
-            "claimRef": {"namespace": namespace, "name": "checkpoints"},
+            "claimRef": {"namespace": namespace, "name": claim},
         },
     }
-    claim = {
+    asked = {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "checkpoints"},
+        "metadata": {"name": claim},
         "spec": {**common, "volumeName": name, "resources": {"requests": {"storage": "10Gi"}}},
     }
     cluster.call("POST", "/api/v1/persistentvolumes", pv)
-    cluster.call("POST", f"/api/v1/namespaces/{namespace}/persistentvolumeclaims", claim)
+    cluster.call("POST", f"/api/v1/namespaces/{namespace}/persistentvolumeclaims", asked)
 
 
 @contextmanager

@@ -8,26 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from harness.biased import write_corpus, write_pairs
-from harness.corpora.run import task_of_entry
-from harness.corpora.table import ENTRIES, Entry
-from harness.corpora.texts import NoCorpus, sentences, spread
-from harness.images import write as write_images
+from harness.corpora.texts import NoCorpus
 from harness.pairs import judged, pairs, write
 from harness.prompts import prompts
+from harness.short_examples import GALLERY, IMAGES, SPANS, STEPS, ShortExample, example
 from harness.trainer.laptop import LaptopRun
 from harness.trainer.launches import ROOT
 
+from llmtrain_api import Task
+
 ROWS = {"preference": pairs(40), "kto": judged(40), "reinforcement": prompts(200)}
 RUN_BY_OTHERS = (*ROWS, "tiny-llama")
-GALLERY = [entry for entry in ENTRIES if entry.example not in RUN_BY_OTHERS]
+HERE = [one for one in GALLERY if one.name not in RUN_BY_OTHERS]
 pytestmark = pytest.mark.timeout(600)
 
 
 def ran(folder: Path, name: str, manifest: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """What a manifest says while it runs for a few steps, and its results. The export opens as it says."""
-    manifest["spec"]["training"]["maxSteps"] = 3
+    manifest["spec"]["training"]["maxSteps"] = STEPS
     run = LaptopRun(folder, name, seconds=400)
     run.write(manifest)
     try:
@@ -38,14 +37,8 @@ def ran(folder: Path, name: str, manifest: dict[str, Any]) -> tuple[str, dict[st
     assert run.codes == [0], run.text()
     run.opened()
     results = json.loads(run.output.results.read_text())
-    assert results["steps"] == 3
+    assert results["steps"] == STEPS
     return run.text(), results
-
-
-def example(name: str) -> dict[str, Any]:
-    """A manifest."""
-    found: dict[str, Any] = yaml.safe_load((ROOT / "examples" / f"{name}.yaml").read_text())
-    return found
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -60,34 +53,16 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
     assert told[name] in text
 
 
-@pytest.mark.parametrize("entry", GALLERY, ids=[entry.example for entry in GALLERY])
-def test_an_example_of_the_gallery_runs(entry: Entry, tmp_path: Path) -> None:
-    manifest = example(entry.example)
-    spec = manifest["spec"]
-    spec["training"].pop("epochs", None)
-    if not spec["model"]["name"].startswith("builtin://"):
-        spec["model"] = entry.model
+@pytest.mark.parametrize("one", [*HERE, SPANS, IMAGES], ids=lambda one: one.name)
+def test_an_example_of_a_task_runs(one: ShortExample, tmp_path: Path) -> None:
+    manifest = one.manifest
     try:
-        rows = spread(entry.rows(), 400)
+        one.put_data(tmp_path)
     except NoCorpus as missing:
         pytest.skip(str(missing))
-    write(tmp_path / spec["dataset"]["name"].removeprefix("pvc://"), rows)
     text, results = ran(tmp_path, manifest["metadata"]["name"], manifest)
     assert results["evalLoss"] > 0
-    assert task_of_entry(entry).auto_class in text
-
-
-def test_the_example_of_hidden_spans_runs(tmp_path: Path) -> None:
-    write(tmp_path / "data" / "texts", spread(sentences(), 400))
-    text, results = ran(tmp_path, "span-corruption", example("span-corruption"))
-    assert results["evalLoss"] > 0
-    assert "AutoModelForSeq2SeqLM" in text
-
-
-def test_the_example_of_images_runs(tmp_path: Path) -> None:
-    write_images(tmp_path / "data" / "pictures")
-    _, results = ran(tmp_path, "images", example("images"))
-    assert results["evalLoss"] > 0
+    assert Task(manifest["spec"].get("task", Task.CAUSAL)).auto_class in text
 
 
 def test_the_example_of_pairs_that_are_held_alike_runs(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ order each time, and kept nowhere.
 from __future__ import annotations
 
 import ast
-import gettext
 import io
 import keyword
 import random
@@ -20,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.catalogues import LOCALES, plain
+from harness.catalogues import LOCALES, messages
 
 Row = dict[str, Any]
 LANGUAGES = ("de", "es", "fr", "it", "nl", "pl")
@@ -47,16 +46,11 @@ def translated(language: str, programs: tuple[str, ...] = ()) -> dict[str, str]:
     Raises:
         NoCorpus: there are too few of them.
     """
-    found: dict[str, str] = {}
-    for file in sorted((LOCALES / language / "LC_MESSAGES").glob("*.mo")):
-        if file.name.startswith(NAMES_OF_PLACES) or (programs and file.stem not in programs):
-            continue
-        try:
-            with file.open("rb") as opened:
-                catalogue = gettext.GNUTranslations(opened)._catalog  # type: ignore[attr-defined]
-        except (OSError, UnicodeError):
-            continue
-        found |= {key: text for key, text in catalogue.items() if isinstance(key, str) and plain(key, text)}
+
+    def wanted(program: str) -> bool:
+        return not program.startswith(NAMES_OF_PLACES) and (not programs or program in programs)
+
+    found = messages(language, wanted)
     several = {key: text for key, text in sorted(found.items()) if " " in key and key != text}
     if len(several) < 1000:
         told = ", ".join(programs) or "programs with catalogues"
