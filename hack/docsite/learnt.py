@@ -18,10 +18,11 @@ _HEAD = """# Gallery: what each task learns
 Generated from `gallery.json`, which `make corpora` writes, by `make generate`: no figure here is typed.
 
 Each manifest of `examples/` below was run twice by `llmtrain run` in one process, on real text that lies
-on a Debian machine (`tests/harness/corpora/texts.py` makes rows of it), with a built-in model of two layers
-from scratch, and the sizes and steps of `table.py` beside it:
+on a Debian machine (`tests/harness/corpora/texts.py` makes rows of it; pictures are drawn), with a built-in
+model of two layers from scratch, and the sizes and steps of `table.py` beside it:
 
-- **By heart**: 64 rows, until the exported folder, opened in plain transformers, knows them.
+- **By heart**: 64 rows, of pictures as many as there are, until the exported folder, opened in plain
+  transformers, knows them.
 - **Held out**: many rows, and a tenth that it never sees, where it is compared with what needs no model.
   Written answers are compared for 200 of them at most.
 

@@ -49,16 +49,34 @@ def captions() -> dict[str, Image.Image]:
     }
 
 
+def rows() -> list[dict[str, Any]]:
+    """A row of each picture, which asks what it shows."""
+    question = {"role": "user", "content": f"<image>{QUESTION}"}
+    return [
+        {"images": [name], "messages": [question, {"role": "assistant", "content": caption}]}
+        for name, (caption, _) in pictures().items()
+    ]
+
+
+def pictures() -> dict[str, tuple[str, Image.Image]]:
+    """What each picture shows, and the picture, by the name of its file."""
+    return {
+        f"pictures/{number}.{'jpg' if number % 4 == 3 else 'png'}": shown
+        for number, shown in enumerate(captions().items())
+    }
+
+
+def write_pictures(folder: Path) -> None:
+    """Write all pictures where rows that lie in a folder name them."""
+    for name, (_, image) in pictures().items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        image.save(folder / name, quality=95)
+
+
 def write(folder: Path) -> Path:
     """Write pictures and a file of rows that name them; the folder."""
-    (folder / "pictures").mkdir(parents=True, exist_ok=True)
-    rows = []
-    for number, (caption, image) in enumerate(captions().items()):
-        name = f"pictures/{number}.{'jpg' if number % 4 == 3 else 'png'}"
-        image.save(folder / name, quality=95)
-        asked = {"role": "user", "content": f"<image>{QUESTION}"}
-        rows.append({"images": [name], "messages": [asked, {"role": "assistant", "content": caption}]})
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_pictures(folder)
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows()))
     return folder
 
 

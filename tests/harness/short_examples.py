@@ -12,7 +12,6 @@ import yaml
 
 from harness.corpora.table import ENTRIES, Entry
 from harness.corpora.texts import sentences, spread
-from harness.images import write as write_images
 from harness.pairs import write
 from harness.prompts import prompts
 
@@ -73,6 +72,8 @@ def of_gallery(entry: Entry) -> ShortExample:
 
 def _write_rows(entry: Entry, folder: Path) -> None:
     write(folder, spread(entry.rows(), ROWS))
+    if entry.files:
+        entry.files(folder)
 
 
 def _write_sentences(folder: Path) -> None:
@@ -85,7 +86,6 @@ def _write_prompts(folder: Path) -> None:
 
 GALLERY = tuple(of_gallery(entry) for entry in ENTRIES)
 SPANS = ShortExample("span-corruption", _write_sentences)
-IMAGES = ShortExample("images", write_images)
 REINFORCEMENT = ShortExample("reinforcement", _write_prompts)
-TASKS = (*GALLERY, SPANS, IMAGES, REINFORCEMENT)
+TASKS = (*GALLERY, SPANS, REINFORCEMENT)
 """One or more of each task."""

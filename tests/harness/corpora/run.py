@@ -104,7 +104,7 @@ def _heart(entry: Entry, everything: Rows, work: Path) -> dict[str, Any]:
     asked = manifest(entry, "heart")
     train, apart = _split(entry, asked, spread(everything, 4 * BY_HEART))
     known = spread(train, BY_HEART)
-    ran = _ran(asked, (known + spread(apart, APART)) * entry.copies, work)
+    ran = _ran(entry, asked, (known + spread(apart, APART)) * entry.copies, work)
     return {
         "measure": entry.measure,
         "value": round(entry.score(entry.says(ran.output / "export", known)), 2),
@@ -118,7 +118,7 @@ def _heart(entry: Entry, everything: Rows, work: Path) -> dict[str, Any]:
 def _held_out(entry: Entry, rows: Rows, work: Path) -> dict[str, Any]:
     asked = manifest(entry, "trained")
     train, apart = _split(entry, asked, rows)
-    ran, by = _ran(asked, rows, work), entry.beaten.baseline
+    ran, by = _ran(entry, asked, rows, work), entry.beaten.baseline
     for one in entry.says(ran.output / "export", spread(apart, SHOWN)):
         print(f"{entry.example}: {one.asked!r}: {one.told}, right is {one.right}", flush=True)
     value = at(ran.results, entry.beaten.figure)
@@ -149,12 +149,14 @@ def at(results: dict[str, Any], path: str) -> float:
     return float(found)
 
 
-def _ran(asked: dict[str, Any], rows: Rows, work: Path) -> Ran:
+def _ran(entry: Entry, asked: dict[str, Any], rows: Rows, work: Path) -> Ran:
     """Write the rows where the manifest wants them, and run it to its end."""
     data = work / asked["spec"]["dataset"]["name"].removeprefix("pvc://")
     data.mkdir(parents=True)
     lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     (data / "rows.jsonl").write_text("".join(lines), encoding="utf-8")
+    if entry.files:
+        entry.files(data)
     run = LaptopRun(work, asked["spec"]["output"]["uri"].rpartition("/")[2], seconds=PATIENCE)
     run.write(asked)
     began = time.monotonic()

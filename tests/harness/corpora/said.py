@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import transformers
+from harness.images import pictures
 from sacrebleu.metrics.bleu import BLEU
 
 from llmtrain_api import Task
@@ -130,6 +131,24 @@ def replies(folder: Path, rows: Sequence[Row]) -> list[Said]:
         ids = model.generate(inputs["input_ids"], max_new_tokens=LONGEST_TEXT, do_sample=False)
         told = tokenizer.decode(ids[0, begin:], skip_special_tokens=True).strip()
         found.append(Said(asked[-1]["content"], (told,), (answer["content"],)))
+    return found
+
+
+@torch.no_grad()
+def captions(folder: Path, rows: Sequence[Row]) -> list[Said]:
+    """What the picture of each row shows, as the model writes it."""
+    model, _ = opened(folder, Task.IMAGE_CHAT)
+    processor = transformers.AutoProcessor.from_pretrained(folder, local_files_only=True, backend="pil")
+    drawn, found = pictures(), []
+    for row in rows:
+        [name], [question, answer] = row["images"], row["messages"]
+        _, image = drawn[name]
+        text = processor.apply_chat_template([question], add_generation_prompt=True)
+        inputs = processor(images=image, text=text, return_tensors="pt", add_special_tokens=False)
+        ids = model.generate(**inputs, max_new_tokens=LONGEST_TEXT, do_sample=False)
+        begin = inputs["input_ids"].shape[1]
+        told = processor.decode(ids[0, begin:], skip_special_tokens=True).strip()
+        found.append(Said(f"{question['content']} ({name})", (told,), (answer["content"],)))
     return found
 
 

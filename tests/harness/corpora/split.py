@@ -7,6 +7,7 @@ from typing import Any
 
 from llmtrain_api import Task
 from llmtrain_trainer.data.chat.dialogue import TakeDialogue
+from llmtrain_trainer.data.images.dialogue import TakeImageDialogue
 from llmtrain_trainer.data.judged.answer import TakeJudged
 from llmtrain_trainer.data.labelled.sample import TakeSample
 from llmtrain_trainer.data.pairs.pair import TakePair
@@ -40,6 +41,9 @@ def _read(task: Task, fields: Mapping[str, str], row: dict[str, Any]) -> str:
         return TakeJudged(dict(fields))(record).item.text
     if task.on_pairs:
         return TakePair(dict(fields))(record).item.text
+    if task is Task.IMAGE_CHAT:
+        # of an image a row's content is its name, or its bytes
+        return TakeImageDialogue(dict(fields))(record).item.text
     if task.on_dialogues:
         return TakeDialogue(dict(fields))(record).item.text
     return str(row["text"])

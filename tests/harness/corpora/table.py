@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness import images
 from harness.corpora import said, texts
 
 Rows = list[dict[str, Any]]
@@ -53,6 +54,7 @@ class Entry:
         copies: of each of the 64 rows in the data: where sequences cut one text in two, they do not cut the
             other copy, and what fills no whole sequence is not read.
         more: of the spec, whatever the run.
+        files: writes into the folder of the rows what they name.
     """
 
     example: str
@@ -70,6 +72,7 @@ class Entry:
     score: Callable[[Sequence[said.Said]], float] = said.share
     copies: int = 1
     more: Spec = field(default_factory=dict)
+    files: Callable[[Path], object] | None = None
 
 
 def _steps(steps: int, rate: float, batch: int = 32) -> Spec:
@@ -251,6 +254,21 @@ ENTRIES = (
         measure="hidden tokens told",
         least=95,
         beaten=UNIGRAM,
+    ),
+    Entry(
+        example="images",
+        about="48 drawn pictures, each of one of four shapes in one of six colours on one of two sides",
+        rows=images.rows,
+        model=_tiny("llava", 64, 320),
+        length=64,
+        heart=_steps(400, 3e-3, 16),
+        trained=_steps(300, 3e-3, 16),
+        count=48,
+        says=said.captions,
+        measure="exact match",
+        least=95,
+        beaten=UNIGRAM,
+        files=images.write_pictures,
     ),
 )
 """In the order of the page."""
