@@ -65,6 +65,9 @@ from llmtrain_trainer.data.units import plan, pool
 
 def life(path, into, workers, unit):
     os.setsid()
+    log = os.open(into + ".log", os.O_WRONLY | os.O_CREAT)
+    os.dup2(log, 1)  # answers have a pipe of their own: a log would come between a number and its line's end
+    os.dup2(log, 2)
     pool.cores = lambda: workers
     plan.UNIT = unit
     prepare(JobFile.model_validate_json(Path(path).read_text()), Path(into))
@@ -121,18 +124,18 @@ class Preparations:
         """Begin one; its process."""
         self._ask.write(json.dumps([str(folder / "job.json"), str(into), workers, unit]) + "\n")
         self._ask.flush()
-        return int(self._next())
+        pid = self._next()
+        assert pid > 1, "whoever signals the group 0 signals the tests"
+        return pid
 
     def wait(self) -> int:
         """Its exit code, once it has ended."""
-        return int(self._next())
+        return self._next()
 
-    def _next(self) -> str:
-        """The next line that is an answer, and not of a preparation's log."""
-        while line := self._answers.readline():
-            if line.strip().lstrip("-").isdigit():
-                return line
-        raise AssertionError("the server has ended")
+    def _next(self) -> int:
+        line = self._answers.readline()
+        assert line, "the server has ended"
+        return int(line)
 
     def close(self) -> None:
         self._ask.close()
@@ -181,12 +184,13 @@ def test_killed_at_any_moment_only_units_in_flight_are_made_again(
     for kill in range(KILLS):
         pid = preparations.start(killed, killed / f"data-{kill}", 1 + kill % 3, UNIT)
         wanted, until = len(before) + chosen.randint(0, 2), time.monotonic() + 120
-        while len(units(tokens)) < wanted:
+        while len(units(tokens)) < wanted and alive(pid):
             assert time.monotonic() < until
             time.sleep(0.002)
-        time.sleep(chosen.uniform(0, 0.05))  # anywhere between two units
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)
+        time.sleep(chosen.uniform(0, 0.02))  # anywhere between two units
+        while alive(pid):  # it may not lead a group yet
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
         if preparations.wait() == 0:
             # a busy machine kills late, and there is less to do
             assert kill >= KILLS // 2, "it had not ended"
