@@ -41,7 +41,9 @@ arguments = TrainingArguments(
 trainer = Trainer(GPT2LMHeadModel(config), arguments, train_dataset=Counting())
 trainer.train(resume_from_checkpoint=get_last_checkpoint(output))
 trainer.save_model(output + "/final")
+torch.distributed.destroy_process_group()
 """
+"""It leaves its gang as torch asks for: a rank that just ends may abort, which is a failure too."""
 pytestmark = pytest.mark.timeout(400)
 
 
