@@ -75,6 +75,12 @@ class RunPlan:
     range_test: RangeTest | None = None
 
 
+def _threads(spec: Object) -> str:
+    """Threads of a rank: all ranks share this machine, and more threads than cores wait for each other."""
+    ranks = int(spec.get("nodes") or 1) * int(spec.get("processesPerNode") or 1)
+    return str(max(1, len(os.sched_getaffinity(0)) // ranks))
+
+
 class Runner:
     """Runs one job to its end, or until a person stops it."""
 
@@ -91,7 +97,7 @@ class Runner:
             pods=job_folder.folder / "pods",
             logs=job_folder.folder / "logs",
             instead={place: run_plan.output},
-            environ=os.environ,
+            environ={"OMP_NUM_THREADS": _threads(run_plan.job["spec"]), **os.environ},
             gpus=gpus(),
         )
         self._kubelet = Kubelet(self._api, dirs, self._tokens)
