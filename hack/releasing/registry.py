@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
+from barecluster.images import NAMES, TAGS
+
 from .errors import ReleaseError
 
 _PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 _REGISTRY = re.compile(rf"[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]{{1,5}})?(?:/{_PART})*")
 """A host, a port, and folders below it, as the distribution specification has them."""
-LOCAL = "localhost"
 
 
 def checked(registry: str) -> str:
@@ -28,10 +29,7 @@ def checked(registry: str) -> str:
 
 def images(registry: str, version: str) -> dict[str, str]:
     """The names of a release's images in a registry, by those that they are built under."""
-    return {
-        f"{LOCAL}/llmtrain-{name}:dev": f"{registry}/llmtrain-{name}:{version}"
-        for name in ("operator", "trainer")
-    }
+    return {TAGS[name]: f"{registry}/llmtrain-{name}:{version}" for name in NAMES}
 
 
 def named(values: str, registry: str, version: str) -> str:
@@ -45,12 +43,12 @@ def named(values: str, registry: str, version: str) -> str:
     Raises:
         ReleaseError: a value is not there once, so that the chart would go on naming an image of nobody's.
     """
-    operator, trainer = images(registry, version).values()
-    repository, _, tag = operator.rpartition(":")
+    pushed = images(registry, version)
+    built, operator = (name.rpartition(":") for name in (TAGS["operator"], pushed[TAGS["operator"]]))
     for old, new in (
-        (f"  repository: {LOCAL}/llmtrain-operator\n", f"  repository: {repository}\n"),
-        ("  tag: dev\n", f'  tag: "{tag}"\n'),
-        (f"  image: {LOCAL}/llmtrain-trainer:dev\n", f"  image: {trainer}\n"),
+        (f"  repository: {built[0]}\n", f"  repository: {operator[0]}\n"),
+        (f"  tag: {built[2]}\n", f'  tag: "{operator[2]}"\n'),
+        (f"  image: {TAGS['trainer']}\n", f"  image: {pushed[TAGS['trainer']]}\n"),
     ):
         if values.count(old) != 1:
             raise ReleaseError(f"values.yaml has not one line {old.strip()!r}, which names the registry")

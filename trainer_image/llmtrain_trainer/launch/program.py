@@ -71,8 +71,7 @@ class Program:
     def __init__(self, job: JobFile, start: Start, node_rank: int, stop: Stop) -> None:
         self.job, self.start, self.node_rank, self.stop = job, start, node_rank, stop
         self.output = start.output
-        local = job.spec.local_world_size
-        self.ranks = range(node_rank * local, (node_rank + 1) * local)
+        self.ranks = job.ranks_of(node_rank)
         self.log = self.output.logs(job.attempt) / f"torchrun-{node_rank}.log"
         self.relay = Relay(job.report) if job.report and node_rank == 0 else None
         self._fence_due, self._fenced = 0.0, False

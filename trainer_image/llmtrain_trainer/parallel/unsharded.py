@@ -37,7 +37,8 @@ class UnshardedEngine(Engine):
     @override
     def step(self) -> None:
         """Clip and update; without an update where the gradient is not finite."""
-        total = self._total_norm()
+        held = [p for p in self.raw.module.parameters() if p.grad is not None]
+        total = self._total_norm(held)
         norm = float(total)
         finite = math.isfinite(norm)
         self.raw.optimizer.overflow = not finite
@@ -45,15 +46,12 @@ class UnshardedEngine(Engine):
         if not finite:
             self.raw.zero_grad()  # to None: the optimizer passes over what has no gradient
         elif self.clipping:
-            torch.nn.utils.clip_grads_with_norm_(self._held(), self.clipping, total)
+            torch.nn.utils.clip_grads_with_norm_(held, self.clipping, total)
         self.raw.step()
 
-    def _held(self) -> list[torch.nn.Parameter]:
-        """Parameters that have a gradient."""
-        return [p for p in self.raw.module.parameters() if p.grad is not None]
-
-    def _total_norm(self) -> torch.Tensor:
-        return torch.nn.utils.get_total_norm([p.grad for p in self._held() if p.grad is not None])
+    def _total_norm(self, held: list[torch.nn.Parameter]) -> torch.Tensor:
+        """The norm of the gradients of all parameters that have one."""
+        return torch.nn.utils.get_total_norm([p.grad for p in held if p.grad is not None])
 
 
 class DataParallelEngine(UnshardedEngine):
@@ -95,5 +93,6 @@ class DataParallelEngine(UnshardedEngine):
         self.reducer.end()
 
     @override
-    def _total_norm(self) -> torch.Tensor:
+    def _total_norm(self, held: list[torch.nn.Parameter]) -> torch.Tensor:
+        del held  # their gradients lie in the buckets
         return norm_of(self.reducer.sums)
