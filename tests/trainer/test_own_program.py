@@ -108,3 +108,25 @@ def test_each_rank_has_a_log_of_its_own_and_nothing_is_left_behind(laptop: Lapto
     assert "'train_runtime'" in logs[0].read_text()
     assert laptop.left == [[]]
     assert (laptop.output.program / "final/model.safetensors").is_file()
+
+
+def test_a_program_has_its_share_of_this_machines_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    told = LaptopRun(tmp_path, "threads", 100.0)
+    words = ["/bin/sh", "-c", "echo in $OMP_NUM_THREADS threads"]
+    spec = {
+        "entrypoint": {"command": words, "starter": "none"},
+        "output": {"uri": "pvc://checkpoints/threads"},
+    }
+    head = {"apiVersion": "llmtrain.dev/v1alpha1", "kind": "LLMTrainingJob", "metadata": {"name": "threads"}}
+    told.write(head | {"spec": spec})
+    try:
+        told.start()
+        told.end()
+    finally:
+        told.close()
+    assert told.codes == [0], told.text()
+    # all cores of this machine, where a pod on a cluster would compute in the one that it asks for
+    assert f"in {len(os.sched_getaffinity(0))} threads" in told.output.rank_log(0, 0).read_text()

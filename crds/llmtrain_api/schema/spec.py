@@ -137,7 +137,9 @@ class ResourcesSpec(ApiModel):
     cpu: CpuQuantity = Field(
         default="1",
         json_schema_extra=left_open,
-        description="CPU request of each node, such as 2, 0.5 or 500m. Default: the runtime's, or 1.",
+        description="CPU request of each node, such as 2, 0.5 or 500m. Without GPUs, its ranks compute in "
+        "that many threads together; set OMP_NUM_THREADS in podTemplate for another number. Default: the "
+        "runtime's, or 1.",
     )
     cpu_limit: CpuQuantity | None = Field(
         default=None,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import orjson
 
-from llmtrain_api import Job, Phase, Progress
+from llmtrain_api import Job, Phase, Progress, parse_spec
 from llmtrain_api.names import PLURAL
 from llmtrain_api.schema.range_test import RangeTest
 
@@ -34,7 +34,7 @@ from ..progress.server import ReportServer
 from ..progress.tls import ensure_authority, server_context
 from ..serve import Servers, background
 from ..types import Allowed, PlanSettings, Pod
-from .kubelet.gpus import gpus
+from .kubelet.gpus import gpus, threads
 from .kubelet.kubelet import Kubelet, PodDirs
 from .kubelet.tokens import PodTokens
 from .kubelet.volumes import LOOPBACK
@@ -75,12 +75,6 @@ class RunPlan:
     range_test: RangeTest | None = None
 
 
-def _threads(spec: Object) -> str:
-    """Threads of a rank: all ranks share this machine, and more threads than cores wait for each other."""
-    ranks = int(spec.get("nodes") or 1) * int(spec.get("processesPerNode") or 1)
-    return str(max(1, len(os.sched_getaffinity(0)) // ranks))
-
-
 class Runner:
     """Runs one job to its end, or until a person stops it."""
 
@@ -92,12 +86,13 @@ class Runner:
         self._store, self._book, self._queue = PodStore(), ReportBook(), WorkQueue()
         self._jobs, self._known, self._tokens = JobStore(), KnownJobs(), PodTokens()
         place = output_location(run_plan.job["spec"]["output"]["uri"]).path
+        ranks = parse_spec(run_plan.job["spec"], strict=False).world_size
         dirs = PodDirs(
             claims=run_plan.runs,
             pods=job_folder.folder / "pods",
             logs=job_folder.folder / "logs",
             instead={place: run_plan.output},
-            environ={"OMP_NUM_THREADS": _threads(run_plan.job["spec"]), **os.environ},
+            environ={"OMP_NUM_THREADS": threads(ranks), **os.environ},
             gpus=gpus(),
         )
         self._kubelet = Kubelet(self._api, dirs, self._tokens)

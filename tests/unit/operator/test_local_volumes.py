@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from harness.jobs import SETTINGS, T0, job, seen
 
 from llmtrain_api import JobFile
 from llmtrain_operator.local.kubelet import volumes
-from llmtrain_operator.local.kubelet.gpus import accelerators, gpus, inherited
+from llmtrain_operator.local.kubelet.gpus import accelerators, gpus, inherited, threads
 from llmtrain_operator.local.kubelet.volumes import VolumeRoots
 from llmtrain_operator.manifests.config import config_map
 from llmtrain_operator.manifests.pod import pod as build_pod
@@ -146,3 +147,8 @@ def test_what_pods_inherit_holds_in_any_folder(monkeypatch: pytest.MonkeyPatch, 
     assert env["no_proxy"] == "corp,localhost,127.0.0.1"
     assert env["LLMTRAIN_METRICS_PORT"] == "9"
     assert inherited({})["LLMTRAIN_METRICS_PORT"] == "0"
+
+
+def test_ranks_of_a_job_share_the_cores_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    assert [threads(ranks) for ranks in (1, 2, 3, 16)] == ["8", "4", "2", "1"]

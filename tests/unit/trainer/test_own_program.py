@@ -181,6 +181,15 @@ def test_the_trainers_search_path_is_not_the_programs(
     assert kubeflow.ENV_URL not in env, "where nobody is told, a callback would only wait"
 
 
+def test_the_program_computes_in_the_threads_that_its_pod_asks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(program, "cores", lambda: 64)
+    asked = own(tmp_path / "output", "python3", "train.py", resources={"cpu": "6"})
+    assert started(asked).environment()["OMP_NUM_THREADS"] == "6"
+
+
 def test_steps_that_hugging_faces_trainer_has_finished(tmp_path: Path) -> None:
     for name in ("checkpoint-20", "checkpoint-100", "checkpoint-best"):
         (tmp_path / name).mkdir()

@@ -16,6 +16,7 @@ from llmtrain_api import FailureClass, JobFile, Starter, kubeflow
 from llmtrain_api.names import ENV_ATTEMPT, ENV_OUTPUT
 
 from .. import log, process
+from ..cores import cores, threads_of_rank
 from ..errors import Fenced, Interrupted, OutputTaken
 from ..storage.start_marker import Start
 from ..telemetry.bar import screen
@@ -93,7 +94,7 @@ class Program:
         env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
         env.setdefault("PYTHONUNBUFFERED", "1")
         env.setdefault("PYTHONFAULTHANDLER", "1")  # a rank that hangs tells where it is
-        env.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // len(self.ranks))))
+        env.setdefault("OMP_NUM_THREADS", str(threads_of_rank(self.job.spec, cores())))
         env |= torch_environment(self.job, self.node_rank)
         env |= {ENV_OUTPUT: str(self.output.program), ENV_ATTEMPT: str(self.job.attempt)}
         env[ENV_LOGS] = str(self.output.logs(self.job.attempt))

@@ -15,6 +15,7 @@ from llmtrain_api import JobFile, Outcome
 from llmtrain_api.names import EXIT_CONFIG
 
 from .. import log, process
+from ..cores import cores, threads_of_rank
 from ..errors import ConfigError, Fenced, Interrupted, OutputTaken, SaveFailed
 from ..output import Output
 from ..records import RankRecord, read_record
@@ -169,6 +170,14 @@ class Torchrun:
         program = ("-m", "llmtrain_trainer.training.rank", self.job_path)
         return torchrun_command(self.job, self.node_rank, *program)
 
+    def environment(self) -> dict[str, str]:
+        """What torchrun and its ranks see."""
+        env = environment()
+        threads = threads_of_rank(self.job.spec, cores())
+        env.setdefault("OMP_NUM_THREADS", str(threads))
+        private_cache(env, self.job.scratch, threads)
+        return env
+
     def run(self) -> None:
         """Start torchrun, wait, leave no process behind, judge.
 
@@ -177,13 +186,8 @@ class Torchrun:
             Fenced: a newer attempt writes.
             Failed: the ranks failed.
         """
-        env = environment()
-        cores = len(os.sched_getaffinity(0))
-        threads = max(1, cores // self.job.spec.local_world_size)
-        env.setdefault("OMP_NUM_THREADS", str(threads))
-        private_cache(env, self.job.scratch, threads)
         before = frozenset(process.children(os.getpid()))
-        torchrun = process.start(self.command(), env, self.log)
+        torchrun = process.start(self.command(), self.environment(), self.log)
         seen = screen()
         shown = Tail(self.output.rank_log(self.job.attempt, self.ranks[0]), seen.show)
         asked, watch, hung = False, HangWatch(self.job, self.ranks), None

@@ -37,6 +37,14 @@ def inherited(environ: Mapping[str, str]) -> dict[str, str]:
     return env
 
 
+def threads(ranks: int) -> str:
+    """Threads that each of a job's ranks computes in: they share this machine's cores.
+
+    What a pod would ask of a cluster does not count here, where nobody else's pods are.
+    """
+    return str(max(1, len(os.sched_getaffinity(0)) // ranks))
+
+
 def accelerators(pod: Object, have: tuple[str, ...]) -> dict[str, str]:
     """The GPUs of one pod: ranks share them out in order; a pod that asks for none sees none."""
     limits = pod["spec"]["containers"][0].get("resources", {}).get("limits", {})

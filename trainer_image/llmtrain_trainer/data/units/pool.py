@@ -7,12 +7,12 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any, Protocol
 
 from llmtrain_api import JobFile
 from llmtrain_api.schema.quantity import quantity
 
+from ...cores import cores
 from ...process import die_with_parent
 from ..reading.reader import Progress
 from .plan import Unit
@@ -41,18 +41,6 @@ class HasJob(Protocol):
 
 class Stopped(Exception):
     """Another unit has failed."""
-
-
-def cores() -> int:
-    """Processors that this process may use, by its affinity and the limit of its pod."""
-    count = len(os.sched_getaffinity(0))
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        if quota != "max":
-            count = min(count, max(1, -(-int(quota) // int(period))))
-    except (OSError, ValueError):
-        pass
-    return count
 
 
 def workers_for(work: HasJob, units: list[Unit]) -> int:
