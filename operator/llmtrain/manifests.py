@@ -60,8 +60,8 @@ def read_sweep(source: str | Path | Mapping[str, Any]) -> Object:
         parse_sweep(document)
     except InvalidSweep as invalid:
         raise Mistake(*(f"{named}{mistake}" for mistake in invalid.mistakes)) from None
-    except (OSError, yaml.YAMLError) as error:
-        raise Mistake(f"{named}{error}") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise Mistake(f"{named}{manifest_yaml.unreadable(error)}") from None
     return document
 
 

@@ -69,6 +69,9 @@ def at_a_terminal(words: list[str], variables: dict[str, str]) -> dict[str, Any]
         from llmtrain.cli.app import main
 
         os.environ.update(variables)
+        # whoever forks may have put others in their places
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
+        sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
         code = 70
         try:
             code = main(words)

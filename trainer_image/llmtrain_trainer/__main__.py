@@ -13,6 +13,8 @@ from llmtrain_api.names import ENV_JOB_FILE, ENV_PROGRAM, EXIT_CONFIG, JOB_FILE
 from .errors import ConfigError
 from .inference import verbs as inference
 
+EXIT_MISTAKE = 2
+"""Of what a person typed, as of every other verb of the command line; jobs have `EXIT_CONFIG`."""
 Verb = Callable[[argparse.Namespace], int]
 
 
@@ -113,7 +115,8 @@ def main(argv: list[str] | None = None) -> int:
         return run(arguments)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
-        return EXIT_CONFIG
+        typed = arguments.verb in inference.VERBS
+        return EXIT_MISTAKE if typed else EXIT_CONFIG
 
 
 if __name__ == "__main__":

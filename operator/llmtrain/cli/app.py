@@ -68,11 +68,16 @@ def build() -> typer.Typer:
     )
     app.callback()(_root)
     for panel, name, verb in VERBS:
-        app.command(name, rich_help_panel=panel)(verb)
+        app.command(name, rich_help_panel=panel, help=flowing(verb.__doc__))(verb)
     for name, verb in PASSED_ON.items():
         settings = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
         app.command(name, rich_help_panel=HERE, context_settings=settings)(verb)
     return app
+
+
+def flowing(text: str | None) -> str:
+    """A docstring whose lines end where paragraphs do: the terminal breaks them where it ends."""
+    return "\n\n".join(" ".join(part.split()) for part in (text or "").split("\n\n"))
 
 
 def _tell_version(asked: bool) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -34,11 +36,17 @@ def ls(
     if output.data({"apiVersion": "v1", "kind": "List", "items": found}, form):
         return
     if not found:
-        where = "on this cluster" if everywhere else f"in namespace {here.namespace}"
-        output.lines([f"no jobs {where}; `llmtrain submit JOB.yaml` begins one"])
+        output.lines([_none(here.namespace, everywhere, runs)])
         return
     jobs = [job_of(raw) for raw in found]
     output.table(jobs_table(jobs, datetime.now(UTC), wide=form is Format.WIDE, namespaces=everywhere))
+
+
+def _none(namespace: str, everywhere: bool, runs: Path | None) -> str:
+    if runs is not None:
+        return f"no job was run in {runs}; `llmtrain run JOB.yaml --runs {shlex.quote(str(runs))}` begins one"
+    where = "on this cluster" if everywhere else f"in namespace {namespace}"
+    return f"no jobs {where}; `llmtrain submit JOB.yaml` begins one"
 
 
 def _events(here: Client, name: str) -> list[Event]:

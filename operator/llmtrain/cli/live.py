@@ -30,7 +30,7 @@ def top(
     from rich.live import Live
     from rich.text import Text
 
-    from llmtrain.render.live import Curves, live_table
+    from llmtrain.render.live import Curves, live_table, narrowed
 
     here, curves, console = client(namespace, context, runs), Curves(), Console(highlight=False)
 
@@ -38,8 +38,11 @@ def top(
         jobs = here.list_jobs(all_namespaces=everywhere)
         curves.take(jobs)
         table = live_table(jobs, curves, datetime.now(UTC), namespaces=everywhere)
-        lines = [Text(line, style, no_wrap=True, overflow="crop") for line, style in output.aligned(table)]
-        return Text("\n").join(lines)
+        if console.is_terminal:
+            table = narrowed(table, console.width)
+        lines = [Text(line, style) for line, style in output.aligned(table)]
+        # a row that is longer than the terminal would push others out of it
+        return Text("\n", no_wrap=True, overflow="crop").join(lines)
 
     if not console.is_terminal:
         console.print(look(), soft_wrap=True)

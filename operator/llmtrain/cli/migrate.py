@@ -41,7 +41,7 @@ def import_job(
         documents = manifest_yaml.load_all(file.read_text(encoding="utf-8-sig"))
         found = imported(documents, uri)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise Mistake(f"{file}: {error}") from None
+        raise Mistake(f"{file}: {manifest_yaml.unreadable(error)}") from None
     except Mistake as mistake:
         raise Mistake(*(f"{file}: {one}" for one in mistake.mistakes)) from None
     output.manifests([found.manifest], form)

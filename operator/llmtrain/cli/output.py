@@ -56,10 +56,12 @@ def titled(told: Sequence[str], titles: Sequence[str]) -> None:
 
 def aligned(found: Table) -> list[tuple[str, str]]:
     """The lines of a table with their styles: columns as wide as what is in them."""
+    from llmtrain.render.rows import GAP, column_widths
+
     everything = [found.header, *found.rows]
-    widths = [max(len(row[column]) for row in everything) for column in range(len(found.header))]
+    widths = column_widths(found)
     styles = [TITLE, *(found.styles or [""] * len(found.rows))]
-    told = ["   ".join(map(str.ljust, row, widths)).rstrip() for row in everything]
+    told = [GAP.join(map(str.ljust, row, widths)).rstrip() for row in everything]
     return list(zip(told, styles, strict=True))
 
 

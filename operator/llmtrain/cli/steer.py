@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,10 +11,12 @@ import typer
 from llmtrain.errors import Mistake
 
 from . import output
-from .options import Context, Format, JobOrSweep, Name, Namespace, Output, Settings, client
+from .options import Context, Format, JobOrSweep, Name, Namespace, Output, Runs, Settings, client
 
 if TYPE_CHECKING:
-    from llmtrain.client import Client
+    from llmtrain_api import Job
+
+NOT_CREATED = "would be taken in (nothing was created)"
 
 
 def submit(
@@ -35,21 +38,24 @@ def submit(
     form: Output = Format.TABLE,
 ) -> None:
     """Check a manifest and begin its job, or its LLMTrainingSweep."""
+    from llmtrain.manifests import read
     from llmtrain_operator.local.sweep_file import is_sweep
 
-    here = client(namespace, context)
     if is_sweep(manifest):
         if settings or name or wait:
             raise Mistake(
                 "--set, --name and --wait are for a job; write what differs into the sweep's manifest"
             )
-        _submit_sweep(here, manifest, namespace, form, dry_run=dry_run)
+        _submit_sweep(manifest, namespace, context, form, dry_run=dry_run)
         return
-    job = here.train(manifest, name=name, namespace=namespace, settings=settings or (), dry_run=dry_run)
+    # what is wrong with the file is told whether or not a cluster answers
+    document = read(manifest)
+    here = client(namespace, context)
+    job = here.train(document, name=name, namespace=namespace, settings=settings or (), dry_run=dry_run)
     meta = job.metadata
     told = not output.data(job.to_json(), form)
     if told:
-        _begun(meta.name, meta.namespace, here.namespace, dry_run=dry_run)
+        _begun(job, here.namespace, dry_run=dry_run)
     if wait and not dry_run:
         done = here.wait_for_job_status(meta.name, namespace=meta.namespace, timeout=timeout)
         if told:
@@ -59,16 +65,20 @@ def submit(
 
 
 def _submit_sweep(
-    here: Client, manifest: Path, namespace: str | None, form: Format, *, dry_run: bool
+    manifest: Path, namespace: str | None, context: str | None, form: Format, *, dry_run: bool
 ) -> None:
-    found = here.sweep(manifest, namespace=namespace, dry_run=dry_run)
+    from llmtrain.manifests import read_sweep
+
+    document = read_sweep(manifest)
+    here = client(namespace, context)
+    found = here.sweep(document, namespace=namespace, dry_run=dry_run)
     if output.data(found, form):
         return
     meta = found["metadata"]
     if dry_run:
-        output.lines([f"sweep {meta['namespace']}/{meta['name']} would be taken in (nothing was created)"])
+        output.lines([f"sweep {meta['namespace']}/{meta['name']} {NOT_CREATED}"])
         return
-    where = f" -n {meta['namespace']}" if meta["namespace"] != here.namespace else ""
+    where = _where(meta["namespace"], here.namespace)
     output.lines(
         [
             f"sweep {meta['namespace']}/{meta['name']} is created: "
@@ -77,33 +87,37 @@ def _submit_sweep(
     )
 
 
-def _begun(name: str, namespace: str, usual: str, *, dry_run: bool = False) -> None:
-    if dry_run:
-        output.lines([f"job {namespace}/{name} would be taken in (nothing was created)"])
-        return
-    where = f" -n {namespace}" if namespace != usual else ""
-    output.lines(
-        [f"job {namespace}/{name} is created: llmtrain show {name}{where}, llmtrain logs {name}{where} -f"]
-    )
+def _where(namespace: str, usual: str, runs: Path | None = None) -> str:
+    """What has to stand behind a verb so that it means the same place."""
+    if runs is not None:
+        return f" --runs {shlex.quote(str(runs))}"
+    return f" -n {namespace}" if namespace != usual else ""
 
 
-def stop(name: Name, namespace: Namespace = None, context: Context = None) -> None:
+def _begun(job: Job, usual: str, runs: Path | None = None, *, dry_run: bool = False) -> None:
+    name, namespace = job.metadata.name, job.metadata.namespace
+    where = _where(namespace, usual, runs)
+    told = f"is created: llmtrain show {name}{where}, llmtrain logs {name}{where} -f"
+    output.lines([f"job {namespace}/{name} {NOT_CREATED if dry_run else told}"])
+
+
+def stop(name: Name, namespace: Namespace = None, context: Context = None, runs: Runs = None) -> None:
     """Let a job save a checkpoint and give its nodes back (spec.suspend: true)."""
-    client(namespace, context).suspend(name)
-    output.lines(
-        [f"{name} saves a checkpoint and gives its nodes back; llmtrain resume {name} goes on from there"]
-    )
+    here = client(namespace, context, runs)
+    here.suspend(name)
+    again = f"llmtrain resume {name}{_where(here.namespace, here.namespace, runs)}"
+    output.lines([f"{name} saves a checkpoint and gives its nodes back; {again} goes on from there"])
 
 
-def resume(name: Name, namespace: Namespace = None, context: Context = None) -> None:
+def resume(name: Name, namespace: Namespace = None, context: Context = None, runs: Runs = None) -> None:
     """Let a job that was stopped go on from its checkpoint."""
-    client(namespace, context).resume(name)
+    client(namespace, context, runs).resume(name)
     output.lines([f"{name} goes on as soon as there is room"])
 
 
-def retry(name: Name, namespace: Namespace = None, context: Context = None) -> None:
+def retry(name: Name, namespace: Namespace = None, context: Context = None, runs: Runs = None) -> None:
     """Try a job that is over again, from its newest checkpoint."""
-    job = client(namespace, context).retry(name)
+    job = client(namespace, context, runs).retry(name)
     step = f"from step {job.status.checkpoint.step}" if job.status.checkpoint else "from the beginning"
     output.lines([f"{name} is tried again {step}"])
 
@@ -122,18 +136,19 @@ def clone(
     ] = None,
     namespace: Namespace = None,
     context: Context = None,
+    runs: Runs = None,
     form: Output = Format.TABLE,
 ) -> None:
     """Begin a job that trains what another trains, with some fields set."""
-    here = client(namespace, context)
+    here = client(namespace, context, runs)
     job = here.clone(name, new_name, settings or (), from_step=from_step)
     if not output.data(job.to_json(), form):
-        _begun(job.metadata.name, job.metadata.namespace, here.namespace)
+        _begun(job, here.namespace, runs)
 
 
-def delete(name: Name, namespace: Namespace = None, context: Context = None) -> None:
+def delete(name: Name, namespace: Namespace = None, context: Context = None, runs: Runs = None) -> None:
     """Delete a job and its pods. Its output stays."""
-    here = client(namespace, context)
+    here = client(namespace, context, runs)
     uri = here.get_object(name).get("spec", {}).get("output", {}).get("uri", "")
     here.delete_job(name)
     output.lines([f"{name} is deleted; its output stays in {uri}"])

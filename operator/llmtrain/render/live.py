@@ -9,10 +9,12 @@ from math import isfinite
 
 from llmtrain_api import Job
 
-from .rows import Table, jobs_table
+from .rows import GAP, Table, column_widths, jobs_table
 
 BARS = "▁▂▃▄▅▆▇█"
 POINTS = 40
+SPARED = ("AGE", "NODES", "PROGRESS", "RESTARTS", "TOKENS/S")
+"""Columns that a narrow terminal does without, the first first."""
 Key = tuple[str, str]
 
 
@@ -59,3 +61,16 @@ def live_table(jobs: Sequence[Job], curves: Curves, now: datetime, *, namespaces
     table = jobs_table(ordered, now, namespaces=namespaces)
     rows = [(*row, spark(curves.of(job))) for row, job in zip(table.rows, ordered, strict=True)]
     return Table((*table.header, "LOSS SINCE"), rows, table.styles)
+
+
+def narrowed(table: Table, width: int) -> Table:
+    """The table without as many of its `SPARED` columns as it takes for a row to fit."""
+    for name in SPARED:
+        widths = column_widths(table)
+        if sum(widths) + len(GAP) * (len(widths) - 1) <= width:
+            break
+        if name in table.header:
+            at = table.header.index(name)
+            rows = [(*row[:at], *row[at + 1 :]) for row in table.rows]
+            table = Table((*table.header[:at], *table.header[at + 1 :]), rows, table.styles)
+    return table

@@ -38,6 +38,16 @@ class Table:
     styles: Sequence[str] = ()
 
 
+GAP = "   "
+"""Between two columns."""
+
+
+def column_widths(table: Table) -> list[int]:
+    """Of each column: as wide as what is in it."""
+    everything = [table.header, *table.rows]
+    return [max(len(row[column]) for row in everything) for column in range(len(table.header))]
+
+
 def jobs_table(jobs: Sequence[Job], now: datetime, *, wide: bool = False, namespaces: bool = False) -> Table:
     """A row a job.
 
@@ -85,7 +95,7 @@ def attempts_table(job: Job, now: datetime) -> Table:
             duration_text(one.running_seconds),
             str(one.resumed_step or 0),
             steps + lost,
-            ended or running or "ended",
+            ended or running or "complete",
             one.node or "",
             one.message or "",
         )

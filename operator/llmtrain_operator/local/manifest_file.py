@@ -48,9 +48,7 @@ def parsed(path: Path) -> ManifestFile:
         jobs, runtimes = apart(manifest_yaml.load_all(path.read_text(encoding="utf-8-sig")))
         document, note = under_runtime(manifest_yaml.only(jobs), runtimes)
         return ManifestFile(document, *parse_manifest(document), note, len(runtimes))
-    except UnicodeDecodeError as error:
-        raise Refused(f"it is not UTF-8 (byte {error.start}); save it as UTF-8") from None
-    except (OSError, yaml.YAMLError) as error:
-        raise Refused(str(error)) from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise Refused(manifest_yaml.unreadable(error)) from None
     except InvalidJob as invalid:
         raise Refused(*invalid.mistakes) from None

@@ -151,6 +151,19 @@ def dump_all(documents: Iterable[Any]) -> str:
     return text
 
 
+def unreadable(error: OSError | UnicodeDecodeError | yaml.YAMLError) -> str:
+    """Why a file cannot be read, in a sentence: where it goes wrong, and what is wrong there."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is not UTF-8 (byte {error.start}); save it as UTF-8"
+    if isinstance(error, OSError):
+        return f"it cannot be read: {error.strerror or error}"
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return str(error)
+    words = " ".join(filter(None, (getattr(error, "problem", ""), getattr(error, "context", ""))))
+    return f"line {mark.line + 1}, column {mark.column + 1} is no YAML: {words}"
+
+
 def only(found: list[Any]) -> Any:
     """The one of them; None of none.
 

@@ -183,3 +183,20 @@ def test_the_verbs_look_at_runs_of_this_machine(machine: Machine, capsys: pytest
     assert main(["checkpoints", "tiny", *runs]) == 0
     assert "50" in capsys.readouterr().out
     assert main(["show", "tyni", *runs]) == 3
+
+
+def test_the_verbs_steer_runs_of_this_machine(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    machine.has("tiny", running(checkpoint=Checkpoint(step=50)))
+    runs = ["--runs", str(machine.runs)]
+    assert main(["stop", "tiny", *runs]) == 0, "nobody runs it, so that it stands still already"
+    assert f"llmtrain resume tiny --runs {machine.runs} goes on" in capsys.readouterr().out
+    assert main(["resume", "tiny", *runs]) == 2, "`llmtrain run` began it, and knows its manifest"
+    assert "type that command again" in capsys.readouterr().err
+    assert main(["retry", "tiny", *runs]) == 2
+    assert "only a job that is over" in capsys.readouterr().err
+    assert main(["clone", "tiny", "other", "--set", "nodez=1", *runs]) == 2
+    assert "spec.nodez" in capsys.readouterr().err
+    assert main(["delete", "tiny", *runs]) == 0
+    assert "its output stays in pvc://checkpoints/tiny" in capsys.readouterr().out
+    assert main(["ls", *runs]) == 0
+    assert f"no job was run in {machine.runs}; `llmtrain run" in capsys.readouterr().out

@@ -131,12 +131,6 @@ def test_the_page_is_as_the_program_is() -> None:
     assert (ROOT / "docs" / "cli.md").read_text() == page(), "make generate"
 
 
-@pytest.mark.parametrize("verb", [name for _, name, _ in VERBS])
-def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([verb, "--help"]) == 0
-    assert verb in capsys.readouterr().out
-
-
 def test_a_list_for_people_and_for_programs(server: Answers, capsys: pytest.CaptureFixture[str]) -> None:
     server[JOBS] = listing(held("b-job"), held("a-job"))
     assert main(["ls"]) == 0
@@ -237,6 +231,33 @@ def test_a_wrong_manifest_never_reaches_the_cluster(
         "spec.nodez",
     ]
     assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "it cannot be read: No such file or directory"),
+        ("a: [", "line 1, column 5 is no YAML: expected the node content, but found '<stream end>'"),
+        ("a: 1\nb:\t1\nb: :\n", "line 2, column 3 is no YAML: found character"),
+        ("a: \xff", "it is not UTF-8 (byte 3); save it as UTF-8"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told_in_a_sentence_whether_or_not_there_is_a_cluster(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    text: str | None,
+    told: str,
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    path = tmp_path / "job.yaml"
+    if text is not None:
+        path.write_text(text, encoding="latin-1")
+    for verb in ("submit", "run", "check", "import"):
+        assert main([verb, str(path)]) == 2
+        said = capsys.readouterr().err
+        assert f"{path}: {told}" in said
+        assert len(said.splitlines()) == 1
 
 
 def test_what_the_cluster_finds_wrong_is_told_by_field(

@@ -14,9 +14,9 @@ from harness.jobs import T0, job, later, manifest, running
 
 from llmtrain.render.compare import checkpoint_rows, differences
 from llmtrain.render.fields import field_lines, fields, found_by
-from llmtrain.render.live import Curves, live_table, spark
+from llmtrain.render.live import SPARED, Curves, live_table, narrowed, spark
 from llmtrain.render.meanings import CONDITIONS, EVENTS, WAITS, explain_reason, known_failures, words
-from llmtrain.render.rows import attempts_table, jobs_table
+from llmtrain.render.rows import GAP, attempts_table, column_widths, jobs_table
 from llmtrain.render.schema import manifest_schema
 from llmtrain.render.show import show
 from llmtrain.render.words import count, plain, sentence, span, when
@@ -123,6 +123,17 @@ def test_a_curve_is_a_line_and_begins_anew_where_steps_are_done_again() -> None:
     assert table.rows[0][-1] == "▁"
     curves.take([])
     assert curves.of(at(1, 9.5)) == []
+
+
+def test_a_narrow_terminal_keeps_the_curve_and_does_without_other_columns() -> None:
+    table = live_table([job(running(progress=Progress(step=5, loss=2.0)))], Curves(), NOW)
+    whole = sum(column_widths(table)) + len(GAP) * (len(table.header) - 1)
+    assert narrowed(table, whole) == table
+    assert narrowed(table, whole - 1).header == tuple(name for name in table.header if name != "AGE")
+    least = narrowed(table, 1)
+    assert not set(least.header) & set(SPARED)
+    assert {"NAME", "PHASE", "STEP", "LOSS", "LOSS SINCE"} <= set(least.header)
+    assert [len(row) for row in least.rows] == [len(least.header)]
 
 
 def test_attempts_are_a_row_each() -> None:

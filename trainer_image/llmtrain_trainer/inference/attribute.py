@@ -75,7 +75,8 @@ def run_attribute(arguments: argparse.Namespace) -> int:
     cut = sum(1 for sample in samples if sample.left_out)
     if cut:
         print(f"note: {cut} of {len(samples)} texts are longer than {room} tokens; what follows was left out")
-    print(f"{folder / PAGE} and {JSON} explain {len(found['texts'])} texts")
+    count = len(found["texts"])
+    print(f"{folder / PAGE} and {JSON} explain {count} text{'' if count == 1 else 's'}")
     return 0
 
 

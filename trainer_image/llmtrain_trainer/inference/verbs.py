@@ -11,6 +11,8 @@ from ..imports import quick_imports
 from . import attribute
 from .options import add_model, at_least, open_model
 
+VERBS = ("generate", "chat", "attribute")
+
 
 def add(verbs: Any) -> None:
     """Add them to a parser's verbs."""
