@@ -66,6 +66,10 @@ class Backend(Protocol):
         """Rows of ``metrics.jsonl`` of all attempts, a row a step."""
         ...
 
+    def lacking(self, job: Job) -> list[str]:
+        """What its namespace has not, and the job would wait for: a sentence for each thing."""
+        ...
+
     def presets(self, namespace: str) -> list[Object]:
         """What the platform team offers as a basis of jobs of a namespace."""
         ...

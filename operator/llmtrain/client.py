@@ -83,6 +83,14 @@ class Client:
         manifests.checked(document)
         return job_of(self._backend.create(document, dry_run=dry_run))
 
+    def lacking(self, job: Job) -> list[str]:
+        """What the namespace has not that a job names, and how much its quotas lack: it would wait for that.
+
+        Args:
+            job: as ``train(..., dry_run=True)`` gives it.
+        """
+        return self._backend.lacking(job)
+
     def sweep(
         self, sweep: str | Path | Mapping[str, Any], *, namespace: str | None = None, dry_run: bool = False
     ) -> Object:

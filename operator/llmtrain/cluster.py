@@ -27,6 +27,7 @@ from .values import Object
 HOLDERS_CONNECTIONS = 16
 """Kept open for all holders of tokens together."""
 CONNECT_SECONDS, READ_SECONDS = 5.0, 30.0
+ANY_JSON = "application/json, */*"
 JOBS = f"/apis/{GROUP}/{VERSION}"
 NO_CLUSTER = "point KUBECONFIG to your cluster's file or choose one by --context; `llmtrain run` needs none"
 SERVICE_ACCOUNT_NAMESPACE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
@@ -89,9 +90,11 @@ class ApiServer:
         body: Object | None = None,
         query: dict[str, str] | None = None,
         content_type: str = "application/json",
+        accept: str = ANY_JSON,
     ) -> Object:
         """One call; the JSON that came back."""
-        with self._open(method, path, body, query, content_type, READ_SECONDS) as response:
+        types = (content_type, accept)
+        with self._open(method, path, body, query, types, READ_SECONDS) as response:
             content = response.data
         try:
             found: Object = json.loads(content)
@@ -105,7 +108,7 @@ class ApiServer:
         """Lines of an answer as they come, until it ends or nothing comes for so long."""
         from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-        with self._open("GET", path, None, query, "application/json", seconds) as response:
+        with self._open("GET", path, None, query, ("application/json", ANY_JSON), seconds) as response:
             rest = b""
             try:
                 for chunk in response.stream(1 << 16, decode_content=True):
@@ -124,13 +127,13 @@ class ApiServer:
         path: str,
         body: Object | None,
         query: dict[str, str] | None,
-        content_type: str,
+        types: tuple[str, str],
         seconds: float,
     ) -> Iterator[Any]:
         from urllib3 import Retry, Timeout
         from urllib3.exceptions import HTTPError
 
-        headers = {"Content-Type": content_type, "Accept": "application/json, */*"}
+        headers = dict(zip(("Content-Type", "Accept"), types, strict=True))
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         else:

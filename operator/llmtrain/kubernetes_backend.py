@@ -13,6 +13,7 @@ from llmtrain_api.names import GROUP, PLURAL, SWEEP_PLURAL, VERSION
 
 from .cluster import JOBS, ApiServer
 from .errors import AlreadyThere, NotFound, Unsupported, did_you_mean
+from .lacking import lacking
 from .pod_logs import PodLogs
 from .values import Event, LogLine, LogRequest, Object
 
@@ -50,6 +51,10 @@ class KubernetesBackend:
                 f"job {name} already exists in namespace {namespace}: use another --name, or `llmtrain "
                 f"delete {name}` first (output.ifExists says what then becomes of its folder)"
             ) from None
+
+    def lacking(self, job: Job) -> list[str]:
+        """Secrets and claims that are not there, and quotas that do not take the gang."""
+        return list(lacking(self._server, job))
 
     def create_sweep(self, document: Object, *, dry_run: bool = False) -> Object:
         """Create a sweep; with ``dry_run`` the server only says what would come of it."""

@@ -196,6 +196,10 @@ class LocalBackend:
         root = None if folder is None else owned(Path(folder.output), job.metadata.uid)
         return 0 if root is None else runs.curve_bytes(root)
 
+    def lacking(self, job: Job) -> list[str]:  # noqa: ARG002
+        """Nothing: claims are folders, and there are no quotas."""
+        return []
+
     def presets(self, namespace: str) -> list[Object]:  # noqa: ARG002
         """There are none here."""
         return []

@@ -47,7 +47,9 @@ def terminal(namespace: Namespace, tmp_path: Path) -> Iterator[Terminal]:
 def test_a_job_from_submit_to_delete(
     terminal: Terminal, namespace: Namespace, operator: Operator, kubelet: FakeKubelet
 ) -> None:
-    assert "would be taken in" in terminal.types("submit", "job.yaml", "--dry-run")
+    tried = terminal.types("submit", "job.yaml", "--dry-run")
+    assert "would be taken in" in tried
+    assert "it would wait: spec.output.uri: the namespace has no claim checkpoints" in tried
     assert "no jobs in namespace" in terminal.types("ls")
     told = terminal.types("submit", "job.yaml", "--set", "training.maxSteps=30")
     assert f"job {namespace.name}/tiny is created" in told

@@ -14,6 +14,7 @@ import typer
 from llmtrain.errors import Mistake
 
 from . import lr_range as lr
+from . import output as printed
 from .options import Format, JobOrSweep, Output
 
 ENV_COMMAND = "LLMTRAIN_COMMAND"
@@ -112,18 +113,25 @@ def check(
     Exit codes: 0 it may run, or a rate is suggested, 1 something could not be looked at, or none is, 2 a
     mistake in the manifest, 75 the test was stopped.
     """
-    from llmtrain_operator.local.check import CheckRequest
+    from llmtrain_operator.local.check import CheckRequest, check_data
     from llmtrain_operator.local.check import check as check_one
-    from llmtrain_operator.local.check_sweep import check_sweep
+    from llmtrain_operator.local.check_sweep import check_sweep, check_sweep_data
     from llmtrain_operator.local.sweep_file import is_sweep
 
     if lr_range:
         if data:
             raise Mistake("--data and --lr-range: one at a time")
         raise typer.Exit(lr.range_of(manifest, runs.absolute(), steps, (lowest, highest), form))
-    lr.raise_unless_tested({"--steps": steps, "--lowest": lowest, "--highest": highest, "--output": form})
-    check_it = check_sweep if is_sweep(manifest) else check_one
-    raise typer.Exit(check_it(CheckRequest(manifest, runs.absolute(), data), sys.stdout))
+    lr.raise_unless_tested({"--steps": steps, "--lowest": lowest, "--highest": highest})
+    request = CheckRequest(manifest, runs.absolute(), data)
+    sweep = is_sweep(manifest)
+    if form not in (Format.JSON, Format.YAML):
+        raise typer.Exit((check_sweep if sweep else check_one)(request, sys.stdout))
+    if data:
+        raise Mistake("--data prints samples for people; leave out -o json and -o yaml")
+    code, found = (check_sweep_data if sweep else check_data)(request)
+    printed.data(found, form)
+    raise typer.Exit(code)
 
 
 def generate(context: typer.Context) -> None:

@@ -70,5 +70,5 @@ def raise_unless_tested(given: dict[str, object]) -> None:
         Mistake: with the first of them.
     """
     for name, value in given.items():
-        if value not in (None, Format.TABLE):
+        if value is not None:
             raise Mistake(f"{name} is for --lr-range; add --lr-range, or leave {name} out")

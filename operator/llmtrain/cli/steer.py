@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,7 +27,9 @@ def submit(
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Let the cluster check it and say what comes of it; nothing is created."
+            "--dry-run",
+            help="Let the cluster check it and say what comes of it, and what the namespace lacks for it "
+            "(Secrets, claims, quotas); nothing is created.",
         ),
     ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Until it is over: 0 succeeded, 1 failed.")] = False,
@@ -56,6 +59,8 @@ def submit(
     told = not output.data(job.to_json(), form)
     if told:
         _begun(job, here.namespace, dry_run=dry_run)
+    for sentence in here.lacking(job) if dry_run else ():
+        print(sentence, file=sys.stderr)
     if wait and not dry_run:
         done = here.wait_for_job_status(meta.name, namespace=meta.namespace, timeout=timeout)
         if told:

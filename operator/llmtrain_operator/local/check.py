@@ -34,7 +34,7 @@ from ..manifests.config import setup_config_map
 from ..manifests.pod import setup_pod
 from ..plan.resolved import resolve
 from ..types import PlanSettings
-from .check_text import lines_of
+from .check_text import data_of, lines_of
 from .exit_codes import DONE, FAILED, MISTAKE
 from .kubelet.volumes import VolumeRoots, job_file, mounts
 from .manifest_file import Refused, parsed
@@ -94,6 +94,21 @@ def check(request: CheckRequest, out: TextIO) -> int:
     except Unreachable as error:
         print(f"{request.manifest}: {error}", file=sys.stderr)
         return FAILED
+
+
+def check_data(request: CheckRequest) -> tuple[int, Object]:
+    """What `check` says, for programs: the exit code, and a value of JSON."""
+    try:
+        document, metadata, spec, note, _ = parsed(request.manifest)
+        found: Object = {"name": metadata.name, "accepted": True, "mistakes": []}
+        with tempfile.TemporaryDirectory(prefix="llmtrain-check-") as private:
+            resolved = _Look(document, metadata, spec, request, Path(private)).resolved()
+        shape = resolved.model.shape if resolved.model else shape_of(spec)
+        return DONE, found | data_of(spec, shape, resolved) | ({"runtime": note} if note else {})
+    except Refused as refused:
+        return MISTAKE, {"accepted": False, "mistakes": list(refused.reasons)}
+    except Unreachable as error:
+        return FAILED, {"accepted": None, "mistakes": [], "unreachable": str(error)}
 
 
 class _Look:

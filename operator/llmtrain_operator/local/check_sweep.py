@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
@@ -14,7 +16,8 @@ from rich.table import Table
 
 from llmtrain_api.sweeps import InvalidSweep, Sweep, job_name, job_of, minimizes, rounds_of, trials_of
 
-from .check import CheckRequest, check
+from ..kube.api import Object
+from .check import CheckRequest, check, check_data
 from .exit_codes import MISTAKE
 from .sweep import job_manifest
 from .sweep_file import sweep_in
@@ -36,13 +39,36 @@ def check_sweep(request: CheckRequest, out: TextIO) -> int:
             print(f"{request.manifest}: {mistake}", file=sys.stderr)
         return MISTAKE
     _told(sweep, out)
+    with _first(sweep) as path:
+        print("\nthe first of its jobs:", file=out)
+        return check(replace(request, manifest=path), out)
+
+
+def check_sweep_data(request: CheckRequest) -> tuple[int, Object]:
+    """What `check_sweep` says, for programs: the exit code, and a value of JSON."""
+    try:
+        sweep = sweep_in(request.manifest)
+    except InvalidSweep as invalid:
+        return MISTAKE, {"accepted": False, "mistakes": list(invalid.mistakes)}
+    with _first(sweep) as path:
+        code, first = check_data(replace(request, manifest=path))
+    trials = [
+        {"job": job_name(sweep.name, sweep.spec, trial.number, 0), "parameters": trial.texts()}
+        for trial in trials_of(sweep.spec)
+    ]
+    told = {"name": sweep.name, "accepted": first["accepted"], "mistakes": first["mistakes"]}
+    return code, told | {"trials": trials, "first": first}
+
+
+@contextmanager
+def _first(sweep: Sweep) -> Iterator[Path]:
+    """A file with the manifest of the first of its jobs."""
     with tempfile.TemporaryDirectory(prefix="llmtrain-check-") as private:
         name = job_name(sweep.name, sweep.spec, 0, 0)
         path = Path(private, f"{name}.json")
         spec = job_of(sweep.name, sweep.spec, trials_of(sweep.spec)[0], 0)
         path.write_text(json.dumps(job_manifest(name, sweep.namespace, spec, sweep.name)))
-        print("\nthe first of its jobs:", file=out)
-        return check(replace(request, manifest=path), out)
+        yield path
 
 
 def _told(sweep: Sweep, out: TextIO) -> None:

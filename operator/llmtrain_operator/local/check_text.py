@@ -1,4 +1,4 @@
-"""What a person reads of a job that was checked."""
+"""What a person reads of a job that was checked, and what a program does."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from llmtrain_api import JobSpec, Metadata, ModelShape, Resolved, applied, choos
 from llmtrain_api.estimate.memory import Memory, estimate
 from llmtrain_api.estimate.zero_stage import limit, said
 
+from ..kube.api import Object
 from ..plan.allowed import not_allowed
 from ..plan.situation import cluster_mistakes
 from ..types import PlanSettings
@@ -52,6 +53,35 @@ def lines_of(metadata: Metadata, spec: JobSpec, shape: ModelShape, resolved: Res
     yield f"memory        {_memory(estimate(shape, applied(choice, spec), choice.layout), limit(spec))}"
 
 
+def data_of(spec: JobSpec, shape: ModelShape, resolved: Resolved) -> Object:
+    """The same for programs.
+
+    Args:
+        spec: what the job says.
+        shape: its model's.
+        resolved: what was decided for it, as ``status.resolved`` will have it.
+    """
+    found: Object = {
+        "inCluster": [*cluster_mistakes(spec), *not_allowed(spec, BARE)],
+        "nodes": spec.nodes,
+        "ranks": spec.world_size,
+        "resolved": resolved.to_json(),
+    }
+    if spec.entrypoint is not None:
+        return found
+    choice = choose(shape, spec)
+    need = estimate(shape, applied(choice, spec), choice.layout)
+    found["model"] = {
+        "name": spec.model.name,
+        "architecture": shape.architecture,
+        "parameters": shape.parameters,
+        "vocabulary": shape.vocabulary,
+        "positions": shape.positions,
+    }
+    found["rankBytes"] = {"peak": need.peak, "limit": int(limit(spec)), **_parts(need)}
+    return found
+
+
 def _model(spec: JobSpec, shape: ModelShape, resolved: Resolved) -> str:
     facts = resolved.model
     words = [
@@ -69,12 +99,14 @@ def _model(spec: JobSpec, shape: ModelShape, resolved: Resolved) -> str:
 
 
 def _memory(need: Memory, room: float) -> str:
-    optimizer = need.master + need.moments
-    parts = {
+    each = ", ".join(f"{name} {said(size)}" for name, size in _parts(need).items())
+    return f"a rank needs about {said(need.peak)} of {said(room)}: {each}"
+
+
+def _parts(need: Memory) -> dict[str, int]:
+    return {
         "weights": need.weights,
         "gradients": need.gradients + need.buckets,
-        "optimizer": optimizer,
+        "optimizer": need.master + need.moments,
         "activations" if need.backward >= need.update else "update": max(need.backward, need.update),
     }
-    each = ", ".join(f"{name} {said(size)}" for name, size in parts.items())
-    return f"a rank needs about {said(need.peak)} of {said(room)}: {each}"

@@ -276,6 +276,39 @@ def test_what_the_cluster_finds_wrong_is_told_by_field(
     assert sent["spec"]["training"]["maxSteps"] == 9
 
 
+def test_a_dry_run_tells_what_the_namespace_lacks(
+    server: Answers, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = manifest(
+        namespace="team",
+        model={"name": "owner/base", "secret": "hub"},
+        dataset={"name": "pvc://data/text"},
+        imagePullSecrets=[{"name": "mine"}],
+        nodes=4,
+    )
+    path = tmp_path / "job.yaml"
+    path.write_text(json.dumps(asked))
+    server[JOBS] = (201, asked | {"metadata": {"name": "tiny", "namespace": "team"}})
+    core = "/api/v1/namespaces/team"
+    server[f"{core}/secrets/hub"] = server[f"{core}/persistentvolumeclaims/data"] = (200, {"metadata": {}})
+    server[f"{core}/secrets/mine"] = (403, {"message": "secrets is forbidden"})
+    hard, used = {"requests.cpu": "3", "pods": "9"}, {"requests.cpu": "1", "pods": "1"}
+    meta = {"name": "training", "uid": "q", "resourceVersion": "1"}
+    quota = {"metadata": meta, "status": {"hard": hard, "used": used}}
+    server[f"{core}/resourcequotas"] = (200, {"items": [quota]})
+    assert main(["submit", str(path), "--dry-run"]) == 0
+    said = capsys.readouterr()
+    assert said.out == "job team/tiny would be taken in (nothing was created)\n"
+    assert said.err.splitlines() == [
+        "not looked at: spec.imagePullSecrets[0].name: you may not read Secret mine",
+        "it would wait: spec.output.uri: the namespace has no claim checkpoints",
+        "it would wait: quota training: requests.cpu 4 needed, 2 left of 3",
+    ]
+    server[f"{core}/resourcequotas"] = (403, {"message": "resourcequotas is forbidden"})
+    assert main(["submit", str(path), "--dry-run"]) == 0
+    assert "not looked at: you may not read the namespace's quotas" in capsys.readouterr().err
+
+
 def sweep_file(folder: Path, **fields: Any) -> Path:
     document = yaml.safe_load((ROOT / "examples/sweep.yaml").read_text())
     document["spec"] |= fields

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from harness.bad_manifests import BAD
 from harness.jobs import manifest
 
@@ -89,3 +90,25 @@ def test_without_a_hub_a_known_model_is_checked_by_the_catalogue(
     long = asked | {"training": {"globalBatchSize": 64, "sequenceLength": 1_000_000}}
     assert checked(tmp_path, manifest(model={"name": "Qwen/Qwen2.5-7B"}, **long)) == 2
     assert "131072 positions" in capsys.readouterr().err
+
+
+def test_what_it_says_is_there_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert checked(tmp_path, manifest(nodes=4, training={"globalBatchSize": 128}), "-o", "json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["name"], found["accepted"], found["mistakes"]) == ("tiny", True, [])
+    assert (found["nodes"], found["ranks"]) == (4, 4)
+    assert found["resolved"]["microBatch"] == 8
+    assert found["model"]["parameters"] == 1_574_016
+    bytes_of = found["rankBytes"]
+    parts = sum(size for name, size in bytes_of.items() if name not in ("peak", "limit"))
+    assert parts == bytes_of["peak"] <= bytes_of["limit"]
+
+    bad = BAD[next(iter(BAD))].manifest
+    with pytest.raises(InvalidJob) as told:
+        parse_manifest(bad)
+    assert checked(tmp_path, bad, "-o", "yaml") == 2
+    said = capsys.readouterr()
+    assert yaml.safe_load(said.out) == {"accepted": False, "mistakes": list(told.value.mistakes)}
+    assert said.err == ""
+    assert checked(tmp_path, manifest(), "--data", "-o", "json") == 2
+    assert "--data prints samples for people" in capsys.readouterr().err

@@ -95,7 +95,6 @@ def test_rates_and_steps_that_make_no_curve_are_refused(tmp_path: Path) -> None:
     ("words", "told"),
     [
         (["--steps", "9"], "error: --steps is for --lr-range; add --lr-range, or leave --steps out"),
-        (["-o", "json"], "error: --output is for --lr-range"),
         (["--lr-range", "--data"], "error: --data and --lr-range: one at a time"),
         (["--lr-range", "--lowest", "0"], "error: --lowest and --highest: a learning rate is above 0"),
         (["--lr-range", "--steps", "2"], "--steps 2: a curve takes at least 10 steps"),

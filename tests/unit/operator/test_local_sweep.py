@@ -13,7 +13,7 @@ import yaml
 from llmtrain_api.names import LABEL_SWEEP
 from llmtrain_api.sweeps import job_name, parse_sweep, trials_of
 from llmtrain_operator.local.check import CheckRequest
-from llmtrain_operator.local.check_sweep import check_sweep
+from llmtrain_operator.local.check_sweep import check_sweep, check_sweep_data
 from llmtrain_operator.local.command import Request
 from llmtrain_operator.local.saved_jobs import JobFolder
 from llmtrain_operator.local.saved_sweeps import load_sweep
@@ -150,6 +150,10 @@ def test_a_sweep_is_checked_with_its_trials_and_the_first_job(tmp_path: Path) ->
         assert trial.texts()["training.learningRate"] in text
     assert "rates-0: nothing is wrong with the manifest" in text
     assert "memory        a rank needs about" in text
+    code, found = check_sweep_data(CheckRequest(laptop.request.manifest, tmp_path, data=False))
+    assert (code, found["accepted"], found["mistakes"]) == (0, True, [])
+    assert [trial["parameters"] for trial in found["trials"]] == [t.texts() for t in trials_of(sweep.spec)]
+    assert found["first"]["name"] == found["trials"][0]["job"] == "rates-0"
 
 
 def test_a_mistake_in_a_sweep_is_told_by_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,6 +163,9 @@ def test_a_mistake_in_a_sweep_is_told_by_check(tmp_path: Path, capsys: pytest.Ca
     assert check_sweep(CheckRequest(laptop.request.manifest, tmp_path, data=False), out) == 2
     assert "spec.trials" in capsys.readouterr().err
     assert out.getvalue() == ""
+    code, found = check_sweep_data(CheckRequest(laptop.request.manifest, tmp_path, data=False))
+    assert (code, found["accepted"]) == (2, False)
+    assert "spec.trials" in found["mistakes"][0]
 
 
 def test_rounds_and_many_trials_are_told_short(tmp_path: Path) -> None:
