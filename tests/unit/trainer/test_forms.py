@@ -261,6 +261,26 @@ BAD: dict[str, tuple[str, bytes, str]] = {
         b'{"body": "x"}',
         "line 1 is no object with a text: it has body",
     ),
+    "jsonl of dialogues": (
+        "a.jsonl",
+        b'{"id": 1, "messages": []}',
+        "it has id, messages, which task: chat trains on",
+    ),
+    "jsonl of pairs": (
+        "a.jsonl",
+        b'{"chosen": "x", "rejected": "y"}',
+        "it has chosen, rejected, which task: preference trains on",
+    ),
+    "jsonl of translations": (
+        "a.jsonl",
+        b'{"source": "x", "target": "y"}',
+        "it has source, target, which task: text2text trains on",
+    ),
+    "csv of questions": (
+        "a.csv",
+        b"question,context,answers\nx,y,z\n",
+        "its columns are answers, context, question, which task: questionAnswering trains on",
+    ),
     "jsonl of lists": (
         "a.jsonl",
         b"[1]\n",

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...errors import ConfigError
 from .json_rows import LONGEST_ROW, lines
-from .record import Record, Take, listed
+from .record import Record, Take, hint_of_task, listed
 
 DELIMITERS = ",;\t|"
 QUOTING_FIX = 'write a field with quotes, delimiters or line ends as "...", and a quote in it as ""'
@@ -108,7 +108,7 @@ def required(wanted: tuple[str, ...] | list[str], columns: list[str], name: str)
     missing = next((column for column in wanted if column not in columns), None)
     if missing is not None:
         raise ConfigError(
-            f"{name} has no column {missing!r}: its columns are {listed(columns)}",
+            f"{name} has no column {missing!r}: its columns are {listed(columns)}{hint_of_task(columns)}",
             "name the column that holds the text in dataset.fields.text, or only the files that have it: "
             "pvc://CLAIM/FOLDER/*.jsonl",
         )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
+
+from llmtrain_api import Task
 
 from ...errors import ConfigError
 from .decoding import REPLACEMENT
@@ -15,6 +17,13 @@ TEXT = "text"
 LONGEST_LIST = 200
 """Characters of a list of columns in a message."""
 _KINDS = {dict: "an object", list: "an array", str: "a string", bool: "true or false", type(None): "null"}
+_ROWS_OF_TASKS = (
+    ({"messages"}, Task.CHAT),
+    ({"conversations"}, Task.CHAT),
+    ({"chosen", "rejected"}, Task.PREFERENCE),
+    *((set(task.columns), task) for task in Task if task.on_samples and TEXT not in task.columns),
+)
+"""Columns by which rows of another task are known."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 Item_co = TypeVar("Item_co", covariant=True)
@@ -160,9 +169,17 @@ def text_of(record: Record, take: TakeText) -> tuple[str, int]:
     if isinstance(text, str):
         # half a surrogate pair is legal JSON, but no character
         return (text, 0) if text.isascii() else _SURROGATE.subn(REPLACEMENT, text)
-    missing = f"it has {listed(value) or 'no field'}"
+    missing = f"it has {listed(value) or 'no field'}{hint_of_task(value)}"
     found = f"its {column} is {kind_of(text)}" if column in value else missing
     raise not_a_row(record.where, found, take)
+
+
+def hint_of_task(columns: Iterable[str]) -> str:
+    """For a row without text: the task that trains on rows with these columns; nothing if none does."""
+    for of_task, task in _ROWS_OF_TASKS:
+        if of_task <= set(columns):
+            return f", which task: {task} trains on"
+    return ""
 
 
 def whole_characters(value: Any) -> tuple[Any, int]:
