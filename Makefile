@@ -63,8 +63,8 @@ lint: ## ruff, mypy --strict, import boundaries
 docs: ## the site of the documents into build/site, offline; a broken link or a page outside the menu is an error
 	@hack/docs
 
-generate: ## write the version where it is said again, the CRD, the chart's copy, its boards and its README, and the generated pages
-	@$(VENV)/bin/python -m releasing.version && $(VENV)/bin/python -m llmtrain_api && $(VENV)/bin/python -m llmtrain.cli.page && $(VENV)/bin/python hack/boards.py && $(VENV)/bin/python hack/chartreadme.py && $(VENV)/bin/python -m docsite
+generate: ## write the version where it is said again, the CRD, the schemas of manifests, the chart's copy, its boards and its README, and the generated pages
+	@$(VENV)/bin/python -m releasing.version && $(VENV)/bin/python -m llmtrain_api && $(VENV)/bin/python -m llmtrain.cli.page && $(VENV)/bin/python -m llmtrain.render.schema && $(VENV)/bin/python hack/boards.py && $(VENV)/bin/python hack/chartreadme.py && $(VENV)/bin/python -m docsite
 
 release: ## wheel, chart, CRDs, schema, bills of materials, site, notes and checksums of the newest commit into build/release/VERSION (RELEASE=--help: options)
 	@$(VENV)/bin/python -m releasing $(RELEASE)

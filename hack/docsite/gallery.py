@@ -22,6 +22,8 @@ _KINDS = {
     "LLMTrainingRuntime": "Runtimes of a platform team",
     "ClusterLLMTrainingRuntime": "Runtimes of a platform team",
 }
+MODELINE = "# yaml-language-server: "
+"""What an editor reads: which schema is the file's."""
 _HEAD = """# Examples
 
 Generated from `examples/*.yaml` by `make generate`: what a manifest shows is the comment at its top.
@@ -68,8 +70,9 @@ def read_example(path: Path) -> Example:
         ValueError: it does not say what it shows.
     """
     text = path.read_text(encoding="utf-8")
-    lines = takewhile(lambda line: line.startswith("#"), text.splitlines())
-    about = " ".join(" ".join(line.removeprefix("#") for line in lines).split())
+    comments = takewhile(lambda line: line.startswith("#"), text.splitlines())
+    lines = [line.removeprefix("#") for line in comments if not line.startswith(MODELINE)]
+    about = " ".join(" ".join(lines).split())
     if not about:
         raise ValueError(f"{path.name}: say in a comment on the first line what the example shows")
     return Example(path, about, tuple(yaml.safe_load_all(text)))

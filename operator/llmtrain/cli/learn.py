@@ -31,11 +31,27 @@ def explain(
         output.lines(["", *block] if number else block)
 
 
-def schema() -> None:
-    """Print the JSON Schema of a manifest, for editors (yaml-language-server) and checkers."""
-    from llmtrain.render.schema import manifest_schema
+def schema(
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="[KIND]", help="LLMTrainingSweep, LLMTrainingRuntime, ... (default: LLMTrainingJob)."
+        ),
+    ] = "LLMTrainingJob",
+) -> None:
+    """Print the JSON Schema of a manifest, for editors (yaml-language-server) and checkers.
 
-    output.data(manifest_schema(), Format.JSON)
+    An editor with yaml-language-server reads the file that a comment in the manifest names:
+    # yaml-language-server: $schema=FILE
+    """
+    from llmtrain.errors import NotFound, did_you_mean
+    from llmtrain.render.schema import SPECS, manifest_schema
+
+    known = {name.lower(): name for name in SPECS}
+    if kind.lower() not in known:
+        near = did_you_mean(kind.lower(), known) or f"; there are {', '.join(SPECS)}"
+        raise NotFound(f"no manifest is of kind {kind!r}{near}")
+    output.data(manifest_schema(known[kind.lower()]), Format.JSON)
 
 
 def presets(

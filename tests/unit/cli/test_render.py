@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -12,12 +13,13 @@ import yaml
 from harness.children import ROOT
 from harness.jobs import T0, job, later, manifest, running
 
+from llmtrain.cli.app import main
 from llmtrain.render.compare import checkpoint_rows, differences
 from llmtrain.render.fields import field_lines, fields, found_by
 from llmtrain.render.live import SPARED, Curves, live_table, narrowed, spark
 from llmtrain.render.meanings import CONDITIONS, EVENTS, WAITS, explain_reason, known_failures, words
 from llmtrain.render.rows import GAP, attempts_table, column_widths, jobs_table
-from llmtrain.render.schema import manifest_schema
+from llmtrain.render.schema import FOLDER, SPECS, file_name, in_text, manifest_schema
 from llmtrain.render.show import show
 from llmtrain.render.words import count, plain, sentence, span, when
 from llmtrain.values import Event
@@ -226,19 +228,38 @@ def test_every_field_can_be_explained() -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_schema_knows_every_field_of_the_examples(path: Path) -> None:
     documents = list(yaml.safe_load_all(path.read_text()))
-    jobs = [one for one in documents if one["kind"] == "LLMTrainingJob"]
-    assert jobs or all(one["kind"].endswith(("TrainingRuntime", "TrainingSweep")) for one in documents)
-    assert [unknown(job) for job in jobs] == [[] for _ in jobs]
+    assert [unknown(one) for one in documents] == [[] for _ in documents]
+    for text, document in zip(path.read_text().split("\n---\n"), documents, strict=True):
+        schema = f"../crds/schema/{file_name(document['kind'])}"
+        assert f"\n# yaml-language-server: $schema={schema}\napiVersion:" in f"\n{text}"
+        assert (path.parent / schema).is_file()
+
+
+def test_the_schemas_of_a_checkout_are_those_of_the_contract() -> None:
+    there = {path.name: path.read_text() for path in FOLDER.iterdir()}
+    assert there == {file_name(kind): in_text(kind) for kind in SPECS}, "make generate"
+
+
+def test_the_command_prints_the_schema_of_a_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema"]) == main(["schema", "llmtrainingsweep"]) == 0
+    job, _, sweep = capsys.readouterr().out.partition("\n}\n")
+    assert json.loads(job + "}")["properties"]["kind"] == {"const": "LLMTrainingJob"}
+    assert json.loads(sweep) == manifest_schema("LLMTrainingSweep")
+    assert main(["schema", "LLMTrainingJobs"]) == 3
+    assert "did you mean" in capsys.readouterr().err
 
 
 def test_the_schema_refuses_a_field_that_is_none() -> None:
     assert unknown(manifest(nodez=2)) == ["nodez"]
     assert unknown(manifest(training={"maxStep": 2})) == ["maxStep"]
+    sweep = yaml.safe_load((ROOT / "examples" / "sweep.yaml").read_text())
+    sweep["spec"]["job"]["nodez"] = sweep["spec"]["trialz"] = 2
+    assert unknown(sweep) == ["trialz", "nodez"]
 
 
 def unknown(document: dict[str, Any]) -> list[str]:
     """Names in a manifest that the schema has no property for, where it allows no others."""
-    root = manifest_schema()
+    root = manifest_schema(document["kind"])
 
     def walk(value: Any, node: dict[str, Any]) -> list[str]:
         while "$ref" in node:
