@@ -24,10 +24,10 @@ HEADLESS = re.compile(
     r"(.*Model|.*For(PreTraining|SequenceClassification|TokenClassification)|(Bert|Roberta)ForQuestionAnswering)"
 )
 """Architectures without the head that a language model has: it is made anew, or tied to what there is."""
-BUFFERS = re.compile(r"(.*\.)?(attn\.(masked_)?bias|position_ids|rotary_emb\.inv_freq)")
+BUFFERS = re.compile(r"(.*\.)?(attn\.(masked_)?bias|position_ids|rotary_emb\.inv_freq|final_logits_bias)")
 """Tensors that some files hold and no model learns."""
 TIED_COPIES = re.compile(
-    r"lm_head\.weight|(en|de)coder\.embed_tokens\.weight|cls\.predictions\.decoder\..*|lm_head\.decoder\..*"
+    r"lm_head\.weight|(model\.)?(en|de)coder\.embed_tokens\.weight|cls\.predictions\.decoder\..*|lm_head\.decoder\..*"
 )
 """Names under which files hold a tied tensor once more."""
 EMBEDDING = re.compile(r"(.*\.)?(embed_tokens|wte|word_embeddings|shared)\.weight")

@@ -15,7 +15,7 @@ from .families import FAMILIES
 HEADS, HEAD_SIZE, LAYERS, VOCABULARY, POSITIONS, WINDOW = 4, 8, 2, 320, 64, 8
 """Sizes of a twin: windows are shorter than a proof's sequences, so that they cut something off."""
 TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
-DROPOUT = ("dropout", "_pdrop", "dropout_prob", "dropout_rate")
+DROPOUT = ("dropout", "_pdrop", "dropout_prob", "dropout_rate", "layerdrop")
 
 
 def shrink(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,9 +36,9 @@ def shrink(config: Mapping[str, Any]) -> dict[str, Any]:
     kv_heads = HEADS if shape.kv_heads == shape.heads else HEADS // 2
     sizes = {
         ("hidden_size", "n_embd", "d_model"): hidden,
-        ("intermediate_size", "n_inner", "d_ff"): 4 * hidden,
-        ("num_hidden_layers", "n_layer", "num_layers", "num_decoder_layers"): LAYERS,
-        ("num_attention_heads", "n_head", "num_heads"): HEADS,
+        ("intermediate_size", "n_inner", "d_ff", *_sides("ffn_dim")): 4 * hidden,
+        ("num_hidden_layers", "n_layer", "num_layers", "num_decoder_layers", *_sides("layers")): LAYERS,
+        ("num_attention_heads", "n_head", "num_heads", *_sides("attention_heads")): HEADS,
         ("num_key_value_heads",): kv_heads,
         ("head_dim", "d_kv", "query_pre_attn_scalar"): head_size,
         ("vocab_size",): VOCABULARY,
@@ -65,6 +65,11 @@ def shrink(config: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(rope := config.get(name), Mapping):
             twin[name] = _scaled(rope, head_size)
     return twin
+
+
+def _sides(name: str) -> tuple[str, str]:
+    """A size of an encoder, and that of the decoder beside it (BART)."""
+    return f"encoder_{name}", f"decoder_{name}"
 
 
 def _in_vocabulary(token: object) -> bool:

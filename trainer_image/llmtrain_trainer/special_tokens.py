@@ -123,7 +123,7 @@ def require_tokens(tokens: Tokens, task: Task, where: str) -> None:
         raise ConfigError(
             f"{where}: its tokenizer has no pad token or not {SENTINELS} tokens {T5_HIDDEN[0]}, "
             f"{T5_HIDDEN[1]} ..., which hidden spans need",
-            _WAY_OUT,
+            "set spec.task: text2text, where rows are pairs of texts, or name another model",
         )
 
 

@@ -6,6 +6,7 @@ from ..schema.base import changed
 from ..schema.model import BuiltinModel
 from ..schema.spec import JobSpec
 from ..shape import TIED, ModelShape, Task
+from .bart import BART
 from .base import Family, Linear, Parts, Saved, Tensors, numbers_of
 from .bert import BERT, ROBERTA
 from .gpt2 import GPT2
@@ -16,7 +17,7 @@ from .qwen import QWEN
 from .t5 import T5
 
 FAMILIES: dict[str, Family] = {
-    family.architecture: family for family in (LLAMA, QWEN, GPT2, BERT, ROBERTA, T5, LLAVA, *OTHERS)
+    family.architecture: family for family in (LLAMA, QWEN, GPT2, BERT, ROBERTA, T5, BART, LLAVA, *OTHERS)
 }
 """Every family, by the architecture that `ModelShape` names."""
 BUILTIN: dict[BuiltinModel, Family] = {

@@ -39,6 +39,8 @@ SEEN = str(Task.IMAGE_CHAT)
 CUT = ("llama", "llama-tied", "qwen", "qwen-tied")
 """Built-in families that may be cut in every way."""
 DECODERS = (*CUT, "gpt2")
+WRITERS = ("t5", "bart")
+"""Encoders with a decoder, whose rows are of one document or of none."""
 SAMPLED = tuple(str(task) for task in Task if task.on_samples or task is Task.REWARD)
 """Rows of samples, or of pairs that a head gives numbers, by the task that reads them."""
 ADAPTER: dict[str, Any] = {"rank": 4, "alpha": 6}
@@ -168,7 +170,7 @@ def _spread(family: str, layouts: list[Layout], *, packs: bool) -> list[Row]:
     found = []
     for number, layout in enumerate(layouts):
         odd = bool(number % 2)
-        packed = packs and family in (*DECODERS, *TWINS)
+        packed = packs and family in (*DECODERS, *TWINS) and family not in WRITERS
         for accumulation, first in ((1, True), (4, False)):
             documents = packed and first != (number % 4 >= 2)
             found.append(
@@ -231,7 +233,7 @@ def sampled() -> list[Row]:
     families = {
         "classification": ("bert", "llama", "qwen", "gpt2"),
         "regression": ("bert", "llama"),
-        "text2text": ("t5",),
+        "text2text": WRITERS,
         "tokenClassification": ("bert",),
         "questionAnswering": ("bert",),
         "reward": ("llama", "qwen", "gpt2"),
@@ -348,13 +350,14 @@ REFUSED: dict[Row, str] = {
     Row("phi3 window", Layout(tensor=2)): "DeepSpeed's AutoTP cannot cut Phi-3's fused matrices",
     **{
         Row(family, Layout(pipeline=2)): "there are pipeline stages for Llama, Mistral and Qwen only"
-        for family in (GEMMA2, "phi3 window")
+        for family in (GEMMA2, "phi3 window", "bart")
     },
     **{
         Row(family, Layout(sequence=2)): "Ulysses drops the mask of windows"
         for family in ("mistral window", "phi3 window")
     },
     Row(GEMMA2, Layout(sequence=2)): "Ulysses has no attention with soft caps",
+    Row("bart", Layout(sequence=2)): "Ulysses reads key/value heads that only Llama and Qwen have",
     Row("t5", Layout(tensor=2)): "AutoTP leaves part of T5's attention bias out of the gradient norm",
     Row("gpt2", Layout(tensor=2)): "DeepSpeed's AutoTP cannot cut GPT-2's Conv1D",
     **{

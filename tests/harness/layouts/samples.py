@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from harness.layouts.twins import TWINS
 
 from llmtrain_api import Task
 from llmtrain_trainer.models.head import Head, head_of
@@ -20,7 +21,8 @@ SHORTEST = 3
 
 def tokens_of(family: str) -> Tokens:
     """What encoders of these tasks must know of a tokenizer."""
-    return Tokens(eos=EOS, pad=PAD, start=PAD, segments=family == "bert")
+    start = TWINS[family]["decoder_start_token_id"] if family == "bart" else PAD
+    return Tokens(eos=EOS, pad=PAD, start=start, segments=family == "bert")
 
 
 def head(task: Task) -> Head | None:

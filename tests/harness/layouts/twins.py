@@ -17,6 +17,7 @@ PUBLISHED = {
     "mistralai/Mistral-7B-v0.3": "mistral",
     "google/gemma-2-9b": "gemma2-tied head-size soft-cap:attention soft-cap:logits",
     "microsoft/Phi-3-mini-4k-instruct": "phi3 window",
+    "facebook/bart-base": "bart",
 }
 TWINS: dict[str, dict[str, Any]] = {
     family: shrink(CONFIGS[name].config) for name, family in PUBLISHED.items()

@@ -173,6 +173,19 @@ CONFIGS: dict[str, Published] = {
         60_511_616,
         ("activation:gelu", "gated", "tied"),
     ),
+    "facebook/bart-base": Published(
+        {
+            "architectures": ["BartForConditionalGeneration"], "model_type": "bart", "d_model": 768,
+            "encoder_layers": 6, "decoder_layers": 6, "encoder_attention_heads": 12,
+            "decoder_attention_heads": 12, "encoder_ffn_dim": 3072, "decoder_ffn_dim": 3072,
+            "activation_function": "gelu", "dropout": 0.1, "encoder_layerdrop": 0.0, "decoder_layerdrop": 0.0,
+            "max_position_embeddings": 1024, "num_hidden_layers": 6, "scale_embedding": False,
+            "vocab_size": 50265, "bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1,
+            "decoder_start_token_id": 2,
+        },
+        139_420_416,
+        ("tied",),
+    ),
     "google/gemma-2b": Published(
         _decoder(
             "GemmaForCausalLM", "gemma", "2048 16384 18 8 1 256000 8192", head_dim=256,

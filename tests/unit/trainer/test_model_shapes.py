@@ -81,6 +81,7 @@ def test_a_built_in_model_has_the_shape_that_its_own_configuration_says(
 LLAMA = CONFIGS["meta-llama/Llama-3.1-8B"].config
 BERT = CONFIGS["google-bert/bert-base-uncased"].config
 T5 = CONFIGS["google-t5/t5-small"].config
+BART = CONFIGS["facebook/bart-base"].config
 GPT2 = CONFIGS["openai-community/gpt2"].config
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "unknown architecture": (
@@ -119,6 +120,22 @@ def test_an_encoder_that_decodes_and_a_t5_of_unequal_sides_are_refused() -> None
         shape_of_config(T5 | {"relative_attention_num_buckets": 64})
     with pytest.raises(InvalidModel, match="tie_word_embeddings is false"):
         shape_of_config(T5 | {"tie_word_embeddings": False})
+
+
+def test_a_bart_of_unequal_sides_is_refused_and_a_scaled_one_is_other_code() -> None:
+    for name, more in (("layers", 12), ("attention_heads", 6), ("ffn_dim", 4096)):
+        with pytest.raises(InvalidModel, match=f"decoder_{name} is {more}; only BART with "):
+            shape_of_config(BART | {f"decoder_{name}": more})
+    with pytest.raises(InvalidModel, match="only BART with tied embeddings"):
+        shape_of_config(BART | {"tie_word_embeddings": False})
+    assert shape_of_config(BART | {"scale_embedding": True}).switches == ("scale-embedding", "tied")
+
+
+def test_files_of_a_bart_may_hold_its_embeddings_again_and_its_constant() -> None:
+    table = StoredTensor("F32", (50265, 768))
+    more = {f"model.{side}.embed_tokens.weight": table for side in ("encoder", "decoder")}
+    more |= {"lm_head.weight": table, "final_logits_bias": StoredTensor("F32", (1, 50265))}
+    assert facts_of(BART, headers_of(BART) | more).shape == shape_of_config(BART)
 
 
 def test_a_model_without_a_head_is_read_as_the_one_that_gets_one() -> None:

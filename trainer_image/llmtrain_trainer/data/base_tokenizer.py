@@ -89,6 +89,18 @@ def tokens_of(whole: Any, where: str) -> Tokens:
     )
 
 
+def decoder_start(folder: Path) -> int | None:
+    """What a decoder beside an encoder begins with, as whoever has the model write begins; None where its
+    configuration says nothing of it.
+
+    Args:
+        folder: of the model. A file may leave out what its architecture has anyway.
+    """
+    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    start = getattr(config, "decoder_start_token_id", None)
+    return start if isinstance(start, int) else None
+
+
 def copy_tokenizer(folder: Path, into: Path, more: Sequence[str] = ()) -> None:
     """The files of a tokenizer as they are: whoever reads the result reads what the model was made with.
 

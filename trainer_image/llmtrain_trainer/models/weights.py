@@ -14,10 +14,12 @@ from .source import Source
 
 IGNORED = re.compile(
     r".*((attn|crossattention)\.(masked_)?bias|rotary_emb\.inv_freq|position_ids"
-    r"|token_type_ids|pooler\.dense\.(weight|bias)|cls\.seq_relationship\.(weight|bias))"
+    r"|token_type_ids|final_logits_bias|pooler\.dense\.(weight|bias)|cls\.seq_relationship\.(weight|bias))"
     r"|decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight"
 )
 """Tensors that old files have and no model reads: constants, and heads of BERT that nothing trains."""
+ZEROS = "final_logits_bias"
+"""What BART adds to each logit: a constant that is made of zeros, and that no file need have."""
 OTHER_HEADS = re.compile(r"(lm_head|cls|score|classifier|qa_outputs)\..*|.*\.?pooler\.dense\.(weight|bias)")
 """Tensors of heads for other tasks, which a model with a new head leaves where they are."""
 _OLD = {".LayerNorm.weight": ".LayerNorm.gamma", ".LayerNorm.bias": ".LayerNorm.beta"}
@@ -144,6 +146,12 @@ def require_whole(weights: Weights, shapes: Mapping[str, tuple[int, ...]]) -> No
     """
     for name, shape in shapes.items():
         weights.flat(name, shape, 0, 0)
+    source = weights.source
+    if ZEROS in source.entries and source.flat(ZEROS, 0, prod(source.shape(ZEROS))).any():
+        raise ConfigError(
+            f"{source.where}: its {ZEROS} is not zero everywhere, and the trained model would be without it",
+            "name another model",
+        )
     if unread := weights.unread(shapes):
         raise ConfigError(
             f"{weights.source.where} has tensors that its architecture does not read: "

@@ -15,11 +15,10 @@ import transformers
 from llmtrain_api import Task, task_of
 
 from ...errors import ConfigError
-from ...files import read_json, sync_tree
-from ...models.headers import CONFIG
+from ...files import sync_tree
 from ...models.location import folder_of, named
 from ...special_tokens import CLS, EOS, HOLE, OURS, PAD, SEP, Tokens, hole_tokens, require_tokens
-from ..base_tokenizer import PROCESSOR, copy_tokenizer, cut_at_lines, open_tokenizer
+from ..base_tokenizer import PROCESSOR, copy_tokenizer, cut_at_lines, decoder_start, open_tokenizer
 from ..chat.samples import dialogues_of
 from ..chat.template import CHATML
 from ..cleaning.duplicates.files import read_copies
@@ -131,14 +130,14 @@ def _take(made: Preparation, base: Path) -> None:
         made.tokens = replace(made.tokens, hole=hole_tokens(made.tokenizer, where))
     copy_tokenizer(base, made.folder / TOKENIZER, PROCESSOR if made.seen else ())
     if made.task.on_samples or made.task is Task.REWARD:
-        made.tokens = _padding(made)
+        made.tokens = _padding(made, base)
     if template := job.spec.dataset.chat_template:
         whole = transformers.AutoTokenizer.from_pretrained(made.folder / TOKENIZER, local_files_only=True)
         whole.chat_template = template
         whole.save_pretrained(made.folder / TOKENIZER)
 
 
-def _padding(made: Preparation) -> Tokens:
+def _padding(made: Preparation, base: Path) -> Tokens:
     """The tokens of a base for samples, and for numbers of answers. Where it has none that fills up, the one
     that ends a text does, and the tokenizer says so to whoever uses it."""
     whole = transformers.AutoTokenizer.from_pretrained(made.folder / TOKENIZER, local_files_only=True)
@@ -146,10 +145,9 @@ def _padding(made: Preparation) -> Tokens:
         whole.pad_token = whole.eos_token or whole.sep_token
         whole.save_pretrained(made.folder / TOKENIZER)
     told = SEGMENTS in whole.model_input_names and _segments(made)
-    pad, base = int(whole.pad_token_id), folder_of(made.job)
-    config = read_json(base / CONFIG) if base else None
-    start = (config or {}).get("decoder_start_token_id")
-    return replace(made.tokens, pad=pad, start=start if isinstance(start, int) else pad, segments=told)
+    pad = int(whole.pad_token_id)
+    start = decoder_start(base)
+    return replace(made.tokens, pad=pad, start=pad if start is None else start, segments=told)
 
 
 def _segments(made: Preparation) -> bool:

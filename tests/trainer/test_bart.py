@@ -1,0 +1,144 @@
+"""A BART of a folder, from its files to an export that writes what it learnt in plain transformers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from harness.catalogues import made_up
+from harness.models.tiny import VOCABULARY, write_tokenizer
+from harness.pairs import write
+from harness.trainer.laptop import LaptopRun
+from safetensors.torch import load_file, save_file
+from tokenizers import processors
+
+from llmtrain_api import Task
+from llmtrain_trainer.data.sources import is_held_out
+from llmtrain_trainer.errors import ConfigError
+from llmtrain_trainer.models.start import start_weights
+
+FRACTION, COUNT = 0.1, 16
+APART, TRAINED = (
+    [pair for pair in made_up() if is_held_out(json.dumps(pair, ensure_ascii=False), FRACTION) is apart]
+    for apart in (True, False)
+)
+PAIRS = [{"source": source, "target": target} for source, target in TRAINED[::4][:COUNT]]
+BIAS = "final_logits_bias"
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With dropout, and begun by the token that all of its kind begin with, which its file does not say."""
+    folder = tmp_path_factory.mktemp("base") / "bart"
+    words = write_tokenizer(folder)
+    begin, end = words.bos_token_id, words.eos_token_id
+    words.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", begin), ("</s>", end)]
+    )
+    words.save_pretrained(folder)
+    torch.manual_seed(3)
+    config = transformers.BartConfig(
+        vocab_size=VOCABULARY,
+        d_model=64,
+        encoder_layers=2,
+        decoder_layers=2,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        encoder_ffn_dim=128,
+        decoder_ffn_dim=128,
+        max_position_embeddings=64,
+        attention_dropout=0.1,
+        decoder_layerdrop=0.1,
+        bos_token_id=begin,
+        eos_token_id=end,
+        pad_token_id=words.pad_token_id,
+        forced_eos_token_id=end,
+    )
+    transformers.BartForConditionalGeneration(config).save_pretrained(folder)
+    assert BIAS in load_file(folder / "model.safetensors")
+    told = json.loads((folder / "config.json").read_text())
+    told.pop("decoder_start_token_id")
+    (folder / "config.json").write_text(json.dumps(told))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(base: Path, tmp_path_factory: pytest.TempPathFactory) -> LaptopRun:
+    work = tmp_path_factory.mktemp("trained")
+    source, target = APART[0]
+    write(work / "data" / "pairs", [*PAIRS, {"source": source, "target": target}])
+    spec = {
+        "model": {"name": f"file://{base}"},
+        "task": "text2text",
+        "dataset": {"name": "pvc://data/pairs", "heldOutFraction": FRACTION},
+        "processesPerNode": 2,
+        "training": {
+            "maxSteps": 120,
+            "learningRate": 4e-3,
+            "sequenceLength": 48,
+            "globalBatchSize": len(PAIRS),
+            "microBatchSize": 8,
+            "zeroStage": 3,
+        },
+        "output": {"uri": "pvc://checkpoints/tiny"},
+    }
+    kind = {"apiVersion": "llmtrain.dev/v1alpha1", "kind": "LLMTrainingJob", "metadata": {"name": "tiny"}}
+    run = LaptopRun(work, seconds=400)
+    run.write(kind | {"spec": spec})
+    try:
+        run.start()
+        run.end()
+    finally:
+        run.close()
+    assert run.codes == [0], run.text()
+    return run
+
+
+def opened(folder: Path) -> tuple[Any, Any]:
+    model = transformers.BartForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    return model.eval(), transformers.AutoTokenizer.from_pretrained(folder)
+
+
+@torch.no_grad()
+def test_the_first_loss_is_that_of_plain_transformers(trained: LaptopRun, base: Path) -> None:
+    model, tokenizer = opened(base)
+    total, count = 0.0, 0
+    for pair in PAIRS:
+        ids = tokenizer(pair["source"], return_tensors="pt").input_ids
+        labels = tokenizer(pair["target"], return_tensors="pt").input_ids
+        total += float(model(input_ids=ids, labels=labels).loss) * labels.numel()
+        count += labels.numel()
+    lines = (trained.output.logs(0) / "metrics.jsonl").read_text().splitlines()
+    first = next(line for line in map(json.loads, lines) if line.get("step") == 1)
+    assert first["loss"] == pytest.approx(total / count, rel=1e-5)
+
+
+@torch.no_grad()
+def test_the_export_writes_what_it_learnt(trained: LaptopRun, base: Path) -> None:
+    model, tokenizer = opened(trained.output.export)
+    inputs = tokenizer([pair["source"] for pair in PAIRS], padding=True, return_tensors="pt")
+    ids = model.generate(**inputs, max_new_tokens=48, do_sample=False)
+    # what it begins with is a token of text in this tokenizer
+    written = tokenizer.batch_decode(ids[:, 1:], skip_special_tokens=True)
+    right = [one.strip() == pair["target"] for one, pair in zip(written, PAIRS, strict=True)]
+    assert sum(right) >= len(right) - 1, written
+    kept = json.loads((trained.output.export / "config.json").read_text())
+    assert kept["decoder_layerdrop"] == 0.1
+    assert not model.final_logits_bias.any()
+    assert json.loads((base / "config.json").read_text()).items() <= kept.items()
+
+
+def test_a_bias_that_would_be_lost_is_told(base: Path, tmp_path: Path) -> None:
+    weights = load_file(base / "model.safetensors")
+    (tmp_path / "config.json").write_bytes((base / "config.json").read_bytes())
+    save_file(weights, tmp_path / "model.safetensors")
+    start_weights(tmp_path, Task.TEXT2TEXT, 0)
+    weights[BIAS][0, 5] = 0.5
+    save_file(weights, tmp_path / "model.safetensors")
+    with pytest.raises(ConfigError, match=f"its {BIAS} is not zero everywhere"):
+        start_weights(tmp_path, Task.TEXT2TEXT, 0)
