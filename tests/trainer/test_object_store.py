@@ -45,6 +45,8 @@ with warnings.catch_warnings():
 FOLDER = "team/run"
 STEPS = {"maxSteps": 40, "zeroStage": 1}
 OTHER = "22222222-aaaa-4bbb-8ccc-000000000000"
+DAMAGED = "zero_pp_rank_1_mp_rank_00_optim_states.pt"
+"""Of the newest checkpoint: only node 1 reads it."""
 
 
 def wanted(folder: Path, *, store: bool = True, **changes: Any) -> JobFile:
@@ -166,6 +168,18 @@ def test_going_back_within_an_attempt(
         store_of_node("third").fetch(15)
 
 
+def test_all_ranks_go_back_to_a_step_that_each_of_them_can_read(
+    store_of_node: Callable[[str], ObjectCheckpointStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = store_of_node("one")
+    files = saver(one)
+    for step in (5, 10):
+        assert save(files, step, background=False) is None
+    others = iter([1, 0])  # another node's part of the newest is damaged
+    monkeypatch.setattr(distributed, "all_reduce_sum", lambda _, own: [own + next(others)])
+    assert one.newest() == 5
+
+
 def test_a_step_that_is_saved_once_more_takes_the_place_of_the_first(
     store_of_node: Callable[[str], ObjectCheckpointStore],
 ) -> None:
@@ -183,7 +197,8 @@ def test_a_step_that_is_saved_once_more_takes_the_place_of_the_first(
 
 @dataclass
 class Story:
-    """What was seen of a job that lost both its nodes, and an object of its newest checkpoint."""
+    """What was seen of a job that lost both its nodes, and a bit of what one of them reads of its newest
+    checkpoint."""
 
     newest: int
     before: int
@@ -213,8 +228,11 @@ def story(store: Store) -> Story:
         lose(launch)
     steps = store.record()["steps"]
     newest, before = sorted(map(int, steps), reverse=True)
-    lost = f"{Server.bucket}/{FOLDER}/{steps[str(newest)]}"
-    store.server.files.rm_file(f"{lost}/state/mp_rank_00_model_states.pt")
+    save = f"{Server.bucket}/{FOLDER}/{steps[str(newest)]}"
+    [shard] = store.server.files.glob(f"{save}/state/*{DAMAGED}")
+    content = bytearray(store.server.files.cat_file(shard))
+    content[len(content) // 2] ^= 1
+    store.server.files.pipe_file(shard, bytes(content))
     second = store.start(attempt=1)
     for launch in second:
         assert launch.wait() == 0, launch.text()
@@ -231,19 +249,23 @@ def test_it_goes_on_from_the_newest_checkpoint_that_is_whole(story: Story) -> No
     assert "checkpoint is torn and passed over" in story.second[0].text()
 
 
-def test_a_node_gets_what_its_own_ranks_read_and_no_other_shard(story: Story) -> None:
-    """Node 0 looks at all of it, as it decides whether the step is whole."""
-    whole, part = (downloaded(launch) for launch in story.second)
-    assert whole["bytes"] == whole["of_bytes"] == part["of_bytes"]
-    assert whole["files"] - part["files"] == 1, "the other rank's part of the optimizer"
-    # of 16 bytes a weight 4 are everybody's, and 6 of each rank
-    assert part["bytes"] / part["of_bytes"] == pytest.approx(10 / 16, abs=0.05)
+def test_all_nodes_go_on_from_the_step_before_for_what_one_of_them_found(story: Story) -> None:
+    assert f"node 1: state/{DAMAGED} has another sha256" in story.second[0].text()
+    for launch in story.second:
+        started = json.loads(launch.output.ready(1).read_text())
+        assert started["resume"]["step"] == story.before
+        assert launch.message()["resumedStep"] == story.before
+        # of 16 bytes a weight 4 are everybody's, and 6 of each rank
+        part = downloaded(launch, story.before)
+        assert part["bytes"] / part["of_bytes"] == pytest.approx(10 / 16, abs=0.05)
 
 
-def downloaded(launch: Launch) -> dict[str, Any]:
-    """What a node's launcher says of the checkpoint that it goes on from."""
+def downloaded(launch: Launch, step: int) -> dict[str, Any]:
+    """What a node's launcher says of a checkpoint that it has its part of."""
     lines = [line for line in launch.text().splitlines() if '"checkpoint downloaded"' in line]
-    found: dict[str, Any] = json.loads(lines[0][lines[0].index("{") :])
+    told = [json.loads(line[line.index("{") :]) for line in lines]
+    [found] = [one for one in told if one["step"] == step]
+    assert isinstance(found, dict)
     return found
 
 

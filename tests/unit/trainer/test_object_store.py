@@ -312,7 +312,15 @@ def test_in_the_layout_of_a_step_a_node_reads_what_its_ranks_wrote(
 )
 def test_of_another_layout_and_of_a_model_that_is_cut_a_node_reads_all(saved: Layout, now: Layout) -> None:
     names = [COMMON, _shard(0), _shard(1), WHOLE_WEIGHTS]
-    assert Readers([1], now).files_of(_manifest(saved, names)) == names
+    assert Readers([1], now).files_of(_manifest(saved, names)) == names[:-1]
+
+
+def test_where_only_weights_are_taken_a_node_reads_all_that_have_some() -> None:
+    names = [COMMON, _shard(0), _shard(1), WHOLE_WEIGHTS]
+    readers = Readers([1], Layout(data=2), lambda manifest: manifest.job_uid == OTHER)
+    foreign = changed(_manifest(Layout(data=2), names), job_uid=OTHER)
+    assert readers.files_of(foreign) == names[:-1]
+    assert readers.files_of(changed(foreign, job_uid=UID)) == [COMMON, _shard(1)]
 
 
 def test_a_manifest_without_a_layout_may_need_all() -> None:

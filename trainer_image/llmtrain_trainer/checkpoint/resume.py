@@ -86,8 +86,16 @@ def resume_of(job: JobFile, step: int, manifest: Manifest, fingerprints: dict[st
     Raises:
         ConfigError: it belongs to other data, another model or another batch.
     """
-    foreign = manifest.job_uid != job.job.uid
-    weights_only = foreign and job.spec.checkpoint.resume_from is ResumeFrom.WEIGHTS
+    weights_only = starts_anew(job, manifest)
     require_same(manifest, fingerprints, weights_only=weights_only)
-    origin = job.origin.title[:TITLE] if foreign and job.origin else ""
+    origin = job.origin.title[:TITLE] if _foreign(job, manifest) and job.origin else ""
     return Resume(step, layout_of(manifest), weights_only, origin)
+
+
+def starts_anew(job: JobFile, manifest: Manifest) -> bool:
+    """Whether a job takes only the weights of a checkpoint, and its optimizer starts anew."""
+    return _foreign(job, manifest) and job.spec.checkpoint.resume_from is ResumeFrom.WEIGHTS
+
+
+def _foreign(job: JobFile, manifest: Manifest) -> bool:
+    return manifest.job_uid != job.job.uid

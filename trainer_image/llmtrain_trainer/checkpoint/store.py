@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from llmtrain_api import Layout
 
+from .. import distributed
 from ..distributed import Ranks
 from ..files import discard
 from .commit import commit_step, write_manifest
@@ -54,7 +55,7 @@ class CheckpointStore(Protocol):
         """A save has ended, well or not, on all ranks: what was written for it may go."""
 
     def newest(self) -> int | None:
-        """The newest step that is whole. Asked of rank 0 only."""
+        """The newest step that is whole, wherever its files are read. All ranks together."""
 
     def kept(self) -> list[int]:
         """Steps that are kept, newest first. Asked of rank 0 only."""
@@ -102,8 +103,10 @@ class FolderCheckpointStore(CheckpointStore):
 
     @override
     def newest(self) -> int | None:
-        found = newest_good(self.fence.output, lambda _step, _reason: None)
-        return found[0] if found else None
+        # one rank looks, as a folder may show on one node before it shows on another
+        found = newest_good(self.fence.output, lambda _step, _reason: None) if self.ranks.first else None
+        [after] = distributed.all_reduce_sum(self.ranks, found[0] + 1 if found else 0)
+        return after - 1 if after else None
 
     @override
     def kept(self) -> list[int]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from llmtrain_api import ProgressUpdate, Stage
@@ -20,7 +22,7 @@ from ..storage.start_marker import Start
 from ..telemetry.reporter import Reporter
 from .attempt import Attempt, required
 from .compiler import require_compiler
-from .gang import await_gang, await_start
+from .gang import Pause, await_gang, await_start
 from .tracking import require_libraries
 
 NAME_DEADLINE = 120.0
@@ -148,10 +150,12 @@ def publish_start(attempt: Attempt) -> None:
         torn.append(step)
         log.get().warning("checkpoint is torn and passed over", step=step, reason=reason)
 
-    resume = claimed.choose(fence, prints, pass_over)
+    with _waiting(attempt):
+        pause = Pause(attempt.job.spec.nodes, attempt.store.poll, attempt.stop)
+        resume = claimed.choose(fence, prints, pass_over, pause)
     if resume is None and attempt.job.origin is not None:
         adopt(fence, attempt.job, prints)
-        resume = claimed.choose(fence, prints, lambda _step, _reason: None)
+        resume = claimed.choose(fence, prints, lambda _step, _reason: None, pause)
     start = Start(fence, resume, prints, tuple(torn))
     note = start.note(attempt.job.layout)
     if resume:
@@ -171,12 +175,19 @@ def join(attempt: Attempt) -> None:
 
 def gather(attempt: Attempt) -> None:
     """Wait until the launchers of all nodes run."""
-    claimed = required(attempt.claimed, "claimed")
-    reporter = Reporter(attempt.job, Stage.WAIT) if attempt.node_rank == 0 else None
+    with _waiting(attempt):
+        await_gang(required(attempt.claimed, "claimed"), attempt.store.poll, attempt.stop)
+
+
+@contextmanager
+def _waiting(attempt: Attempt) -> Iterator[None]:
+    """Node 0 reports that it waits for the others, where there are any: no clock of a stage runs then."""
+    told = attempt.node_rank == 0 and attempt.job.spec.nodes > 1
+    reporter = Reporter(attempt.job, Stage.WAIT) if told else None
     try:
         if reporter:
             reporter.update(urgent=True)
-        await_gang(claimed, attempt.store.poll, attempt.stop)
+        yield
     finally:
         if reporter:
             reporter.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from .. import log
@@ -108,11 +108,31 @@ def await_gang(
     claimed: ClaimedOutput, poll: float, stop: Stop, clock: Callable[[], float] = time.monotonic
 ) -> None:
     """Wait until the launchers of all nodes run, without a deadline: who is late may be in a queue."""
-    nodes, reminded = claimed.job.spec.nodes, clock()
+    nodes = claimed.job.spec.nodes
+    pause = Pause(nodes, poll, stop, clock)
     while absent := missing(claimed.nodes_up(), nodes):
-        stop.raise_if_asked()
-        if clock() - reminded >= REMIND:
-            reminded = clock()
+        pause(absent)
+
+
+class Pause:
+    """Between two looks for what other nodes publish. Says now and then which ones are waited for."""
+
+    def __init__(
+        self, nodes: int, poll: float, stop: Stop, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._nodes, self._poll, self._stop, self._clock = nodes, poll, stop, clock
+        self._reminded = clock()
+
+    def __call__(self, absent: Sequence[int]) -> None:
+        """Wait until it is time to look again.
+
+        Raises:
+            Interrupted: asked to stop.
+        """
+        self._stop.raise_if_asked()
+        if self._clock() - self._reminded >= REMIND:
+            self._reminded = self._clock()
             names = ", ".join(str(node) for node in absent[:8]) + (", ..." if len(absent) > 8 else "")
-            log.get().info("waiting for the other nodes", missing=names, up=nodes - len(absent), nodes=nodes)
-        time.sleep(poll)
+            up = self._nodes - len(absent)
+            log.get().info("waiting for the other nodes", missing=names, up=up, nodes=self._nodes)
+        time.sleep(self._poll)

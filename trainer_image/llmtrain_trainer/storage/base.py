@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +15,8 @@ from .start_marker import Start
 
 PassOver = Callable[[int, str], None]
 """Called with the step and the reason of each torn checkpoint."""
+Pause = Callable[[Sequence[int]], None]
+"""Called between two looks for what other nodes have to say, with the nodes that are waited for."""
 
 
 class ClaimedOutput(Protocol):
@@ -40,8 +42,11 @@ class ClaimedOutput(Protocol):
     def upload_data(self, fence: Fence) -> None:
         """Store the data that are in the output's folder."""
 
-    def choose(self, fence: Fence, fingerprints: dict[str, Any], pass_over: PassOver) -> Resume | None:
-        """The checkpoint to go on from, in the output's folder; see `resume.choose`."""
+    def choose(
+        self, fence: Fence, fingerprints: dict[str, Any], pass_over: PassOver, pause: Pause
+    ) -> Resume | None:
+        """The checkpoint to go on from, what this node reads of it in the output's folder; see
+        `resume.choose`. Where nodes share no folder, the others are asked for what they read of it."""
 
     def publish_start(self, start: Start) -> None:
         """Let all ranks of all nodes start."""

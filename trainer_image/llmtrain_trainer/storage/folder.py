@@ -14,7 +14,7 @@ from ..checkpoint.resume import Resume, choose
 from ..files import write_json
 from ..output import Output
 from ..records import CompleteRecord, record_or_none
-from .base import ClaimedOutput, Joined, OutputStore, PassOver
+from .base import ClaimedOutput, Joined, OutputStore, PassOver, Pause
 from .start_marker import Start, publish_failure, read_start
 
 
@@ -69,7 +69,10 @@ class ClaimedFolder(ClaimedOutput):
         pass
 
     @override
-    def choose(self, fence: Fence, fingerprints: dict[str, Any], pass_over: PassOver) -> Resume | None:
+    def choose(
+        self, fence: Fence, fingerprints: dict[str, Any], pass_over: PassOver, pause: Pause
+    ) -> Resume | None:
+        del pause  # one folder is looked at by one node
         return choose(fence.output, self.job, fingerprints, pass_over)
 
     @override

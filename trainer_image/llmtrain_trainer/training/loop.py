@@ -221,7 +221,7 @@ class Training:
         if not self.run_state.rewinds(spike, applied=result.applied):
             return StepOutcome(step)
         self.checkpointing.settle()
-        back = rewind(step, self.run_state, self.engine, self.store, self.ranks, self.progress)
+        back = rewind(step, self.run_state, self.engine, self.store, self.progress)
         return StepOutcome(back, rewound=True)
 
     def agree(self, passes: list[Pass], done: int, stop: StopRequest) -> StepVotes:

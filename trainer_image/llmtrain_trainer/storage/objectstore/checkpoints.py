@@ -78,10 +78,19 @@ class ObjectCheckpointStore(CheckpointStore):
 
     @override
     def newest(self) -> int | None:
-        for step in self.ledger.read().committed:
-            if fetch_step(self.bucket, self.ledger.newest.steps[str(step)], self.fence, step) is None:
+        for step in self._committed():
+            fault = self._fetch(step) if self.ranks.local_rank == 0 else None
+            [failed] = distributed.all_reduce_sum(self.ranks, int(fault is not None))
+            if not failed:
                 return step
+            if fault:
+                log.get().warning("checkpoint is torn and passed over", reason=fault)
         return None
+
+    def _committed(self) -> list[int]:
+        """As one rank sees them, so that all ranks ask for the same ones."""
+        own = " ".join(map(str, self.ledger.read().committed)) if self.ranks.first else ""
+        return [int(step) for step in distributed.all_gather_text(self.ranks, own)[0].split()]
 
     @override
     def fetch(self, step: int) -> Path:

@@ -12,7 +12,6 @@ from llmtrain_api import JobFile, Results
 
 from ... import log
 from ...checkpoint.fence import Fence, raise_fence
-from ...checkpoint.manifest import manifest_of
 from ...checkpoint.ownership import candidates, claim_private, uri_of
 from ...checkpoint.resume import Resume, resume_of
 from ...data.store import MARKER, TOKENS, read_marker, tokens_torn
@@ -20,12 +19,13 @@ from ...errors import ConfigError
 from ...files import differing, stays_inside
 from ...output import Output
 from ...records import StartRecord
-from ..base import ClaimedOutput, Joined, OutputStore, PassOver
+from ..base import ClaimedOutput, Joined, OutputStore, PassOver, Pause
 from ..start_marker import NodeZeroFailed, Start, failure
 from . import record
+from .agreement import Look, fault_of_any
 from .bucket import Bucket
 from .ledger import Ledger
-from .steps import FOLDER, Readers, fetch_step, left_over
+from .steps import FOLDER, UNLISTED, fetch_step, left_over, listed
 
 HINT = (
     "create the bucket, or name a Secret in output.secret that holds AWS_ACCESS_KEY_ID, "
@@ -41,6 +41,7 @@ class ObjectOutputStore(OutputStore):
 
     def __init__(self, job: JobFile) -> None:
         self.job = job
+        self._looks: dict[int, Look] = {}
 
     @override
     def claim(self) -> ClaimedOutput:
@@ -49,7 +50,7 @@ class ObjectOutputStore(OutputStore):
         except (FileNotFoundError, PermissionError) as error:
             raise ConfigError(f"output.uri: {error.strerror or error}", HINT) from error
         claim_private(output, self.job)
-        return ClaimedPrefix(self.job, output, ledger)
+        return ClaimedPrefix(self.job, output, ledger, Look(self.job, 0))
 
     def _own(self) -> tuple[Output, Ledger] | None:
         for output in candidates(self.job):
@@ -75,11 +76,16 @@ class ObjectOutputStore(OutputStore):
         if output is None or ledger is None:
             return None
         now = ledger.newest
-        if now.ready is None or now.ready.attempt != self.job.attempt:
-            return None
-        claim_private(output, self.job)
-        claimed = ClaimedPrefix(self.job, output, ledger)
-        return Joined(claimed, claimed.follow(now, now.ready, node_rank))
+        look = self._looks.setdefault(node_rank, Look(self.job, node_rank))
+        claimed = ClaimedPrefix(self.job, output, ledger, look)
+        if now.ready is not None and now.ready.attempt == self.job.attempt:
+            claim_private(output, self.job)
+            return Joined(claimed, claimed.follow(now, now.ready))
+        # node 0 asks while it chooses, and whoever prepares data in its name is not asked
+        if node_rank and now.candidate is not None and now.attempt == self.job.attempt:
+            claim_private(output, self.job)
+            claimed.answer(now, now.candidate)
+        return None
 
     @override
     def heartbeat(self) -> str | None:
@@ -95,8 +101,8 @@ class ObjectOutputStore(OutputStore):
 class ClaimedPrefix(ClaimedOutput):
     """The prefix whose newest record names this job as the owner."""
 
-    def __init__(self, job: JobFile, output: Output, ledger: Ledger) -> None:
-        self.job, self.output, self.ledger = job, output, ledger
+    def __init__(self, job: JobFile, output: Output, ledger: Ledger, look: Look) -> None:
+        self.job, self.output, self.ledger, self.look = job, output, ledger, look
 
     @override
     def finished(self) -> Results | None:
@@ -161,15 +167,28 @@ class ClaimedPrefix(ClaimedOutput):
             self.ledger.bucket.delete(old)
 
     @override
-    def choose(self, fence: Fence, fingerprints: dict[str, Any], pass_over: PassOver) -> Resume | None:
-        # Downloads the newest step that is whole; what was fetched has been read and need not be again
+    def choose(
+        self, fence: Fence, fingerprints: dict[str, Any], pass_over: PassOver, pause: Pause
+    ) -> Resume | None:
+        # What is downloaded was read by then, and need not be again
+        bucket, steps = self.ledger.bucket, self.ledger.newest.steps
         for step in self.ledger.newest.committed:
-            log.get().info("downloading a checkpoint", step=step, store=self.ledger.bucket.url)
-            reason = fetch_step(self.ledger.bucket, self.ledger.newest.steps[str(step)], fence, step)
-            if reason is None:
-                return resume_of(self.job, step, manifest_of(fence.output.step(step)), fingerprints)
-            pass_over(step, reason)
+            log.get().info("downloading a checkpoint", step=step, store=bucket.url)
+            manifest = listed(bucket, steps[str(step)])
+            if manifest is None:
+                pass_over(step, UNLISTED)
+                continue
+            resume = resume_of(self.job, step, manifest, fingerprints)
+            fault = fault_of_any(self.ledger, fence, step, self.look, pause)
+            if fault is None:
+                return resume
+            pass_over(step, fault)
         return None
+
+    def answer(self, now: record.Record, step: int) -> None:
+        """Say what this node finds of its part of the step that node 0 asks about."""
+        fence = raise_fence(self.output, self.job, now.holder)
+        self.look.tell(self.ledger.bucket, fence, step, now.steps[str(step)])
 
     @override
     def publish_start(self, start: Start) -> None:
@@ -183,7 +202,7 @@ class ClaimedPrefix(ClaimedOutput):
             fence = Fence(self.output, self.job.job.uid, now.attempt, now.holder)
             self.ledger.append(record.by(fence, "failed", ready=failure(self.job, message)))
 
-    def follow(self, now: record.Record, ready: StartRecord, node_rank: int) -> Start:
+    def follow(self, now: record.Record, ready: StartRecord) -> Start:
         """Get what this node needs of what node 0 published into its folder.
 
         Raises:
@@ -195,12 +214,9 @@ class ClaimedPrefix(ClaimedOutput):
         self.fetch_data(fence)
         start = Start.of(fence, ready)
         if start.resume:
-            own = Readers(self.job.ranks_of(node_rank), self.job.layout)
-            readers = None if start.resume.weights_only else own
             prefix = now.steps[str(start.done)]
-            reason = fetch_step(self.ledger.bucket, prefix, fence, start.done, readers=readers)
-            if reason:
-                raise OSError(f"step {start.done}, which node 0 goes on from, cannot be read here: {reason}")
+            if fault := self.look.fault(self.ledger.bucket, fence, start.done, prefix):
+                raise OSError(f"step {start.done}, which node 0 goes on from, cannot be read here: {fault}")
         start.publish()
         return start
 

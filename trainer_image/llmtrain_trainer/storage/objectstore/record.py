@@ -33,6 +33,7 @@ class Record(ApiModel):
         holder: its rank 0's pod.
         data: prefix of the prepared data.
         steps: prefix of each committed checkpoint, by its step.
+        candidate: the one that node 0 would go on from, once all nodes have read their part of it.
         ready: what node 0 published for the other nodes of the attempt.
         results: of the finished job.
     """
@@ -45,6 +46,7 @@ class Record(ApiModel):
     holder: str = ""
     data: str | None = None
     steps: dict[Step, str] = Field(default_factory=dict)
+    candidate: int | None = Field(default=None, ge=0)
     ready: StartRecord | None = None
     results: Results | None = None
 
@@ -78,7 +80,7 @@ def claim(job: JobFile) -> Change:
             return changed(now, what="claimed", owner=identity(job))
         if may_take(now.owner, job) is IfExists.NEW:
             raise Beside
-        free = changed(now, attempt=-1, holder="", ready=None, results=None)
+        free = changed(now, attempt=-1, holder="", candidate=None, ready=None, results=None)
         return changed(free, what="taken over", owner=taken_over(now.owner, job))
 
     return change
@@ -97,7 +99,8 @@ def fence(raised: Fence) -> Change:
         if now.attempt > raised.attempt:
             raise Fenced(f"attempt {now.attempt} of this job writes here already")
         begins = f"attempt {raised.attempt} begins"
-        return changed(now, what=begins, attempt=raised.attempt, holder=raised.holder, ready=None)
+        blank = changed(now, candidate=None, ready=None)
+        return changed(blank, what=begins, attempt=raised.attempt, holder=raised.holder)
 
     return change
 

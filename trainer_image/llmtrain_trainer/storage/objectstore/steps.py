@@ -6,8 +6,9 @@ No torch: the launcher uses this, too.
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from llmtrain_api import Layout
@@ -21,6 +22,7 @@ from .bucket import Bucket
 from .record import Record
 
 FOLDER = "checkpoints"
+UNLISTED = f"no {MANIFEST} that can be read and names files inside of the step only"
 _PREFIX = re.compile(r"step-\d+\.([^-]*)-(\d+)-.*")
 _OF_ONE_RANK = re.compile(r"state/(?:bf16_)?zero_pp_rank_(\d+)_mp_rank_00_(?:optim|model)_states\.pt")
 
@@ -32,20 +34,24 @@ class Readers:
     Attributes:
         ranks: their numbers.
         layout: how their gang is cut.
+        anew: whether they take only the weights of a step, wherever those lie.
     """
 
     ranks: Container[int]
     layout: Layout
+    anew: Callable[[Manifest], bool] = lambda _: False
 
     def files_of(self, manifest: Manifest) -> list[str]:
         """Files of a step that one of them reads.
 
         In the layout that it was saved in, that is what the same ranks wrote and what is everybody's. Of
-        another layout, or of a model that is cut, any file may have a part of what they need.
+        another layout, or of a model that is cut, any file may have a part of what they need. The whole
+        model's weights are for the export alone.
         """
-        if self.layout.data != self.layout.world or not self._saved_alike(manifest):
-            return list(manifest.files)
-        return [name for name in manifest.files if self._read(name)]
+        state = [name for name in manifest.files if not name.startswith(f"{WEIGHTS}/")]
+        if self.layout.data != self.layout.world or self.anew(manifest) or not self._saved_alike(manifest):
+            return state
+        return [name for name in state if self._own(name)]
 
     def _saved_alike(self, manifest: Manifest) -> bool:
         try:
@@ -53,9 +59,9 @@ class Readers:
         except ConfigError:
             return False
 
-    def _read(self, name: str) -> bool:
-        own = _OF_ONE_RANK.fullmatch(name)
-        return int(own[1]) in self.ranks if own else not name.startswith(f"{WEIGHTS}/")
+    def _own(self, name: str) -> bool:
+        one = _OF_ONE_RANK.fullmatch(name)
+        return one is None or int(one[1]) in self.ranks
 
 
 def prefix_of(step: int, fence: Fence, number: int) -> str:
@@ -125,23 +131,29 @@ def fetch_step(
     """
     manifest = listed(bucket, prefix)
     if manifest is None:
-        return f"no {MANIFEST} that can be read and names files inside of the step only"
+        return UNLISTED
     files = _wanted(manifest, weights_only, readers)
     size = sum(line["size"] for line in files.values())
     of_size = sum(line.size for line in manifest.files.values())
     folder, target = fence.folder / f"in-{step}", fence.output.step(step)
     discard(folder)
-    try:
-        bucket.download(prefix, [*files, MANIFEST], folder)
-    except FileNotFoundError as error:
-        return str(error)
-    if reason := differing(folder, files):
+    if reason := _fault(bucket, prefix, folder, files):
+        discard(folder)
         return reason
     discard(target)
     folder.rename(target)
     fsync_folder(target.parent)
     log.get().info("checkpoint downloaded", step=step, files=len(files), bytes=size, of_bytes=of_size)
     return None
+
+
+def _fault(bucket: Bucket, prefix: str, folder: Path, files: dict[str, dict[str, Any]]) -> str | None:
+    """Download files of a step; what is wrong with them, in words."""
+    try:
+        bucket.download(prefix, [*files, MANIFEST], folder)
+    except FileNotFoundError as error:
+        return str(error)
+    return differing(folder, files)
 
 
 def _wanted(manifest: Manifest, weights_only: bool, readers: Readers | None) -> dict[str, dict[str, Any]]:
