@@ -35,6 +35,7 @@ class NotifyEvent(StrEnum):
     RESUMED = "Resumed"
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
+    REFUSED = "Refused"
     REPORTING_LOST = "ReportingLost"
     STRAGGLER = "Straggler"
 
@@ -89,11 +90,11 @@ class NotifySpec(RuledModel):
     # not "on": that is true in the YAML that kubectl and PyYAML read
 
     events: list[NotifyEvent] = Field(
-        default_factory=lambda: [NotifyEvent.FAILED, NotifyEvent.SUCCEEDED],
+        default_factory=lambda: [NotifyEvent.FAILED, NotifyEvent.REFUSED, NotifyEvent.SUCCEEDED],
         min_length=1,
         max_length=len(NotifyEvent),
-        description="What it is told, by the names of the job's Events and conditions. Default: Failed and "
-        "Succeeded.",
+        description="What it is told, by the names of the job's Events and conditions; Refused: its spec "
+        "cannot be run (Accepted=False). Default: Failed, Refused and Succeeded.",
     )
     url: str | None = Field(
         default=None,

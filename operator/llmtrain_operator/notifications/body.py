@@ -13,7 +13,11 @@ from ..plan.notices import notice_id
 
 SPEC_VERSION = "1.0"
 TYPE_PREFIX = "dev.llmtrain.job."
-SIGNS = {NotifyEvent.SUCCEEDED: ":white_check_mark: ", NotifyEvent.FAILED: ":x: "}
+SIGNS = {
+    NotifyEvent.SUCCEEDED: ":white_check_mark: ",
+    NotifyEvent.FAILED: ":x: ",
+    NotifyEvent.REFUSED: ":x: ",
+}
 
 
 class Body(NamedTuple):

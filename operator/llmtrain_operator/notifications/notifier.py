@@ -15,12 +15,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
-from pydantic import TypeAdapter, ValidationError
 
 from llmtrain_api import Job, Notification, NotifySpec, UrlSecret
 
 from ..kube.api import ApiError, ClusterApi
-from ..plan.notices import notice_id, pending
+from ..plan.notices import notice_id, pending, receivers_of
 from ..types import Delivery, Outcome
 from .body import body_of
 from .post import Answer, Post
@@ -36,7 +35,6 @@ AT_ONCE_A_NAMESPACE = 8
 MAX_TASKS = 20_000
 """More than this wait on record alone until some are done."""
 Count = Callable[[str], None]
-RECEIVERS = TypeAdapter(list[NotifySpec])
 
 
 @dataclass
@@ -182,11 +180,3 @@ class Notifier:
         with suppress(KeyError, TypeError, NotBase64, UnicodeDecodeError):
             return b64decode(found["data"][where.key]).decode("ascii").strip()
         return Answer(Outcome.FAILED, f"its Secret {where.name} has no text under the key {where.key}")
-
-
-def receivers_of(job: Job) -> list[NotifySpec]:
-    """The receivers of a job; none where they cannot be read."""
-    try:
-        return RECEIVERS.validate_python(job.spec.get("notify") or [])
-    except ValidationError:
-        return []

@@ -40,11 +40,11 @@ def not_allowed(spec: JobSpec, settings: PlanSettings) -> list[str]:
         for field, asks in ASKS.items()
         if asks(spec) and field not in settings.allow
     ]
-    whys = (_may_not_be_told(receiver, settings.egress) for receiver in spec.notify)
+    whys = (may_not_be_told(receiver, settings.egress) for receiver in spec.notify)
     return found + [f"spec.notify[{number}]{why}" for number, why in enumerate(whys) if why]
 
 
-def _may_not_be_told(receiver: NotifySpec, egress: Egress) -> str | None:
+def may_not_be_told(receiver: NotifySpec, egress: Egress) -> str | None:
     """Where and why a receiver may not be told, without its URL: who reads this may not read that."""
     if egress.off:
         return NO_NOTIFICATIONS

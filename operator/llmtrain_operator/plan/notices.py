@@ -5,11 +5,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Annotated
 
-from llmtrain_api import JobStatus, Notification, NotificationState, NotifyEvent, changed
+from pydantic import Field, TypeAdapter, ValidationError
+
+from llmtrain_api import Job, JobStatus, Notification, NotificationState, NotifyEvent, NotifySpec, changed
+from llmtrain_api.schema.notify import MAX_RECEIVERS
 from llmtrain_api.schema.status import MAX_NOTIFICATIONS, MAX_TOLD
 
 from ..types import Delivery, Outcome, Plan
+from .allowed import may_not_be_told
 from .events import events_between
 from .situation import Situation
 
@@ -20,20 +25,22 @@ LATEST = timedelta(hours=2)
 MAX_TIMES = 5
 """What happens again and again within an attempt is told so often at most."""
 LOOK_SECONDS = 600.0
+RECEIVERS = TypeAdapter(Annotated[list[NotifySpec], Field(max_length=MAX_RECEIVERS)])
 CONDITIONS = (NotifyEvent.REPORTING_LOST, NotifyEvent.STRAGGLER)
 
 
 def with_notices(s: Situation, decision: Plan) -> Plan:
     """The plan with all that is to be told of it on record, and with what became of earlier notifications."""
-    receivers = s.spec.notify if s.spec is not None else []
+    receivers = s.spec.notify if s.spec is not None else receivers_of(s.job)
     on_record = s.status.notifications or []
-    if s.spec is None or not (receivers or on_record):
+    begun_by_a_newer_operator = s.spec is None and s.attempt is not None
+    if begun_by_a_newer_operator or not (receivers or on_record):
         return decision
     known = [_settled(s, one, len(receivers)) for one in on_record]
     attempt = decision.status.attempt
     for event, message in happened(s.status, decision.status):
         for number, receiver in enumerate(receivers):
-            if event in receiver.events:
+            if event in receiver.events and _may_hear(s, event, receiver):
                 known = _with_due(known, _due(number, event, attempt, message, s.now))
     status = changed(decision.status, notifications=_bounded(known, attempt) or None)
     if any(map(pending, known)):
@@ -46,16 +53,41 @@ def with_notices(s: Situation, decision: Plan) -> Plan:
     return replace(decision, status=status)
 
 
+def receivers_of(job: Job) -> list[NotifySpec]:
+    """The receivers of a job, read by themselves: whatever else is wrong with its spec, these may be right.
+
+    None where something is wrong with one of them.
+    """
+    try:
+        return RECEIVERS.validate_python(job.spec.get("notify") or [])
+    except ValidationError:
+        return []
+
+
+def _may_hear(s: Situation, event: NotifyEvent, receiver: NotifySpec) -> bool:
+    """Whether there is a point in telling it: who may not be told may be why the job is refused."""
+    return event is not NotifyEvent.REFUSED or may_not_be_told(receiver, s.seen.settings.egress) is None
+
+
 def happened(old: JobStatus, new: JobStatus) -> list[tuple[NotifyEvent, str]]:
     """What of a step from a status to the next may be told, each with what is told."""
     named = {event.value: event for event in NotifyEvent}
     found = [(named[e.reason], e.message) for e in events_between(old, new) if e.reason in named]
+    refused = _refusal(new)
+    if refused is not None and refused != _refusal(old):
+        found.append((NotifyEvent.REFUSED, refused))
     for kind in CONDITIONS:
         now, before = new.condition(kind.value), old.condition(kind.value)
         held = before is not None and before.status == "True"
         if now is not None and now.status == "True" and not held:
             found.append((kind, now.message))
     return found
+
+
+def _refusal(status: JobStatus) -> str | None:
+    """Why its spec cannot be run, if it cannot."""
+    accepted = status.condition("Accepted")
+    return accepted.message if accepted is not None and accepted.status == "False" else None
 
 
 def notice_id(uid: str, one: Notification) -> str:

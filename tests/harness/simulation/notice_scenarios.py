@@ -51,6 +51,16 @@ def told_before_it_is_deleted(world: World) -> None:
     world.until("Deleted", lambda: world.phase() == "Deleted")
 
 
+def told_that_it_is_refused(world: World) -> None:
+    """Once for each reason, whatever else happens; then it is put right."""
+    world.apply(notify=[NOTIFY], hostNetwork=True)
+    world.until("told", lambda: "Delivered" in states(world))
+    for _ in range(3):
+        world.turn(30.0)
+    assert len(world.status()["notifications"]) == 1
+    world.edit(hostNetwork=False)
+
+
 def given_up_at_once(world: World) -> None:
     world.monitor.receiver.refuses = True
     world.apply(notify=[NOTIFY])
@@ -90,6 +100,7 @@ NOTICE_SCENARIOS: dict[Callable[[World], None], Expected] = {
     told_after_it_is_on_record: Expected("Succeeded"),
     told_of_a_failure_and_a_pause: Expected("Failed", 0, 4),
     told_before_it_is_deleted: Expected("Deleted"),
+    told_that_it_is_refused: Expected("Succeeded"),
     given_up_at_once: Expected("Succeeded"),
     given_up_in_time: Expected("Succeeded"),
 }

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from harness.simulation.monitor import Monitor
 
 PHASES = ("Queued", "Running", "Suspended", "Succeeded", "Failed")
-EVERYTHING = [*PHASES, "Restarting", "Resumed"]
+EVERYTHING = [*PHASES, "Restarting", "Resumed", "Refused"]
 URL = "https://receiver.example/hook"
 NOTIFY = {"events": EVERYTHING, "url": URL}
-MOST_RECORDS = 40
+MOST_RECORDS = 43
 Told = tuple[str, str, int | None]
 """(job UID, event, attempt)."""
 
@@ -85,6 +85,9 @@ class Receiver:
         if before.get("phase") == "Suspended" != phase and "Resumed" in wanted:
             self.due[uid, "Resumed", attempt] = None
 
+        if "Refused" in wanted and refusal(after) not in (None, refusal(before)):
+            self.due[uid, "Refused", attempt] = None
+
     def deleted_by_operator(self, job: Object) -> None:
         """With its object goes what was still to be told."""
         left = [n for n in (job.get("status") or {}).get("notifications") or () if n["state"] == "Pending"]
@@ -111,6 +114,12 @@ class Receiver:
             return None if states <= {"GivenUp"} and not self.heard else f"given up, and {states}"
         missed = [told for told in self.due if told not in self.heard]
         return f"never told: {missed}" if missed else None
+
+
+def refusal(status: dict[str, Any]) -> str | None:
+    """Why the job is not accepted, if it is not."""
+    found = (c for c in status.get("conditions") or () if (c["type"], c["status"]) == ("Accepted", "False"))
+    return next((c["message"] for c in found), None)
 
 
 class Line:

@@ -248,3 +248,59 @@ def test_pods_hear_nothing_of_receivers() -> None:
 def test_a_runtime_knows_the_secrets_that_receivers_name() -> None:
     raw = {"notify": [{"url": URL}, {"urlSecret": {"name": "hook"}}]}
     assert list(secrets_of(raw)) == [("notify[1].urlSecret.name", "hook")]
+
+
+def refused_job(*receivers: Any, **spec: Any) -> Observed:
+    found = seen(JobStatus())
+    raw = {**found.job.spec, "notify": list(receivers), **spec}
+    return replace(found, job=changed(found.job, spec=raw))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"hostNetwork": True},  # not allowed by this installation
+        {"nodes": "two"},  # no spec at all
+        {"training": {"maxSteps": 1, "epochs": 1}},  # against a rule
+    ],
+)
+def test_a_refused_job_is_told_once_to_whom_it_names(wrong: dict[str, Any]) -> None:
+    asked = refused_job({"events": ["Refused"], "url": URL}, ENDS, **wrong)
+    first = plan(asked, T0)
+    accepted = first.status.condition("Accepted")
+    assert accepted is not None
+    assert accepted.status == "False"
+    assert told(first.status.notifications or []) == [(0, "Refused", None)]
+    [one] = first.status.notifications or []
+    assert one.message == accepted.message[:512]
+    assert notices.notice_id(UID, one) == f"{UID}/Refused/"
+    again = replace(asked, job=changed(asked.job, status=first.status))
+    assert plan(again, T0 + timedelta(seconds=9)).status.notifications == [one]
+    heard = replace(again, deliveries=(Delivery(0, f"{UID}/Refused/", Outcome.DELIVERED, 1, ""),))
+    [done] = plan(heard, T0 + timedelta(seconds=9)).status.notifications or []
+    assert done.state is NotificationState.DELIVERED
+
+
+@pytest.mark.parametrize(
+    "receivers",
+    [
+        [ALL, {"events": ["Failed"], "url": "no address"}],
+        [ALL, ALL, ALL, ALL],
+        [{"url": URL, "urlSecret": {"name": "hook"}}],
+        [{"events": ["Refused"], "url": "https://elsewhere.test/"}],
+        [{"events": ["Refused"], "urlSecret": {"name": "another"}}],
+        ["text"],
+        [None],
+    ],
+)
+def test_of_a_block_that_is_wrong_or_not_allowed_nobody_is_told(receivers: list[Any]) -> None:
+    found = plan(refused_job(*receivers), T0).status
+    accepted = found.condition("Accepted")
+    assert accepted is not None
+    assert accepted.status == "False"
+    assert found.notifications is None
+
+
+def test_who_names_no_events_hears_of_a_refusal() -> None:
+    found = plan(refused_job({"url": URL}, hostNetwork=True), T0).status
+    assert told(found.notifications or []) == [(0, "Refused", None)]

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from harness.simulation.mutants.planted import Patch, mutant
 
-from llmtrain_api import Notification, changed
+from llmtrain_api import JobStatus, Notification, NotifyEvent, changed
 from llmtrain_operator import plan
 from llmtrain_operator.engine import reconcile
 from llmtrain_operator.notifications import body, notifier
@@ -23,6 +23,22 @@ def nothing_is_put_on_record_to_be_told(patch: Patch) -> None:
 def a_restart_is_not_told(patch: Patch) -> None:
     real = notices.happened
     patch.setattr(notices, "happened", lambda *two: [e for e in real(*two) if e[0] != "Restarting"])
+
+
+@mutant
+def a_refusal_is_not_told(patch: Patch) -> None:
+    real = notices.happened
+    patch.setattr(notices, "happened", lambda *two: [e for e in real(*two) if e[0] != "Refused"])
+
+
+@mutant
+def a_refusal_is_told_at_each_look(patch: Patch) -> None:
+    real = notices.happened
+
+    def again(old: JobStatus, new: JobStatus) -> list[tuple[NotifyEvent, str]]:
+        return real(changed(old, conditions=[]), new)
+
+    patch.setattr(notices, "happened", again)
 
 
 @mutant
