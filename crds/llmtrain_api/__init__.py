@@ -24,7 +24,7 @@ from .runtimes import InvalidRuntime, Runtime, beyond, effective, on_record, par
 from .schema.adapter import AdapterSpec
 from .schema.base import ApiModel, Rule, Time, changed, to_rfc3339
 from .schema.checkpoint import CheckpointSource, CheckpointSpec, ResumeFrom
-from .schema.dataset import DatasetSpec, SourceSpec
+from .schema.dataset import DatasetSpec
 from .schema.entrypoint import EntrypointSpec, Starter
 from .schema.lifecycle import EDITABLE, KeepPods, LifecycleSpec
 from .schema.model import BuiltinModel, ModelSpec, Weights
@@ -32,6 +32,7 @@ from .schema.model_facts import FACTS_LIMIT, ModelFacts, TokenizerFacts
 from .schema.notify import NotifyEvent, NotifyFormat, NotifySpec, Target, UrlSecret, target_of
 from .schema.optimization import EarlyStoppingSpec, OnSpike, Schedule
 from .schema.scheduling import Toleration, WorkerDefaults
+from .schema.source import SourceSpec
 from .schema.spec import IfExists, JobSpec, ParallelismSpec
 from .schema.status import (
     AnswersResult,

@@ -88,111 +88,149 @@ def collector(settings: Settings, metrics: OperatorMetrics, servers: Servers) ->
     return otlp.tell
 
 
-async def operate(settings: Settings) -> None:
-    """Run the operator until SIGTERM or SIGINT."""
-    async with HttpApi(await find_cluster()) as api:
-        await wait_for_crd(api)
-        store, jobs, book = PodStore(), JobStore(), ReportBook()
-        queue, known = WorkQueue(), KnownJobs()
-        elector = Elector(api, seat_of(settings))
-        metrics = OperatorMetrics(known, queue, store, lambda: elector.leads)
+def plan_settings(settings: Settings, authority: str, *, traces: bool) -> PlanSettings:
+    """What plans go by.
 
-        def wake(pod: Pod) -> None:
-            queue.add((pod.namespace, pod.job))
+    Args:
+        settings: of this installation.
+        authority: certificate that pods trust when they report, as PEM; empty where nobody listens.
+        traces: whether a collector takes traces.
+    """
+    return PlanSettings(
+        trainer_image=settings.trainer_image,
+        report_url=settings.report_url or None,
+        ca_certificate=authority,
+        image_pull_policy=settings.image_pull_policy,
+        grace_seconds=settings.grace_seconds,
+        unreachable_seconds=settings.unreachable_seconds,
+        lost_node_seconds=settings.lost_node_seconds,
+        network_policy=settings.network_policy,
+        metrics_namespace=settings.metrics_namespace,
+        scratch_size=settings.scratch_size,
+        scratch_request=settings.scratch_request,
+        worker_defaults=settings.worker_defaults,
+        start_seconds=float(settings.start_seconds),
+        grow_seconds=float(settings.grow_seconds),
+        allow=settings.allow,
+        gpu_hour_price=settings.gpu_hour_price,
+        currency=settings.currency,
+        provider=settings.provider,
+        egress=Egress(
+            allow=settings.notify_allow,
+            inside=settings.notify_inside,
+            secrets=settings.notify_secrets,
+        ),
+        traces=traces,
+        run_as_user=settings.run_as_user,
+    )
 
-        reflector = PodReflector(api, store, wake, settings.watch_namespace)
-        kopf = handlers.KopfWatch(api, handlers.kopf_runner(api, settings.watch_namespace))
-        sweeps = Sweeps(api, jobs, settings.watch_namespace)
 
-        def heard(job: SeenJob) -> None:
-            queue.add(job.key)
-            sweeps.wake()
+class Operator:
+    """All parts of the operator: those that read run in every process, those that write where it leads."""
 
-        intake = JobReflector(kopf, jobs, heard, settings.watch_namespace)
+    def __init__(self, api: HttpApi, settings: Settings) -> None:
+        self._api, self._settings = api, settings
+        self._store, self._jobs, self._book = PodStore(), JobStore(), ReportBook()
+        self._queue, self._known = WorkQueue(), KnownJobs()
+        self._elector = Elector(api, seat_of(settings))
+        self._metrics = OperatorMetrics(self._known, self._queue, self._store, lambda: self._elector.leads)
+        watched = settings.watch_namespace
+        self._pods = PodReflector(api, self._store, self._wake, watched)
+        self._kopf = handlers.KopfWatch(api, handlers.kopf_runner(api, watched))
+        self._sweeps = Sweeps(api, self._jobs, watched)
+        self._intake = JobReflector(self._kopf, self._jobs, self._heard, watched)
+        self._runtimes = Runtimes(api, self._queue.add, watched, settings.default_runtime)
+
+    async def run(self) -> None:
+        """Serve, read, and work where this process leads, until SIGTERM or SIGINT."""
         async with Servers() as servers:
-            await servers.add_limited(health.application(reflector, metrics), settings.health_port, None)
-            traced = collector(settings, metrics, servers)
-            authority = ""
-            if settings.report_url:
-                ca = await ensure_authority(api, settings.namespace, settings.tls_secret)
-                authority = ca.certificate.decode()
-                authenticator = TokenAuthenticator(api, lambda uid: store.get(uid) is not None)
-                hosts = settings.report_hosts.split(",")
-                ahead = Ahead(elector, ca, hosts[0])
-                servers.closes(ahead.close)
-                server = ReportServer(
-                    authenticator, store, book, jobs.exists, wake, metrics.count_report, ahead.forward
-                )
-                tls = server_context(ca, hosts)
-                await servers.add_limited(server.application(), settings.report_port, tls)
-            plan_settings = PlanSettings(
-                trainer_image=settings.trainer_image,
-                report_url=settings.report_url or None,
-                ca_certificate=authority,
-                image_pull_policy=settings.image_pull_policy,
-                grace_seconds=settings.grace_seconds,
-                unreachable_seconds=settings.unreachable_seconds,
-                lost_node_seconds=settings.lost_node_seconds,
-                network_policy=settings.network_policy,
-                metrics_namespace=settings.metrics_namespace,
-                scratch_size=settings.scratch_size,
-                scratch_request=settings.scratch_request,
-                worker_defaults=settings.worker_defaults,
-                start_seconds=float(settings.start_seconds),
-                grow_seconds=float(settings.grow_seconds),
-                allow=settings.allow,
-                gpu_hour_price=settings.gpu_hour_price,
-                currency=settings.currency,
-                provider=settings.provider,
-                egress=Egress(
-                    allow=settings.notify_allow,
-                    inside=settings.notify_inside,
-                    secrets=settings.notify_secrets,
-                ),
-                traces=traced is not None,
-                run_as_user=settings.run_as_user,
+            health_page = health.application(self._pods, self._metrics)
+            await servers.add_limited(health_page, self._settings.health_port, None)
+            traced = collector(self._settings, self._metrics, servers)
+            authority = await self._take_reports(servers) if self._settings.report_url else ""
+            going_by = plan_settings(self._settings, authority, traces=traced is not None)
+            log.info(
+                "started",
+                image=self._settings.trainer_image,
+                namespace=self._settings.watch_namespace or "all",
             )
-            fenced = api.guarded(elector.seconds_left)
-            runtimes = Runtimes(api, queue.add, settings.watch_namespace, settings.default_runtime)
-
-            async def work() -> None:
-                known.jobs.clear()
-                await take_over((reflector, intake), jobs, queue)
-                gangs = gang_scheduler(
-                    fenced,
-                    store,
-                    plan_settings,
-                    queue.add,
-                    settings.watch_namespace,
-                    by_nodes=settings.room == "nodes",
-                )
-                egress = plan_settings.egress
-                notifier = Notifier(
-                    fenced, HttpPost(egress), queue.add, egress.secrets, metrics.count_notification
-                )
-                reconciler = Reconciler(
-                    fenced,
-                    store,
-                    book,
-                    queue,
-                    plan_settings,
-                    known,
-                    scheduler=gangs,
-                    words=PodWords(fenced),
-                    runtimes=runtimes,
-                    notices=notifier,
-                    traces=None if traced is None else Tracer(traced),
-                    jobs=jobs,
-                )
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(gangs.run())
-                    group.create_task(notifier.run())
-                    group.create_task(sweeps.run(fenced, intake.synced))
-                    group.create_task(reconciler.run(settings.workers, reflector.synced, intake.synced))
-
-            log.info("started", image=settings.trainer_image, namespace=settings.watch_namespace or "all")
-            reading = (reflector.run(), kopf.run(), intake.run(), runtimes.run(), sweeps.follow())
-            async with background(*reading, lead(elector, work)) as over:
+            readers = (self._pods, self._kopf, self._intake, self._runtimes)
+            reading = (*(reader.run() for reader in readers), self._sweeps.follow())
+            leading = lead(self._elector, lambda: self._work(going_by, traced))
+            async with background(*reading, leading) as over:
                 for number in (signal.SIGINT, signal.SIGTERM):
                     asyncio.get_running_loop().add_signal_handler(number, over.set)
                 await over.wait()
+
+    def _wake(self, pod: Pod) -> None:
+        self._queue.add((pod.namespace, pod.job))
+
+    def _heard(self, job: SeenJob) -> None:
+        self._queue.add(job.key)
+        self._sweeps.wake()
+
+    async def _take_reports(self, servers: Servers) -> str:
+        """Serve the ranks' reports. Returns the certificate that they trust, as PEM."""
+        settings = self._settings
+        ca = await ensure_authority(self._api, settings.namespace, settings.tls_secret)
+        hosts = settings.report_hosts.split(",")
+        ahead = Ahead(self._elector, ca, hosts[0])
+        servers.closes(ahead.close)
+        server = ReportServer(
+            TokenAuthenticator(self._api, lambda uid: self._store.get(uid) is not None),
+            self._store,
+            self._book,
+            self._jobs.exists,
+            self._wake,
+            self._metrics.count_report,
+            ahead.forward,
+        )
+        await servers.add_limited(server.application(), settings.report_port, server_context(ca, hosts))
+        return ca.certificate.decode()
+
+    async def _work(self, going_by: PlanSettings, traced: Tell | None) -> None:
+        """Decide and write, for as long as this process leads."""
+        self._known.jobs.clear()
+        await take_over((self._pods, self._intake), self._jobs, self._queue)
+        fenced = self._api.guarded(self._elector.seconds_left)
+        gangs = gang_scheduler(
+            fenced,
+            self._store,
+            going_by,
+            self._queue.add,
+            self._settings.watch_namespace,
+            by_nodes=self._settings.room == "nodes",
+        )
+        post, told = HttpPost(going_by.egress), self._metrics.count_notification
+        notifier = Notifier(fenced, post, self._queue.add, going_by.egress.secrets, told)
+        reconciler = Reconciler(
+            fenced,
+            self._store,
+            self._book,
+            self._queue,
+            going_by,
+            self._known,
+            scheduler=gangs,
+            words=PodWords(fenced),
+            runtimes=self._runtimes,
+            notices=notifier,
+            traces=None if traced is None else Tracer(traced),
+            jobs=self._jobs,
+        )
+        synced = (self._pods.synced, self._intake.synced)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(gangs.run())
+            group.create_task(notifier.run())
+            group.create_task(self._sweeps.run(fenced, self._intake.synced))
+            group.create_task(reconciler.run(self._settings.workers, *synced))
+
+
+async def operate(settings: Settings) -> None:
+    """Run the operator until SIGTERM or SIGINT.
+
+    Raises:
+        NotInstalled: the API server does not serve our kind.
+    """
+    async with HttpApi(await find_cluster()) as api:
+        await wait_for_crd(api)
+        await Operator(api, settings).run()

@@ -3,239 +3,27 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
-from .base import ApiModel, Rule, RuledModel
+from .base import Rule, RuledModel
 from .cleaning import CleaningSpec
+from .columns import Fields
 from .fill_in_the_middle import FillInTheMiddleSpec
-from .locations import BUCKET, HUB_NAME, PART, forms, matches, mistake
+from .locations import PART, forms, matches, mistake
 from .mixture_shares import LONGEST, TOLERANCE, errors, parts
-
-PYTHON_STDLIB = "builtin://python-stdlib"
-RANDOM_TOKENS = "builtin://random-tokens"
-
-HUB = rf"{HUB_NAME}/{HUB_NAME}(/{PART})*"
-STORED = rf"s3://{BUCKET}(/{PART})+/?|{HUB}"
-NAME_FORM = rf"{PYTHON_STDLIB}|{RANDOM_TOKENS}|{forms(PART, bucket=True)}|{HUB}"
-NAME_FIX = (
-    f"use {PYTHON_STDLIB}, {RANDOM_TOKENS}, pvc://CLAIM/FOLDER, file:///FOLDER, s3://BUCKET/FOLDER or, of "
-    "the Hugging Face hub, OWNER/NAME; no folder may be empty, '.' or '..'"
+from .source import (
+    NAME_FIX,
+    NAME_FORM,
+    RANDOM_TOKENS,
+    REVISION,
+    STORED,
+    MaxBytes,
+    Revision,
+    SourceSpec,
+    name_mistake,
 )
-
-
-def _name_mistake(name: str) -> str | None:
-    return mistake(name, hidden=True, bucket=True)
-
-
-MaxBytes = Annotated[
-    int,
-    Field(
-        ge=10_000,
-        le=1 << 40,
-        description="Read at most this many bytes of text. Default: all of a folder, and 8,000,000 of "
-        "built-in data.",
-    ),
-]
-
-
-class FieldsSpec(ApiModel):
-    """Names of the columns that rows have, where they are not the usual ones."""
-
-    text: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=256,
-        description="Column that holds the text of a document, or of a sample. Default: text.",
-    )
-    messages: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=256,
-        description="With task chat and imageChat: column that holds the messages of a dialogue: role and "
-        "content. Default: messages, or conversations.",
-    )
-    prompt: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=256,
-        description="With task chat, imageChat, preference, reward and reinforcement: column that holds what "
-        "is asked. Default: prompt; with chat also question, or instruction with input.",
-    )
-    completion: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=256,
-        description="With task chat and imageChat, and with loss kto of task preference: column that holds "
-        "the answer. Default: completion; with chat also response, answer or output.",
-    )
-    chosen: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=256,
-        description="With task preference and reward: column that holds the better answer. Default: chosen.",
-    )
-    rejected: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=256,
-        description="With task preference and reward: column that holds the other answer. Default: rejected.",
-    )
-    answer: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=256,
-        description="With task reinforcement: column that holds the right answer, where a reward compares "
-        "with it. Default: answer.",
-    )
-    images: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=256,
-        description="With task imageChat: column that holds the images of a dialogue, as a list: paths "
-        "beside the file, or in .parquet their bytes. Default: images, or image for one.",
-    )
-    text_pair: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=256,
-        description="With task classification and regression: column that holds a second text, where there "
-        "is one. Default: text_pair.",
-    )
-    label: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=256,
-        description="With task classification: column that holds the class, a text or a whole number; with "
-        "regression a number; with loss kto of task preference whether the answer is desirable, true or "
-        "false. Default: label.",
-    )
-    source: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=256,
-        description="With task text2text: column that holds the text that is read. Default: source.",
-    )
-    target: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=256,
-        description="With task text2text: column that holds the text that is to be written. Default: target.",
-    )
-    tokens: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=256,
-        description="With task tokenClassification: column that holds the words, as a list. Default: tokens.",
-    )
-    tags: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=256,
-        description="With task tokenClassification: column that holds a tag of each word, as a list. "
-        "Default: tags.",
-    )
-    question: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=256,
-        description="With task questionAnswering: column that holds the question. Default: question.",
-    )
-    context: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=256,
-        description="With task questionAnswering: column that holds the text that the answer stands in. "
-        "Default: context.",
-    )
-    answers: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=256,
-        description="With task questionAnswering: column that holds the answers and where they begin. "
-        "Default: answers, or answer with answer_start.",
-    )
-
-
-DIALOGUE = ("messages", "prompt", "completion", "chosen", "rejected", "answer", "images")
-"""Fields that name columns of dialogues."""
-Fields = Annotated[
-    FieldsSpec,
-    Field(description="Names of the columns of rows (.jsonl, .json, .csv, .tsv, .parquet)."),
-]
-
-
-Revision = Annotated[
-    str,
-    Field(
-        max_length=256,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$",
-        description="Branch, tag or commit of a dataset of the hub. The commit that it names when data are "
-        "prepared is used from then on. Default: the default branch.",
-    ),
-]
-
-
-def _on_hub(source: SourceSpec | DatasetSpec) -> str | None:
-    if source.revision is None or (source.name is not None and re.fullmatch(HUB, source.name)):
-        return None
-    return f"got {source.revision!r}, but only a dataset of the hub (OWNER/NAME) has revisions; remove it"
-
-
-_REVISION = Rule(
-    f"!has(self.revision) || (has(self.name) && self.name.matches(r'^({HUB})$'))",
-    ".revision",
-    "only a dataset of the hub (OWNER/NAME) has revisions; remove it, or name such a dataset",
-    _on_hub,
-)
-
-
-class SourceSpec(RuledModel):
-    """One source of a mixture."""
-
-    name: str = Field(
-        max_length=512,
-        description="Where the text lies, as in dataset.name, but not builtin://random-tokens.",
-    )
-    weight: float = Field(
-        gt=0,
-        le=1_000_000,
-        description="Share of the training sequences, relative to the other weights.",
-    )
-    max_bytes: MaxBytes | None = None
-    fields: Fields | None = None
-    revision: Revision | None = None
-
-    rules: ClassVar[tuple[Rule, ...]] = (
-        matches("name", ".name", NAME_FORM, NAME_FIX, why=_name_mistake),
-        _REVISION,
-    )
-
-    @property
-    def on_hub(self) -> bool:
-        """Whether it is a dataset of the Hugging Face hub."""
-        return "://" not in self.name
-
-    @property
-    def on_disk(self) -> bool:
-        """Whether it lies in a folder that is mounted."""
-        return self.name.startswith(("pvc://", "file://"))
-
-    @property
-    def text_column(self) -> str:
-        """Column of rows that holds the text."""
-        return (self.fields and self.fields.text) or "text"
-
-    @property
-    def named_columns(self) -> dict[str, str]:
-        """Columns that are named, by the field that names them."""
-        return self.fields.to_json() if self.fields else {}
-
-    @property
-    def dialogue_columns(self) -> dict[str, str]:
-        """Columns that hold what of a dialogue, where they are named."""
-        return {name: column for name, column in self.named_columns.items() if name in DIALOGUE}
 
 
 def _one_kind(dataset: DatasetSpec) -> str | None:
@@ -370,7 +158,7 @@ class DatasetSpec(RuledModel):
             "set name, or mixture for several sources; not both",
             _one_kind,
         ),
-        matches("name", ".name", NAME_FORM, NAME_FIX, optional=True, why=_name_mistake),
+        matches("name", ".name", NAME_FORM, NAME_FIX, optional=True, why=name_mistake),
         Rule(
             f"!has(self.mixture) || self.mixture.all(s, s.name != '{RANDOM_TOKENS}')",
             ".mixture",
@@ -403,7 +191,7 @@ class DatasetSpec(RuledModel):
             optional=True,
             why=lambda uri: mistake(uri, hidden=True, bucket=False),
         ),
-        _REVISION,
+        REVISION,
         Rule(
             f"!has(self.secret) || (has(self.name) && self.name.matches(r'^({STORED})$')) || "
             f"(has(self.mixture) && self.mixture.exists(s, s.name.matches(r'^({STORED})$')))",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from llmtrain_api import JobFile, Task, task_of
-from llmtrain_api.schema.dataset import RANDOM_TOKENS
+from llmtrain_api.schema.source import RANDOM_TOKENS
 
 from ..files import digest_of
 from ..special_tokens import Tokens

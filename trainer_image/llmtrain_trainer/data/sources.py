@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from llmtrain_api import JobFile
-from llmtrain_api.schema.dataset import PYTHON_STDLIB
+from llmtrain_api.schema.source import PYTHON_STDLIB
 
 from ..errors import ConfigError
 from .reading.blocks import block_length

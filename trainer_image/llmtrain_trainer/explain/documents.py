@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from llmtrain_api import JobFile, task_of
-from llmtrain_api.schema.dataset import RANDOM_TOKENS
+from llmtrain_api.schema.source import RANDOM_TOKENS
 
 from ..data.chat.samples import dialogues_of
 from ..data.cleaning.pipeline import Pipeline

@@ -20,7 +20,7 @@ from llmtrain_api import (
     task_of,
 )
 from llmtrain_api.messages import figure
-from llmtrain_api.schema.dataset import PYTHON_STDLIB
+from llmtrain_api.schema.source import PYTHON_STDLIB
 
 from .. import log
 from ..batch import BatchPlan

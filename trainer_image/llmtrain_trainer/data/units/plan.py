@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from llmtrain_api.schema.dataset import PYTHON_STDLIB
+from llmtrain_api.schema.source import PYTHON_STDLIB
 
 from ..reading.blocks import block_length
 from ..reading.limits import evenly, in_order

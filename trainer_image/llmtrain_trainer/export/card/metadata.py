@@ -9,8 +9,8 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from llmtrain_api import Results, Task
-from llmtrain_api.schema.dataset import HUB as DATASET
 from llmtrain_api.schema.model import HUB as MODEL
+from llmtrain_api.schema.source import HUB as DATASET
 
 from .facts import Facts
 from .markdown import location

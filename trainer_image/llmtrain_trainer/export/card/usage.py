@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from llmtrain_api import Task
-from llmtrain_api.schema.dataset import PYTHON_STDLIB
+from llmtrain_api.schema.source import PYTHON_STDLIB
 
 from ...models.build import HEADS
 from ...special_tokens import HIDDEN, T5_HIDDEN
