@@ -34,12 +34,14 @@ class Release:
         source: the commit, unpacked.
         folder: where the files go.
         registry: whose images the chart names; empty for those of this machine.
+        images: identities and digests of both images, as JSON; empty where none were asked for.
     """
 
     version: str
     source: Source
     folder: Path
     registry: str = ""
+    images: str = ""
 
     def write(self, name: str, data: bytes | str) -> None:
         """One file."""
@@ -103,10 +105,10 @@ def make(
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target, prefix=".") as place:
         found = source.export(root, Path(place, "source"))
-        release = Release(number, found, Path(place, "files"), in_registry)
+        # at once: another checkout may build its own under the same names
+        built = images.built(root) if with_images else ""
+        release = Release(number, found, Path(place, "files"), in_registry, built)
         release.folder.mkdir(mode=0o755)
-        if with_images:
-            images.build(root)
         made = files(number, with_images=with_images, with_site=with_site)
         for one in made:
             one.make(release, one.name)
@@ -170,7 +172,7 @@ def _source(release: Release, name: str) -> None:
 
 
 def _images(release: Release, name: str) -> None:
-    release.write(name, images.digests())
+    release.write(name, release.images)
 
 
 def _site(release: Release, name: str) -> None:

@@ -13,18 +13,15 @@ from barecluster.store import Store
 from .errors import ReleaseError
 
 
-def build(root: Path) -> None:
-    """Build what changed.
+def built(root: Path) -> str:
+    """Build what changed; each image with its identity, which stays wherever it is pushed to, and its
+    manifest's digest here, as JSON.
 
     Raises:
         ReleaseError: that failed; it has told why.
     """
     if subprocess.run(["hack/cluster", "images"], cwd=root, check=False).returncode:
         raise ReleaseError("hack/cluster images failed: see above")
-
-
-def digests() -> str:
-    """Each image with its identity, which stays wherever it is pushed to, and its manifest's digest here."""
     store = Store(cache_root())
     with store.locked():
         listing = store.listing()

@@ -18,7 +18,7 @@ import yaml
 
 from barecluster.images import NAMES, TAGS
 from llmtrain.render.schema import manifest_schema
-from releasing import archives, images, notes, registry, sbom, source, version
+from releasing import archives, build, images, notes, registry, sbom, source, version
 from releasing.__main__ import parser
 from releasing.build import make
 from releasing.errors import ReleaseError
@@ -287,6 +287,22 @@ def test_images_are_named_by_digest_and_none_is_left_out() -> None:
         images.document(listing)
 
 
+def test_digests_are_those_of_the_images_as_they_were_built(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another checkout may build its own before the other files are made."""
+    told = iter(["ours", "another's"])
+    monkeypatch.setattr(images, "built", lambda _: next(told))
+
+    def only(*_: object, **__: object) -> list[build.File]:
+        assert images.built(checkout) == "another's"
+        return [build.File("images.json", "", build._images)]
+
+    monkeypatch.setattr(build, "files", only)
+    made = make(checkout, tmp_path, with_images=True, with_site=False)
+    assert (made / "images.json").read_text() == "ours"
+
+
 def test_make_release_is_this_program() -> None:
     assert "-m releasing $(RELEASE)" in (ROOT / "Makefile").read_text()
     assert parser().parse_args(["--images"]).images
@@ -300,10 +316,14 @@ def _of_chart(release: Path) -> dict[str, str]:
 
 
 def test_a_chart_names_the_images_of_the_registry_that_it_is_made_for(
-    checkout: Path, release: Path, tmp_path: Path
+    checkout: Path, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And nothing else of it is another."""
     place = "registry.example.com:5000/ml/training"
+    all_files = build.files
+    monkeypatch.setattr(
+        build, "files", lambda *of, **more: [f for f in all_files(*of, **more) if "chart" in f.about]
+    )
     made = make(checkout, tmp_path, with_site=False, in_registry=f"{place}/")
     plain, found = _of_chart(release), _of_chart(made)
     assert {name for name in plain if plain[name] != found[name]} == {"values.yaml", "README.md"}
