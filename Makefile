@@ -51,7 +51,7 @@ examples: ## an example of each task on a two-node cluster, for three steps (10 
 models: ## fetch what tests of real models need into the cache: SmolLM2, MiniLM, dialogues (180 MB)
 	@cd tests && PYTHONPATH=$(PYTHONPATH):$(CURDIR)/tests $(VENV)/bin/python -m harness.models
 
-kueue: ## jobs in a queue of the real Kueue, built from its Go module (5 minutes the first time; not in make test)
+kueue: ## jobs in a queue of the real Kueue, built from its Go module, also real training on two nodes (5 minutes more the first time; not in make test)
 	@hack/test kueue
 
 rules: ## the chart's alerts, checked and fired by Prometheus' own promtool, built from its Go module (not in make test)

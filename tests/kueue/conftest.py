@@ -1,36 +1,26 @@
-"""The control plane of `integration`, with Kueue's own controllers and scheduler beside it."""
+"""The control plane of `integration`, and the two nodes of `e2e`, with Kueue's own controllers beside."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness.cluster import Cluster, Namespace
+from harness.cluster import ROOT, Cluster, Namespace
+from harness.kueue import kueue_beside, remove_kinds
+from harness.namespaces import administrator, namespace_with_volume
 from integration.conftest import Operator, cluster, kubelet, namespace
 
-from barecluster import build
-from barecluster.settings import cache_root
-
 __all__ = ["cluster", "kubelet", "namespace"]
-KINDS = ("workloads", "workloads/status", "clusterqueues", "localqueues", "resourceflavors")
+AS_BEFORE = ("--set", "queue.growSeconds=20")
+"""What the layers of two nodes install the operator with."""
 
 
 @pytest.fixture(scope="session")
 def kueue(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    [folder] = build.ensure(["kueue"], cache_root())
-    cluster.kubectl("apply", "--server-side", "-f", str(folder / "files"))
-    cluster.wait_served("kueue.x-k8s.io/v1beta2", *KINDS)
-    log = tmp_path_factory.mktemp("kueue") / "kueue.log"
-    with log.open("ab") as out:
-        environment = {**os.environ, "KUBECONFIG": cluster.environment["KUBECONFIG"]}
-        process = subprocess.Popen([folder / "kueue"], env=environment, stdout=out, stderr=out)
-    yield cluster
-    process.terminate()
-    process.wait(20)
-    print(log.read_text()[-6000:])
+    with kueue_beside(cluster, tmp_path_factory.mktemp("kueue") / "kueue.log"):
+        yield cluster
 
 
 class KueueOperator(Operator):
@@ -48,3 +38,24 @@ def operator(kueue: Cluster, namespace: Namespace, tmp_path: Path) -> Iterator[O
     if running.process is not None and running.process.poll() is None:
         running.kill()
     print(running.log.read_text()[-6000:])
+
+
+def install(*words: str) -> None:
+    """Install the chart into the two-node cluster as a person does, with these words of Helm's."""
+    done = subprocess.run(
+        [str(ROOT / "hack" / "install"), *words], text=True, capture_output=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Namespace]:
+    """A namespace of the two-node cluster, whose installed operator asks Kueue."""
+    with kueue_beside(administrator(), tmp_path_factory.mktemp("kueue") / "nodes.log"):
+        try:
+            install("--set", "queue.provider=kueue", *AS_BEFORE)
+            with namespace_with_volume() as found:
+                yield found
+        finally:
+            install(*AS_BEFORE)
+            remove_kinds(administrator())

@@ -2,49 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from harness.cluster import Cluster, Namespace, Object, wait_for
+from harness.cluster import Namespace, Object, wait_for
 from harness.jobs import complete, manifest
 from harness.kubelet import FakeKubelet
+from harness.kueue import condition, make_queue, urgent_class, workload
 from integration.conftest import Operator
 
 from llmtrain_api import Outcome, TerminationMessage
 
-API = "kueue.x-k8s.io/v1beta2"
-ROOT = f"/apis/{API}"
 DONE = TerminationMessage(outcome=Outcome.COMPLETE)
 
 
-def make(cluster: Cluster, path: str, kind: str, name: str, **fields: Any) -> None:
-    cluster.call("POST", path, {"apiVersion": API, "kind": kind, "metadata": {"name": name}, **fields})
-
-
-def queue(namespace: Namespace, cpus: int) -> None:
-    """A queue of that many CPUs, on nodes of a pool."""
-    cluster, name = namespace.cluster, namespace.name
+def pool(name: str) -> Object:
+    """Nodes that are labelled, and tainted, with the name of their pool."""
     taint = {"key": "pool", "operator": "Equal", "value": name, "effect": "NoSchedule"}
-    nodes = {"nodeLabels": {"pool": name}, "tolerations": [taint]}
-    make(cluster, f"{ROOT}/resourceflavors", "ResourceFlavor", name, spec=nodes)
-    amounts = [{"name": "cpu", "nominalQuota": cpus}, {"name": "memory", "nominalQuota": "64Gi"}]
-    group = {"coveredResources": ["cpu", "memory"], "flavors": [{"name": name, "resources": amounts}]}
-    spec = {
-        "namespaceSelector": {},
-        "preemption": {"withinClusterQueue": "LowerPriority"},
-        "resourceGroups": [group],
-    }
-    make(cluster, f"{ROOT}/clusterqueues", "ClusterQueue", name, spec=spec)
-    local = f"{ROOT}/namespaces/{name}/localqueues"
-    make(cluster, local, "LocalQueue", "team", spec={"clusterQueue": name})
-
-
-def workload(namespace: Namespace, name: str) -> Object | None:
-    return namespace.cluster.get(f"{ROOT}/namespaces/{namespace.name}/workloads/{name}")
-
-
-def condition(namespace: Namespace, name: str, kind: str) -> bool:
-    found = (workload(namespace, name) or {}).get("status", {}).get("conditions", [])
-    return any(c["type"] == kind and c["status"] == "True" for c in found)
+    return {"nodeLabels": {"pool": name}, "tolerations": [taint]}
 
 
 def bring_up(namespace: Namespace, kubelet: FakeKubelet, job: str, attempt: int) -> None:
@@ -65,11 +37,8 @@ def finish(namespace: Namespace, kubelet: FakeKubelet, job: str, attempt: int) -
 
 
 def test_let_in_preempted_and_back(namespace: Namespace, operator: Operator, kubelet: FakeKubelet) -> None:
-    classes, urgent = "/apis/scheduling.k8s.io/v1/priorityclasses", namespace.name
-    body = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": urgent}}
-    namespace.cluster.call("POST", classes, {**body, "value": 1000})
-    try:
-        queue(namespace, 2)
+    make_queue(namespace, 2, pool(namespace.name))
+    with urgent_class(namespace) as urgent:
         namespace.apply(manifest("tiny", nodes=2, queueName="team"))
         bring_up(namespace, kubelet, "tiny", 0)
         spec = namespace.pods()["tiny-0-0"]["spec"]
@@ -92,8 +61,6 @@ def test_let_in_preempted_and_back(namespace: Namespace, operator: Operator, kub
         bring_up(namespace, kubelet, "tiny", 1)
         finish(namespace, kubelet, "tiny", 1)
         assert namespace.status("tiny")["restarts"]["total"] == 0
-    finally:
-        namespace.cluster.call("DELETE", f"{classes}/{urgent}")
     assert operator.process is not None
 
 

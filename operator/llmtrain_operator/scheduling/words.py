@@ -68,12 +68,14 @@ def _free(demand: Demand, ledger: Ledger) -> str:
         for name, need in sorted(demand.requests.items())
         if name != "pods" and need
     )
-    return f"free on the {len(nodes)} of {len(ledger.nodes)} nodes that let them in: {', '.join(free)}"
+    shut = f"; of the others{_refusals(demand, ledger)}" if len(nodes) < len(ledger.nodes) else ""
+    return f"free on the {len(nodes)} of {len(ledger.nodes)} nodes that let them in: {', '.join(free)}{shut}"
 
 
 def _refusals(demand: Demand, ledger: Ledger) -> str:
     """What keeps such pods off the nodes, the most frequent first."""
-    found = Counter(refusal(demand, node) for node in ledger.nodes.values()).most_common()
+    reasons = (refusal(demand, node) for node in ledger.nodes.values())
+    found = Counter(reason for reason in reasons if reason).most_common()
     told = [f"{count} {reason}" for reason, count in found[:MOST_REASONS]]
     rest = sum(count for _, count in found[MOST_REASONS:])
     return f": {', '.join([*told, *([f'{rest} others'] if rest else [])])}" if told else ""

@@ -138,6 +138,36 @@ def the_first_is_not_passed(world: World) -> None:
     world.delete_job("small")
 
 
+TWENTY = [f"job{number:02}" for number in range(19)]
+"""Beside the scenario's own job."""
+
+
+def twenty_queue_and_start_together(world: World) -> None:
+    """One job has both nodes; twenty wait for it in their order, and all of them start once it is over."""
+    two_nodes(world, 10)
+    world.apply(name="other", **asks(10))
+    until_runs(world, "other")
+    world.apply(nodes=1, **asks(1))
+    for name in TWENTY:
+        world.apply(nodes=1, name=name, **asks(1))
+    names = ["tiny", *TWENTY]
+    world.until("all of them queue", partial(all_queue, world, names))
+    assert not [p for name in names for p in pods_of(world, name)]
+    places = sorted(world.status(name)["waiting"]["position"] for name in names)
+    assert places == list(range(1, 21)), places
+    finish(world, "other")
+    world.until("all of them run", lambda: all(runs(world, name) for name in names))
+    for name in TWENTY:
+        world.delete_job(name)
+
+
+def all_queue(world: World, names: list[str]) -> bool:
+    """Whether each of them has been told its place."""
+    found = [world.status(name) for name in names]
+    told = all("position" in (status.get("waiting") or {}) for status in found)
+    return told and len({status["waiting"]["position"] for status in found}) == len(names)
+
+
 def a_finished_job_holds_nothing(world: World) -> None:
     two_nodes(world)
     world.apply(name="other", **asks(8))
@@ -264,6 +294,7 @@ QUEUE_SCENARIOS: dict[Callable[[World], None], Expected] = {
     applied_at_the_same_time: Expected("Succeeded", pods=4),
     asked_while_another_goes_on_record: Expected("Succeeded", pods=None),
     let_in_before_its_pods_are_on_nodes: Expected("Succeeded", pods=4),
+    twenty_queue_and_start_together: Expected("Succeeded", pods=22, every=7),
     the_first_is_not_passed: Expected("Succeeded", pods=3),
     a_finished_job_holds_nothing: Expected("Succeeded", pods=4),
     a_suspended_job_holds_nothing: Expected("Succeeded", pods=4),

@@ -16,7 +16,7 @@ from harness.simulation.queue_scenarios import QUEUE_SCENARIOS
 from harness.simulation.rule_scenarios import RULE_SCENARIOS
 from harness.simulation.runtime_scenarios import RUNTIME_SCENARIOS
 from harness.simulation.setup_scenarios import SETUP_SCENARIOS
-from harness.simulation.steps import BOOM, CASCADE, CONFIG, Expected, created, rank
+from harness.simulation.steps import BOOM, CASCADE, CONFIG, HANG, Expected, created, rank
 from harness.simulation.straggler_scenarios import STRAGGLER_SCENARIOS
 from harness.simulation.suspend_scenarios import SUSPEND_SCENARIOS
 from harness.simulation.world import World
@@ -74,6 +74,17 @@ def out_of_memory(world: World) -> None:
     world.apply()
     world.up()
     world.end(rank(world, 0), 137, "", "OOMKilled")
+
+
+def a_rank_hangs(world: World) -> None:
+    """Its launcher has found out, and ends it; what was saved before is kept."""
+    world.apply()
+    world.up()
+    world.train(3, commit=True)
+    world.end(rank(world, 1), 1, HANG)
+    world.end(rank(world, 0), 1, CASCADE)
+    world.until("the next attempt", lambda: world.status()["attempt"] == 1)
+    assert world.status()["attempts"][0]["failureClass"] == "Hang", world.status()
 
 
 def fails_twice(world: World) -> None:
@@ -304,6 +315,7 @@ SCENARIOS: dict[Callable[[World], None], Expected] = {
     rank_1_deleted_with_grace: Expected("Succeeded", 1, 4),
     drained: Expected("Succeeded", 1, 4),
     out_of_memory: Expected("Succeeded", 1, 4),
+    a_rank_hangs: Expected("Succeeded", 1, 4),
     fails_twice: Expected("Succeeded", 2, 6),
     budget_used_up: Expected("Failed", 1, 4),
     configuration_wrong: Expected("Failed"),

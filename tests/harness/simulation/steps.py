@@ -13,6 +13,9 @@ from llmtrain_operator.kube.api import Object
 
 BOOM = TerminationMessage(outcome=Outcome.FAILED, failure_class=FailureClass.USER_ERROR, message="boom")
 CASCADE = TerminationMessage(outcome=Outcome.FAILED, cascade=True, message="connection closed by peer")
+HANG = TerminationMessage(
+    outcome=Outcome.FAILED, failure_class=FailureClass.HANG, message="rank 1 has done no step for 600 s"
+)
 CONFIG = TerminationMessage(
     outcome=Outcome.FAILED, failure_class=FailureClass.CONFIG_ERROR, message="no such file"
 )
@@ -27,6 +30,7 @@ class Expected:
         blind: a pod comes and goes before its gang is on record as created; an operator that starts after
             that cannot know, and creates it.
         setups: pods that ran before the gang.
+        every: where only some fates strike, they strike every so manieth write: many jobs do the same.
     """
 
     phase: str
@@ -34,6 +38,7 @@ class Expected:
     pods: int | None = 2
     blind: bool = False
     setups: int = 0
+    every: int = 1
 
 
 def rank(world: World, number: int) -> Object:

@@ -69,10 +69,11 @@ def judge(world: World, expected: Expected) -> None:
 
 
 def sweep(scenario: Callable[[World], None], fates: tuple[str, ...] = FATES, in_turns: bool = False) -> Swept:
-    """Those fates at all writes of one scenario: each at every write, or in turns one at each."""
+    """Those fates at all writes of one scenario: each at every write, or in turns one at each that counts."""
     silence()
     found = Swept()
-    writes = range(1, play(scenario, None).chaos.writes + 1)
+    every = SCENARIOS[scenario].every if in_turns else 1
+    writes = range(1, play(scenario, None).chaos.writes + 1, every)
     turns = ((number, fates[number % len(fates)]) for number in writes)
     for number, fate in turns if in_turns else product(writes, fates):
         try:

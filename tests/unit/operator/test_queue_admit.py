@@ -124,6 +124,17 @@ def test_what_can_never_start_keeps_nobody_waiting() -> None:
     assert "the nodes hold 1 of them when nothing else runs" in answers["uid-huge"].message
 
 
+def test_nodes_that_let_nobody_in_are_told_beside_those_that_have_too_little() -> None:
+    """The only node with such a device is tainted: what is free on the other is not the whole answer."""
+    tainted = Taint(GPU, "present", "NoSchedule")
+    nodes = [node("a", cpu=8), node("b", cpu=8, gpu=8, taints=(tainted,))]
+    answer = admit([], [claim("j", 1, BIG)], view(*nodes))["uid-j"]
+    assert (
+        f"free on the 1 of 2 nodes that let them in: cpu 8, {GPU} 0; "
+        f"of the others: 1 with taint {GPU}=present:NoSchedule, which is not tolerated" in answer.message
+    )
+
+
 def test_nodes_that_let_nobody_in_are_told() -> None:
     wanted = demand(cpu=1, selector={"pool": "h100"})
     pool = {"pool": "h100"}
