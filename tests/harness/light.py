@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.cluster import Namespace, Object, shared_volume
+from harness.cluster import Namespace, Object, shared_volume, wait_for
 from testlayers import TRAINER_IMAGE
 
 SMALL = {"cpu": "100m", "memory": "512Mi"}
@@ -41,6 +41,8 @@ def folder_of(namespace: Namespace, name: str) -> Path:
 
 
 def tell(namespace: Namespace, *names: str) -> None:
-    """Programs that run until they are told may end."""
+    """Programs that run until they are told may end. Their launchers make the folder."""
     for name in names:
-        (folder_of(namespace, name) / "go").touch()
+        folder = folder_of(namespace, name)
+        wait_for(f"{name} has its folder", folder.exists, 60)
+        (folder / "go").touch()

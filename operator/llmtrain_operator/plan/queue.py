@@ -70,9 +70,11 @@ def _with_runtime(s: Situation) -> JobStatus:
 def told(s: Situation, answer: Admission) -> Waiting:
     """The queue's answer, as the object tells it."""
     old = s.status.waiting
-    same = old is not None and old.reason == answer.reason and old.since is not None
+    # the words of a provider, which may be longer than a status takes
+    reason = answer.reason[:256]
+    same = old is not None and old.reason == reason and old.since is not None
     return Waiting(
-        reason=answer.reason,
+        reason=reason,
         message=answer.message[:4096],
         since=old.since if old is not None and same else s.now,
         position=answer.position,

@@ -69,6 +69,16 @@ def test_since_is_kept_and_small_moves_of_the_estimate_are_not_written() -> None
     assert (waiting.since, waiting.estimated_start) == (T0, later(900))
 
 
+def test_a_providers_words_are_told_as_far_as_a_status_takes_them() -> None:
+    """Kueue's API lets a reason have 1,024 characters, and a message 32,768."""
+    answer = Admission(False, "R" * 1024, "m" * 32768, retry_after=15.0)
+    first = plan(replace(seen(job()), admission=answer), T0).status
+    assert first.waiting is not None
+    assert (first.waiting.reason, first.waiting.message) == ("R" * 256, "m" * 4096)
+    again = plan(replace(seen(job(first)), admission=answer), later(30)).status
+    assert again.waiting == first.waiting, "since when it waits is kept"
+
+
 def test_nothing_is_told_while_nothing_is_known() -> None:
     decided = plan(replace(seen(job()), admission=Admission(False, retry_after=0.5)), T0)
     assert (decided.status, decided.requeue_after) == (JobStatus(), 0.5)
