@@ -25,6 +25,7 @@ from typing import Any
 
 import aiohttp
 import orjson
+from bench.clusters import ROOT, control_plane
 
 from llmtrain_api import Job, parse_spec
 from llmtrain_api.names import API_VERSION, KIND, LABEL_MANAGED_BY, MANAGER, PLURAL
@@ -34,7 +35,6 @@ from llmtrain_operator.manifests.pod import pod
 from llmtrain_operator.manifests.service import service
 from llmtrain_operator.types import PlanSettings
 
-ROOT = Path(__file__).resolve().parents[1]
 CLUSTER = "bench"
 TICKS = os.sysconf("SC_CLK_TCK")
 SETTINGS = PlanSettings(trainer_image="trainer:bench", report_url=None, ca_certificate="")
@@ -257,14 +257,6 @@ def table(turns: list[Turn], jobs: int) -> str:
     return "\n".join(lines)
 
 
-def cluster_tool(*words: str) -> str:
-    """`hack/cluster`."""
-    done = subprocess.run(
-        [str(ROOT / "hack" / "cluster"), *words], text=True, capture_output=True, check=True
-    )
-    return done.stdout
-
-
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -272,13 +264,8 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=2)
     arguments = parser.parse_args()
-    cluster_tool("up", "--name", CLUSTER, "--control-plane-only")
-    try:
-        exports = cluster_tool("env", "--name", CLUSTER)
-        found = dict(re.findall(r'export (\w+)="?([^"\n]+)"?', exports))
-        found["PATH"] = found["PATH"].replace("$PATH", os.environ["PATH"])
-        os.environ |= found
-        server = Server(found, asyncio.run(find_cluster()))
+    with control_plane(CLUSTER) as environment:
+        server = Server(environment, asyncio.run(find_cluster()))
         crd = ROOT / "crds" / "llmtrain.dev_llmtrainingjobs.yaml"
         apply = ["kubectl", "apply", "--server-side", "-f", str(crd)]
         subprocess.run(apply, env=server.environment, check=True, stdout=subprocess.DEVNULL)
@@ -292,8 +279,6 @@ def main() -> None:
             f"\n{arguments.jobs} jobs of {arguments.nodes} pods, medians of {arguments.rounds} turns each\n"
         )
         print(table(turns, arguments.jobs))
-    finally:
-        cluster_tool("down", "--name", CLUSTER)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from llmtrain_api import JobFile, JobIdentity, Rendezvous, layout_of, parse_spec, shape_of
+from bench.jobs import job_of
+
+from llmtrain_api import JobFile
 from llmtrain_trainer.data.tokenizer import TRAINING_BYTES
 
 BATCH = 1000
@@ -54,27 +56,12 @@ def written(path: Path, size: int, seed: int) -> None:
 
 def job(folder: Path, texts: Path) -> JobFile:
     """A job whose data these are."""
-    spec = parse_spec(
-        {
-            "model": {"name": "builtin://tiny-llama", "vocabSize": 4096},
-            "dataset": {"name": f"file://{texts}"},
-            "training": {"maxSteps": 10},
-            "output": {"uri": "file:///bench"},
-        },
-        strict=True,
-    )
-    shape = shape_of(spec)
-    return JobFile(
-        job=JobIdentity(name="bench", namespace="default", uid="bench"),
-        attempt=0,
-        spec=spec,
-        shape=shape,
-        layout=layout_of(shape, spec),
-        rendezvous=Rendezvous(master_address="127.0.0.1", master_port=1, id="bench"),
-        output=str(folder / "output"),
-        dataset=str(texts),
-        scratch=str(folder / "scratch"),
-    )
+    wanted = {
+        "model": {"name": "builtin://tiny-llama", "vocabSize": 4096},
+        "dataset": {"name": f"file://{texts}"},
+        "training": {"maxSteps": 10},
+    }
+    return job_of(wanted, folder, dataset=texts)
 
 
 def prepared(folder: Path, texts: Path) -> float:

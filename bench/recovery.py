@@ -10,8 +10,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
-import re
 import statistics
 import subprocess
 import threading
@@ -22,7 +20,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from bench.clusters import enter
+
 NAME, NODES = "recovery", 2
 OUTPUT = f"{NAME}-{int(time.time())}"
 """A folder that no earlier run has written to: its logs tell how far the job is."""
@@ -262,12 +261,7 @@ def p95(values: list[float]) -> float:
 
 def environment() -> Path:
     """Enter the demo cluster; the host's folder of its shared claim."""
-    exports = subprocess.run(
-        ["hack/cluster", "env"], cwd=ROOT, text=True, capture_output=True, check=True
-    ).stdout
-    found = dict(re.findall(r'^export (\w+)="?([^"\n]+)"?', exports, re.MULTILINE))
-    found["PATH"] = found["PATH"].replace("$PATH", os.environ["PATH"])
-    os.environ |= found
+    enter()
     volumes = json.loads(kubectl("get", "pv", "-o", "json"))["items"]
     for volume in volumes:
         if volume["spec"].get("claimRef", {}).get("namespace") == "default":

@@ -1,7 +1,7 @@
 """How long a save holds the training loop: beside it (checkpoint.async) against in it, in one run.
 
-``python -m bench.save_stall [FOLDER] [SAVES]``: one CPU process, a Llama of about 50M parameters, its
-weights and AdamW's state (600 MB) saved by turns in both ways with a step of training in between.
+``python -m bench.save_stall [FOLDER] [SAVES]``: one CPU process, a Llama of about 84M parameters, its
+weights and AdamW's state (1 GB) saved by turns in both ways with a step of training in between.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from bench.jobs import job_of
 
-from llmtrain_api import JobFile, JobIdentity, JobSpec, Rendezvous, layout_of, parse_spec, shape_of
+from llmtrain_api import JobFile
 from llmtrain_trainer import distributed
 from llmtrain_trainer.batch import BatchPlan
 from llmtrain_trainer.checkpoint.fence import raise_fence
@@ -34,13 +35,12 @@ SPEC = {
     "model": {
         "name": "builtin://tiny-llama",
         "hiddenSize": 512,
-        "numLayers": 10,
+        "numLayers": 18,
         "numHeads": 8,
         "vocabSize": 8192,
     },
     "dataset": {"name": "builtin://random-tokens"},
     "training": {"maxSteps": 100, "globalBatchSize": 1, "microBatchSize": 1, "sequenceLength": 32},
-    "output": {"uri": "file:///bench"},
 }
 
 
@@ -75,20 +75,6 @@ def timed(files: Checkpointer, engine: Engine, number: int, *, background: bool)
     return stall, time.monotonic() - began
 
 
-def job_of(spec: JobSpec, folder: Path) -> JobFile:
-    """What a rank is told."""
-    return JobFile(
-        job=JobIdentity(name="bench", namespace="bench", uid="bench"),
-        attempt=0,
-        spec=spec,
-        shape=shape_of(spec),
-        layout=layout_of(shape_of(spec), spec),
-        rendezvous=Rendezvous(master_address="127.0.0.1", id="bench"),
-        output=str(folder / "output"),
-        scratch=str(folder / "scratch"),
-    )
-
-
 def stalls(job: JobFile, ranks: Ranks, engine: Engine, saves: int) -> dict[str, Any]:
     """Saves by turns in both ways; what they cost."""
     fence = raise_fence(claim(job), job, "bench")
@@ -101,12 +87,13 @@ def stalls(job: JobFile, ranks: Ranks, engine: Engine, saves: int) -> dict[str, 
     size = sum(p.stat().st_size for p in files.fence.output.step(2 * saves).rglob("*") if p.is_file())
     stall = {way: statistics.median(one for one, _ in pairs) for way, pairs in times.items()}
     return {
-        "parameters": shape_of(job.spec).parameters,
+        "parameters": job.shape.parameters,
         "megabytes": round(size / 1e6),
         "saves each": saves,
         "stall in the loop, s": round(stall[False], 3),
         "stall beside it, s": round(stall[True], 3),
         "ratio": round(stall[False] / stall[True], 1),
+        "of a minute, %": round(stall[True] / 60 * 100, 2),
         "until the commit beside it, s": round(statistics.median(t for _, t in times[True]), 3),
     }
 
@@ -115,12 +102,12 @@ def main(folder: Path, saves: int) -> None:
     """Both ways by turns."""
     os.environ |= {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1"}
     os.environ.setdefault("MASTER_PORT", "29517")
-    spec = parse_spec(SPEC, strict=True)
-    job = job_of(spec, folder)
-    write_initial(spec, shape_of(spec), 0, folder / "initial")
+    job = job_of(SPEC, folder)
+    spec, shape = job.spec, job.shape
+    write_initial(spec, shape, 0, folder / "initial")
     ranks = distributed.join()
     engine, _ = build(
-        folder / "initial", spec, shape_of(spec), job.layout, job.layout.place(0), BatchPlan(1, 1, 1), 100
+        folder / "initial", spec, shape, job.layout, job.layout.place(0), BatchPlan(1, 1, 1), 100
     )
     print(json.dumps(stalls(job, ranks, engine, saves)))
     distributed.leave()

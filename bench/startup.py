@@ -21,7 +21,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmtrain_api import JobFile, JobIdentity, Rendezvous, layout_of, parse_spec, shape_of
+from bench.jobs import job_of
+
+from llmtrain_api import JobFile
 from llmtrain_trainer.checkpoint.fence import raise_fence
 from llmtrain_trainer.checkpoint.ownership import claim
 from llmtrain_trainer.launch.torchrun import torchrun_command
@@ -31,6 +33,16 @@ from llmtrain_trainer.storage.start_marker import Start
 PATIENCE = 300.0
 """Seconds until a start has failed."""
 LOOK = 0.02
+IMPORTS = """
+import resource
+from llmtrain_trainer.imports import import_muon_uncompiled, quick_imports
+with quick_imports():
+    import llmtrain_trainer.training.loop, llmtrain_trainer.training.range_test
+    import_muon_uncompiled()
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(used.ru_utime + used.ru_stime)
+"""
+"""What a rank does before anything of its job, as `training.rank` does it, and its CPU seconds so far."""
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -44,31 +56,17 @@ class Took:
 
 def job(folder: Path, attempt: int, ranks: int) -> JobFile:
     """An attempt of a tiny job that trains for ever."""
-    spec = parse_spec(
-        {
-            "model": {"name": "builtin://tiny-llama"},
-            "dataset": {"name": "builtin://random-tokens"},
-            "training": {"maxSteps": 10_000_000, "globalBatchSize": ranks, "microBatchSize": 1},
-            "checkpoint": {"everySteps": 10_000_000},
-            "output": {"uri": "file:///bench"},
-            "processesPerNode": ranks,
-        },
-        strict=True,
-    )
-    shape = shape_of(spec)
+    wanted = {
+        "model": {"name": "builtin://tiny-llama"},
+        "dataset": {"name": "builtin://random-tokens"},
+        "training": {"maxSteps": 10_000_000, "globalBatchSize": ranks, "microBatchSize": 1},
+        "checkpoint": {"everySteps": 10_000_000},
+        "processesPerNode": ranks,
+    }
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    return JobFile(
-        job=JobIdentity(name="bench", namespace="default", uid="bench"),
-        attempt=attempt,
-        spec=spec,
-        shape=shape,
-        layout=layout_of(shape, spec),
-        rendezvous=Rendezvous(master_address="127.0.0.1", master_port=port, id=f"bench-{attempt}"),
-        output=str(folder / "output"),
-        scratch=str(folder / "scratch"),
-    )
+    return job_of(wanted, folder, attempt=attempt, port=port)
 
 
 def launcher(_: JobFile, path: Path) -> list[str]:
@@ -107,6 +105,13 @@ def started(asked: JobFile, folder: Path, command: Callable[[JobFile, Path], lis
         process.wait()
 
 
+def imports() -> float:
+    """CPU seconds of a rank's imports, from the start of Python on."""
+    command = [sys.executable, "-W", "ignore", "-c", IMPORTS]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
+
+
 def cpu_of(top: int) -> float:
     """CPU seconds of a process and all below it, and of those that they waited for."""
     parents, spent = dict[int, int](), dict[int, int]()
@@ -135,14 +140,16 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         started(job(folder, 0, options.ranks), folder, launcher)  # prepares data, and warms the page cache
-        pairs = []
+        pairs, imported = [], []
         for number in range(options.rounds):
             ours = started(job(folder, 2 * number + 1, options.ranks), folder, launcher)
             alone = started(job(folder, 2 * number + 2, options.ranks), folder, bare)
             pairs.append((ours, alone))
+            imported.append(imports())
             print(f"round {number + 1}: {ours}, alone {alone}", file=sys.stderr, flush=True)
     told = {
         "ranks": options.ranks,
+        "imports of a rank, CPU s": round(statistics.median(imported), 2),
         "launcher, s": round(statistics.median(ours.wall for ours, _ in pairs), 2),
         "torchrun alone, s": round(statistics.median(alone.wall for _, alone in pairs), 2),
         "ratio": round(statistics.median(ours.wall / alone.wall for ours, alone in pairs), 2),

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
-import re
 import statistics
 import subprocess
 from collections import defaultdict
@@ -20,7 +18,8 @@ from typing import Any
 
 import aiohttp
 import orjson
-from bench.operator import ROOT, Server, children, cluster_tool, cpu_seconds, job_body, post
+from bench.clusters import ROOT, control_plane
+from bench.operator import Server, children, cpu_seconds, job_body, post
 
 from llmtrain_api.names import PLURAL
 from llmtrain_operator.kube.address import find_cluster
@@ -169,13 +168,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--crd", type=Path, nargs="+", default=[CRD])
     arguments = parser.parse_args()
-    cluster_tool("up", "--name", CLUSTER, "--control-plane-only")
-    try:
-        exports = cluster_tool("env", "--name", CLUSTER)
-        found = dict(re.findall(r'export (\w+)="?([^"\n]+)"?', exports))
-        found["PATH"] = found["PATH"].replace("$PATH", os.environ["PATH"])
-        os.environ |= found
-        server = Server(found, asyncio.run(find_cluster()))
+    with control_plane(CLUSTER) as environment:
+        server = Server(environment, asyncio.run(find_cluster()))
         define(server, arguments.crd[0])
         costs = asyncio.run(measured(server, arguments.crd, arguments.writes, arguments.rounds))
         print(
@@ -183,8 +177,6 @@ def main() -> None:
         )
         for kind, values in costs.items():
             print(f"| {kind} | {statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f}) |")
-    finally:
-        cluster_tool("down", "--name", CLUSTER)
 
 
 if __name__ == "__main__":

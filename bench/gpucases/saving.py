@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import torch
-from bench.save_stall import job_of
+from bench.jobs import job_of
 from bench.save_stall import stalls as measured_stalls
 
 from llmtrain_trainer.checkpoint.host_memory import HostMemory

@@ -56,3 +56,4 @@ def test_starts_are_measured_to_the_first_step() -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     told = json.loads(done.stdout.splitlines()[-1])
     assert min(told["launcher, CPU s"], told["torchrun alone, CPU s"]) > 1, "the ranks' processes count"
+    assert told["launcher, CPU s"] > told["imports of a rank, CPU s"] > 1
