@@ -1,8 +1,9 @@
-"""What many open pages cost: ``python -m bench.page [--jobs 2000] [--pages 300] [--changes 20]``.
+"""What many open pages cost: ``python -m bench.page [--jobs 2000] [--pages 300] [--rounds 3]``.
 
-One process serves the page of that many jobs, some of which change each second; another holds the pages open.
-Then a new page is opened again and again: how long until it shows all jobs, with and
-without the others, and how late a change is told.
+One process serves the page of that many jobs, some of which change each second; another holds the pages open;
+a third is the operator's engine, which decides on as many reports of as many jobs (`bench.decisions`). In
+turns without pages and with them, a new page is opened again and again: how long until it shows all jobs, how
+late a change is told, and how long each decision of the operator takes beside that.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import argparse
 import asyncio
 import json
 import multiprocessing
+import os
 import resource
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +27,8 @@ from llmtrain.web.board import Board
 from llmtrain.web.serve import LIMITS
 from llmtrain.web.server import Page
 from llmtrain_operator.serve import Servers
+
+from .decisions import decide
 
 NAMESPACES = 25
 MESSAGE_BYTES = 2**23
@@ -119,6 +124,30 @@ async def stay(session: aiohttp.ClientSession, address: str, user: int, late: li
                 late.append(time.monotonic() - stamp)
 
 
+def hold(pages: int, address: str, told: Any) -> None:
+    """The process that keeps pages open: when it is asked, how late they were told of changes since then.
+
+    Browsers are on other machines, so here it has what the others leave.
+    """
+    os.nice(19)
+
+    async def run() -> None:
+        late: list[float] = []
+        connector, timeout = aiohttp.TCPConnector(limit=0), aiohttp.ClientTimeout(total=None)
+        async with aiohttp.ClientSession(
+            connector=connector, timeout=timeout, read_bufsize=MESSAGE_BYTES
+        ) as session:
+            tasks = [asyncio.create_task(stay(session, address, one // 12, late)) for one in range(pages)]
+            while await asyncio.to_thread(told.recv):
+                found, late[:] = list(late), []
+                told.send((found, sum(task.done() for task in tasks)))
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(run())
+
+
 @dataclass
 class Taken:
     """What was measured with so many pages open."""
@@ -128,32 +157,51 @@ class Taken:
     late: list[float]
     cpu: float
     memory: float
+    decisions: list[tuple[float, float]]
 
 
-async def measure(address: str, ask: Any, pages: int, seconds: float) -> Taken:
+async def measure(address: str, server: Process, decisions: Process, pages: int, seconds: float) -> Taken:
     """Open pages, then look for so long."""
-    late: list[float] = []
-    connector = aiohttp.TCPConnector(limit=0)
-    timeout = aiohttp.ClientTimeout(total=None)
-    async with aiohttp.ClientSession(
-        connector=connector, timeout=timeout, read_bufsize=MESSAGE_BYTES
-    ) as session:
-        open_pages = [asyncio.create_task(stay(session, address, one // 12, late)) for one in range(pages)]
-        await asyncio.sleep(3 + pages / 50)
-        late.clear()
-        before, began = ask()[0], time.monotonic()
-        first: list[float] = []
-        while time.monotonic() - began < seconds:
-            first.append(await first_view(address, f"guest-{len(first) % 20}"))
-            await asyncio.sleep(0.2)
-        after, memory = ask()
-        lost = sum(page.done() for page in open_pages)
-        for page in open_pages:
-            page.cancel()
-        await asyncio.gather(*open_pages, return_exceptions=True)
+    holder = Process(hold, pages, address)
+    await asyncio.sleep(3 + pages / 50)
+    holder.ask()
+    decisions.ask()
+    before, began = server.ask()[0], time.monotonic()
+    first: list[float] = []
+    while time.monotonic() - began < seconds:
+        first.append(await first_view(address, f"guest-{len(first) % 20}"))
+        await asyncio.sleep(0.2)
+    after, memory = server.ask()
+    took = decisions.ask()
+    late, lost = holder.ask()
+    holder.end()
     if lost:
         raise SystemExit(f"{lost} of {pages} pages were dropped")
-    return Taken(pages, first, list(late), (after - before) / (time.monotonic() - began), memory)
+    return Taken(pages, first, late, (after - before) / (time.monotonic() - began), memory, took)
+
+
+class Process:
+    """A process of the bench that answers questions.
+
+    Attributes:
+        pipe: to it.
+    """
+
+    def __init__(self, run: Callable[..., None], *of: object) -> None:
+        spawned = multiprocessing.get_context("spawn")
+        self.pipe, there = spawned.Pipe()
+        self._process = spawned.Process(target=run, args=(*of, there), daemon=True)
+        self._process.start()
+
+    def ask(self) -> Any:
+        """What it has to say since it was asked last."""
+        self.pipe.send(True)
+        return self.pipe.recv()
+
+    def end(self) -> None:
+        """End it."""
+        self.pipe.send(False)
+        self._process.join(10)
 
 
 def share(found: list[float], part: float) -> float:
@@ -168,29 +216,48 @@ def main() -> None:
     words.add_argument("--pages", type=int, default=300, help="pages that stay open (default 300)")
     words.add_argument("--changes", type=float, default=20.0, help="changes a second (default 20)")
     words.add_argument("--seconds", type=float, default=20.0, help="of each measurement (default 20)")
-    asked = words.parse_args()
-    here, there = multiprocessing.get_context("spawn").Pipe()
-    server = multiprocessing.get_context("spawn").Process(
-        target=serve, args=(asked.jobs, asked.changes, there), daemon=True
+    words.add_argument(
+        "--rounds", type=int, default=3, help="without pages and with them, in turns (default 3)"
     )
-    server.start()
-    address = f"http://127.0.0.1:{here.recv()}"
-
-    def ask() -> Any:
-        here.send(True)
-        return here.recv()
-
+    asked = words.parse_args()
+    decisions = Process(decide, asked.jobs, asked.changes)
+    decisions.pipe.recv()
+    server = Process(serve, asked.jobs, asked.changes)
+    address = f"http://127.0.0.1:{server.pipe.recv()}"
     print(f"{asked.jobs} jobs, {asked.changes:g} changes a second")
-    print("pages  first view p50  p95   change told p50  p95   server: CPU  memory")
-    for pages in (0, asked.pages):
-        got = asyncio.run(measure(address, ask, pages, asked.seconds))
-        print(
-            f"{got.pages:5}  {share(got.first, 0.5):10.3f} s {share(got.first, 0.95):5.3f} s"
-            f"  {share(got.late, 0.5):11.3f} s {share(got.late, 0.95):5.3f} s"
-            f"  {100 * got.cpu:9.0f} % {got.memory:5.0f} MB"
+    print("pages  first view p50  p95   change told p50  p95   server: CPU  memory   a decision p50  p95")
+    pairs = []
+    for _ in range(asked.rounds):
+        without, beside = (
+            asyncio.run(measure(address, server, decisions, pages, asked.seconds))
+            for pages in (0, asked.pages)
         )
-    here.send(False)
-    server.join(10)
+        for got in (without, beside):
+            print(line_of(got), flush=True)
+        pairs.append((without, beside))
+    print(f"p95 of a decision beside {asked.pages} pages to that without, the median of rounds:")
+    for kind, name in enumerate(("by the clock", "CPU time")):
+        ratios = [p95(beside, kind) / p95(without, kind) for without, beside in pairs]
+        each = ", ".join(f"{one:.2f}" for one in ratios)
+        print(f"  {name:12} {statistics.median(ratios):.2f} ({each})")
+    for one in (server, decisions):
+        one.end()
+
+
+def p95(got: Taken, kind: int) -> float:
+    """Of what decisions took by the clock (0) or of a processor (1)."""
+    return share([both[kind] for both in got.decisions], 0.95)
+
+
+def line_of(got: Taken) -> str:
+    """A row of the table."""
+    return (
+        f"{got.pages:5}  {share(got.first, 0.5):10.3f} s {share(got.first, 0.95):5.3f} s"
+        f"  {share(got.late, 0.5):11.3f} s {share(got.late, 0.95):5.3f} s"
+        f"  {100 * got.cpu:9.0f} % {got.memory:5.0f} MB"
+        f"  {1000 * share([took for took, _ in got.decisions], 0.5):11.2f} ms {1000 * p95(got, 0):5.2f} ms"
+        f"  {1000 * p95(got, 1):5.2f} ms of CPU ({len(got.decisions)})"
+    )
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def run(
         ),
     ] = None,
     new: Annotated[
-        bool, typer.Option("--new", help="A new job, whatever an earlier run of it has left.")
+        bool, typer.Option("--new", help="Begin a new job, even where an earlier run of it could go on.")
     ] = False,
     web: Annotated[
         bool, typer.Option("--web", help="Also serve the page of this folder's jobs, until the job is over.")
@@ -135,17 +135,20 @@ def check(
 
 
 def generate(context: typer.Context) -> None:
-    """Print text that a trained model writes after a prompt."""
+    """Print text that a trained model writes after a prompt; `llmtrain generate --help` has its options."""
     raise typer.Exit(trainers_verb(["generate", *context.args]))
 
 
 def chat(context: typer.Context) -> None:
-    """Talk with a trained model that has a chat template."""
+    """Talk with a trained model that has a chat template; `llmtrain chat --help` has its options."""
     raise typer.Exit(trainers_verb(["chat", *context.args]))
 
 
 def attribute(context: typer.Context) -> None:
-    """Explain a trained model by single texts: what each token adds, and the nearest training documents."""
+    """Explain a trained model by single texts: what each token adds, and the nearest training documents.
+
+    `llmtrain attribute --help` has its options.
+    """
     raise typer.Exit(trainers_verb(["attribute", *context.args]))
 
 

@@ -20,7 +20,8 @@ def top(
         bool, typer.Option("-A", "--all-namespaces", help="The jobs of all namespaces.")
     ] = False,
     every: Annotated[
-        float, typer.Option("--every", metavar="SECONDS", min=0.5, help="Between two looks (default: 2).")
+        float,
+        typer.Option("--every", metavar="SECONDS", min=0.5, help="Time between two looks (default: 2)."),
     ] = 2.0,
     context: Context = None,
     runs: Runs = None,

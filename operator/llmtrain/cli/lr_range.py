@@ -24,13 +24,26 @@ Wanted = Annotated[
     ),
 ]
 Steps = Annotated[
-    int | None, typer.Option("--steps", metavar="N", min=1, max=100_000, help=f"With --lr-range: {STEPS}.")
+    int | None,
+    typer.Option(
+        "--steps",
+        metavar="N",
+        min=1,
+        max=100_000,
+        help=f"Steps of the test (with --lr-range; default: {STEPS}).",
+    ),
 ]
 Lowest = Annotated[
-    float | None, typer.Option("--lowest", metavar="RATE", help=f"With --lr-range: begin at {LOWEST:g}.")
+    float | None,
+    typer.Option(
+        "--lowest", metavar="RATE", help=f"Rate of its first step (with --lr-range; default: {LOWEST:g})."
+    ),
 ]
 Highest = Annotated[
-    float | None, typer.Option("--highest", metavar="RATE", help=f"With --lr-range: end at {HIGHEST:g}.")
+    float | None,
+    typer.Option(
+        "--highest", metavar="RATE", help=f"Rate of its last step (with --lr-range; default: {HIGHEST:g})."
+    ),
 ]
 
 

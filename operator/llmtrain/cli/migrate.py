@@ -20,7 +20,7 @@ def import_job(
     uri: Annotated[
         str | None,
         typer.Option(
-            "--output-uri", metavar="URI", help="Of the job's output (default: on its first claim)."
+            "--output-uri", metavar="URI", help="Where the job writes (default: a folder on its first claim)."
         ),
     ] = None,
     form: Annotated[Format, typer.Option("-o", "--output", help="yaml or json.")] = Format.YAML,

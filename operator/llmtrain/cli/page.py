@@ -49,7 +49,7 @@ def page() -> str:
 
 def _verb(name: str, command: Any) -> Iterator[str]:
     arguments = [p for p in command.params if p.param_type_name == "argument"]
-    options = [p for p in command.params if p.param_type_name == "option"]
+    options = [p for p in command.params if p.param_type_name == "option" and not p.hidden]
     words = [name, *(str(p.metavar or p.name) for p in arguments)]
     yield f"### llmtrain {' '.join(words)}\n"
     yield _help(command) + "\n"

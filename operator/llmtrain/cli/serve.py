@@ -31,32 +31,58 @@ def serve(
         bool, typer.Option("--plain", help="A Deployment of vLLM and a Service, not an InferenceService.")
     ] = False,
     name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="Of the model (default: the job's).")
+        str | None,
+        typer.Option("--name", metavar="NAME", help="Name of the served model (default: the job's)."),
     ] = None,
     task: Annotated[
-        str | None, typer.Option("--task", metavar="TASK", help="It learnt (default: as job or folder tell).")
+        str | None,
+        typer.Option(
+            "--task",
+            metavar="TASK",
+            help="What the model was trained for (default: read from the job or folder).",
+        ),
     ] = None,
     uri: Annotated[
         str | None,
-        typer.Option("--uri", metavar="URI", help="Where the cluster has it: pvc://CLAIM/FOLDER, s3://..."),
+        typer.Option(
+            "--uri", metavar="URI", help="Where the cluster finds the export: pvc://CLAIM/FOLDER, s3://..."
+        ),
     ] = None,
     gpus: Annotated[
-        int | None, typer.Option("--gpus", metavar="N", min=0, max=64, help="Of a replica (default: 1).")
+        int | None,
+        typer.Option(
+            "--gpus",
+            metavar="N",
+            min=0,
+            max=64,
+            help="GPUs of each replica (default: 1; 0 for a job without GPUs).",
+        ),
     ] = None,
-    cpu: Annotated[str | None, typer.Option("--cpu", metavar="N", help="CPUs (default: 4).")] = None,
+    cpu: Annotated[
+        str | None, typer.Option("--cpu", metavar="N", help="CPUs of each replica (default: 4).")
+    ] = None,
     memory: Annotated[
-        str | None, typer.Option("--memory", metavar="SIZE", help="Memory (default: by the weights).")
+        str | None,
+        typer.Option(
+            "--memory", metavar="SIZE", help="Memory of each replica (default: what its weights need)."
+        ),
     ] = None,
     image: Annotated[
-        str | None, typer.Option("--image", metavar="IMAGE", help="Of vLLM, with --plain.")
+        str | None, typer.Option("--image", metavar="IMAGE", help="Image of vLLM (with --plain).")
     ] = None,
     secret: Annotated[
         str | None,
-        typer.Option("--secret", metavar="NAME", help="With the keys of a bucket (default: output.secret)."),
+        typer.Option(
+            "--secret", metavar="NAME", help="Secret with the keys of the bucket (default: output.secret)."
+        ),
     ] = None,
     service_account: Annotated[
         str | None,
-        typer.Option("--service-account", metavar="NAME", help="Whose Secrets KServe reads a bucket with."),
+        typer.Option(
+            "--service-account",
+            metavar="NAME",
+            help="ServiceAccount whose Secrets KServe reads the bucket with.",
+        ),
     ] = None,
     namespace: Namespace = None,
     context: Context = None,

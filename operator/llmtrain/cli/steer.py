@@ -23,7 +23,9 @@ NOT_CREATED = "would be taken in (nothing was created)"
 def submit(
     manifest: JobOrSweep,
     settings: Settings = None,
-    name: Annotated[str | None, typer.Option("--name", help="Instead of the manifest's.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the job, instead of the manifest's.")
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -32,9 +34,15 @@ def submit(
             "(Secrets, claims, quotas); nothing is created.",
         ),
     ] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Until it is over: 0 succeeded, 1 failed.")] = False,
+    wait: Annotated[
+        bool,
+        typer.Option(
+            "--wait", help="Wait until the job is over: exit code 0 if it succeeded, 1 if it failed."
+        ),
+    ] = False,
     timeout: Annotated[
-        float, typer.Option("--timeout", metavar="SECONDS", min=1, help="Of --wait (default: 30 days).")
+        float,
+        typer.Option("--timeout", metavar="SECONDS", min=1, help="How long --wait waits (default: 30 days)."),
     ] = 30 * 86400.0,
     namespace: Namespace = None,
     context: Context = None,
