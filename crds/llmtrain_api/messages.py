@@ -80,7 +80,8 @@ class JobFile(ApiModel):
     for a mixture, whose folders are in ``sources`` by the name of the source.
     ``origin`` is what ``checkpoint.from`` means, as it was found when the job was accepted.
     ``cache`` is the folder of ``dataset.cache``, ``pairs`` the file of ``evaluation.fairness.pairs``,
-    ``penalty_pairs`` that of ``training.fairness.pairs``.
+    ``penalty_pairs`` that of ``training.fairness.pairs``, ``reward_model`` the folder of the reward of kind
+    model.
     ``base`` is the folder of the model that training starts from, where that is on a volume or in the image;
     None for a built-in model, and for one that is fetched into ``scratch``.
     ``scratch`` is private to the pod, writable, and gone with it.
@@ -103,6 +104,7 @@ class JobFile(ApiModel):
     cache: str | None = None
     pairs: str | None = None
     penalty_pairs: str | None = None
+    reward_model: str | None = None
     base: str | None = None
     scratch: str
     report: ReportTarget | None = None

@@ -1427,6 +1427,28 @@ BAD |= {
     "a reward of nothing": Bad(
         reinforced({"kind": "json", "weight": 0}), f"{REINFORCEMENT}.rewards[0].weight", "rewards nothing"
     ),
+    "a reward model without its folder": Bad(
+        reinforced({"kind": "model"}), f"{REINFORCEMENT}.rewards[0].model", "set model", "needs model"
+    ),
+    "a reward model of JSON": Bad(
+        reinforced({"kind": "json", "model": "pvc://models/reward"}),
+        f"{REINFORCEMENT}.rewards[0].model",
+        "use model instead of json",
+        "others have none",
+    ),
+    "a reward model of the hub": Bad(
+        reinforced({"kind": "model", "model": "owner/reward"}),
+        f"{REINFORCEMENT}.rewards[0].model",
+        "use pvc://CLAIM/FOLDER or file:///FOLDER",
+    ),
+    "two reward models": Bad(
+        reinforced(
+            {"kind": "model", "model": "pvc://models/a"},
+            {"kind": "model", "model": "pvc://models/b", "name": "other"},
+        ),
+        f"{REINFORCEMENT}.rewards",
+        "each rank holds one",
+    ),
     "two rewards of one name": Bad(
         reinforced({"kind": "json"}, {"kind": "length", "name": "json", "maxCharacters": 4}),
         f"{REINFORCEMENT}.rewards",

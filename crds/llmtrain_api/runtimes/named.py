@@ -65,6 +65,9 @@ def claims_of(own: Raw) -> Named:
     for section in ("evaluation", "training"):
         fairness = _inner(_inner(own, section), "fairness")
         yield from claim_in(f"{section}.fairness.pairs", fairness.get("pairs"))
+    rewards = _inner(_inner(own, "training"), "reinforcement").get("rewards")
+    for number, reward in enumerate(_items(rewards)):
+        yield from claim_in(f"training.reinforcement.rewards[{number}].model", reward.get("model"))
     yield from claim_in("checkpoint.from.output", origin.get("output"))
     yield from claim_in("output.uri", _inner(own, "output").get("uri"))
     pod = _inner(_inner(own, "podTemplate"), "spec")

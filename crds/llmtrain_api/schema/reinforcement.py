@@ -10,14 +10,15 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from .base import Rule, RuledModel
+from .locations import PART, forms, matches, mistake
 
 MAX_REWARDS = 16
 CODE = ("python", "function", "code", "script", "module")
 """What people call a reward that is a program."""
 NO_CODE = (
-    "a reward is one of the rules regex, exact, contains, length and json, and no code: a manifest would "
-    "bring programs into the ranks, which hold the credentials of the job; use rules, or entrypoint for a "
-    "trainer of your own"
+    "a reward is one of the rules regex, exact, contains, length and json, or a model, and no code: a "
+    "manifest would bring programs into the ranks, which hold the credentials of the job; use rules, or "
+    "entrypoint for a trainer of your own"
 )
 
 
@@ -29,6 +30,7 @@ class RewardKind(StrEnum):
     CONTAINS = "contains"
     LENGTH = "length"
     JSON = "json"
+    MODEL = "model"
 
 
 def _pattern(reward: RewardSpec) -> str | None:
@@ -67,17 +69,28 @@ def _bounds(reward: RewardSpec) -> str | None:
     return None
 
 
+def _model(reward: RewardSpec) -> str | None:
+    kind = reward.kind
+    if reward.model is None and kind is RewardKind.MODEL:
+        return "reward model needs the folder of one; set model, such as pvc://checkpoints/reward/export"
+    if reward.model is not None and kind is not RewardKind.MODEL:
+        return f"model is for kind model; remove it, or use model instead of {kind}"
+    return None
+
+
 def _weight(reward: RewardSpec) -> str | None:
     return None if reward.weight else "weight 0 rewards nothing; use another, or remove the reward"
 
 
 class RewardSpec(RuledModel):
-    """One rule. An answer that keeps it gets the weight, any other one 0."""
+    """One rule. An answer that keeps it gets the weight, any other one 0; of a model it gets the number that
+    the model gives it, times the weight."""
 
     kind: RewardKind = Field(
         description="regex: the whole answer matches the pattern; exact: it is the row's right answer; "
         "contains: the text, or else the right answer, stands in it; length: it has so many characters; "
-        "json: it is JSON. Spaces around an answer count with regex and length alone.",
+        "json: it is JSON; model: a reward model gives it a number. Spaces around an answer count with regex "
+        "and length alone.",
     )
     name: Annotated[str, Field(max_length=32, pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")] | None = Field(
         default=None, description="What figures call it. Default: the kind."
@@ -86,7 +99,8 @@ class RewardSpec(RuledModel):
         default=1.0,
         ge=-100,
         le=100,
-        description="What an answer gets that keeps the rule; below 0 it is a penalty.",
+        description="What an answer gets that keeps the rule; below 0 it is a penalty. With model: what its "
+        "number is multiplied by.",
     )
     pattern: str | None = Field(
         default=None,
@@ -107,6 +121,12 @@ class RewardSpec(RuledModel):
     )
     max_characters: int | None = Field(
         default=None, ge=0, le=10_000_000, description="With length: characters at most."
+    )
+    model: str | None = Field(
+        default=None,
+        max_length=512,
+        description="With model: pvc://CLAIM/FOLDER or file:///FOLDER: what a job with task reward exported. "
+        "It has the tokenizer and the chat template of the model in training.",
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (
@@ -132,6 +152,20 @@ class RewardSpec(RuledModel):
             "kind length needs minCharacters or maxCharacters, the first not above the second; others have "
             "none",
             _bounds,
+        ),
+        Rule(
+            "has(self.model) == (self.kind == 'model')",
+            ".model",
+            "kind model needs model, the folder of a reward model, and others have none; set or remove it",
+            _model,
+        ),
+        matches(
+            "model",
+            ".model",
+            forms(PART, bucket=False),
+            "use pvc://CLAIM/FOLDER or file:///FOLDER; no folder may be empty, '.' or '..'",
+            optional=True,
+            why=lambda uri: mistake(uri, hidden=True, bucket=False),
         ),
         Rule(
             "self.weight != 0.0",
@@ -163,6 +197,11 @@ def _distinct(how: ReinforcementSpec) -> str | None:
     names = [reward.called for reward in how.rewards]
     twice = next((name for name in names if names.count(name) > 1), None)
     return None if twice is None else f"two rewards are called {twice}; give each a name of its own"
+
+
+def _one_model(how: ReinforcementSpec) -> str | None:
+    several = sum(reward.kind is RewardKind.MODEL for reward in how.rewards) > 1
+    return "two rewards are of kind model, and each rank holds one; remove all but one" if several else None
 
 
 class ReinforcementSpec(RuledModel):
@@ -228,7 +267,18 @@ class ReinforcementSpec(RuledModel):
             "two rewards have the same name, which by default is the kind; give each a name of its own",
             _distinct,
         ),
+        Rule(
+            "self.rewards.filter(a, a.kind == 'model').size() <= 1",
+            ".rewards",
+            "two rewards are of kind model, and each rank holds one; remove all but one",
+            _one_model,
+        ),
     )
+
+    @property
+    def reward_model(self) -> str | None:
+        """Where the model lies that gives answers a number; None without one."""
+        return next((reward.model for reward in self.rewards if reward.model is not None), None)
 
     @property
     def needs_answers(self) -> bool:

@@ -35,6 +35,7 @@ from .volumes import (
     output_location,
     pairs_location,
     penalty_pairs_location,
+    reward_model_location,
     source_folders,
 )
 
@@ -61,6 +62,7 @@ def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> J
         cache=cache_location(spec.dataset).path if spec.dataset.cache else None,
         pairs=pairs_location(spec.evaluation).path or None,
         penalty_pairs=penalty_pairs_location(spec.training).path or None,
+        reward_model=reward_model_location(spec.training).path or None,
         base=base_folder(spec),
         scratch=SCRATCH_MOUNT,
         report=(

@@ -13,6 +13,7 @@ from llmtrain_api.names import (
     OUTPUT_MOUNT,
     PAIRS_MOUNT,
     PENALTY_PAIRS_MOUNT,
+    REWARD_MODEL_MOUNT,
     SCRATCH_MOUNT,
     TOKEN_AUDIENCE,
     TOKEN_DIR,
@@ -26,6 +27,7 @@ from .volumes import (
     output_location,
     pairs_location,
     penalty_pairs_location,
+    reward_model_location,
     text_claims,
 )
 
@@ -79,6 +81,7 @@ def of_job(spec: JobSpec, origin: Location | None) -> list[Mounted]:
         ("cache", cache, CACHE_MOUNT, False),
         ("pairs", pairs, PAIRS_MOUNT, True),
         ("penalty-pairs", penalty, PENALTY_PAIRS_MOUNT, True),
+        ("reward-model", reward_model_location(spec.training).claim, REWARD_MODEL_MOUNT, True),
         *((text.volume, text.claim, text.mount, True) for text in text_claims(spec.dataset)),
     ]
     return [Mounted(name, _claim(claim), path, read) for name, claim, path, read in named if claim]

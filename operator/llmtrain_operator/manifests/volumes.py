@@ -13,6 +13,7 @@ from llmtrain_api.names import (
     OUTPUT_MOUNT,
     PAIRS_MOUNT,
     PENALTY_PAIRS_MOUNT,
+    REWARD_MODEL_MOUNT,
     SCRATCH_MOUNT,
 )
 from llmtrain_api.schema.evaluation import EvaluationSpec
@@ -86,6 +87,12 @@ def penalty_pairs_location(training: TrainingSpec) -> Location:
     """Where the pairs lie that a model is to find equally likely; nowhere unless the job names some."""
     fairness = training.fairness
     return locate(fairness.pairs, PENALTY_PAIRS_MOUNT) if fairness else Location("")
+
+
+def reward_model_location(training: TrainingSpec) -> Location:
+    """Where the model lies that gives answers a number; nowhere unless the job names one."""
+    named = training.reinforcement.reward_model if training.reinforcement else None
+    return locate(named, REWARD_MODEL_MOUNT) if named else Location("")
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,6 +186,14 @@ CLAIMS: tuple[tuple[str, dict[str, Any]], ...] = (
         {"dataset": {"mixture": [{"name": f"pvc://{n}/a", "weight": 1} for n in ("mine", "theirs")]}},
     ),
     ("evaluation.fairness.pairs", {"evaluation": {"fairness": {"pairs": "pvc://theirs/a.jsonl"}}}),
+    (
+        "training.reinforcement.rewards[0].model",
+        {
+            "task": "reinforcement",
+            "dataset": {"name": "file:///rows"},
+            "training": {"reinforcement": {"rewards": [{"kind": "model", "model": "pvc://theirs/reward"}]}},
+        },
+    ),
     ("training.fairness.pairs", {"training": {"fairness": {"pairs": "pvc://theirs/a.jsonl"}}}),
     ("dataset.cache", {"dataset": {"name": "pvc://mine/a", "cache": "pvc://theirs/a"}}),
     ("checkpoint.from.output", {"checkpoint": {"from": {"output": "pvc://theirs/a"}}}),

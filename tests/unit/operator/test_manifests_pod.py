@@ -181,6 +181,23 @@ def test_pairs_that_are_held_alike_are_a_mount_of_their_own() -> None:
     assert not any(v["name"] == "penalty-pairs" for v in worker_and_setup()[0]["volumes"])
 
 
+def test_a_reward_model_is_a_mount_of_its_own() -> None:
+    rewards = [{"kind": "json"}, {"kind": "model", "model": "pvc://judges/reward/export"}]
+    spec: dict[str, Any] = {
+        "task": "reinforcement",
+        "dataset": {"name": "pvc://data/prompts"},
+        "training": {"reinforcement": {"rewards": rewards}},
+    }
+    for pod in worker_and_setup(**spec):
+        assert {"name": "reward-model", "persistentVolumeClaim": {"claimName": "judges"}} in pod["volumes"]
+        mounts = pod["containers"][0]["volumeMounts"]
+        assert {"name": "reward-model", "mountPath": "/mnt/reward-model", "readOnly": True} in mounts
+    found = look(seen(job(**spec)), T0)
+    assert found.spec is not None
+    told = JobFile.model_validate_json(config_map(found.job, found.spec, 0, SETTINGS)["data"]["job.json"])
+    assert told.reward_model == "/mnt/reward-model/reward/export"
+
+
 def test_an_output_in_an_object_store_needs_no_volume() -> None:
     found = look(seen(job(output={"uri": "s3://models/team/run", "secret": "store"})), T0)
     assert found.spec is not None

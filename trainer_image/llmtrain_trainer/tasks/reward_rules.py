@@ -16,18 +16,23 @@ MATCHING = 2.0
 """Seconds of a processor that a pattern may take of one answer; usual ones take microseconds."""
 
 
-def rewarded(rules: Sequence[RewardSpec], text: str, right: str | None) -> list[float]:
-    """What each rule gives an answer: its weight, or 0.
+def rewarded(rules: Sequence[RewardSpec], text: str, right: str | None, number: float = 0.0) -> list[float]:
+    """What each rule gives an answer: its weight, or 0; of a model the weight times its number.
 
     Args:
         rules: in their order.
         text: of the answer, without the token that ends it.
         right: the right answer, where there is one.
+        number: that a reward model gives it, where there is one.
 
     Raises:
         ConfigError: a pattern that does not end on it.
     """
-    return [rule.weight * _KEEPS[rule.kind](rule, text, right or "") for rule in rules]
+    return [
+        rule.weight
+        * (number if rule.kind is RewardKind.MODEL else _KEEPS[rule.kind](rule, text, right or ""))
+        for rule in rules
+    ]
 
 
 def _regex(rule: RewardSpec, text: str, _right: str) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ from ..data.prompts.writing import answer_of, prompt_of
 from ..data.rows import Ids
 from ..data.store import INITIAL, TOKENIZER, Marker
 from ..distributed import Ranks
+from ..errors import ConfigError
 from ..evaluate.drawing import Drawn, chances, draw
 from ..evaluate.heldout import evaluated, sequences_to_check
 from ..loss import IGNORED
@@ -50,6 +52,7 @@ from ..telemetry.figures import flat
 from ..telemetry.phases import Phase
 from ..token_marks import FIRST_OF_DOCUMENT, NOT_TRAINED
 from .held_out import Checked, HeldOutLoss
+from .reward_model import RewardModel
 
 UNKNOWN = "\ufffd"
 """What stands in the text for a token that the tokenizer does not have."""
@@ -138,7 +141,9 @@ class Rollouts:
         self._length, self._pad = job.spec.training.sequence_length, marker.eos
         folder = start.output.data / TOKENIZER
         self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        self._ends = frozenset({Template(self._tokenizer).end, marker.eos})
+        self._ending = Template(self._tokenizer).ending
+        self._ends = frozenset({self._ending[0], marker.eos})
+        self._rater = self._reward_model()
         self._start: Any = None
         if self.how.beta:
             # the weights that training starts from, whatever a checkpoint brings
@@ -211,8 +216,30 @@ class Rollouts:
         found = self.engine.of_model(
             lambda model: draw(model, prompt, by, self.how.temperature, self._ends, each)
         )
-        rewards = [rewarded(self.how.rewards, text_of(self._tokenizer, one), right) for one in found]
+        each_number = zip(found, self._numbers(prompt, found), strict=True)
+        rewards = [
+            rewarded(self.how.rewards, text_of(self._tokenizer, one), right, number)
+            for one, number in each_number
+        ]
         return Group(prompt, found, torch.tensor(rewards, dtype=torch.float64))
+
+    def _reward_model(self) -> RewardModel | None:
+        if (named := self.how.reward_model) is None:
+            return None
+        where = f"training.reinforcement.rewards: model {named}"
+        if (folder := self._job.reward_model) is None:
+            raise ConfigError(f"{where}: the job file names no place for it", "use the operator's version")
+        length, dtype = self._length + len(self._ending) - 1, DTYPES[self._job.spec.training.precision]
+        return RewardModel(Path(folder), self._tokenizer, length, dtype, where).to(self.ranks.device)
+
+    def _numbers(self, prompt: list[int], found: Sequence[Drawn]) -> list[float]:
+        """What the reward model gives each answer, read as it has learnt to read them."""
+        if self._rater is None:
+            return [0.0] * len(found)
+        end, *after = self._ending
+        return self._rater.numbers(
+            [[*prompt, *one.ids, *(after if one.ids[-1:] == [end] else [])] for one in found]
+        )
 
     def _unanswered(self, row: Any) -> Group:
         nothing = [Drawn([], [], False)] * self.how.group_size

@@ -142,9 +142,14 @@ class Template:
     @property
     def end(self) -> int:
         """The special token that ends an answer."""
+        return self.ending[0]
+
+    @property
+    def ending(self) -> list[int]:
+        """That token, and what stands after it at the end of a dialogue."""
         asked = [said("user", _PROBE), said(ASSISTANT, _PROBE)]
         found = self.answer(asked, "a dialogue of two words")
-        return [token for token, trained in zip(found.ids, found.trained, strict=True) if trained][-1]
+        return found.ids[max(at for at, trained in enumerate(found.trained) if trained) :]
 
     def _whole(self, messages: list[Message], where: str) -> tuple[str, list[Span] | None]:
         """The rendered dialogue and its answers; None where they cannot be told from it alone."""
