@@ -96,7 +96,7 @@ bench-writes: ## what a write of a job, of its status and of other kinds costs t
 bench-recovery: ## from the death of a pod to the next step, part by part, on the demo's cluster (BENCH=--help: options)
 	@$(VENV)/bin/python -m bench.recovery $(BENCH)
 
-bench-page: ## what 300 open web pages of 2,000 jobs cost: first view, how late changes are told, CPU (BENCH=--help: options)
+bench-page: ## what 300 open web pages of 2,000 jobs cost: first view, how late changes are told, CPU, the operator's decisions (BENCH=--help: options)
 	@$(VENV)/bin/python -m bench.page $(BENCH)
 
 constraints: ## pin what a fresh environment without constraints.txt would get

@@ -112,7 +112,7 @@ def of_folder(folder: Path, uri: str | None, task: Task | None, name: str | None
     whole = place.resolve()
     output = whole.parent if whole.name == EXPORT else whole
     return Served(
-        name=named(name or output.name), task=task or _task_in(place), uri=uri, memory=memory_for(weights)
+        name=named(name or output.name), task=task or task_in(place), uri=uri, memory=memory_for(weights)
     )
 
 
@@ -179,7 +179,7 @@ def memory_for(weights: int) -> str:
     return f"{ceil(weights * ROOM / GIB) + LEAST}Gi"
 
 
-def _task_in(place: Path) -> Task:
+def task_in(place: Path) -> Task:
     """The task that an export learnt: by its card, else by its architecture.
 
     Raises:

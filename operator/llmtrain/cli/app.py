@@ -12,7 +12,7 @@ import typer
 
 from llmtrain.errors import EXIT_CODES, LlmtrainError, Mistake
 
-from . import browse, compare, debug, jobs, laptop, learn, live, logs, migrate, serve, steer, web
+from . import browse, compare, debug, jobs, laptop, learn, live, logs, measure, migrate, serve, steer, web
 
 ABOUT = """Train language models from a manifest: on a cluster, or on this machine without one.
 
@@ -44,6 +44,7 @@ VERBS: tuple[tuple[str, str, Callable[..., Any]], ...] = (
     (LEARN, "presets", learn.presets),
     (HERE, "run", laptop.run),
     (HERE, "check", laptop.check),
+    (HERE, "eval", measure.evaluate),
     (HERE, "web", web.web),
 )
 PASSED_ON = {

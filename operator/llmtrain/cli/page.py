@@ -19,9 +19,10 @@ _HEAD = """# The command line
 Generated from `operator/llmtrain/cli` by `make generate`.
 
 `llmtrain` is also `kubectl llmtrain`. It talks to the cluster of the kubeconfig (`KUBECONFIG`, `--context`);
-`run`, `check`, `explain`, `schema`, `generate`, `chat`, `attribute`, and `serve` of a folder or a URI need
-none. `-o json` and `-o yaml` print what a program may rely on: objects as the API server has them. Errors
-are one sentence on standard error. Colours are off where nobody sees them, with `--no-color` and `NO_COLOR`.
+`run`, `check`, `eval`, `explain`, `schema`, `generate`, `chat`, `attribute`, and `serve` of a folder or a
+URI need none. `-o json` and `-o yaml` print what a program may rely on: objects as the API server has them.
+Errors are one sentence on standard error. Colours are off where nobody sees them, with `--no-color` and
+`NO_COLOR`.
 `llmtrain --version` tells the version; `llmtrain --install-completion` lets the shell complete verbs,
 options and the names of jobs.
 
