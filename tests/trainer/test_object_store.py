@@ -41,6 +41,7 @@ with warnings.catch_warnings():
     from llmtrain_trainer.checkpoint.save import Checkpointer
     from llmtrain_trainer.distributed import Ranks
     from llmtrain_trainer.storage.objectstore.checkpoints import ObjectCheckpointStore
+    from llmtrain_trainer.storage.objectstore.parts import DamagedPart
 
 FOLDER = "team/run"
 STEPS = {"maxSteps": 40, "zeroStage": 1}
@@ -178,6 +179,20 @@ def test_all_ranks_go_back_to_a_step_that_each_of_them_can_read(
     others = iter([1, 0])  # another node's part of the newest is damaged
     monkeypatch.setattr(distributed, "all_reduce_sum", lambda _, own: [own + next(others)])
     assert one.newest() == 5
+
+
+def test_what_a_rank_finds_damaged_is_on_record_and_a_store_that_is_sick_is_not(
+    store_of_node: Callable[[str], ObjectCheckpointStore],
+) -> None:
+    one = store_of_node("one")
+    files = saver(one)
+    for step in (5, 10):
+        assert save(files, step, background=False) is None
+    one.tell_damaged(10, OSError(5, "Connection reset"))
+    assert one.newest() == 10
+    one.tell_damaged(10, DamagedPart("x has another sha256"))
+    assert one.newest() == 5
+    assert list(one.ledger.read().torn.values()) == ["it was read in another layout: x has another sha256"]
 
 
 def test_a_step_that_is_saved_once_more_takes_the_place_of_the_first(
@@ -328,6 +343,12 @@ def test_another_layout_takes_over_and_the_old_job_ends(store: Store) -> None:
     [third] = store.start(**taken, output={"ifExists": "resume"})
     assert third.wait() == 0, third.text()
     assert third.message()["resumedStep"] == 40
+    [line] = [
+        json.loads(line)
+        for line in third.output.rank_log(0, 0).read_text().splitlines()
+        if '"state read in another layout"' in line
+    ]
+    assert line["read_bytes"] <= line["downloaded_bytes"] <= line["of_bytes"], "its rank got it for itself"
     assert third.message()["results"]["steps"] == 44
     [late] = store.start(attempt=3, nodes=2)[:1]
     assert late.wait() == 78, late.text()

@@ -15,7 +15,7 @@ from llmtrain_trainer.errors import ConfigError
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what DeepSpeed says at import
     import torch
-    from deepspeed.utils.tensor_fragment import fragment_address
+    from harness.saves.zero_files import written
 
     from llmtrain_trainer.checkpoint.ranges import Shard, Wanted, read_range
     from llmtrain_trainer.checkpoint.save import _load_trained
@@ -32,26 +32,8 @@ def whole(shape: tuple[int, ...]) -> Wanted:
     return Wanted(shape, shape, 0, 0, torch.Size(shape).numel())
 
 
-def written(root: Path, *, moment: Any = None, matrix: torch.Tensor = MATRIX) -> Path:
-    """Two ranks of ZeRO 1 with one matrix, each its half."""
-    folder = root / "step-5" / "state"
-    folder.mkdir(parents=True)
-    model = {"param_shapes": [{"a.weight": matrix.shape}], "global_steps": 5}
-    torch.save(model, folder / "mp_rank_00_model_states.pt")
-    for rank, half in enumerate(matrix.flatten().chunk(2)):
-        moments = {"exp_avg": half * 10 if moment is None else moment, "step": torch.tensor(5.0)}
-        state = {
-            "base_optimizer_state": {"state": {0: moments}, "param_groups": [{"lr": 0.1}]},
-            "single_partition_of_fp32_groups": [half.clone()],
-            "param_slice_mappings": [{"a.weight": fragment_address(numel=half.numel(), start=0)}],
-        }
-        path = folder / f"zero_pp_rank_{rank}_mp_rank_00_optim_states.pt"
-        torch.save({"optimizer_state_dict": state}, path)
-    return folder
-
-
 def test_halves_are_put_together_in_the_order_of_the_ranks(tmp_path: Path) -> None:
-    source = Shards(written(tmp_path), TWO)
+    source = Shards(written(tmp_path, MATRIX), TWO)
     found = source.read("a.weight", whole((ROWS, WIDTH)))
     assert torch.equal(found["fp32"], WHOLE)
     assert torch.equal(found["exp_avg"], 10 * WHOLE)
@@ -61,7 +43,7 @@ def test_halves_are_put_together_in_the_order_of_the_ranks(tmp_path: Path) -> No
 
 def test_a_rank_reads_its_own_numbers_and_no_others(tmp_path: Path) -> None:
     """Of three ranks of ZeRO, out of files of two."""
-    source, together = Shards(written(tmp_path), TWO), []
+    source, together = Shards(written(tmp_path, MATRIX), TWO), []
     for rank in range(3):
         part = Wanted((ROWS, WIDTH), (ROWS, WIDTH), 0, 4 * rank, 4 * rank + 4)
         together.append(source.read("a.weight", part)["fp32"])
@@ -88,7 +70,7 @@ def test_one_rank_of_two_touches_half_of_the_files(tmp_path: Path, tensor: bool)
     """Real pages of real files: what is not read is not mapped in, nor fetched over a network. Not so where
     columns are cut and rows are short: the kernel maps 64 KiB around what is read."""
     shape = (512, 16384)
-    folder = written(tmp_path, matrix=torch.rand(shape))
+    folder = written(tmp_path, torch.rand(shape))
     size = sum(path.stat().st_size for path in folder.iterdir())
     half = shape[0] * shape[1] // 2
     wanted = Wanted(shape, (256, 16384), 1, 0, half) if tensor else Wanted(shape, shape, 0, half, 2 * half)
@@ -144,7 +126,7 @@ def test_shards_that_are_cut_unevenly_are_put_together() -> None:
 
 
 def test_a_rank_that_is_missing_is_no_shorter_weight(tmp_path: Path) -> None:
-    folder = written(tmp_path)
+    folder = written(tmp_path, MATRIX)
     (folder / "zero_pp_rank_1_mp_rank_00_optim_states.pt").unlink()
     with pytest.raises(
         ConfigError, match=r"dp2 zero1, cannot be resumed exactly: fp32 of a.weight has 6 of 12 num"
@@ -153,7 +135,7 @@ def test_a_rank_that_is_missing_is_no_shorter_weight(tmp_path: Path) -> None:
 
 
 def test_a_moment_that_is_not_one_number_a_weight_is_refused_and_weights_are_offered(tmp_path: Path) -> None:
-    folder = written(tmp_path, moment=torch.zeros(ROWS))
+    folder = written(tmp_path, MATRIX, moment=torch.zeros(ROWS))
     with pytest.raises(
         ConfigError, match=r"exp_avg is not one number a weight; .* checkpoint.resumeFrom: weights"
     ):
@@ -171,12 +153,12 @@ def test_a_moment_that_is_not_one_number_a_weight_is_refused_and_weights_are_off
 )
 def test_another_model_is_refused(tmp_path: Path, name: str, shape: tuple[int, ...], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        Shards(written(tmp_path), TWO).read(name, whole(shape))
+        Shards(written(tmp_path, MATRIX), TWO).read(name, whole(shape))
 
 
 def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="step-5, written as dp2 zero3, cannot be resumed exactly"):
-        Shards(written(tmp_path), Layout(data=2, zero=3))
+        Shards(written(tmp_path, MATRIX), Layout(data=2, zero=3))
 
 
 @pytest.mark.parametrize("at", [0, 1])

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-CHUNK = 64 << 20
-"""Bytes of a chunk."""
+CHUNK = 16 << 20
+"""Bytes of a chunk: a node that needs a part of a file in an object store gets it in such chunks."""
 BLOCK = 1 << 20
 """Bytes that are read at once: they stay in a core's cache until they are hashed."""
 MOST_THREADS = 16

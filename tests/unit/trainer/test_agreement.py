@@ -12,7 +12,7 @@ import pytest
 from harness.builders import job
 from typing_extensions import override
 
-from llmtrain_api import JobFile, Layout
+from llmtrain_api import JobFile, Layout, changed
 from llmtrain_api.names import ENV_HOLDER
 from llmtrain_trainer.checkpoint.fence import Fence
 from llmtrain_trainer.checkpoint.manifest import Manifest
@@ -230,6 +230,54 @@ def test_another_pod_of_node_0_asks_again_and_nothing_is_downloaded_twice(
     for node in (1, 2):
         assert gang.join(node)
         assert gang.got()[node] == before[node]
+
+
+def lay_out_anew(gang: Gang) -> None:
+    """The steps are those of two ranks."""
+    for path in (gang.root / "store/checkpoints").glob("*/manifest.json"):
+        other = Manifest.model_validate_json(path.read_text())
+        path.write_text(
+            changed(other, layout=asdict(Layout(data=2)), world_size=2).model_dump_json(by_alias=True)
+        )
+
+
+def test_of_a_step_of_another_layout_launchers_download_nothing(gang: Gang) -> None:
+    """Ranks get what they read of it."""
+    lay_out_anew(gang)
+    _, resume = gang.choose()
+    assert resume == Resume(10, Layout(data=2))
+    for node in range(1, NODES):
+        assert gang.join(node)
+    for node in range(NODES):
+        assert read(gang, node) == set()
+        assert (Path(gang.nodes[node].job.output) / "checkpoints/step-10/manifest.json").exists()
+    assert max(gang.got()) < SIZE
+
+
+@pytest.mark.parametrize("content", [b"short", None], ids=["short", "gone"])
+def test_a_step_of_another_layout_that_lacks_something_is_passed_over(
+    gang: Gang, content: bytes | None
+) -> None:
+    lay_out_anew(gang)
+    path = gang.root / "store/checkpoints/step-10.x" / shard(1)
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    assert gang.choose()[1] == Resume(5, Layout(data=2))
+    assert gang.torn == [(10, f"{shard(1)} has {len(content or b'')} bytes instead of {SIZE}")]
+
+
+def test_what_a_rank_found_damaged_the_next_attempt_passes_over(gang: Gang) -> None:
+    fence, resume = gang.choose()
+    assert resume == Resume(10, LAYOUT)
+    ledger = Ledger(gang.buckets[0])
+    ledger.append(record.damaged(fence, 10, "a rank says so"))
+    later = Gang(gang.root, attempt=1)
+    fence, resume = later.choose()
+    assert resume == Resume(5, LAYOUT)
+    assert later.torn == [(10, "a rank says so")]
+    ledger.append(record.commit(fence, 10, "checkpoints/step-10.y", []))
+    assert ledger.newest.torn == {}, "it was saved once more"
 
 
 def test_whoever_prepares_data_in_the_name_of_node_0_answers_nothing(gang: Gang) -> None:

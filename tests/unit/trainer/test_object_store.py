@@ -213,6 +213,7 @@ def test_torn_steps_push_no_good_one_out(tmp_path: Path) -> None:
     now = Record(steps={str(step): f"checkpoints/{step}" for step in (1, 2, 3, 4, 9)})
     assert retired(bucket, now, 5, 3) == [1]
     assert retired(bucket, now, 5, 1) == [4, 3, 2, 1]
+    assert retired(bucket, changed(now, torn={"checkpoints/4": "x"}), 5, 2) == [1]
     assert retired(bucket, now, 5, 9) == []
 
 
@@ -302,30 +303,38 @@ def test_in_the_layout_of_a_step_a_node_reads_what_its_ranks_wrote(
 @pytest.mark.parametrize(
     ("saved", "now"),
     [
-        (Layout(data=2), Layout(data=4)),
-        (Layout(data=4, zero=2), Layout(data=4, zero=1)),
         (Layout(data=2, tensor=2), Layout(data=2, tensor=2)),
         (Layout(data=2, pipeline=2), Layout(data=2, pipeline=2)),
         (Layout(data=2, sequence=2), Layout(data=2, sequence=2)),
     ],
     ids=str,
 )
-def test_of_another_layout_and_of_a_model_that_is_cut_a_node_reads_all(saved: Layout, now: Layout) -> None:
+def test_of_a_model_that_is_cut_a_node_reads_all(saved: Layout, now: Layout) -> None:
     names = [COMMON, _shard(0), _shard(1), WHOLE_WEIGHTS]
     assert Readers([1], now).files_of(_manifest(saved, names)) == names[:-1]
 
 
-def test_where_only_weights_are_taken_a_node_reads_all_that_have_some() -> None:
+def test_where_only_weights_are_taken_ranks_read_parts() -> None:
     names = [COMMON, _shard(0), _shard(1), WHOLE_WEIGHTS]
     readers = Readers([1], Layout(data=2), lambda manifest: manifest.job_uid == OTHER)
     foreign = changed(_manifest(Layout(data=2), names), job_uid=OTHER)
-    assert readers.files_of(foreign) == names[:-1]
-    assert readers.files_of(changed(foreign, job_uid=UID)) == [COMMON, _shard(1)]
+    assert readers.in_parts(foreign)
+    assert readers.files_of(foreign) == []
+    own = changed(foreign, job_uid=UID)
+    assert not readers.in_parts(own)
+    assert readers.files_of(own) == [COMMON, _shard(1)]
 
 
-def test_a_manifest_without_a_layout_may_need_all() -> None:
-    manifest = _manifest(Layout(data=2), [COMMON, _shard(0)])
-    assert Readers([1], Layout(data=2)).files_of(changed(manifest, layout=None)) == [COMMON, _shard(0)]
+@pytest.mark.parametrize(
+    "now", [Layout(data=4), Layout(data=2, zero=2), Layout(data=1, tensor=2), None], ids=str
+)
+def test_of_another_layout_ranks_read_parts(now: Layout | None) -> None:
+    manifest = _manifest(Layout(data=2), [COMMON, _shard(0), _shard(1)])
+    if now is None:
+        now, manifest = Layout(data=2), changed(manifest, layout=None)
+    readers = Readers([1], now)
+    assert readers.in_parts(manifest)
+    assert readers.files_of(manifest) == []
 
 
 def test_what_a_node_gets_is_held_against_its_digests_and_the_rest_is_not_there(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from ..files import differing, read_json
 from ..output import Output
 
 MANIFEST = "manifest.json"
+STATE = "state"
+"""Folder of what ranks go on from."""
 WEIGHTS = "weights"
 """Folder of the whole model's weights, which only the last checkpoint has."""
 
@@ -36,7 +38,7 @@ MOST_BYTES = 1 << 60
 """Of one file."""
 MOST_FILES = 1 << 20
 MOST_MANIFEST = 64 << 20
-"""Bytes of a manifest: chunks of 50 TB are listed in so many."""
+"""Bytes of a manifest: chunks of 10 TB are listed in so many."""
 LONGEST_NAME = 1024
 LEAST_CHUNK = 1 << 12
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]

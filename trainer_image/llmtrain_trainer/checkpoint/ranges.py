@@ -7,7 +7,7 @@ of a shard's numbers in the order of its rows. Without a cut there is one row.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -62,12 +62,19 @@ def cut_at(whole: Shape, shard: Shape) -> int | None:
     return found[0] if found else None
 
 
-def read_range(wanted: Wanted, shards: Sequence[Shard]) -> tuple[torch.Tensor, int]:
+Need = Callable[[torch.Tensor], None]
+"""Called with each part of a piece before it is read."""
+
+
+def read_range(
+    wanted: Wanted, shards: Sequence[Shard], need: Need = lambda _: None
+) -> tuple[torch.Tensor, int]:
     """The numbers that are wanted, flat, and how many numbers were read for them.
 
     Args:
         wanted: which.
         shards: of all tensor-parallel ranks, in their order; one where the weight is whole.
+        need: sees to it that a part is there.
 
     Raises:
         ValueError: the shards are not that weight.
@@ -92,12 +99,14 @@ def read_range(wanted: Wanted, shards: Sequence[Shard]) -> tuple[torch.Tensor, i
         size = prod(shard.shape[at:])
         low, high = max(left, begin), min(left + width, begin + size)
         if low < high:
-            _fill(out[:, low - left : high - left], shard.pieces, size, first, low - begin)
+            _fill(out[:, low - left : high - left], shard.pieces, size, first, low - begin, need)
         begin += size
     return out.flatten()[inside : inside + wanted.stop - wanted.start], out.numel()
 
 
-def _fill(out: torch.Tensor, pieces: Sequence[torch.Tensor], width: int, first: int, left: int) -> None:
+def _fill(
+    out: torch.Tensor, pieces: Sequence[torch.Tensor], width: int, first: int, left: int, need: Need
+) -> None:
     """Copy a rectangle of a shard.
 
     Args:
@@ -106,6 +115,7 @@ def _fill(out: torch.Tensor, pieces: Sequence[torch.Tensor], width: int, first: 
         width: of its rows.
         first: row.
         left: column.
+        need: see `read_range`.
     """
     start = 0
     for piece in pieces:
@@ -117,8 +127,8 @@ def _fill(out: torch.Tensor, pieces: Sequence[torch.Tensor], width: int, first: 
             found = piece[low - start : end - start].view(max(1, rows), -1)
             a, b = max(left, column), min(left + out.shape[1], column + found.shape[1])
             if a < b:
-                out[row - first : row - first + len(found), a - left : b - left].copy_(
-                    found[:, a - column : b - column]
-                )
+                part = found[:, a - column : b - column]
+                need(part)
+                out[row - first : row - first + len(found), a - left : b - left].copy_(part)
             low = end
         start += piece.numel()

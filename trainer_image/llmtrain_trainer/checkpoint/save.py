@@ -27,14 +27,13 @@ from .commit import write_part
 from .fence import Fence
 from .full_weights import Entries, write_whole
 from .hyperparameters import kept
-from .manifest import WEIGHTS, Manifest, StepFacts
+from .manifest import STATE, WEIGHTS, Manifest, StepFacts
+from .mapped import MappedFiles
 from .restore import restore
 from .resume import Resume
 from .shards import Shards
 from .snapshot import SnapshotEngine
 from .store import CheckpointStore
-
-STATE = "state"
 
 
 @dataclass(frozen=True)
@@ -222,7 +221,20 @@ class Checkpointer:
         return SaveResult(one.step, reasons[0] if reasons else "unknown error")
 
 
-def load(engine: Engine, folder: Path, resume: Resume) -> int | None:
+def load_from(store: CheckpointStore, engine: Engine, folder: Path, resume: Resume) -> None:
+    """Load a step that was fetched. See `load`.
+
+    Raises:
+        OSError: a part of it is damaged, which is on record then, or could not be got.
+    """
+    try:
+        load(engine, folder, resume, store.mapped(resume.step))
+    except OSError as error:
+        store.tell_damaged(resume.step, error)
+        raise
+
+
+def load(engine: Engine, folder: Path, resume: Resume, files: MappedFiles | None = None) -> int | None:
     """Load a committed step into a fresh engine, all ranks together: bit-equal where the layout is the same.
 
     What the job says of its optimizer holds, not what the checkpoint was written under.
@@ -231,6 +243,7 @@ def load(engine: Engine, folder: Path, resume: Resume) -> int | None:
         engine: of this job's layout.
         folder: of the step.
         resume: how it was saved, and what of it is wanted.
+        files: its states, where not all of them may lie in the folder.
 
     Returns:
         Bytes of tensors that this rank read of a step of another layout; None where DeepSpeed read its own.
@@ -238,16 +251,18 @@ def load(engine: Engine, folder: Path, resume: Resume) -> int | None:
     Raises:
         ConfigError: it was saved in another layout and cannot be put into this one, or a file of it names
             code that is no part of a checkpoint.
+        OSError: a part of it could not be got.
     """
     with kept(engine):
-        return _load(engine, folder, resume)
+        return _load(engine, folder, resume, files)
 
 
-def _load(engine: Engine, folder: Path, resume: Resume) -> int | None:
+def _load(engine: Engine, folder: Path, resume: Resume, files: MappedFiles | None) -> int | None:
     if not resume.as_saved(engine.layout):
-        source = Shards(folder / STATE, resume.layout, skip_optimizer=resume.weights_only)
+        source = Shards(folder / STATE, resume.layout, files, skip_optimizer=resume.weights_only)
         restore(engine, source)
-        log.get().info("state read in another layout", read_bytes=source.asked, of_bytes=source.size)
+        told = {"read_bytes": source.asked, "of_bytes": source.size, "downloaded_bytes": source.files.got}
+        log.get().info("state read in another layout", **told)
         return source.asked
     SnapshotEngine().attach(engine.raw)  # DeepSpeed reads each file through it
     own = partial(_load_trained, engine) if engine.frozen else None

@@ -28,6 +28,7 @@ from ..models import adapters
 from ..models.pipeline_stages import whole_name
 from ..optim.optimizer import decays
 from ..parallel.put import WEIGHT, Tensors
+from .mapped import FolderFiles, MappedFiles
 from .ranges import Shard, Wanted, read_range
 from .unpickle import load_state
 
@@ -42,22 +43,28 @@ class Shards:
     Args:
         folder: DeepSpeed's files.
         layout: that they were written in.
+        files: those of the folder; by default they all lie there.
         skip_optimizer: leave the optimizer's state out.
 
     Raises:
         ConfigError: the files are not that layout's, or the optimizer's state cannot be cut another way.
+        OSError: what is needed of them could not be got.
 
     Attributes:
         common: counters and the schedule, the same on every rank.
         groups: the optimizer's hyperparameters, group by group.
         step: updates that the optimizer has made; None before the first.
         moments: names of the optimizer's moments; empty before the first update.
+        files: those that it reads.
         asked: bytes of tensors that were read until now.
         size: bytes of all files.
     """
 
-    def __init__(self, folder: Path, layout: Layout, *, skip_optimizer: bool = False) -> None:
+    def __init__(
+        self, folder: Path, layout: Layout, files: MappedFiles | None = None, *, skip_optimizer: bool = False
+    ) -> None:
         self.folder, self.layout, self.skip_optimizer = folder, layout, skip_optimizer
+        self.files = files or FolderFiles(folder)
         self._parts: dict[int, dict[str, list[Tensors]]] = {}
         self._shapes: dict[int, dict[str, tuple[int, ...]]] = {}
         self.step: torch.Tensor | None = None
@@ -87,7 +94,7 @@ class Shards:
         for key in (WEIGHT, *self.moments):
             shards = [self._local(rank, name, key) for rank in holders]
             try:
-                found[key], numbers = read_range(wanted, shards)
+                found[key], numbers = read_range(wanted, shards, self.files.need)
             except ValueError as error:
                 told = f"{name} has shape {shards[0].shape} instead of {wanted.whole}: {error}"
                 raise self._unreadable(told) from None
@@ -102,14 +109,14 @@ class Shards:
         return Shard(shape, pieces)
 
     def _open(self) -> None:
-        shards: dict[int, dict[int, Path]] = {}
-        for path in self.folder.iterdir():
-            self.size += path.stat().st_size
-            if match := _SHARD.fullmatch(path.name):
-                shards.setdefault(int(match[2]), {})[int(match[1])] = path
+        shards: dict[int, dict[int, str]] = {}
+        for name, size in self.files.sizes().items():
+            self.size += size
+            if match := _SHARD.fullmatch(name):
+                shards.setdefault(int(match[2]), {})[int(match[1])] = name
         first = "zero_pp_rank_0_" if self.layout.zero == 3 else ""
         for rank in sorted(shards) or [0]:
-            model = _mapped(self.folder / f"{first}mp_rank_{rank:02d}_model_states.pt")
+            model = self._mapped(f"{first}mp_rank_{rank:02d}_model_states.pt")
             if rank == 0:
                 self.common = {k: v for k, v in model.items() if k not in ("module", "optimizer")}
             parts, shapes = self._parts.setdefault(rank, {}), self._shapes.setdefault(rank, {})
@@ -117,11 +124,26 @@ class Shards:
                 self._whole(model, parts, shapes)
             for group in model["param_shapes"] or []:
                 shapes.update({self._name(name): tuple(shape) for name, shape in group.items()})
-            for number, path in sorted(shards.get(rank, {}).items()):
-                state = _mapped(path)["optimizer_state_dict"]
+            for number, name in sorted(shards.get(rank, {}).items()):
+                state = self._mapped(name)["optimizer_state_dict"]
                 each = self._sharded(state, number, model) if self.layout.zero == 3 else self._flat(state)
-                for name, piece in each:
-                    parts.setdefault(self._name(name), []).append(piece)
+                for parameter, piece in each:
+                    parts.setdefault(self._name(parameter), []).append(piece)
+        self._need_all([self.step, self.groups, self.common.get("lr_scheduler")])
+
+    def _mapped(self, name: str) -> dict[str, Any]:
+        loaded: dict[str, Any] = load_state(
+            self.files.structure_of(name), mapped=True, sparse=self.files.sparse
+        )
+        return loaded
+
+    def _need_all(self, value: Any) -> None:
+        """What is used as it is, a few numbers, and not read in ranges."""
+        if isinstance(value, torch.Tensor):
+            self.files.need(value)
+        elif isinstance(value, dict | list | tuple):
+            for one in value.values() if isinstance(value, dict) else value:
+                self._need_all(one)
 
     def _name(self, name: str) -> str:
         return whole_name(name) if self.layout.pipeline > 1 else adapters.whole_name(name)
@@ -188,8 +210,3 @@ class Shards:
         return ConfigError(
             f"{step}, written as {self.layout}, cannot be resumed exactly: {why}", WEIGHTS_INSTEAD
         )
-
-
-def _mapped(path: Path) -> dict[str, Any]:
-    loaded: dict[str, Any] = load_state(path, mapped=True)
-    return loaded

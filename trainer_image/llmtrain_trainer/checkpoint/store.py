@@ -18,7 +18,8 @@ from ..files import discard
 from .commit import commit_step, write_manifest
 from .disk_errors import refusal
 from .fence import Fence
-from .manifest import WEIGHTS, Manifest, broken, newest_good
+from .manifest import STATE, WEIGHTS, Manifest, broken, newest_good
+from .mapped import FolderFiles, MappedFiles
 
 
 class CheckpointStore(Protocol):
@@ -66,6 +67,13 @@ class CheckpointStore(Protocol):
         Raises:
             OSError: a node could not get it.
         """
+
+    def mapped(self, step: int) -> MappedFiles:
+        """The states of a step that was fetched, to be read in parts."""
+
+    def tell_damaged(self, step: int, error: OSError) -> None:
+        """A rank could not read a part of a step: where that is its files' fault, no attempt is to go on from
+        it."""
 
     def refusal(self, step: int, error: OSError) -> str:
         """What to tell a person when a save fails."""
@@ -115,6 +123,14 @@ class FolderCheckpointStore(CheckpointStore):
     @override
     def fetch(self, step: int) -> Path:
         return self.fence.output.step(step)
+
+    @override
+    def mapped(self, step: int) -> MappedFiles:
+        return FolderFiles(self.fence.output.step(step) / STATE)
+
+    @override
+    def tell_damaged(self, step: int, error: OSError) -> None:
+        pass  # all of it was verified
 
     @override
     def refusal(self, step: int, error: OSError) -> str:

@@ -9,6 +9,8 @@ when it is made.
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import torch
 from deepspeed.runtime.fp16.loss_scaler import DynamicLossScaler, LossScaler
 from deepspeed.runtime.zero.config import ZeroStageEnum
 from deepspeed.utils.tensor_fragment import fragment_address
+from torch.utils.serialization import config as torch_config
 
 from ..errors import ConfigError
 
@@ -32,26 +35,38 @@ def _member(owner: object, name: object) -> ZeroStageEnum:
 ALLOWED = (DynamicLossScaler, LossScaler, ZeroStageEnum, fragment_address, (_member, "builtins.getattr"))
 
 
-def load_state(path: Path, *, map_location: Any = "cpu", mapped: bool = False) -> Any:
+def load_state(path: Path, *, map_location: Any = "cpu", mapped: bool = False, sparse: bool = False) -> Any:
     """What one of DeepSpeed's files holds.
 
     Args:
         path: the file.
         map_location: where tensors go, as `torch.load` takes it.
         mapped: leave the tensors in the file until they are used.
+        sparse: ask for nothing between the tensors, which may not be there.
 
     Raises:
         ConfigError: the file names code that is no part of a checkpoint, or is no file of torch's.
         OSError: the file could not be read.
     """
     try:
-        with torch.serialization.safe_globals(list(ALLOWED)):
+        with torch.serialization.safe_globals(list(ALLOWED)), _placed_by_size(sparse):
             return torch.load(path, map_location=map_location, weights_only=True, mmap=mapped or None)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise ConfigError(
             f"{path} is not loaded: {_reason(error)}",
             "use another output.uri, or resume your own checkpoint with the version that wrote it",
         ) from error
+
+
+@contextmanager
+def _placed_by_size(wanted: bool) -> Iterator[None]:
+    """torch finds tensors by their sizes, and not by the header of each."""
+    options, before = torch_config.load, torch_config.load.calculate_storage_offsets
+    options.calculate_storage_offsets = wanted
+    try:
+        yield
+    finally:
+        options.calculate_storage_offsets = before
 
 
 def _reason(error: Exception) -> str:

@@ -17,7 +17,7 @@ from llmtrain_api.estimate.flops import sequence_flops
 from .. import distributed, log
 from ..batch import BatchPlan, Length
 from ..checkpoint.manifest import Metrics, manifest_of
-from ..checkpoint.save import Checkpointer, load
+from ..checkpoint.save import Checkpointer, load_from
 from ..data.feed import Feed
 from ..data.loader import Batches, Pass, open_held_out, open_train
 from ..data.order import Order, Source
@@ -192,7 +192,7 @@ class Training:
         done, resume = self.start.done, self.start.resume
         if resume:
             folder = self.store.fetch(done)
-            load(self.engine, folder, resume)
+            load_from(self.store, self.engine, folder, resume)
             self.run_state.restore(manifest_of(folder).run_state)
         self.progress.resumed(done, self.start.note(self.engine.layout))
         if not resume and self.run_state.policy is OnSpike.REWIND:

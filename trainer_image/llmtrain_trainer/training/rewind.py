@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..checkpoint.manifest import layout_of, manifest_of
 from ..checkpoint.resume import Resume
-from ..checkpoint.save import load
+from ..checkpoint.save import load_from
 from ..checkpoint.store import CheckpointStore
 from ..errors import DivergedError
 from ..parallel.engine import Engine
@@ -30,7 +30,7 @@ def rewind(step: int, run_state: RunState, engine: Engine, store: CheckpointStor
     folder = store.fetch(back)
     manifest = manifest_of(folder)
     # it may be the one that this attempt came from, of another layout
-    load(engine, folder, Resume(back, layout_of(manifest)))
+    load_from(store, engine, folder, Resume(back, layout_of(manifest)))
     run_state.skip(step)
     run_state.restore(manifest.run_state)
     progress.rewound(step, back)

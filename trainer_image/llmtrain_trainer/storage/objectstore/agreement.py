@@ -79,9 +79,11 @@ def fault_of_any(ledger: Ledger, fence: Fence, step: int, look: Look, pause: Pau
         OSError: the store does not answer.
     """
     others = range(1, look.job.spec.nodes)
+    prefix = ledger.newest.steps[str(step)]
+    if found := ledger.newest.torn.get(prefix):
+        return found
     if others:
         ledger.append(record.by(fence, f"is step {step} whole?", candidate=step))
-    prefix = ledger.newest.steps[str(step)]
     fault, heard = look.fault(ledger.bucket, fence, step, prefix), set[int]()
     while fault is None:
         for node, said in _heard(ledger.bucket, _answers(fence, prefix), heard):

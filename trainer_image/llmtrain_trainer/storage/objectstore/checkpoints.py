@@ -12,12 +12,14 @@ from llmtrain_api import Layout
 from ... import distributed, log
 from ...checkpoint.commit import part_of, write_manifest
 from ...checkpoint.fence import Fence
-from ...checkpoint.manifest import MANIFEST, Manifest
+from ...checkpoint.manifest import MANIFEST, STATE, Manifest, manifest_of
+from ...checkpoint.mapped import MappedFiles
 from ...checkpoint.store import CheckpointStore
 from ...distributed import Ranks
 from ...files import discard
 from .ledger import Ledger
-from .record import commit
+from .parts import DamagedPart, StepParts
+from .record import Record, commit, damaged
 from .steps import Readers, fetch_step, prefix_of, retired
 
 
@@ -89,7 +91,8 @@ class ObjectCheckpointStore(CheckpointStore):
 
     def _committed(self) -> list[int]:
         """As one rank sees them, so that all ranks ask for the same ones."""
-        own = " ".join(map(str, self.ledger.read().committed)) if self.ranks.first else ""
+        now = self.ledger.read() if self.ranks.first else Record()
+        own = " ".join(str(step) for step in now.committed if now.steps[str(step)] not in now.torn)
         return [int(step) for step in distributed.all_gather_text(self.ranks, own)[0].split()]
 
     @override
@@ -101,6 +104,16 @@ class ObjectCheckpointStore(CheckpointStore):
         if failed:
             raise OSError(error or f"another node could not get step {step}")
         return self.fence.output.step(step)
+
+    @override
+    def mapped(self, step: int) -> MappedFiles:
+        prefix, folder = self.ledger.read().steps[str(step)], self.fence.output.step(step)
+        return StepParts(self.bucket, prefix, folder, manifest_of(folder), STATE)
+
+    @override
+    def tell_damaged(self, step: int, error: OSError) -> None:
+        if isinstance(error, DamagedPart):
+            self.ledger.append(damaged(self.fence, step, f"it was read in another layout: {error}"))
 
     def _fetch(self, step: int) -> str | None:
         try:

@@ -16,7 +16,7 @@ from llmtrain_api import ApiModel, IfExists, JobFile, Results, changed
 from ...checkpoint.fence import Fence
 from ...checkpoint.ownership import identity, may_take, taken_over
 from ...errors import Fenced, OutputTaken
-from ...records import OwnerRecord, StartRecord
+from ...records import OwnerRecord, StartRecord, characters
 
 Step = Annotated[str, Field(pattern=r"^[0-9]{1,18}$")]
 
@@ -33,6 +33,7 @@ class Record(ApiModel):
         holder: its rank 0's pod.
         data: prefix of the prepared data.
         steps: prefix of each committed checkpoint, by its step.
+        torn: prefixes of checkpoints that were found damaged after an attempt had begun with them, and how.
         candidate: the one that node 0 would go on from, once all nodes have read their part of it.
         ready: what node 0 published for the other nodes of the attempt.
         results: of the finished job.
@@ -46,6 +47,7 @@ class Record(ApiModel):
     holder: str = ""
     data: str | None = None
     steps: dict[Step, str] = Field(default_factory=dict)
+    torn: dict[str, str] = Field(default_factory=dict)
     candidate: int | None = Field(default=None, ge=0)
     ready: StartRecord | None = None
     results: Results | None = None
@@ -137,6 +139,23 @@ def commit(raised: Fence, step: int, prefix: str, retired: list[int]) -> Change:
     def change(now: Record) -> Record:
         check(now, raised)
         kept = {name: where for name, where in now.steps.items() if int(name) not in retired}
-        return changed(now, what=f"step {step}", steps={**kept, str(step): prefix})
+        steps = {**kept, str(step): prefix}
+        torn = {where: how for where, how in now.torn.items() if where in steps.values()}
+        return changed(now, what=f"step {step}", steps=steps, torn=torn)
+
+    return change
+
+
+def damaged(raised: Fence, step: int, how: str) -> Change:
+    """Put on record that nobody can go on from a step.
+
+    The change raises:
+        Fenced: see `check`.
+    """
+
+    def change(now: Record) -> Record:
+        check(now, raised)
+        torn = {**now.torn, now.steps[str(step)]: characters(how)}
+        return changed(now, what=f"step {step} is damaged", torn=torn)
 
     return change

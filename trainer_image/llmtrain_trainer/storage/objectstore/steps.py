@@ -42,16 +42,21 @@ class Readers:
     anew: Callable[[Manifest], bool] = lambda _: False
 
     def files_of(self, manifest: Manifest) -> list[str]:
-        """Files of a step that one of them reads.
+        """Files of a step that they read as a whole.
 
         In the layout that it was saved in, that is what the same ranks wrote and what is everybody's. Of
-        another layout, or of a model that is cut, any file may have a part of what they need. The whole
-        model's weights are for the export alone.
+        a model that is cut, any file may have what they need. The whole model's weights are for the export
+        alone.
         """
-        state = [name for name in manifest.files if not name.startswith(f"{WEIGHTS}/")]
-        if self.layout.data != self.layout.world or self.anew(manifest) or not self._saved_alike(manifest):
+        state = [] if self.in_parts(manifest) else state_of(manifest)
+        if self.layout.data != self.layout.world:
             return state
         return [name for name in state if self._own(name)]
+
+    def in_parts(self, manifest: Manifest) -> bool:
+        """Whether each rank reads ranges out of all files, as it finds them: those of another layout, and
+        weights without the rest."""
+        return self.anew(manifest) or not self._saved_alike(manifest)
 
     def _saved_alike(self, manifest: Manifest) -> bool:
         try:
@@ -62,6 +67,11 @@ class Readers:
     def _own(self, name: str) -> bool:
         one = _OF_ONE_RANK.fullmatch(name)
         return one is None or int(one[1]) in self.ranks
+
+
+def state_of(manifest: Manifest) -> list[str]:
+    """Files of a step that ranks go on from."""
+    return [name for name in manifest.files if not name.startswith(f"{WEIGHTS}/")]
 
 
 def prefix_of(step: int, fence: Fence, number: int) -> str:
@@ -99,7 +109,7 @@ def retired(bucket: Bucket, record: Record, step: int, keep: int) -> list[int]:
             continue
         if good >= keep:
             old.append(number)
-        elif whole(bucket, record.steps[str(number)]):
+        elif record.steps[str(number)] not in record.torn and whole(bucket, record.steps[str(number)]):
             good += 1
     return old
 
@@ -132,6 +142,8 @@ def fetch_step(
     manifest = listed(bucket, prefix)
     if manifest is None:
         return UNLISTED
+    if readers and readers.in_parts(manifest) and (reason := _unlike(manifest, bucket.sizes(prefix))):
+        return reason
     files = _wanted(manifest, weights_only, readers)
     size = sum(line["size"] for line in files.values())
     of_size = sum(line.size for line in manifest.files.values())
@@ -144,6 +156,14 @@ def fetch_step(
     folder.rename(target)
     fsync_folder(target.parent)
     log.get().info("checkpoint downloaded", step=step, files=len(files), bytes=size, of_bytes=of_size)
+    return None
+
+
+def _unlike(manifest: Manifest, sizes: dict[str, int]) -> str | None:
+    """What can be seen to be wrong with the states of a step that is read in parts later, in words."""
+    for name in state_of(manifest):
+        if sizes.get(name) != manifest.files[name].size:
+            return f"{name} has {sizes.get(name, 0)} bytes instead of {manifest.files[name].size}"
     return None
 
 
