@@ -10,6 +10,7 @@ import pytest
 
 from llmtrain_api import Layout
 from llmtrain_trainer.checkpoint.manifest import StepFacts, broken
+from llmtrain_trainer.digests import Piece
 from llmtrain_trainer.errors import Fenced
 
 with warnings.catch_warnings():
@@ -59,6 +60,20 @@ def test_a_step_that_is_there_is_kept_and_a_torn_one_replaced(tmp_path: Path) ->
     newer = start(tmp_path, 1)
     assert saver(newer).save(engine(), FACTS).written
     assert broken(step) is None
+
+
+def test_a_step_without_the_weights_that_are_wanted_is_not_read_to_find_that_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fence = start(tmp_path)
+    files = saver(fence)
+    files.save(engine(), FACTS)
+    read = list[Piece]()
+    monkeypatch.setattr(Piece, "fault", read.append)
+    assert not files.store.has(FACTS.step, whole=True)
+    assert not read
+    assert files.store.has(FACTS.step, whole=False)
+    assert read
 
 
 def test_the_oldest_go(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""One rank of a job that may be killed: the training loop on rows that tell which sample was read."""
+"""One rank of a job that may be killed: the training loop on rows that tell which sample was read.
+
+What another layout saved is read in parts, as out of an object store: tests of parts themselves are small.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,16 @@ from harness.layouts.worker import share_compiled
 from llmtrain_api import IfExists, JobFile, Place, ResumeFrom, shape_of
 from llmtrain_trainer import distributed
 from llmtrain_trainer.batch import BatchPlan, Length
-from llmtrain_trainer.checkpoint.manifest import StepFacts
+from llmtrain_trainer.checkpoint.manifest import STATE as STATES
+from llmtrain_trainer.checkpoint.manifest import StepFacts, manifest_of
 from llmtrain_trainer.checkpoint.save import Checkpointer, load
 from llmtrain_trainer.checkpoint.store import FolderCheckpointStore
 from llmtrain_trainer.data.loader import Batches, Pass
 from llmtrain_trainer.loss import IGNORED
 from llmtrain_trainer.parallel.apply import build
 from llmtrain_trainer.parallel.engine import Engine
+from llmtrain_trainer.storage.objectstore.bucket import Bucket
+from llmtrain_trainer.storage.objectstore.parts import StepParts
 from llmtrain_trainer.storage.start_marker import read_start
 from llmtrain_trainer.tasks import OURS, encoder
 
@@ -75,7 +81,8 @@ def rank_main(job: JobFile, until: int, dies: bool, model: Path, out: Path) -> N
     )
     seen: dict[str, Any] = {"place": place, "losses": {}, "rates": {}, "samples": {}}
     if start.resume:
-        seen["asked"] = load(engine, start.output.step(start.done), start.resume)
+        folder = start.output.step(start.done)
+        seen["asked"] = load(engine, folder, start.resume, parts_of(folder, out / f"parts-{job.attempt}"))
         seen["loaded"] = state_of(engine, STATE[:1] if start.resume.weights_only else STATE)
     for step in range(start.done, until + dies):
         rows.read.clear()
@@ -94,6 +101,11 @@ def rank_main(job: JobFile, until: int, dies: bool, model: Path, out: Path) -> N
             torch.save(seen, out / f"attempt-{job.attempt}-rank-{ranks.rank}.pt")
             distributed.barrier()
     distributed.leave()
+
+
+def parts_of(step: Path, node: Path) -> StepParts:
+    """A step as if it lay in an object store, for ranks of one node."""
+    return StepParts(Bucket(str(step.parent)), step.name, node, manifest_of(step), STATES)
 
 
 def counted(read: list[int], passes: list[Pass], place: Place) -> list[int]:

@@ -14,10 +14,11 @@ from harness.saves.origins import LAYOUT, OURS, PRINTS, THEIRS, job, saved
 
 from llmtrain_api import JobFile, Origin
 from llmtrain_trainer.checkpoint.fence import Fence, raise_fence
-from llmtrain_trainer.checkpoint.manifest import MANIFEST, broken
+from llmtrain_trainer.checkpoint.manifest import MANIFEST, broken, manifest_of
 from llmtrain_trainer.checkpoint.origin import adopt, look
 from llmtrain_trainer.checkpoint.ownership import claim
 from llmtrain_trainer.checkpoint.resume import Resume, choose
+from llmtrain_trainer.digests import Piece
 from llmtrain_trainer.errors import ConfigError
 from llmtrain_trainer.files import write_json
 from llmtrain_trainer.output import Output
@@ -51,6 +52,22 @@ def test_the_newest_step_becomes_the_first_of_the_own_output(tmp_path: Path) -> 
     assert found == Resume(10, LAYOUT, origin="job base")
     assert found.note(LAYOUT) == "begins with step 10 of job base"
     assert Resume.of(found.record) == found
+
+
+def test_what_is_linked_is_read_once_and_by_all_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, read, asked = saved(tmp_path / "base", 5), list[str](), job(tmp_path)
+    fence, fault = raise_fence(claim(asked), asked, "pod"), Piece.fault
+
+    def counted(piece: Piece) -> str | None:
+        read.append(piece.name)
+        return fault(piece)
+
+    monkeypatch.setattr(Piece, "fault", counted)
+    found = adopt(fence, asked, PRINTS)
+    assert sorted(read) == sorted(manifest_of(source.step(5)).files)
+    assert found == choose(fence.output, asked, PRINTS, lambda *_: None)
 
 
 def test_where_nothing_can_be_linked_it_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

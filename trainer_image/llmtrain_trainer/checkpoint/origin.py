@@ -16,13 +16,14 @@ from llmtrain_api import JobFile, Origin, OriginFolder, ResumeFrom
 
 from .. import log
 from ..errors import ConfigError
-from ..files import CHUNK, discard, entry_of, stays_inside, sync_tree, write_json
+from ..files import CHUNK, differing, discard, stays_inside, sync_tree, write_json
 from ..output import Output
 from ..records import OwnerRecord, record_or_none
 from .commit import commit_step
 from .fence import Fence
 from .manifest import MANIFEST, FileEntry, Manifest, layout_of, read_manifest, require_same
 from .ownership import beside
+from .resume import Resume, resume_of
 
 FIELD = "checkpoint.from"
 FREE = (
@@ -50,8 +51,11 @@ def look(job: JobFile, fingerprints: dict[str, Any]) -> None:
         _require_fit(job, manifest, fingerprints)
 
 
-def adopt(fence: Fence, job: JobFile, fingerprints: dict[str, Any]) -> None:
+def adopt(fence: Fence, job: JobFile, fingerprints: dict[str, Any]) -> Resume:
     """Make the step of the other output the first of this job's. Node 0 only, without a whole one of its own.
+
+    Returns:
+        How it is gone on from: each byte of it has been held against its digest, and need not be once more.
 
     Raises:
         ConfigError: there is none that is whole, or it belongs to other data or another model.
@@ -71,7 +75,7 @@ def adopt(fence: Fence, job: JobFile, fingerprints: dict[str, Any]) -> None:
             reason = _copied(output.step(step), folder, manifest) or ""
         if manifest is not None and not reason:
             _commit(fence, folder, origin, step, job.spec.checkpoint.keep)
-            return
+            return resume_of(job, step, manifest, fingerprints)
         log.get().warning("a checkpoint of the other output is damaged", step=step, reason=reason)
     discard(folder)
     if origin.step is not None:
@@ -139,7 +143,7 @@ def _copied(source: Path, folder: Path, manifest: Manifest) -> str | None:
     if not manifest.files:
         return f"{MANIFEST} lists no files"
     folder.mkdir()
-    root = source.resolve()
+    root, linked = source.resolve(), dict[str, dict[str, Any]]()
     for name, entry in manifest.files.items():
         if not stays_inside(name):
             return f"{name!r} is not the name of a file inside {source.name}"
@@ -149,26 +153,35 @@ def _copied(source: Path, folder: Path, manifest: Manifest) -> str | None:
         except OSError as error:
             return f"{name}: {error.strerror}"
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        if reason := _copied_file(root / name, folder / name, entry):
+        if _linked(root / name, folder / name):
+            linked[name] = entry.model_dump()
+        elif reason := _copied_file(root / name, folder / name, entry):
             return f"{name} {reason}"
+    if reason := differing(folder, linked):
+        return reason
     write_json(folder / MANIFEST, manifest.to_json())
     sync_tree(folder)
     return None
 
 
-def _copied_file(source: Path, target: Path, entry: FileEntry) -> str | None:
-    """One file: linked where the file system allows it, as the files of a step never change."""
+def _linked(source: Path, target: Path) -> bool:
+    """Link a file where the file system allows it, as the files of a step never change; whether it does."""
     try:
         os.link(source, target)
-        found = FileEntry(**entry_of(target))
     except OSError:
         target.unlink(missing_ok=True)
-        try:
-            file = source.open("rb")
-        except OSError as error:
-            return f"cannot be read: {error.strerror}"
-        with file:
-            found = _written(file, target)
+        return False
+    return True
+
+
+def _copied_file(source: Path, target: Path, entry: FileEntry) -> str | None:
+    """Copy a file; what is wrong with it, in words."""
+    try:
+        file = source.open("rb")
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    with file:
+        found = _written(file, target)
     if found.size != entry.size:
         return f"has {found.size} bytes instead of {entry.size}"
     return None if found.sha256 == entry.sha256 else "has another sha256 than its manifest says"

@@ -88,7 +88,8 @@ class FolderCheckpointStore(CheckpointStore):
     @override
     def has(self, step: int, *, whole: bool) -> bool:
         target = self.fence.output.step(step)
-        return target.is_dir() and broken(target) is None and (not whole or (target / WEIGHTS).is_dir())
+        # what needs no reading is asked first
+        return target.is_dir() and (not whole or (target / WEIGHTS).is_dir()) and broken(target) is None
 
     @override
     def begin(self, step: int) -> None:

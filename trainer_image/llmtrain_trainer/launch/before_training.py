@@ -150,12 +150,11 @@ def publish_start(attempt: Attempt) -> None:
         torn.append(step)
         log.get().warning("checkpoint is torn and passed over", step=step, reason=reason)
 
+    pause = Pause(attempt.job.spec.nodes, attempt.store.poll, attempt.stop)
     with _waiting(attempt):
-        pause = Pause(attempt.job.spec.nodes, attempt.store.poll, attempt.stop)
         resume = claimed.choose(fence, prints, pass_over, pause)
     if resume is None and attempt.job.origin is not None:
-        adopt(fence, attempt.job, prints)
-        resume = claimed.choose(fence, prints, lambda _step, _reason: None, pause)
+        resume = adopt(fence, attempt.job, prints)
     start = Start(fence, resume, prints, tuple(torn))
     note = start.note(attempt.job.layout)
     if resume:
