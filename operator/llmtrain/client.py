@@ -14,7 +14,8 @@ from llmtrain_api.names import ANNOTATION_RERUN, API_VERSION, KIND
 
 from . import manifests
 from .backend import Backend
-from .errors import Failed, Mistake, TimedOut
+from .errors import Failed, Mistake, TimedOut, Unsupported
+from .render.curve import Curve, canvas, curve_of
 from .values import Event, LogLine, LogRequest, Object
 
 WAIT_SECONDS = 600.0
@@ -207,6 +208,32 @@ class Client:
             Unsupported: the output cannot be read from here; the message says how.
         """
         return self._backend.metrics(self.get_job(name, namespace=namespace))
+
+    def curve(self, name: str, *, namespace: str | None = None) -> Curve:
+        """The loss of each step, stitched over attempts, as a picture that a notebook shows.
+
+        Raises:
+            Unsupported: the output cannot be read from here; `live` draws what it sees from then on.
+        """
+        return curve_of(name, self.metrics(name, namespace=namespace))
+
+    def live(self, name: str, *, namespace: str | None = None, seconds: float = WAIT_SECONDS) -> Job:
+        """Draw the curve in a notebook, anew with each change, until the job is over or the time has passed.
+
+        Where there is no notebook each change is a printed line. The job as it then is.
+        """
+        show, drawn = canvas(), Curve(name, ())
+        job = self.get_job(name, namespace=namespace)
+        for job in self.watch(name, namespace=namespace, seconds=seconds):
+            progress = job.status.progress
+            try:
+                drawn = self.curve(name, namespace=namespace)
+            except Unsupported:
+                if progress is not None and progress.step is not None and progress.loss is not None:
+                    drawn = drawn.with_point(progress.step, progress.loss)
+            told = " ".join(filter(None, (job.status.phase, progress.summary if progress else "")))
+            show(drawn.titled(f"{name}  {told}"))
+        return job
 
     def watch(
         self, name: str, *, namespace: str | None = None, seconds: float = WAIT_SECONDS

@@ -16,7 +16,7 @@ from copy import deepcopy
 from pathlib import Path
 
 from llmtrain_api import Job
-from llmtrain_api.names import ANNOTATION_RERUN
+from llmtrain_api.names import ANNOTATION_RERUN, API_VERSION, KIND
 from llmtrain_operator.local.saved_jobs import FOLDER, JobFolder, SavedJob, owned
 from llmtrain_operator.local.saved_sweeps import load_sweep
 
@@ -225,19 +225,16 @@ class LocalBackend:
             Failed: it ended otherwise.
         """
         out, manifest = _beside(folder, ".out"), _manifest(folder)
-        if not manifest.exists():
-            raise Unsupported(f"{manifest} is gone, or `llmtrain run` began it: type that command again")
-        command = [
-            sys.executable,
-            "-W",
-            "ignore",
-            "-m",
-            "llmtrain",
-            "run",
-            str(manifest),
-            "--runs",
-            str(self._runs),
-        ]
+        saved = folder.load()
+        if saved is not None and not manifest.exists():
+            # a person typed `llmtrain run`: what it made of their file goes on
+            meta = {key: saved.raw["metadata"][key] for key in ("name", "namespace")}
+            whole = {"apiVersion": API_VERSION, "kind": KIND, "metadata": meta, "spec": saved.raw["spec"]}
+            manifest.write_text(json.dumps(whole, indent=1))
+        command = [sys.executable, "-W", "ignore", "-m", "llmtrain", "run", str(manifest)]
+        command += ["--runs", str(self._runs)]
+        if saved is not None:
+            command += ["--output", saved.output]
         with out.open("wb") as told:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=told, stderr=told, start_new_session=True

@@ -21,7 +21,7 @@ def diff(
     """Show where jobs differ, each in a column: in what they ask for, what that came to, what came out."""
     from llmtrain.render.compare import differences
     from llmtrain.render.rows import Table
-    from llmtrain.render.words import plain
+    from llmtrain.render.words import short
 
     here = client(namespace, context, runs)
     names = [first, *others]
@@ -32,7 +32,7 @@ def diff(
     if not found:
         output.lines([f"{' and '.join(names)} do not differ"])
         return
-    rows = [tuple(map(plain, (part, *row))) for part, part_rows in found.items() for row in part_rows]
+    rows = [tuple(map(short, (part, *row))) for part, part_rows in found.items() for row in part_rows]
     output.table(Table(("", "FIELD", *names), rows))
 
 

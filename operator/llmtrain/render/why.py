@@ -16,7 +16,7 @@ from .words import clock, count, joined, plain, sentence, span, when
 
 TAIL_LINES = 12
 WARNINGS = 3
-GO_ON_HERE = 'type the command again that began it, or Client("local").resume(NAME)'
+GO_ON_HERE = "type the command again that began it, or `llmtrain resume NAME --runs DIR`"
 UNSEEN_SECONDS = 30
 """A job that no operator has noted after that time is watched by none."""
 

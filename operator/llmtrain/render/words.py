@@ -11,11 +11,19 @@ CONTROL = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 )
 """What steers a terminal, or turns the direction of a text: logs and messages may come from anybody."""
+CELL = 64
+"""Characters of a table's cell."""
 
 
 def plain(text: object) -> str:
     """A text without anything that steers a terminal."""
     return CONTROL.sub("", str(text))
+
+
+def short(text: object) -> str:
+    """A text for a cell of a table: one line, the end of a long one left out."""
+    line = plain(" ".join(str(text).split()))
+    return line if len(line) <= CELL else line[: CELL - 1] + "…"
 
 
 def span(seconds: float) -> str:

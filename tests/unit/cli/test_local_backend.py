@@ -11,7 +11,7 @@ import pytest
 from harness.children import PYTHONPATH
 from harness.jobs import T0, UID, manifest, running
 
-from llmtrain import AlreadyThere, Client, Failed, Mistake, NotFound, Phase, TimedOut, Unsupported
+from llmtrain import AlreadyThere, Client, Failed, Mistake, NotFound, Phase, TimedOut
 from llmtrain.cli.app import main
 from llmtrain.local_backend import LocalBackend
 from llmtrain.runs import followed, metrics_of
@@ -70,8 +70,6 @@ def test_what_is_not_there_is_told(machine: Machine) -> None:
         machine.client.get_job("../helpdesk")
     with pytest.raises(AlreadyThere, match="already"):
         machine.client.train(manifest("helpdesk"))
-    with pytest.raises(Unsupported, match="type that command again"):
-        machine.client.resume("helpdesk")
 
 
 def test_the_curve_is_stitched_and_a_torn_line_is_no_row(machine: Machine) -> None:
@@ -84,6 +82,14 @@ def test_the_curve_is_stitched_and_a_torn_line_is_no_row(machine: Machine) -> No
     rows = [(row["attempt"], row["step"], row["loss"]) for row in machine.client.metrics("tiny")]
     assert rows == [(0, 1, 9.0), (0, 2, 8.0), (2, 3, 7.0), (10, 4, 5.0)]
     assert metrics_of(machine.runs / "nothing") == []
+
+
+def test_the_curve_is_drawn_as_it_grows(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    machine.has("tiny", JobStatus(phase=Phase.SUCCEEDED, attempt=0))
+    machine.curve("tiny", 0, [{"step": 1, "loss": 9.0}, {"step": 2, "loss": 3.0}])
+    assert machine.client.curve("tiny").points == ((1, 9.0), (2, 3.0))
+    assert machine.client.live("tiny").status.phase is Phase.SUCCEEDED
+    assert capsys.readouterr().out == "tiny  Succeeded: loss 9 at step 1, 3 at step 2\n"
 
 
 def test_logs_stay_by_rank_and_attempt(machine: Machine) -> None:
@@ -185,13 +191,28 @@ def test_the_verbs_look_at_runs_of_this_machine(machine: Machine, capsys: pytest
     assert main(["show", "tyni", *runs]) == 3
 
 
-def test_the_verbs_steer_runs_of_this_machine(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_verbs_steer_runs_of_this_machine(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     machine.has("tiny", running(checkpoint=Checkpoint(step=50)))
+    begun: list[list[str]] = []
+
+    def refuses(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        begun.append(command)
+        return popen(["sh", "-c", "echo no; exit 2"], **options)
+
+    popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", refuses)
     runs = ["--runs", str(machine.runs)]
     assert main(["stop", "tiny", *runs]) == 0, "nobody runs it, so that it stands still already"
     assert f"llmtrain resume tiny --runs {machine.runs} goes on" in capsys.readouterr().out
-    assert main(["resume", "tiny", *runs]) == 2, "`llmtrain run` began it, and knows its manifest"
-    assert "type that command again" in capsys.readouterr().err
+    assert main(["resume", "tiny", *runs]) == 2
+    assert capsys.readouterr().err == "error: no\n"
+    [[*_, verb, file, first, folder, second, output]] = begun
+    assert (verb, first, second) == ("run", "--runs", "--output")
+    assert (folder, output) == (str(machine.runs), str(machine.runs / "checkpoints" / "tiny"))
+    again = json.loads(Path(file).read_text())
+    assert again["spec"] == machine.client.get_job("tiny").spec, "`llmtrain run` began it, of another file"
     assert main(["retry", "tiny", *runs]) == 2
     assert "only a job that is over" in capsys.readouterr().err
     assert main(["clone", "tiny", "other", "--set", "nodez=1", *runs]) == 2

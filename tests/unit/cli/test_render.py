@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
@@ -15,13 +17,14 @@ from harness.jobs import T0, job, later, manifest, running
 
 from llmtrain.cli.app import main
 from llmtrain.render.compare import checkpoint_rows, differences
+from llmtrain.render.curve import canvas, curve_of
 from llmtrain.render.fields import field_lines, fields, found_by
 from llmtrain.render.live import SPARED, Curves, live_table, narrowed, spark
 from llmtrain.render.meanings import CONDITIONS, EVENTS, WAITS, explain_reason, known_failures, words
 from llmtrain.render.rows import GAP, attempts_table, column_widths, jobs_table
 from llmtrain.render.schema import FOLDER, SPECS, file_name, in_text, manifest_schema
 from llmtrain.render.show import show
-from llmtrain.render.words import count, plain, sentence, span, when
+from llmtrain.render.words import count, plain, sentence, short, span, when
 from llmtrain.values import Event
 from llmtrain_api import (
     Attempt,
@@ -278,3 +281,50 @@ def unknown(document: dict[str, Any]) -> list[str]:
         return strange + [name for k, inner in value.items() if k in known for name in walk(inner, known[k])]
 
     return walk(document, root)
+
+
+def test_a_curve_is_a_picture_that_tells_itself_in_words() -> None:
+    rows: list[dict[str, Any]] = [
+        {"step": 1, "loss": 8.0},
+        {"step": 2, "loss": float("nan")},
+        {"step": 3, "loss": 2.0},
+        {"step": 4},
+    ]
+    curve = curve_of("a <b>", rows)
+    assert curve.points == ((1, 8.0), (3, 2.0))
+    picture = curve._repr_html_()
+    assert "<title>a &lt;b&gt;: loss 8 at step 1, 2 at step 3</title>" in picture
+    assert 'points="64.0,28.0 612.0,212.0"' in picture, "from its highest to its lowest"
+    assert "no step yet" in curve_of("none", [])._repr_html_()
+    assert curve.with_point(2, 5.0).points == ((1, 8.0), (2, 5.0)), "a step is done again"
+    assert curve_of("flat", [{"step": 1, "loss": 2.0}])._repr_html_().startswith("<svg ")
+
+
+def test_a_notebook_shows_a_curve_in_the_place_of_the_one_before(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    curve = curve_of("tiny", [{"step": 1, "loss": 2.0}])
+    canvas()(curve)
+    assert capsys.readouterr().out == "tiny: loss 2 at step 1, 2 at step 1\n", "no notebook"
+    shown: list[Any] = []
+
+    class Handle:
+        def update(self, other: Any) -> None:
+            shown.append(("in its place", other))
+
+    def display(one: Any, *, display_id: bool) -> Handle:
+        assert display_id
+        shown.append(("first", one))
+        return Handle()
+
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: object()))
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
+    show = canvas()
+    show(curve)
+    show(curve.titled("later"))
+    assert shown == [("first", curve), ("in its place", curve.titled("later"))]
+
+
+def test_a_cell_of_a_table_is_one_line() -> None:
+    assert short("a\n  b\x1b[31m c") == "a b c"
+    assert short("x" * 99) == "x" * 63 + "…"
