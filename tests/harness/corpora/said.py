@@ -56,15 +56,25 @@ def opened(folder: Path, task: Task) -> tuple[Any, Any]:
     return model.eval(), transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 
-@torch.no_grad()
 def translations(folder: Path, rows: Sequence[Row]) -> list[Said]:
     """German texts that are written of English ones."""
+    return _written(folder, [(row["english"], row["german"]) for row in rows])
+
+
+def summaries(folder: Path, rows: Sequence[Row]) -> list[Said]:
+    """A sentence that is written of each article, read as far as a job reads it."""
+    return _written(folder, [(row["article"], row["summary"]) for row in rows])
+
+
+@torch.no_grad()
+def _written(folder: Path, pairs: Sequence[tuple[str, str]]) -> list[Said]:
     model, tokenizer = opened(folder, Task.TEXT2TEXT)
-    inputs = tokenizer([row["english"] for row in rows], padding=True, return_tensors="pt")
+    inputs = tokenizer([asked for asked, _ in pairs], padding=True, truncation=True, return_tensors="pt")
     ids = model.generate(**inputs, max_new_tokens=LONGEST_TEXT, do_sample=False)
     written = tokenizer.batch_decode(ids, skip_special_tokens=True)
-    pairs = zip(rows, written, strict=True)
-    return [Said(row["english"], (text.strip(),), (row["german"],)) for row, text in pairs]
+    return [
+        Said(asked, (text.strip(),), (right,)) for (asked, right), text in zip(pairs, written, strict=True)
+    ]
 
 
 @torch.no_grad()

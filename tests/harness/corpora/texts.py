@@ -3,7 +3,7 @@ order each time, and kept nowhere.
 
 - what programs say, and its translations: gettext catalogues;
 - what packages are: the records of dpkg;
-- code and what it says of itself: the sources of Python's standard library.
+- code and what it says of itself: the sources of Python's standard library, and of the Kubernetes client.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import kubernetes.client
 from harness.catalogues import LOCALES, messages
 
 Row = dict[str, Any]
@@ -217,6 +218,26 @@ def packages() -> list[Row]:
                 answers = {"text": [answer], "answer_start": [at]}
                 found.append({"question": question, "context": context, "answers": answers})
     return found
+
+
+LONGEST_ARTICLE = 280
+GENERATED = "# noqa: E501"
+"""What the client's own maker leaves in its text."""
+
+
+def documented() -> list[Row]:
+    """What functions and classes of the Kubernetes client, which this project asks, say of themselves after
+    the first sentence, and this sentence; no two have the same one."""
+    found: dict[str, str] = {}
+    for file in sorted(Path(kubernetes.client.__path__[0]).rglob("*.py")):
+        for node in ast.walk(_parsed(file)[1]):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                said = (ast.get_docstring(node) or "").replace(GENERATED, "")
+                first, _, rest = said.partition("\n\n")
+                summary, article = (" ".join(part.split()) for part in (first, rest))
+                if 16 <= len(summary) <= LONGEST_LINE and 40 <= len(article) <= LONGEST_ARTICLE:
+                    found.setdefault(summary, article)
+    return [{"article": article, "summary": summary} for summary, article in found.items()]
 
 
 def spread(rows: list[Row], count: int) -> list[Row]:
