@@ -7,7 +7,7 @@ from llmtrain.render.meanings import CLASSES, CONDITIONS, ENDS, EVENTS, PHASES, 
 from .navigation import DOCS
 
 PAGE = DOCS / "status.md"
-_HEAD = """# The words of a status
+_HEAD = """# Status: phases, conditions, events and reasons
 
 Generated from `operator/llmtrain/render/meanings.py` by `make generate`.
 

@@ -85,6 +85,7 @@ def test_verbs_and_targets_within_the_text_exist() -> None:
         ("make tset", "no target tset"),
         ("hack/test uint", "no layer uint"),
         ("hack/test --proofs unit -k test_nothing_of_this_name", "no test of unit is test_nothing"),
+        ('hack/test unit -k "test_docs or test_nothing_of_this_name"', "no test of unit is test_nothing"),
         ("hack/nothing up", "there is no hack/nothing"),
         ('eval "$(hack/cluster evn)"', "does not take"),
         ("python3 -m bench.nothing", "bench.nothing"),
