@@ -71,7 +71,7 @@ from .schema.status import (
     Waiting,
     Workers,
 )
-from .schema.training import Packing, Precision, TrainingSpec
+from .schema.training import Packing, Precision, Recompute, TrainingSpec
 from .shape import ModelShape, Task
 
 __all__ = [
@@ -136,6 +136,7 @@ __all__ = [
     "ProgressReport",
     "ProgressUpdate",
     "PublishedResult",
+    "Recompute",
     "ReinforcementFigures",
     "ReinforcementResult",
     "Rendezvous",

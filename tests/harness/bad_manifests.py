@@ -368,6 +368,26 @@ BAD: dict[str, Bad] = {
         "spec.training.precision",
         "use bf16",
     ),
+    "selective without checkpointing": Bad(
+        manifest(training={"activationCheckpointing": False, "activationCheckpointingMode": "selective"}),
+        "spec.training.activationCheckpointingMode",
+        "remove one of them",
+    ),
+    "selective in tensor parallelism": Bad(
+        manifest(
+            processesPerNode=2,
+            parallelism={"tensor": 2},
+            training={"activationCheckpointingMode": "selective"},
+        ),
+        "spec.training.activationCheckpointingMode",
+        "use full, or tensor 1",
+    ),
+    "an unknown way to compute again": Bad(
+        manifest(training={"activationCheckpointingMode": "most"}),
+        "spec.training.activationCheckpointingMode",
+        "'selective' or 'full'",
+        "supported values",
+    ),
     "compiled T5": Bad(
         manifest(model={"name": "builtin://tiny-t5"}, training={"compile": True}),
         "spec.training.compile",

@@ -61,14 +61,11 @@ def test_the_table_has_every_row_with_its_verdict(table: dict[Any, dict[str, Any
 
 def test_validation_allows_what_is_proven_and_refuses_what_is_not() -> None:
     for row in required():
-        options = (row.packing, row.checkpointing, row.precision, row.compiled, row.adapter)
-        assert refusal(Asked(row.family, row.layout, *options)) is None, row
+        assert refusal(row.asked) is None, row
         spec = row.spec(clipping=1.0)
         assert layout_of(row.shape, spec) == row.layout, row
     for row, reason in REFUSED.items():
-        options = (row.packing, row.checkpointing, row.precision, row.compiled, row.adapter)
-        asked = Asked(row.family, row.layout, *options)
-        assert reason in (refusal(asked) or ""), row
+        assert reason in (refusal(row.asked) or ""), row
 
 
 def test_an_unknown_family_may_only_what_a_row_says() -> None:
@@ -77,7 +74,7 @@ def test_an_unknown_family_may_only_what_a_row_says() -> None:
         "precision": "fp32", "verdict": "equal",
     }  # fmt: skip
     usual: dict[str, Any] = {"family": "new", "layout": Layout(data=4), "packing": "concat"}
-    usual |= {"checkpointing": False, "precision": "fp32"}
+    usual |= {"recompute": None, "precision": "fp32"}
 
     def asked(**changes: Any) -> Asked:
         return Asked(**usual | changes)
@@ -88,7 +85,8 @@ def test_an_unknown_family_may_only_what_a_row_says() -> None:
         {"layout": Layout(data=2, zero=2)},
         {"layout": Layout(tensor=2)},
         {"packing": "documents"},
-        {"checkpointing": True},
+        {"recompute": "full"},
+        {"recompute": "selective"},
         {"precision": "bf16"},
         {"family": "other"},
         {"compiled": True},

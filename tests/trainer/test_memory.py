@@ -15,11 +15,12 @@ import torch
 from harness.builders import unchecked_spec
 from harness.children import environment
 
-from llmtrain_api import JobSpec, Layout, shape_of, task_of
-from llmtrain_api.estimate.activations import block_bytes, loss_bytes
+from llmtrain_api import JobSpec, Layout, Recompute, shape_of, task_of
+from llmtrain_api.estimate.activations import block_bytes, input_bytes, loss_bytes, selective_bytes
 from llmtrain_api.estimate.memory import of_stage
 from llmtrain_trainer.loss import token_loss_sum
 from llmtrain_trainer.models.build import HEADS, configuration
+from llmtrain_trainer.parallel.recompute import recompute
 
 TOLERANCE = 0.02
 FAMILIES = ("llama", "qwen", "gpt2", "bert", "t5")
@@ -105,11 +106,47 @@ def _saved(spec: JobSpec) -> int:
             seen[one.untyped_storage().data_ptr()] = one.untyped_storage().nbytes()
         return one
 
-    ids = torch.arange(BATCH * LENGTH).reshape(BATCH, LENGTH) + 40
-    inputs = {"input_ids": ids} | ({"decoder_input_ids": ids} if "t5" in spec.model.name else {})
+    ids, inputs = _inputs(spec)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda one: one):
         token_loss_sum(model(**inputs).logits, ids)
     return sum(seen.values())
+
+
+def _inputs(spec: JobSpec) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Labels, and what a model is given."""
+    ids = torch.arange(BATCH * LENGTH).reshape(BATCH, LENGTH) + 40
+    return ids, {"input_ids": ids} | ({"decoder_input_ids": ids} if "t5" in spec.model.name else {})
+
+
+@pytest.mark.filterwarnings("ignore:.gradient_checkpointing_enable. is deprecated:FutureWarning")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("again", Recompute)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_block_that_is_computed_again_keeps_what_the_formula_counts(
+    family: str, again: Recompute, precision: str
+) -> None:
+    sizes: dict[str, Any] = {"intermediateSize": 224} | (
+        {"numKvHeads": 2} if family in ("llama", "qwen") else {}
+    )
+    few, more = (_held(_spec(family, layers, precision, **sizes), again) for layers in (2, 4))
+    # each block beside it keeps the state of the random numbers that its dropout would draw
+    sides = 2 if family == "t5" else 1
+    block = ((more - few) / 2 - sides * torch.get_rng_state().nbytes) / (BATCH * LENGTH)
+    shape, size = shape_of(_spec(family, 2, **sizes)), 4 if precision == "fp32" else 2
+    said = selective_bytes if again is Recompute.SELECTIVE else input_bytes
+    assert said(shape, size) == pytest.approx(block, rel=0.03)
+    assert said(shape, size) < block_bytes(shape, LENGTH, size)
+
+
+def _held(spec: JobSpec, again: Recompute) -> int:
+    """Bytes that are there after a forward pass and were not before, by allocations seen."""
+    model = _model(spec, torch.float32 if spec.training.precision == "fp32" else torch.bfloat16).train()
+    recompute(model, again)
+    ids, inputs = _inputs(spec)
+    with torch.profiler.profile(profile_memory=True) as seen:
+        loss = token_loss_sum(model(**inputs).logits, ids)
+    assert loss.requires_grad
+    return sum(one.nbytes() for one in seen.profiler.kineto_results.events() if one.name() == "[memory]")
 
 
 @pytest.mark.parametrize(("dtype", "size"), [(torch.bfloat16, 2), (torch.float32, 4)])
@@ -138,7 +175,10 @@ def _layouts() -> Iterator[tuple[Layout, str]]:
 def test_checkpointing_lowers_the_peak_and_nothing_else() -> None:
     for layout, precision in _layouts():
         plain = _spec("llama", 8, precision)
-        less = plain.training.model_copy(update={"activation_checkpointing": True})
-        checkpointed = plain.model_copy(update={"training": less})
-        a, b = (of_stage(shape_of(one), one, layout, 0) for one in (plain, checkpointed))
-        assert (b.held, b.peak < a.peak) == (a.held, True), (layout, precision)
+        ways = [plain]
+        for again in Recompute:
+            less = plain.training.model_copy(update={"activation_checkpointing_mode": again})
+            ways.append(plain.model_copy(update={"training": less}))
+        none, selective, full = (of_stage(shape_of(one), one, layout, 0) for one in ways)
+        assert none.held == selective.held == full.held, (layout, precision)
+        assert full.peak < selective.peak < none.peak, (layout, precision)

@@ -8,10 +8,11 @@ own modules without dropout and with fused attention, so there is no term of hea
 from __future__ import annotations
 
 from ..families import FAMILIES
-from ..families.llava import SAVED
+from ..families.llava import MADE, SAVED
 from ..layouts.layout import Layout
 from ..schema.spec import JobSpec
 from ..schema.task import Task
+from ..schema.training import Recompute
 from ..shape import ModelShape
 from .adapters import targeted
 from .parameters import blocks_of
@@ -44,12 +45,35 @@ def block_bytes(shape: ModelShape, length: int, size: int, tensor: int = 1) -> i
     return rest + shared // tensor
 
 
+def selective_bytes(shape: ModelShape, size: int) -> int:
+    """Bytes that one block keeps for a token where the cheap part of it is computed again: its input, and
+    what its linear layers and fused attention made. One process has all of it: tensor parallelism cuts none.
+
+    Args:
+        shape: family and sizes.
+        size: bytes of a number in the precision of training.
+    """
+    family = FAMILIES[shape.architecture]
+    linears = family.linears(shape)
+    made = sum(one.outputs * (one.count // shape.layers) for one in linears)
+    if family.saved.scores:
+        return input_bytes(shape, size) + size * made
+    return input_bytes(shape, size) + size * (made + shape.query_width) + FP32 * shape.heads
+
+
+def input_bytes(shape: ModelShape, size: int) -> int:
+    """Bytes that a block is given for a token; an encoder's block and a decoder's each have an input."""
+    sides = {one.stack for one in FAMILIES[shape.architecture].linears(shape)}
+    return size * shape.hidden * len(sides)
+
+
 def activations(shape: ModelShape, spec: JobSpec, layout: Layout, stage: int = 0) -> int:
     """Bytes of activations at the end of the forward pass, loss included.
 
-    With checkpointing a block keeps its input only, and one block at a time is computed again (Chen et al.,
-    "Training Deep Nets with Sublinear Memory Cost", 2016). A pipeline's first stage has as many passes under
-    way as there are stages (1F1B: Narayanan et al., "Efficient Large-Scale Language Model Training", 2021).
+    With checkpointing a block keeps its input only (Chen et al., "Training Deep Nets with Sublinear Memory
+    Cost", 2016), or also what is dear to compute, and one block at a time is computed again. A pipeline's
+    first stage has as many passes under way as there are stages (1F1B: Narayanan et al., "Efficient
+    Large-Scale Language Model Training", 2021).
     """
     training = spec.training
     size = 2 if training.precision == "bf16" else FP32
@@ -61,36 +85,42 @@ def activations(shape: ModelShape, spec: JobSpec, layout: Layout, stage: int = 0
     at_once = max(sides * micro, 2 if training.fairness else 0)
     tokens = at_once * training.sequence_length // layout.sequence
     one = block_bytes(shape, training.sequence_length, size, layout.tensor)
-    one += size * _adapted(shape, spec)
-    blocks = blocks_of(shape, layout)
-    if training.activation_checkpointing:
-        kept, again = blocks * size * shape.hidden, one
-    else:
-        kept, again = blocks * one, 0
+    adapted, made = _adapted(shape, spec)
+    one += size * adapted
+    kept, again = one, 0
+    if training.recompute is Recompute.FULL:
+        kept, again = input_bytes(shape, size), one
+    elif training.recompute is Recompute.SELECTIVE:
+        kept = selective_bytes(shape, size) + size * (adapted + made)
+        again = max(0, one - kept)
+    kept *= blocks_of(shape, layout)
     under_way = min(layout.pipeline - stage, -(-share // micro))
     outside = OUTSIDE * FP32 * shape.hidden
-    seen = at_once * vision_bytes(
-        shape, training.sequence_length, size, again=training.activation_checkpointing
-    )
+    seen = at_once * vision_bytes(shape, training.sequence_length, size, training.recompute)
     last = stage == layout.pipeline - 1
     loss = loss_bytes(tokens * shape.vocabulary, size) if last else 0
     return tokens * (under_way * kept + again + outside) + loss + seen
 
 
-def vision_bytes(shape: ModelShape, length: int, size: int, *, again: bool = False) -> int:
+def vision_bytes(shape: ModelShape, length: int, size: int, again: Recompute | None = None) -> int:
     """Bytes that are saved of the images of a sequence: of as many as it has room for.
 
     Args:
         shape: family and sizes; of a model that sees no images it is nothing.
         length: tokens of the sequence.
         size: bytes of a number in the precision of training.
-        again: whether each block keeps its input only.
+        again: which activations each block computes again.
     """
     vision = shape.vision
     if vision is None:
         return 0
     block = size * (SAVED.hidden * vision.hidden + SAVED.feed * vision.width) + FP32 * vision.heads
-    kept = vision.layers * size * vision.hidden + block if again else vision.layers * block
+    kept = vision.layers * block
+    if again is Recompute.FULL:
+        kept = vision.layers * size * vision.hidden + block
+    elif again is Recompute.SELECTIVE:
+        made = size * (MADE.hidden * vision.hidden + MADE.feed * vision.width) + FP32 * vision.heads
+        kept = vision.layers * made + block - made
     # each patch's hidden states, and what the two layers after them read
     outside = size * (2 * vision.hidden + 4 * shape.hidden)
     pixels = (FP32 + size) * 3 * vision.image**2
@@ -114,14 +144,17 @@ def loss_bytes(logits: int, size: int) -> int:
     return 2 * size * logits + copies * FP32 * min(logits, LOSS_CHUNK)
 
 
-def _adapted(shape: ModelShape, spec: JobSpec) -> int:
-    """Numbers that one block's adapters save for a token: what A makes of it, of each targeted layer.
+def _adapted(shape: ModelShape, spec: JobSpec) -> tuple[int, int]:
+    """Numbers that one block's adapters make of a token: what A makes of it, of each targeted layer, which is
+    saved, and what B makes of that, which is not, but for a product that is kept.
 
     What A itself reads is counted already, and so is the input of a frozen layer without an adapter, which
     nobody needs.
     """
     adapter = spec.model.adapter
     if adapter is None:
-        return 0
-    layers = sum(one.count for one in targeted(shape, adapter.targets))
-    return adapter.rank * -(-layers // shape.layers)
+        return 0, 0
+    linears = targeted(shape, adapter.targets)
+    layers = sum(one.count for one in linears)
+    made = sum(one.count * one.outputs for one in linears)
+    return adapter.rank * -(-layers // shape.layers), -(-made // shape.layers)

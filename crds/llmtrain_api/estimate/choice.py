@@ -2,14 +2,14 @@
 
 In this order: without computing activations again; the lowest stage; the largest micro-batch. So a stage is
 raised only where not even one sequence at once fits, and activations are computed again only where no stage
-helps. What the job says itself is never changed.
+helps: first what is cheap to compute again, then all. What the job says itself is never changed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import product, takewhile
 from math import ceil
 
 from ..families import FAMILIES
@@ -18,6 +18,7 @@ from ..layouts.proven import DIALOGUES, FAIRNESS, PAIRS, Asked, refusal
 from ..schema.preference import PreferenceSpec
 from ..schema.spec import JobSpec
 from ..schema.task import Task
+from ..schema.training import Recompute
 from ..shape import ModelShape
 from .memory import estimate
 from .zero_stage import limit, lowest_layout, said, stages
@@ -29,6 +30,7 @@ GPU_TOKENS = 32_768
 PASSES_A_STAGE = 2
 """Passes of a step for each stage of a pipeline, where a rank has so many sequences."""
 MICRO, CHECKPOINTING = "micro_batch_size", "activation_checkpointing"
+MODE = f"{CHECKPOINTING}_mode"
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Choice:
     Attributes:
         layout: how its gang is cut, with the ZeRO stage.
         micro_batch: sequences that a rank computes at once.
-        checkpointing: whether activations are computed again in the backward pass.
+        recompute: which activations are computed again in the backward pass; None: none.
         need: bytes that a rank needs, as far as the estimate tells.
         why_micro_batch: the reason, for people.
         why_checkpointing: the reason, for people.
@@ -46,7 +48,7 @@ class Choice:
 
     layout: Layout
     micro_batch: int
-    checkpointing: bool
+    recompute: Recompute | None
     need: int
     why_micro_batch: str = ""
     why_checkpointing: str = ""
@@ -75,7 +77,7 @@ def layout_of(shape: ModelShape, spec: JobSpec) -> Layout:
 
 def applied(choice: Choice, spec: JobSpec) -> JobSpec:
     """The job with what it left open filled in, as its ranks are told it."""
-    return _with(spec, choice.micro_batch, choice.checkpointing)
+    return _with(spec, choice.micro_batch, choice.recompute)
 
 
 def proof_asked(shape: ModelShape, spec: JobSpec, layout: Layout, *, compiled: bool = False) -> Asked:
@@ -89,7 +91,7 @@ def proof_asked(shape: ModelShape, spec: JobSpec, layout: Layout, *, compiled: b
     """
     how, variant = spec.training, FAMILIES[shape.architecture].variant(shape.switches)
     packing = packing_of(spec, FAMILIES[shape.architecture].task)
-    options = (packing, how.activation_checkpointing, how.precision)
+    options = (packing, how.recompute, how.precision)
     adapter, inspected = spec.model.adapter is not None, spec.model.builtin is None
     return Asked(variant, layout, *options, compiled, adapter, inspected)
 
@@ -119,7 +121,7 @@ def too_large(shape: ModelShape, spec: JobSpec) -> str | None:
         return None
     gpus, given = bool(spec.gpus_per_node), spec.resources
     field, size = ("gpuMemory", given.gpu_memory) if gpus else ("memory", given.memory)
-    again = " and activations computed again" if choice.checkpointing else ""
+    again = " and activations computed again" if choice.recompute else ""
     at_once = f"{choice.micro_batch} sequence{'' if choice.micro_batch == 1 else 's'} at once"
     lower = "microBatchSize" if choice.micro_batch > 1 else "sequenceLength"
     if spec.evaluation.only:
@@ -152,7 +154,7 @@ class _Tried:
         self._too_much: list[Choice] = []
 
     def __iter__(self) -> Iterator[Choice]:
-        for again, stage in product(self._checkpointings(), self._stages):
+        for again, stage in self._ways():
             layout = replace(self._lowest, zero=stage)
             for micro in self._micros():
                 spec = _with(self._spec, micro, again)
@@ -168,20 +170,22 @@ class _Tried:
             one,
             layout=replace(one.layout, why=self._why_stage(one)),
             why_micro_batch=f"{one.micro_batch}{self._why_micro(one)}",
-            why_checkpointing=f"{'on' if one.checkpointing else 'off'}{self._why_checkpointing(one)}",
+            why_checkpointing=f"{one.recompute or 'off'}{self._why_recompute(one)}",
         )
 
-    def _checkpointings(self) -> Iterator[bool]:
+    def _ways(self) -> Iterator[tuple[Recompute | None, int]]:
+        """What is computed again, and in which stage."""
         training = self._spec.training
-        if CHECKPOINTING in training.model_fields_set:
-            yield training.activation_checkpointing
+        if training.says_recompute:
+            yield from product([training.recompute], self._stages)
             return
-        yield False
+        yield from product([None], self._stages)
         # what is not proven is nobody's choice but the job's own, which is told why
-        again = _with(self._spec, training.micro_batch_size, True)
-        layouts = (replace(self._lowest, zero=stage) for stage in self._stages)
-        if any(refusal(proof_asked(self._shape, again, layout)) is None for layout in layouts):
-            yield True
+        for again, stage in product(Recompute, self._stages):
+            spec = _with(self._spec, training.micro_batch_size, again)
+            layout = replace(self._lowest, zero=stage)
+            if refusal(proof_asked(self._shape, spec, layout, compiled=training.compile)) is None:
+                yield again, stage
 
     def _micros(self) -> Iterator[int]:
         """Sizes whose passes are about as full as each other, from the largest that is worth it to one."""
@@ -216,7 +220,7 @@ class _Tried:
         needs = [
             other.need
             for other in self._too_much
-            if (other.checkpointing, other.layout.zero) == (one.checkpointing, before)
+            if (other.recompute, other.layout.zero) == (one.recompute, before)
         ]
         if needs:
             return f"{how}stage {before} needs {said(min(needs))} a rank of {said(self._room)}"
@@ -229,21 +233,24 @@ class _Tried:
         larger = [
             other
             for other in self._too_much
-            if (other.layout, other.checkpointing) == (one.layout, one.checkpointing)
+            if (other.layout, other.recompute) == (one.layout, one.recompute)
         ]
         if larger and larger[-1].micro_batch > one.micro_batch:
             return f": {larger[-1].micro_batch} at once need {said(larger[-1].need)} of {said(self._room)}"
         return ": a rank has no more" if one.micro_batch == self._share else ": more are no faster"
 
-    def _why_checkpointing(self, one: Choice) -> str:
-        if CHECKPOINTING in self._spec.training.model_fields_set:
-            return ", as activationCheckpointing says"
-        without = [other.need for other in self._too_much if not other.checkpointing]
-        if one.checkpointing:
-            return f": without it a rank needs {said(min(without))} of {said(self._room)}"
-        return ": it fits without" if one.need <= self._room else ": it does not help, or is not proven"
+    def _why_recompute(self, one: Choice) -> str:
+        if self._spec.training.says_recompute:
+            written = MODE in self._spec.training.model_fields_set
+            return f", as activationCheckpointing{'Mode' if written else ''} says"
+        if one.recompute is None:
+            return ": it fits without" if one.need <= self._room else ": it does not help, or is not proven"
+        *_, less = takewhile(lambda other: other.recompute != one.recompute, self._too_much)
+        need = min(other.need for other in self._too_much if other.recompute == less.recompute)
+        before = f"with {less.recompute}" if less.recompute else "without it"
+        return f": {before} a rank needs {said(need)} of {said(self._room)}"
 
 
-def _with(spec: JobSpec, micro: int, again: bool) -> JobSpec:
-    training = spec.training.model_copy(update={MICRO: micro, CHECKPOINTING: again})
-    return spec.model_copy(update={"training": training})
+def _with(spec: JobSpec, micro: int, again: Recompute | None) -> JobSpec:
+    decided = {MICRO: micro, CHECKPOINTING: again is not None, MODE: again}
+    return spec.model_copy(update={"training": spec.training.model_copy(update=decided)})

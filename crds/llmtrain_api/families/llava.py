@@ -45,6 +45,9 @@ FIXED: Mapping[str, tuple[Any, ...]] = {
 BEFORE_LAST = -2
 SAVED = Saved(8, 0, 0, 0, 3)
 """What one of CLIP's blocks keeps for the backward pass, for a token of its own."""
+MADE = Saved(7, 0, 0, 0, 1)
+"""What one of them keeps where the cheap part is computed again: its input, and what its six linear layers
+and its attention made."""
 _TEXT = Decoder()
 
 

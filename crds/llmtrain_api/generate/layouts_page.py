@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..layouts.proven import adapted, compiled, table
+from ..layouts.proven import SELECTIVE, adapted, compiled, recomputed, table
 
 _HEAD = """# Parallel layouts
 
@@ -25,6 +25,7 @@ computed: [performance.md](performance.md). Everything else is refused.
 | `parallelism.sequence` | ranks that share each sequence (DeepSpeed Ulysses) |
 | `training.zeroStage` | what the data-parallel ranks shard; unset: the lowest stage that fits |
 | `training.compile` | each transformer layer by torch.compile; for the layouts under "Equal, compiled" |
+| `training.activationCheckpointingMode` | `selective`: layers keep what matrix products and attention made |
 | `model.adapter` | low-rank adapters beside frozen weights; for the layouts under "Equal, with an adapter" |
 
 World size = nodes x processes = tensor x pipeline x sequence x data-parallel ranks. ZeRO 0 shards nothing and
@@ -36,10 +37,13 @@ def page() -> str:
     """The whole page."""
     rows = table()
     equal = [row for row in rows if row["verdict"] == "equal"]
+    again = [row for row in equal if recomputed(row) == SELECTIVE]
+    equal = [row for row in equal if row not in again]
     plain = [row for row in equal if not compiled(row) and not adapted(row)]
     parts = [_HEAD, "\n## Equal\n", _equal(plain)]
     parts += ["\n## Equal, compiled\n", _equal([row for row in equal if compiled(row)])]
     parts += ["\n## Equal, with an adapter\n", _equal([row for row in equal if adapted(row)])]
+    parts += ["\n## Equal, with selective activation checkpointing\n", _equal(again)]
     parts += ["\n## Refused\n", _refused(rows)]
     return "\n".join(parts)
 
@@ -72,6 +76,7 @@ def _refused(rows: Iterable[dict[str, Any]]) -> str:
         if row["verdict"] == "refused":
             options = f" zero{row['zero']}" if row["zero"] > 1 else ""
             options += " compiled" if compiled(row) else ""
+            options += f" {SELECTIVE}" if recomputed(row) == SELECTIVE else ""
             options += " adapter" if adapted(row) else ""
             options += " documents" if row["packing"] == "documents" else ""
             seen = row["seen"].replace("|", "\\|")

@@ -22,6 +22,8 @@ from .layout import Layout
 TABLE = Path(__file__).with_name("proven.json")
 
 
+SELECTIVE = "selective"
+"""Rows whose layers kept what matrix products and attention made, and computed the rest again."""
 DIALOGUES = "dialogues"
 """How rows of task chat are packed, in the words of the table."""
 REINFORCEMENT = "reinforcement"
@@ -49,6 +51,7 @@ class Asked:
     """What a job asks for, in the words of the table.
 
     Attributes:
+        recompute: which activations are computed again, as `Recompute` has it; None: none.
         inspected: whether the model is not built in: of such models there are more than rows, so that what
             does not depend on the code of their layers is allowed without one.
     """
@@ -56,7 +59,7 @@ class Asked:
     family: str
     layout: Layout
     packing: str
-    checkpointing: bool
+    recompute: str | None
     precision: str
     compiled: bool = False
     adapter: bool = False
@@ -95,22 +98,31 @@ def refusal(asked: Asked, rows: Iterable[dict[str, Any]] | None = None) -> str |
         alike = _same_kind(row["layout"], kind) and row["packing"] == asked.packing
         same = (row["zero"], row["precision"]) == (asked.layout.zero, asked.precision)
         # a reason is about one stage in one precision only where others are proven
+        alike = alike and recomputed(row) in (None, asked.recompute)
         if row["verdict"] == "refused" and alike and (same or not of_kind):
             return f"{asked.model} with {kind}: {row['reason']}"
     pairs = (
         ("zero", asked.layout.zero, "zeroStage"),
         ("packing", asked.packing, "packing"),
-        ("checkpointing", asked.checkpointing, "activationCheckpointing"),
+        ("checkpointing", asked.recompute, "activationCheckpointing"),
     )
     if not equal:
         return f"{asked.model} is not proven equal to one process in any layout"
     for field, value, name in pairs:
-        if not any(row[field] == value for row in of_kind):
-            proven = sorted({f"{row['layout']} {field} {row[field]}" for row in equal})
+        if not any(_option(row, field) == value for row in of_kind):
+            proven = sorted({f"{row['layout']} {field} {_said(_option(row, field))}" for row in equal})
             return (
-                f"{asked.model} with {kind} and {name} {value} is not proven equal to one process; "
+                f"{asked.model} with {kind} and {name} {_said(value)} is not proven equal to one process; "
                 f"proven are {', '.join(proven)}"
             )
+    if asked.recompute == SELECTIVE and not any(
+        (recomputed(row), row["zero"]) == (SELECTIVE, asked.layout.zero) for row in of_kind
+    ):
+        # a stage that adds in place to what was kept would have it added twice
+        return (
+            f"{asked.model} with {kind} and activationCheckpointingMode selective in ZeRO stage "
+            f"{asked.layout.zero} is not proven equal to one process; use full"
+        )
     model = kind.removesuffix("+dp")
     if not any(row["precision"] == asked.precision and _same_kind(row["layout"], model) for row in equal):
         return f"{asked.model} with {kind} in {asked.precision} is not proven equal to one process; use fp32"
@@ -148,6 +160,7 @@ def _unknown(asked: Asked) -> str | None:
             (f"packing {asked.packing}", asked.packing != "concat"),
             (f"precision {asked.precision}", asked.precision not in ("fp32", "bf16")),
             ("compiled layers", asked.compiled),
+            ("activationCheckpointingMode selective", asked.recompute == SELECTIVE),
         )
         if used
     ]
@@ -179,6 +192,22 @@ def compiled(row: dict[str, Any]) -> bool:
 def adapted(row: dict[str, Any]) -> bool:
     """Whether adapters were trained instead of the weights; told only where they were."""
     return bool(row.get("adapter"))
+
+
+def recomputed(row: dict[str, Any]) -> str | None:
+    """Which activations a row computed again, as a job says it; that it was not all of them is told only
+    where it is so."""
+    if row.get(SELECTIVE):
+        return SELECTIVE
+    return "full" if row["checkpointing"] else None
+
+
+def _option(row: dict[str, Any], field: str) -> object:
+    return recomputed(row) if field == "checkpointing" else row[field]
+
+
+def _said(value: object) -> object:
+    return "false" if value is None else value
 
 
 def _code(row: dict[str, Any]) -> tuple[bool, bool]:

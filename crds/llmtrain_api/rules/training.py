@@ -8,7 +8,7 @@ from ..families import BUILTIN, task_of
 from ..layouts.proven import stages
 from ..schema.base import Rule
 from ..schema.spec import JobSpec
-from ..schema.training import Packing
+from ..schema.training import Packing, Recompute
 from ..shape import Task
 from .cel import UNCUT, task_in
 from .parallelism import WAYS, family_cel, refused_layout
@@ -112,6 +112,15 @@ def _compiled_cel() -> str:
     return f"!self.training.compile || ({' && '.join(allowed)})"
 
 
+def _selective(spec: JobSpec) -> str | None:
+    if spec.training.recompute is not Recompute.SELECTIVE or spec.parallelism.tensor == 1:
+        return None
+    return (
+        f"activationCheckpointingMode selective with parallelism.tensor {spec.parallelism.tensor}: tensor "
+        "parallelism sums in place what would be kept, and gradients would be wrong; use full, or tensor 1"
+    )
+
+
 def _host(job: Sized) -> str | None:
     return host_too_small(job.shape, job.spec)
 
@@ -161,6 +170,13 @@ RULES: tuple[Rule, ...] = (
         ".training.earlyStopping",
         "earlyStopping judges evaluations; set evaluation.everySteps above 0",
         _evaluated,
+    ),
+    Rule(
+        "self.parallelism.tensor == 1 || !has(self.training.activationCheckpointingMode) || "
+        f"self.training.activationCheckpointingMode != '{Recompute.SELECTIVE}'",
+        ".training.activationCheckpointingMode",
+        "selective with tensor parallelism would make wrong gradients; use full, or tensor 1",
+        _selective,
     ),
 )
 PROVEN: tuple[Rule, ...] = (

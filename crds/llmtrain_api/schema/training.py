@@ -36,6 +36,13 @@ class Precision(StrEnum):
         return self is Precision.FP16
 
 
+class Recompute(StrEnum):
+    """Which activations of a layer are computed again in the backward pass."""
+
+    SELECTIVE = "selective"
+    FULL = "full"
+
+
 def _one_length(training: TrainingSpec) -> str | None:
     if training.max_steps is not None and training.epochs is not None:
         return "both maxSteps and epochs are set; keep one of them"
@@ -50,6 +57,17 @@ def _micro_batch(training: TrainingSpec) -> str | None:
     return (
         f"microBatchSize {training.micro_batch_size} is larger than globalBatchSize "
         f"{training.global_batch_size}; lower microBatchSize"
+    )
+
+
+def _recompute(training: TrainingSpec) -> str | None:
+    if training.activation_checkpointing_mode is None or training.activation_checkpointing:
+        return None
+    if "activation_checkpointing" not in training.model_fields_set:
+        return None
+    return (
+        f"activationCheckpointingMode {training.activation_checkpointing_mode} with activationCheckpointing "
+        "false; remove one of them"
     )
 
 
@@ -95,6 +113,13 @@ class TrainingSpec(RuledModel):
         json_schema_extra=_without_default,
         description="Compute activations again in the backward pass instead of keeping them. Default: only "
         "where training does not fit into memory without.",
+    )
+    activation_checkpointing_mode: Recompute | None = Field(
+        default=None,
+        description="Which activations of a layer are computed again. full: all but what it is given; "
+        "selective: all but what matrix products and attention made, which costs memory and little time. Set "
+        "by itself it turns activationCheckpointing on. Default: full where activationCheckpointing is true; "
+        "elsewhere the first of both that fits into memory, selective before full.",
     )
     compile: bool = Field(
         default=False,
@@ -222,9 +247,30 @@ class TrainingSpec(RuledModel):
             _micro_batch,
         ),
         Rule(
+            "!has(self.activationCheckpointingMode) || !has(self.activationCheckpointing) || "
+            "self.activationCheckpointing",
+            ".activationCheckpointingMode",
+            "activationCheckpointingMode with activationCheckpointing false; remove one of them",
+            _recompute,
+        ),
+        Rule(
             "!has(self.decaySteps) || self.schedule == 'wsd'",
             ".decaySteps",
             "decaySteps is for schedule wsd; remove it, or use wsd",
             _decay_steps,
         ),
     )
+
+    @property
+    def says_recompute(self) -> bool:
+        """Whether the job says itself what is computed again."""
+        return not self.model_fields_set.isdisjoint(
+            ("activation_checkpointing", "activation_checkpointing_mode")
+        )
+
+    @property
+    def recompute(self) -> Recompute | None:
+        """What the backward pass computes again, as the job says or was told; None where it is nothing."""
+        if self.activation_checkpointing_mode is not None:
+            return self.activation_checkpointing_mode
+        return Recompute.FULL if self.activation_checkpointing else None

@@ -132,11 +132,12 @@ def spec_on_record(job: Job, spec: JobSpec) -> JobSpec:
         # put on record by a version that left nothing open, or not yet
         return applied(choose(shape_on_record(job, spec), spec), spec)
     written = spec.training.model_fields_set
-    decided = {
-        "micro_batch_size": resolved.micro_batch,
-        "activation_checkpointing": resolved.activation_checkpointing,
-    }
-    left_open = {name: value for name, value in decided.items() if name not in written}
+    left_open: dict[str, object] = {}
+    if "micro_batch_size" not in written:
+        left_open["micro_batch_size"] = resolved.micro_batch
+    if not spec.training.says_recompute:
+        left_open["activation_checkpointing"] = resolved.activation_checkpointing
+        left_open["activation_checkpointing_mode"] = resolved.activation_checkpointing_mode
     return spec.model_copy(update={"training": spec.training.model_copy(update=left_open)})
 
 

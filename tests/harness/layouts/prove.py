@@ -14,14 +14,14 @@ from typing import Any
 from harness.layouts.proof import Bench, Proof
 from harness.layouts.rows import REFUSED, Row, quick, required
 
-from llmtrain_api.layouts.proven import TABLE
+from llmtrain_api.layouts.proven import SELECTIVE, TABLE
 
 REQUIRED = required()
 
 
 def identity(row: Row) -> dict[str, Any]:
-    """What `proven.json` knows a row by. Whether it is compiled, or has
-    adapters, is told only where it is so."""
+    """What `proven.json` knows a row by. Whether it is compiled, has adapters, or computes less than all
+    activations again, is told only where it is so."""
     told = {
         "family": row.family,
         "layout": row.layout.kind,
@@ -29,16 +29,17 @@ def identity(row: Row) -> dict[str, Any]:
         "ranks": row.layout.world,
         "accumulation": row.accumulation,
         "packing": row.packing,
-        "checkpointing": row.checkpointing,
+        "checkpointing": row.checkpointing or row.selective,
         "precision": row.precision,
     }
     told |= {"compiled": True} if row.compiled else {}
-    return told | ({"adapter": True} if row.adapter else {})
+    told |= {"adapter": True} if row.adapter else {}
+    return told | ({SELECTIVE: True} if row.selective else {})
 
 
 def key(found: dict[str, Any]) -> tuple[Any, ...]:
     """An entry's identity, whatever its verdict."""
-    names = (*identity(REQUIRED[0]), "compiled", "adapter")
+    names = (*identity(REQUIRED[0]), "compiled", "adapter", SELECTIVE)
     return tuple(found.get(name) for name in names)
 
 

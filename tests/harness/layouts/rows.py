@@ -15,7 +15,7 @@ from harness.layouts.answers import HOW
 from harness.layouts.twins import NAME, TWINS, shape_for
 
 from llmtrain_api import JobSpec, Layout, ModelShape, Packing, Precision, Task
-from llmtrain_api.layouts.proven import DIALOGUES, FAIRNESS, PAIRS, REINFORCEMENT
+from llmtrain_api.layouts.proven import DIALOGUES, FAIRNESS, PAIRS, REINFORCEMENT, Asked
 from llmtrain_api.rules.adapter import REASONS
 from llmtrain_api.schema.preference import PreferenceLoss
 
@@ -64,6 +64,7 @@ class Row:
     precision: str = "fp32"
     compiled: bool = False
     adapter: bool = False
+    selective: bool = False
 
     def spec(self, *, clipping: float) -> JobSpec:
         """The job that asks for this, with its cut unvalidated."""
@@ -71,7 +72,7 @@ class Row:
         training: dict[str, Any] = {
             "globalBatchSize": batch,
             "microBatchSize": -(-batch // (cut.data * self.accumulation)),
-            "activationCheckpointing": self.checkpointing,
+            "activationCheckpointing": self.checkpointing or self.selective,
             "sequenceLength": LENGTH,
             "maxSteps": STEPS,
             "warmupSteps": 2,
@@ -79,6 +80,8 @@ class Row:
             "weightDecay": 0.1,
             "gradientClipping": clipping,
         }
+        if self.selective:
+            training["activationCheckpointingMode"] = "selective"
         if self.rewarded:
             training["reinforcement"] = HOW
         if self.loss:
@@ -146,6 +149,13 @@ class Row:
         return Task(self.packing) if self.packing in SAMPLED else None
 
     @property
+    def asked(self) -> Asked:
+        """What a job like this asks the table for."""
+        again = self.spec(clipping=0.0).training.recompute
+        options = (self.packing, again, self.precision, self.compiled, self.adapter)
+        return Asked(self.family, self.layout, *options)
+
+    @property
     def shape(self) -> ModelShape:
         """Its model's."""
         return shape_for(self.family, self.spec(clipping=0.0))
@@ -158,6 +168,7 @@ class Row:
     def __str__(self) -> str:
         options = [f"accumulation {self.accumulation}"]
         options += ["checkpointing"] if self.checkpointing else []
+        options += ["selective"] if self.selective else []
         options += ["adapter"] if self.adapter else []
         options += ["compiled"] if self.compiled else []
         options += [self.packing] if self.packing != "concat" else []
@@ -199,7 +210,7 @@ def required() -> list[Row]:
     # with gloo on a CPU, which has fp16 too; that a GPU computes the same: `bench.gpu`
     found += [Row(family, layout, 4, precision="fp16") for family, layout in product(FAMILIES, bf16)]
     found += compiled() + adapted() + of_twins() + sampled() + preferences() + fairness()
-    found += reinforcements() + images()
+    found += reinforcements() + images() + selective()
     return found + whole(found)
 
 
@@ -310,6 +321,28 @@ def images() -> list[Row]:
     return [*found, Row("llava-tied", layouts[3], 4, precision="bf16", packing=SEEN)]
 
 
+def selective() -> list[Row]:
+    """Rows that keep what matrix products and attention made, and compute the rest again. With adapters,
+    images and compiled layers too, as those make other products."""
+    whole = [Layout(zero=0), *(Layout(data=2, zero=zero) for zero in (1, 2, 3))]
+    cut = [*(Layout(data, pipeline=2) for data in (1, 2)), Layout(sequence=2, zero=3)]
+    cut.append(Layout(2, sequence=2, zero=2))
+    found: list[Row] = []
+    for family in (*FAMILIES, *(twin for twin in TWINS if twin not in WRITERS)):
+        layouts = [*whole, *(cut if family in CUT else [])]
+        for number, layout in enumerate(layouts):
+            packs = family in (*DECODERS, *TWINS) and layout.sequence == 1 and not number % 2
+            row = Row(family, layout, 4 if number % 2 else 1, packing="documents" if packs else "concat")
+            found += [] if replace(row, selective=True) in REFUSED else [row]
+    found += [Row(family, whole[2], 4, precision="bf16") for family in ("llama", "gpt2", "t5")]
+    for family in FAMILIES:
+        layouts = whole if family == "llama" else [whole[0], whole[2]]
+        found += [Row(family, layout, 4, adapter=True) for layout in layouts]
+    found += [Row(family, layout, 4, packing=SEEN) for family in SEEING for layout in (whole[0], whole[2])]
+    found.append(Row("llama", whole[1], 4, compiled=True))
+    return [replace(row, selective=True) for row in found]
+
+
 def of_twins() -> list[Row]:
     """Rows of models that are not built in, on their twins."""
     found: list[Row] = []
@@ -374,6 +407,14 @@ REFUSED: dict[Row, str] = {
         "llama", Layout(data=2, zero=3), compiled=True
     ): "DeepSpeed's hooks at each weight cut compiled code into pieces, too many to compile in a deep model",
     Row("llama", Layout(tensor=2, pipeline=2)): "AutoTP does not cut a pipeline's stages",
+    **{
+        Row(
+            family, Layout(data=2, zero=3), 4, selective=True
+        ): "ZeRO 3 adds biases in place to what selective activation checkpointing keeps"
+        for family in ("bert", "qwen2")
+    },
+    Row("llama", Layout(tensor=2), selective=True): "AutoTP sums in place, over its ranks, what selective "
+    "activation checkpointing keeps",
     Row("llama", Layout(tensor=2), adapter=True): REASONS["tensor"],
     Row("llama", Layout(pipeline=2), adapter=True): REASONS["pipeline"],
 }
@@ -401,6 +442,12 @@ def _pairs(row: Row) -> set[tuple[str, str]]:
         # GPT-2 keeps its matrices the other way round
         other = "gpt2" if row.family == "gpt2" else ""
         return {("adapter", f"zero{row.layout.zero}"), ("adapter", row.precision), ("adapter", other)}
+    if row.selective:
+        if row.family != "llama" or row.compiled:
+            return set()
+        if row.adapter:
+            return {("selective", "adapter")}
+        return {("selective", f"{kind.removesuffix('+dp')} zero{row.layout.zero}")}
     if row.compiled:
         # one with most in it: each compiles for half a minute
         return {("compiled", "documents")} if row.checkpointing and row.packing == "documents" else set()

@@ -79,7 +79,7 @@ def test_only_rows_with_adapters_speak_for_adapters() -> None:
         "family": "llama", "layout": "dp", "zero": 1, "packing": "concat", "checkpointing": False,
         "precision": "fp32", "verdict": "equal",
     }  # fmt: skip
-    asked = Asked("llama", Layout(data=2), "concat", False, "fp32")
+    asked = Asked("llama", Layout(data=2), "concat", None, "fp32")
     adapted = replace(asked, adapter=True)
     assert refusal(asked, [row]) is None
     assert "llama with an adapter is not proven" in (refusal(adapted, [row]) or "")

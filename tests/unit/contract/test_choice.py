@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -9,11 +10,12 @@ import pytest
 from harness.builders import least_spec, unchecked_spec
 from harness.jobs import SEVEN_BILLION
 
-from llmtrain_api import InvalidJob, JobSpec, applied, choose, parse_spec, shape_of
+from llmtrain_api import InvalidJob, JobSpec, Layout, Recompute, applied, choose, parse_spec, shape_of
 from llmtrain_api.estimate import choice as choices
 from llmtrain_api.estimate.memory import estimate
 from llmtrain_api.estimate.zero_stage import limit
 from llmtrain_api.generate.crd import custom_resource_definition
+from llmtrain_api.layouts.proven import Asked, refusal
 from llmtrain_operator.plan.resolved import resolve
 
 GANG: dict[str, Any] = {"model": SEVEN_BILLION, "nodes": 2, "gpusPerNode": 8}
@@ -25,19 +27,20 @@ def large(memory: int, **training: Any) -> JobSpec:
     return unchecked_spec(**sections, training={"globalBatchSize": 128, "sequenceLength": 4096} | training)
 
 
-def chosen(spec: JobSpec) -> tuple[bool, int, int]:
-    """Whether activations are computed again, the stage, and sequences at once."""
+def chosen(spec: JobSpec) -> tuple[Recompute | None, int, int]:
+    """Which activations are computed again, the stage, and sequences at once."""
     choice = choose(shape_of(spec), spec)
-    return choice.checkpointing, choice.layout.zero, choice.micro_batch
+    return choice.recompute, choice.layout.zero, choice.micro_batch
 
 
 def test_less_memory_costs_first_batch_then_stage_then_time() -> None:
     ways = [chosen(large(memory)) for memory in range(300, 12, -2)]
-    assert ways[0] == (False, 1, 8), "32,768 tokens at once"
-    assert {way[2] for way in ways if way[:2] == (False, 1)} == {8, 4, 2, 1}
-    assert {way[:2] for way in ways} >= {(False, 1), (False, 2), (False, 3), (True, 3)}
-    for before, after in pairwise(ways):
-        assert (after[0], after[1], -after[2]) >= (before[0], before[1], -before[2])
+    assert ways[0] == (None, 1, 8), "32,768 tokens at once"
+    assert {way[2] for way in ways if way[:2] == (None, 1)} == {8, 4, 2, 1}
+    order = [None, Recompute.SELECTIVE, Recompute.FULL]
+    assert {way[:2] for way in ways} >= {(None, 1), (None, 2), (None, 3), (order[1], 3), (order[2], 3)}
+    for before, after in pairwise((order.index(again), stage, -micro) for again, stage, micro in ways):
+        assert after >= before
 
 
 def test_what_is_chosen_fits_or_the_job_is_refused() -> None:
@@ -60,37 +63,43 @@ def test_what_is_chosen_fits_or_the_job_is_refused() -> None:
 @pytest.mark.parametrize(
     ("training", "way"),
     [
-        ({"microBatchSize": 8}, (True, 2, 8)),
-        ({"zeroStage": 1}, (True, 1, 1)),
-        ({"activationCheckpointing": True}, (True, 2, 8)),
-        ({"activationCheckpointing": False, "zeroStage": 1}, (False, 1, 1)),
-        ({"microBatchSize": 64}, (False, 1, 8)),
+        ({"microBatchSize": 8}, ("full", 2, 8)),
+        ({"zeroStage": 1}, ("full", 1, 1)),
+        ({"activationCheckpointing": True}, ("full", 2, 8)),
+        ({"activationCheckpointing": True, "activationCheckpointingMode": "selective"}, ("selective", 2, 1)),
+        ({"activationCheckpointingMode": "selective"}, ("selective", 2, 1)),
+        ({"activationCheckpointing": False, "zeroStage": 1}, (None, 1, 1)),
+        ({"microBatchSize": 64}, (None, 1, 8)),
     ],
 )
-def test_what_the_job_says_wins(training: dict[str, Any], way: tuple[bool, int, int]) -> None:
+def test_what_the_job_says_wins(training: dict[str, Any], way: tuple[str | None, int, int]) -> None:
     memory = 300 if training == {"microBatchSize": 64} else 44
     spec = large(memory, **training)
     found = chosen(spec)
-    for name, value in zip(("activationCheckpointing", "zeroStage"), found[:2], strict=True):
-        assert training.get(name, value) == value
+    assert training.get("zeroStage", found[1]) == found[1]
     assert found == way
     told = resolve(spec, shape_of(spec), "image")
-    if "activationCheckpointing" in training:
-        assert told.activation_checkpointing_reason is not None
-        assert told.activation_checkpointing_reason.endswith(", as activationCheckpointing says")
+    assert told.activation_checkpointing == (way[0] is not None)
+    assert told.activation_checkpointing_mode == way[0]
+    if written := [name for name in training if name.startswith("activation")]:
+        assert told.activation_checkpointing_reason == f"{way[0] or 'off'}, as {written[-1]} says"
     if training == {"microBatchSize": 8}:
         assert told.micro_batch_reason == "8, as microBatchSize says"
 
 
 def test_each_choice_has_its_reason_with_numbers() -> None:
-    plenty, little = (resolve(spec, shape_of(spec), "image") for spec in (large(300), large(30)))
+    plenty, some, little = (
+        resolve(spec, shape_of(spec), "image") for spec in (large(300), large(34), large(22))
+    )
     assert plenty.micro_batch_reason == "8: a rank has no more"
-    assert plenty.activation_checkpointing is False
+    assert (plenty.activation_checkpointing, plenty.activation_checkpointing_mode) == (False, None)
     assert plenty.activation_checkpointing_reason == "off: it fits without"
-    assert little.activation_checkpointing is True
-    assert little.activation_checkpointing_reason is not None
-    assert little.activation_checkpointing_reason.startswith("on: without it a rank needs ")
-    assert little.activation_checkpointing_reason.endswith(" of 28.0 GiB")
+    for told, mode, before in ((some, "selective", "without it"), (little, "full", "with selective")):
+        assert told.activation_checkpointing is True
+        assert told.activation_checkpointing_mode == mode
+        assert told.activation_checkpointing_reason is not None
+        assert told.activation_checkpointing_reason.startswith(f"{mode}: {before} a rank needs ")
+        assert told.activation_checkpointing_reason.endswith(" GiB")
     spec = large(110)
     assert " at once need " in (resolve(spec, shape_of(spec), "image").micro_batch_reason or "")
     few = least_spec(training={"globalBatchSize": 2})
@@ -100,26 +109,42 @@ def test_each_choice_has_its_reason_with_numbers() -> None:
 
 
 def test_passes_of_a_step_are_equally_full() -> None:
-    assert chosen(least_spec(training={"globalBatchSize": 10})) == (False, 0, 5)
-    assert chosen(least_spec(training={"globalBatchSize": 17})) == (False, 0, 6)
+    assert chosen(least_spec(training={"globalBatchSize": 10})) == (None, 0, 5)
+    assert chosen(least_spec(training={"globalBatchSize": 17})) == (None, 0, 6)
 
 
 def test_a_pipeline_gets_more_and_smaller_passes() -> None:
     cut = {"parallelism": {"pipeline": 2}, "nodes": 2, "training": {"globalBatchSize": 16}}
-    assert chosen(least_spec(**cut)) == (False, 1, 4)
+    assert chosen(least_spec(**cut)) == (None, 1, 4)
 
 
 def test_what_is_not_proven_is_never_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = large(30)
     assert chosen(spec)[0]
-    monkeypatch.setattr(choices, "refusal", lambda asked: "no" if asked.checkpointing else None)
-    assert not chosen(spec)[0]
+    monkeypatch.setattr(choices, "refusal", lambda asked: "no" if asked.recompute == "selective" else None)
+    assert chosen(spec)[0] is Recompute.FULL
+    monkeypatch.setattr(choices, "refusal", lambda asked: "no" if asked.recompute else None)
+    assert chosen(spec)[0] is None
+
+
+def test_selective_is_proven_stage_by_stage() -> None:
+    row = {"family": "llama", "layout": "dp", "packing": "concat", "precision": "fp32", "verdict": "equal"}
+    plain = [row | {"zero": zero, "checkpointing": False} for zero in (1, 3)]
+    rows = [*plain, row | {"zero": 1, "checkpointing": True, "selective": True}]
+    asked = Asked("llama", Layout(data=2, zero=3), "concat", None, "fp32")
+    assert refusal(asked, rows) is None
+    once_more = replace(asked, recompute="selective")
+    assert "selective in ZeRO stage 3 is not proven" in (refusal(once_more, rows) or "")
+    assert refusal(replace(once_more, layout=Layout(data=2)), rows) is None
+    assert "activationCheckpointing full is not proven" in (
+        refusal(replace(asked, recompute="full"), rows) or ""
+    )
 
 
 def test_the_api_server_fills_nothing_in() -> None:
     """It would answer before anybody knows how large the model is."""
     [version] = custom_resource_definition()["spec"]["versions"]
     training = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["training"]
-    for name in ("microBatchSize", "activationCheckpointing"):
+    for name in ("microBatchSize", "activationCheckpointing", "activationCheckpointingMode"):
         assert "default" not in training["properties"][name]
         assert name not in training["default"]

@@ -19,6 +19,7 @@ from llmtrain_api import (
     JobStatus,
     Layout,
     ModelShape,
+    Recompute,
     changed,
     choose,
 )
@@ -30,7 +31,7 @@ def another(shape: ModelShape, spec: JobSpec) -> Choice:
     """What a later version of the operator might decide."""
     choice = choose(shape, spec)
     layout = replace(choice.layout, zero=3, why="another version")
-    return replace(choice, layout=layout, micro_batch=2, checkpointing=True)
+    return replace(choice, layout=layout, micro_batch=2, recompute=Recompute.SELECTIVE)
 
 
 def another_layout(shape: ModelShape, spec: JobSpec) -> Layout:
@@ -76,27 +77,34 @@ def test_a_later_version_does_not_change_the_layout_of_a_job_that_has_started(
     upgraded(monkeypatch)
     assert told(status).layout == Layout(data=2, zero=0)
     assert told(again(status)).layout == Layout(data=2, zero=0)
-    assert computed(told(again(status))) == (8, False)
+    assert computed(told(again(status))) == (8, None)
     # a job that begins now gets what is decided now
     assert told(begun()).layout == Layout(data=2, zero=3)
-    assert computed(told(begun())) == (2, True)
+    assert computed(told(begun())) == (2, "selective")
 
 
-def test_what_a_person_writes_into_a_job_wins_over_what_was_decided() -> None:
+def test_what_a_person_writes_into_a_job_wins_over_what_was_decided(monkeypatch: pytest.MonkeyPatch) -> None:
     status = begun()
-    assert computed(told(again(status))) == (8, False)
+    assert computed(told(again(status))) == (8, None)
     asked = {"microBatchSize": 4, "activationCheckpointing": True}
-    assert computed(told(again(status), training={"maxSteps": 20, **asked})) == (4, True)
+    assert computed(told(again(status), training={"maxSteps": 20, **asked})) == (4, "full")
+    upgraded(monkeypatch)
+    selective = begun()
+    for written, way in ((True, "full"), (False, None)):
+        asked = {"maxSteps": 20, "activationCheckpointing": written}
+        assert computed(told(again(selective), training=asked)) == (2, way)
 
 
 def test_a_status_of_an_older_version_says_less() -> None:
     status = begun()
     assert status.resolved is not None
     older = changed(status, resolved=changed(status.resolved, activation_checkpointing=None))
-    assert computed(told(again(older))) == (8, False)
+    assert computed(told(again(older))) == (8, None)
+    old = changed(status, resolved=changed(status.resolved, activation_checkpointing=True))
+    assert computed(told(again(old))) == (8, "full")
 
 
-def computed(file: JobFile) -> tuple[int, bool]:
+def computed(file: JobFile) -> tuple[int, str | None]:
     """What ranks are told of their passes."""
     training = file.spec.training
-    return training.micro_batch_size, training.activation_checkpointing
+    return training.micro_batch_size, training.recompute

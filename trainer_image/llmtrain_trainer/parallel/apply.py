@@ -26,6 +26,7 @@ from .compiled import attention_of, compile_layers, compiled_layers
 from .engine import Engine, deepspeed_config
 from .pipeline import PipelineEngine, StageLoss, build_stage
 from .put import start_from
+from .recompute import recompute
 from .sequence import SequenceEngine, register
 from .tensor import TensorEngine, tensor_config
 from .unsharded import DataParallelEngine, UnshardedEngine
@@ -106,22 +107,21 @@ def _build(
     make_optimizer: MakeOptimizer,
 ) -> tuple[Engine, Built]:
     """The engine of this rank's kind, without weights."""
-    checkpointing = spec.training.activation_checkpointing
+    again = spec.training.recompute
 
     def initialize(model: torch.nn.Module, named: Named, mpu: Any = None) -> tuple[Any, Built]:
         return _initialize(model, named, spec, shape, layout, plan, share, make_optimizer, mpu)
 
     if layout.pipeline > 1:
         loss = StageLoss()
-        stage = build_stage(config, layout, loss, checkpointing=checkpointing)
+        stage = build_stage(config, layout, loss, again)
         engine, built = initialize(stage, [(whole_name(name), p) for name, p in stage.named_parameters()])
         return PipelineEngine(engine, layout, place, plan, loss), built
     with sharded_from_the_start(layout, spec.training.precision, plan.micro):
         model = empty_model(config, task_of(spec, shape), torch.float32)
     if family := TRAINED.get(shape.architecture):
         family.prepare(model)
-    if checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+    recompute(model, again)
     if spec.model.adapter:
         adapters.add(model, spec, shape, spec.model.adapter)
     model.train()

@@ -8,12 +8,11 @@ from typing import Any
 
 import torch
 from deepspeed.pipe import PipelineModule
-from deepspeed.runtime.activation_checkpointing.checkpointing import non_reentrant_checkpoint
 from deepspeed.runtime.pipe import schedule
 from transformers.initialization import no_init_weights
 from typing_extensions import override
 
-from llmtrain_api import Layout, Place
+from llmtrain_api import Layout, Place, Recompute
 
 from ..batch import BatchPlan
 from ..data.loader import Pass
@@ -21,6 +20,7 @@ from ..loss import label_count, token_loss_sum
 from ..models.pipeline_stages import layers, whole_name
 from ..telemetry.phases import Phase
 from .engine import Engine
+from .recompute import checkpoint_of
 
 
 class StageLoss:
@@ -37,8 +37,15 @@ class StageLoss:
         return loss_sum * self.scale
 
 
-def build_stage(config: Any, layout: Layout, loss: StageLoss, *, checkpointing: bool) -> PipelineModule:
-    """This rank's layers, whose weights are whatever the memory holds."""
+def build_stage(config: Any, layout: Layout, loss: StageLoss, again: Recompute | None) -> PipelineModule:
+    """This rank's layers, whose weights are whatever the memory holds.
+
+    Args:
+        config: of the whole model.
+        layout: how many stages there are.
+        loss: of the last stage.
+        again: which activations are computed again in the backward pass.
+    """
     config._attn_implementation = "sdpa"  # what transformers would choose for a whole model
     with no_init_weights():
         return PipelineModule(
@@ -47,8 +54,8 @@ def build_stage(config: Any, layout: Layout, loss: StageLoss, *, checkpointing: 
             loss_fn=loss,
             # as many blocks a stage as can be: by parameters, a large vocabulary would leave a stage none
             partition_method="type:Block",
-            activation_checkpoint_interval=int(checkpointing),
-            activation_checkpoint_func=non_reentrant_checkpoint,
+            activation_checkpoint_interval=int(again is not None),
+            activation_checkpoint_func=checkpoint_of(again),
         )
 
 

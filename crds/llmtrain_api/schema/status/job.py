@@ -10,6 +10,7 @@ from pydantic import Field
 from ...layouts.layout import Layout
 from ..base import ApiModel, Time
 from ..model_facts import ModelFacts
+from ..training import Recompute
 from .attempt import Attempt, Failure, Restarts, Workers
 from .conditions import Condition
 from .notification import MAX_NOTIFICATIONS, Notification
@@ -96,6 +97,11 @@ class Resolved(ApiModel):
     micro_batch_reason: Text | None = Field(default=None, description="Where that number comes from.")
     activation_checkpointing: bool | None = Field(
         default=None, description="Whether activations are computed again in the backward pass."
+    )
+    activation_checkpointing_mode: Recompute | None = Field(
+        default=None,
+        description="Which of a layer's: all (full), or all but what matrix products and attention made "
+        "(selective); empty where none are.",
     )
     activation_checkpointing_reason: Text | None = Field(default=None, description="Why, or why not.")
     accumulation: Count | None = Field(
