@@ -76,6 +76,13 @@ class Store:
             self.launched.append(nodes[-1])
         return nodes
 
+    def damage(self, save: str, name: str) -> None:
+        """Change a bit of the first state whose name ends so."""
+        state = sorted(self.server.files.glob(f"{Server.bucket}/{FOLDER}/{save}/state/*{name}"))[0]
+        content = bytearray(self.server.files.cat_file(state))
+        content[len(content) // 2] ^= 1
+        self.server.files.pipe_file(state, bytes(content))
+
     def record(self) -> dict[str, Any]:
         """The newest record, read without our code."""
         names = sorted(self.server.names(f"{FOLDER}/log"))
@@ -243,11 +250,7 @@ def story(store: Store) -> Story:
         lose(launch)
     steps = store.record()["steps"]
     newest, before = sorted(map(int, steps), reverse=True)
-    save = f"{Server.bucket}/{FOLDER}/{steps[str(newest)]}"
-    [shard] = store.server.files.glob(f"{save}/state/*{DAMAGED}")
-    content = bytearray(store.server.files.cat_file(shard))
-    content[len(content) // 2] ^= 1
-    store.server.files.pipe_file(shard, bytes(content))
+    store.damage(steps[str(newest)], DAMAGED)
     second = store.start(attempt=1)
     for launch in second:
         assert launch.wait() == 0, launch.text()
@@ -353,6 +356,30 @@ def test_another_layout_takes_over_and_the_old_job_ends(store: Store) -> None:
     [late] = store.start(attempt=3, nodes=2)[:1]
     assert late.wait() == 78, late.text()
     assert "taken over by job default/third" in late.message()["message"]
+
+
+@pytest.mark.usefixtures("story")
+def test_a_part_that_is_damaged_fails_one_attempt_and_the_next_passes_over_the_step(store: Store) -> None:
+    """A layout that nothing was saved in: ranks find it, when they read their parts."""
+    steps = store.record()["steps"]
+    newest, before = sorted(map(int, steps), reverse=True)
+    store.damage(steps[str(newest)], ".pt")
+    asked = {
+        "uid": OTHER.replace("2", "4"),
+        "name": "fourth",
+        "training": {"maxSteps": newest + 4, "zeroStage": 2},
+        "output": {"ifExists": "resume"},
+    }
+    first = store.start(**asked)
+    assert [launch.wait() for launch in first] == [1, 1], first[0].text()
+    assert any("has another sha256" in launch.message()["message"] for launch in first)
+    [how] = store.record()["torn"].values()
+    assert "has another sha256" in how
+    second = store.start(attempt=1, **asked)
+    for launch in second:
+        assert launch.wait() == 0, launch.text()
+        assert launch.message()["resumedStep"] == before
+    assert how in second[0].text()
 
 
 def test_a_store_that_goes_away_fails_the_attempt_with_its_name(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import re
 import time
 import warnings
@@ -151,6 +152,14 @@ def test_what_was_changed_in_the_store_is_not_read(saved: Saved, at: int) -> Non
     saved.damage(shard(1), at % size)
     with pytest.raises(DamagedPart, match=f"{shard(1)} has another sha256 in bytes"):
         saved.shards().read("a.weight", SECOND_HALF)
+
+
+def test_no_file_stays_open(saved: Saved) -> None:
+    """A gang of a thousand ranks has written thousands."""
+    parts, before = saved.parts(), len(os.listdir("/proc/self/fd"))
+    for name in parts.sizes():
+        parts.structure_of(name)
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_files_of_an_older_version_have_one_digest_and_come_whole(saved: Saved) -> None:

@@ -53,11 +53,10 @@ class Part:
         self._digests = entry.chunks or (entry.sha256,)
         # by bytes of content: header's place and length of the name together
         self._records = defaultdict[int, list[int]](list)
+        self._known = set[int]()  # chunks that are there
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        os.ftruncate(self._file, entry.size)
-        there = path.with_name(f".{path.name}.there")
-        self._there = os.open(there, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        with _opened(path) as file:
+            os.ftruncate(file, entry.size)
 
     def need(self, start: int, stop: int) -> None:
         """See to it that bytes are there.
@@ -66,19 +65,25 @@ class Part:
             DamagedPart: they are not those that were saved.
             OSError: the store or the disk refused.
         """
-        for number in range(start // self._chunk, -(-min(stop, self._entry.size) // self._chunk)):
-            with self._locked(number):
-                if os.pread(self._there, 1, number) != b"1":
-                    self._get(number)
-                    os.pwrite(self._there, b"1", number)
+        asked = range(start // self._chunk, -(-min(stop, self._entry.size) // self._chunk))
+        if self._known.issuperset(asked):
+            return
+        # a gang may have written more files than a process may have open
+        with _opened(self.path) as file, _opened(self.path.with_name(f".{self.path.name}.there")) as there:
+            for number in asked:
+                with _locked(there, number):
+                    if os.pread(there, 1, number) != b"1":
+                        self._get(number, file)
+                        os.pwrite(there, b"1", number)
+                self._known.add(number)
 
-    def _get(self, number: int) -> None:
+    def _get(self, number: int, file: int) -> None:
         start, digest = number * self._chunk, hashlib.sha256()
         stop = min(start + self._chunk, self._entry.size)
         for at in range(start, stop, CHUNK):  # a file that an older version saved is one chunk
             content = self._read(at, min(at + CHUNK, stop))
             digest.update(content)
-            _write(self._file, content, at)
+            _write(file, content, at)
         if digest.hexdigest() != self._digests[number]:
             raise DamagedPart(
                 f"{self.path.name} has another sha256 in bytes {start} to {stop} than its manifest says"
@@ -91,15 +96,6 @@ class Part:
             raise DamagedPart(f"{self.path.name} is not there any more: {error}") from None
         self.got += len(content)
         return content
-
-    @contextmanager
-    def _locked(self, number: int) -> Iterator[None]:
-        """The others of this node wait; the system unlocks it for a process that dies."""
-        fcntl.lockf(self._there, fcntl.LOCK_EX, 1, number)
-        try:
-            yield
-        finally:
-            fcntl.lockf(self._there, fcntl.LOCK_UN, 1, number)
 
     def structure(self) -> None:
         """Get all but the numbers of tensors: the list of records at the end, and all that is no tensor.
@@ -136,12 +132,32 @@ class Part:
     def read(self, start: int, size: int) -> bytes:
         """Bytes of it."""
         self.need(start, start + size)
-        return os.pread(self._file, size, start)
+        with _opened(self.path) as file:
+            return os.pread(file, size, start)
 
     @property
     def size(self) -> int:
         """Bytes of the whole."""
         return self._entry.size
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+@contextmanager
+def _locked(file: int, number: int) -> Iterator[None]:
+    """The other ranks of this node wait; the system unlocks it for a process that dies."""
+    fcntl.lockf(file, fcntl.LOCK_EX, 1, number)
+    try:
+        yield
+    finally:
+        fcntl.lockf(file, fcntl.LOCK_UN, 1, number)
 
 
 def _write(file: int, content: bytes, at: int) -> None:
