@@ -96,10 +96,13 @@ bench-writes: ## what a write of a job, of its status and of other kinds costs t
 bench-recovery: ## from the death of a pod to the next step, part by part, on the demo's cluster (BENCH=--help: options)
 	@$(VENV)/bin/python -m bench.recovery $(BENCH)
 
+bench-scale: ## memory, CPU of an event and longest stretches of the operator with 2,500 jobs and 10,000 pods (BENCH=--help: options)
+	@$(VENV)/bin/python -m bench.scale $(BENCH)
+
 bench-page: ## what 300 open web pages of 2,000 jobs cost: first view, how late changes are told, CPU, the operator's decisions (BENCH=--help: options)
 	@$(VENV)/bin/python -m bench.page $(BENCH)
 
 constraints: ## pin what a fresh environment without constraints.txt would get
 	@hack/constraints
 
-.PHONY: corpora examples release docs web page page-on-cluster proofs rules kueue models real bench bench-operator bench-writes bench-recovery bench-page layouts resume simulate faults help demo demo-down try test lint generate images venv constraints
+.PHONY: corpora examples release docs web page page-on-cluster proofs rules kueue models real bench bench-operator bench-writes bench-recovery bench-page bench-scale layouts resume simulate faults help demo demo-down try test lint generate images venv constraints

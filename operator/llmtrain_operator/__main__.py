@@ -7,6 +7,7 @@ import sys
 
 import structlog
 
+from .heap import spare_what_stays
 from .logs import configure
 from .run import NotInstalled, operate
 from .settings import parse
@@ -16,6 +17,7 @@ def main() -> None:
     """Run until a signal comes. Exit code 1 = something that must never end has ended."""
     settings = parse(sys.argv[1:])
     configure()
+    spare_what_stays()
     try:
         asyncio.run(operate(settings))
     except NotInstalled as error:

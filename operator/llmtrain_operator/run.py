@@ -18,6 +18,7 @@ from .engine.leading import lead, take_over
 from .engine.pod_words import PodWords
 from .engine.reconcile import Reconciler
 from .engine.workqueue import WorkQueue
+from .heap import spare_what_stays
 from .kube.address import find_cluster
 from .kube.api import ApiError
 from .kube.http import HttpApi
@@ -192,6 +193,8 @@ class Operator:
         """Decide and write, for as long as this process leads."""
         self._known.jobs.clear()
         await take_over((self._pods, self._intake), self._jobs, self._queue)
+        # all jobs and pods of the cluster, before they are decided on
+        spare_what_stays()
         fenced = self._api.guarded(self._elector.seconds_left)
         gangs = gang_scheduler(
             fenced,

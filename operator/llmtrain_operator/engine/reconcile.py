@@ -135,6 +135,8 @@ class Reconciler:
                 await self._tell_failure(key, f"a fault in the operator ({type(error).__name__})")
             finally:
                 self._queue.done(key)
+            # a look that needs no answer, with another job ready, would keep all else waiting
+            await asyncio.sleep(0)
 
     async def reconcile(self, key: Key) -> None:
         """One step of one job.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -14,41 +14,20 @@ import msgspec
 import orjson
 
 from .address import ClusterAddress, Credentials
+from .answers import RawItems, as_error, as_event, no_answer, retry_seconds
 from .api import RESOURCES, ApiError, Listing, NotLeader, Object, WatchEvent
+from .window import Share, Window
 
 REQUEST_SECONDS = 30.0
 WATCH_SECONDS = 300
 WATCH_TIMEOUT = aiohttp.ClientTimeout(total=WATCH_SECONDS + 30, connect=5, sock_read=90)
 """Bookmarks come about every minute: silence beyond 90 s is a dead connection."""
-RETRIED = frozenset({0, 429, 500, 502, 503, 504})
+TOO_MANY = 429
+RETRIED = frozenset({0, TOO_MANY, 500, 502, 503, 504})
 ATTEMPTS = 5
 MAX_IN_FLIGHT = 64
-MAX_WRITES_OF_A_NAMESPACE = 32
-"""At once: a gang of thousands is created while other tenants' jobs go on."""
 MAX_REVIEWS = 4
 """Of tokens, at once: strangers cause them, and reconciling must not wait behind strangers."""
-MAX_RETRY_AFTER_SECONDS = 60.0
-"""A proxy that asks for an hour must not stop a worker for an hour."""
-
-
-class RawItems(msgspec.Struct):
-    """A list whose items stay undecoded."""
-
-    class Meta(msgspec.Struct, rename="camel"):
-        """``metadata`` of a list."""
-
-        resource_version: str = ""
-        continue_: str = msgspec.field(default="", name="continue")
-
-    metadata: Meta
-    items: list[msgspec.Raw]
-
-
-class RawEvent(msgspec.Struct):
-    """A watch line whose object stays undecoded."""
-
-    type: str
-    object: msgspec.Raw
 
 
 class HttpApi:
@@ -58,9 +37,9 @@ class HttpApi:
         self._address = address
         self._credentials = Credentials(address)
         self._session: aiohttp.ClientSession | None = None
-        self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
-        self._review_slots = asyncio.Semaphore(MAX_REVIEWS)
-        self._shares: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._slots = Window(MAX_IN_FLIGHT)
+        self._review_slots = Window(MAX_REVIEWS)
+        self._shares: WeakValueDictionary[str, Share] = WeakValueDictionary()
         self._seconds_left: Callable[[], float] = lambda: REQUEST_SECONDS
 
     def guarded(self, seconds_left: Callable[[], float]) -> HttpApi:
@@ -190,17 +169,18 @@ class HttpApi:
                     async for chunk in response.content.iter_any():
                         *lines, buffer = (buffer + chunk).split(b"\n")
                         for line in lines:
-                            yield _event(line)
+                            yield as_event(line)
                 finally:
                     _hang_up(response)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ApiError(0, "ConnectionLost", str(error) or type(error).__name__) from error
 
-    def _share(self, namespace: str) -> asyncio.Semaphore:
-        """The slots that one namespace's creates and deletes may take; it goes when nobody uses it."""
+    def _share(self, namespace: str) -> Share:
+        """The slots that one namespace's creates and deletes may take: a gang of thousands is created while
+        other tenants' jobs go on. It goes when nobody uses it."""
         found = self._shares.get(namespace)
         if found is None:
-            found = self._shares[namespace] = asyncio.Semaphore(MAX_WRITES_OF_A_NAMESPACE)
+            found = self._shares[namespace] = Share(self._slots)
         return found
 
     @staticmethod
@@ -225,20 +205,36 @@ class HttpApi:
         body: Object | None = None,
         params: dict[str, str] | None = None,
         content_type: str = "application/json",
-        slots: asyncio.Semaphore | None = None,
+        slots: Window | None = None,
     ) -> bytes:
         """One call, retried while the server is busy or away. Every call of ours may be repeated."""
-        delay = 0.2
+        delay, window = 0.2, slots or self._slots
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                async with slots or self._slots:
-                    return await self._once(method, path, body, params, content_type)
+                async with window as turn:
+                    return await self._in_turn(
+                        window, turn, self._once(method, path, body, params, content_type)
+                    )
             except ApiError as error:
                 if isinstance(error, NotLeader) or error.status not in RETRIED or attempt == ATTEMPTS:
                     raise
                 await asyncio.sleep(retry_seconds(error, delay))
                 delay = min(delay * 2, 5.0)
         raise AssertionError("unreachable")
+
+    @staticmethod
+    async def _in_turn(window: Window, turn: int, call: Coroutine[object, object, bytes]) -> bytes:
+        """The answer; how it came tells how many calls may be under way."""
+        try:
+            content = await call
+        except ApiError as error:
+            if error.status == TOO_MANY:
+                window.busy(turn)
+            elif error.status:
+                window.answered()
+            raise
+        window.answered()
+        return content
 
     async def _once(
         self, method: str, path: str, body: Object | None, params: dict[str, str] | None, content_type: str
@@ -262,43 +258,6 @@ class HttpApi:
                 return content
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ApiError(0, "ConnectionLost", str(error) or type(error).__name__) from error
-
-
-def retry_seconds(error: ApiError, delay: float) -> float:
-    """How long to wait before the call is made again: what the server asked for, within reason."""
-    wait = delay if error.retry_after is None else min(error.retry_after, MAX_RETRY_AFTER_SECONDS)
-    return wait * random.uniform(0.8, 1.2)
-
-
-def no_answer(content: bytes) -> ApiError:
-    """What a proxy sends in the API server's place is trouble that passes, and no fault of ours."""
-    shown = content[:100].decode(errors="replace")
-    return ApiError(502, "NoAnswer", f"the answer is none of an API server: {shown!r}")
-
-
-def as_error(response: aiohttp.ClientResponse, content: bytes) -> ApiError:
-    """The server's ``Status`` object, or whatever else it sent."""
-    try:
-        status = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        status = {}
-    status = status if isinstance(status, dict) else {}
-    retry = response.headers.get("Retry-After", "")
-    return ApiError(
-        response.status,
-        str(status.get("reason", response.reason or "")),
-        str(status.get("message", content[:500].decode(errors="replace"))),
-        float(retry) if retry.isdecimal() else None,
-    )
-
-
-def _event(line: bytes) -> WatchEvent:
-    """One line of a watch."""
-    try:
-        event = msgspec.json.decode(line, type=RawEvent)
-    except ValueError as error:
-        raise no_answer(line) from error
-    return WatchEvent(event.type, bytes(event.object))
 
 
 def _hang_up(response: aiohttp.ClientResponse) -> None:

@@ -24,6 +24,7 @@ from llmtrain_api.names import LABEL_MANAGED_BY, MANAGER, PLURAL
 
 from ..types import Pod
 from .api import ApiError, ListWatch, WatchEvent
+from .decoding import decoded
 from .jobs import JobStore, SeenJob, decode_job
 from .pods import decode_rank
 from .store import PodStore
@@ -171,7 +172,7 @@ class Reflector(Generic[T]):
 
     async def _list(self) -> str:
         listing = await self._api.list(self._resource, self._namespace, self._selector)
-        items = [item for item in map(self._decode, listing.items) if item is not None]
+        items = await decoded(self._decode, listing.items)
         version = int(listing.resource_version or 0)
         absent = await asyncio.gather(*(self._still_there(i) for i in self._store.absent(items, version)))
         alive = [item for item in absent if item is not None]

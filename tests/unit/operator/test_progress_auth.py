@@ -11,14 +11,10 @@ from harness.control import jwt
 
 from llmtrain_api.names import TOKEN_AUDIENCE
 from llmtrain_operator.kube.address import ClusterAddress
+from llmtrain_operator.kube.answers import MAX_RETRY_AFTER_SECONDS, retry_seconds
 from llmtrain_operator.kube.api import ApiError
-from llmtrain_operator.kube.http import (
-    MAX_RETRY_AFTER_SECONDS,
-    MAX_REVIEWS,
-    MAX_WRITES_OF_A_NAMESPACE,
-    HttpApi,
-    retry_seconds,
-)
+from llmtrain_operator.kube.http import MAX_IN_FLIGHT, MAX_REVIEWS, HttpApi
+from llmtrain_operator.kube.window import FIRST
 from llmtrain_operator.progress import auth
 from llmtrain_operator.progress.auth import (
     POD_NAME,
@@ -174,8 +170,14 @@ async def test_reviews_leave_the_slots_of_reconciling_alone(monkeypatch: pytest.
     await asyncio.gather(*reviews)
 
 
-async def test_one_namespaces_gang_leaves_slots_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("slots", [FIRST, MAX_IN_FLIGHT])
+async def test_one_namespaces_gang_leaves_slots_for_the_others(
+    slots: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At first, and once the API server has shown that it can take more."""
     api = HttpApi(ClusterAddress("http://nowhere", None))
+    while api._slots.size < slots:
+        api._slots.answered()
     answer, under_way = asyncio.Event(), []
 
     async def once(_: str, path: str, *__: object) -> bytes:
@@ -189,7 +191,7 @@ async def test_one_namespaces_gang_leaves_slots_for_the_others(monkeypatch: pyte
     gang = [asyncio.create_task(api.create("pods", "big", body)) for _ in range(4096)]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert len(under_way) == MAX_WRITES_OF_A_NAMESPACE
+    assert len(under_way) == slots // 2
     async with asyncio.timeout(1):
         await api.create("pods", "small", body)
     answer.set()
