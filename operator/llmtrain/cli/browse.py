@@ -22,9 +22,7 @@ INSTALL = "web.enabled=true of the chart brings it (docs/web.md)"
 
 
 def open_page(
-    job: Annotated[
-        str | None, typer.Argument(metavar="[JOB]", help="Whose page (default: all jobs).")
-    ] = None,
+    job: Annotated[str | None, typer.Argument(metavar="JOB", help="Whose page (default: all jobs).")] = None,
     system: Annotated[
         str, typer.Option("--operator-namespace", metavar="NAME", help="Where the operator is installed.")
     ] = "llmtrain-system",

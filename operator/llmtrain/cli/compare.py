@@ -12,7 +12,7 @@ from .options import Context, Format, Name, Namespace, Output, Runs, client
 
 def diff(
     first: Annotated[str, typer.Argument(metavar="A", help="Name of a job.")],
-    others: Annotated[list[str], typer.Argument(metavar="B...", help="Names of others.")],
+    others: Annotated[list[str], typer.Argument(metavar="B", help="Names of others.")],
     namespace: Namespace = None,
     context: Context = None,
     runs: Runs = None,

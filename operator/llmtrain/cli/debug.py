@@ -25,7 +25,7 @@ NO_KUBECTL = ", and it is what reaches into a pod; install it"
 def debug(
     name: Name,
     command: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- COMMAND]", help="Run this (default: a shell).")
+        list[str] | None, typer.Argument(metavar="-- COMMAND", help="Run this (default: a shell).")
     ] = None,
     rank: Annotated[
         int, typer.Option("--rank", metavar="N", min=0, help="Node rank: whose pod (default: 0).")

@@ -35,7 +35,7 @@ def schema(
     kind: Annotated[
         str,
         typer.Argument(
-            metavar="[KIND]", help="LLMTrainingSweep, LLMTrainingRuntime, ... (default: LLMTrainingJob)."
+            metavar="KIND", help="LLMTrainingSweep, LLMTrainingRuntime, ... (default: LLMTrainingJob)."
         ),
     ] = "LLMTrainingJob",
 ) -> None:

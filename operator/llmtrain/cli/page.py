@@ -51,7 +51,7 @@ def page() -> str:
 def _verb(name: str, command: Any) -> Iterator[str]:
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     options = [p for p in command.params if p.param_type_name == "option" and not p.hidden]
-    words = [name, *(str(p.metavar or p.name) for p in arguments)]
+    words = [name, *map(_word, arguments)]
     yield f"### llmtrain {' '.join(words)}\n"
     yield _help(command) + "\n"
     if not options:
@@ -63,6 +63,14 @@ def _verb(name: str, command: Any) -> Iterator[str]:
         value = f" {option.metavar}" if option.metavar else ""
         yield f"| {spelled}{value} | {option.help} |"
     yield ""
+
+
+def _word(argument: Any) -> str:
+    """An argument as it is written after a verb."""
+    name = str(argument.metavar or argument.name)
+    if not argument.required:
+        return f"[{name}]"
+    return f"{name}..." if argument.nargs == -1 else name
 
 
 def _help(command: Any) -> str:

@@ -33,6 +33,7 @@ def test_help_fills_its_lines_and_goes_over_none(verb: str) -> None:
     assert code == 0
     assert f"Usage: llmtrain {verb} " in "\n".join(lines)
     assert max(map(len, lines)) <= COLUMNS
+    assert not re.search(r"\[\[|\.\.\.\.", "\n".join(lines[:4])), "brackets or dots twice"
     text = lines[: next(at for at, line in enumerate(lines) if line.startswith("╭"))]
     for line, following in pairwise(text):
         first = following.split()[:1]

@@ -16,6 +16,12 @@ TWO_SUITES = """<testsuites>
 </testsuites>"""
 
 
+@pytest.fixture(autouse=True)
+def bare_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of what is run here needs no plugin, and to load them takes longer than to run it."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
 def test_the_command_tells_every_layer() -> None:
     told = subprocess.run([ROOT / "hack/test", "--help"], capture_output=True, text=True, check=True).stdout
     assert told.startswith("usage: hack/test")
@@ -126,6 +132,7 @@ def two_tries(
 
 
 def test_what_fails_by_itself_too_has_failed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")  # workers are a plugin
     count = two_tries(monkeypatch, tmp_path, ONE_OF_EACH, *testlayers.TWO_WORKERS)
     assert (count.passed, count.failed) == (2, 1)
     assert [one.split("::")[1] for one in count.flaky] == ["test_busy"]
