@@ -119,7 +119,7 @@ def job_body(name: str, namespace: str, nodes: int) -> dict[str, Any]:
             "nodes": nodes,
             "model": {"name": "builtin://tiny-llama"},
             "dataset": {"name": "builtin://random-tokens"},
-            "training": {"maxSteps": 20},
+            "training": {"maxSteps": 20, "globalBatchSize": max(16, nodes)},
             "output": {"uri": f"pvc://checkpoints/{name}"},
         },
     }
@@ -202,9 +202,11 @@ async def make(
             wanted = [(PLURAL, job_body(name, namespace, nodes))]
         else:
             wanted = children(name, namespace, nodes)
-        for resource, body in wanted:
-            async with slots:
-                await post(session, resource, namespace, body)
+        await asyncio.gather(*(put(resource, body) for resource, body in wanted))
+
+    async def put(resource: str, body: dict[str, Any]) -> None:
+        async with slots:
+            await post(session, resource, namespace, body)
 
     await asyncio.gather(*map(one, names))
 

@@ -109,6 +109,7 @@ EVENTS = {
     "Running": "all pods of an attempt run",
     "Restarting": "the gang failed: the message tells why, and the number of the next attempt",
     "NotificationGivenUp": "a receiver of spec.notify could not be told for an hour: the message says why",
+    "Preempted": "its room goes to others: every rank saves a checkpoint, and the job queues again",
     "Resized": "the gang has another number of nodes than before, or than the job wants",
     "Suspending": "every rank saves a checkpoint",
     "Suspended": "it stands still without pods",

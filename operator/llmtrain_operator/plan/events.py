@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llmtrain_api import JobStatus, Notification, NotificationState, Phase
+from llmtrain_api import EndReason, JobStatus, Notification, NotificationState, Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ def events_between(old: JobStatus, new: JobStatus) -> list[Event]:
         elif new.failure is not None and new.failure != old.failure:
             text = f"{new.failure.failure_class.value}: {new.failure.message}; attempt {new.attempt} begins"
             found.append(Event("Restarting", text, warning=True))
+    found.extend(_of_preemption(old, new))
     found.extend(_of_size(old, new))
     if old.phase is not None and old.phase.final and new.phase is not None and not new.phase.final:
         found.append(Event("Rerun", f"it is tried again, as {new.rerun!r} asks for"))
@@ -62,6 +63,18 @@ def _is_given_up(one: Notification) -> bool:
 
 def _which(one: Notification) -> tuple[int, str, int | None, int]:
     return one.receiver, one.event.value, one.attempt, one.times
+
+
+def _of_preemption(old: JobStatus, new: JobStatus) -> list[Event]:
+    """A gang that begins to give its room to others: until it is gone it still runs."""
+    if not _gives_way(new) or _gives_way(old) or new.waiting is None:
+        return []
+    return [Event("Preempted", new.waiting.message)]
+
+
+def _gives_way(status: JobStatus) -> bool:
+    newest = status.attempts[-1] if status.attempts else None
+    return newest is not None and newest.ended_at is None and newest.reason is EndReason.PREEMPTED
 
 
 def _of_size(old: JobStatus, new: JobStatus) -> list[Event]:
