@@ -114,23 +114,44 @@ def _begun(job: Job, usual: str, runs: Path | None = None, *, dry_run: bool = Fa
     output.lines([f"job {namespace}/{name} {NOT_CREATED if dry_run else told}"])
 
 
-def stop(name: Name, namespace: Namespace = None, context: Context = None, runs: Runs = None) -> None:
+def stop(
+    name: Name,
+    namespace: Namespace = None,
+    context: Context = None,
+    runs: Runs = None,
+    form: Output = Format.TABLE,
+) -> None:
     """Let a job save a checkpoint and give its nodes back (spec.suspend: true)."""
     here = client(namespace, context, runs)
-    here.suspend(name)
+    if output.data(here.suspend(name).to_json(), form):
+        return
     again = f"llmtrain resume {name}{_where(here.namespace, here.namespace, runs)}"
     output.lines([f"{name} saves a checkpoint and gives its nodes back; {again} goes on from there"])
 
 
-def resume(name: Name, namespace: Namespace = None, context: Context = None, runs: Runs = None) -> None:
+def resume(
+    name: Name,
+    namespace: Namespace = None,
+    context: Context = None,
+    runs: Runs = None,
+    form: Output = Format.TABLE,
+) -> None:
     """Let a job that was stopped go on from its checkpoint."""
-    client(namespace, context, runs).resume(name)
-    output.lines([f"{name} goes on as soon as there is room"])
+    if not output.data(client(namespace, context, runs).resume(name).to_json(), form):
+        output.lines([f"{name} goes on as soon as there is room"])
 
 
-def retry(name: Name, namespace: Namespace = None, context: Context = None, runs: Runs = None) -> None:
+def retry(
+    name: Name,
+    namespace: Namespace = None,
+    context: Context = None,
+    runs: Runs = None,
+    form: Output = Format.TABLE,
+) -> None:
     """Try a job that is over again, from its newest checkpoint."""
     job = client(namespace, context, runs).retry(name)
+    if output.data(job.to_json(), form):
+        return
     step = f"from step {job.status.checkpoint.step}" if job.status.checkpoint else "from the beginning"
     output.lines([f"{name} is tried again {step}"])
 

@@ -360,6 +360,10 @@ def test_stop_resume_and_retry_say_it_in_the_object(
     [*_, (method, _, sent)] = server.asked
     assert method == "PATCH"
     assert sent["metadata"]["annotations"]["llmtrain.dev/rerun"]
+    capsys.readouterr()
+    for verb in ("stop", "resume", "retry"):
+        assert main([verb, "tiny", "-o", "json"]) == 0
+        assert json.loads(capsys.readouterr().out)["metadata"]["name"] == "tiny"
 
 
 def test_a_log_that_is_gone_is_told_from_the_status(
