@@ -14,10 +14,13 @@ import pytest
 import torch
 from harness.builders import unchecked_spec
 from harness.children import environment
+from harness.models.configs import CONFIGS
+from transformers import AutoConfig
 
-from llmtrain_api import JobSpec, Layout, Recompute, shape_of, task_of
+from llmtrain_api import JobSpec, Layout, Recompute, Task, shape_of, shape_of_config, task_of
 from llmtrain_api.estimate.activations import block_bytes, input_bytes, loss_bytes, selective_bytes
 from llmtrain_api.estimate.memory import of_stage
+from llmtrain_api.twin import shrink
 from llmtrain_trainer.loss import token_loss_sum
 from llmtrain_trainer.models.build import HEADS, configuration
 from llmtrain_trainer.parallel.recompute import recompute
@@ -94,9 +97,28 @@ def test_a_block_keeps_the_activations_that_the_formula_counts(family: str, prec
     assert said == pytest.approx(block, rel=0.05)
 
 
+@pytest.mark.parametrize(("dtype", "size"), [(torch.float32, 4), (torch.bfloat16, 2)])
+def test_both_sides_of_a_bart_keep_what_the_formula_counts(dtype: torch.dtype, size: int) -> None:
+    def built(layers: int) -> Any:
+        sides = dict.fromkeys(("num_hidden_layers", "encoder_layers", "decoder_layers"), layers)
+        config = shrink(CONFIGS["facebook/bart-base"].config) | sides
+        return HEADS[Task.TEXT2TEXT].from_config(AutoConfig.for_model(**config), dtype=dtype)
+
+    few, more = (_saved_of(built(layers), decoder=True) for layers in (2, 4))
+    shape = shape_of_config(shrink(CONFIGS["facebook/bart-base"].config))
+    # a block of either side
+    said = 2 * block_bytes(shape, LENGTH, size)
+    assert said == pytest.approx((more - few) / 2 / (BATCH * LENGTH), rel=0.05)
+
+
 def _saved(spec: JobSpec) -> int:
     """Bytes of all that autograd saves in a forward pass."""
-    model = _model(spec, torch.float32 if spec.training.precision == "fp32" else torch.bfloat16).train()
+    model = _model(spec, torch.float32 if spec.training.precision == "fp32" else torch.bfloat16)
+    return _saved_of(model, decoder="t5" in spec.model.name)
+
+
+def _saved_of(model: Any, *, decoder: bool) -> int:
+    model.train()
     own = {one.untyped_storage().data_ptr() for one in chain(model.parameters(), model.buffers())}
     seen, alive = dict[int, int](), list[torch.Tensor]()
 
@@ -106,16 +128,16 @@ def _saved(spec: JobSpec) -> int:
             seen[one.untyped_storage().data_ptr()] = one.untyped_storage().nbytes()
         return one
 
-    ids, inputs = _inputs(spec)
+    ids, inputs = _inputs(decoder=decoder)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda one: one):
         token_loss_sum(model(**inputs).logits, ids)
     return sum(seen.values())
 
 
-def _inputs(spec: JobSpec) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+def _inputs(*, decoder: bool) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Labels, and what a model is given."""
     ids = torch.arange(BATCH * LENGTH).reshape(BATCH, LENGTH) + 40
-    return ids, {"input_ids": ids} | ({"decoder_input_ids": ids} if "t5" in spec.model.name else {})
+    return ids, {"input_ids": ids} | ({"decoder_input_ids": ids} if decoder else {})
 
 
 @pytest.mark.filterwarnings("ignore:.gradient_checkpointing_enable. is deprecated:FutureWarning")
@@ -142,7 +164,7 @@ def _held(spec: JobSpec, again: Recompute) -> int:
     """Bytes that are there after a forward pass and were not before, by allocations seen."""
     model = _model(spec, torch.float32 if spec.training.precision == "fp32" else torch.bfloat16).train()
     recompute(model, again)
-    ids, inputs = _inputs(spec)
+    ids, inputs = _inputs(decoder="t5" in spec.model.name)
     with torch.profiler.profile(profile_memory=True) as seen:
         loss = token_loss_sum(model(**inputs).logits, ids)
     assert loss.requires_grad

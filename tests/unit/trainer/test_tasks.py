@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmtrain_trainer.data.order import key_of, sample_at
+from llmtrain_trainer.data.steps.held_out import share_of_text
 from llmtrain_trainer.evaluate.heldout import loss_sum
 from llmtrain_trainer.loss import IGNORED, label_count, token_loss_sum
 from llmtrain_trainer.special_tokens import SENTINELS
@@ -102,6 +103,14 @@ def test_hidden_spans_put_back_give_the_row(length: int, key: int) -> None:
     assert inputs["decoder_input_ids"][0].tolist() == [PAD, *target[:-1]]
     other, _ = SpanCorruption(PAD, HIDDEN).encode(row, [key + 1])
     assert other["input_ids"].shape == inputs["input_ids"].shape
+
+
+@pytest.mark.parametrize("length", [8, 32, 64, 512])
+def test_what_stands_for_spans_costs_nobody_who_counts_tokens_anything(length: int) -> None:
+    rows = torch.arange(3 * length).view(3, -1)
+    _, labels = SpanCorruption(PAD, HIDDEN).encode(rows, [1, 2, 3])
+    text = ~torch.isin(labels, torch.tensor(HIDDEN))
+    assert share_of_text(length) == pytest.approx(float(text.float().mean()))
 
 
 def test_choices_never_change() -> None:
