@@ -18,7 +18,8 @@ from barecluster.__main__ import parser as clusters_parser
 from docsite.markdown import Fence
 from docsite.navigation import ROOT
 from harness.documents import unknown_value
-from llmtrain.cli.app import PASSED_ON, build
+from llmtrain.cli.app import PASSED_ON
+from llmtrain.cli.app import command as program
 from llmtrain_api.generate.crd import custom_resource_definition
 from llmtrain_api.generate.runtime_crd import RUNTIME_KINDS, runtime_definition
 from llmtrain_api.generate.sweep_crd import sweep_definition
@@ -108,7 +109,7 @@ def wrong_command(words: list[str], here: Path) -> str:
 def _llmtrain(arguments: list[str]) -> str:
     if arguments and arguments[0] in PASSED_ON:
         return _by_argparse(trainers_parser(), arguments)
-    group: Any = typer.main.get_command(build())
+    group = program()
     try:
         context = group.make_context("llmtrain", list(arguments) or ["--help"])
         verb, command, rest = group.resolve_command(context, [*context._protected_args, *context.args])

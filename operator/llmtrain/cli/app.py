@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -76,6 +77,12 @@ def build() -> typer.Typer:
     return app
 
 
+@cache
+def command() -> Any:
+    """The program as it reads words: to make it takes longer than most verbs."""
+    return typer.main.get_command(build())
+
+
 def flowing(text: str | None) -> str:
     """A docstring whose lines end where paragraphs do: the terminal breaks them where it ends."""
     return "\n\n".join(" ".join(part.split()) for part in (text or "").split("\n\n"))
@@ -113,7 +120,7 @@ def main(argv: list[str] | None = None) -> int:
         os.environ["NO_COLOR"] = "1"
     name = Path(sys.argv[0]).name
     try:
-        typer.main.get_command(build())(arguments, prog_name=PROGRAMS.get(name, "llmtrain"))
+        command()(arguments, prog_name=PROGRAMS.get(name, "llmtrain"))
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 1
     except LlmtrainError as error:

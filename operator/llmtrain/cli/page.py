@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from llmtrain.errors import EXIT_CODES
 
-from .app import PASSED_ON, VERBS, build
+from .app import PASSED_ON, VERBS, command
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "cli.md"
 _HEAD = """# The command line
@@ -37,7 +35,7 @@ def page() -> str:
     """The whole page."""
     codes = "\n".join(f"| {code} | {text} |" for code, text in EXIT_CODES)
     parts = [_HEAD + codes + "\n"]
-    group: Any = typer.main.get_command(build())
+    group = command()
     panel = ""
     for title, name, _ in VERBS:
         if title != panel:

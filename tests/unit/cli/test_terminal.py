@@ -9,11 +9,12 @@ from itertools import pairwise
 import pytest
 from harness.terminal import LOADED, at_a_terminal
 
-from llmtrain.cli.app import VERBS, flowing
+from llmtrain.cli.app import VERBS, command, flowing
 
 # what a command loads is paid once, before the forks
 for _name in ("rich.markup", "rich.panel", "typer.rich_utils", *LOADED):
     import_module(_name)
+command()
 COLUMNS = 80
 BOLD = re.compile(r"\x1b\[[0-9;]*m")
 NAMES = [name for _, name, _ in VERBS]
