@@ -23,6 +23,7 @@ from ..names import (
     OUTPUT_MOUNT,
     PAIRS_MOUNT,
     PENALTY_PAIRS_MOUNT,
+    REWARD_MODEL_MOUNT,
     SCRATCH_MOUNT,
     TOKEN_DIR,
 )
@@ -33,11 +34,11 @@ MAX_BYTES = 32 << 10
 MOST = 32
 OWN_MOUNTS = (
     CONFIG_DIR, TOKEN_DIR, OUTPUT_MOUNT, DATASET_MOUNT, CACHE_MOUNT, MODEL_MOUNT, ORIGIN_MOUNT,
-    PAIRS_MOUNT, PENALTY_PAIRS_MOUNT,
+    PAIRS_MOUNT, PENALTY_PAIRS_MOUNT, REWARD_MODEL_MOUNT,
     SCRATCH_MOUNT, "/dev/shm",
 )  # fmt: skip
 OWN_VOLUMES = re.compile(
-    r"config|token|scratch|model|origin|output|cache|pairs|penalty-pairs|shm|dataset(-[0-9]+)?"
+    r"config|token|scratch|model|origin|output|cache|pairs|penalty-pairs|reward-model|shm|dataset(-[0-9]+)?"
 )
 OWN_ENV = re.compile(r"LLMTRAIN_.*|HOME|TMPDIR")
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")

@@ -7,6 +7,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+from harness.bad_manifests import reinforced
 from harness.jobs import SETTINGS, T0, job, manifest, seen
 
 from llmtrain_api import InvalidJob, Setup, SetupStage, names, parse_manifest, parse_spec
@@ -112,15 +113,17 @@ def test_all_that_the_operator_mounts_is_its_own() -> None:
         },
         strict=True,
     )
+    judged = parse_spec(reinforced({"kind": "model", "model": "pvc://judges/reward"})["spec"], strict=True)
     found = [
         *mounts.of_pod("config", ""),
         *mounts.of_model(spec),
         *mounts.of_job(spec, Location("/mnt/origin/other/step", "other")),
         *mounts.of_job(mixed, None),
+        *mounts.of_job(judged, None),
         mounts.shared_memory("1Gi"),
     ]
     volumes = {one.name for one in found}
-    assert {"origin", "pairs", "penalty-pairs", "model", "cache", "dataset-1"} <= volumes
+    assert {"origin", "pairs", "penalty-pairs", "model", "reward-model", "cache", "dataset-1"} <= volumes
     assert [name for name in volumes if not OWN_VOLUMES.fullmatch(name)] == []
 
 
