@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 from llmtrain_api import Job
 from llmtrain_api.runtimes.named import Named, claims_of, secrets_of
@@ -39,7 +40,7 @@ def _missing(server: ApiServer, path: str, kind: str, named: Named) -> Iterator[
         fields.setdefault(name, field)
     for name, field in fields.items():
         try:
-            server.call("GET", f"{path}/{name}", accept=NAME_ALONE)
+            server.call("GET", f"{path}/{quote(name, safe='')}", accept=NAME_ALONE)
         except NotFound:
             yield f"it would wait: spec.{field}: the namespace has no {kind} {name}"
         except Forbidden:
