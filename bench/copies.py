@@ -22,6 +22,7 @@ from llmtrain_operator.kube.store import PodStore
 from llmtrain_operator.local.documents import merged
 from llmtrain_operator.local.memory_api import MemoryApi
 from llmtrain_operator.progress.latest import ReportBook
+from llmtrain_operator.serve import background
 from llmtrain_operator.types import PlanSettings, Pod
 
 from .operator import job_body
@@ -55,13 +56,8 @@ class Engine:
             self.intake.run(),
             self.reconciler.run(WORKERS, self.pods.synced, self.intake.synced),
         )
-        tasks = [asyncio.ensure_future(one) for one in work]
-        try:
+        async with background(*work):
             yield self
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Counted(Reconciler):

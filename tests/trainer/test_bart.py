@@ -87,14 +87,9 @@ def trained(base: Path, tmp_path_factory: pytest.TempPathFactory) -> LaptopRun:
         },
         "output": {"uri": "pvc://checkpoints/tiny"},
     }
-    kind = {"apiVersion": "llmtrain.dev/v1alpha1", "kind": "LLMTrainingJob", "metadata": {"name": "tiny"}}
     run = LaptopRun(work, seconds=400)
-    run.write(kind | {"spec": spec})
-    try:
-        run.start()
-        run.end()
-    finally:
-        run.close()
+    run.ask(spec)
+    run.to_the_end()
     assert run.codes == [0], run.text()
     return run
 

@@ -29,11 +29,7 @@ def ran(folder: Path, name: str, manifest: dict[str, Any]) -> tuple[str, dict[st
     manifest["spec"]["training"]["maxSteps"] = STEPS
     run = LaptopRun(folder, name, seconds=400)
     run.write(manifest)
-    try:
-        run.start()
-        run.end()
-    finally:
-        run.close()
+    run.to_the_end()
     assert run.codes == [0], run.text()
     run.opened()
     results = json.loads(run.output.results.read_text())

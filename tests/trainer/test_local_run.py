@@ -32,8 +32,7 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopRun]:
         resources={"memory": "4Gi", "cpuLimit": 2},
         **POD_FIELDS,
     )
-    head = {"apiVersion": "llmtrain.dev/v1alpha1", "kind": "LLMTrainingJob", "metadata": {"name": "tiny"}}
-    told.write(head | {"spec": asked.to_json()})
+    told.ask(asked.to_json())
     try:
         told.start()
         told.until(lambda: processes(str(told.folder), "llmtrain_trainer prepare"), "data being prepared")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +53,7 @@ def job(base: Path, work: Path, rows: list[dict[str, Any]], **changes: Any) -> J
 
 
 @pytest.fixture(scope="module")
-def laptop(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopRun]:
+def laptop(base: Path, tmp_path_factory: pytest.TempPathFactory) -> LaptopRun:
     """Two sources of text under `llmtrain run`."""
     run = LaptopRun(tmp_path_factory.mktemp("measured"))
     sources = []
@@ -72,14 +71,9 @@ def laptop(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lap
         "evaluation": ONLY,
         "output": {"uri": "pvc://checkpoints/tiny"},
     }
-    kind = {"apiVersion": "llmtrain.dev/v1alpha1", "kind": "LLMTrainingJob", "metadata": {"name": "tiny"}}
-    run.write(kind | {"spec": spec})
-    try:
-        run.start()
-        run.end()
-        yield run
-    finally:
-        run.close()
+    run.ask(spec)
+    run.to_the_end()
+    return run
 
 
 def test_the_loss_is_that_of_plain_transformers_over_all_of_the_text(laptop: LaptopRun, base: Path) -> None:

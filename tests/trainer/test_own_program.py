@@ -66,8 +66,7 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopRun]:
         "nodes": 2,
         "output": {"uri": "pvc://checkpoints/own"},
     }
-    head = {"apiVersion": "llmtrain.dev/v1alpha1", "kind": "LLMTrainingJob", "metadata": {"name": "own"}}
-    told.write(head | {"spec": spec})
+    told.ask(spec)
     try:
         told.start()
         state = told.output.program / "checkpoint-20/trainer_state.json"
@@ -120,13 +119,8 @@ def test_a_program_has_its_share_of_this_machines_cores(
         "entrypoint": {"command": words, "starter": "none"},
         "output": {"uri": "pvc://checkpoints/threads"},
     }
-    head = {"apiVersion": "llmtrain.dev/v1alpha1", "kind": "LLMTrainingJob", "metadata": {"name": "threads"}}
-    told.write(head | {"spec": spec})
-    try:
-        told.start()
-        told.end()
-    finally:
-        told.close()
+    told.ask(spec)
+    told.to_the_end()
     assert told.codes == [0], told.text()
     # all cores of this machine, where a pod on a cluster would compute in the one that it asks for
     assert f"in {len(os.sched_getaffinity(0))} threads" in told.output.rank_log(0, 0).read_text()

@@ -40,14 +40,9 @@ def run_of(work: Path, **training: Any) -> LaptopRun:
         "evaluation": {"everySteps": 0, "maxSequences": 32},
         "output": {"uri": "pvc://checkpoints/tiny"},
     }
-    kind = {"apiVersion": "llmtrain.dev/v1alpha1", "kind": "LLMTrainingJob", "metadata": {"name": "tiny"}}
     run = LaptopRun(work, seconds=400)
-    run.write(kind | {"spec": spec})
-    try:
-        run.start()
-        run.end()
-    finally:
-        run.close()
+    run.ask(spec)
+    run.to_the_end()
     return run
 
 

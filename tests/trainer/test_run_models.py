@@ -40,8 +40,7 @@ def run(tmp_path: Path) -> Iterator[Callable[..., LaptopRun]]:
             "evaluation": {"maxSequences": 8},
             "output": {"uri": "pvc://checkpoints/tiny"},
         }
-        kind = {"apiVersion": "llmtrain.dev/v1alpha1", "kind": "LLMTrainingJob", "metadata": {"name": "tiny"}}
-        made.write(kind | {"spec": spec})
+        made.ask(spec)
         made.start(**variables)
         made.end()
         return made

@@ -87,8 +87,7 @@ def test_a_rank_on_a_busy_node_is_named_until_it_has_its_time_again(tmp_path: An
     asked = spec(
         nodes=2, processesPerNode=1, training={"maxSteps": 100_000}, output={"uri": "pvc://checkpoints/tiny"}
     )
-    head = {"apiVersion": "llmtrain.dev/v1alpha1", "kind": "LLMTrainingJob", "metadata": {"name": "tiny"}}
-    told.write(head | {"spec": asked.to_json()})
+    told.ask(asked.to_json())
 
     def condition() -> dict[str, str]:
         found = told.object()["status"].get("conditions", [])

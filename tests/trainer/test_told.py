@@ -48,13 +48,8 @@ def test_a_job_of_this_machine_is_told_of(tmp_path: Path, receiver: tuple[str, l
         "notify": [{"events": ["Running", "Succeeded"], "url": url}, SECRET],
         "output": {"uri": "pvc://checkpoints/told"},
     }
-    head = {"apiVersion": "llmtrain.dev/v1alpha1", "kind": "LLMTrainingJob", "metadata": {"name": "told"}}
-    told.write(head | {"spec": spec})
-    try:
-        told.start()
-        told.end()
-    finally:
-        told.close()
+    told.ask(spec)
+    told.to_the_end()
     assert told.codes == [0], told.text()
     assert "spec.notify[1] is not told" in told.text()
     uid = told.object()["metadata"]["uid"]

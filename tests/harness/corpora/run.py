@@ -160,11 +160,7 @@ def _ran(entry: Entry, asked: dict[str, Any], rows: Rows, work: Path) -> Ran:
     run = LaptopRun(work, asked["spec"]["output"]["uri"].rpartition("/")[2], seconds=PATIENCE)
     run.write(asked)
     began = time.monotonic()
-    try:
-        run.start()
-        run.end()
-    finally:
-        run.close()
+    run.to_the_end()
     assert run.codes == [0], run.text()
     run.opened()
     results = json.loads(run.output.results.read_text())

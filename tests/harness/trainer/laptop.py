@@ -17,6 +17,7 @@ from typing import Any
 from harness.children import environment, processes
 from harness.trainer.launches import DEADLINE
 
+from llmtrain_api.names import API_VERSION, KIND
 from llmtrain_trainer.output import Output
 
 
@@ -49,6 +50,11 @@ class LaptopRun:
     def write(self, manifest: dict[str, Any]) -> None:
         """The manifest that is run; JSON is YAML."""
         (self.folder / "job.yaml").write_text(json.dumps(manifest))
+
+    def ask(self, spec: dict[str, Any]) -> None:
+        """The same of a job with this spec."""
+        head = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": self.name}}
+        self.write(head | {"spec": spec})
 
     def command(self) -> list[str]:
         module = [sys.executable, "-m", "llmtrain"]
@@ -101,6 +107,14 @@ class LaptopRun:
             time.sleep(0.01)
         self.left.append(processes(str(self.folder)))
         self.committed.append(max(self.output.committed(), default=0))
+
+    def to_the_end(self) -> None:
+        """Run once more, as long as it takes."""
+        try:
+            self.start()
+            self.end()
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Kill what still runs."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 import transformers
-from harness.trainer.tiny_models import tokenizer, write_llama
+from harness.trainer.tiny_models import llama_config, tokenizer, write_llama
 
 from llmtrain_trainer.data.chat.template import CHATML
 
@@ -35,18 +35,7 @@ def write_reward_model(
     words = tokenizer(template)
     words.pad_token = words.eos_token
     torch.manual_seed(1)
-    config = transformers.LlamaConfig(
-        vocab_size=len(words),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=positions,
-        bos_token_id=0,
-        eos_token_id=0,
-        pad_token_id=words.pad_token_id,
-        num_labels=labels,
-    )
+    config = llama_config(words, positions, pad_token_id=words.pad_token_id, num_labels=labels)
     model = transformers.LlamaForSequenceClassification(config)
     with torch.no_grad():
         model.score.weight.normal_(0, 0.5)

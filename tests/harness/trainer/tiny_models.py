@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import tokenizers
 import torch
@@ -36,11 +37,15 @@ def tokenizer(template: str | None = CHATML) -> transformers.PreTrainedTokenizer
     return found
 
 
-def write_llama(folder: Path, *, positions: int = 256, template: str | None = CHATML, seed: int = 0) -> Path:
-    """A Llama with two layers of width 32, and its tokenizer."""
-    words = tokenizer(template)
-    torch.manual_seed(seed)
-    config = transformers.LlamaConfig(
+def llama_config(words: Any, positions: int, **more: Any) -> transformers.LlamaConfig:
+    """Two layers of width 32.
+
+    Args:
+        words: the tokenizer.
+        positions: tokens that it reads.
+        **more: what differs from these models.
+    """
+    return transformers.LlamaConfig(
         vocab_size=len(words),
         hidden_size=32,
         intermediate_size=64,
@@ -49,7 +54,14 @@ def write_llama(folder: Path, *, positions: int = 256, template: str | None = CH
         max_position_embeddings=positions,
         bos_token_id=0,
         eos_token_id=0,
+        **more,
     )
-    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+
+
+def write_llama(folder: Path, *, positions: int = 256, template: str | None = CHATML, seed: int = 0) -> Path:
+    """A Llama with two layers of width 32, and its tokenizer."""
+    words = tokenizer(template)
+    torch.manual_seed(seed)
+    transformers.LlamaForCausalLM(llama_config(words, positions)).save_pretrained(folder)
     words.save_pretrained(folder)
     return folder
