@@ -149,15 +149,20 @@ def test_a_dataset_with_a_name_is_mounted_as_before() -> None:
     assert dataset_volumes({"name": "builtin://python-stdlib"})[2].dataset is None
 
 
+def told_of_mounted(name: str, claim: str, spec: dict[str, Any]) -> JobFile:
+    """What ranks are told of a job that mounts a claim under this name, to be read, in all its pods."""
+    for pod in worker_and_setup(**spec):
+        assert {"name": name, "persistentVolumeClaim": {"claimName": claim}} in pod["volumes"]
+        mounts = pod["containers"][0]["volumeMounts"]
+        assert {"name": name, "mountPath": f"/mnt/{name}", "readOnly": True} in mounts
+    found = look(seen(job(**spec)), T0)
+    assert found.spec is not None
+    return JobFile.model_validate_json(config_map(found.job, found.spec, 0, SETTINGS)["data"]["job.json"])
+
+
 def test_pairs_of_sentences_are_mounted_to_be_read_also_where_data_are_prepared() -> None:
     fairness: dict[str, Any] = {"evaluation": {"fairness": {"pairs": "pvc://words/fair/pairs.jsonl"}}}
-    for spec in worker_and_setup(**fairness):
-        assert {"name": "pairs", "persistentVolumeClaim": {"claimName": "words"}} in spec["volumes"]
-        mounts = spec["containers"][0]["volumeMounts"]
-        assert {"name": "pairs", "mountPath": "/mnt/pairs", "readOnly": True} in mounts
-    found = look(seen(job(**fairness)), T0)
-    assert found.spec is not None
-    told = JobFile.model_validate_json(config_map(found.job, found.spec, 0, SETTINGS)["data"]["job.json"])
+    told = told_of_mounted("pairs", "words", fairness)
     assert told.pairs == "/mnt/pairs/fair/pairs.jsonl"
     assert not any(v["name"] == "pairs" for v in worker_and_setup()[0]["volumes"])
 
@@ -167,13 +172,7 @@ def test_pairs_that_are_held_alike_are_a_mount_of_their_own() -> None:
         "evaluation": {"fairness": {"pairs": "pvc://words/held-out.jsonl"}},
         "training": {"fairness": {"pairs": "pvc://words/fair/pairs.jsonl"}},
     }
-    for spec in worker_and_setup(**both):
-        assert {"name": "penalty-pairs", "persistentVolumeClaim": {"claimName": "words"}} in spec["volumes"]
-        mounts = spec["containers"][0]["volumeMounts"]
-        assert {"name": "penalty-pairs", "mountPath": "/mnt/penalty-pairs", "readOnly": True} in mounts
-    found = look(seen(job(**both)), T0)
-    assert found.spec is not None
-    told = JobFile.model_validate_json(config_map(found.job, found.spec, 0, SETTINGS)["data"]["job.json"])
+    told = told_of_mounted("penalty-pairs", "words", both)
     assert (told.pairs, told.penalty_pairs) == (
         "/mnt/pairs/held-out.jsonl",
         "/mnt/penalty-pairs/fair/pairs.jsonl",
@@ -188,13 +187,7 @@ def test_a_reward_model_is_a_mount_of_its_own() -> None:
         "dataset": {"name": "pvc://data/prompts"},
         "training": {"reinforcement": {"rewards": rewards}},
     }
-    for pod in worker_and_setup(**spec):
-        assert {"name": "reward-model", "persistentVolumeClaim": {"claimName": "judges"}} in pod["volumes"]
-        mounts = pod["containers"][0]["volumeMounts"]
-        assert {"name": "reward-model", "mountPath": "/mnt/reward-model", "readOnly": True} in mounts
-    found = look(seen(job(**spec)), T0)
-    assert found.spec is not None
-    told = JobFile.model_validate_json(config_map(found.job, found.spec, 0, SETTINGS)["data"]["job.json"])
+    told = told_of_mounted("reward-model", "judges", spec)
     assert told.reward_model == "/mnt/reward-model/reward/export"
 
 
