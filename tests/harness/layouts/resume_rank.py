@@ -1,6 +1,7 @@
 """One rank of a job that may be killed: the training loop on rows that tell which sample was read.
 
-What another layout saved is read in parts, as out of an object store: tests of parts themselves are small.
+Each reads what it would get of a checkpoint in an object store: in the same layout files of its own, in
+another one parts of all.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from harness.builders import job_file
 from harness.layouts.rows import GLOBAL_BATCH, LENGTH, VOCAB, Row
 from harness.layouts.worker import share_compiled
 
-from llmtrain_api import IfExists, JobFile, Place, ResumeFrom, shape_of
+from llmtrain_api import IfExists, JobFile, Layout, Place, ResumeFrom, shape_of
 from llmtrain_trainer import distributed
 from llmtrain_trainer.batch import BatchPlan, Length
+from llmtrain_trainer.checkpoint.manifest import MANIFEST, StepFacts, manifest_of
 from llmtrain_trainer.checkpoint.manifest import STATE as STATES
-from llmtrain_trainer.checkpoint.manifest import StepFacts, manifest_of
 from llmtrain_trainer.checkpoint.save import Checkpointer, load
 from llmtrain_trainer.checkpoint.store import FolderCheckpointStore
 from llmtrain_trainer.data.loader import Batches, Pass
@@ -30,6 +31,7 @@ from llmtrain_trainer.parallel.apply import build
 from llmtrain_trainer.parallel.engine import Engine
 from llmtrain_trainer.storage.objectstore.bucket import Bucket
 from llmtrain_trainer.storage.objectstore.parts import StepParts
+from llmtrain_trainer.storage.objectstore.steps import Readers
 from llmtrain_trainer.storage.start_marker import read_start
 from llmtrain_trainer.tasks import OURS, encoder
 
@@ -82,6 +84,8 @@ def rank_main(job: JobFile, until: int, dies: bool, model: Path, out: Path) -> N
     seen: dict[str, Any] = {"place": place, "losses": {}, "rates": {}, "samples": {}}
     if start.resume:
         folder = start.output.step(start.done)
+        if start.resume.as_saved(layout):
+            folder = own_of(folder, out / f"own-{job.attempt}-{ranks.rank}", ranks.rank, layout)
         seen["asked"] = load(engine, folder, start.resume, parts_of(folder, out / f"parts-{job.attempt}"))
         seen["loaded"] = state_of(engine, STATE[:1] if start.resume.weights_only else STATE)
     for step in range(start.done, until + dies):
@@ -101,6 +105,14 @@ def rank_main(job: JobFile, until: int, dies: bool, model: Path, out: Path) -> N
             torch.save(seen, out / f"attempt-{job.attempt}-rank-{ranks.rank}.pt")
             distributed.barrier()
     distributed.leave()
+
+
+def own_of(step: Path, node: Path, rank: int, layout: Layout) -> Path:
+    """A step as a node has it that got it for one rank out of an object store."""
+    for name in [MANIFEST, *Readers([rank], layout).files_of(manifest_of(step))]:
+        (node / name).parent.mkdir(parents=True, exist_ok=True)
+        os.link(step / name, node / name)
+    return node
 
 
 def parts_of(step: Path, node: Path) -> StepParts:

@@ -300,29 +300,25 @@ def test_in_the_layout_of_a_step_a_node_reads_what_its_ranks_wrote(
     assert Readers(range(2, 4), layout).files_of(_manifest(layout, names)) == wanted
 
 
+def _cut(data: int, part: int) -> str:
+    return f"state/zero_pp_rank_{data}_mp_rank_{part:02d}_optim_states.pt"
+
+
 @pytest.mark.parametrize(
-    ("saved", "now"),
+    ("layout", "wanted"),
     [
-        (Layout(data=2, tensor=2), Layout(data=2, tensor=2)),
-        (Layout(data=2, pipeline=2), Layout(data=2, pipeline=2)),
-        (Layout(data=2, sequence=2), Layout(data=2, sequence=2)),
+        (Layout(data=2, tensor=2), [_cut(1, 0), _cut(1, 1)]),
+        (Layout(data=2, pipeline=2), [_cut(0, 1), _cut(1, 1)]),
+        (Layout(data=2, sequence=2), [_cut(2, 0), _cut(3, 0)]),
     ],
     ids=str,
 )
-def test_of_a_model_that_is_cut_a_node_reads_all(saved: Layout, now: Layout) -> None:
-    names = [COMMON, _shard(0), _shard(1), WHOLE_WEIGHTS]
-    assert Readers([1], now).files_of(_manifest(saved, names)) == names[:-1]
-
-
-def test_where_only_weights_are_taken_ranks_read_parts() -> None:
-    names = [COMMON, _shard(0), _shard(1), WHOLE_WEIGHTS]
-    readers = Readers([1], Layout(data=2), lambda manifest: manifest.job_uid == OTHER)
-    foreign = changed(_manifest(Layout(data=2), names), job_uid=OTHER)
-    assert readers.in_parts(foreign)
-    assert readers.files_of(foreign) == []
-    own = changed(foreign, job_uid=UID)
-    assert not readers.in_parts(own)
-    assert readers.files_of(own) == [COMMON, _shard(1)]
+def test_of_a_model_that_is_cut_a_node_reads_what_its_ranks_wrote(layout: Layout, wanted: list[str]) -> None:
+    """Ranks 2 and 3 of four; weights that are not a rank's own are everybody's."""
+    common = [COMMON, "state/mp_rank_01_model_states.pt", "state/layer_00-model_states.pt"]
+    own = [_cut(data, part) for data in range(4) for part in range(2)]
+    found = Readers(range(2, 4), layout).files_of(_manifest(layout, [*common, *own, WHOLE_WEIGHTS]))
+    assert found == [*common, *wanted]
 
 
 @pytest.mark.parametrize(

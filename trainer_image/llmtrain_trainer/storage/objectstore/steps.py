@@ -6,7 +6,7 @@ No torch: the launcher uses this, too.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,9 @@ from .record import Record
 FOLDER = "checkpoints"
 UNLISTED = f"no {MANIFEST} that can be read and names files inside of the step only"
 _PREFIX = re.compile(r"step-\d+\.([^-]*)-(\d+)-.*")
-_OF_ONE_RANK = re.compile(r"state/(?:bf16_)?zero_pp_rank_(\d+)_mp_rank_00_(?:optim|model)_states\.pt")
+_OF_ONE_RANK = re.compile(r"state/(?:bf16_)?zero_pp_rank_(\d+)_mp_rank_(\d+)_(?:optim|model)_states\.pt")
+"""DeepSpeed's names: a rank's number among those that share a part of the model, and that part's, which is a
+tensor-parallel rank or a stage. It counts the files of other names, and will have all of them."""
 
 
 @dataclass(frozen=True)
@@ -37,21 +39,22 @@ class Readers:
         anew: whether they take only the weights of a step, wherever those lie.
     """
 
-    ranks: Container[int]
+    ranks: Collection[int]
     layout: Layout
     anew: Callable[[Manifest], bool] = lambda _: False
 
     def files_of(self, manifest: Manifest) -> list[str]:
-        """Files of a step that they read as a whole.
+        """Files of a step that they read as a whole: in the layout that it was saved in, what the same ranks
+        wrote and what is everybody's."""
+        if self.in_parts(manifest):
+            return []
+        places = {self._place(rank) for rank in self.ranks}
+        return [name for name in state_of(manifest) if _read_at(places, name)]
 
-        In the layout that it was saved in, that is what the same ranks wrote and what is everybody's. Of
-        a model that is cut, any file may have what they need. The whole model's weights are for the export
-        alone.
-        """
-        state = [] if self.in_parts(manifest) else state_of(manifest)
-        if self.layout.data != self.layout.world:
-            return state
-        return [name for name in state if self._own(name)]
+    def _place(self, rank: int) -> tuple[int, int]:
+        """The two numbers that DeepSpeed names a rank's files by."""
+        place = self.layout.place(rank)
+        return place.data * self.layout.sequence + place.sequence, place.tensor + place.pipeline
 
     def in_parts(self, manifest: Manifest) -> bool:
         """Whether each rank reads ranges out of all files, as it finds them: those of another layout, and
@@ -64,9 +67,10 @@ class Readers:
         except ConfigError:
             return False
 
-    def _own(self, name: str) -> bool:
-        one = _OF_ONE_RANK.fullmatch(name)
-        return one is None or int(one[1]) in self.ranks
+
+def _read_at(places: Collection[tuple[int, int]], name: str) -> bool:
+    own = _OF_ONE_RANK.fullmatch(name)
+    return own is None or (int(own[1]), int(own[2])) in places
 
 
 def state_of(manifest: Manifest) -> list[str]:
