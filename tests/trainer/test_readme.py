@@ -125,6 +125,18 @@ def test_it_writes(reader: Reader) -> None:
     assert reader.does("generate").strip()
 
 
+@pytest.mark.usefixtures("ran")
+def test_it_is_measured_on_other_dialogues(reader: Reader) -> None:
+    """`llmtrain eval`: the job that it makes runs, and only the figures are on its output."""
+    told = reader.types("llmtrain eval runs/checkpoints/helpdesk runs/data/dialogues/more.jsonl -o json")
+    found = json.loads(told)
+    assert found["perplexity"] > 1
+    assert found["data"]["files"] == 1
+    assert "exportUri" not in found, "nothing was trained"
+    saved = json.loads((reader.folder / "runs/evaluations/eval-helpdesk/results.json").read_text())
+    assert saved["perplexity"] == found["perplexity"]
+
+
 def test_the_tables_on_the_page_are_those_of_kubectl() -> None:
     header = next(at for at, line in enumerate(LINES) if line.startswith("NAME"))
     assert tuple(LINES[header].split()) == COLUMNS
