@@ -34,6 +34,8 @@ from .merge_patch import merge_patch
 
 log = structlog.get_logger()
 R = TypeVar("R")
+MOST_AT_ONCE = 64
+"""Pods of a job: as many calls as ever are under way."""
 
 
 class Applier:
@@ -129,16 +131,32 @@ class Applier:
         return None
 
     async def _create_pods(self, job: Job, pods: list[CreatePod]) -> Refusal | None:
-        """In batches of 1, 2, 4 and so on, up to the first no: a gang that has no room costs few calls."""
-        done, size = 0, 1
-        while done < len(pods):
-            batch = pods[done : done + size]
-            answers = await _all(self._create(job, "pods", pod.manifest) for pod in batch)
-            refusal = next((answer for answer in answers if answer is not None), None)
-            if refusal is not None:
-                return refusal
-            done, size = done + size, size * 2
-        return None
+        """One, then one more at the same time for each that is made, up to the first no: a gang that has no
+        room costs few calls. What is under way then is brought to its end.
+        """
+        left, ends = iter(pods), list[Refusal | Exception]()
+
+        async def make() -> None:
+            for pod in left:
+                try:
+                    refusal = await self._create(job, "pods", pod.manifest)
+                except Exception as error:
+                    ends.append(error)
+                    return
+                if refusal is not None:
+                    ends.append(refusal)
+                if ends:
+                    return
+                if len(makers) < MOST_AT_ONCE:
+                    makers.append(group.create_task(make()))
+
+        async with asyncio.TaskGroup() as group:
+            makers = [group.create_task(make())]
+        if not ends:
+            return None
+        if isinstance(ends[0], Exception):
+            raise ends[0]
+        return ends[0]
 
     async def _create(self, job: Job, resource: str, manifest: Manifest) -> Refusal | None:
         meta = manifest["metadata"]
