@@ -382,6 +382,18 @@ BAD: dict[str, Bad] = {
         "spec.training.activationCheckpointingMode",
         "use full, or tensor 1",
     ),
+    "chunked logits in a pipeline": Bad(
+        manifest(processesPerNode=2, parallelism={"pipeline": 2}, training={"chunkedLogits": True}),
+        "spec.training.chunkedLogits",
+        "set chunkedLogits to false",
+        "set it to false",
+    ),
+    "chunked logits in fp16": Bad(
+        manifest(gpusPerNode=1, training={"chunkedLogits": True, "precision": "fp16"}),
+        "spec.training.chunkedLogits",
+        "set chunkedLogits to false",
+        "set it to false",
+    ),
     "an unknown way to compute again": Bad(
         manifest(training={"activationCheckpointingMode": "most"}),
         "spec.training.activationCheckpointingMode",

@@ -51,6 +51,9 @@ JOBS: dict[str, dict[str, Any]] = {
     "one rank": {"processesPerNode": 1},
     "BERT": {"model": BERT},
     "T5, checkpointing": {"model": T5, "training": {"activationCheckpointing": True}},
+    "selective, chunked logits": {
+        "training": {"activationCheckpointingMode": "selective", "chunkedLogits": True, "zeroStage": 2}
+    },
 }
 
 

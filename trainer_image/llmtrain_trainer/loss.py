@@ -38,10 +38,10 @@ class _ChunkedLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         ctx.save_for_backward(logits, labels)
-        wide = _wide(logits.dtype)
-        total = torch.zeros((), dtype=wide, device=logits.device)
+        kind = wide(logits.dtype)
+        total = torch.zeros((), dtype=kind, device=logits.device)
         for rows, wanted in _chunks(logits, labels):
-            total += F.cross_entropy(rows.to(wide), wanted, ignore_index=IGNORED, reduction="sum")
+            total += F.cross_entropy(rows.to(kind), wanted, ignore_index=IGNORED, reduction="sum")
         return total
 
     @staticmethod
@@ -49,7 +49,7 @@ class _ChunkedLoss(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         """softmax(logits) - 1 at the label, times what arrives; 0 where nothing is to be learnt."""
         logits, labels = ctx.saved_tensors
-        return _gradient(logits, labels, gradient.expand(labels.shape)), None
+        return logits_gradient(logits, labels, gradient.expand(labels.shape)), None
 
 
 def token_losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -69,9 +69,9 @@ class _ChunkedLosses(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         ctx.save_for_backward(logits, labels)
-        wide = _wide(logits.dtype)
+        kind = wide(logits.dtype)
         found = [
-            F.cross_entropy(rows.to(wide), wanted, ignore_index=IGNORED, reduction="none")
+            F.cross_entropy(rows.to(kind), wanted, ignore_index=IGNORED, reduction="none")
             for rows, wanted in _chunks(logits, labels)
         ]
         return torch.cat(found)
@@ -81,10 +81,10 @@ class _ChunkedLosses(torch.autograd.Function):
     def backward(ctx: Any, gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
         """softmax(logits) - 1 at the label, times what arrives at that token; 0 where nothing is learnt."""
         logits, labels = ctx.saved_tensors
-        return _gradient(logits, labels, gradients), None
+        return logits_gradient(logits, labels, gradients), None
 
 
-def _gradient(logits: torch.Tensor, labels: torch.Tensor, arriving: torch.Tensor) -> torch.Tensor:
+def logits_gradient(logits: torch.Tensor, labels: torch.Tensor, arriving: torch.Tensor) -> torch.Tensor:
     """Gradient of the logits, a chunk at a time.
 
     Args:
@@ -96,7 +96,7 @@ def _gradient(logits: torch.Tensor, labels: torch.Tensor, arriving: torch.Tensor
     at = 0
     for rows, wanted in _chunks(logits, labels):
         used = wanted != IGNORED
-        part = torch.softmax(rows.to(_wide(logits.dtype)), dim=-1)
+        part = torch.softmax(rows.to(wide(logits.dtype)), dim=-1)
         part[torch.arange(len(rows), device=rows.device), wanted.clamp_min(0)] -= 1
         part *= (used * arriving[at : at + len(rows)])[:, None]
         found[at : at + len(rows)] = part
@@ -105,13 +105,19 @@ def _gradient(logits: torch.Tensor, labels: torch.Tensor, arriving: torch.Tensor
     return found
 
 
-def _wide(dtype: torch.dtype) -> torch.dtype:
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """What sums of numbers of a dtype are computed in."""
     return torch.promote_types(dtype, torch.float32)
 
 
 def _chunks(logits: torch.Tensor, labels: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    count = max(1, CHUNK // logits.shape[-1])
+    count = chunk_rows(logits.shape[-1])
     return zip(torch.split(logits, count), torch.split(labels, count), strict=True)
+
+
+def chunk_rows(vocabulary: int) -> int:
+    """Tokens of a chunk."""
+    return max(1, CHUNK // vocabulary)
 
 
 def token_count(labels: torch.Tensor) -> int:

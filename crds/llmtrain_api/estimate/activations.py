@@ -98,7 +98,7 @@ def activations(shape: ModelShape, spec: JobSpec, layout: Layout, stage: int = 0
     outside = OUTSIDE * FP32 * shape.hidden
     seen = at_once * vision_bytes(shape, training.sequence_length, size, training.recompute)
     last = stage == layout.pipeline - 1
-    loss = loss_bytes(tokens * shape.vocabulary, size) if last else 0
+    loss = _loss(shape, spec, tokens, size) if last else 0
     return tokens * (under_way * kept + again + outside) + loss + seen
 
 
@@ -142,6 +142,29 @@ def loss_bytes(logits: int, size: int) -> int:
     # a chunk's softmax; where logits are not fp32, also the chunk in fp32
     copies = 1 if size == FP32 else 2
     return 2 * size * logits + copies * FP32 * min(logits, LOSS_CHUNK)
+
+
+def _loss(shape: ModelShape, spec: JobSpec, tokens: int, size: int) -> int:
+    if not spec.training.chunked_logits:
+        return loss_bytes(tokens * shape.vocabulary, size)
+    trained = spec.model.adapter is None
+    return head_loss_bytes(tokens, shape.vocabulary, shape.hidden, size, trained=trained)
+
+
+def head_loss_bytes(tokens: int, vocabulary: int, width: int, size: int, *, trained: bool) -> int:
+    """Bytes that the loss needs where the output layer's logits are made a chunk at a time.
+
+    Args:
+        tokens: of a pass.
+        vocabulary: the layer's outputs.
+        width: its inputs.
+        size: bytes of a number in the precision of training.
+        trained: whether the layer is.
+    """
+    chunk = loss_bytes(min(tokens * vocabulary, LOSS_CHUNK), size)
+    # hidden states' gradient; the weight's is summed in fp32, with a chunk's beside it where that is not
+    sums = (FP32 + (size if size < FP32 else 0)) * vocabulary * width if trained else 0
+    return chunk + size * tokens * width + sums
 
 
 def _adapted(shape: ModelShape, spec: JobSpec) -> tuple[int, int]:

@@ -93,7 +93,7 @@ def proof_asked(shape: ModelShape, spec: JobSpec, layout: Layout, *, compiled: b
     packing = packing_of(spec, FAMILIES[shape.architecture].task)
     options = (packing, how.recompute, how.precision)
     adapter, inspected = spec.model.adapter is not None, spec.model.builtin is None
-    return Asked(variant, layout, *options, compiled, adapter, inspected)
+    return Asked(variant, layout, *options, compiled, adapter, inspected, how.chunked_logits)
 
 
 def packing_of(spec: JobSpec, task: Task | None = None) -> str:

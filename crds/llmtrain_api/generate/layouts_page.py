@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..layouts.proven import SELECTIVE, adapted, compiled, recomputed, table
+from ..layouts.proven import SELECTIVE, adapted, chunked, compiled, recomputed, table
 
 _HEAD = """# Parallel layouts
 
@@ -26,6 +26,7 @@ computed: [performance.md](performance.md). Everything else is refused.
 | `training.zeroStage` | what the data-parallel ranks shard; unset: the lowest stage that fits |
 | `training.compile` | each transformer layer by torch.compile; for the layouts under "Equal, compiled" |
 | `training.activationCheckpointingMode` | `selective`: layers keep what matrix products and attention made |
+| `training.chunkedLogits` | logits of a few tokens at a time, never of a whole pass |
 | `model.adapter` | low-rank adapters beside frozen weights; for the layouts under "Equal, with an adapter" |
 
 World size = nodes x processes = tensor x pipeline x sequence x data-parallel ranks. ZeRO 0 shards nothing and
@@ -38,12 +39,14 @@ def page() -> str:
     rows = table()
     equal = [row for row in rows if row["verdict"] == "equal"]
     again = [row for row in equal if recomputed(row) == SELECTIVE]
-    equal = [row for row in equal if row not in again]
+    few = [row for row in equal if chunked(row)]
+    equal = [row for row in equal if row not in again and row not in few]
     plain = [row for row in equal if not compiled(row) and not adapted(row)]
     parts = [_HEAD, "\n## Equal\n", _equal(plain)]
     parts += ["\n## Equal, compiled\n", _equal([row for row in equal if compiled(row)])]
     parts += ["\n## Equal, with an adapter\n", _equal([row for row in equal if adapted(row)])]
     parts += ["\n## Equal, with selective activation checkpointing\n", _equal(again)]
+    parts += ["\n## Equal, with chunked logits\n", _equal(few)]
     parts += ["\n## Refused\n", _refused(rows)]
     return "\n".join(parts)
 

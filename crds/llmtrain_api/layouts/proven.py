@@ -24,6 +24,8 @@ TABLE = Path(__file__).with_name("proven.json")
 
 SELECTIVE = "selective"
 """Rows whose layers kept what matrix products and attention made, and computed the rest again."""
+CHUNKED = "chunkedLogits"
+"""Rows whose logits were made of a few tokens at a time."""
 DIALOGUES = "dialogues"
 """How rows of task chat are packed, in the words of the table."""
 REINFORCEMENT = "reinforcement"
@@ -54,6 +56,7 @@ class Asked:
         recompute: which activations are computed again, as `Recompute` has it; None: none.
         inspected: whether the model is not built in: of such models there are more than rows, so that what
             does not depend on the code of their layers is allowed without one.
+        chunked: whether logits are made of a few tokens at a time.
     """
 
     family: str
@@ -64,6 +67,7 @@ class Asked:
     compiled: bool = False
     adapter: bool = False
     inspected: bool = False
+    chunked: bool = False
 
     @property
     def model(self) -> str:
@@ -86,7 +90,7 @@ def refusal(asked: Asked, rows: Iterable[dict[str, Any]] | None = None) -> str |
     """
     of_family = [row for row in (table() if rows is None else rows) if row["family"] == asked.family]
     asked = _proven_elsewhere(asked, of_family)
-    known = [row for row in of_family if _code(row) == (asked.compiled, asked.adapter)]
+    known = [row for row in of_family if _code(row) == (asked.compiled, asked.adapter) and not chunked(row)]
     if asked.inspected and not known:
         return _unknown(asked)
     equal = [row for row in known if row["verdict"] == "equal"]
@@ -115,17 +119,30 @@ def refusal(asked: Asked, rows: Iterable[dict[str, Any]] | None = None) -> str |
                 f"{asked.model} with {kind} and {name} {_said(value)} is not proven equal to one process; "
                 f"proven are {', '.join(proven)}"
             )
-    if asked.recompute == SELECTIVE and not any(
-        (recomputed(row), row["zero"]) == (SELECTIVE, asked.layout.zero) for row in of_kind
-    ):
-        # a stage that adds in place to what was kept would have it added twice
-        return (
-            f"{asked.model} with {kind} and activationCheckpointingMode selective in ZeRO stage "
-            f"{asked.layout.zero} is not proven equal to one process; use full"
-        )
+    if told := _stage_unproven(asked, kind, of_kind, of_family):
+        return told
     model = kind.removesuffix("+dp")
     if not any(row["precision"] == asked.precision and _same_kind(row["layout"], model) for row in equal):
         return f"{asked.model} with {kind} in {asked.precision} is not proven equal to one process; use fp32"
+    return None
+
+
+def _stage_unproven(
+    asked: Asked, kind: str, of_kind: list[dict[str, Any]], of_family: list[dict[str, Any]]
+) -> str | None:
+    """What must be proven in the very stage, as that decides what is done to products and to weights."""
+    told = f"{asked.model} with {kind} and {{}} in ZeRO stage {asked.layout.zero} is not proven equal to one "
+    if asked.recompute == SELECTIVE and not any(
+        (recomputed(row), row["zero"]) == (SELECTIVE, asked.layout.zero) for row in of_kind
+    ):
+        # one that adds in place to what was kept would have it added twice
+        return told.format("activationCheckpointingMode selective") + "process; use full"
+    if asked.chunked and not any(
+        (row["layout"], row["zero"]) == (kind, asked.layout.zero)
+        for row in of_family
+        if chunked(row) and _equal(row) and adapted(row) == asked.adapter
+    ):
+        return told.format("chunkedLogits") + "process; set chunkedLogits to false"
     return None
 
 
@@ -160,6 +177,7 @@ def _unknown(asked: Asked) -> str | None:
             (f"packing {asked.packing}", asked.packing != "concat"),
             (f"precision {asked.precision}", asked.precision not in ("fp32", "bf16")),
             ("compiled layers", asked.compiled),
+            ("chunkedLogits", asked.chunked),
             ("activationCheckpointingMode selective", asked.recompute == SELECTIVE),
         )
         if used
@@ -200,6 +218,12 @@ def recomputed(row: dict[str, Any]) -> str | None:
     if row.get(SELECTIVE):
         return SELECTIVE
     return "full" if row["checkpointing"] else None
+
+
+def chunked(row: dict[str, Any]) -> bool:
+    """Whether logits were made of a few tokens at a time; told only where they were. Layers, compiled or not,
+    know nothing of it."""
+    return bool(row.get(CHUNKED))
 
 
 def _option(row: dict[str, Any], field: str) -> object:

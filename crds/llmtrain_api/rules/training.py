@@ -121,6 +121,26 @@ def _selective(spec: JobSpec) -> str | None:
     )
 
 
+def _chunked(job: Sized) -> str | None:
+    spec, task = job.spec, task_of(job.spec, job.shape)
+    wrong = [
+        what
+        for what, used in (
+            (f"task {task}", task not in (Task.CAUSAL, Task.CHAT)),
+            ("parallelism", spec.parallelism.ranks > 1),
+            ("precision fp16", spec.training.precision.scales_losses),
+            ("a model that caps its logits", "soft-cap:logits" in job.shape.switches),
+        )
+        if used
+    ]
+    if not wrong or not spec.training.chunked_logits:
+        return None
+    return (
+        f"chunkedLogits with {wrong[0]}: it is for tasks causal and chat by data parallelism in fp32 or "
+        "bf16, with logits as the output layer makes them; set chunkedLogits to false"
+    )
+
+
 def _host(job: Sized) -> str | None:
     return host_too_small(job.shape, job.spec)
 
@@ -170,6 +190,13 @@ RULES: tuple[Rule, ...] = (
         ".training.earlyStopping",
         "earlyStopping judges evaluations; set evaluation.everySteps above 0",
         _evaluated,
+    ),
+    SizedRule(
+        "!self.training.chunkedLogits || "
+        f"(!has(self.training.precision) || self.training.precision != 'fp16') && {UNCUT}",
+        ".training.chunkedLogits",
+        "chunkedLogits is for tasks causal and chat by data parallelism in fp32 or bf16; set it to false",
+        _chunked,
     ),
     Rule(
         "self.parallelism.tensor == 1 || !has(self.training.activationCheckpointingMode) || "

@@ -125,6 +125,12 @@ class TrainingSpec(RuledModel):
         default=False,
         description="Compile each transformer layer with torch.compile. The first step takes minutes longer.",
     )
+    chunked_logits: bool = Field(
+        default=False,
+        description="Make the logits of a few tokens at a time, with their loss and its gradient, and never "
+        "those of a whole pass, which with a large vocabulary are most of its memory. For tasks causal and "
+        "chat by data parallelism.",
+    )
     packing: Packing = Field(
         default=Packing.CONCAT,
         description="How documents share a sequence. concat: they see each other; documents: they do not "

@@ -14,7 +14,7 @@ from typing import Any
 from harness.layouts.proof import Bench, Proof
 from harness.layouts.rows import REFUSED, Row, quick, required
 
-from llmtrain_api.layouts.proven import SELECTIVE, TABLE
+from llmtrain_api.layouts.proven import CHUNKED, SELECTIVE, TABLE
 
 REQUIRED = required()
 
@@ -34,12 +34,13 @@ def identity(row: Row) -> dict[str, Any]:
     }
     told |= {"compiled": True} if row.compiled else {}
     told |= {"adapter": True} if row.adapter else {}
-    return told | ({SELECTIVE: True} if row.selective else {})
+    told |= {SELECTIVE: True} if row.selective else {}
+    return told | ({CHUNKED: True} if row.chunked else {})
 
 
 def key(found: dict[str, Any]) -> tuple[Any, ...]:
     """An entry's identity, whatever its verdict."""
-    names = (*identity(REQUIRED[0]), "compiled", "adapter", SELECTIVE)
+    names = (*identity(REQUIRED[0]), "compiled", "adapter", SELECTIVE, CHUNKED)
     return tuple(found.get(name) for name in names)
 
 

@@ -65,6 +65,7 @@ class Row:
     compiled: bool = False
     adapter: bool = False
     selective: bool = False
+    chunked: bool = False
 
     def spec(self, *, clipping: float) -> JobSpec:
         """The job that asks for this, with its cut unvalidated."""
@@ -80,6 +81,8 @@ class Row:
             "weightDecay": 0.1,
             "gradientClipping": clipping,
         }
+        if self.chunked:
+            training["chunkedLogits"] = True
         if self.selective:
             training["activationCheckpointingMode"] = "selective"
         if self.rewarded:
@@ -153,7 +156,7 @@ class Row:
         """What a job like this asks the table for."""
         again = self.spec(clipping=0.0).training.recompute
         options = (self.packing, again, self.precision, self.compiled, self.adapter)
-        return Asked(self.family, self.layout, *options)
+        return Asked(self.family, self.layout, *options, chunked=self.chunked)
 
     @property
     def shape(self) -> ModelShape:
@@ -169,6 +172,7 @@ class Row:
         options = [f"accumulation {self.accumulation}"]
         options += ["checkpointing"] if self.checkpointing else []
         options += ["selective"] if self.selective else []
+        options += ["chunked logits"] if self.chunked else []
         options += ["adapter"] if self.adapter else []
         options += ["compiled"] if self.compiled else []
         options += [self.packing] if self.packing != "concat" else []
@@ -210,7 +214,7 @@ def required() -> list[Row]:
     # with gloo on a CPU, which has fp16 too; that a GPU computes the same: `bench.gpu`
     found += [Row(family, layout, 4, precision="fp16") for family, layout in product(FAMILIES, bf16)]
     found += compiled() + adapted() + of_twins() + sampled() + preferences() + fairness()
-    found += reinforcements() + images() + selective()
+    found += reinforcements() + images() + selective() + chunked()
     return found + whole(found)
 
 
@@ -343,6 +347,21 @@ def selective() -> list[Row]:
     return [replace(row, selective=True) for row in found]
 
 
+def chunked() -> list[Row]:
+    """Rows whose logits are made of a few tokens at a time: by data parallelism, as the output layer is whole
+    there, tied or not, and frozen beside adapters."""
+    whole = [Layout(zero=0), *(Layout(data=2, zero=zero) for zero in (1, 2, 3))]
+    found: list[Row] = []
+    for family in (*DECODERS, "llama rope:llama3", "qwen2", "mistral"):
+        for number, layout in enumerate(whole[:3] if family in TWINS or "qwen" in family else whole):
+            packing = "concat" if number % 2 else "documents"
+            found.append(Row(family, layout, 4 if number % 2 else 1, bool(number % 2), packing))
+    found += [Row(family, whole[1], 4, precision="bf16") for family in ("llama", "llama-tied", "gpt2")]
+    found.append(Row("llama", whole[1], 4, packing=DIALOGUES))
+    found += [Row("llama", layout, 4, adapter=True) for layout in whole[:3]]
+    return [replace(row, chunked=True) for row in found]
+
+
 def of_twins() -> list[Row]:
     """Rows of models that are not built in, on their twins."""
     found: list[Row] = []
@@ -442,6 +461,8 @@ def _pairs(row: Row) -> set[tuple[str, str]]:
         # GPT-2 keeps its matrices the other way round
         other = "gpt2" if row.family == "gpt2" else ""
         return {("adapter", f"zero{row.layout.zero}"), ("adapter", row.precision), ("adapter", other)}
+    if row.chunked:
+        return {("chunked", f"zero{row.layout.zero}")} if row.family == "llama-tied" else set()
     if row.selective:
         if row.family != "llama" or row.compiled:
             return set()

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from llmtrain_trainer.data.reference import joined
 from llmtrain_trainer.models import adapters
 from llmtrain_trainer.models.build import write_initial
 from llmtrain_trainer.optim.optimizer import adamw
+from llmtrain_trainer.parallel import head_loss
 from llmtrain_trainer.parallel.apply import build
 from llmtrain_trainer.tasks import OURS, Encoder, encoder
 from llmtrain_trainer.tasks.kto import settled
@@ -142,6 +144,7 @@ def rank_main(row: Row, kind: str, clipping: float, model: Path, out: Path) -> N
         model, spec, row.shape, layout, place, plan, STEPS, sgd if kind == "sgd" else adamw_of_rows
     )
     engine.objective = task.objective
+    head_loss.head_loss_sum = without_logits = Mock(wraps=head_loss.head_loss_sum)
     assert engine.raw.module.training  # or no activation would be checkpointed
     engine.watch = device.stopwatch(ranks)  # as a job does: what it wraps must not end in compiled code
     found: dict[str, Any] = {"losses": [], "norms": [], "gradients": {}, "place": place}
@@ -163,6 +166,8 @@ def rank_main(row: Row, kind: str, clipping: float, model: Path, out: Path) -> N
         found["norms"].append(engine.gradient_norm)
     passes = settled(task, passes, engine.evaluated, added)
     found["held_out"], _ = distributed.all_reduce_sum_float(ranks, *engine.loss_sum(passes))
+    # of each pass of a step and of the evaluation; of whole logits the numbers would be right too
+    assert without_logits.call_count == row.chunked * (STEPS + 1) * len(passes)
     found["compiled"] = compiled_code() if row.compiled else None
     found["weights"] = {name: weight(p).detach().cpu().clone() for name, p in engine.named_parameters()}
     torch.save(found, out / f"rank-{ranks.rank}.pt")

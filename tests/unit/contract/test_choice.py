@@ -12,6 +12,7 @@ from harness.jobs import SEVEN_BILLION
 
 from llmtrain_api import InvalidJob, JobSpec, Layout, Recompute, applied, choose, parse_spec, shape_of
 from llmtrain_api.estimate import choice as choices
+from llmtrain_api.estimate.activations import activations, head_loss_bytes, loss_bytes
 from llmtrain_api.estimate.memory import estimate
 from llmtrain_api.estimate.zero_stage import limit
 from llmtrain_api.generate.crd import custom_resource_definition
@@ -139,6 +140,26 @@ def test_selective_is_proven_stage_by_stage() -> None:
     assert "activationCheckpointing full is not proven" in (
         refusal(replace(asked, recompute="full"), rows) or ""
     )
+
+
+def test_chunked_logits_need_what_the_formula_says_less() -> None:
+    tokens, sized = 8 * 4096, {"microBatchSize": 8, "precision": "bf16"}
+    specs = [large(300, chunkedLogits=chunked, **sized) for chunked in (False, True)]
+    shape = shape_of(specs[0])
+    whole, few = (activations(shape, spec, Layout(data=16)) for spec in specs)
+    chunked = head_loss_bytes(tokens, shape.vocabulary, shape.hidden, 2, trained=True)
+    assert whole - few == loss_bytes(tokens * shape.vocabulary, 2) - chunked > 0
+
+
+def test_only_rows_with_chunked_logits_speak_for_them_stage_by_stage() -> None:
+    row = {"family": "llama", "layout": "dp", "packing": "concat", "precision": "fp32", "verdict": "equal"}
+    plain, own = ([row | {"zero": zero, "checkpointing": False} for zero in (1, 2)], {"chunkedLogits": True})
+    asked = Asked("llama", Layout(data=2, zero=2), "concat", None, "fp32", chunked=True)
+    assert "chunkedLogits in ZeRO stage 2 is not proven" in (refusal(asked, plain) or "")
+    assert "chunkedLogits in ZeRO" in (refusal(asked, [*plain, plain[0] | own]) or "")
+    assert "chunkedLogits in ZeRO" in (refusal(asked, [*plain, plain[1] | own | {"adapter": True}]) or "")
+    assert refusal(asked, [*plain, plain[1] | own]) is None
+    assert "not proven" in (refusal(replace(asked, chunked=False), [plain[1] | own]) or "")
 
 
 def test_the_api_server_fills_nothing_in() -> None:

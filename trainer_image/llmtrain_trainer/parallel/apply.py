@@ -24,6 +24,7 @@ from ..optim.lr_schedules import Share, schedule
 from ..optim.optimizer import adamw, parameter_groups, size_of
 from .compiled import attention_of, compile_layers, compiled_layers
 from .engine import Engine, deepspeed_config
+from .head_loss import HeadLoss
 from .pipeline import PipelineEngine, StageLoss, build_stage
 from .put import start_from
 from .recompute import recompute
@@ -134,9 +135,12 @@ def _build(
         engine, built = initialize(model, named, register(model, layout, plan.micro))
         return SequenceEngine(engine, layout, place, plan), built
     engine, built = initialize(model, named)
-    if not layout.zero:
-        return _unsharded(engine, spec, layout, place, plan, built.parameters), built
-    return Engine(engine, layout, place, plan), built
+    if layout.zero:
+        own = Engine(engine, layout, place, plan)
+    else:
+        own = _unsharded(engine, spec, layout, place, plan, built.parameters)
+    own.head = HeadLoss(model) if spec.training.chunked_logits else None
+    return own, built
 
 
 def _unsharded(

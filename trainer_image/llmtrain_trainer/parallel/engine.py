@@ -24,6 +24,7 @@ from ..loss import label_count
 from ..models.adapters import whole_name
 from ..tasks import objective
 from ..telemetry.phases import Phase, Stopwatch
+from .head_loss import HeadLoss
 
 Found = TypeVar("Found")
 
@@ -81,6 +82,7 @@ class Engine:
         self.raw, self.layout, self.place, self.plan = engine, layout, place, plan
         self.watch = Stopwatch()
         self.objective: objective.Objective = objective.tokens
+        self.head: HeadLoss | None = None
 
     @property
     def averages_over(self) -> int:
@@ -128,11 +130,21 @@ class Engine:
                 self.raw.step()  # inside an accumulation: no update, moves the boundary on
             inputs, labels = self.share(one)
             with self.watch(Phase.FORWARD):
-                loss_sum = of(self.raw(**inputs), labels)
+                loss_sum = self._found(inputs, labels, of)
             with self.watch(Phase.BACKWARD):
                 self.backward(loss_sum * scale)
             own += loss_sum.detach()
         return own
+
+    def _found(
+        self, inputs: dict[str, torch.Tensor], labels: torch.Tensor, of: objective.Objective
+    ) -> torch.Tensor:
+        """What a function finds in a pass; the task's own loss without whole logits, where the job asks."""
+        if self.head is None or of != self.loss_of or self.objective is not objective.tokens:
+            return of(self.raw(**inputs), labels)
+        with self.head.of(labels):
+            found: torch.Tensor = self.raw(**inputs).logits
+        return found
 
     def backward(self, loss: torch.Tensor) -> None:
         """Add a pass to the step's gradients; in its last pass, exchange them between ranks."""
@@ -152,7 +164,7 @@ class Engine:
     def evaluated(self, passes: list[Pass], of: objective.Objective) -> list[torch.Tensor]:
         """What a function finds in the outputs and the labels of each pass, without training."""
         self.raw.eval()
-        found = [of(self.raw(**inputs), labels) for inputs, labels in map(self.share, passes)]
+        found = [self._found(*self.share(one), of) for one in passes]
         self.raw.train()
         return found
 
