@@ -10,8 +10,9 @@ from typing import Any
 
 import yaml
 
-from harness.corpora.table import ENTRIES, Entry
-from harness.corpora.texts import sentences, spread
+from harness.corpora.entry import Entry
+from harness.corpora.table import ENTRIES
+from harness.corpora.texts import spread
 from harness.pairs import write
 from harness.prompts import prompts
 
@@ -76,16 +77,11 @@ def _write_rows(entry: Entry, folder: Path) -> None:
         entry.files(folder)
 
 
-def _write_sentences(folder: Path) -> None:
-    write(folder, spread(sentences(), ROWS))
-
-
 def _write_prompts(folder: Path) -> None:
     write(folder, prompts(200))
 
 
 GALLERY = tuple(of_gallery(entry) for entry in ENTRIES)
-SPANS = ShortExample("span-corruption", _write_sentences)
 REINFORCEMENT = ShortExample("reinforcement", _write_prompts)
-TASKS = (*GALLERY, SPANS, REINFORCEMENT)
+TASKS = (*GALLERY, REINFORCEMENT)
 """One or more of each task."""

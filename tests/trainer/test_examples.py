@@ -12,7 +12,7 @@ from harness.biased import write_corpus, write_pairs
 from harness.corpora.texts import NoCorpus
 from harness.pairs import judged, pairs, write
 from harness.prompts import prompts
-from harness.short_examples import GALLERY, SPANS, STEPS, ShortExample, example
+from harness.short_examples import GALLERY, STEPS, ShortExample, example
 from harness.trainer.laptop import LaptopRun
 from harness.trainer.launches import ROOT
 
@@ -49,7 +49,7 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
     assert told[name] in text
 
 
-@pytest.mark.parametrize("one", [*HERE, SPANS], ids=lambda one: one.name)
+@pytest.mark.parametrize("one", HERE, ids=lambda one: one.name)
 def test_an_example_of_a_task_runs(one: ShortExample, tmp_path: Path) -> None:
     manifest = one.manifest
     try:

@@ -16,8 +16,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from harness.corpora.entry import Entry
 from harness.corpora.run import measured, verdicts
-from harness.corpora.table import ENTRIES, Entry
+from harness.corpora.table import ENTRIES
 from harness.corpora.texts import NoCorpus
 
 from docsite.learnt import FIGURES

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from harness.corpora.entry import Entry, Rows
 from harness.corpora.split import split_rows
-from harness.corpora.table import Entry, Rows
 from harness.corpora.texts import spread
 from harness.trainer.laptop import LaptopRun
 
@@ -51,7 +51,7 @@ def manifest(entry: Entry, kind: str) -> dict[str, Any]:
     """
     found: dict[str, Any] = yaml.safe_load((EXAMPLES / f"{entry.example}.yaml").read_text())
     asked: dict[str, Any] = entry.heart if kind == "heart" else entry.trained
-    training = asked | {"sequenceLength": entry.length, "warmupSteps": 20, "epochs": None}
+    training = {"sequenceLength": entry.length} | asked | {"warmupSteps": 20, "epochs": None}
     own = {
         "nodes": 1,
         "dataset": {"heldOutFraction": FRACTION[kind]},
@@ -86,11 +86,12 @@ def measured(entry: Entry, work: Path) -> dict[str, Any]:
         NoCorpus: the machine has no such text.
     """
     everything = entry.rows()
+    many = entry.many() if entry.many else everything
     return {
         "task": str(task_of_entry(entry)),
         "asked": digest(entry),
         "heart": _heart(entry, everything, work / "heart"),
-        "heldOut": _held_out(entry, spread(everything, entry.count), work / "trained"),
+        "heldOut": _held_out(entry, spread(many, entry.count), work / "trained"),
     }
 
 

@@ -20,8 +20,6 @@ LONGEST_SPAN = 30
 """Tokens of an answer that stands in a text."""
 LONGEST_TEXT = 64
 """Tokens of a text that is written."""
-HIDDEN_EACH = 7
-"""Of a text with hidden tokens every seventh one is."""
 
 
 @dataclass(frozen=True)
@@ -174,27 +172,6 @@ def continuations(folder: Path, rows: Sequence[Row]) -> list[Said]:
         parts = (ids[0, :begin], written[0, begin:], ids[0, begin:])
         asked, told, right = (tokenizer.decode(part, skip_special_tokens=True) for part in parts)
         found.append(Said(asked, (told,), (right,)))
-    return found
-
-
-@torch.no_grad()
-def hidden_tokens(folder: Path, rows: Sequence[Row]) -> list[Said]:
-    """The tokens that are hidden in the texts, which are read one after another, cut where a job cuts them.
-
-    A model of few texts knows words by their place in a sequence, where it has read them.
-    """
-    model, tokenizer = opened(folder, Task.MASKED)
-    ids = [token for row in rows for token in [*tokenizer(row["text"])["input_ids"], tokenizer.eos_token_id]]
-    found = []
-    for part in torch.tensor(ids).split(model.config.max_position_embeddings):
-        hidden = torch.arange(HIDDEN_EACH // 2, len(part), HIDDEN_EACH)
-        shown = part.clone()
-        shown[hidden] = tokenizer.mask_token_id
-        told, right = (
-            tuple(tokenizer.decode([token]) for token in tokens.tolist())
-            for tokens in (model(input_ids=shown[None]).logits[0, hidden].argmax(-1), part[hidden])
-        )
-        found.append(Said(tokenizer.decode(shown), told, right))
     return found
 
 

@@ -240,6 +240,11 @@ def documented() -> list[Row]:
     return [{"article": article, "summary": summary} for summary, article in found.items()]
 
 
+def passages() -> list[Row]:
+    """All that these functions and classes say of themselves, as one text."""
+    return [{"text": f"{row['summary']} {row['article']}"} for row in documented()]
+
+
 def spread(rows: list[Row], count: int) -> list[Row]:
     """So many of the rows, spread over all of them; all where there are no more."""
     count = min(count, len(rows))
