@@ -51,6 +51,7 @@ def test_let_in_preempted_and_back(namespace: Namespace, operator: Operator, kub
         namespace.wait_phase("tiny", "Queued", 1, 60)
         ended = namespace.status("tiny")["attempts"][0]
         assert (ended["reason"], ended["charge"]) == ("Preempted", "Nobody")
+        assert "Kueue evicted Workload tiny-0" in events(namespace, "Preempted")
         bring_up(namespace, kubelet, "urgent", 0)
         assert workload(namespace, "tiny-0") is None
         assert not [name for name in namespace.pods() if name.startswith("tiny-")]
@@ -62,6 +63,12 @@ def test_let_in_preempted_and_back(namespace: Namespace, operator: Operator, kub
         finish(namespace, kubelet, "tiny", 1)
         assert namespace.status("tiny")["restarts"]["total"] == 0
     assert operator.process is not None
+
+
+def events(namespace: Namespace, reason: str) -> str:
+    """What Events of that reason say."""
+    found = namespace.cluster.call("GET", namespace.core("events"))["items"]
+    return " ".join(event["message"] for event in found if event["reason"] == reason)
 
 
 def _says(namespace: Namespace, text: str) -> bool:
