@@ -12,7 +12,7 @@ from harness.kueue import condition, make_queue, remove_queue, urgent_class, wor
 from harness.podwatch import PodWatch
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
-STEPS = 300
+STEPS = 600
 HALF = {"cpu": "500m", "memory": "1Gi"}
 """Of what a node of the gang asks for: the nodes have room for two such gangs, the queue for one."""
 NEVER = {"everySteps": 1_000_000, "keep": 1000}
