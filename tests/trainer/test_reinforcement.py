@@ -84,7 +84,7 @@ def test_each_step_tells_what_its_answers_got(one: Launch, operator: Operator) -
 
 def test_the_card_says_what_was_learnt_and_its_program_runs(one: Launch) -> None:
     text = (one.output.export / "README.md").read_text()
-    assert "learnt to write answers that rules reward" in text
+    assert "learnt to write answers that are rewarded" in text
     assert "Reward letters" in text
     assert "training.reinforcement.rewards[0].pattern" in text
     assert run_snippet(one.output.export) is not None

@@ -200,7 +200,7 @@ class JobSections(ApiModel):
         "imageChat (the answers in dialogues with images), "
         "preference (which of two answers is better, or which answers are desirable), reward (a number of "
         "each answer, higher for the better one), reinforcement (to write "
-        "answers that rules reward), masked (masked tokens), seq2seq (hidden spans); or, "
+        "answers that are rewarded), masked (masked tokens), seq2seq (hidden spans); or, "
         "from samples: classification (a class of each text or pair of texts), regression (a number of "
         "each), tokenClassification (a tag of each word), questionAnswering (where in a text the answer to a "
         "question stands) or text2text (a text from a text: translation, summaries). "

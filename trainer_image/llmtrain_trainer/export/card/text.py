@@ -21,7 +21,7 @@ LEARNT = {
     Task.CHAT: "answers in dialogues",
     Task.PREFERENCE: "answers in dialogues, and learnt which of two answers is better",
     Task.IMAGE_CHAT: "answers in dialogues about images",
-    Task.REINFORCEMENT: "answers in dialogues, and learnt to write answers that rules reward",
+    Task.REINFORCEMENT: "answers in dialogues, and learnt to write answers that are rewarded",
     Task.REWARD: "gives an answer in a dialogue a number, which is higher for the better of two",
     Task.MASKED: "fills masked tokens",
     Task.SEQ2SEQ: "fills hidden spans of a text",
