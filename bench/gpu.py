@@ -35,15 +35,16 @@ def cases(*, tiny: bool) -> list[list[Case]]:
     half = [Case("not finite", 120, numbers.not_finite), Case("loss scale", 60, numbers.loss_scale)]
     first = [Case("environment", 60, environment.look), Case("first steps", 60, environment.first_steps)]
     imports = Case("imports", 60, environment.imports)
+    sparing = Case("sparing llama", 120, numbers.sparing)
     whole, save = Case("job", 170, job.killed_and_resumed), Case("save", 90, saving.stalls)
     speeds, memories = speed.cases(tiny=tiny), memory.cases(tiny=tiny)
     timed = [*speeds[:4], *memories[:5], save, *speeds[4:], *memories[5:]]
     if tiny:
-        return [[*first, imports], [whole, *fp32, *bf16, *fp16, *half, *timed]]
+        return [[*first, imports], [whole, *fp32, *bf16, *fp16, *half, sparing, *timed]]
     compiled = Case("compiled llama", 120, numbers.compiled, ("llama",))
     return [
         *([one] for one in first),
-        [*fp32, whole, compiled],
+        [*fp32, whole, compiled, sparing],
         [*bf16, *half],
         fp16,
         *([one] for one in timed),

@@ -48,6 +48,14 @@ def compiled(context: Context, family: str) -> None:
     _prove(context, [replace(row, compiled=True) for row in asked])
 
 
+def sparing(context: Context) -> None:
+    """The same where memory is spared: by selective checkpointing, and by chunks of logits."""
+    asked = [Row("llama", Layout(zero=0), 1, packing="documents"), Row("llama", Layout(zero=1), 4)]
+    asked.append(replace(asked[1], precision="bf16"))
+    both = [replace(row, selective=True) for row in asked] + [replace(row, chunked=True) for row in asked]
+    _prove(context, both[: 1 if context.tiny else None])
+
+
 def _prove(context: Context, asked: list[Row]) -> None:
     bench, wrong = Bench(context.folder), []
     for row in asked:

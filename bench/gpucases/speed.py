@@ -25,6 +25,8 @@ def cases(*, tiny: bool) -> list[Case]:
     eager, compiled = (job(size, micro=micro, length=length, compile=one) for one in (False, True))
     small, rebuilt = (job(size, micro=1, length=length, compile=one) for one in (False, True))
     less = job(size, micro=micro, length=length, compile=True, activationCheckpointing=True)
+    partly = job(size, micro=micro, length=length, compile=True, activationCheckpointingMode="selective")
+    chunked = job(size, micro=micro, length=length, compile=True, chunkedLogits=True)
     found = [
         Case("speed ours compiled", 120, race, ("ours", compiled)),
         Case("speed plain compiled", 120, race, ("plain", compiled)),
@@ -34,6 +36,8 @@ def cases(*, tiny: bool) -> list[Case]:
         Case("speed plain compiled micro 1", 90, race, ("plain", rebuilt)),
         Case("speed ours micro 1", 60, race, ("ours", small)),
         Case("speed ours compiled checkpointed", 90, race, ("ours", less)),
+        Case("speed ours compiled selective", 90, race, ("ours", partly)),
+        Case("speed ours compiled chunked logits", 90, race, ("ours", chunked)),
     ]
     return found[2:4] if tiny else found
 
@@ -59,7 +63,8 @@ def race(context: Context, who: str, spec: JobSpec) -> None:
         "micro": spec.training.micro_batch_size,
         "length": spec.training.sequence_length,
         "compile": spec.training.compile,
-        "checkpointing": spec.training.activation_checkpointing,
+        "checkpointing": spec.training.recompute,
+        "chunked_logits": spec.training.chunked_logits,
         "tokens_per_second": round(tokens / middle),
         "step_seconds": [round(one, 4) for one in seconds],
         "mfu": None if peak is None else round(flops / peak, 4),

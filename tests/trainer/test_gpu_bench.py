@@ -15,7 +15,7 @@ from harness.layouts.rows import FAMILIES
 ROOT = Path(__file__).resolve().parents[2]
 CASES = {
     "environment", "imports", "first steps", "job", "fp32 llama", "bf16 llama", "fp16 llama", "not finite",
-    "loss scale", "speed ours eager", "speed plain eager", "memory tiny", "save",
+    "loss scale", "sparing llama", "speed ours eager", "speed plain eager", "memory tiny", "save",
 }  # fmt: skip
 
 
@@ -33,7 +33,7 @@ def test_every_case_runs_on_a_cpu(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "gpu.jsonl").read_text().splitlines()]
     assert {one["case"]: one["ended"] for one in lines if "ended" in one} == dict.fromkeys(CASES, 0)
     rows = [one for one in lines if "equal" in one]
-    assert len(rows) == 3
+    assert len(rows) == 4
     assert all(one["equal"] and one["gpu"]["gradient"] > 0 for one in rows)
 
 
