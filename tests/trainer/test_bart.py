@@ -27,7 +27,7 @@ APART, TRAINED = (
     for apart in (True, False)
 )
 PAIRS = [{"source": source, "target": target} for source, target in TRAINED[::4][:COUNT]]
-BIAS = "final_logits_bias"
+BIAS, SHARED = "final_logits_bias", "shared.weight"
 pytestmark = pytest.mark.timeout(600)
 
 
@@ -137,3 +137,15 @@ def test_a_bias_that_would_be_lost_is_told(base: Path, tmp_path: Path) -> None:
     save_file(weights, tmp_path / "model.safetensors")
     with pytest.raises(ConfigError, match=f"its {BIAS} is not zero everywhere"):
         start_weights(tmp_path, Task.TEXT2TEXT, 0)
+
+
+def test_files_of_the_model_without_its_head_are_read(base: Path, tmp_path: Path) -> None:
+    """As the first ones were published: without what is shared, or with each copy of it."""
+    model = transformers.BartModel.from_pretrained(base)
+    model.save_pretrained(tmp_path)
+    path = tmp_path / "model.safetensors"
+    weights = load_file(path)
+    for copies in ((), ("encoder", "decoder")):
+        save_file(weights | {f"{side}.embed_tokens.weight": weights[SHARED].clone() for side in copies}, path)
+        found = start_weights(tmp_path, Task.TEXT2TEXT, 0)
+        assert torch.equal(found.read(f"model.{SHARED}", tuple(weights[SHARED].shape)), weights[SHARED])
