@@ -343,7 +343,7 @@ def selective() -> list[Row]:
         layouts = whole if family == "llama" else [whole[0], whole[2]]
         found += [Row(family, layout, 4, adapter=True) for layout in layouts]
     found += [Row(family, layout, 4, packing=SEEN) for family in SEEING for layout in (whole[0], whole[2])]
-    found.append(Row("llama", whole[1], 4, compiled=True))
+    found += [Row(family, whole[1], 4, compiled=True) for family in ("llama", "qwen")]
     return [replace(row, selective=True) for row in found]
 
 
@@ -352,7 +352,7 @@ def chunked() -> list[Row]:
     there, tied or not, and frozen beside adapters."""
     whole = [Layout(zero=0), *(Layout(data=2, zero=zero) for zero in (1, 2, 3))]
     found: list[Row] = []
-    for family in (*DECODERS, "llama rope:llama3", "qwen2", "mistral"):
+    for family in (*DECODERS, *(twin for twin in TWINS if twin not in (GEMMA2, *WRITERS))):
         for number, layout in enumerate(whole[:3] if family in TWINS or "qwen" in family else whole):
             packing = "concat" if number % 2 else "documents"
             found.append(Row(family, layout, 4 if number % 2 else 1, bool(number % 2), packing))
