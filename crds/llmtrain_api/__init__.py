@@ -27,7 +27,7 @@ from .schema.checkpoint import CheckpointSource, CheckpointSpec, ResumeFrom
 from .schema.dataset import DatasetSpec
 from .schema.entrypoint import EntrypointSpec, Starter
 from .schema.lifecycle import EDITABLE, KeepPods, LifecycleSpec
-from .schema.model import BuiltinModel, ModelSpec, Weights
+from .schema.model import BuiltinModel, ModelSpec, TokenizerKind, Weights
 from .schema.model_facts import FACTS_LIMIT, ModelFacts, TokenizerFacts
 from .schema.notify import NotifyEvent, NotifyFormat, NotifySpec, Target, UrlSecret, target_of
 from .schema.optimization import EarlyStoppingSpec, OnSpike, Schedule
@@ -163,6 +163,7 @@ __all__ = [
     "TerminationMessage",
     "Time",
     "TokenizerFacts",
+    "TokenizerKind",
     "Toleration",
     "TrainingSpec",
     "UrlSecret",

@@ -1176,6 +1176,23 @@ BAD: dict[str, Bad] = {
         "spec.training.globalBatchSize",
         "at least",
     ),
+    "kind of a tokenizer that a model brings": Bad(
+        manifest(model={"name": "Qwen/Qwen2.5-7B", "tokenizerKind": "bpe"}),
+        "spec.model",
+        "tokenizerKind beside 'Qwen/Qwen2.5-7B'",
+        "come from their config.json",
+    ),
+    "unknown kind of tokenizer": Bad(
+        manifest(model={"name": "builtin://tiny-llama", "tokenizerKind": "words"}),
+        "spec.model.tokenizerKind",
+        "use one of",
+        "supported values",
+    ),
+    "too few entries for pieces of words": Bad(
+        manifest(model={"name": "builtin://tiny-llama", "tokenizerKind": "wordPiece", "vocabSize": 599}),
+        "spec.model.vocabSize",
+        "too small for tokenizerKind wordPiece",
+    ),
     "heads do not divide": Bad(
         manifest(model={"name": "builtin://tiny-llama", "hiddenSize": 100, "numHeads": 3}),
         "spec.model.hiddenSize",

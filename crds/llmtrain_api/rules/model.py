@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..families import BUILTIN, FAMILIES
 from ..schema.base import Rule
+from ..schema.model import VOCABULARY, TokenizerKind
 from ..schema.spec import JobSpec
 from ..schema.task import Task
 from .parallelism import OWN_CEL
@@ -11,6 +12,9 @@ from .sized import Sized, SizedRule
 
 GROUPED = [family for family in BUILTIN.values() if family.grouped]
 TITLES = " and ".join([", ".join(one.title for one in GROUPED[:-1]), GROUPED[-1].title])
+WORD_PIECES = 600
+"""Entries of a WordPiece tokenizer at least: each byte where a word begins and where it goes on,
+special tokens, and some pieces."""
 GROUPED_CEL = f"self.model.name in {[str(family.builtin) for family in GROUPED]}"
 
 
@@ -29,6 +33,15 @@ def _tied_only(spec: JobSpec) -> str | None:
     if _grouped(spec) or not spec.model.tied_embeddings:
         return None
     return f"tiedEmbeddings is for {TITLES} models; remove it: {spec.model.name} always ties them"
+
+
+def _word_pieces(spec: JobSpec) -> str | None:
+    if spec.model.tokenizer_kind is not TokenizerKind.WORD_PIECE or spec.model.vocabulary >= WORD_PIECES:
+        return None
+    return (
+        f"vocabSize {spec.model.vocabulary} is too small for tokenizerKind wordPiece, which has each byte "
+        f"twice; use {WORD_PIECES} at least, or bpe"
+    )
 
 
 def _task(job: Sized) -> str | None:
@@ -61,6 +74,13 @@ RULES: tuple[Rule, ...] = (
         ".model.tiedEmbeddings",
         f"tiedEmbeddings is for {TITLES} models; remove it: the others always tie them",
         _tied_only,
+    ),
+    Rule(
+        "!has(self.model.tokenizerKind) || self.model.tokenizerKind != 'wordPiece' || "
+        f"(has(self.model.vocabSize) ? self.model.vocabSize : {VOCABULARY}) >= {WORD_PIECES}",
+        ".model.vocabSize",
+        f"vocabSize is too small for tokenizerKind wordPiece; use {WORD_PIECES} at least, or bpe",
+        _word_pieces,
     ),
     SizedRule(
         _task_cel(),

@@ -31,6 +31,13 @@ class Weights(StrEnum):
     RANDOM = "random"
 
 
+class TokenizerKind(StrEnum):
+    """How the tokenizer of a built-in model cuts words."""
+
+    BPE = "bpe"
+    WORD_PIECE = "wordPiece"
+
+
 HUB = f"{HUB_NAME}/{HUB_NAME}"
 STORED = rf"s3://{BUCKET}(/{PART})+/?|{HUB}"
 NAME_FORM = rf"{'|'.join(BuiltinModel)}|{forms(PART, bucket=True)}|{HUB}"
@@ -45,6 +52,7 @@ SIZES = {
     "num_kv_heads": "numKvHeads",
     "intermediate_size": "intermediateSize",
     "vocab_size": "vocabSize",
+    "tokenizer_kind": "tokenizerKind",
     "tied_embeddings": "tiedEmbeddings",
 }
 """Fields that only a built-in model has, by attribute."""
@@ -156,6 +164,12 @@ class ModelSpec(RuledModel):
         description="Number of entries of the tokenizer that is trained on the dataset. Default: "
         f"{VOCABULARY}.",
     )
+    tokenizer_kind: TokenizerKind | None = Field(
+        default=None,
+        description="How the tokenizer that is trained on the dataset cuts words: bpe by merges of bytes, "
+        "wordPiece into the longest pieces that it has, of bytes too; it needs a vocabSize of 600 at least. "
+        "No text is unknown to either. Default: bpe.",
+    )
     tied_embeddings: bool | None = Field(
         default=None,
         description="Share input and output embeddings (Llama, Qwen, LLaVA; the others always do). "
@@ -258,6 +272,11 @@ class ModelSpec(RuledModel):
         """Entries of a built-in model's tokenizer."""
         return self.vocab_size or VOCABULARY
 
+    @property
+    def tokenizer(self) -> TokenizerKind:
+        """How a built-in model's tokenizer cuts words."""
+        return self.tokenizer_kind or TokenizerKind.BPE
+
     def identity(self) -> dict[str, Any]:
         """What decides which model it is, adapters apart, by the names of fields; defaults as numbers.
 
@@ -273,4 +292,6 @@ class ModelSpec(RuledModel):
             "vocabSize": self.vocabulary,
             "tiedEmbeddings": bool(self.tied_embeddings),
         }
+        if said.get("tokenizerKind") == TokenizerKind.BPE:
+            del said["tokenizerKind"]
         return {key: value for key, value in said.items() if key != "weights"} | defaults

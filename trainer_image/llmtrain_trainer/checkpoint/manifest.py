@@ -23,7 +23,7 @@ WEIGHTS = "weights"
 _FIELDS = {
     "data": "the prepared data (dataset.name, dataset.maxBytes, dataset.heldOutFraction)",
     "mixture": "dataset.mixture (names, weights, maxBytes)",
-    "tokenizer": "the tokenizer (model.vocabSize, dataset)",
+    "tokenizer": "the tokenizer (model.vocabSize, model.tokenizerKind, dataset)",
     "model": "the model's configuration (spec.model)",
     "base": "the weights that the adapter was trained beside",
     "adapter": "the adapter (spec.model.adapter)",

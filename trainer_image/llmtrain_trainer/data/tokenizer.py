@@ -1,4 +1,4 @@
-"""A byte-level BPE tokenizer trained on the training split, saved as Hugging Face reads it."""
+"""A byte-level tokenizer trained on the training split, saved as Hugging Face reads it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import numpy as np
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
+from llmtrain_api import TokenizerKind
+
 from ..special_tokens import EOS
 from .rows import Ids
 
@@ -19,6 +21,10 @@ Tag = TypeVar("Tag")
 TRAINING_BYTES = 64 << 20
 """The trainer holds each distinct word, at about 20 bytes a character, so it sees at most so much text."""
 
+GOES_ON = "\u2026"
+"""Begins the pieces that go on with a word. No byte is written so; a text may begin a word with BERT's ##."""
+WORD = 64
+"""Bytes of a word at most where it is cut into pieces."""
 _SPACE = " \n\t"
 PIECE = 1 << 14
 """Characters that are encoded at once."""
@@ -66,6 +72,52 @@ def train_bpe(texts: Iterable[str], vocab_size: int, special: list[str]) -> Any:
     tokenizer.train_from_iterator((piece for text in _first(texts) for piece in pieces(text)), trainer)
     tokenizer.encode_special_tokens = True
     return tokenizer
+
+
+def train_word_pieces(texts: Iterable[str], vocab_size: int, special: list[str]) -> Any:
+    """Train a WordPiece tokenizer, as `train_bpe` has it.
+
+    Each byte is an entry where a word begins and where it goes on, so that no text is unknown. They are given
+    to the trainer as special tokens, which numbers them in their order; it would number those that it finds
+    by chance, and that decides which of two equally frequent pieces comes first.
+    """
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    fixed = [EOS, *special, *letters, *(GOES_ON + letter for letter in letters)]
+    learner = tokenizers.Tokenizer(models.WordPiece(unk_token=EOS, continuing_subword_prefix=GOES_ON))
+    learner.pre_tokenizer = _short_words()
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size,
+        special_tokens=fixed,
+        continuing_subword_prefix=GOES_ON,
+        show_progress=False,
+    )
+    learner.train_from_iterator((piece for text in _first(texts) for piece in pieces(text)), trainer)
+    model = models.WordPiece(
+        learner.get_vocab(),
+        unk_token=EOS,
+        max_input_chars_per_word=WORD,
+        continuing_subword_prefix=GOES_ON,
+    )
+    tokenizer = tokenizers.Tokenizer(model)
+    tokenizer.pre_tokenizer = _short_words()
+    tokenizer.decoder = decoders.Sequence([decoders.Replace(GOES_ON, ""), decoders.ByteLevel()])
+    tokenizer.add_special_tokens([EOS, *special])
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def _short_words() -> Any:
+    """Words as BPE has them, cut where they are long: WordPiece takes time by the square of their length."""
+    words = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    cut = pre_tokenizers.Split(tokenizers.Regex(rf"[\s\S]{{1,{WORD}}}"), "isolated")
+    return pre_tokenizers.Sequence([words, cut])
+
+
+TRAINERS: dict[TokenizerKind, Callable[[Iterable[str], int, list[str]], Any]] = {
+    TokenizerKind.BPE: train_bpe,
+    TokenizerKind.WORD_PIECE: train_word_pieces,
+}
+"""What trains a tokenizer, by ``model.tokenizerKind``."""
 
 
 def pieces(text: str, length: int = PIECE) -> Iterator[str]:

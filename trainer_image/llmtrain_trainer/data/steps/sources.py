@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from llmtrain_api import JobFile, task_of
+from llmtrain_api import JobFile, TokenizerKind, task_of
 
 from ... import log
 from ...errors import ConfigError
@@ -60,7 +60,7 @@ def set_key(made: Preparation) -> dict[str, Any]:
         ],
         "heldOutFraction": spec.held_out_fraction,
         "cleaning": cleaning.key_of(spec),
-        "tokenizer": _tokenizer_key(made.job),
+        "tokenizer": tokenizer_key(made.job),
         "dtype": made.dtype,
         **({"fillInTheMiddle": cut} if (cut := holes.key_of(spec)) else {}),
     }
@@ -72,10 +72,13 @@ def special_of(job: JobFile) -> list[str]:
     return special_names(task_of(job.spec, job.shape), holes=cut)
 
 
-def _tokenizer_key(job: JobFile) -> dict[str, Any]:
+def tokenizer_key(job: JobFile) -> dict[str, Any]:
+    """All that decides the tokenizer besides the text."""
     base = folder_of(job)
     if base is None:
-        return {"trained": job.shape.vocabulary, "special": special_of(job)}
+        kind = job.spec.model.tokenizer
+        other = {} if kind is TokenizerKind.BPE else {"kind": str(kind)}
+        return {"trained": job.shape.vocabulary, "special": special_of(job)} | other
     files = (base / name for name in ("tokenizer.json", "tokenizer_config.json"))
     return {"base": [sha256(path) if path.is_file() else None for path in files]}
 

@@ -30,7 +30,7 @@ from ..reading.counts import ReadCounts
 from ..reading.reader import Progress
 from ..sources import in_turn
 from ..store import TOKENIZER
-from ..tokenizer import numbered, train_bpe
+from ..tokenizer import TRAINERS, numbered
 from ..units.work import ENCODER
 from .duplicates import dialogues_name
 from .sources import special_of
@@ -58,7 +58,7 @@ def make_tokenizer(made: Preparation) -> None:
 def _train(made: Preparation) -> None:
     """A tokenizer of all sources' training documents: in turn, as it stops at so many bytes."""
     job = made.job
-    vocabulary, special = job.shape.vocabulary, special_of(job)
+    vocabulary, special, train = job.shape.vocabulary, special_of(job), TRAINERS[job.spec.model.tokenizer]
     holes = job.spec.dataset.fill_in_the_middle is not None
     if made.noise:
         made.tokenizer = numbered(vocabulary, special)
@@ -70,7 +70,7 @@ def _train(made: Preparation) -> None:
             for number, source in enumerate(made.sources)
         )
         texts = (text for held_out, one in dialogues if not held_out for text in one.contents)
-        made.tokenizer = train_bpe(texts, vocabulary, special)
+        made.tokenizer = train(texts, vocabulary, special)
         if made.task.headed and made.task.on_samples:
             made.tokenizer.post_processor = processor(made.tokenizer)
         if made.task.on_samples:
@@ -98,10 +98,10 @@ def _train(made: Preparation) -> None:
 
 
 def _trained(made: Preparation, vocabulary: int, special: list[str]) -> Any:
-    progress = made.progress.begin("tokenizer")
+    train, progress = TRAINERS[made.job.spec.model.tokenizer], made.progress.begin("tokenizer")
     found = in_turn(_documents(made, number, progress) for number in range(len(made.sources)))
     texts = (document.text for document in found if not document.held_out)
-    return train_bpe(texts, vocabulary, special)
+    return train(texts, vocabulary, special)
 
 
 def _documents(made: Preparation, number: int, progress: Progress) -> Iterator[Document]:
