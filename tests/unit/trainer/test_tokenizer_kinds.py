@@ -22,6 +22,7 @@ MASK = "<|mask|>"
 HOSTILE = {
     "special tokens": f"a text ends with {EOS}, {EOS}{MASK} and goes on",
     "marks of pieces": f"## ##lamp {GOES_ON} {GOES_ON}lamp lamp{GOES_ON} \u2581lamp \u0120lamp [UNK] [CLS]",
+    "headings, which are pieces of BERT's": "### A river\n##! a lamp\n###",
     "controls": "".join(map(chr, range(32))) + "\x7f\x85\u2028\ufeff\ufffd",
     "letters of the world": "\u0928\u092e\u0938\u094d\u0924\u0947 \u05e9\u05dc\u05d5\u05dd \u4f60\u597d "
     "\U0001f937\u200d\u2640\ufe0f \U0010ffff e\u0301 \u00e9 \u202eabc",
@@ -41,6 +42,7 @@ def test_a_text_comes_back_and_nothing_of_it_is_unknown_or_special(trained: Any,
     [(_, ids)] = encoded([(None, text)], trained)
     assert min(ids) > trained.token_to_id(MASK) == 1
     assert trained.decode(ids.tolist(), skip_special_tokens=False) == text
+    assert trained.decode(ids.tolist()) == text, "nothing of a text is special"
 
 
 @given(st.text(max_size=80))
