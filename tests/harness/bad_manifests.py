@@ -423,6 +423,11 @@ BAD: dict[str, Bad] = {
         "spec.training.earlyStopping",
         "set evaluation.everySteps",
     ),
+    "the best checkpoint without evaluations": Bad(
+        manifest(checkpoint={"keepBest": True}, evaluation={"everySteps": 0}),
+        "spec.checkpoint.keepBest",
+        "set evaluation.everySteps",
+    ),
     "no dataset": Bad(manifest(dataset=None), "spec.dataset", "is required, unless entrypoint"),
     "no model": Bad(manifest(model=None), "spec.model", "is required, unless entrypoint"),
     "a program of one's own and a model": Bad(

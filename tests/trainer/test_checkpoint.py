@@ -85,6 +85,18 @@ def test_the_oldest_go(tmp_path: Path) -> None:
     assert not list(fence.output.checkpoints.glob(".deleted-*"))
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_best_that_can_be_exported_stays_however_old(tmp_path: Path, whole: bool) -> None:
+    fence = start(tmp_path)
+    checkpoints = saver(fence, keep=2)
+    checkpoints.store = FolderCheckpointStore(fence, checkpoints.ranks, 2, keep_best=True)
+    for step in (5, 10, 15, 20, 25):
+        best = step <= 10
+        checkpoints.save(engine(), StepFacts(step=step, best=best), whole=best and whole)
+    assert fence.output.committed() == [25, 20, *([10] if whole else [])]
+    assert checkpoints.store.best() == (10 if whole else None)
+
+
 def test_a_missing_ranks_state_is_no_checkpoint(tmp_path: Path) -> None:
     fence = start(tmp_path)
     ranks = Ranks(0, 2, 0, torch.device("cpu"))

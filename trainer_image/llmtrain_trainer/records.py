@@ -129,15 +129,23 @@ class EvaluationRecord(ApiModel):
         ge=1, description="Held-out sequences, from the first on, that the export computes again."
     )
     checked_loss: float | None = Field(default=None, description="Of those; None where it is not finite.")
-    train_loss: float | None = Field(default=None, description="Of the last step.")
+    exported_step: int | None = Field(
+        default=None, description="Step that all of it is about, and that is exported; None for the last."
+    )
+    train_loss: float | None = Field(default=None, description="Of the exported step.")
     fairness_penalty: float | None = Field(
-        default=None, description="Of the last step; None without one, or where it is not finite."
+        default=None, description="Of the exported step; None without one, or where it is not finite."
     )
     measures: dict[str, float | None] = Field(
         default_factory=dict,
         description="What else is measured, a mean; None where it is not finite.",
     )
     run_state: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def exports(self) -> int:
+        """The step that is exported."""
+        return self.step if self.exported_step is None else self.exported_step
 
 
 def characters(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Rules over ``spec.checkpoint.from`` and what else it depends on."""
+"""Rules over ``spec.checkpoint`` and what else it depends on."""
 
 from __future__ import annotations
 
@@ -38,6 +38,12 @@ def _before_the_end(spec: JobSpec) -> str | None:
     return f"got {source.step}, and training.maxSteps is {last}; raise maxSteps, or name an earlier step"
 
 
+def _judged(spec: JobSpec) -> str | None:
+    if not spec.checkpoint.keep_best or spec.evaluation.every_steps:
+        return None
+    return "keepBest with evaluation.everySteps 0 would never act; set evaluation.everySteps"
+
+
 _OWN, _OTHER = (
     f"({name}.endsWith('/') ? {name} : {name} + '/')"
     for name in ("self.output.uri", "self.checkpoint.from.output")
@@ -62,5 +68,11 @@ RULES: tuple[Rule, ...] = (
         ".checkpoint.from.step",
         "the step must be before training.maxSteps; raise maxSteps, or name an earlier step",
         _before_the_end,
+    ),
+    Rule(
+        "!self.checkpoint.keepBest || self.evaluation.everySteps > 0",
+        ".checkpoint.keepBest",
+        "keepBest goes by evaluations; set evaluation.everySteps above 0",
+        _judged,
     ),
 )

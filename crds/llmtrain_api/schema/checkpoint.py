@@ -89,6 +89,13 @@ class CheckpointSpec(ApiModel):
         description="Train on while a checkpoint is written, from a copy of the state in the node's memory.",
     )
     keep: int = Field(default=2, ge=1, le=1000, description="Number of the newest checkpoints to keep.")
+    keep_best: bool = Field(
+        default=False,
+        description="Also save after each evaluation (evaluation.everySteps) whose held-out loss is the "
+        "lowest so far, with the whole model's weights; keep the newest of these, which is the best, beside "
+        "the others, and export it at the end in place of the last step. Where such a save fails, the one "
+        "before it stays the best; without any, the last step is exported.",
+    )
     resume_from: ResumeFrom = Field(
         default=ResumeFrom.STATE,
         description="What is taken from another job's checkpoint, by from or by output.ifExists: resume: "

@@ -25,7 +25,14 @@ from llmtrain_trainer.storage.objectstore import record
 from llmtrain_trainer.storage.objectstore.bucket import Bucket
 from llmtrain_trainer.storage.objectstore.ledger import Ledger
 from llmtrain_trainer.storage.objectstore.record import Record
-from llmtrain_trainer.storage.objectstore.steps import Readers, fetch_step, left_over, prefix_of, retired
+from llmtrain_trainer.storage.objectstore.steps import (
+    Readers,
+    best_of,
+    fetch_step,
+    left_over,
+    prefix_of,
+    retired,
+)
 
 OTHER = "22222222-aaaa-4bbb-8ccc-000000000000"
 
@@ -215,6 +222,24 @@ def test_torn_steps_push_no_good_one_out(tmp_path: Path) -> None:
     assert retired(bucket, now, 5, 1) == [4, 3, 2, 1]
     assert retired(bucket, changed(now, torn={"checkpoints/4": "x"}), 5, 2) == [1]
     assert retired(bucket, now, 5, 9) == []
+
+
+def test_the_newest_best_step_with_weights_is_the_one_to_export(tmp_path: Path) -> None:
+    bucket, folder = Bucket(str(tmp_path / "store")), tmp_path / "files"
+    folder.mkdir()
+    for step, best, name in (
+        (1, True, "weights/a"),
+        (2, True, "weights/a"),
+        (3, True, "state"),
+        (4, False, "weights/a"),
+    ):
+        files = {name: {"size": 8, "sha256": ""}}
+        (folder / "manifest.json").write_text(json.dumps({"step": step, "best": best, "files": files}))
+        bucket.upload(folder, ["manifest.json"], f"checkpoints/{step}")
+    now = Record(steps={str(step): f"checkpoints/{step}" for step in (1, 2, 3, 4)})
+    assert best_of(bucket, now) == [2, 1]
+    assert best_of(bucket, changed(now, torn={"checkpoints/2": "x"})) == [1]
+    assert retired(bucket, now, 5, 1, spared=2) == [4, 3, 1]
 
 
 def test_a_folder_that_appears_while_it_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from llmtrain_api import Layout, changed
 from .. import log
 from ..files import discard, fsync_folder, inventory, read_json, write_json
 from .fence import Fence
-from .manifest import MANIFEST, Manifest, broken, complete
+from .manifest import MANIFEST, Manifest, best_among, broken, complete
 
 if TYPE_CHECKING:
     from .snapshot import SnapshotEngine  # with torch, which a launcher has not
@@ -70,7 +70,7 @@ def write_manifest(folder: Path, head: Manifest, layout: Layout) -> None:
     write_json(folder / MANIFEST, manifest.to_json())
 
 
-def commit_step(fence: Fence, folder: Path, step: int, keep: int) -> None:
+def commit_step(fence: Fence, folder: Path, step: int, keep: int, *, best: bool = False) -> None:
     """Make a step of a folder that is whole, and delete what is old.
 
     Args:
@@ -78,6 +78,7 @@ def commit_step(fence: Fence, folder: Path, step: int, keep: int) -> None:
         folder: the step's folder, with its manifest.
         step: optimizer steps of it.
         keep: newest good checkpoints to keep.
+        best: whether the best one is kept besides.
 
     Raises:
         Fenced: a newer attempt owns the output; nothing was committed.
@@ -89,7 +90,7 @@ def commit_step(fence: Fence, folder: Path, step: int, keep: int) -> None:
         target.rename(target.with_name(f".torn-{target.name}-{fence.attempt}"))
     fence.commit(folder.name, target)
     try:
-        retain(fence, step, keep)
+        retain(fence, step, keep, best=best)
     except OSError as error:  # the step is committed: this must not undo it
         log.get().warning("an old checkpoint could not be deleted", error=str(error))
 
@@ -108,16 +109,17 @@ def _all_files(folder: Path, layout: Layout) -> dict[str, Any]:
     return files | inventory(folder, leave_out=tuple(files))
 
 
-def retain(fence: Fence, newest: int, keep: int) -> None:
+def retain(fence: Fence, newest: int, keep: int, *, best: bool = False) -> None:
     """Delete what is older than the newest good ones. Renamed first, so that no half-deleted step is seen.
 
     Steps above ``newest`` were torn when this attempt started, or it would have gone on from them; they, and
-    torn ones below, are not counted, or they would push out the good ones.
+    torn ones below, are not counted, or they would push out the good ones. The best one stays if asked.
     """
     below = [step for step in fence.output.committed() if step <= newest]
     good = [step for step in below if complete(fence.output.step(step))]
+    spared = best_among(fence.output, good) if best else None
     for step in below:
-        if len(good) >= keep and step < good[keep - 1]:
+        if len(good) >= keep and step < good[keep - 1] and step != spared:
             fence.check()
             gone = fence.output.checkpoints / f".deleted-step-{step}"
             discard(gone)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
@@ -18,7 +18,7 @@ MANIFEST = "manifest.json"
 STATE = "state"
 """Folder of what ranks go on from."""
 WEIGHTS = "weights"
-"""Folder of the whole model's weights, which only the last checkpoint has."""
+"""Folder of the whole model's weights, which the last checkpoint has, and with ``keepBest`` each best one."""
 
 _FIELDS = {
     "data": "the prepared data (dataset.name, dataset.maxBytes, dataset.heldOutFraction)",
@@ -86,12 +86,14 @@ class StepFacts(ApiModel):
         step: optimizer steps done.
         consumed_samples: samples used.
         metrics: losses of the step.
+        best: whether no evaluation of the run until then had a lower held-out loss than that of this step.
         run_state: what was decided so far, as `RunState.to_json` gives it, for a resume.
     """
 
     step: int = Field(ge=0)
     consumed_samples: int = Field(default=0, ge=0)
     metrics: Metrics = Metrics()
+    best: bool = False
     run_state: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -117,6 +119,12 @@ class Manifest(StepFacts):
     layout: dict[str, Any] | None = None
     fingerprints: dict[str, Any] = Field(default_factory=dict)
     files: dict[str, FileEntry] = Field(default_factory=dict, max_length=MOST_FILES)
+
+    @property
+    def exportable_best(self) -> bool:
+        """Whether it is the best of its run so far and has the whole weights. As a later best one is better,
+        the newest such step of an output is the best of all."""
+        return self.best and any(name.startswith(f"{WEIGHTS}/") for name in self.files)
 
     @field_validator("files")
     @classmethod
@@ -176,15 +184,30 @@ def complete(folder: Path) -> bool:
         return False
 
 
-def newest_good(output: Output, say: Callable[[int, str], None]) -> tuple[int, Manifest] | None:
+def best_among(output: Output, steps: Iterable[int]) -> int | None:
+    """The best of some steps, newest first, that could be exported; see `Manifest.exportable_best`."""
+    for step in steps:
+        manifest = read_manifest(output.step(step))
+        if manifest is not None and manifest.exportable_best:
+            return step
+    return None
+
+
+def newest_good(
+    output: Output, say: Callable[[int, str], None], wanted: Callable[[Manifest], bool] = lambda _: True
+) -> tuple[int, Manifest] | None:
     """The newest checkpoint that is whole, with its manifest.
 
     Args:
         output: where to look.
         say: told the step and the reason of each checkpoint that is passed over.
+        wanted: which ones are looked for.
     """
     for step in output.committed():
         folder = output.step(step)
+        listed = read_manifest(folder)
+        if listed is not None and not wanted(listed):
+            continue
         reason, manifest = broken(folder), read_manifest(folder)
         if reason is None and manifest is not None:
             return step, manifest

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from llmtrain_api import JobFile, Origin, OriginFolder, ResumeFrom
+from llmtrain_api import CheckpointSpec, JobFile, Origin, OriginFolder, ResumeFrom
 
 from .. import log
 from ..errors import ConfigError
@@ -74,7 +74,7 @@ def adopt(fence: Fence, job: JobFile, fingerprints: dict[str, Any]) -> Resume:
             _require_fit(job, manifest, fingerprints)
             reason = _copied(output.step(step), folder, manifest) or ""
         if manifest is not None and not reason:
-            _commit(fence, folder, origin, step, job.spec.checkpoint.keep)
+            _commit(fence, folder, origin, step, job.spec.checkpoint)
             return resume_of(job, step, manifest, fingerprints)
         log.get().warning("a checkpoint of the other output is damaged", step=step, reason=reason)
     discard(folder)
@@ -197,10 +197,10 @@ def _written(file: Any, target: Path) -> FileEntry:
     return FileEntry(size=size, sha256=digest.hexdigest())
 
 
-def _commit(fence: Fence, folder: Path, origin: OriginFolder, step: int, keep: int) -> None:
+def _commit(fence: Fence, folder: Path, origin: OriginFolder, step: int, spec: CheckpointSpec) -> None:
     """Where it comes from goes on record first: that outlives the step, which retention will delete."""
     fence.check()
     found = Origin(job=origin.job, uid=origin.uid, uri=origin.uri, step=step)
     write_json(fence.output.origin, found.to_json())
-    commit_step(fence, folder, step, keep)
+    commit_step(fence, folder, step, spec.keep, best=spec.keep_best)
     log.get().info("begins with a step of another output", step=step, origin=origin.title)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -58,6 +59,10 @@ class CheckpointStore(Protocol):
     def newest(self) -> int | None:
         """The newest step that is whole, wherever its files are read. All ranks together."""
 
+    def best(self) -> int | None:
+        """The step with the lowest held-out loss of those that are kept with the whole weights, where that is
+        whole wherever its files are read. All ranks together."""
+
     def kept(self) -> list[int]:
         """Steps that are kept, newest first. Asked of rank 0 only."""
 
@@ -82,8 +87,8 @@ class CheckpointStore(Protocol):
 class FolderCheckpointStore(CheckpointStore):
     """Steps lie where they were written: one rename commits one."""
 
-    def __init__(self, fence: Fence, ranks: Ranks, keep: int) -> None:
-        self.fence, self.ranks, self.keep = fence, ranks, keep
+    def __init__(self, fence: Fence, ranks: Ranks, keep: int, *, keep_best: bool = False) -> None:
+        self.fence, self.ranks, self.keep, self.keep_best = fence, ranks, keep, keep_best
 
     @override
     def has(self, step: int, *, whole: bool) -> bool:
@@ -103,7 +108,7 @@ class FolderCheckpointStore(CheckpointStore):
     def commit(self, folder: Path, head: Manifest, layout: Layout, *, whole: bool) -> None:
         del whole
         write_manifest(folder, head, layout)
-        commit_step(self.fence, folder, head.step, self.keep)
+        commit_step(self.fence, folder, head.step, self.keep, best=self.keep_best)
 
     @override
     def clear(self, folder: Path) -> None:
@@ -112,8 +117,15 @@ class FolderCheckpointStore(CheckpointStore):
 
     @override
     def newest(self) -> int | None:
+        return self._newest(lambda _: True)
+
+    @override
+    def best(self) -> int | None:
+        return self._newest(lambda manifest: manifest.exportable_best)
+
+    def _newest(self, wanted: Callable[[Manifest], bool]) -> int | None:
         # one rank looks, as a folder may show on one node before it shows on another
-        found = newest_good(self.fence.output, lambda _step, _reason: None) if self.ranks.first else None
+        found = newest_good(self.fence.output, lambda *_: None, wanted) if self.ranks.first else None
         [after] = distributed.all_reduce_sum(self.ranks, found[0] + 1 if found else 0)
         return after - 1 if after else None
 

@@ -68,17 +68,17 @@ def export(job: JobFile, start: Start) -> Results:
     """Write, open again, compare, generate, then publish the folder and ``results.json``."""
     output = start.output
     marker, trained = read_marker(output.data), read_record(output.evaluation, EvaluationRecord)
-    newest = output.committed()
-    if marker is None or trained is None or not newest or newest[0] != trained.step:
+    there = output.committed()
+    if marker is None or trained is None or trained.exports not in there or there[0] > trained.step:
         raise ConfigError("nothing to export: training has not finished in this output folder")
     folder = start.fence.folder / NAME
     discard(folder)
     task = task_of(job.spec, job.shape)
     if job.spec.model.adapter:
-        model, tokenizer = _write_adapted(job, job.spec.model.adapter, output, newest[0], folder)
+        model, tokenizer = _write_adapted(job, job.spec.model.adapter, output, trained.exports, folder)
     else:
         head = head_of(task, marker.labels, marker.special.pad)
-        full.write_model(job, output.step(newest[0]), output.data, folder, head)
+        full.write_model(job, output.step(trained.exports), output.data, folder, head)
         model, tokenizer = open_folder(folder, task, DTYPES[job.spec.training.precision])
     resident = put_on(model, device_of())
     _compare(job, model, output, marker.special, trained)

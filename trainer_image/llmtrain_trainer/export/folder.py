@@ -34,10 +34,12 @@ def weights_of(checkpoint: Path) -> Source:
     """The whole model's trained weights, or an adapter's.
 
     Raises:
-        ConfigError: the checkpoint is not the last step's.
+        ConfigError: the checkpoint is not one that can be exported.
     """
     if not (checkpoint / WEIGHTS).is_dir():
-        raise ConfigError(f"{checkpoint.name} has no {WEIGHTS} folder: it is not the last step's checkpoint")
+        raise ConfigError(
+            f"{checkpoint.name} has no {WEIGHTS} folder: it is neither the last step's nor a best one's"
+        )
     return Source(checkpoint / WEIGHTS)
 
 

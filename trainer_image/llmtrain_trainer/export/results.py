@@ -82,6 +82,7 @@ def _trained(job: JobFile, marker: Marker, trained: EvaluationRecord, held_out: 
     told = None if trained.loss is None or task.headed or pairs or answers else perplexity(trained.loss)
     return Results(
         steps=trained.step,
+        exported_step=trained.exports,
         train_loss=figure(trained.train_loss),
         fairness_penalty=figure(trained.fairness_penalty),
         eval_loss=figure(trained.loss),

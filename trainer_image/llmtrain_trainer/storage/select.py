@@ -26,6 +26,7 @@ def output_store_of(job: JobFile) -> OutputStore:
 
 def checkpoint_store_of(job: JobFile, fence: Fence, ranks: Ranks) -> CheckpointStore:
     """A rank's checkpoints. With torch."""
+    how = job.spec.checkpoint
     if job.spec.output.in_object_store:
         from .objectstore.checkpoints import ObjectCheckpointStore
         from .objectstore.output import ledger_of
@@ -33,7 +34,7 @@ def checkpoint_store_of(job: JobFile, fence: Fence, ranks: Ranks) -> CheckpointS
 
         readers = Readers(job.ranks_of(ranks.rank // job.spec.local_world_size), job.layout)
         ledger = ledger_of(job, fence.output)
-        return ObjectCheckpointStore(ledger, fence, ranks, job.spec.checkpoint.keep, readers)
+        return ObjectCheckpointStore(ledger, fence, ranks, how.keep, readers, keep_best=how.keep_best)
     from ..checkpoint import store
 
-    return store.FolderCheckpointStore(fence, ranks, job.spec.checkpoint.keep)
+    return store.FolderCheckpointStore(fence, ranks, how.keep, keep_best=how.keep_best)

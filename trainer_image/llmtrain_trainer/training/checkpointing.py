@@ -81,11 +81,11 @@ class CheckpointScheduler:
             self._begin(step, metrics)
 
     def due(self, step: int) -> bool:
-        """Whether a save is due by steps."""
-        return due_by_steps(step, self.length.steps, self.spec)
+        """Whether a save is due by steps, or because no step before was better."""
+        return due_by_steps(step, self.length.steps, self.spec) or self._best(step)
 
     def after(self, step: int, metrics: Metrics) -> None:
-        """Save if a save is due by steps.
+        """Save if a save is due by steps, or because no step before was better.
 
         Raises:
             SaveFailed: too many saves in a row have failed.
@@ -137,7 +137,8 @@ class CheckpointScheduler:
         self._settle(self.files.finish())
         self._step, self._began, self.interval.since = step, began, began
         background = self.spec.background
-        there = self.files.start(self.engine, self._facts(step, metrics), background=background)
+        facts = self._facts(step, metrics)
+        there = self.files.start(self.engine, facts, whole=facts.best, background=background)
         # what was written in this thread needs no further step to be agreed on
         settled = there or (None if background else self.files.finish())
         self.progress.stalled(time.monotonic() - began)
@@ -146,16 +147,23 @@ class CheckpointScheduler:
     def _now(self, step: int, metrics: Metrics, *, whole: bool = False) -> str | None:
         """Save and wait for it; why it failed, if it did."""
         self._began = time.monotonic()
-        settled = self.files.save(self.engine, self._facts(step, metrics), whole=whole)
+        facts = self._facts(step, metrics)
+        settled = self.files.save(self.engine, facts, whole=whole or facts.best)
         self.progress.stalled(time.monotonic() - self._began)
         self._settle(settled, stopping=True)
         return settled.error
+
+    def _best(self, step: int) -> bool:
+        """Whether the step is kept as the one with the lowest held-out loss so far."""
+        found = self.run_state.evaluations
+        return self.spec.keep_best and found.best_loss is not None and found.best_step == step
 
     def _facts(self, step: int, metrics: Metrics) -> StepFacts:
         return StepFacts(
             step=step,
             consumed_samples=self.length.consumed(step),
             metrics=metrics,
+            best=self._best(step),
             run_state=self.run_state.to_json(),
         )
 

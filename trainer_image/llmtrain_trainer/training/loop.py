@@ -31,7 +31,6 @@ from ..models.head import head_of
 from ..models.location import start_of
 from ..optim.lr_schedules import Share
 from ..parallel.apply import build
-from ..records import EvaluationRecord
 from ..storage.select import checkpoint_store_of
 from ..storage.start_marker import Start
 from ..tasks import encoder
@@ -44,10 +43,11 @@ from ..telemetry.phases import Phase
 from ..telemetry.sinks import Progress
 from ..telemetry.startup import Startup
 from .checkpointing import CheckpointScheduler, SaveVotes
-from .held_out import checked, held_out_loss
+from .evaluator import Evaluator
+from .held_out import HeldOutLoss
 from .penalty import gradients, open_pairs
 from .reference import Reference
-from .rewind import rewind
+from .rewind import load_best, rewind
 from .rollouts import Rollouts
 from .run_state import RunState
 
@@ -150,6 +150,7 @@ class Training:
             self.rollouts = Rollouts(job, start, ranks, marker, self.task, self.engine)
         if self.reference and isinstance(self.task, PairsLM | JudgedLM):
             self.reference.ready(self.engine, self.task)
+        self.evaluator = Evaluator(job, start, ranks, self.engine, self.task, self.reference, self.rollouts)
         peak = device.peak_flops(ranks, training.precision)
         pairs = spec.task is Task.TEXT2TEXT
         flops = sequence_flops(job.shape, training.sequence_length, spec.model.adapter, pairs=pairs)
@@ -181,9 +182,7 @@ class Training:
             done = outcome.done
             if not outcome.rewound and done < self.length.steps:
                 self.after_step(done)
-        self.evaluate(done, last=True)
-        with self.watch(Phase.CHECKPOINT):
-            self.checkpointing.last(done, self.metrics)
+        self.finish(done)
         self.feed.close()
         self.progress.close()
 
@@ -290,30 +289,27 @@ class Training:
             with self.watch(Phase.CHECKPOINT):
                 self.checkpointing.after(done, self.metrics)
 
-    def evaluate(self, step: int, *, last: bool = False) -> None:
-        """Held-out loss: every rank its share, weighted by labels."""
+    def evaluate(self, step: int) -> HeldOutLoss:
+        """Measure the held-out loss after a step, and tell it."""
         self.progress.evaluating()
-        rows = self.reference.with_held_out() if self.reference else open_held_out(self.start.output.data)
-        of, writes = (self.engine, self.ranks, self.task, rows), self.rollouts
         with self.watch(Phase.EVALUATION):
-            found = writes.held_out_loss(rows) if writes else held_out_loss(*of)
+            found = self.evaluator.loss()
         self.metrics = changed(self.metrics, eval_loss=finite(found.mean))
         self.progress.evaluated(step, found.mean, found.measures)
         self.run_state.evaluated(step, found.mean)
-        if not last:
-            return
+        return found
+
+    def finish(self, done: int) -> None:
+        """Measure and save the end, and put on record what is known of the step that is exported."""
+        found, exported = self.evaluate(done), done
+        with self.watch(Phase.CHECKPOINT):
+            self.checkpointing.last(done, self.metrics)
+            keeps = self.job.spec.checkpoint.keep_best
+            best = load_best(done, self.engine, self.store) if keeps else None
         with self.watch(Phase.EVALUATION):
-            few = writes.checked(rows) if writes else checked(*of, self.job.shape.parameters, found)
+            if best is not None:
+                exported, self.metrics, found = best.step, best.metrics, self.evaluator.loss()
+            record = self.evaluator.record(done, exported, found, self.metrics)
         if self.ranks.first:
-            record = EvaluationRecord(
-                step=step,
-                loss=self.metrics.eval_loss,
-                tokens=int(found.labels),
-                checked_sequences=few.sequences,
-                checked_loss=finite(few.loss),
-                train_loss=self.metrics.train_loss,
-                fairness_penalty=self.metrics.fairness_penalty,
-                measures={name: finite(value) for name, value in found.measures.items()},
-                run_state=finite_only(self.run_state.results(early=step < self.length.steps)),
-            )
-            write_json(self.start.output.evaluation, record.to_json())
+            state = finite_only(self.run_state.results(early=done < self.length.steps))
+            write_json(self.start.output.evaluation, changed(record, run_state=state).to_json())

@@ -204,13 +204,18 @@ class Results(ApiModel):
     best_eval_loss: Figure | None = Field(
         default=None, description="Lowest held-out loss, in nats per token."
     )
+    exported_step: Count | None = Field(
+        default=None,
+        description="Step whose weights are exported, and whose losses these are: the last one, or with "
+        "checkpoint.keepBest the best that was saved.",
+    )
     train_loss: Figure | None = Field(
-        default=None, description="Training loss of the last step, in nats per token."
+        default=None, description="Training loss of the exported step, in nats per token."
     )
     fairness_penalty: Figure | None = Field(
         default=None,
         description="With training.fairness: squared gap of log-likelihood, in nat squared, mean over the "
-        "pairs of the last step and without its weight.",
+        "pairs of the exported step and without its weight.",
     )
     eval_loss: Figure | None = Field(
         default=None,

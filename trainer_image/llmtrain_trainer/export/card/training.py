@@ -30,10 +30,14 @@ def course(facts: Facts) -> Iterator[tuple[str, str]]:
         yield "steps without an update", number(found.skipped_steps)
     if found.best_step is not None and found.best_eval_loss is not None:
         yield "lowest held-out loss", f"{number(found.best_eval_loss)} at step {found.best_step}"
+    earlier = found.exported_step if found.exported_step != found.steps else None
+    if earlier is not None:
+        yield "exported step", f"{number(earlier)}, the best by held-out loss (checkpoint.keepBest)"
+    which = "last" if earlier is None else "exported"
     if found.train_loss is not None:
-        yield "training loss of the last step", number(found.train_loss)
+        yield f"training loss of the {which} step", number(found.train_loss)
     if found.fairness_penalty is not None:
-        yield "squared gap of the pairs of the last step", f"{number(found.fairness_penalty)} nat²"
+        yield f"squared gap of the pairs of the {which} step", f"{number(found.fairness_penalty)} nat²"
     if spent.steps:
         some = "" if spent.steps == found.steps else f" in the {number(spent.steps)} steps on record"
         yield "tokens trained on", f"{number(spent.tokens)}{some}"

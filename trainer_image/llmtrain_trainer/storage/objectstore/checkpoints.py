@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from typing_extensions import override
@@ -20,15 +22,24 @@ from ...files import discard
 from .ledger import Ledger
 from .parts import DamagedPart, StepParts
 from .record import Record, commit, damaged
-from .steps import Readers, fetch_step, prefix_of, retired
+from .steps import Readers, best_of, fetch_step, prefix_of, retired, sound
 
 
 class ObjectCheckpointStore(CheckpointStore):
     """One attempt's steps in the store."""
 
-    def __init__(self, ledger: Ledger, fence: Fence, ranks: Ranks, keep: int, readers: Readers) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        fence: Fence,
+        ranks: Ranks,
+        keep: int,
+        readers: Readers,
+        *,
+        keep_best: bool = False,
+    ) -> None:
         self.ledger, self.bucket, self.fence = ledger, ledger.bucket, fence
-        self.ranks, self.keep, self.readers = ranks, keep, readers
+        self.ranks, self.keep, self.keep_best, self.readers = ranks, keep, keep_best, readers
         self._saves = itertools.count()
         self._prefix = ""
         self._saved: dict[int, bool] = {}  # steps of this attempt, and whether they have the whole weights
@@ -57,7 +68,7 @@ class ObjectCheckpointStore(CheckpointStore):
         write_manifest(folder, head, layout)
         self.bucket.upload(folder, [MANIFEST], prefix)
         before = self.ledger.read()
-        old = retired(self.bucket, before, step, self.keep)
+        old = retired(self.bucket, before, step, self.keep, self._spared(before, head, whole=whole))
         now = self.ledger.append(commit(self.fence, step, prefix, old))
         self._saved[step] = whole
         for gone in sorted(set(before.steps.values()) - set(now.steps.values())):
@@ -65,6 +76,13 @@ class ObjectCheckpointStore(CheckpointStore):
                 self.bucket.delete(gone)
             except OSError as error:  # the step is committed; the next attempt deletes what is left
                 log.get().warning("an old checkpoint could not be deleted", error=str(error))
+
+    def _spared(self, before: Record, head: Manifest, *, whole: bool) -> int | None:
+        """The step that stays as the best one when another is committed."""
+        if not self.keep_best or (head.best and whole):
+            return None
+        older = [step for step in best_of(self.bucket, before) if step < head.step]
+        return older[0] if older else None
 
     @override
     def kept(self) -> list[int]:
@@ -80,7 +98,14 @@ class ObjectCheckpointStore(CheckpointStore):
 
     @override
     def newest(self) -> int | None:
-        for step in self._committed():
+        return self._first_whole(sound)
+
+    @override
+    def best(self) -> int | None:
+        return self._first_whole(partial(best_of, self.bucket))
+
+    def _first_whole(self, of: Callable[[Record], list[int]]) -> int | None:
+        for step in self._seen_alike(of):
             fault = self._fetch(step) if self.ranks.local_rank == 0 else None
             [failed] = distributed.all_reduce_sum(self.ranks, int(fault is not None))
             if not failed:
@@ -89,10 +114,9 @@ class ObjectCheckpointStore(CheckpointStore):
                 log.get().warning("checkpoint is torn and passed over", reason=fault)
         return None
 
-    def _committed(self) -> list[int]:
-        """As one rank sees them, so that all ranks ask for the same ones."""
-        now = self.ledger.read() if self.ranks.first else Record()
-        own = " ".join(str(step) for step in now.committed if now.steps[str(step)] not in now.torn)
+    def _seen_alike(self, of: Callable[[Record], list[int]]) -> list[int]:
+        """Steps as one rank sees them, so that all ranks ask for the same ones."""
+        own = " ".join(map(str, of(self.ledger.read()))) if self.ranks.first else ""
         return [int(step) for step in distributed.all_gather_text(self.ranks, own)[0].split()]
 
     @override

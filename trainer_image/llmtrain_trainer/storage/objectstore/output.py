@@ -18,7 +18,7 @@ from ...data.store import MARKER, TOKENS, read_marker, tokens_torn
 from ...errors import ConfigError
 from ...files import differing, stays_inside
 from ...output import Output
-from ...records import StartRecord
+from ...records import EvaluationRecord, StartRecord, read_record
 from ..base import ClaimedOutput, Joined, OutputStore, PassOver, Pause
 from ..start_marker import NodeZeroFailed, Start, failure
 from . import record
@@ -242,11 +242,14 @@ class ClaimedPrefix(ClaimedOutput):
     def before_export(self, start: Start) -> None:
         now = self.ledger.read()
         record.check(now, start.fence)
-        step = now.committed[0]
+        trained = read_record(start.output.evaluation, EvaluationRecord)
+        step = trained.exports if trained else now.committed[0]
+        if str(step) not in now.steps:
+            raise OSError(f"step {step}, which is to be exported, is not in the store")
         if reason := fetch_step(
             self.ledger.bucket, now.steps[str(step)], start.fence, step, weights_only=True
         ):
-            raise OSError(f"step {step}, the last one, cannot be read: {reason}")
+            raise OSError(f"step {step}, which is exported, cannot be read: {reason}")
 
     @override
     def complete(self, start: Start, results: Results) -> None:

@@ -105,11 +105,33 @@ def whole(bucket: Bucket, prefix: str) -> bool:
     return all(there.get(name) == entry.size for name, entry in manifest.files.items())
 
 
-def retired(bucket: Bucket, record: Record, step: int, keep: int) -> list[int]:
-    """Steps that may go once ``step`` is committed. Torn ones do not count: they would push out good ones."""
+def best_of(bucket: Bucket, record: Record) -> list[int]:
+    """Steps that could be exported as the best of their run so far, the newest and best first."""
+    return [step for step in sound(record) if _is_best(listed(bucket, record.steps[str(step)]))]
+
+
+def _is_best(manifest: Manifest | None) -> bool:
+    return manifest is not None and manifest.exportable_best
+
+
+def sound(record: Record) -> list[int]:
+    """Steps that are not known to be damaged, newest first."""
+    return [step for step in record.committed if record.steps[str(step)] not in record.torn]
+
+
+def retired(bucket: Bucket, record: Record, step: int, keep: int, spared: int | None = None) -> list[int]:
+    """Steps that may go once ``step`` is committed. Torn ones do not count: they would push out good ones.
+
+    Args:
+        bucket: the store.
+        record: before the commit.
+        step: that is committed.
+        keep: newest good ones to keep, that one among them.
+        spared: one that never goes, however old.
+    """
     good, old = 1, []
     for number in record.committed:
-        if number >= step:
+        if number >= step or number == spared:
             continue
         if good >= keep:
             old.append(number)
