@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from harness.builders import job
+from harness.objectstore import Server, server
 from harness.trainer.launches import Launch
 from safetensors.numpy import load_file
 
@@ -19,7 +20,7 @@ from llmtrain_trainer.data.sources import is_held_out
 STEPS, EVERY = 60, 5
 
 
-def asked(work: Path, attempt: int = 0, **changes: Any) -> JobFile:
+def asked(work: Path, attempt: int = 0, place: dict[str, Any] | None = None, **training: Any) -> JobFile:
     """One that is trained on texts whose words the held-out texts have not, so that it expects those less
     with each step: the held-out loss rises, far above where it began."""
     texts, generator = work / "texts", random.Random(1)
@@ -34,9 +35,10 @@ def asked(work: Path, attempt: int = 0, **changes: Any) -> JobFile:
         work / "output",
         attempt=attempt,
         dataset={"name": f"file://{texts}", "heldOutFraction": 0.5},
-        training={"maxSteps": STEPS, "learningRate": 1e-2, "warmupSteps": 2, **changes},
+        training={"maxSteps": STEPS, "learningRate": 1e-2, "warmupSteps": 2, **training},
         evaluation={"everySteps": EVERY},
         checkpoint={"everySteps": 4, "keep": 1, "keepBest": True},
+        **(place or {}),
     )
 
 
@@ -101,3 +103,27 @@ def test_a_kill_does_not_make_a_job_forget_its_best(work: Path) -> None:
         assert best < second.message()["resumedStep"], "it was not this attempt's own"
     finally:
         second.end()
+
+
+def test_out_of_an_object_store_the_best_step_is_exported_too(work: Path) -> None:
+    place = {"nodes": 2, "processesPerNode": 1, "output": {"uri": f"s3://{Server.bucket}/best"}}
+    one = asked(work, place=place, zeroStage=1)
+    with server() as running:
+        nodes = []
+        for node in range(2):
+            private = work / f"node{node}"
+            told = one.model_copy(update={"output": str(private / "output")})
+            nodes.append(Launch(private, told, node=node, more=running.environment))
+        try:
+            assert [launch.wait() for launch in nodes] == [0, 0], nodes[0].text()
+        finally:
+            for launch in nodes:
+                launch.end()
+        running.files.get(f"{Server.bucket}/best", str(work / "stored"), recursive=True)
+    results = nodes[0].message()["results"]
+    best = results["exportedStep"]
+    assert best == results["bestStep"] < STEPS
+    [kept] = (work / "stored" / "checkpoints").glob(f"step-{best}.*")
+    exported = load_file(work / "stored" / "export" / "model.safetensors")
+    assert all((exported[name] == value).all() for name, value in weights(kept).items())
+    assert exported.keys() == weights(kept).keys()
