@@ -125,7 +125,7 @@ def check(
     lr.raise_unless_tested({"--steps": steps, "--lowest": lowest, "--highest": highest})
     request = CheckRequest(manifest, runs.absolute(), data)
     sweep = is_sweep(manifest)
-    if form not in (Format.JSON, Format.YAML):
+    if not form.for_programs:
         raise typer.Exit((check_sweep if sweep else check_one)(request, sys.stdout))
     if data:
         raise Mistake("--data prints samples for people; leave out -o json and -o yaml")

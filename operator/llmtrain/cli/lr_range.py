@@ -65,9 +65,8 @@ def range_of(
     except ValidationError:
         raise Mistake("--lowest and --highest: a learning rate is above 0 and at most 10") from None
     request = RangeRequest(manifest, runs, test, STEPS if steps is None else steps)
-    for_programs = form in (Format.JSON, Format.YAML)
     try:
-        found = range_test(request, sys.stderr if for_programs else sys.stdout)
+        found = range_test(request, sys.stderr if form.for_programs else sys.stdout)
     except NotMeasured as error:
         tell_why_not(request, error)
         return error.exit_code

@@ -53,13 +53,12 @@ def evaluate(
 
     document = evaluation_job(model, data, task, name, settings or ())
     meta, here = document["metadata"], runs.absolute()
-    programs = form in (Format.JSON, Format.YAML)
     with tempfile.TemporaryDirectory(prefix="llmtrain-eval-") as folder:
         path = Path(folder, f"{meta['name']}.json")
         path.write_text(json.dumps(document))
         command = os.environ.get(ENV_COMMAND) or typed(sys.argv)
         request = Request(path, here, None, GangOverrides(None, None), new=True, command=command)
-        code = run(request, sys.stderr if programs else sys.stdout)
+        code = run(request, sys.stderr if form.for_programs else sys.stdout)
     saved = JobFolder(here, meta["namespace"], meta["name"]).load() if code == 0 else None
     if saved is not None and saved.job.status.results is not None:
         output.data(saved.job.status.results.to_json(), form)

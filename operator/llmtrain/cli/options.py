@@ -21,6 +21,11 @@ class Format(StrEnum):
     JSON = "json"
     YAML = "yaml"
 
+    @property
+    def for_programs(self) -> bool:
+        """Whether a program reads it."""
+        return self in (Format.JSON, Format.YAML)
+
 
 def _job_names(incomplete: str) -> list[str]:
     """For completion by the shell: what cannot be had is not offered, and never an error."""

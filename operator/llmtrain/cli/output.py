@@ -24,7 +24,7 @@ def data(value: Any, form: Format) -> bool:
         from llmtrain_operator.local import manifest_yaml
 
         print(manifest_yaml.dump_all([value]), end="")
-    return form in (Format.JSON, Format.YAML)
+    return form.for_programs
 
 
 def manifests(items: Sequence[Any], form: Format) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from llmtrain.errors import EXIT_CODES
 
-from .app import PASSED_ON, VERBS, command
+from .app import PASSED_ON, VERBS, command, flowing
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "cli.md"
 _HEAD = """# The command line
@@ -42,7 +42,7 @@ def page() -> str:
             panel = title
             parts.append(f"## {title}\n")
         parts.append("\n".join(_verb(name, group.commands[name])))
-    parts += [f"### llmtrain {name}\n\n{_help(group.commands[name])}\n" for name in PASSED_ON]
+    parts += [f"### llmtrain {name}\n\n{flowing(group.commands[name].help)}\n" for name in PASSED_ON]
     return "\n".join(parts)
 
 
@@ -51,7 +51,7 @@ def _verb(name: str, command: Any) -> Iterator[str]:
     options = [p for p in command.params if p.param_type_name == "option" and not p.hidden]
     words = [name, *map(_word, arguments)]
     yield f"### llmtrain {' '.join(words)}\n"
-    yield _help(command) + "\n"
+    yield flowing(command.help) + "\n"
     if not options:
         return
     yield "| option | |"
@@ -69,10 +69,6 @@ def _word(argument: Any) -> str:
     if not argument.required:
         return f"[{name}]"
     return f"{name}..." if argument.nargs == -1 else name
-
-
-def _help(command: Any) -> str:
-    return "\n\n".join(" ".join(part.split()) for part in str(command.help).split("\n\n"))
 
 
 if __name__ == "__main__":
