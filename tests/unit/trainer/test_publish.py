@@ -18,6 +18,7 @@ from llmtrain_api import FailureClass, JobFile, PublishedResult, Results
 from llmtrain_trainer.checkpoint.fence import raise_fence
 from llmtrain_trainer.errors import ConfigError, Fenced, Interrupted
 from llmtrain_trainer.export import publish as publishing
+from llmtrain_trainer.export.publish import tries
 from llmtrain_trainer.files import read_json, write_json
 from llmtrain_trainer.launch import training as stage
 from llmtrain_trainer.launch.attempt import Attempt
@@ -189,8 +190,8 @@ def test_no_word_of_a_token_or_a_signed_address_is_told(
 def test_a_hub_that_never_answers_is_no_end_of_the_world(
     server: Uploads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publishing, "SILENT_SECONDS", 0.2)
-    monkeypatch.setattr(publishing, "TRIES", 2)
+    monkeypatch.setattr(tries, "SILENT_SECONDS", 0.2)
+    monkeypatch.setattr(tries, "TRIES", 2)
     over, original = threading.Event(), server.answer
 
     def silent(request: object, path: str, body: bytes) -> bool:

@@ -1,0 +1,38 @@
+"""What pushes an export to one kind of place, as seen by what tries it and puts it on record."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from llmtrain_api import PublishedResult
+
+
+class Refused(NamedTuple):
+    """Why a push has failed.
+
+    Attributes:
+        words: what happened, without a word of a secret.
+        for_good: whether another try would change nothing.
+        fix: what helps.
+    """
+
+    words: str
+    for_good: bool
+    fix: str
+
+
+class Provider(Protocol):
+    """One export and the place where it goes."""
+
+    @property
+    def target(self) -> str:
+        """The place, as a person wrote it."""
+
+    def push(self) -> PublishedResult:
+        """Push it, or find what an earlier try has made without hearing of it. May raise anything."""
+
+    def refused(self, error: Exception) -> Refused:
+        """What an error of `push` means."""
+
+    def failed(self, error: str) -> PublishedResult:
+        """What is told of a push that did not succeed."""
