@@ -27,3 +27,7 @@ def write(path: Path, tensors: dict[str, Any], data: int | bytes = b"", *, pad: 
         else:
             file.truncate(len(head) + data)
     return path
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 123456789\n"
+"""What lies in a clone in place of a large file that was not downloaded."""

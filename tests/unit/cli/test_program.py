@@ -541,3 +541,11 @@ def test_a_word_that_nobody_knows_is_told_with_what_is_near(capsys: pytest.Captu
 
 def test_the_spec_that_is_kept_is_what_was_read() -> None:
     assert job().spec == manifest()["spec"]
+
+
+@pytest.mark.parametrize("name", ["llmtrain", "llmtrain_operator.local"])
+def test_the_program_runs_by_its_name_and_by_the_one_it_had(name: str) -> None:
+    command = [sys.executable, "-W", "ignore", "-m", name, "run", "--help"]
+    ended = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    assert "Usage: llmtrain run" in ended.stdout

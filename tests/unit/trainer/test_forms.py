@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from harness.models.raw import POINTER
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -296,6 +297,21 @@ BAD: dict[str, tuple[str, bytes, str]] = {
         b'{"text": [{"role": "user"}]}',
         "line 1 is no object with a text: its text is an array",
     ),
+    "jsonl of one array": (
+        "a.jsonl",
+        b'[{"text": "x"}]',
+        "it is an array, as a .json file holds: name the file so, or put each object on a line of its own",
+    ),
+    "jsonl of instructions": (
+        "a.jsonl",
+        b'{"instruction": "x", "input": "", "output": "y"}',
+        "it has input, instruction, output, which task: chat trains on",
+    ),
+    "a pointer for jsonl": ("a.jsonl", POINTER, "a.jsonl is a pointer of Git LFS: the file itself was not"),
+    "a pointer for json": ("a.json", POINTER, "a.json is a pointer of Git LFS: the file itself was not"),
+    "a pointer for text": ("a.txt", POINTER, "a.txt is a pointer of Git LFS: the file itself was not"),
+    "a pointer for parquet": ("a.parquet", POINTER, "a.parquet is a pointer of Git LFS: the file itself"),
+    "a pointer for gzip": ("a.jsonl.gz", POINTER, "a.jsonl.gz is a pointer of Git LFS: the file itself"),
     "jsonl cut short": (
         "a.jsonl",
         GOOD + b'{"text": "x',

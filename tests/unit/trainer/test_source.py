@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from harness.models.raw import header, tensor, write
+from harness.models.raw import POINTER, header, tensor, write
 from safetensors.torch import save_file
 
 from llmtrain_trainer.errors import ConfigError
@@ -63,6 +63,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "gguf": (named("q4.gguf"), "q4.gguf alone", "safetensors"),
     "an adapter": (named("adapter_config.json", "adapter_model.safetensors"), "is an adapter", "merge it"),
     "an empty file": (raw(b""), "ends within its header", "copy or download"),
+    "a pointer": (raw(POINTER), "model.safetensors is a pointer of Git LFS", "run `git lfs pull`"),
     "half a header": (raw(header(TWO)[:20]), "ends within its header", "copy or download"),
     "a page of HTML": (raw(b"<html><body>404</body></html>"), "ends within its header", "copy or download"),
     "no JSON": (raw((5).to_bytes(8, "little") + b"{{{{{"), "is not readable", "copy or download"),

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from ..errors import ConfigError
 from ..files import stays_inside
+from ..git_lfs import LONGEST, require_content
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -183,6 +184,7 @@ def read_json(files: Files, name: str, limit: int = MAX_JSON) -> dict[str, Any]:
 
 
 def _parsed(files: Files, name: str, content: bytes) -> Any:
+    require_content(content, f"{files.where}: {name}")
     try:
         return json.loads(content, object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as error:
@@ -213,6 +215,8 @@ def _index(files: Files) -> dict[str, str]:
 
 def _header(files: Files, file: str, size: int) -> dict[str, Entry]:
     """The tensors of one file."""
+    if size < LONGEST:
+        require_content(files.read(file, 0, size), f"{files.where}: {file}")
     length = int.from_bytes(files.read(file, 0, PREFIX), "little") if size >= PREFIX else 0
     if not 0 < length <= size - PREFIX:
         raise _torn(files, f"{file} ends within its header")

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import IO, Protocol
 
 from ...errors import ConfigError
+from ...git_lfs import require_content
 from .compression import COMPRESSIONS, DAMAGED, unpacked
 from .decoding import encoding_of
 
@@ -125,6 +126,7 @@ def holds_rows(file: Openable, name: str, compression: str, columns: Collection[
             start = stream.read(_BEGINNING)
     except (OSError, *DAMAGED) as error:
         raise unreadable(name, error) from None
+    require_content(start, name)
     mark, _, decode = encoding_of(start)
     text = decode(start[len(mark) :], "replace", False)[0]
     found = "|".join(re.escape(json.dumps(one)) for one in columns or ()) or '"[^"]*"'

@@ -15,6 +15,7 @@ LONGEST_ROW = 32 << 20
 
 _MARK = "\ufeff"
 """A byte order mark; inside of a file where files that begin with one were put together."""
+_ARRAY = "it is an array, as a .json file holds: name the file so, or put each object on a line of its own"
 _BLANK = re.compile(rf"[ \t\r\n{_MARK}]*")
 _SEPARATOR = re.compile(rf"[ \t\r\n,{_MARK}]*")
 
@@ -56,7 +57,10 @@ def rows_of_lines(chunks: Iterator[str], name: str, take: Take[Any], before: int
     for number, line in lines(chunks, name, before):
         row = line.lstrip(_MARK)
         if row.strip():
-            yield _record(_parsed(row, name, number, take), len(line) + 1, name, number, take)
+            value = _parsed(row, name, number, take)
+            if isinstance(value, list):
+                raise not_a_row(f"{name} line {number}", _ARRAY, take)
+            yield _record(value, len(line) + 1, name, number, take)
 
 
 def rows_of_json(chunks: Iterator[str], name: str, take: Take[Any]) -> Iterator[Record]:

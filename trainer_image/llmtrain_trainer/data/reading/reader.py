@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import IO, Generic, TypeVar, cast
 
 from ...errors import ConfigError
+from ...git_lfs import LONGEST, require_content
 from .blocks import blocks
 from .compression import DAMAGED, unpacked
 from .counts import ReadCounts
@@ -112,6 +113,9 @@ class Reader(Generic[Item]):
         file = piece.file
         try:
             with file.path.open("rb") as raw:
+                if file.size < LONGEST:
+                    require_content(raw.read(LONGEST), file.name)
+                    raw.seek(0)
                 if piece.is_part and file.form is not Form.PARQUET:
                     yield from self._part(piece, raw)
                     return

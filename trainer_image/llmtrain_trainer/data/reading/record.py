@@ -20,6 +20,7 @@ _KINDS = {dict: "an object", list: "an array", str: "a string", bool: "true or f
 _ROWS_OF_TASKS = (
     ({"messages"}, Task.CHAT),
     ({"conversations"}, Task.CHAT),
+    ({"instruction", "output"}, Task.CHAT),
     ({"chosen", "rejected"}, Task.PREFERENCE),
     *((set(task.columns), task) for task in Task if task.on_samples and TEXT not in task.columns),
 )
