@@ -148,6 +148,17 @@ def test_a_source_that_is_missing_or_too_small_is_named(work: Path) -> None:
         prepare(job(work / "output", dataset=mixture(whole, small)), work / "b")
 
 
+@pytest.mark.parametrize(("text", "missing"), [("two", "hold out"), ("text", "train on")])
+def test_documents_that_are_copies_are_told_from_too_few(work: Path, text: str, missing: str) -> None:
+    (work / "copies").mkdir(parents=True)
+    rows = [json.dumps({"text": f"{text} " * 100})] * 400
+    (work / "copies" / "a.jsonl").write_text("\n".join(rows))
+    dataset = {"name": f"file://{work / 'copies'}", "heldOutFraction": 0.4}
+    why = "they are all on one side, as copies of one text are"
+    with pytest.raises(ConfigError, match=f"to {missing} in 400 documents; {why}; add text"):
+        prepare(job(work / "output", dataset=dataset), work / "c")
+
+
 def read(folder: Path) -> list[tuple[int, int]]:
     """Position and row of each sample that the ranks of one attempt read."""
     lines = [line.split() for path in folder.iterdir() for line in path.read_text().splitlines()]

@@ -41,6 +41,9 @@ HELD_OUT_ROWS = "heldout.bin"
 NOISE_DOCUMENT = 1024
 BYTES_A_NOISE_TOKEN = 4
 FEW_DOCUMENTS = 50
+EXPECTED = 20
+"""Documents on a side by the fraction held out: with so many expected there is none once in 10^8 times, unless
+they are copies."""
 
 
 def write_rows(made: Preparation) -> None:
@@ -188,16 +191,13 @@ def require_enough(made: Preparation) -> None:
         return
     one = spec.dataset.mixture is None
     name = spec.dataset.source_names if empty is None else spec.dataset.sources[empty].name
-    written = (
-        [*train.sources, *held_out.sources]
-        if empty is None
-        else [side.sources[empty] for side in (train, held_out)]
-    )
+    sides = [side.sources if empty is None else [side.sources[empty]] for side in (train, held_out)]
     missing, change = ("hold out", "raise") if empty is None else ("train on", "lower")
     cut = any(counts.files_cut for counts in made.counts)
     limit = f"raise {'dataset.maxBytes' if one else 'its maxBytes'}, " if cut else ""
-    documents = sum(side.documents for side in written)
-    few = empty is None and documents < FEW_DOCUMENTS
+    of_sides = [sum(source.documents for source in side) for side in sides]
+    documents = sum(of_sides)
+    many = f"{documents} document{'s' * (documents != 1)}"
     if made.task.on_samples or made.rewarded or made.seen:
         what = "prompt" if made.rewarded else "dialogue" if made.seen else "sample"
         share = "name another file" if spec.evaluation.only else f"{change} dataset.heldOutFraction"
@@ -209,15 +209,29 @@ def require_enough(made: Preparation) -> None:
     if spec.evaluation.only:
         raise ConfigError(
             f"{'dataset' if one else 'dataset.mixture'} {name} is too small: no sequence of "
-            f"{spec.training.sequence_length} tokens to measure in {documents} documents",
+            f"{spec.training.sequence_length} tokens to measure in {many}",
             f"add text, {limit}or lower training.sequenceLength",
         )
-    more = "; a document is held out as a whole, so make more of them" if few else ""
+    more = _why_on_one_side(of_sides, spec.dataset.held_out_fraction, to_train=empty is not None)
     raise ConfigError(
         f"{'dataset' if one else 'dataset.mixture'} {name} is too small: no sequence of "
-        f"{spec.training.sequence_length} tokens to {missing} in {documents} documents{more}",
+        f"{spec.training.sequence_length} tokens to {missing} in {many}{more}",
         f"add text, {limit}{change} dataset.heldOutFraction, or lower training.sequenceLength",
     )
+
+
+def _why_on_one_side(documents: Sequence[int], fraction: float, *, to_train: bool) -> str:
+    """What makes all documents fall on one side, where that shows.
+
+    Args:
+        documents: to train on, and held out.
+        fraction: of them that is asked to be held out.
+        to_train: whether rows to train on are missing, rather than rows to hold out.
+    """
+    if min(documents) == 0 and sum(documents) * min(fraction, 1 - fraction) > EXPECTED:
+        return "; they are all on one side, as copies of one text are"
+    few = not to_train and sum(documents) < FEW_DOCUMENTS
+    return "; a document is held out as a whole, so make more of them" if few else ""
 
 
 def _noise(job: JobFile) -> Iterator[tuple[bool, Ids]]:
