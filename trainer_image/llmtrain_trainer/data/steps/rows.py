@@ -42,8 +42,7 @@ NOISE_DOCUMENT = 1024
 BYTES_A_NOISE_TOKEN = 4
 FEW_DOCUMENTS = 50
 EXPECTED = 20
-"""Documents on a side by the fraction held out: with so many expected there is none once in 10^8 times, unless
-they are copies."""
+"""Documents expected on a side: then it has none once in 10^8 times, unless they are copies."""
 
 
 def write_rows(made: Preparation) -> None:
