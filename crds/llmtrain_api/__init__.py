@@ -35,6 +35,7 @@ from .schema.scheduling import Toleration, WorkerDefaults
 from .schema.source import SourceSpec
 from .schema.spec import IfExists, JobSpec, ParallelismSpec
 from .schema.status import (
+    AdapterResult,
     AnswersResult,
     Attempt,
     Charge,
@@ -77,6 +78,7 @@ from .shape import ModelShape, Task
 __all__ = [
     "EDITABLE",
     "FACTS_LIMIT",
+    "AdapterResult",
     "AdapterSpec",
     "AnswersResult",
     "ApiModel",

@@ -11,13 +11,14 @@ from integration.conftest import Operator
 
 SWEEPS = "/apis/llmtrain.dev/v1alpha1/namespaces/{}/llmtrainingsweeps"
 LOG_OF_NOTHING = {"field": "training.seed", "min": 0, "max": 1, "scale": "log"}
+ANN = {"name": "ann", "dataset": {"name": "builtin://python-stdlib"}}
 RATES = {"field": "training.learningRate", "values": [0.01, 0.02, 0.03]}
 
 
 def sweep(**fields: Any) -> Object:
     spec = {"job": manifest(nodes=1)["spec"], "parameters": [RATES], "parallel": 2, **fields}
     head = {"apiVersion": "llmtrain.dev/v1alpha1", "kind": "LLMTrainingSweep", "metadata": {"name": "rates"}}
-    return {**head, "spec": spec}
+    return {**head, "spec": {name: value for name, value in spec.items() if value is not None}}
 
 
 def status(namespace: Namespace) -> Object:
@@ -54,6 +55,33 @@ def test_trials_are_jobs_of_the_sweep_and_the_best_is_told(namespace: Namespace,
     wait_for("its jobs go", lambda: namespace.cluster.get(namespace.jobs_path("rates-1")) is None, 90)
 
 
+def test_adapters_are_jobs_and_one_that_fails_leaves_the_others(
+    namespace: Namespace, operator: Operator
+) -> None:
+    adapters = [{**ANN, "name": name} for name in ("ann", "bob")]
+    job = {**manifest(nodes=1)["spec"], "model": {"name": "pvc://models/base", "adapter": {"rank": 8}}}
+    asked = sweep(parameters=None, adapters=adapters, job=job)
+    namespace.cluster.call("POST", SWEEPS.format(namespace.name), asked)
+    found = wait_for("the first job", lambda: namespace.cluster.get(namespace.jobs_path("rates-ann")), 60)
+    assert found["spec"]["output"]["merged"] is False
+    assert found["spec"]["output"]["uri"].endswith("/ann")
+    wait_for("the second job", lambda: namespace.cluster.get(namespace.jobs_path("rates-bob")), 60)
+    uri = found["spec"]["output"]["uri"]
+    adapter = {"weights": "a" * 64, "data": "b" * 64}
+    results = {"steps": 1, "evalLoss": 2.5, "exportUri": f"{uri}/export", "adapter": adapter}
+    done = {"phase": "Succeeded", "results": results}
+    namespace.cluster.merge(namespace.jobs_path("rates-ann") + "/status", {"status": done})
+    failed = {"phase": "Failed", "failure": {"class": "UserError", "message": "no text in it"}}
+    namespace.cluster.merge(namespace.jobs_path("rates-bob") + "/status", {"status": failed})
+    wait_for("it is over", lambda: status(namespace).get("phase") == "Succeeded", 90)
+    ann, bob = status(namespace)["trials"]
+    assert (ann["value"], ann["adapter"]["uri"]) == (2.5, f"{uri}/export/adapter")
+    assert (bob["phase"], bob["message"], bob.get("adapter")) == ("Failed", "no text in it", None)
+    table = namespace.cluster.kubectl("get", "llmsweep", "rates", "-n", namespace.name).stdout.split("\n")
+    assert table[1].split()[:5] == ["rates", "Succeeded", "2/2,", "1", "failed"]
+    assert operator.process is not None
+
+
 def test_a_mistake_in_a_job_is_told_and_makes_none(namespace: Namespace, operator: Operator) -> None:
     wrong = {"field": "training.learnRate", "values": [1]}
     namespace.cluster.call("POST", SWEEPS.format(namespace.name), sweep(parameters=[wrong]))
@@ -73,6 +101,22 @@ def test_a_mistake_in_a_job_is_told_and_makes_none(namespace: Namespace, operato
             "a range needs min and max",
         ),
         ({"parameters": [LOG_OF_NOTHING], "search": "random", "trials": 2}, "above 0"),
+        ({"adapters": [ANN]}, "either parameters"),
+        ({"parameters": None}, "either parameters"),
+        ({"parameters": None, "adapters": []}, "at least 1"),
+        ({"parameters": None, "adapters": [{"name": "ann"}]}, "dataset: Required"),
+        ({"parameters": None, "adapters": [ANN, ANN]}, "name of its own"),
+        ({"parameters": None, "adapters": [{**ANN, "name": "cache"}]}, "base or cache"),
+        ({"parameters": None, "adapters": [{**ANN, "name": "An/n"}]}, "should match"),
+        (
+            {"parameters": None, "adapters": [ANN], "search": "random", "trials": 1},
+            "with adapters remove them",
+        ),
+        (
+            {"parameters": None, "adapters": [ANN], "objective": {"goal": "maximize"}},
+            "with adapters remove them",
+        ),
+        ({"parameters": None, "adapters": [ANN] * 257}, "at most 256"),
     ],
 )
 def test_the_api_server_refuses_what_makes_no_trials(

@@ -22,7 +22,7 @@ def sweep_definition() -> Schema:
     root = {
         "type": "object",
         "required": ["spec"],
-        "description": "One LLMTrainingJob tried with other values in some of its fields.",
+        "description": "One LLMTrainingJob with other values in some of its fields, or with many datasets.",
         "properties": {
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},

@@ -1,4 +1,4 @@
-"""``spec`` of an LLMTrainingSweep: one job tried with other values in some of its fields."""
+"""``spec`` of an LLMTrainingSweep: one job with other values in some fields, or with many datasets."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic import Field, WithJsonSchema
 
 from .base import ApiModel, Rule, RuledModel
 from .status.runtime import ANY
+from .sweep_adapters import ADAPTER_RULES, MAX_ADAPTERS, SweepAdapter
 
 MAX_TRIALS = 256
 MAX_PARAMETERS = 16
@@ -155,14 +156,25 @@ def _trials_of_random(spec: SweepSpec) -> str | None:
 
 
 class SweepSpec(RuledModel):
-    """One job tried with other values in some of its fields. Each trial is a job of its own."""
+    """One job tried with other values in some of its fields, or an adapter for each of many datasets. Each
+    trial, and each adapter, is a job of its own."""
 
     job: Annotated[dict[str, Any], ANY] = Field(
         description="spec of the jobs. The output of each is a folder of its own name in output.uri; "
         "without a dataset.cache of their own they share prepared data in the folder cache beside them."
     )
     parameters: list[SweepParameter] = Field(
-        min_length=1, max_length=MAX_PARAMETERS, description="Fields of the job, and what to try."
+        default_factory=list,
+        min_length=1,
+        max_length=MAX_PARAMETERS,
+        description="Fields of the job, and what to try.",
+    )
+    adapters: list[SweepAdapter] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=MAX_ADAPTERS,
+        description="In place of parameters: adapters (LoRA) over the one base that job.model names, each "
+        "with a dataset of its own. Each is exported alone, to the folder of its name in job.output.uri.",
     )
     search: Search = Field(
         default=Search.GRID,
@@ -189,7 +201,7 @@ class SweepSpec(RuledModel):
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            "self.search != 'grid' || self.parameters.all(p, !has(p.min))",
+            "self.search != 'grid' || !has(self.parameters) || self.parameters.all(p, !has(p.min))",
             ".parameters",
             "a grid tries values; give each parameter values, or set search: random",
             _grid_of_values,
@@ -200,4 +212,5 @@ class SweepSpec(RuledModel):
             "trials is for search: random, which needs it",
             _trials_of_random,
         ),
+        *ADAPTER_RULES,
     )

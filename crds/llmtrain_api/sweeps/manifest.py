@@ -13,7 +13,8 @@ from ..job import MAX_NAME, NAME, NAME_MESSAGE, InvalidJob, parse_spec
 from ..names import API_VERSION, SWEEP_KIND
 from ..schema.base import ApiModel
 from ..schema.sweep import MAX_TRIALS, Search, SweepSpec
-from .trials import job_name, job_of, metrics, rounds_of, trials_of
+from .adapters import adapter_mistakes
+from .trials import Trial, job_name, job_of, metrics, rounds_of, trials_of
 
 MAX_MISTAKES = 10
 OUTPUT_OF_EACH = "spec.job.output.uri: is required; each trial gets a folder of its own name in it"
@@ -132,7 +133,7 @@ def _shape(spec: SweepSpec) -> list[str]:
         found.append(
             f"spec.objective.metric: got {spec.objective.metric!r}; use one of {', '.join(metrics())}"
         )
-    return found + _halving(spec, fields)
+    return found + _halving(spec, fields) + adapter_mistakes(spec)
 
 
 def _halving(spec: SweepSpec, fields: list[str]) -> list[str]:
@@ -153,11 +154,11 @@ def _halving(spec: SweepSpec, fields: list[str]) -> list[str]:
 
 def _names(name: str, spec: SweepSpec) -> list[str]:
     last = len(rounds_of(spec)) - 1
-    longest = job_name(name, spec, len(trials_of(spec)) - 1, last)
+    longest = max((job_name(name, spec, trial.number, last) for trial in trials_of(spec)), key=len)
     if NAME.fullmatch(name) is None:
         return [NAME_MESSAGE]
     if len(longest) > MAX_NAME:
-        most = MAX_NAME - (len(longest) - len(name))
+        most = max(MAX_NAME - (len(longest) - len(name)), 1)
         return [f"metadata.name: its jobs are {longest!r} and the like; use at most {most} characters"]
     return []
 
@@ -174,14 +175,16 @@ def _jobs(name: str, spec: SweepSpec) -> list[str]:
             try:
                 parse_spec(job_of(name, spec, trial, turn), strict=True)
             except InvalidJob as invalid:
-                values = ", ".join(f"{field} {text}" for field, text in trial.texts().items())
-                for text in map(_of_job, invalid.mistakes):
-                    found.setdefault(text, f"{text} (trial {trial.number}: {values})")
+                for text in (_of_job(mistake, trial) for mistake in invalid.mistakes):
+                    found.setdefault(text, f"{text} ({trial.title()})")
         if len(found) >= MAX_MISTAKES:
             break
     return list(found.values())
 
 
-def _of_job(mistake: str) -> str:
+def _of_job(mistake: str, trial: Trial) -> str:
     """A mistake in a job, by its place in the sweep."""
+    for section in trial.values if trial.adapter else ():
+        if mistake.startswith((f"spec.{section}.", f"spec.{section}:")):
+            return mistake.replace("spec.", f"spec.adapters[{trial.number}].", 1)
     return mistake.replace("spec.", "spec.job.", 1) if mistake.startswith("spec.") else mistake

@@ -13,6 +13,7 @@ from typing import Any
 from ..schema.base import ApiModel
 from ..schema.status import Results
 from ..schema.sweep import Goal, Scale, Search, SweepParameter, SweepSpec
+from ..schema.sweep_adapters import SweepAdapter
 
 LESS_IS_BETTER = ("loss", "perplexity", "entropy", "mse", "steps")
 """How the last name of such a figure ends."""
@@ -28,19 +29,30 @@ class Trial:
 
     Attributes:
         number: from 0.
-        values: of each parameter, by the path of its field.
+        values: of each field that differs, by its path.
+        adapter: name of the adapter that it trains; empty for values that are tried.
     """
 
     number: int
     values: dict[str, Any]
+    adapter: str = ""
 
     def texts(self) -> dict[str, str]:
-        """The values as JSON."""
-        return {field: json.dumps(value) for field, value in self.values.items()}
+        """The values that are tried, as JSON. What an adapter is trained on is no value that is tried."""
+        return {} if self.adapter else {field: json.dumps(value) for field, value in self.values.items()}
+
+    def title(self) -> str:
+        """What messages call it."""
+        if self.adapter:
+            return f"adapter {self.adapter}"
+        values = ", ".join(f"{field} {text}" for field, text in self.texts().items())
+        return f"trial {self.number}: {values}"
 
 
 def trials_of(spec: SweepSpec) -> list[Trial]:
     """All trials, in their order."""
+    if spec.adapters:
+        return [_adapter(spec.job, one, n) for n, one in enumerate(spec.adapters)]
     fields = [p.field for p in spec.parameters]
     if spec.search is Search.GRID:
         combinations = product(*(p.values or [] for p in spec.parameters))
@@ -49,6 +61,16 @@ def trials_of(spec: SweepSpec) -> list[Trial]:
         Trial(n, {p.field: _chosen(p, spec.seed, n) for p in spec.parameters})
         for n in range(spec.trials or 0)
     ]
+
+
+def _adapter(job: dict[str, Any], adapter: SweepAdapter, number: int) -> Trial:
+    """An adapter alone, as the base is there once and is served once."""
+    values: dict[str, Any] = {"output.merged": False}
+    for section, own in (("dataset", adapter.dataset), ("training", adapter.training)):
+        shared = job.get(section)
+        if own is not None:
+            values[section] = {**(shared if isinstance(shared, dict) else {}), **own}
+    return Trial(number, values, adapter.name)
 
 
 def _chosen(parameter: SweepParameter, seed: int, number: int) -> Any:
@@ -92,6 +114,8 @@ def _steps(job: dict[str, Any]) -> int:
 
 def job_name(sweep: str, spec: SweepSpec, number: int, turn: int) -> str:
     """Of the job of a trial, in a round of halving."""
+    if spec.adapters:
+        return f"{sweep}-{spec.adapters[number].name}"
     return f"{sweep}-{number}" if spec.halving is None else f"{sweep}-{number}-r{turn}"
 
 
@@ -108,7 +132,8 @@ def job_of(sweep: str, spec: SweepSpec, trial: Trial, turn: int) -> dict[str, An
         dataset = job.get("dataset")
         if isinstance(dataset, dict) and not dataset.get(CACHE) and folder.startswith(SHARED):
             dataset[CACHE] = f"{folder}/{CACHE}"
-        _put(job, "output.uri", f"{folder}/{job_name(sweep, spec, trial.number, turn)}")
+        own = trial.adapter or job_name(sweep, spec, trial.number, turn)
+        _put(job, "output.uri", f"{folder}/{own}")
     return job
 
 
@@ -168,6 +193,7 @@ def _models(annotation: Any) -> list[type]:
 
 
 def digest_of(spec: SweepSpec) -> str:
-    """Of what the trials follow from: all but what may be edited."""
+    """Of what the trials follow from: all but what may be edited, and what is not set, so that sweeps outlive
+    an operator that knows fewer fields."""
     kept = {name: value for name, value in spec.to_json().items() if name not in EDITABLE}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()

@@ -90,6 +90,7 @@ def trial_of(body: Object, uid: str) -> SeenTrial:
         phase=str(status.get("phase") or ""),
         results=status.get("results") or {},
         message=_message(status),
+        model=(status.get("resolved") or {}).get("model") or {},
     )
 
 

@@ -30,6 +30,7 @@ from llmtrain_api.sweeps import (
 )
 
 from ..types import Manifest
+from . import adapters
 
 WAITING, MAKING = "Waiting", "Making"
 """Phases of a trial that has no job yet: nothing was asked for, or its job was."""
@@ -49,12 +50,14 @@ class SeenTrial:
         phase: of the job; empty before the first.
         results: its ``status.results``.
         message: why it has failed, or is not accepted.
+        model: its ``status.resolved.model``.
     """
 
     ours: bool
     phase: str = ""
     results: Mapping[str, Any] = field(default_factory=dict)
     message: str = ""
+    model: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,7 @@ class _Round:
         self.trials = trials_of(spec)
         self.known = {record.job: record for record in status.trials}
         self.sign = 1.0 if minimizes(spec) else -1.0
+        self.base = status.base
 
     def plan(self) -> SweepPlan:
         """Round by round, as far as they are known."""
@@ -139,11 +143,19 @@ class _Round:
             text = f"a job {name} is there that is not of this sweep; delete it, and the trial begins"
             return changed(known, phase=WAITING, message=text)
         phase = job.phase or MAKING
-        value, message = None, job.message[:4096] or None
+        longest = adapters.MAX_MESSAGE if self.spec.adapters else 4096
+        value, message = None, job.message[:longest] or None
         if phase == "Succeeded":
             value = metric_of(dict(job.results), self.spec.objective.metric)
             message = None if value is not None else f"its results have no {self.spec.objective.metric}"
-        return changed(known, phase=phase, value=value, message=message)
+        record = changed(known, phase=phase, value=value, message=message)
+        return self._exported(record, job) if self.spec.adapters and phase == "Succeeded" else record
+
+    def _exported(self, record: TrialRecord, job: SeenTrial) -> TrialRecord:
+        """The record of an adapter that is trained; the first of all decides what the base is."""
+        own = adapters.base_of(self.spec, job.model)
+        self.base = self.base or own
+        return adapters.exported(self.spec, record, job.results, own, self.base)
 
     def _best_of(self, records: list[TrialRecord]) -> list[Trial]:
         """Trials of these that have a value, the best first; of equal ones that of the lower number."""
@@ -167,6 +179,8 @@ class _Round:
 
     def _over(self, records: list[TrialRecord], here: list[TrialRecord], turn: int, last: int) -> SweepStatus:
         status = self._told(records)
+        if self.spec.adapters:
+            return adapters.ended(status, records)
         if turn == last and self._best_of(here):
             return changed(status, phase=SweepPhase.SUCCEEDED, message=None)
         why = next((record.message for record in here if record.message), "")
@@ -175,6 +189,9 @@ class _Round:
         return changed(status, phase=SweepPhase.FAILED, message=text[:4096])
 
     def _told(self, records: list[TrialRecord]) -> SweepStatus:
+        if self.spec.adapters:
+            text = adapters.summary(records, FINAL)
+            return changed(self.status, trials=records, summary=text, base=self.base)
         total = sum(count for count, _ in rounds_of(self.spec))
         done = sum(record.phase in FINAL for record in records)
         latest = max((r.round for r in records if r.value is not None), default=0)

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from harness.control import eventually
 from harness.jobs import T0
+from harness.sweeps import jobs_of, lives, operating, status, to_the_end
 
 from llmtrain_api.names import API_VERSION, PLURAL, SWEEP_KIND, SWEEP_PLURAL
 from llmtrain_api.schema.status.sweep import SweepPhase, SweepStatus
 from llmtrain_operator.kube.api import ApiError, Object
-from llmtrain_operator.kube.jobs import JobStore
-from llmtrain_operator.kube.reflector import JobReflector
 from llmtrain_operator.local.memory_api import MemoryApi
 from llmtrain_operator.sweeps import controller
-from llmtrain_operator.sweeps.controller import Sweeps
 from llmtrain_operator.sweeps.plan import CHANGED, SeenSweep, SeenTrial, SweepPlan, plan
 
 JOB: dict[str, Any] = {
@@ -198,74 +193,8 @@ def manifest(**spec: Any) -> Object:
     return {"apiVersion": API_VERSION, "kind": SWEEP_KIND, "metadata": meta, "spec": fields}
 
 
-class DiesAtWrite(MemoryApi):
-    """An API whose caller dies before or after its n-th write."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.writes, self.dies_at, self.before = 0, -1, True
-        self.died = asyncio.Event()
-
-    async def _write(self, carry_out: Callable[[], Awaitable[Object]]) -> Object:
-        self.writes += 1
-        dies = self.writes == self.dies_at
-        if dies and self.before:
-            self.died.set()
-            await asyncio.Event().wait()
-        found = await carry_out()
-        if dies:
-            self.died.set()
-            await asyncio.Event().wait()
-        return found
-
-    async def create(self, resource: str, namespace: str, body: Object) -> Object:
-        return await self._write(lambda: MemoryApi.create(self, resource, namespace, body))
-
-    async def patch_status(self, resource: str, namespace: str, name: str, patch: Object) -> Object:
-        if resource == PLURAL:
-            return await super().patch_status(resource, namespace, name, patch)
-        return await self._write(lambda: MemoryApi.patch_status(self, resource, namespace, name, patch))
-
-
-@asynccontextmanager
-async def operating(api: MemoryApi) -> AsyncIterator[None]:
-    jobs = JobStore()
-    sweeps = Sweeps(api, jobs)
-    intake = JobReflector(api, jobs, lambda _: sweeps.wake())
-    loops = (intake.run(), sweeps.follow(), sweeps.run(api, intake.synced))
-    tasks = [asyncio.ensure_future(loop) for loop in loops]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
 LOSSES = {"lr-0": 3.0, "lr-1": 2.0, "lr-2": 2.5, "lr-3": 4.0}
-
-
-async def train(api: MemoryApi) -> None:
-    """What the rest of the operator does: each job succeeds, some time after it is there."""
-    for name, loss in LOSSES.items():
-        found = api.peek(PLURAL, "default", name)
-        if found is not None and not found.get("status"):
-            done = {"phase": "Succeeded", "results": {"evalLoss": loss}}
-            await api.patch_status(PLURAL, "default", name, {"status": done})
-
-
-def status(api: MemoryApi) -> Object:
-    found: Object = (api.peek(SWEEP_PLURAL, "default", "lr") or {}).get("status", {})
-    return found
-
-
-async def to_the_end(api: MemoryApi) -> None:
-    for _ in range(1500):
-        await train(api)
-        if status(api).get("phase") == "Succeeded":
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(status(api))
+RESULTS = {name: {"phase": "Succeeded", "results": {"evalLoss": loss}} for name, loss in LOSSES.items()}
 
 
 @pytest.fixture(autouse=True)
@@ -278,37 +207,16 @@ async def test_a_sweep_from_its_manifest_to_its_best() -> None:
     api = MemoryApi()
     await api.create(SWEEP_PLURAL, "default", manifest())
     async with operating(api):
-        await to_the_end(api)
+        await to_the_end(api, RESULTS)
     assert status(api)["best"]["job"] == "lr-1"
     assert status(api)["best"]["valueText"] == "2"
 
 
-async def writes_of_a_sweep() -> int:
-    api = DiesAtWrite()
-    await MemoryApi.create(api, SWEEP_PLURAL, "default", manifest())
-    async with operating(api):
-        await to_the_end(api)
-    return api.writes
-
-
 @pytest.mark.parametrize("before", [True, False])
 async def test_an_operator_that_dies_at_any_write_goes_on(before: bool) -> None:
-    for number in range(1, await writes_of_a_sweep() + 1):
-        api = DiesAtWrite()
-        api.dies_at, api.before = number, before
-        await MemoryApi.create(api, SWEEP_PLURAL, "default", manifest())
-        async with operating(api):
-            ends = asyncio.ensure_future(to_the_end(api))
-            await asyncio.wait(
-                {ends, asyncio.ensure_future(api.died.wait())}, return_when=asyncio.FIRST_COMPLETED
-            )
-            ends.cancel()
-            await asyncio.gather(ends, return_exceptions=True)
-        async with operating(api):
-            await to_the_end(api)
+    async for number, api in lives(manifest(), RESULTS, before=before):
         assert status(api)["best"]["job"] == "lr-1", number
-        uids = [body["metadata"]["uid"] for (_, _), body in api._collections[PLURAL].objects.items()]
-        assert len(uids) == 4, "no job twice"
+        assert len(jobs_of(api)) == 4, "no job twice"
 
 
 async def test_a_no_of_the_api_server_is_tried_again() -> None:
@@ -325,4 +233,4 @@ async def test_a_no_of_the_api_server_is_tried_again() -> None:
     async with operating(api):
         await eventually("it has begun", lambda: status(api).get("phase") == "Running")
         api.full = False
-        await to_the_end(api)
+        await to_the_end(api, RESULTS)

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from llmtrain_api import AdapterSpec, JobFile, ModelShape, task_of
+from llmtrain_api import AdapterResult, AdapterSpec, JobFile, ModelShape, task_of
 
-from ..files import read_json, write_json
+from ..data.store import Marker
+from ..files import read_json, sha256, write_json
 from ..models.adapters import A, B, configuration, transposed
 from ..models.build import DTYPES
 from ..models.headers import CONFIG
@@ -41,6 +42,16 @@ def write_adapter(job: JobFile, adapter: AdapterSpec, trained: Source, base: str
     configuration(job.spec, job.shape, adapter, base=base).save_pretrained(folder)
     tensors = {PREFIX + name: trained.read(name) for name in trained.names()}
     save_file(tensors, folder / FILE, metadata={"format": "pt"})
+
+
+def told_of(folder: Path, data: Marker) -> AdapterResult:
+    """What the status tells of an adapter.
+
+    Args:
+        folder: of the export.
+        data: that it was trained on.
+    """
+    return AdapterResult(weights=sha256(folder / FOLDER / FILE), data=data.digest)
 
 
 def write_merged(job: JobFile, adapter: AdapterSpec, trained: Source, base: Path, folder: Path) -> None:

@@ -51,7 +51,7 @@ from ..tasks.chat import ChatLM
 from ..tasks.kto import settled
 from ..tasks.preference import has_reference
 from . import folder as full
-from .adapter import FOLDER, open_adapter, write_adapter, write_merged
+from .adapter import FOLDER, open_adapter, told_of, write_adapter, write_merged
 from .card import write_card
 from .explained import write_explanation
 from .opened import Opened
@@ -86,6 +86,7 @@ def export(job: JobFile, start: Start) -> Results:
     results = changed(
         results_of(job, opened, output.data, marker, trained),
         export_uri=f"{uri_of(job, output.root)}/{NAME}",
+        adapter=told_of(folder, marker) if job.spec.model.adapter else None,
         origin=record_or_none(output.origin, Origin),
         explained=write_explanation(job, opened, output.data, marker, folder),
     )

@@ -1,5 +1,6 @@
 """``status`` of an LLMTrainingJob: what the object itself answers."""
 
+from .adapters import AdapterResult
 from .answers import AnswersResult
 from .attempt import (
     MAX_AVOIDED_NODES,
@@ -46,6 +47,7 @@ __all__ = [
     "MAX_FIGURE",
     "MAX_NOTIFICATIONS",
     "MAX_TOLD",
+    "AdapterResult",
     "AnswersResult",
     "Attempt",
     "Charge",

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ..base import ApiModel
+from .adapters import AdapterResult
 from .answers import AnswersResult
 from .origin import Origin
 from .progress import ReinforcementFigures
@@ -232,6 +233,9 @@ class Results(ApiModel):
     )
     export_uri: Annotated[str, Field(max_length=1024)] | None = Field(
         default=None, description="Folder with the trained model, as Hugging Face libraries read it."
+    )
+    adapter: AdapterResult | None = Field(
+        default=None, description="The adapter in it; empty without model.adapter."
     )
     published: PublishedResult | None = Field(
         default=None, description="What became of output.publish; empty without it."

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ..base import ApiModel
+from .adapters import AdapterRecord, BaseRecord
 from .conditions import Condition
 from .values import Count, Figure, LongText, Text
 
@@ -42,6 +43,9 @@ class TrialRecord(ApiModel):
     phase: Text = Field(description="Phase of its job; Waiting before there is one.")
     value: Figure | None = Field(default=None, description="The metric, once it has succeeded.")
     message: LongText | None = Field(default=None, description="Why it has none.")
+    adapter: AdapterRecord | None = Field(
+        default=None, description="Of a sweep of adapters: the one that it exported, once it may be served."
+    )
 
 
 class BestTrial(ApiModel):
@@ -63,6 +67,10 @@ class SweepStatus(ApiModel):
         default_factory=list, description="All trials, those of later rounds once they are known."
     )
     best: BestTrial | None = Field(default=None, description="The best trial so far.")
+    base: BaseRecord | None = Field(
+        default=None,
+        description="Of a sweep of adapters: the model that the first trained one stands beside.",
+    )
     digest: Text | None = Field(
         default=None, description="SHA-256 of what the trials follow from, once the first was made."
     )
