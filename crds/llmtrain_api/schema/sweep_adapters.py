@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from .base import ApiModel, Rule
 from .status.runtime import ANY
-
-if TYPE_CHECKING:
-    from .sweep import SweepSpec
 
 MAX_ADAPTERS = 256
 RESERVED = ("base", "cache")
@@ -35,7 +32,7 @@ class SweepAdapter(ApiModel):
     )
 
 
-def _names(spec: SweepSpec) -> str | None:
+def _names(spec: Any) -> str | None:
     names = [one.name for one in spec.adapters or []]
     for name in names:
         if name in RESERVED:
@@ -45,7 +42,7 @@ def _names(spec: SweepSpec) -> str | None:
     return None
 
 
-def _either(spec: SweepSpec) -> str | None:
+def _either(spec: Any) -> str | None:
     if bool(spec.parameters) != bool(spec.adapters):
         return None
     if spec.adapters:
@@ -56,7 +53,7 @@ def _either(spec: SweepSpec) -> str | None:
     return "needs parameters (values to try) or adapters (each with its dataset); set one of the two"
 
 
-def _nothing_tried(spec: SweepSpec) -> str | None:
+def _nothing_tried(spec: Any) -> str | None:
     if not spec.adapters:
         return None
     said = {
@@ -79,6 +76,7 @@ _PLAIN = (
     "&& !has(self.objective.goal)"
 )
 ADAPTER_RULES = (
+    # over a SweepSpec, whose file imports this one
     Rule(
         "has(self.parameters) != has(self.adapters)",
         "",
