@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from .errors import explain
 from .layouts.layout import Layout
 from .names import MASTER_PORT
-from .schema.base import ApiModel
+from .schema.base import ApiModel, Time
 from .schema.model_facts import FACTS_LIMIT, ModelFacts, ModelShape
 from .schema.range_test import RangeTest
 from .schema.spec import JobSpec
@@ -152,6 +152,14 @@ class Straggler(ApiModel):
     seconds: float = Field(ge=0, le=MAX_FIGURE)
 
 
+class Held(ApiModel):
+    """A node whose ranks have failed, and which ends later, so that a person can look around in it."""
+
+    until: Time
+    message: Annotated[str, Field(max_length=1024)]
+    cascade: bool = Field(default=False, description="Its ranks only felt the end of others.")
+
+
 class ProgressUpdate(Figures, PreparationFigures):
     """What may change from one report to the next."""
 
@@ -164,6 +172,7 @@ class ProgressUpdate(Figures, PreparationFigures):
     checkpoint_step: Count | None = Field(default=None, description="Newest committed step.")
     checkpoints: Steps | None = Field(default=None, description="Steps that are kept, newest first.")
     straggler: Straggler | None = Field(default=None, description="None where no rank is slower than others.")
+    held: Held | None = Field(default=None, description="None while ranks run.")
 
 
 class ProgressReport(ProgressUpdate):

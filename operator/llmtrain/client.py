@@ -308,6 +308,10 @@ class Client:
         moment = datetime.now(UTC).isoformat(timespec="milliseconds")
         return self._patch(name, namespace, {"metadata": {"annotations": {ANNOTATION_RERUN: moment}}})
 
+    def hold_failures(self, name: str, seconds: int | None, *, namespace: str | None = None) -> Job:
+        """Keep the pods of attempts that fail, of those that begin from now on; None = no longer."""
+        return self._patch(name, namespace, {"spec": {"recovery": {"holdSeconds": seconds}}})
+
     def _patch(self, name: str, namespace: str | None, patch: Object) -> Job:
         return job_of(self._backend.patch(namespace or self.namespace, name, patch))
 

@@ -235,6 +235,18 @@ BAD: dict[str, Bad] = {
     "misspelt nested field": Bad(
         manifest(training={"maxSteps": 5, "lr": 1.0}), "spec.training.lr", "remove it", "unknown field"
     ),
+    "a hold that nobody could use": Bad(
+        manifest(recovery={"holdSeconds": 9}),
+        "spec.recovery.holdSeconds",
+        "use at least 10",
+        "greater than or equal to 10",
+    ),
+    "a hold of days": Bad(
+        manifest(recovery={"holdSeconds": 86_401}),
+        "spec.recovery.holdSeconds",
+        "use at most 86400",
+        "less than or equal to 86400",
+    ),
     "failure rule that matches nothing": Bad(
         manifest(recovery={"rules": [{"action": "Fail"}]}),
         "spec.recovery.rules[0]",

@@ -30,6 +30,7 @@ class NotifyEvent(StrEnum):
     QUEUED = "Queued"
     RUNNING = "Running"
     RESTARTING = "Restarting"
+    HELD = "Held"
     RESIZED = "Resized"
     SUSPENDED = "Suspended"
     RESUMED = "Resumed"

@@ -11,6 +11,7 @@ from .base import ApiModel, Rule, RuledModel
 from .status import FailureClass
 
 MAX_RULES = 16
+MAX_HOLD_SECONDS = 86_400
 MATCHES = ("classes", "reasons", "exitCodes", "log")
 NOTHING_NAMED = "name at least one of classes, reasons, exitCodes and log, or remove the rule"
 
@@ -90,6 +91,13 @@ class RecoverySpec(ApiModel):
         ge=60,
         le=604_800,
         description="A rank hangs when its start, compilation, a save or an evaluation takes longer.",
+    )
+    hold_seconds: int | None = Field(
+        default=None,
+        ge=10,
+        le=MAX_HOLD_SECONDS,
+        description="After a failure of ranks the gang's pods stay for so long before the attempt ends, with "
+        "all that they hold, so that a person can look around in them: llmtrain debug. Default: not at all.",
     )
     rules: list[FailureRule] = Field(
         default_factory=list,

@@ -59,6 +59,8 @@ WAITS = {
     "KueueNotReadable": "the operator cannot read Kueue's objects: its rights, or Kueue itself, are missing",
     "PlacementNotUnderstood": "Kueue asks for a placement that this operator does not understand",
     "Preempted": "another scheduler takes its room back: it saves a checkpoint, and queues again",
+    "HeldForDebugging": "ranks have failed, and recovery.holdSeconds keeps their pods for a person to look "
+    "around in: the message tells the failure, until when, and how to end that sooner",
     "OldPodsTerminating": "pods of the attempt before are not gone: two gangs must not write to one output",
     "TwoPodsOfOneRank": "two pods are known under one rank: one of them must be a memory",
     "SpecNotReadable": "this operator is older than the job's spec and cannot read it",
@@ -108,6 +110,8 @@ EVENTS = {
     "Queued": "it waits: the message tells for what",
     "Running": "all pods of an attempt run",
     "Restarting": "the gang failed: the message tells why, and the number of the next attempt",
+    "Held": "ranks have failed, and their pods stay until a person has looked around in them, or for "
+    "recovery.holdSeconds",
     "NotificationGivenUp": "a receiver of spec.notify could not be told for an hour: the message says why",
     "Preempted": "its room goes to others: every rank saves a checkpoint, and the job queues again",
     "Resized": "the gang has another number of nodes than before, or than the job wants",

@@ -17,6 +17,7 @@ from .words import clock, count, joined, plain, sentence, span, when
 TAIL_LINES = 12
 WARNINGS = 3
 GO_ON_HERE = "type the command again that began it, or `llmtrain resume NAME --runs DIR`"
+HELD = "HeldForDebugging"
 UNSEEN_SECONDS = 30
 """A job that no operator has noted after that time is watched by none."""
 
@@ -241,6 +242,10 @@ def _running(job: Job, now: datetime) -> Why:
         return Why(
             "Running", lost.reason, text, evidence, [f"llmtrain logs {name} -f   # what do its ranks do?"]
         )
+    if status.waiting is not None and status.waiting.reason == HELD:
+        fixes = [f"llmtrain debug {name}", f"llmtrain debug {name} --release   # ends the attempt now"]
+        text = sentence(f"ranks of {name} have failed", plain(status.waiting.message))
+        return Why("Running", HELD, text, evidence, fixes)
     again = f"its gang was started again {count(restarts, 'time')}" if restarts else ""
     smaller = plain(status.workers.message) if status.workers and status.workers.message else ""
     return Why("Running", "", sentence(f"{name} runs", how_far, ends, again, smaller), evidence)

@@ -8,6 +8,7 @@ from llmtrain_api import EndReason, JobStatus, Phase, Waiting, changed
 from ..types import Plan
 from .backoff import seconds_to_restart
 from .clock import seconds_left
+from .debug_hold import held_for_debugging
 from .queue import told
 from .situation import Situation
 from .sizes import sized
@@ -55,6 +56,9 @@ def resize(s: Situation) -> Plan | None:
         return None
     if s.nodes > spec.nodes:
         return Plan(_stopping(s, spec.nodes, f"spec.nodes is {spec.nodes} now"))
+    if held_for_debugging(s) is not None:
+        # somebody looks around in its pods
+        return None
     wait = seconds_left(record.running_at, seconds_to_grow(s), s.now)
     if wait <= 0 and s.seen.admission is None:
         return Plan(s.status, asks=True)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from llmtrain_api import EndReason, JobStatus, Notification, NotificationState, Phase
 
+from .debug_hold import HELD
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -31,6 +33,7 @@ def events_between(old: JobStatus, new: JobStatus) -> list[Event]:
         elif new.failure is not None and new.failure != old.failure:
             text = f"{new.failure.failure_class.value}: {new.failure.message}; attempt {new.attempt} begins"
             found.append(Event("Restarting", text, warning=True))
+    found.extend(_of_hold(old, new))
     found.extend(_of_preemption(old, new))
     found.extend(_of_size(old, new))
     if old.phase is not None and old.phase.final and new.phase is not None and not new.phase.final:
@@ -63,6 +66,14 @@ def _is_given_up(one: Notification) -> bool:
 
 def _which(one: Notification) -> tuple[int, str, int | None, int]:
     return one.receiver, one.event.value, one.attempt, one.times
+
+
+def _of_hold(old: JobStatus, new: JobStatus) -> list[Event]:
+    """A gang that has failed, and whose pods stay for a person to look around in."""
+    if new.waiting is None or new.waiting.reason != HELD:
+        return []
+    known = old.waiting is not None and old.waiting.reason == HELD
+    return [] if known else [Event("Held", new.waiting.message, warning=True)]
 
 
 def _of_preemption(old: JobStatus, new: JobStatus) -> list[Event]:

@@ -6,6 +6,7 @@ from llmtrain_api import JobStatus, Phase, Waiting
 from llmtrain_api.failures import PODS, first
 
 from ..types import Pod, PodPhase, PodWord, Refusal, RefusalKind
+from .debug_hold import held_for_debugging
 from .secrets import masked
 from .situation import Situation
 
@@ -49,7 +50,7 @@ def _reason(s: Situation) -> tuple[str, str] | None:
     if creating and s.spec is None:
         mistakes = "; ".join(s.mistakes)
         return "SpecNotReadable", f"this operator cannot read the spec of a job that has begun: {mistakes}"
-    return held(s) or _silent(s)
+    return held_for_debugging(s) or held(s) or _silent(s)
 
 
 def _is_told(refusal: Refusal) -> bool:

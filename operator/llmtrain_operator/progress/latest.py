@@ -6,6 +6,7 @@ from collections import OrderedDict
 from datetime import datetime
 
 from llmtrain_api import ProgressReport, changed
+from llmtrain_api.messages import Held
 
 from ..types import JobRef, LastReport
 
@@ -48,7 +49,7 @@ class ReportBook:
             return False
         if known is not None and newest == turn:
             kept = {name: getattr(known.report, name) for name in STICKY if getattr(report, name) is None}
-            report = changed(report, **kept)
+            report = changed(report, **kept, held=_held(known.report.held, report.held))
         self._last[job] = turn, LastReport(report, now)
         self._last.move_to_end(job)
         while len(self._last) > MAX_JOBS:
@@ -63,3 +64,10 @@ class ReportBook:
     def forget(self, job: JobRef) -> None:
         """The job is gone."""
         self._last.pop(job, None)
+
+
+def _held(known: Held | None, new: Held | None) -> Held | None:
+    """Each node tells of its own ranks: what failed by itself is told rather than what only felt that."""
+    if known is None or (known.cascade and new is not None and not new.cascade):
+        return new
+    return known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from harness.simulation.queue_scenarios import (
     asks,
@@ -18,9 +19,9 @@ from harness.simulation.virtual import at_once
 from harness.simulation.world import World
 
 
-def apply_elastic(world: World, nodes: int = 2, least: int = 1) -> None:
+def apply_elastic(world: World, nodes: int = 2, least: int = 1, **spec: Any) -> None:
     """One pod fills a node."""
-    world.apply(nodes=nodes, minNodes=least, **asks(8))
+    world.apply(nodes=nodes, minNodes=least, **asks(8), **spec)
 
 
 def runs_with(world: World, pods: int) -> bool:

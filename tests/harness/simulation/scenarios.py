@@ -7,6 +7,7 @@ from functools import partial
 
 from harness.simulation.cluster_scenarios import CLUSTER_SCENARIOS
 from harness.simulation.elastic_scenarios import ELASTIC_SCENARIOS
+from harness.simulation.hold_scenarios import HOLD_SCENARIOS
 from harness.simulation.kueue_scenarios import KUEUE_SCENARIOS
 from harness.simulation.limit_scenarios import LIMIT_SCENARIOS
 from harness.simulation.mount_scenarios import MOUNT_SCENARIOS
@@ -349,6 +350,7 @@ SCENARIOS: dict[Callable[[World], None], Expected] = {
     **LIMIT_SCENARIOS,
     **KUEUE_SCENARIOS,
     **ELASTIC_SCENARIOS,
+    **HOLD_SCENARIOS,
     **PREEMPT_SCENARIOS,
     **NOTICE_SCENARIOS,
 }

@@ -23,13 +23,17 @@ esac
 """
 
 
-def pods(phase: str = "Running") -> str:
-    pod = {
-        "metadata": {"name": "tiny-2-1"},
-        "spec": {"containers": [{"name": "trainer"}, {"name": "sidecar"}]},
-        "status": {"phase": phase},
-    }
-    return f"echo '{json.dumps({'items': [pod]})}'"
+def pods(*phases: str) -> str:
+    """A pod in each phase, of node ranks from 1 on."""
+    found = [
+        {
+            "metadata": {"name": f"tiny-2-{number}"},
+            "spec": {"containers": [{"name": "trainer"}, {"name": "sidecar"}]},
+            "status": {"phase": phase},
+        }
+        for number, phase in enumerate(phases or ("Running",), 1)
+    ]
+    return f"echo '{json.dumps({'items': found})}'"
 
 
 NONE = "echo '{\"items\": []}'"
@@ -41,10 +45,12 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     told = manifest(nodes=2)
     told["metadata"] |= {"namespace": "research", "uid": "u-1"}
     told["status"] = {"phase": "Running", "attempt": 2}
-    job = Job.model_validate(told)
-    monkeypatch.setattr(debug, "client", lambda *_: SimpleNamespace(get_job=lambda _: job))
 
-    def make(pods: str = pods(), code: int = 0) -> Path:
+    def make(pods: str = pods(), code: int = 0, waits: str | None = None) -> Path:
+        if waits is not None:
+            told["status"] |= {"waiting": {"reason": waits, "message": "boom"}}
+        job = Job.model_validate(told)
+        monkeypatch.setattr(debug, "client", lambda *_: SimpleNamespace(get_job=lambda _: job))
         log, program = tmp_path / "log", tmp_path / "kubectl"
         program.write_text(KUBECTL.format(log=log, pods=pods, exec=f"exit {code}"))
         program.chmod(0o755)
@@ -87,6 +93,7 @@ def test_stacks_are_asked_of_the_trainer(asked: Any) -> None:
         ),
         (NONE, ["--rank", "2"], "--rank: got 2, and tiny has node ranks 0 to 1"),
         (pods(), ["--stacks", "--", "ls"], "--stacks is a command of its own"),
+        (pods(), ["--hold", "60", "--release"], "--hold is a command of its own"),
     ],
 )
 def test_what_cannot_be_entered_says_why(
@@ -104,10 +111,64 @@ def test_what_the_server_refuses_is_told(asked: Any, capsys: pytest.CaptureFixtu
     assert "pods is forbidden" in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("asked")
 def test_without_kubectl_that_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    asked: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    asked()
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     assert main(["debug", "tiny"]) == 2
     assert "kubectl is not here" in capsys.readouterr().err
+
+
+def test_a_hold_is_released_on_every_node_that_runs(asked: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where only the echo of a failure ended, nobody would know its cause."""
+    log = asked(pods("Running", "Failed", "Running"), waits="HeldForDebugging")
+    assert main(["debug", "tiny", "--release"]) == 0
+    found, *reached = log.read_text().splitlines()
+    assert "job-uid=u-1" in found
+    assert "/rank=" not in found
+    said = "-n research exec tiny-2-{} -c trainer -- touch /scratch/release"
+    assert sorted(reached) == [said.format(number) for number in (1, 3)]
+    assert "2 pods end" in capsys.readouterr().out
+
+
+def test_a_node_that_cannot_be_released_is_told(asked: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    asked(code=1, waits="HeldForDebugging")
+    assert main(["debug", "tiny", "--release"]) == 1
+    assert "touch /scratch/release failed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("waits", [None, "NodeNotReady"])
+def test_what_is_not_held_is_not_released(
+    asked: Any, capsys: pytest.CaptureFixture[str], waits: str | None
+) -> None:
+    log = asked(waits=waits)
+    assert main(["debug", "tiny", "--release"]) == 2
+    assert "tiny is not held for debugging (it is Running)" in capsys.readouterr().err
+    assert not log.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "held", "said"),
+    [
+        ("600", 600, "fail are held for 600 s; llmtrain debug tiny --release"),
+        ("0", None, "no longer held"),
+    ],
+)
+def test_failures_of_later_attempts_are_held(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: str,
+    held: int | None,
+    said: str,
+) -> None:
+    wanted: list[tuple[str, int | None]] = []
+
+    def hold(name: str, seconds: int | None) -> Job:
+        wanted.append((name, seconds))
+        return Job.model_validate(manifest())
+
+    monkeypatch.setattr(debug, "client", lambda *_: SimpleNamespace(hold_failures=hold))
+    assert main(["debug", "tiny", "--hold", words]) == 0
+    assert wanted == [("tiny", held)]
+    assert said in capsys.readouterr().out

@@ -346,6 +346,14 @@ def test_a_sweep_is_read_with_what_came_of_it(server: Answers) -> None:
         client.get_sweep("none")
 
 
+def test_a_hold_of_failures_is_a_field_that_may_be_edited(server: Answers) -> None:
+    path = f"{JOBS}/tiny"
+    server[path] = (200, held())
+    assert main(["debug", "tiny", "--hold", "600"]) == main(["debug", "tiny", "--hold", "0"]) == 0
+    patches = [asked[2]["spec"]["recovery"] for asked in server.asked if asked[2]]
+    assert patches == [{"holdSeconds": 600}, {"holdSeconds": None}]
+
+
 def test_stop_resume_and_retry_say_it_in_the_object(
     server: Answers, capsys: pytest.CaptureFixture[str]
 ) -> None:

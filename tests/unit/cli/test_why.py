@@ -194,3 +194,12 @@ def test_nothing_that_a_pod_says_steers_the_terminal() -> None:
     )
     assert not any(sign in text_of(found) for sign in "\x1b\x07\u202e\x9b")
     assert "boom" in found.paragraph
+
+
+def test_a_gang_that_is_held_is_told_with_how_to_look_and_how_to_end_that() -> None:
+    waits = Waiting(reason="HeldForDebugging", message="UserError: boom; the pods are held until noon")
+    found = asked(running(waiting=waits))
+    assert (found.state, found.reason) == ("Running", "HeldForDebugging")
+    assert found.paragraph.startswith("Ranks of tiny have failed")
+    assert "boom; the pods are held until noon" in found.paragraph
+    assert [fix.partition("   #")[0].split()[-1] for fix in found.fix] == ["tiny", "--release"]

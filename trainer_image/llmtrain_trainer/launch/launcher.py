@@ -26,6 +26,7 @@ from . import root_cause
 from .attempt import Attempt
 from .disk_full import disk_full, is_full
 from .gang import GangLost
+from .hold import hold
 from .root_cause import Verdict
 from .stages import stages_of, walk
 from .termination import write_termination
@@ -155,6 +156,8 @@ def launch(path: str, *, only_prepare: bool = False) -> int:
     launcher.upload_logs()
     write_termination(message)
     _log_ending(message)
+    if not only_prepare:
+        hold(job, message, launcher.stop)
     if message.failure_class is FailureClass.CONFIG_ERROR:
         return EXIT_CONFIG
     return EXIT_CODES.get(message.outcome, 1)

@@ -136,5 +136,10 @@ FINDERS: dict[str, str | int] = {
     "a_slow_rank_stays_slow": "a_rank_is_slow_for_a_while",
     "the_next_attempt_keeps_its_straggler": "a_slow_rank_fails",
     "a_slow_rank_is_not_told": "a_rank_is_slow_for_a_while",
+    "a_hold_is_not_told": "held_and_released",
+    "a_hold_is_forgotten_with_its_report": "held_while_operators_change",
+    "a_hold_is_taken_for_an_end": "held_and_released",
+    "the_echo_hides_what_failed": "held_and_released",
+    "a_held_gang_grows": "a_smaller_gang_is_held",
 }
 """By the bug's name: the name of a scenario, or the seed of a random life."""
