@@ -49,7 +49,10 @@ def test_a_job_from_submit_to_delete(
 ) -> None:
     tried = terminal.types("submit", "job.yaml", "--dry-run")
     assert "would be taken in" in tried
+    assert "gang: 2 pods, each with cpu " in tried
     assert "it would wait: spec.output.uri: the namespace has no claim checkpoints" in tried
+    refused = terminal.types("submit", "job.yaml", "--dry-run", "--set", "output.uri=file:///tmp/x", code=2)
+    assert "a folder that is gone with its pod" in refused
     assert "no jobs in namespace" in terminal.types("ls")
     told = terminal.types("submit", "job.yaml", "--set", "training.maxSteps=30")
     assert f"job {namespace.name}/tiny is created" in told

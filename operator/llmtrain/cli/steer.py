@@ -15,6 +15,7 @@ from . import output
 from .options import Context, Format, JobOrSweep, Name, Namespace, Output, Runs, Settings, client
 
 if TYPE_CHECKING:
+    from llmtrain.client import Client
     from llmtrain_api import Job
 
 NOT_CREATED = "would be taken in (nothing was created)"
@@ -30,7 +31,7 @@ def submit(
         bool,
         typer.Option(
             "--dry-run",
-            help="Let the cluster check it and say what comes of it, and what the namespace lacks for it "
+            help="Let the cluster check it, and say what would be made and what the namespace lacks for it "
             "(Secrets, claims, quotas); nothing is created.",
         ),
     ] = False,
@@ -48,7 +49,11 @@ def submit(
     context: Context = None,
     form: Output = Format.TABLE,
 ) -> None:
-    """Check a manifest and begin its job, or its LLMTrainingSweep."""
+    """Check a manifest and begin its job, or its LLMTrainingSweep.
+
+    Exit codes: 0 it is created, or with --dry-run would be, also where it would wait for what the namespace
+    lacks; 1 with --wait, the job has failed; 2 the manifest, the cluster's rules or the operator refuse it.
+    """
     from llmtrain.manifests import read
     from llmtrain_operator.local.sweep_file import is_sweep
 
@@ -65,16 +70,34 @@ def submit(
     job = here.train(document, name=name, namespace=namespace, settings=settings or (), dry_run=dry_run)
     meta = job.metadata
     told = not output.data(job.to_json(), form)
+    if dry_run:
+        _tried(here, job, told=told)
+        return
     if told:
-        _begun(job, here.namespace, dry_run=dry_run)
-    for sentence in here.lacking(job) if dry_run else ():
-        print(sentence, file=sys.stderr)
-    if wait and not dry_run:
+        _begun(job, here.namespace)
+    if wait:
         done = here.wait_for_job_status(meta.name, namespace=meta.namespace, timeout=timeout)
         if told:
             results = done.status.results
             work = f": {results.work}" if results and results.work else ""
             output.lines([f"{meta.name} has succeeded{work}"])
+
+
+def _tried(here: Client, job: Job, *, told: bool) -> None:
+    """What comes of a job that was only tried.
+
+    Raises:
+        Mistake: the API server takes it in, and the operator would then refuse it.
+    """
+    from llmtrain.foreseen import made_of, mistakes_of
+
+    if mistakes := mistakes_of(job):
+        raise Mistake(*mistakes)
+    if told:
+        meta = job.metadata
+        output.lines([f"job {meta.namespace}/{meta.name} {NOT_CREATED}", *made_of(job)])
+    for sentence in here.lacking(job):
+        print(sentence, file=sys.stderr)
 
 
 def _submit_sweep(
@@ -107,11 +130,11 @@ def _where(namespace: str, usual: str, runs: Path | None = None) -> str:
     return f" -n {namespace}" if namespace != usual else ""
 
 
-def _begun(job: Job, usual: str, runs: Path | None = None, *, dry_run: bool = False) -> None:
+def _begun(job: Job, usual: str, runs: Path | None = None) -> None:
     name, namespace = job.metadata.name, job.metadata.namespace
     where = _where(namespace, usual, runs)
     told = f"is created: llmtrain show {name}{where}, llmtrain logs {name}{where} -f"
-    output.lines([f"job {namespace}/{name} {NOT_CREATED if dry_run else told}"])
+    output.lines([f"job {namespace}/{name} {told}"])
 
 
 def stop(

@@ -27,7 +27,9 @@ from llmtrain.cli.page import page
 from llmtrain.client import Client
 from llmtrain.cluster import ApiServer
 from llmtrain.errors import EXIT_CODES, NotFound
+from llmtrain.foreseen import made_of
 from llmtrain.kubernetes_backend import KubernetesBackend
+from llmtrain_api import Job
 from llmtrain_api.version import VERSION
 
 HEAVY = ("kopf", "kubernetes", "torch", "pydantic", "aiohttp", "rich.live", "llmtrain_operator.plan")
@@ -298,7 +300,11 @@ def test_a_dry_run_tells_what_the_namespace_lacks(
     server[f"{core}/resourcequotas"] = (200, {"items": [quota]})
     assert main(["submit", str(path), "--dry-run"]) == 0
     said = capsys.readouterr()
-    assert said.out == "job team/tiny would be taken in (nothing was created)\n"
+    assert said.out.splitlines() == [
+        "job team/tiny would be taken in (nothing was created)",
+        "first, without GPUs: a pod that looks at the model",
+        "gang: 4 pods, each with cpu 1, memory 4Gi",
+    ]
     assert said.err.splitlines() == [
         "not looked at: spec.imagePullSecrets[0].name: you may not read Secret mine",
         "it would wait: spec.output.uri: the namespace has no claim checkpoints",
@@ -307,6 +313,35 @@ def test_a_dry_run_tells_what_the_namespace_lacks(
     server[f"{core}/resourcequotas"] = (403, {"message": "resourcequotas is forbidden"})
     assert main(["submit", str(path), "--dry-run"]) == 0
     assert "not looked at: you may not read the namespace's quotas" in capsys.readouterr().err
+
+
+def test_a_dry_run_tells_what_the_operator_would_refuse(
+    server: Answers, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The API server takes it in: on a laptop that output is right."""
+    asked = manifest(namespace="team", output={"uri": "file:///data/run"})
+    path = tmp_path / "job.yaml"
+    path.write_text(json.dumps(asked))
+    server[JOBS] = (201, asked)
+    assert main(["submit", str(path), "--dry-run"]) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("error: spec.output.uri: got 'file:///data/run', a folder that is gone")
+    assert not said.out
+
+
+def test_a_dry_run_tells_of_every_pod_that_would_be_made() -> None:
+    asked = manifest(
+        nodes=3,
+        minNodes=2,
+        gpusPerNode=4,
+        runtime="big",
+        model={"name": "owner/base"},
+        resources={"cpu": "2500m", "memory": "64Gi"},
+    )
+    first, gang = made_of(Job.model_validate(asked))
+    assert first == "first, without GPUs: a pod that looks at the model, then a pod that prepares the data"
+    each = "cpu 2.5, memory 64Gi, nvidia.com/gpu 4"
+    assert gang == f"gang: 3 pods (at least 2), each with {each}; runtime big may add to that"
 
 
 def sweep_file(folder: Path, **fields: Any) -> Path:
