@@ -62,6 +62,9 @@ DATASET_SECRET_PREFIX = "DATASET_"
 """What the variables of ``dataset.secret`` begin with: the output may lie in another store."""
 PUBLISH_SECRET_PREFIX = "PUBLISH_"
 """What the variables of ``output.publish.secret`` begin with."""
+ENV_REGISTRY_CONFIG = f"{PUBLISH_SECRET_PREFIX}DOCKERCONFIGJSON"
+"""Its key ``.dockerconfigjson``, whose name is none that every version of Kubernetes takes for a variable."""
+REGISTRY_CONFIG_KEY = ".dockerconfigjson"
 
 
 def tracker_secret_prefix(number: int | None) -> str:

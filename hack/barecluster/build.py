@@ -25,7 +25,7 @@ MODULES = Path(__file__).parent / "modules"
 CONTROL_PLANE = ("etcd", "kubernetes")
 NODES = ("containerd", "coredns")
 ALL = ("kubernetes", "etcd", "containerd", "coredns", "helm")
-ON_DEMAND = ("kueue", "prometheus")
+ON_DEMAND = ("kueue", "prometheus", "registry")
 """Built only where they are asked for by name."""
 
 _VERSION_VARIABLES = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")

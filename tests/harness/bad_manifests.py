@@ -126,6 +126,43 @@ BAD: dict[str, Bad] = {
         "spec.output.publish.revision",
         "use the name of a branch",
     ),
+    "a push to nowhere": Bad(
+        manifest(output={"uri": "pvc://a/b", "publish": {"secret": "writer"}}),
+        "spec.output.publish",
+        "name one place to push to",
+    ),
+    "a push to a hub and a registry": Bad(
+        manifest(
+            output={"uri": "pvc://a/b", "publish": {"hub": "acme/helpdesk", "oci": "registry.example.com/a"}}
+        ),
+        "spec.output.publish",
+        "name one place to push to",
+    ),
+    "a push to a registry with a tag": Bad(
+        manifest(output={"uri": "pvc://a/b", "publish": {"oci": "registry.example.com/team/model:v1"}}),
+        "spec.output.publish.oci",
+        "what comes after a ':' is output.publish.tag",
+    ),
+    "a push to no registry": Bad(
+        manifest(output={"uri": "pvc://a/b", "publish": {"oci": "team/model"}}),
+        "spec.output.publish.oci",
+        "use HOST/REPOSITORY in lowercase",
+    ),
+    "a push to no tag": Bad(
+        manifest(output={"uri": "pvc://a/b", "publish": {"oci": "localhost:5000/model", "tag": "a/b"}}),
+        "spec.output.publish.tag",
+        "use letters, digits",
+    ),
+    "a tag of a hub": Bad(
+        manifest(output={"uri": "pvc://a/b", "publish": {"hub": "acme/helpdesk", "tag": "v1"}}),
+        "spec.output.publish.tag",
+        "use revision for a hub",
+    ),
+    "a branch of a registry": Bad(
+        manifest(output={"uri": "pvc://a/b", "publish": {"oci": "localhost:5000/model", "revision": "v1"}}),
+        "spec.output.publish.revision",
+        "use tag for a registry",
+    ),
     "a push for a program": Bad(
         own_program(output={"uri": "pvc://a/b", "publish": {"hub": "acme/helpdesk"}}),
         "spec.output.publish",

@@ -92,7 +92,8 @@ class OutputSpec(RuledModel):
     )
     publish: PublishSpec | None = Field(
         default=None,
-        description="Push the exported folder to a model hub once it is verified. Default: it stays in uri.",
+        description="Push the exported folder to a model hub, or to a registry of images, once it is "
+        "verified. Default: it stays in uri.",
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (

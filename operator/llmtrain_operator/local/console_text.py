@@ -261,7 +261,7 @@ def succeeded(
         lines += ["  sample", *(f"    {line}" for line in results.sample.strip().splitlines())]
     lines += ["", f"  llmtrain chat {root}  talks with it"] if talks and not results.measured else []
     if (pushed := results.published) is not None:
-        told = pushed.url or f"not to {pushed.hub}: {pushed.error}"
+        told = pushed.url or f"not to {pushed.target}: {pushed.error}"
         lines.append(f"  published         {told}")
     made = [
         f"  {root / 'export'}  Hugging Face folder: {opens}",

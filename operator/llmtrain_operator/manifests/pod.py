@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from llmtrain_api import Job, JobSpec, Setup, SetupStage
 from llmtrain_api.names import (
-    DATASET_SECRET_PREFIX,
     ENV_HOLDER,
     ENV_JOB_FILE,
     ENV_NODE_RANK,
@@ -15,10 +14,7 @@ from llmtrain_api.names import (
     LABEL_JOB_UID,
     MASTER_PORT,
     METRICS_PORT,
-    MODEL_SECRET_PREFIX,
-    PUBLISH_SECRET_PREFIX,
     SCRATCH_MOUNT,
-    tracker_secret_prefix,
 )
 from llmtrain_api.schema.quantity import canonical, quantity
 
@@ -26,6 +22,7 @@ from ..trace_ids import ENV_TRACEPARENT, traceparent
 from ..types import Allowed, Manifest, PlanSettings
 from . import mounts, names
 from .config import origin_folder
+from .credentials import registry_config, secrets
 from .mounts import Mounted
 from .pod_template import with_placement, with_template
 from .scheduling import pod_annotations, scheduling, together
@@ -64,6 +61,11 @@ class _Container:
     origin: Location | None = None
     worker: bool = False
     traceparent: str = ""
+
+    @property
+    def first(self) -> bool:
+        """Whether it is node 0's worker."""
+        return self.worker and self.rank == 0
 
 
 def pod(
@@ -175,9 +177,10 @@ def _container(
             {"name": ENV_HOLDER, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
             {"name": "HOME", "value": SCRATCH_MOUNT},
             {"name": "TMPDIR", "value": SCRATCH_MOUNT},
+            *(registry_config(spec) if asked.first else []),
             *([{"name": ENV_TRACEPARENT, "value": asked.traceparent}] if asked.traceparent else []),
         ],
-        **_secrets(spec, asked),
+        **secrets(spec, first=asked.first, only_model=asked.only_model),
         "ports": _ports(spec, asked, settings),
         "resources": {
             "requests": {"cpu": canonical(asked.cpu), "memory": memory, **least, **devices},
@@ -225,23 +228,6 @@ def _cpu_limit(spec: JobSpec, asked: _Container) -> str:
     """Never below what this pod asks for."""
     limit = str(spec.resources.cpu_limit)
     return max(limit, asked.cpu, key=quantity)
-
-
-def _secrets(spec: JobSpec, asked: _Container) -> Manifest:
-    """Credentials as environment; those for the data and the model under names of their own."""
-    wanted = [(MODEL_SECRET_PREFIX, spec.model.secret)]
-    if not asked.only_model:
-        wanted = [("", spec.output.secret), (DATASET_SECRET_PREFIX, spec.dataset.secret), *wanted]
-    if asked.worker and asked.rank == 0:
-        wanted += [(tracker_secret_prefix(n), one.secret) for n, one in enumerate(spec.telemetry.trackers)]
-        if spec.output.publish is not None:
-            wanted.append((PUBLISH_SECRET_PREFIX, spec.output.publish.secret))
-    found = [
-        ({"prefix": prefix} if prefix else {}) | {"secretRef": {"name": name}}
-        for prefix, name in wanted
-        if name
-    ]
-    return {"envFrom": found} if found else {}
 
 
 def _disk(settings: PlanSettings) -> tuple[dict[str, str], dict[str, str]]:

@@ -107,8 +107,8 @@ def _published(new: JobStatus) -> list[Event]:
     if found is None:
         return []
     if found.error is not None:
-        return [Event("PublishFailed", f"not pushed to {found.hub}: {found.error}", warning=True)]
-    return [Event("Published", f"{found.hub}, commit {found.commit} of {found.revision}: {found.url}")]
+        return [Event("PublishFailed", f"not pushed to {found.target}: {found.error}", warning=True)]
+    return [Event("Published", f"{found.target}, {found.version} of {found.revision}: {found.url}")]
 
 
 def _of_phase(new: JobStatus) -> list[Event]:

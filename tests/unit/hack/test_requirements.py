@@ -19,7 +19,7 @@ OWN = {"llmtrain", "llmtrain_api", "llmtrain_operator", "llmtrain_trainer"}
 CHOSEN = {"mlflow", "trackio", "wandb"}
 """Trackers, which a user's image brings: where it is not there, a job is told what to install."""
 
-PART = {"pydantic_core": "pydantic", "urllib3": "kubernetes"}
+PART = {"httpx2": "huggingface_hub", "pydantic_core": "pydantic", "urllib3": "kubernetes"}
 """Never installed without the other, which is made on it."""
 
 

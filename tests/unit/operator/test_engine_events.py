@@ -32,8 +32,8 @@ def test_a_gang_that_gives_its_room_to_others_says_so_while_it_saves() -> None:
 def test_a_push_is_told_beside_the_success_and_a_failed_one_as_a_warning() -> None:
     running = JobStatus(phase=Phase.RUNNING, attempt=0)
 
-    def told(**push: str) -> list[tuple[str, bool, str]]:
-        published = PublishedResult(hub="acme/a", revision="main", **push)
+    def told(**push: str | None) -> list[tuple[str, bool, str]]:
+        published = PublishedResult.model_validate({"hub": "acme/a", "revision": "main"} | push)
         done = JobStatus(phase=Phase.SUCCEEDED, attempt=0, results=Results(steps=3, published=published))
         assert events_between(done, done) == []
         return [(e.reason, e.warning, e.message) for e in events_between(running, done)]
@@ -41,5 +41,12 @@ def test_a_push_is_told_beside_the_success_and_a_failed_one_as_a_warning() -> No
     pushed = told(commit="abc", url="https://hub/acme/a/commit/abc")
     assert pushed[0] == ("Succeeded", False, "3 steps")
     assert pushed[1] == ("Published", False, "acme/a, commit abc of main: https://hub/acme/a/commit/abc")
+    image = {
+        "hub": None,
+        "oci": "r.example.com/a",
+        "digest": "sha256:ab",
+        "url": "oci://r.example.com/a@sha256:ab",
+    }
+    assert told(**image)[1][2] == "r.example.com/a, digest sha256:ab of main: oci://r.example.com/a@sha256:ab"
     failed = told(error="the hub answers 403")
     assert failed[1:] == [("PublishFailed", True, "not pushed to acme/a: the hub answers 403")]

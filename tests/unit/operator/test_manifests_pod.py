@@ -212,6 +212,20 @@ def test_only_node_0_gets_what_a_push_needs() -> None:
     assert "envFrom" not in second
 
 
+def test_a_push_to_a_registry_gets_what_docker_login_wrote() -> None:
+    publish = {"oci": "registry.example.com/team/model", "secret": "pusher"}
+    found = look(seen(job(nodes=2, output={"uri": "pvc://a/b", "publish": publish})), T0)
+    assert found.spec is not None
+    pods = [build_pod(found.job, found.spec, 0, rank, "img:1", SETTINGS) for rank in (0, 1)]
+    first, second = (pod["spec"]["containers"][0] for pod in pods)
+    key = {"name": "pusher", "key": ".dockerconfigjson", "optional": True}
+    config = {"name": "PUBLISH_DOCKERCONFIGJSON", "valueFrom": {"secretKeyRef": key}}
+    assert config in first["env"]
+    assert first["envFrom"] == [{"prefix": "PUBLISH_", "secretRef": {"name": "pusher"}}]
+    assert [one for one in second["env"] if one["name"] == "PUBLISH_DOCKERCONFIGJSON"] == []
+    assert "envFrom" not in second
+
+
 def test_credentials_for_data_have_names_of_their_own() -> None:
     data = {"name": "s3://lake/x", "secret": "reader"}
     found = look(seen(job(dataset=data, output={"uri": "s3://models/run", "secret": "store"})), T0)

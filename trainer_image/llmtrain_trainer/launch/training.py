@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmtrain_api import ProgressUpdate, PublishedResult, Results, Stage, changed
-from llmtrain_api.schema.publish import MAIN, PublishSpec
+from llmtrain_api.schema.publish import PublishSpec
 
 from .. import log
 from ..errors import ConfigError
@@ -63,8 +63,8 @@ def export(attempt: Attempt) -> None:
 
 
 def publish(attempt: Attempt, asked: PublishSpec) -> None:
-    """Push the export to a hub, and put into the results what became of that: a hub that says no, or that is
-    away, is no failure of the job, whose model is there."""
+    """Push the export, and put into the results what became of that: a place that says no, or that is away,
+    is no failure of the job, whose model is there."""
     output = required(attempt.start, "start").output
     try:
         attempt.run_verb("publish", [])
@@ -74,7 +74,7 @@ def publish(attempt: Attempt, asked: PublishSpec) -> None:
     except (ConfigError, Failed) as failed:
         told, error = None, str(failed)
     if told is None:
-        told = PublishedResult(hub=asked.hub, revision=asked.revision or MAIN, error=error[:512])
+        told = PublishedResult(hub=asked.hub, oci=asked.oci, revision=asked.version, error=error[:512])
     results = Results.model_validate(read_json(output.results) or {})
     write_json(output.results, changed(results, published=told).to_json())
 

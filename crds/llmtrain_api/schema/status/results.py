@@ -174,19 +174,40 @@ class ScoresResult(ApiModel):
 
 
 class PublishedResult(ApiModel):
-    """What became of the push to a model hub."""
+    """What became of the push to a model hub or a registry."""
 
-    hub: Annotated[str, Field(max_length=193)] = Field(description="The repository, OWNER/NAME.")
-    revision: Annotated[str, Field(max_length=128)] = Field(description="Branch that has the commit.")
+    hub: Annotated[str, Field(max_length=193)] | None = Field(
+        default=None, description="The repository of a hub, OWNER/NAME."
+    )
+    oci: Annotated[str, Field(max_length=255)] | None = Field(
+        default=None, description="The repository of a registry, HOST/REPOSITORY."
+    )
+    revision: Annotated[str, Field(max_length=128)] = Field(
+        description="Branch of the hub that has the commit, or tag of the registry that names the image."
+    )
     url: Annotated[str, Field(max_length=1024)] | None = Field(
-        default=None, description="The commit's page; empty where the push failed."
+        default=None,
+        description="The commit's page, or oci://HOST/REPOSITORY@DIGEST; empty where the push failed.",
     )
     commit: Annotated[str, Field(max_length=64)] | None = Field(
-        default=None, description="The commit; empty where the push failed."
+        default=None, description="The commit of a hub; empty where the push failed."
+    )
+    digest: Annotated[str, Field(max_length=71)] | None = Field(
+        default=None, description="Digest of the image of a registry; empty where the push failed."
     )
     error: Annotated[str, Field(max_length=512)] | None = Field(
         default=None, description="Why the push failed, and what helps; empty where it did not."
     )
+
+    @property
+    def target(self) -> str:
+        """The place, as the job names it."""
+        return self.hub or self.oci or ""
+
+    @property
+    def version(self) -> str:
+        """What is there now, in words."""
+        return f"digest {self.digest}" if self.oci else f"commit {self.commit}"
 
 
 class Results(ApiModel):

@@ -9,13 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from llmtrain_api import JobFile, PublishedResult
+from llmtrain_api import JobFile, PublishedResult, Results
 
 from ... import log
 from ...files import write_json
 from ...records import PublishedRecord, record_or_none
 from ...storage.start_marker import Start
 from .hub import HubPush
+from .lineage import lineage
+from .oci import OciPush
 from .provider import Provider
 from .tries import pushed
 
@@ -39,6 +41,9 @@ def publish(job: JobFile, start: Start, sleep: Callable[[float], None] = time.sl
 
 def provider_of(job: JobFile, start: Start) -> Provider:
     """What pushes the export to where the job says."""
-    asked = job.spec.output.publish
+    asked, folder = job.spec.output.publish, start.output.export
     assert asked is not None
-    return HubPush(job, asked, start.output.export)
+    if asked.oci is not None:
+        results = record_or_none(start.output.results, Results) or Results()
+        return OciPush(job, asked, folder, lineage(job, start, results))
+    return HubPush(job, asked, folder)

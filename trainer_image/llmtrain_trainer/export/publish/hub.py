@@ -9,7 +9,7 @@ from typing import Any
 
 from llmtrain_api import JobFile, PublishedResult
 from llmtrain_api.names import PUBLISH_SECRET_PREFIX
-from llmtrain_api.schema.publish import MAIN, PublishSpec
+from llmtrain_api.schema.publish import PublishSpec
 
 from ...pretrained.access import go_online
 from . import tries
@@ -49,8 +49,7 @@ class HubPush:
 
     def __init__(self, job: JobFile, asked: PublishSpec, folder: Path) -> None:
         self.job, self.asked, self.folder = job, asked, folder
-        self.target = asked.hub
-        self.revision = asked.revision or MAIN
+        self.target, self.revision = asked.hub or "", asked.version
         self.mark = f"LLMTrainingJob {job.job.uid}"
 
     def push(self) -> PublishedResult:
