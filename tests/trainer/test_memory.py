@@ -12,16 +12,18 @@ from typing import Any
 
 import pytest
 import torch
-from harness.builders import unchecked_spec
+from harness.builders import cut_as, unchecked_spec
 from harness.children import environment
 from harness.models.configs import CONFIGS
 from transformers import AutoConfig
 
-from llmtrain_api import JobSpec, Layout, Recompute, Task, shape_of, shape_of_config, task_of
+from llmtrain_api import JobSpec, Layout, Packing, Recompute, Task, shape_of, shape_of_config, task_of
 from llmtrain_api.estimate.activations import block_bytes, input_bytes, loss_bytes, selective_bytes
+from llmtrain_api.estimate.attention import block_extra, by_document, mask_bytes
 from llmtrain_api.estimate.memory import of_stage
 from llmtrain_api.twin import shrink
 from llmtrain_trainer.loss import token_loss_sum
+from llmtrain_trainer.models import document_attention
 from llmtrain_trainer.models.build import HEADS, configuration
 from llmtrain_trainer.parallel.recompute import recompute
 
@@ -97,6 +99,31 @@ def test_a_block_keeps_the_activations_that_the_formula_counts(family: str, prec
     assert said == pytest.approx(block, rel=0.05)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(("precision", "size"), [("fp32", 4), ("bf16", 2)])
+@pytest.mark.parametrize("family", ["llama", "qwen", "gpt2"])
+def test_what_keeps_documents_apart_is_counted(
+    family: str, precision: str, size: int, compiled: bool
+) -> None:
+    """Compiled layers have a mask, which is the same here, where they are not compiled."""
+    sizes: dict[str, Any] = {} if family == "gpt2" else {"numKvHeads": 2}
+    shape = shape_of(_spec(family, 2, precision, **sizes))
+    layout, spec = Layout(zero=0), _spec(family, 2, precision, **sizes)
+    packed = cut_as(spec, layout, packing=Packing.DOCUMENTS, compile=compiled)
+    few, more = (
+        _saved(_spec(family, layers, precision, **sizes), documents=not compiled, period=24)
+        for layers in (2, 4)
+    )
+    alone = [_saved(_spec(family, layers, precision, **sizes), period=LENGTH) for layers in (2, 4)]
+    tokens = BATCH * LENGTH
+    assert by_document(shape, packed, layout) is not compiled
+    extra = block_extra(shape, packed, layout, size)
+    assert ((more - few) - (alone[1] - alone[0])) / 2 / tokens == pytest.approx(extra, abs=1)
+    mask = mask_bytes(shape, packed, layout, size) * tokens
+    # whether a token is seen is not kept, but is there while it is converted
+    assert few - alone[0] - 2 * extra * tokens == pytest.approx(mask * size // (size + 1), abs=4 * tokens)
+
+
 @pytest.mark.parametrize(("dtype", "size"), [(torch.float32, 4), (torch.bfloat16, 2)])
 def test_both_sides_of_a_bart_keep_what_the_formula_counts(dtype: torch.dtype, size: int) -> None:
     def built(layers: int) -> Any:
@@ -111,13 +138,15 @@ def test_both_sides_of_a_bart_keep_what_the_formula_counts(dtype: torch.dtype, s
     assert said == pytest.approx((more - few) / 2 / (BATCH * LENGTH), rel=0.05)
 
 
-def _saved(spec: JobSpec) -> int:
-    """Bytes of all that autograd saves in a forward pass."""
+def _saved(spec: JobSpec, *, period: int = 0, documents: bool = False) -> int:
+    """Bytes of all that autograd saves in a forward pass, where documents are so long."""
     model = _model(spec, torch.float32 if spec.training.precision == "fp32" else torch.bfloat16)
-    return _saved_of(model, decoder="t5" in spec.model.name)
+    if documents:
+        model.set_attn_implementation(document_attention.NAME)
+    return _saved_of(model, decoder="t5" in spec.model.name, period=period)
 
 
-def _saved_of(model: Any, *, decoder: bool) -> int:
+def _saved_of(model: Any, *, decoder: bool, period: int = 0) -> int:
     model.train()
     own = {one.untyped_storage().data_ptr() for one in chain(model.parameters(), model.buffers())}
     seen, alive = dict[int, int](), list[torch.Tensor]()
@@ -129,6 +158,8 @@ def _saved_of(model: Any, *, decoder: bool) -> int:
         return one
 
     ids, inputs = _inputs(decoder=decoder)
+    if period:
+        inputs["position_ids"] = (torch.arange(LENGTH) % period).expand_as(ids)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda one: one):
         token_loss_sum(model(**inputs).logits, ids)
     return sum(seen.values())

@@ -2,7 +2,8 @@
 
 The method is that of Korthikanti et al., "Reducing Activation Recomputation in Large Transformer Models"
 (2022), section 4: count what autograd saves in a block. The numbers of `families` are those of transformers'
-own modules without dropout and with fused attention, so there is no term of heads x length^2 but in T5.
+own modules without dropout and with fused attention, so there is no term of heads x length^2 but in T5. What
+keeps documents apart is counted in `attention`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from ..schema.task import Task
 from ..schema.training import Recompute
 from ..shape import ModelShape
 from .adapters import targeted
+from .attention import block_extra, mask_bytes
 from .parameters import blocks_of
 
 FP32 = 4
@@ -86,7 +88,7 @@ def activations(shape: ModelShape, spec: JobSpec, layout: Layout, stage: int = 0
     tokens = at_once * training.sequence_length // layout.sequence
     one = block_bytes(shape, training.sequence_length, size, layout.tensor)
     adapted, made = _adapted(shape, spec)
-    one += size * adapted
+    one += size * adapted + block_extra(shape, spec, layout, size)
     kept, again = one, 0
     if training.recompute is Recompute.FULL:
         kept, again = input_bytes(shape, size), one
@@ -95,6 +97,7 @@ def activations(shape: ModelShape, spec: JobSpec, layout: Layout, stage: int = 0
         again = max(0, one - kept)
     kept *= blocks_of(shape, layout)
     under_way = min(layout.pipeline - stage, -(-share // micro))
+    kept += mask_bytes(shape, spec, layout, size)
     outside = OUTSIDE * FP32 * shape.hidden
     seen = at_once * vision_bytes(shape, training.sequence_length, size, training.recompute)
     last = stage == layout.pipeline - 1

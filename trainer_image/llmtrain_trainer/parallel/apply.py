@@ -15,7 +15,7 @@ from llmtrain_api import JobSpec, Layout, ModelShape, Place, TrainingSpec, task_
 from llmtrain_api.estimate.memory import reduce_bucket
 
 from ..batch import BatchPlan
-from ..models import adapters
+from ..models import adapters, document_attention
 from ..models.families import TRAINED
 from ..models.head import Head
 from ..models.pipeline_stages import whole_name
@@ -108,24 +108,16 @@ def _build(
     make_optimizer: MakeOptimizer,
 ) -> tuple[Engine, Built]:
     """The engine of this rank's kind, without weights."""
-    again = spec.training.recompute
 
     def initialize(model: torch.nn.Module, named: Named, mpu: Any = None) -> tuple[Any, Built]:
         return _initialize(model, named, spec, shape, layout, plan, share, make_optimizer, mpu)
 
     if layout.pipeline > 1:
         loss = StageLoss()
-        stage = build_stage(config, layout, loss, again)
+        stage = build_stage(config, layout, loss, spec.training.recompute)
         engine, built = initialize(stage, [(whole_name(name), p) for name, p in stage.named_parameters()])
         return PipelineEngine(engine, layout, place, plan, loss), built
-    with sharded_from_the_start(layout, spec.training.precision, plan.micro):
-        model = empty_model(config, task_of(spec, shape), torch.float32)
-    if family := TRAINED.get(shape.architecture):
-        family.prepare(model)
-    recompute(model, again)
-    if spec.model.adapter:
-        adapters.add(model, spec, shape, spec.model.adapter)
-    model.train()
+    model = _whole_model(config, spec, shape, layout, plan)
     named = [(adapters.whole_name(name), p) for name, p in model.named_parameters()]
     if layout.tensor > 1:
         shapes = {name: tuple(p.shape) for name, p in named}
@@ -141,6 +133,20 @@ def _build(
         own = _unsharded(engine, spec, layout, place, plan, built.parameters)
     own.head = HeadLoss(model) if spec.training.chunked_logits else None
     return own, built
+
+
+def _whole_model(config: Any, spec: JobSpec, shape: ModelShape, layout: Layout, plan: BatchPlan) -> Any:
+    """The model of a rank that is no stage of a pipeline, without weights, ready to be cut and trained."""
+    with sharded_from_the_start(layout, spec.training.precision, plan.micro):
+        model = empty_model(config, task_of(spec, shape), torch.float32)
+    if family := TRAINED.get(shape.architecture):
+        family.prepare(model)
+    if attention := document_attention.attention_of(shape, spec, layout):
+        model.set_attn_implementation(attention)
+    recompute(model, spec.training.recompute)
+    if spec.model.adapter:
+        adapters.add(model, spec, shape, spec.model.adapter)
+    return model.train()
 
 
 def _unsharded(
