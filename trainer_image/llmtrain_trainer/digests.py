@@ -1,4 +1,4 @@
-"""Digests of large files that several threads, or machines, can check at once. Standard library only.
+"""Digests of large files that several threads, or machines, can check at once. Imports nothing heavy.
 
 A file's line of a manifest has its size and its sha256. That of a file of more than `CHUNK` bytes also has
 the sha256 of each chunk of it, so that no thread has to read it from front to back. The digest of the whole
@@ -15,6 +15,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from .cores import CPU_MAX, cores
 
 CHUNK = 16 << 20
 """Bytes of a chunk: a node that needs a part of a file in an object store gets it in such chunks."""
@@ -135,9 +137,13 @@ def first_fault(pieces: Iterable[Piece], threads: int | None = None) -> str | No
     return None
 
 
-def threads_here() -> int:
-    """Threads that hash at once on this machine."""
-    return min(MOST_THREADS, len(os.sched_getaffinity(0)))
+def threads_here(cpu_max: Path = CPU_MAX) -> int:
+    """Threads that hash at once in this pod: more than its processors would wait for each other.
+
+    Args:
+        cpu_max: where the kernel tells the pod's limit.
+    """
+    return min(MOST_THREADS, cores(cpu_max))
 
 
 def digest_of_range(path: Path, start: int, stop: int) -> str:

@@ -150,6 +150,15 @@ def test_bytes_may_change_once_they_were_taken_in(monkeypatch: pytest.MonkeyPatc
     assert chunks == [hashlib.sha256(BODY[at : at + CHUNK]).hexdigest() for at in range(0, len(BODY), CHUNK)]
 
 
+@pytest.mark.parametrize(("limit", "threads"), [("200000 100000", 2), ("max 100000", 16)])
+def test_no_more_threads_hash_than_the_pod_may_use_processors(
+    limit: str, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+    (tmp_path / "cpu.max").write_text(limit)
+    assert digests.threads_here(tmp_path / "cpu.max") == threads
+
+
 def test_threads_read_at_once(tmp_path: Path) -> None:
     """Two pieces that wait for each other end only where two threads hold them."""
     meet = threading.Barrier(2, timeout=20)
