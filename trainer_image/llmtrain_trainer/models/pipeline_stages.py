@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,8 +15,56 @@ from .families import STAGES
 TIED = "embedding"
 SLIDING = "sliding_attention"
 """What configurations call layers whose tokens see only some of those before them."""
-Flow = torch.Tensor | tuple[torch.Tensor, torch.Tensor]
-"""What goes from layer to layer: hidden states, and positions where documents must not see each other."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What every block of a stage needs of a micro-batch beside hidden states. It goes from block to block
+    with them, as a pipeline has several micro-batches under way, and blocks may be computed again.
+
+    Attributes:
+        positions: [batch, length].
+        rotary: what positions turn queries and keys by.
+        masks: whether tokens see each other, for blocks with a window and for those without.
+    """
+
+    positions: torch.Tensor
+    rotary: tuple[torch.Tensor, torch.Tensor]
+    masks: dict[bool, torch.Tensor | None]
+
+
+class Around(nn.Module):
+    """Makes surroundings: a stage does so itself, as they are cheaper to compute than to send.
+
+    Args:
+        config: of the whole model.
+        kinds: of masks, as its blocks need them.
+    """
+
+    def __init__(self, config: Any, kinds: set[bool]) -> None:
+        super().__init__()
+        self.config, self.kinds = config, kinds
+        self.rotary = STAGES[config.model_type].rotary(config)
+
+    def forward(self, positions: torch.Tensor, dtype: torch.dtype) -> Surroundings:
+        """Those of a micro-batch, for hidden states of a precision."""
+        # whose values nobody reads
+        hidden = torch.empty((*positions.shape, 0), dtype=dtype, device=positions.device)
+        masks = {
+            slides: (create_sliding_window_causal_mask if slides else create_causal_mask)(
+                config=self.config,
+                inputs_embeds=hidden,
+                attention_mask=None,
+                past_key_values=None,
+                position_ids=positions,
+            )
+            for slides in self.kinds
+        }
+        return Surroundings(positions, self.rotary(hidden, position_ids=positions), masks)
+
+
+Flow = tuple[torch.Tensor, Surroundings]
+"""What goes from layer to layer of a stage: token ids or hidden states, and what is around them."""
 
 
 class Embedding(nn.Module):
@@ -27,47 +76,31 @@ class Embedding(nn.Module):
 
     def forward(self, flow: Flow) -> Flow:
         """[batch, length] to [batch, length, hidden]."""
-        if isinstance(flow, tuple):
-            return self.embed_tokens(flow[0]), flow[1]
-        hidden: torch.Tensor = self.embed_tokens(flow)
-        return hidden
+        return self.embed_tokens(flow[0]), flow[1]
 
 
 class Block(nn.Module):
-    """One decoder layer, which knows positions and mask itself: both are cheaper to compute than to send."""
+    """One decoder layer."""
 
     def __init__(self, config: Any, number: int) -> None:
         super().__init__()
-        made_of = STAGES[config.model_type]
-        self.config = config
-        self.layer = made_of.block(config, number)
+        self.layer = STAGES[config.model_type].block(config, number)
         kinds = getattr(config, "layer_types", None)
-        slides = kinds[number] == SLIDING if kinds else getattr(config, "sliding_window", None) is not None
-        self.mask = create_sliding_window_causal_mask if slides else create_causal_mask
-        self.rotary = made_of.rotary(config)
+        self.slides = (
+            kinds[number] == SLIDING if kinds else getattr(config, "sliding_window", None) is not None
+        )
 
     def forward(self, flow: Flow) -> Flow:
         """Hidden states to hidden states."""
-        hidden = flow[0] if isinstance(flow, tuple) else flow
-        if isinstance(flow, tuple):
-            positions = flow[1]
-        else:
-            positions = torch.arange(hidden.shape[1], device=hidden.device).expand(hidden.shape[:2])
-        mask = self.mask(
-            config=self.config,
-            inputs_embeds=hidden,
-            attention_mask=None,
-            past_key_values=None,
-            position_ids=positions,
-        )
+        hidden, around = flow
         out: torch.Tensor = self.layer(
             hidden,
-            attention_mask=mask,
-            position_embeddings=self.rotary(hidden, position_ids=positions),
-            position_ids=positions,
+            attention_mask=around.masks[self.slides],
+            position_embeddings=around.rotary,
+            position_ids=around.positions,
             use_cache=False,
         )
-        return (out, flow[1]) if isinstance(flow, tuple) else out
+        return out, around
 
 
 class Norm(nn.Module):
@@ -78,8 +111,8 @@ class Norm(nn.Module):
         self.norm = STAGES[config.model_type].norm(config.hidden_size, eps=config.rms_norm_eps)
 
     def forward(self, flow: Flow) -> torch.Tensor:
-        """Hidden states; positions end here."""
-        hidden: torch.Tensor = self.norm(flow[0] if isinstance(flow, tuple) else flow)
+        """Hidden states; what was around them ends here."""
+        hidden: torch.Tensor = self.norm(flow[0])
         return hidden
 
 

@@ -17,10 +17,13 @@ from llmtrain_api import Layout, Place, Recompute
 from ..batch import BatchPlan
 from ..data.loader import Pass
 from ..loss import label_count, token_loss_sum
-from ..models.pipeline_stages import layers, whole_name
+from ..models.pipeline_stages import Around, Block, layers, whole_name
 from ..telemetry.phases import Phase
 from .engine import Engine
 from .recompute import checkpoint_of
+
+Sent = torch.Tensor | tuple[torch.Tensor, torch.Tensor]
+"""Token ids or hidden states; and positions where documents must not see each other."""
 
 
 class StageLoss:
@@ -37,7 +40,28 @@ class StageLoss:
         return loss_sum * self.scale
 
 
-def build_stage(config: Any, layout: Layout, loss: StageLoss, again: Recompute | None) -> PipelineModule:
+class Stage(PipelineModule):  # type: ignore[misc]
+    """This rank's layers. Stages send each other hidden states, and positions where documents must not see
+    each other; what blocks need beside those is made once for a micro-batch."""
+
+    def __init__(self, config: Any, **options: Any) -> None:
+        super().__init__(layers(config), **options)
+        kinds = {one.slides for one in self.forward_funcs if isinstance(one, Block)}
+        self.around = Around(config, kinds)
+
+    @override
+    def forward(self, sent: Sent) -> Sent:
+        """What a stage is sent to what it sends, or to logits."""
+        begun, positions = sent if isinstance(sent, tuple) else (sent, None)
+        where = positions
+        if where is None:
+            where = torch.arange(begun.shape[1], device=begun.device).expand(begun.shape[:2])
+        made = super().forward((begun, self.around(where, next(self.parameters()).dtype)))
+        hidden: torch.Tensor = made[0] if isinstance(made, tuple) else made
+        return (hidden, positions) if isinstance(made, tuple) and positions is not None else hidden
+
+
+def build_stage(config: Any, layout: Layout, loss: StageLoss, again: Recompute | None) -> Stage:
     """This rank's layers, whose weights are whatever the memory holds.
 
     Args:
@@ -48,8 +72,8 @@ def build_stage(config: Any, layout: Layout, loss: StageLoss, again: Recompute |
     """
     config._attn_implementation = "sdpa"  # what transformers would choose for a whole model
     with no_init_weights():
-        return PipelineModule(
-            layers(config),
+        return Stage(
+            config,
             num_stages=layout.pipeline,
             loss_fn=loss,
             # as many blocks a stage as can be: by parameters, a large vocabulary would leave a stage none
@@ -111,7 +135,7 @@ class PipelineEngine(Engine):
             yield whole_name(name), parameter
 
 
-def _plain(one: Pass) -> tuple[torch.Tensor | tuple[torch.Tensor, torch.Tensor], torch.Tensor]:
+def _plain(one: Pass) -> tuple[Sent, torch.Tensor]:
     inputs, labels = one
     ids = inputs["input_ids"]
     return ((ids, inputs["position_ids"]) if "position_ids" in inputs else ids), labels
