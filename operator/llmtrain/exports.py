@@ -10,12 +10,23 @@ from typing import Any
 
 import yaml
 
-from llmtrain_api import InvalidJob, Job, JobSpec, ModelShape, Precision, Task, parse_spec, shape_of, task_of
+from llmtrain_api import (
+    InvalidJob,
+    Job,
+    JobSpec,
+    ModelShape,
+    Precision,
+    PublishedResult,
+    Task,
+    parse_spec,
+    shape_of,
+    task_of,
+)
 from llmtrain_api.job import MAX_NAME, NAME, NAME_MESSAGE
 from llmtrain_api.schema.quantity import quantity
 
 from .errors import Mistake
-from .render.serve import AdapterAlone, Served
+from .render.served import AdapterAlone, Served
 
 EXPORT, CONFIG, CARD, ADAPTER = "export", "config.json", "README.md", "adapter"
 GIB = 1 << 30
@@ -34,11 +45,15 @@ ENDS = {
 TASK_FIX = f"say it by --task: {', '.join(Task)}"
 
 
-def of_job(job: Job) -> Served:
+def of_job(job: Job, *, in_registry: bool = False) -> Served:
     """The export of a job.
 
+    Args:
+        job: the job.
+        in_registry: the image of it that ``output.publish.oci`` has made, not the folder of the output.
+
     Raises:
-        Mistake: it has none yet, or one that none of ours made.
+        Mistake: it has none yet, or one that none of ours made; or it is in no registry.
     """
     name, results = job.metadata.name, job.status.results
     if results is None or results.export_uri is None:
@@ -58,12 +73,20 @@ def of_job(job: Job) -> Served:
         name=name,
         namespace=job.metadata.namespace,
         task=task_of(spec, shape),
-        uri=results.export_uri,
+        uri=_image_of(name, results.published) if in_registry else results.export_uri,
         gpus=1 if spec.gpus_per_node else 0,
         memory=memory_for(shape.parameters * width),
-        secret=spec.output.secret,
+        secret=None if in_registry else spec.output.secret,
         adapter=alone,
     )
+
+
+def _image_of(name: str, published: PublishedResult | None) -> str:
+    if published is None or published.oci is None:
+        raise Mistake(f"{name} was not pushed to a registry; leave out --oci, or set output.publish.oci")
+    if published.url is None:
+        raise Mistake(f"{name} is in no registry, as the push failed: {published.error}")
+    return published.url
 
 
 def _known(job: Job) -> tuple[JobSpec, ModelShape]:
@@ -130,7 +153,9 @@ def at_uri(uri: str, task: Task | None, name: str | None = None) -> Served:
     if task is None:
         raise Mistake(f"what {uri} learnt is not known here; {TASK_FIX}")
     parts = [part for part in uri.partition("://")[2].rstrip("/").split("/") if part != EXPORT]
-    return Served(name=named(name or (parts[-1] if parts else "")), task=task, uri=uri.rstrip("/"))
+    # of an image without its digest or tag
+    last = parts[-1].partition("@")[0].partition(":")[0] if parts else ""
+    return Served(name=named(name or last), task=task, uri=uri.rstrip("/"))
 
 
 def named(text: str) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from llmtrain.client import Client
-    from llmtrain.render.serve import Served
+    from llmtrain.render.served import Served
 
 Source = Annotated[
     str,
@@ -45,9 +45,15 @@ def serve(
     uri: Annotated[
         str | None,
         typer.Option(
-            "--uri", metavar="URI", help="Where the cluster finds the export: pvc://CLAIM/FOLDER, s3://..."
+            "--uri",
+            metavar="URI",
+            help="Where the cluster finds the export: pvc://CLAIM/FOLDER, s3://..., oci://...",
         ),
     ] = None,
+    oci: Annotated[
+        bool,
+        typer.Option("--oci", help="The image that output.publish.oci has made, not the output's folder."),
+    ] = False,
     gpus: Annotated[
         int | None,
         typer.Option(
@@ -73,7 +79,10 @@ def serve(
     secret: Annotated[
         str | None,
         typer.Option(
-            "--secret", metavar="NAME", help="Secret with the keys of the bucket (default: output.secret)."
+            "--secret",
+            metavar="NAME",
+            help="Secret with the keys of the bucket (default: output.secret), or by which nodes pull the "
+            "image.",
         ),
     ] = None,
     service_account: Annotated[
@@ -97,12 +106,10 @@ def serve(
 
     from llmtrain.errors import Mistake
     from llmtrain.exports import quantity_named
-    from llmtrain.render.serve import deployment_and_service, hints, inference_service, refusal
+    from llmtrain.render.serve import deployment_and_service, inference_service
+    from llmtrain.render.served import hints, refusal
 
-    if not plain and (image or secret):
-        raise Mistake("--image and --secret are for --plain; KServe's runtime has its own image, and reads a "
-                      "bucket by --service-account")  # fmt: skip
-    found = _meant(source, task, uri, name, lambda: client(namespace, context, runs))
+    found = _meant(source, task, uri, name, lambda: client(namespace, context, runs), oci=oci)
     wanted: dict[str, Any] = {
         "name": name,
         "uri": uri,
@@ -115,6 +122,9 @@ def serve(
         "namespace": namespace,
     }
     found = replace(found, **{field: value for field, value in wanted.items() if value is not None})
+    if not plain and (image or (secret and not found.in_registry)):
+        raise Mistake("--image and --secret are for --plain; KServe's runtime has its own image, and reads a "
+                      "bucket by --service-account")  # fmt: skip
     if reason := refusal(found, plain=plain):
         raise Mistake(reason)
     for hint in hints(found, plain=plain):
@@ -123,7 +133,7 @@ def serve(
 
 
 def _meant(
-    source: str, task: str | None, uri: str | None, name: str | None, here: Callable[[], Client]
+    source: str, task: str | None, uri: str | None, name: str | None, here: Callable[[], Client], *, oci: bool
 ) -> Served:
     """The export that is meant: a URI has ``://``, a folder a ``/``, and all else is the name of a job."""
     from dataclasses import replace
@@ -136,5 +146,5 @@ def _meant(
         return exports.at_uri(source, asked, name)
     if "/" in source or source in (".", ".."):
         return exports.of_folder(Path(source), uri, asked, name)
-    found = exports.of_job(here().get_job(source))
+    found = exports.of_job(here().get_job(source), in_registry=oci)
     return replace(found, task=asked) if asked else found

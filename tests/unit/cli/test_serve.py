@@ -15,19 +15,12 @@ from kubernetes.client import ApiClient
 from llmtrain import exports
 from llmtrain.cli.app import main
 from llmtrain.errors import Mistake
-from llmtrain.render.serve import (
-    KSERVE_TASKS,
-    VLLM_IMAGE,
-    AdapterAlone,
-    Served,
-    deployment_and_service,
-    hints,
-    inference_service,
-    refusal,
-)
+from llmtrain.render.serve import deployment_and_service, inference_service
+from llmtrain.render.served import KSERVE_TASKS, VLLM_IMAGE, AdapterAlone, Served, hints, refusal
 from llmtrain_api import Job, ModelFacts, Phase, Resolved, Results, Task
 
 CHAT = Served("helpdesk", Task.CHAT, "pvc://checkpoints/helpdesk/export", namespace="team")
+IMAGE = "oci://registry.example.com/team/helpdesk@sha256:" + "ab" * 32
 KSERVE = """
 apiVersion: serving.kserve.io/v1beta1
 kind: InferenceService
@@ -89,7 +82,7 @@ def test_without_a_gpu_kserve_takes_the_runtime_that_needs_none() -> None:
     assert "nvidia.com/gpu" not in model["resources"]["limits"]
 
 
-@pytest.mark.parametrize("uri", [CHAT.uri, "s3://bucket/helpdesk/export", "pvc://checkpoints"])
+@pytest.mark.parametrize("uri", [CHAT.uri, "s3://bucket/helpdesk/export", "pvc://checkpoints", IMAGE])
 def test_every_field_of_the_plain_manifests_is_one_of_kubernetes(uri: str) -> None:
     served = replace(CHAT, uri=uri, gpus=2, secret="keys", adapter=AdapterAlone("pvc://models/b", None, 16))
     for item, kind in zip(deployment_and_service(served), ("V1Deployment", "V1Service"), strict=True):
@@ -275,6 +268,7 @@ def test_no_anchor_stands_in_what_is_printed(capsys: pytest.CaptureFixture[str])
         (("pvc://c/f", "--task", "chat", "--name", "Big_Name"), "--name"),
         (("pvc://c/Big_Name", "--task", "chat"), "--name"),
         (("pvc://c/f", "--task", "chat", "--image", "x"), "--plain"),
+        (("pvc://c/f", "--task", "chat", "--secret", "x"), "--plain"),
         (("./nothing/here",), "no config.json"),
     ],
 )
