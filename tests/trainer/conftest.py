@@ -22,6 +22,7 @@ PROOFS = (
     "test_sdk.py",
     "test_own_program.py",
     "test_sweep.py",
+    "test_adapter_sweep.py",
     "test_stragglers.py",
     "test_examples.py",
     "test_memory.py",

@@ -14,6 +14,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.table import Table
 
+from llmtrain_api.schema.sweep_adapters import SweepAdapter
 from llmtrain_api.sweeps import InvalidSweep, Sweep, job_name, job_of, minimizes, rounds_of, trials_of
 
 from ..kube.api import Object
@@ -53,7 +54,10 @@ def check_sweep_data(request: CheckRequest) -> tuple[int, Object]:
     with _first(sweep) as path:
         code, first = check_data(replace(request, manifest=path))
     trials = [
-        {"job": job_name(sweep.name, sweep.spec, trial.number, 0), "parameters": trial.texts()}
+        {
+            "job": job_name(sweep.name, sweep.spec, trial.number, 0),
+            **({"adapter": trial.adapter} if trial.adapter else {"parameters": trial.texts()}),
+        }
         for trial in trials_of(sweep.spec)
     ]
     told = {"name": sweep.name, "accepted": first["accepted"], "mistakes": first["mistakes"]}
@@ -72,6 +76,9 @@ def _first(sweep: Sweep) -> Iterator[Path]:
 
 
 def _told(sweep: Sweep, out: TextIO) -> None:
+    if sweep.spec.adapters:
+        _told_adapters(sweep, sweep.spec.adapters, out)
+        return
     spec, trials, rounds = sweep.spec, trials_of(sweep.spec), rounds_of(sweep.spec)
     better = "least" if minimizes(spec) else "greatest"
     jobs = sum(count for count, _ in rounds)
@@ -90,3 +97,21 @@ def _told(sweep: Sweep, out: TextIO) -> None:
     Console(file=out).print(table)
     if len(trials) > SHOWN:
         print(f"and {len(trials) - SHOWN} more", file=out)
+
+
+def _told_adapters(sweep: Sweep, adapters: list[SweepAdapter], out: TextIO) -> None:
+    count = len(adapters)
+    print(f"{sweep.name}: nothing is wrong with the sweep or with any of its jobs", file=out)
+    base = sweep.spec.job["model"]["name"]
+    print(
+        f"jobs          {count}, {min(sweep.spec.parallel, count)} at the same time; an adapter each, over "
+        f"{base}",
+        file=out,
+    )
+    table = Table("adapter", "dataset")
+    for number, one in enumerate(adapters[:SHOWN]):
+        data = one.dataset.get("name") or "a mixture"
+        table.add_row(job_name(sweep.name, sweep.spec, number, 0), str(data))
+    Console(file=out).print(table)
+    if count > SHOWN:
+        print(f"and {count - SHOWN} more", file=out)

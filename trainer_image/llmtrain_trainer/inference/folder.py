@@ -11,6 +11,7 @@ import transformers
 
 from ..errors import ConfigError
 from ..files import read_json
+from .routed import Routed
 
 EXPORT = "export"
 CONFIG = "config.json"
@@ -80,6 +81,29 @@ def opened(folder: Path, device: torch.device, *, writes: bool = True) -> Opened
     place = located(folder)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     model = (_adapted if (place / ADAPTER).is_file() else _plain)(place, dtype, writes=writes)
+    return _ready(model, place, device)
+
+
+def opened_adapter(found: Routed, device: torch.device) -> Opened:
+    """Open one adapter of many over their base, as `opened` opens a folder.
+
+    Args:
+        found: where its parts are.
+        device: where it is computed.
+
+    Raises:
+        ConfigError: the base cannot be opened.
+    """
+    import peft
+
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    base = _plain(found.base, dtype, writes=True)
+    model = peft.PeftModel.from_pretrained(base, found.adapter, local_files_only=True)
+    return _ready(model, found.words, device)
+
+
+def _ready(model: Any, place: Path, device: torch.device) -> Opened:
+    """A model on its device, with the tokenizer of a folder."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(place, local_files_only=True)
     text = model.config.get_text_config(decoder=True)
     room = int(getattr(text, "max_position_embeddings", 0) or tokenizer.model_max_length)

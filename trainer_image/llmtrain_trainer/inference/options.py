@@ -21,6 +21,21 @@ def add_model(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--device", metavar="NAME", help="cpu, cuda or cuda:K (default: a GPU if there is one)")
 
 
+def add_adapter(sub: argparse.ArgumentParser) -> None:
+    """Add the choice of one adapter of many."""
+    sub.add_argument(
+        "--adapter",
+        metavar="NAME",
+        help="of a sweep of adapters, whose output folder FOLDER is: the one that is used",
+    )
+    sub.add_argument(
+        "--base",
+        type=Path,
+        metavar="FOLDER",
+        help="with --adapter: where the base model is, if it is not where router.json says",
+    )
+
+
 def at_least(least: float, kind: type) -> Any:
     """The type of an option that is a number.
 
@@ -55,13 +70,19 @@ def open_model(arguments: argparse.Namespace, *, writes: bool = True, sees: bool
     with quick_imports():
         import transformers
 
-        from .folder import device_of, opened
+        from .folder import device_of, opened, opened_adapter
+        from .routed import routed
     if not sys.stderr.isatty():
         transformers.utils.logging.disable_progress_bar()
     try:
         device = device_of(arguments.device)
     except RuntimeError as error:
         raise ConfigError(f"--device {arguments.device}: {str(error).splitlines()[0]}") from error
+    named, base = getattr(arguments, "adapter", None), getattr(arguments, "base", None)
+    if base is not None and named is None:
+        raise ConfigError("--base is for --adapter", "leave it out, or name an adapter")
+    if named is not None:
+        return opened_adapter(routed(arguments.folder, named, base), device)
     found = opened(arguments.folder, device, writes=writes)
     if found.processor is not None and not sees:
         raise ConfigError(

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..imports import quick_imports
 from . import attribute
-from .options import add_model, at_least, open_model
+from .options import add_adapter, add_model, at_least, open_model
 
 VERBS = ("generate", "chat", "attribute")
 
@@ -41,6 +41,7 @@ def add(verbs: Any) -> None:
 
 def _common(sub: argparse.ArgumentParser, tokens: int) -> None:
     add_model(sub)
+    add_adapter(sub)
     sub.add_argument(
         "--tokens", type=at_least(1, int), default=tokens, metavar="N", help=f"to add at most ({tokens})"
     )
