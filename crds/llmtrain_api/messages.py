@@ -77,7 +77,8 @@ class JobFile(ApiModel):
     ``resolved`` tells people why what the job leaves open is as it is, and from which image it runs; nothing
     is decided by it.
     ``output`` and ``dataset`` are folders as the worker sees them; ``dataset`` is None for built-in data and
-    for a mixture, whose folders are in ``sources`` by the name of the source.
+    for a mixture, whose folders are in ``sources`` by the name of the source, as are those of
+    ``evaluation.datasets``.
     ``origin`` is what ``checkpoint.from`` means, as it was found when the job was accepted.
     ``cache`` is the folder of ``dataset.cache``, ``pairs`` the file of ``evaluation.fairness.pairs``,
     ``penalty_pairs`` that of ``training.fairness.pairs``, ``reward_model`` the folder of the reward of kind

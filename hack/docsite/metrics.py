@@ -47,7 +47,9 @@ def page() -> str:
 
 def operator_registry() -> CollectorRegistry:
     """The operator's, with one job that has every figure, so that each series shows its labels."""
-    some = KnownJob(JobRef("team", "job", "uid"), "Running", False, 0, dict.fromkeys(GAUGES, 0.0))
+    some = KnownJob(
+        JobRef("team", "job", "uid"), "Running", False, 0, dict.fromkeys(GAUGES, 0.0), {"news": 0.0}
+    )
     own = OperatorMetrics(KnownJobs({("team", "job"): some}), WorkQueue(), PodStore())
     own.count_report("200")
     return own.registry

@@ -69,6 +69,11 @@ class JobCollector(Collector):
         gauges = {
             n: GaugeMetricFamily(f"llmtrain_job_{n}", text, labels=LABELS) for n, text in GAUGES.items()
         }
+        datasets = GaugeMetricFamily(
+            "llmtrain_job_dataset_eval_loss",
+            "Loss of the finished job's model on a set of evaluation.datasets, nat a token.",
+            labels=[*LABELS, "dataset"],
+        )
         for job in jobs:
             who = (job.ref.namespace, job.ref.name)
             if job.phase:
@@ -76,9 +81,12 @@ class JobCollector(Collector):
             restarts.add_metric(who, job.restarts)
             for series, value in job.figures.items():
                 gauges[series].add_metric(who, value)
+            for name, loss in job.datasets.items():
+                datasets.add_metric((*who, name), loss)
         yield phase
         yield restarts
         yield from gauges.values()
+        yield datasets
 
 
 class OperatorMetrics:

@@ -74,6 +74,11 @@ def measured(**spec: Any) -> dict[str, Any]:
     return manifest(**(right | {"evaluation": {"only": True}} | spec))
 
 
+def sets(*each: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    """A job with sets that it is measured on apart, with top-level fields of spec replaced."""
+    return manifest(**(spec | {"evaluation": {"datasets": list(each)}}))
+
+
 BAD: dict[str, Bad] = {
     "random weights are measured": Bad(
         measured(model=LLAMA), "spec.model.name", "name one that exists", "name one that exists"
@@ -105,6 +110,76 @@ BAD: dict[str, Bad] = {
     ),
     "a step is measured": Bad(
         measured(checkpoint={"from": {"job": "base"}}), "spec.checkpoint.from", "name the exported folder"
+    ),
+    "two sets of one name": Bad(
+        sets({"name": "news", "source": "pvc://data/a"}, {"name": "news", "source": "pvc://data/b"}),
+        "spec.evaluation.datasets",
+        "[0] and [1] are both named news; give each a name of its own",
+        "give each a name of its own",
+    ),
+    "a set without a name": Bad(
+        sets({"source": "pvc://data/a"}), "spec.evaluation.datasets[0].name", "required", "equired"
+    ),
+    "a set whose name is a path": Bad(
+        sets({"name": "../a", "source": "pvc://data/a"}),
+        "spec.evaluation.datasets[0].name",
+        "must match",
+        "should match",
+    ),
+    "a set that lies nowhere": Bad(
+        sets({"name": "news", "source": "data/../a"}), "spec.evaluation.datasets[0].source", "hub, OWNER/NAME"
+    ),
+    "a set of noise": Bad(
+        sets({"name": "noise", "source": "builtin://random-tokens"}),
+        "spec.evaluation.datasets[0].source",
+        "use builtin://python-stdlib, pvc://CLAIM/FOLDER",
+    ),
+    "a revision of a set on a claim": Bad(
+        sets({"name": "news", "source": "pvc://data/a", "revision": "main"}),
+        "spec.evaluation.datasets[0].revision",
+        "only a dataset of the hub (OWNER/NAME) has revisions",
+    ),
+    "more sets than may be": Bad(
+        sets(*({"name": f"n{at}", "source": "pvc://data/a"} for at in range(17))),
+        "spec.evaluation.datasets",
+        "use at most 16",
+        "must have at most 16 items",
+    ),
+    "sets of a task on pairs": Bad(
+        sets({"name": "news", "source": "pvc://data/a"}, task="preference", dataset={"name": "pvc://data/b"}),
+        "spec.evaluation.datasets",
+        "remove evaluation.datasets",
+    ),
+    "sets beside noise": Bad(
+        sets({"name": "news", "source": "pvc://data/a"}, dataset={"name": "builtin://random-tokens"}),
+        "spec.evaluation.datasets",
+        "teaches no tokenizer that a set could be read with",
+    ),
+    "a built-in set of dialogues": Bad(
+        sets(
+            {"name": "code", "source": "builtin://python-stdlib"},
+            task="chat",
+            dataset={"name": "pvc://talks/a"},
+        ),
+        "spec.evaluation.datasets",
+        "[0].source: builtin://python-stdlib has no rows, which task chat needs",
+        "built-in data has no rows",
+    ),
+    "a column of a set for another task": Bad(
+        sets({"name": "news", "source": "pvc://data/a", "fields": {"label": "kind"}}),
+        "spec.evaluation.datasets",
+        "[0].fields.label is for task classification or regression; set task, or remove it",
+        "names a column that this task does not read",
+    ),
+    "a column of text in a set of dialogues": Bad(
+        sets(
+            {"name": "talks", "source": "pvc://data/a", "fields": {"text": "body"}},
+            task="chat",
+            dataset={"name": "pvc://talks/a"},
+        ),
+        "spec.evaluation.datasets",
+        "[0].fields.text is for other tasks than chat",
+        "names a column that this task does not read",
     ),
     "a page beside no export": Bad(
         measured(evaluation={"only": True, "explain": {"texts": 4}}),

@@ -26,6 +26,7 @@ PROOFS = (
     "test_stragglers.py",
     "test_examples.py",
     "test_memory.py",
+    "test_sets_of_tasks.py",
     "test_nonfinite.py",
     "test_gpu_bench.py",
     "test_bench.py",

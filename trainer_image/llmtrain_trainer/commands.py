@@ -21,7 +21,8 @@ from .storage.start_marker import Start, read_start
 def prepare(arguments: argparse.Namespace) -> int:
     """Make the data folder of a job."""
     job = read_job(arguments.job)
-    if any(source.on_hub for source in job.spec.dataset.sources):
+    sets = (one.as_source for one in job.spec.evaluation.datasets)
+    if any(source.on_hub for source in (*job.spec.dataset.sources, *sets)):
         # read once, when the hub's library is imported; all else of the trainer never asks the hub
         os.environ.pop("HF_HUB_OFFLINE", None)
     with quick_imports():

@@ -17,6 +17,7 @@ from . import (
     elastic,
     entrypoint,
     evaluation,
+    evaluation_sets,
     fairness,
     images,
     model,
@@ -41,6 +42,7 @@ TRAINED: tuple[Rule, ...] = (
     *dataset.RULES,
     *checkpoint.RULES,
     *evaluation.RULES,
+    *evaluation_sets.RULES,
 )
 PROVEN: tuple[Rule, ...] = (*parallelism.PROVEN, *training.PROVEN, *training.MEMORY)
 RULES: tuple[Rule, ...] = (

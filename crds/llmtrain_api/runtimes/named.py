@@ -62,6 +62,8 @@ def claims_of(own: Raw) -> Named:
     for number, source in enumerate(_items(dataset.get("mixture"))):
         yield from claim_in(f"dataset.mixture[{number}].name", source.get("name"))
     yield from claim_in("dataset.cache", dataset.get("cache"))
+    for number, one in enumerate(_items(_inner(own, "evaluation").get("datasets"))):
+        yield from claim_in(f"evaluation.datasets[{number}].source", one.get("source"))
     for section in ("evaluation", "training"):
         fairness = _inner(_inner(own, section), "fairness")
         yield from claim_in(f"{section}.fairness.pairs", fairness.get("pairs"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import ClassVar
 
 from pydantic import Field
@@ -18,7 +17,6 @@ from .source import (
     NAME_FORM,
     RANDOM_TOKENS,
     REVISION,
-    STORED,
     MaxBytes,
     Revision,
     SourceSpec,
@@ -68,12 +66,6 @@ def _noise_has_no_middle(dataset: DatasetSpec) -> str | None:
     if dataset.name != RANDOM_TOKENS or dataset.fill_in_the_middle is None:
         return None
     return f"{RANDOM_TOKENS} is no text that could have a middle; remove fillInTheMiddle"
-
-
-def _secret_for_nothing(dataset: DatasetSpec) -> str | None:
-    if dataset.secret is None or any(re.fullmatch(STORED, source.name) for source in dataset.sources):
-        return None
-    return f"got {dataset.secret!r}, but {dataset.source_names} needs no credentials; remove one of them"
 
 
 def _shares(dataset: DatasetSpec) -> str | None:
@@ -192,13 +184,6 @@ class DatasetSpec(RuledModel):
             why=lambda uri: mistake(uri, hidden=True, bucket=False),
         ),
         REVISION,
-        Rule(
-            f"!has(self.secret) || (has(self.name) && self.name.matches(r'^({STORED})$')) || "
-            f"(has(self.mixture) && self.mixture.exists(s, s.name.matches(r'^({STORED})$')))",
-            ".secret",
-            "no source needs credentials; remove dataset.secret, or use s3://BUCKET/FOLDER or OWNER/NAME",
-            _secret_for_nothing,
-        ),
         Rule(
             f"!has(self.cleaning) || !has(self.name) || self.name != '{RANDOM_TOKENS}'",
             ".cleaning",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import ClassVar
 
 from pydantic import Field
 
-from .base import ApiModel
+from .base import ApiModel, Rule, RuledModel
+from .evaluation_set import MOST_SETS, EvaluationSet
 from .fairness import FairnessSpec
 
 
@@ -38,7 +40,16 @@ class ExplainSpec(ApiModel):
     )
 
 
-class EvaluationSpec(ApiModel):
+def _distinct(evaluation: EvaluationSpec) -> str | None:
+    names = [one.name for one in evaluation.datasets]
+    twice = next((at for at, name in enumerate(names) if name in names[:at]), None)
+    if twice is None:
+        return None
+    first = names.index(names[twice])
+    return f"[{first}] and [{twice}] are both named {names[twice]}; give each a name of its own"
+
+
+class EvaluationSpec(RuledModel):
     """When the held-out loss is measured: always at the end, or nothing but that."""
 
     only: bool = Field(
@@ -76,6 +87,13 @@ class EvaluationSpec(ApiModel):
         description="With answerMetrics: answers that are written at most. A large model without a GPU "
         "writes fewer, so that nobody waits long.",
     )
+    datasets: list[EvaluationSet] = Field(
+        default_factory=list,
+        max_length=MOST_SETS,
+        description="Data that the model is measured on at the end, each set apart: status.results.datasets. "
+        "Nothing is learnt from them; dataset.cleaning does not touch them, and maxSequences counts for "
+        "each. Not with tasks preference, reward, reinforcement and imageChat.",
+    )
     explain: ExplainSpec | None = Field(
         default=None,
         description="At the end the export gets explanation.html and explanation.json: of held-out texts the "
@@ -87,4 +105,13 @@ class EvaluationSpec(ApiModel):
         description="At the end the exported model compares pairs of sentences; status.results.fairness and "
         "the model card tell by category which it finds likelier. With tasks that learn the likelihood of "
         "text: causal, chat, preference and masked.",
+    )
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!has(self.datasets) || self.datasets.all(a, self.datasets.exists_one(b, a.name == b.name))",
+            ".datasets",
+            "two sets have the same name; give each a name of its own",
+            _distinct,
+        ),
     )

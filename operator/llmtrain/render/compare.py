@@ -59,10 +59,11 @@ def _flat(value: object, path: str) -> Iterator[tuple[str, object]]:
         for key, inner in value.items():
             yield from _flat(inner, f"{path}.{key}" if path else str(key))
     elif isinstance(value, list) and value and isinstance(value[0], dict):
+        # pairs of sentences are compared by category and sets by name, also where one job has more of them
+        called = "name" if path.rpartition(".")[2] == "datasets" else "category"
         for number, inner in enumerate(value):
-            # pairs of sentences are compared by category, also where one job's file has more of them
-            named = {key: one for key, one in inner.items() if key != "category"}
-            yield from _flat(named, f"{path}[{inner.get('category', number)}]")
+            named = {key: one for key, one in inner.items() if key != called}
+            yield from _flat(named, f"{path}[{inner.get(called, number)}]")
     elif path:
         yield path, value
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from llmtrain_api import Job, Progress, Results
+from llmtrain_api import DatasetResult, Job, Progress, Results
 
 from ..values import Event
 from .words import clock, count, joined, plain, span, when
@@ -81,7 +81,7 @@ def _progress(found: Progress, now: datetime) -> Iterator[Row]:
     yield "reported", when(found.updated_at, now)
 
 
-def _held_out(found: Progress | Results) -> str:
+def _held_out(found: Progress | Results | DatasetResult) -> str:
     if found.eval_loss is None:
         return ""
     beside = f", perplexity {found.perplexity:.2f}" if found.perplexity is not None else ""
@@ -124,6 +124,8 @@ def _results(job: Job) -> Iterator[Row]:
     yield "steps", steps
     yield "train loss", "" if found.train_loss is None else f"{found.train_loss:.3f}"
     yield "held-out loss", _held_out(found)
+    for one in found.datasets:
+        yield f"on {one.name}", _held_out(one)
     yield "model lies in", found.export_uri or ""
     if (pushed := found.published) is not None:
         yield "published", pushed.url or f"no: {pushed.error}"

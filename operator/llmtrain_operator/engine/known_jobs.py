@@ -18,6 +18,7 @@ class KnownJob:
     Attributes:
         phase: empty before the first.
         figures: what is known, by the name of its series.
+        datasets: losses of the finished job's model on sets that it was measured on apart, by their names.
     """
 
     ref: JobRef
@@ -25,6 +26,7 @@ class KnownJob:
     final: bool
     restarts: int
     figures: dict[str, float]
+    datasets: dict[str, float]
 
 
 @dataclass
@@ -42,6 +44,11 @@ class KnownJobs:
             final=status.phase is not None and status.phase.final,
             restarts=status.restarts.total if status.restarts else 0,
             figures={name: float(v) for name, v in job_values(job).items() if v is not None},
+            datasets={
+                one.name: one.eval_loss
+                for one in (status.results.datasets if status.results else ())
+                if one.eval_loss is not None
+            },
         )
 
 

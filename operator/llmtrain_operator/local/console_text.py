@@ -8,6 +8,7 @@ from pathlib import Path
 
 from llmtrain_api import (
     AnswersResult,
+    DatasetResult,
     DataSummary,
     Failure,
     Job,
@@ -157,11 +158,24 @@ def _preference_lines(results: Results) -> list[str]:
     ]
 
 
-def _measured(source: SourceResult) -> str:
+def _measured(source: SourceResult | DatasetResult) -> str:
     if source.eval_loss is None:
         return "no loss" if source.tokens else "nothing that asks for an answer"
+    if isinstance(source, DatasetResult) and source.scores is not None:
+        return f"loss {source.eval_loss:.3f}, of {source.tokens:,} samples"
     perplexity = "" if source.perplexity is None else f", perplexity {source.perplexity:.2f}"
     return f"{source.eval_loss:.3f} nat a token{perplexity}, of {source.tokens:,} tokens"
+
+
+def _compared(one: DatasetResult) -> str:
+    """What else is known of a set: how answers and samples compare, and whether all of it was measured."""
+    told = [_scores(one.answers.said())] if one.answers else []
+    if one.scores is not None:
+        scores = one.scores.model_dump(exclude_none=True, exclude={"samples", "classes"})
+        told.append(", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in scores.items()))
+    if one.of > one.sequences:
+        told.append(f"{one.sequences:,} of its {one.of:,} sequences (evaluation.maxSequences)")
+    return "".join(f"; {text}" for text in told if text)
 
 
 def _kto_lines(results: Results) -> list[str]:
@@ -254,6 +268,7 @@ def succeeded(
         learnt = f"so {beyond:.3f} was learnt beyond counts" if beyond > 0 else "not reached yet"
         lines.append(f"  unigram entropy   {results.unigram_entropy:.3f} nat a token, {learnt}")
     lines += [f"    {one.name}: {_measured(one)}" for one in results.sources]
+    lines += [f"  on {one.name:<14} {_measured(one)}{_compared(one)}" for one in results.datasets]
     lines += _preference_lines(results) + _kto_lines(results) + _reinforcement_lines(results)
     lines += _answer_lines(results.answers)
     lines += _data_lines(results.data)

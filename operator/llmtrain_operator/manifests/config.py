@@ -36,6 +36,7 @@ from .volumes import (
     pairs_location,
     penalty_pairs_location,
     reward_model_location,
+    set_folders,
     source_folders,
 )
 
@@ -57,7 +58,7 @@ def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> J
         ),
         output=output_location(spec.output.uri).path,
         dataset=dataset_folder(spec.dataset),
-        sources=source_folders(spec.dataset),
+        sources=set_folders(spec.evaluation) | source_folders(spec.dataset),
         origin=origin_folder(job, spec),
         cache=cache_location(spec.dataset).path if spec.dataset.cache else None,
         pairs=pairs_location(spec.evaluation).path or None,

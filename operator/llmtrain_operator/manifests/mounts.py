@@ -28,6 +28,7 @@ from .volumes import (
     pairs_location,
     penalty_pairs_location,
     reward_model_location,
+    set_claims,
     text_claims,
 )
 
@@ -83,6 +84,7 @@ def of_job(spec: JobSpec, origin: Location | None) -> list[Mounted]:
         ("penalty-pairs", penalty, PENALTY_PAIRS_MOUNT, True),
         ("reward-model", reward_model_location(spec.training).claim, REWARD_MODEL_MOUNT, True),
         *((text.volume, text.claim, text.mount, True) for text in text_claims(spec.dataset)),
+        *((one.volume, one.claim, one.mount, True) for one in set_claims(spec.evaluation)),
     ]
     return [Mounted(name, _claim(claim), path, read) for name, claim, path, read in named if claim]
 

@@ -8,6 +8,7 @@ from llmtrain_api import DatasetSpec, ModelSpec
 from llmtrain_api.names import (
     CACHE_MOUNT,
     DATASET_MOUNT,
+    EVALUATION_MOUNT,
     MODEL_MOUNT,
     ORIGIN_MOUNT,
     OUTPUT_MOUNT,
@@ -95,6 +96,24 @@ def reward_model_location(training: TrainingSpec) -> Location:
     return locate(named, REWARD_MODEL_MOUNT) if named else Location("")
 
 
+def set_folders(evaluation: EvaluationSpec) -> dict[str, str]:
+    """Where each set lies that a model is measured on apart, by its source; only of those on a disk."""
+    return {name: location.path for name, location in _set_locations(evaluation).items()}
+
+
+def set_claims(evaluation: EvaluationSpec) -> list[TextClaim]:
+    """The claims that these sets lie on, each once; they are mounted side by side."""
+    claims = dict.fromkeys(found.claim for found in _set_locations(evaluation).values() if found.claim)
+    return [
+        TextClaim(f"evaluation-{n}", claim, f"{EVALUATION_MOUNT}/{claim}") for n, claim in enumerate(claims)
+    ]
+
+
+def _set_locations(evaluation: EvaluationSpec) -> dict[str, Location]:
+    names = [one.source for one in evaluation.datasets if one.as_source.on_disk]
+    return {name: locate(name, f"{EVALUATION_MOUNT}/{_claim_of(name)}") for name in names}
+
+
 @dataclass(frozen=True, slots=True)
 class TextClaim:
     """A claim that text lies on: its volume's name, and where a worker sees it."""
@@ -129,9 +148,12 @@ def _locations(dataset: DatasetSpec) -> dict[str, Location]:
     """The folders of the sources by name. The claims of a mixture are mounted side by side."""
     found = {}
     for name in (source.name for source in dataset.sources if source.on_disk):
-        claim = name.removeprefix("pvc://").partition("/")[0]
-        found[name] = locate(name, _mount(claim) if dataset.mixture else DATASET_MOUNT)
+        found[name] = locate(name, _mount(_claim_of(name)) if dataset.mixture else DATASET_MOUNT)
     return found
+
+
+def _claim_of(name: str) -> str:
+    return name.removeprefix("pvc://").partition("/")[0]
 
 
 def _mount(claim: str) -> str:

@@ -328,3 +328,16 @@ def test_a_notebook_shows_a_curve_in_the_place_of_the_one_before(
 def test_a_cell_of_a_table_is_one_line() -> None:
     assert short("a\n  b\x1b[31m c") == "a b c"
     assert short("x" * 99) == "x" * 63 + "…"
+
+
+def test_sets_are_compared_by_their_names_and_shown_by_them() -> None:
+    def measured(*sets: tuple[str, float]) -> Job:
+        counts = {"documents": 1, "sequences": 1, "of": 2, "tokens": 31}
+        rows = [{"name": name, "evalLoss": loss, "perplexity": 9.5} | counts for name, loss in sets]
+        return job(JobStatus(results=Results.model_validate({"steps": 20, "datasets": rows})))
+
+    first, second = measured(("code", 1.5), ("news", 2.5)), measured(("news", 2.25))
+    losses = [row for row in differences(first, second)["results"] if row[0].endswith(".evalLoss")]
+    assert losses == [("datasets[code].evalLoss", "1.5", "-"), ("datasets[news].evalLoss", "2.5", "2.25")]
+    rows = dict(row for _, part in show(first, [], NOW) for row in part if row[0].startswith("on "))
+    assert rows == {"on code": "1.500, perplexity 9.50", "on news": "2.500, perplexity 9.50"}

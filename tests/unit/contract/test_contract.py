@@ -56,7 +56,7 @@ def test_the_reference_has_every_field_of_the_schema() -> None:
 
 def test_crd_stays_small_enough_for_client_side_apply() -> None:
     kept = json.dumps(yaml.safe_load(render(for_chart=False)))
-    assert len(kept.encode()) < 200_000, "kubectl keeps it as JSON in an annotation, which holds 256 KiB"
+    assert len(kept.encode()) < 210_000, "kubectl keeps it as JSON in an annotation, which holds 256 KiB"
 
 
 def test_every_example_is_valid() -> None:

@@ -185,6 +185,10 @@ CLAIMS: tuple[tuple[str, dict[str, Any]], ...] = (
         "dataset.mixture[1].name",
         {"dataset": {"mixture": [{"name": f"pvc://{n}/a", "weight": 1} for n in ("mine", "theirs")]}},
     ),
+    (
+        "evaluation.datasets[0].source",
+        {"evaluation": {"datasets": [{"name": "news", "source": "pvc://theirs/a"}]}},
+    ),
     ("evaluation.fairness.pairs", {"evaluation": {"fairness": {"pairs": "pvc://theirs/a.jsonl"}}}),
     (
         "training.reinforcement.rewards[0].model",

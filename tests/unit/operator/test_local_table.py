@@ -310,3 +310,22 @@ def screen(text: str) -> list[str]:
             lines = lines[: len(lines) - int(command[:-1])]
         lines += rest.splitlines()
     return lines
+
+
+def test_sets_that_were_measured_apart_are_told_at_the_end(tmp_path: Path) -> None:
+    counts = {"documents": 9, "sequences": 6, "of": 6, "tokens": 186}
+    scores = {"samples": 6, "classes": 4, "accuracy": 0.5, "majorityAccuracy": 0.25}
+    sets = [
+        {"name": "news", "evalLoss": 2.5, "perplexity": 12.18} | counts | {"of": 1234},
+        {"name": "signs", "evalLoss": 0.75, "scores": scores} | counts,
+        {"name": "silent"} | counts | {"tokens": 0},
+    ]
+    told = console_text.succeeded(
+        Results.model_validate({"steps": 20, "datasets": sets}), tmp_path, 75, opens="AutoModel"
+    )
+    assert [line.strip() for line in told if line.startswith("  on ")] == [
+        "on news           2.500 nat a token, perplexity 12.18, of 186 tokens; 6 of its 1,234 sequences "
+        "(evaluation.maxSequences)",
+        "on signs          loss 0.750, of 186 samples; accuracy 0.5, majority accuracy 0.25",
+        "on silent         nothing that asks for an answer",
+    ]

@@ -67,6 +67,15 @@ def test_the_sources_of_a_mixture_are_folders_of_this_machine() -> None:
     ]
 
 
+def test_sets_that_are_measured_apart_are_folders_of_this_machine() -> None:
+    names = ["pvc://texts/news", "file:///mnt/evaluation/own"]
+    sets = [{"name": f"set-{at}", "source": name} for at, name in enumerate(names)]
+    assert told(evaluation={"datasets": sets}).sources == {
+        "pvc://texts/news": "/home/me/runs/texts/news",
+        "file:///mnt/evaluation/own": "/mnt/evaluation/own",
+    }
+
+
 def test_the_ranks_meet_on_the_loopback_address() -> None:
     meet = told().rendezvous
     assert (meet.master_address, meet.master_port) == ("127.0.0.1", 4321)

@@ -111,12 +111,15 @@ def test_a_job_on_the_network_of_nodes_is_refused_where_that_is_not_allowed() ->
     assert plan(replace(seen(job(hostNetwork=True)), settings=allowing), T0).status.phase is Phase.STARTING
 
 
-def dataset_volumes(dataset: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], JobFile]:
+def dataset_volumes(
+    dataset: dict[str, Any], volumes: str = "data", **spec: Any
+) -> tuple[dict[str, Any], dict[str, Any], JobFile]:
     """Mounts and claims of the text by volume, and what the workers are told."""
-    found = look(seen(job(dataset=dataset)), T0)
+    found = look(seen(job(dataset=dataset, **spec)), T0)
     assert found.spec is not None
     of_pod = build_pod(found.job, found.spec, 0, 0, "img:1", SETTINGS)["spec"]
-    mounts = {m["name"]: m for m in of_pod["containers"][0]["volumeMounts"] if m["name"].startswith("data")}
+    (container,) = of_pod["containers"]
+    mounts = {m["name"]: m for m in container["volumeMounts"] if m["name"].startswith(volumes)}
     claims = {
         v["name"]: v["persistentVolumeClaim"]["claimName"] for v in of_pod["volumes"] if v["name"] in mounts
     }
@@ -147,6 +150,35 @@ def test_a_dataset_with_a_name_is_mounted_as_before() -> None:
     assert mounts == {"dataset": {"name": "dataset", "mountPath": "/mnt/dataset", "readOnly": True}}
     assert (told.dataset, told.sources) == ("/mnt/dataset/books", {})
     assert dataset_volumes({"name": "builtin://python-stdlib"})[2].dataset is None
+
+
+def test_each_claim_of_sets_is_mounted_once_to_be_read() -> None:
+    sources = ["pvc://texts/news", "pvc://texts/books", "pvc://code", "file:///data", "s3://bucket/far"]
+    sets = [{"name": f"set-{at}", "source": source} for at, source in enumerate(sources)]
+    mounts, claims, told = dataset_volumes(
+        {"name": "pvc://texts/books"}, "evaluation", evaluation={"datasets": sets}
+    )
+    assert claims == {"evaluation-0": "texts", "evaluation-1": "code"}
+    assert mounts == {
+        name: {"name": name, "mountPath": f"/mnt/evaluation/{claim}", "readOnly": True}
+        for name, claim in claims.items()
+    }
+    assert told.dataset == "/mnt/dataset/books"
+    assert told.sources == {
+        "pvc://texts/news": "/mnt/evaluation/texts/news",
+        "pvc://texts/books": "/mnt/evaluation/texts/books",
+        "pvc://code": "/mnt/evaluation/code",
+        "file:///data": "/data",
+    }
+
+
+def test_a_set_may_be_all_that_needs_the_credentials_of_data() -> None:
+    sets = [{"name": "far", "source": "s3://bucket/far"}]
+    asked = job(dataset={"name": "pvc://texts", "secret": "store"}, evaluation={"datasets": sets})
+    found = look(seen(asked), T0)
+    assert found.spec is not None
+    (container,) = build_pod(found.job, found.spec, 0, 0, "img:1", SETTINGS)["spec"]["containers"]
+    assert {"prefix": "DATASET_", "secretRef": {"name": "store"}} in container["envFrom"]
 
 
 def told_of_mounted(name: str, claim: str, spec: dict[str, Any]) -> JobFile:

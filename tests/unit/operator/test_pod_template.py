@@ -110,6 +110,7 @@ def test_all_that_the_operator_mounts_is_its_own() -> None:
             "model": {"name": "builtin://tiny-llama"},
             "dataset": {"mixture": [{"name": f"pvc://{n}", "weight": 1} for n in "ab"]},
             "output": {"uri": "pvc://runs/mine"},
+            "evaluation": {"datasets": [{"name": "news", "source": "pvc://news"}]},
         },
         strict=True,
     )
@@ -123,7 +124,8 @@ def test_all_that_the_operator_mounts_is_its_own() -> None:
         mounts.shared_memory("1Gi"),
     ]
     volumes = {one.name for one in found}
-    assert {"origin", "pairs", "penalty-pairs", "model", "reward-model", "cache", "dataset-1"} <= volumes
+    assert {"origin", "pairs", "penalty-pairs", "model", "reward-model", "cache"} <= volumes
+    assert {"dataset-1", "evaluation-0"} <= volumes
     assert [name for name in volumes if not OWN_VOLUMES.fullmatch(name)] == []
 
 

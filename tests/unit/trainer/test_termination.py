@@ -46,6 +46,28 @@ def test_a_long_table_of_pairs_costs_no_other_result() -> None:
         assert (read.steps, read.fairness is not None) == (7, there)
 
 
+def test_many_sets_that_were_measured_cost_no_other_result() -> None:
+    """First goes how answers and samples of each compare, and only where their losses have no room these."""
+    counts = {"documents": 123456, "sequences": 100_000, "of": 1_000_000, "tokens": 98_765_432}
+    loss = {"evalLoss": 2.345678, "perplexity": 10.44018}
+    scores = {"samples": 4096, "accuracy": 0.654321, "majorityAccuracy": 0.123456, "macroF1": 0.543219}
+    source = {"name": "file:///" + "x" * 400, "tokens": 1}
+    for length, others, there in ((24, 0, 16), (63, 3, 0)):
+        rows = [{"name": f"{at:0{length}}", **counts, **loss, "scores": scores} for at in range(16)]
+        data = {"documents": 1, "tokens": 1, "bytesRead": 1, "bytesNotRead": 0, "replacedCharacters": 0}
+        more = {"skippedFiles": 0, "samples": ["text " * 50] * 5}
+        results = Results.model_validate(
+            {"steps": 7, "evalLoss": 2, "datasets": rows, "data": data | more}
+            | {"sources": [source] * others}
+        )
+        body = encode(TerminationMessage(outcome=Outcome.COMPLETE, message="", results=results))
+        assert len(body) <= 4096
+        read = TerminationMessage.model_validate_json(body).results
+        assert read is not None
+        assert (read.steps, read.eval_loss, len(read.datasets)) == (7, 2, there)
+        assert all(one.eval_loss == loss["evalLoss"] and one.scores is None for one in read.datasets)
+
+
 def test_a_person_reads_progress_as_a_sentence() -> None:
     event = {
         "event": "step", "step": 20, "total_steps": 200, "loss": 3.14159, "learning_rate": 1e-3,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -69,15 +69,20 @@ def held_out_passes(
     Every rank gets the same number of passes of the same shape, as layouts that communicate in the forward
     pass need; slots that are left over carry no label. The random choices of a row are the same each time.
     """
+    return list(each_held_out_pass(rows, plan, place, task, device))
+
+
+def each_held_out_pass(
+    rows: Ids, plan: BatchPlan, place: Place, task: Encoder, device: torch.device
+) -> Iterator[Pass]:
+    """The same, one after another: never all in memory."""
     micro, ranks = plan.micro, plan.ranks
     count = -(-len(rows) // (micro * ranks))
-    passes = []
     for number in range(count):
         places = [(number * micro + slot) * ranks + place.data for slot in range(micro)]
         spare = [at >= len(rows) for at in places]
         chosen = [0 if empty else at for at, empty in zip(places, spare, strict=True)]
-        passes.append(encoded(rows, chosen, chosen, spare, task, device))
-    return passes
+        yield encoded(rows, chosen, chosen, spare, task, device)
 
 
 def encoded(

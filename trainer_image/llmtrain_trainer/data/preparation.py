@@ -17,10 +17,25 @@ from .reading.counts import ReadCounts
 from .reading.survey import Survey
 from .rows import Side
 from .sources import Text
-from .store import Marker
+from .store import TOKENIZER, Marker
 from .tokenizer import Cut
 from .units.plan import Unit
 from .units.token_set import TokenSet
+
+
+@dataclass(frozen=True)
+class Borrowed:
+    """What the rows of a set that is measured apart are made by, though its text is its own.
+
+    Attributes:
+        text: the set.
+        tokenizer: folder of the tokenizer of the data that are trained on.
+        labels: classes that the model knows; none without classes.
+    """
+
+    text: Text
+    tokenizer: Path
+    labels: list[str]
 
 
 @dataclass
@@ -33,6 +48,7 @@ class Preparation:
         sets: folder of token sets, each of which serves many jobs; see `units.token_set`.
         progress: told of the text that is passed.
         glance: bytes of each source that are looked at; None for all that the job reads.
+        borrowed: what a set that is measured apart takes from the data that are trained on; None for these.
         sources: of text; none for noise.
         surveys: the files of each source.
         units: of each source.
@@ -52,6 +68,7 @@ class Preparation:
         marker: the last file of the folder.
         labels: the classes of samples in their order, or the name of the one number that is told.
         told_of_labels: how often there is what, for the report.
+        told_of_sets: what each set came to that is measured apart, for the report.
     """
 
     job: JobFile
@@ -59,6 +76,7 @@ class Preparation:
     sets: Path
     progress: ProgressLog = field(default_factory=ProgressLog)
     glance: int | None = None
+    borrowed: Borrowed | None = None
     sources: list[Text] = field(init=False)
     surveys: list[Survey] = field(init=False)
     units: list[list[Unit]] = field(init=False)
@@ -78,6 +96,7 @@ class Preparation:
     marker: Marker = field(init=False)
     labels: list[str] = field(init=False)
     told_of_labels: dict[str, Any] = field(init=False)
+    told_of_sets: list[dict[str, Any]] = field(init=False)
 
     @property
     def set_name(self) -> str:
@@ -88,6 +107,11 @@ class Preparation:
     def set_folder(self) -> Path:
         """Where the token set lies."""
         return self.sets / self.set_name
+
+    @property
+    def tokenizer_folder(self) -> Path:
+        """Where the tokenizer lies as Hugging Face libraries read it."""
+        return self.borrowed.tokenizer if self.borrowed else self.folder / TOKENIZER
 
     @property
     def dtype(self) -> str:

@@ -21,6 +21,7 @@ from .steps.held_out import choose_held_out
 from .steps.initial import write_initial_model
 from .steps.report import write_marker
 from .steps.rows import write_rows
+from .steps.sets import write_sets
 from .steps.sources import find_sources
 from .steps.tokenizer import make_tokenizer
 from .store import Marker, tokens_root
@@ -42,12 +43,13 @@ STEPS = (
         write_rows,
     ),
     Step("held-out", ("held_out",), ("used", "entropy"), choose_held_out),
+    Step("sets", ("tokenizer", "tokens", "cut", "labels"), ("told_of_sets",), write_sets),
     Step("initial model", ("tokens", "labels"), ("parameters",), write_initial_model),
     Step(
         "report",
         (
             *("tokenizer", "tokens", "train", "held_out", "counts", "labels", "told_of_labels"),
-            *("used", "entropy", "parameters"),
+            *("used", "entropy", "parameters", "told_of_sets"),
         ),
         ("marker",),
         write_marker,

@@ -8,6 +8,7 @@
 - ``fairness.npy``, with ``training.fairness``: pairs of sentences, as rows of two sequences.
 - ``tokenizer/``: a Hugging Face tokenizer. ``step-0/``: the initial model as a Hugging Face folder.
 - ``images.bin`` and ``images.json``, of dialogues with images: see `pictures`.
+- ``datasets/NAME/heldout.npy``, with ``evaluation.datasets``: the sequences of each set that are measured.
 - ``train.bin``, of noise and of folders that older versions made: [sequences, sequenceLength] token ids, row
   by row, little-endian ``dtype`` of the marker; the rows of a mixture's sources one after another.
 
@@ -41,6 +42,7 @@ HELD_OUT = "heldout.npy"
 TOKENIZER = "tokenizer"
 INITIAL = "step-0"
 TOKENS = "tokens"
+SETS = "datasets"
 RULES = 3
 """Raised whenever the same fields of a job and the same text would give other data: 2 reads all text forms,
 splits long texts, and takes special tokens that a document spells for text; 3 reads tables and reads large
@@ -221,8 +223,8 @@ def key_of(job: JobFile) -> dict[str, Any]:
     for where in ("cache", "secret", "cleaning", "fillInTheMiddle"):
         spec["dataset"].pop(where, None)
     key = {f"dataset.{name}": value for name, value in spec["dataset"].items()}
-    for number, source in enumerate(mixture):
-        key |= {f"dataset.mixture[{number}].{name}": value for name, value in source.items()}
+    key |= _each("dataset.mixture", mixture)
+    key |= _each("evaluation.datasets", spec["evaluation"]["datasets"])
     key |= {f"model.{name}": value for name, value in job.spec.model.identity().items()}
     if job.model:
         key["model.digest"] = job.model.digest
@@ -250,6 +252,13 @@ def key_of(job: JobFile) -> dict[str, Any]:
     if cut := holes.key_of(job.spec):
         key["fillInTheMiddle"] = cut
     return key
+
+
+def _each(field: str, items: list[dict[str, Any]]) -> dict[str, Any]:
+    """The fields of the items of a list, by their path."""
+    return {
+        f"{field}[{number}].{name}": value for number, one in enumerate(items) for name, value in one.items()
+    }
 
 
 def reusable(folder: Path, job: JobFile, *, has_checkpoints: bool) -> tuple[Marker | None, str]:

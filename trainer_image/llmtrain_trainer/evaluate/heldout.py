@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -41,10 +42,13 @@ def sequences_to_check(parameters: int, length: int, there: int, *, gpu: bool) -
 
 
 @torch.no_grad()
-def loss_sum(model: Any, passes: list[Pass], objective: Objective = tokens) -> tuple[float, int]:
+def loss_sum(model: Any, passes: Iterable[Pass], objective: Objective = tokens) -> tuple[float, int]:
     """Sum of the losses, and the number of labels."""
-    losses = sum(float(found) for found in evaluated(model, passes, objective))
-    return losses, sum(label_count(labels) for _, labels in passes)
+    losses, count = 0.0, 0
+    for one in passes:
+        losses += sum(float(found) for found in evaluated(model, [one], objective))
+        count += label_count(one[1])
+    return losses, count
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ BEGIN, INSIDE = "B-", "I-"
 
 
 @torch.no_grad()
-def said(model: Any, passes: Sequence[Pass]) -> tuple[Numbers, torch.Tensor]:
+def said(model: Any, passes: Iterable[Pass]) -> tuple[Numbers, torch.Tensor]:
     """The outputs of a head for each sample, and its label as the data have it.
 
     Args:
@@ -44,7 +44,7 @@ def said(model: Any, passes: Sequence[Pass]) -> tuple[Numbers, torch.Tensor]:
 
 
 @torch.no_grad()
-def tagged(model: Any, passes: Sequence[Pass]) -> list[tuple[list[int], list[int]]]:
+def tagged(model: Any, passes: Iterable[Pass]) -> list[tuple[list[int], list[int]]]:
     """The numbers of the tags that a model gives to the words of each sample, and of the right ones."""
     model.eval()
     pairs = []

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ Logits = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 
 @torch.no_grad()
-def told(model: Any, passes: Sequence[Pass]) -> list[Logits]:
+def told(model: Any, passes: Iterable[Pass]) -> list[Logits]:
     """What a model tells of each window.
 
     Args:

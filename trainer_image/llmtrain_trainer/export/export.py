@@ -53,6 +53,7 @@ from ..tasks.preference import has_reference
 from . import folder as full
 from .adapter import FOLDER, open_adapter, told_of, write_adapter, write_merged
 from .card import write_card
+from .datasets import datasets_of, write_curves
 from .explained import write_explanation
 from .opened import Opened
 from .results import results_of
@@ -88,6 +89,7 @@ def export(job: JobFile, start: Start) -> Results:
         export_uri=f"{uri_of(job, output.root)}/{NAME}",
         adapter=told_of(folder, marker) if job.spec.model.adapter else None,
         origin=record_or_none(output.origin, Origin),
+        datasets=datasets_of(job, opened, output.data, marker),
         explained=write_explanation(job, opened, output.data, marker, folder),
     )
     write_card(job, start, marker, results, folder)
@@ -96,6 +98,7 @@ def export(job: JobFile, start: Start) -> Results:
         output.export.rename(start.fence.folder / f"old-{NAME}")
     start.fence.commit(NAME, output.export)
     write_json(output.results, results.to_json())
+    write_curves(job, output, results)
     return results
 
 

@@ -25,6 +25,7 @@ from ..models.start import start_weights
 from ..records import EvaluationRecord
 from ..storage.start_marker import Start
 from ..tasks import encoder
+from .datasets import datasets_of, write_curves
 from .opened import Opened
 from .results import results_of
 
@@ -64,11 +65,14 @@ def measure(job: JobFile, start: Start) -> Results:
         step=0, loss=loss, tokens=labels, checked_sequences=len(rows), checked_loss=loss, train_loss=None
     )
     tokenizer = transformers.AutoTokenizer.from_pretrained(data / TOKENIZER, local_files_only=True)
+    opened = Opened(model, tokenizer, resident, sane=loss is not None)
     results = changed(
-        results_of(job, Opened(model, tokenizer, resident, sane=loss is not None), data, marker, found),
+        results_of(job, opened, data, marker, found),
+        datasets=datasets_of(job, opened, data, marker),
         sources=[_result(*one) for one in sources] if len(sources) > 1 else [],
     )
     write_json(start.output.results, results.to_json())
+    write_curves(job, start.output, results)
     return results
 
 

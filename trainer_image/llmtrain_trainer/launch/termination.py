@@ -22,22 +22,34 @@ def encode(message: TerminationMessage) -> bytes:
     for name, limit in _LONGEST.items():
         if name in fields:
             fields[name] = _cut(fields[name], limit, keep_end=name == "logTail")
-    sample = fields.get("results", {}).get("sample")
-    data = fields.get("results", {}).get("data", {})
-    for limit in (1024, 512, 128, 0):
+    limits: tuple[int | None, ...] = (1024, 512, 128, 0, None)
+    for shorter in limits:
         body = json.dumps(fields).encode()
         if len(body) <= TERMINATION_LIMIT:
             return body
-        if sample is not None:
-            fields["results"]["sample"] = sample[:limit]
-        if limit < 512:  # a table of long names; results.json has it
-            fields.get("results", {}).pop("fairness", None)
-        if "samples" in data:
-            data["samples"] = [one[: limit // 16] for one in data["samples"]] if limit >= 512 else []
-        if "logTail" in fields:
-            fields["logTail"] = _cut(fields["logTail"], limit, keep_end=True)
-        fields["message"] = _cut(fields.get("message", ""), max(limit, 256))
+        if shorter is not None:
+            _shorten(fields, shorter)
     return json.dumps({k: fields[k] for k in ("version", "outcome") if k in fields}).encode()
+
+
+def _shorten(fields: dict[str, Any], limit: int) -> None:
+    """Cut texts to a limit; below 512 also tables, which results.json has."""
+    results: dict[str, Any] = fields.get("results", {})
+    data = results.get("data", {})
+    if "sample" in results:
+        results["sample"] = results["sample"][:limit]
+    if limit < 512:
+        results.pop("fairness", None)
+        for one in results.get("datasets", []):  # how each compares; its loss stays while there is room
+            one.pop("answers", None)
+            one.pop("scores", None)
+    if not limit:
+        results.pop("datasets", None)
+    if "samples" in data:
+        data["samples"] = [one[: limit // 16] for one in data["samples"]] if limit >= 512 else []
+    if "logTail" in fields:
+        fields["logTail"] = _cut(fields["logTail"], limit, keep_end=True)
+    fields["message"] = _cut(fields.get("message", ""), max(limit, 256))
 
 
 def _cut(text: Any, limit: int, *, keep_end: bool = False) -> str:

@@ -14,6 +14,8 @@ from tensorboardX.proto.summary_pb2 import Summary
 from .figures import StepReport, answers_of
 
 FLUSH_SECONDS = 10.0
+DATASETS = "datasets"
+"""Folder beside the curves of training, of what was measured on sets apart at the end."""
 
 
 class Board:
@@ -56,6 +58,10 @@ class Board:
         """The held-out loss is known, and what else was measured."""
         more = {f"held_out/{name}": value for name, value in measures.items()}
         self._add({"loss/held_out": loss} | more, step)
+
+    def measured(self, step: int, points: Mapping[str, float | None]) -> None:
+        """What was measured apart, by its curve."""
+        self._add(points, step)
 
     def flush(self) -> None:
         """Let nothing that was written be lost with this process."""

@@ -17,7 +17,7 @@ from llmtrain_api import JobFile
 from .. import log
 from ..files import read_json, write_json
 from ..output import Output
-from .rows import Rows, figures
+from .rows import Rows, figures, of_sets
 from .tracker import Run, Tracker
 
 LOOK_SECONDS = 1.0
@@ -102,7 +102,7 @@ class Follower:
     def _finish(self, results: dict[str, Any] | None) -> None:
         self._tell()
         if self._tracker is not None:
-            summary = dict(figures(results or {}))
+            summary = dict(figures(results or {})) | dict(of_sets(results or {}))
             self._tracker.finish(summary, succeeded=results is not None)
 
 

@@ -58,3 +58,11 @@ def figures(raw: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, flo
             yield from figures(value, f"{before}{name}/")
         elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             yield f"{before}{name}", float(value)
+
+
+def of_sets(results: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """The figures of each set of ``evaluation.datasets``, as TensorBoard has them: ``eval/NAME/loss``."""
+    for one in results.get("datasets", []):
+        for name, value in figures({**one, "loss": one.get("evalLoss")}):
+            if name != "evalLoss":
+                yield f"eval/{one['name']}/{name}", value

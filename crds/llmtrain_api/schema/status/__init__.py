@@ -14,6 +14,7 @@ from .attempt import (
 )
 from .conditions import Condition, ConditionType
 from .job import MAX_ATTEMPTS, JobStatus, Phase, Resolved, Waiting
+from .measured import DatasetResult, ScoresResult, SourceResult
 from .notification import MAX_NOTIFICATIONS, MAX_TOLD, Notification, NotificationState
 from .origin import Origin
 from .placement import Placement
@@ -32,8 +33,6 @@ from .results import (
     PublishedResult,
     ReinforcementResult,
     Results,
-    ScoresResult,
-    SourceResult,
 )
 from .runtime import RuntimeOnRecord
 from .setup import Setup, SetupStage
@@ -56,6 +55,7 @@ __all__ = [
     "ConditionType",
     "Count",
     "DataSummary",
+    "DatasetResult",
     "EndReason",
     "ExitCode",
     "Failure",

@@ -7,8 +7,10 @@ from typing import Annotated
 from pydantic import Field
 
 from ..base import ApiModel
+from ..evaluation_set import MOST_SETS
 from .adapters import AdapterResult
 from .answers import AnswersResult
+from .measured import DatasetResult, ScoresResult, SourceResult
 from .origin import Origin
 from .progress import ReinforcementFigures
 from .values import Count, Figure, LongText, Text
@@ -49,17 +51,6 @@ class DataSummary(ApiModel):
         description="Training sequences as text, each from its beginning; report.json beside the data has "
         "more of them. What stands between ⟪ and ⟫ is read, but not trained on.",
     )
-
-
-class SourceResult(ApiModel):
-    """What a model that is measured comes to on one source of a mixture."""
-
-    name: Annotated[str, Field(max_length=512)] = Field(description="As dataset.mixture names it.")
-    tokens: Count = Field(description="Tokens whose loss was computed.")
-    eval_loss: Figure | None = Field(
-        default=None, description="Loss in nats per token; empty where nothing is asked, or it is infinite."
-    )
-    perplexity: Figure | None = Field(default=None, description="Its exponential.")
 
 
 class PreferenceResult(ApiModel):
@@ -132,45 +123,6 @@ class FairnessResult(ApiModel):
     pairs: Count = Field(description="Pairs that were compared.")
     of: Count = Field(description="Pairs in the file.")
     categories: list[FairnessCategory] = Field(max_length=16, description="In the order of their names.")
-
-
-class ScoresResult(ApiModel):
-    """What the exported model says of held-out samples, beside what one would say without a model."""
-
-    samples: Count = Field(description="Held-out samples that were compared.")
-    classes: Count | None = Field(
-        default=None, description="How many classes there are; config.json of the export names them."
-    )
-    accuracy: Figure | None = Field(default=None, description="Share of right classes, or tags.")
-    majority_accuracy: Figure | None = Field(
-        default=None,
-        description="The same of whoever always says the most frequent class of the training data.",
-    )
-    macro_f1: Figure | None = Field(
-        default=None, description="F1 of each class that occurs or is said, mean over these classes."
-    )
-    entity_f1: Figure | None = Field(
-        default=None,
-        description="F1 of entities, which tags of the form B-KIND and I-KIND mark, by kind and place.",
-    )
-    exact_match: Figure | None = Field(
-        default=None,
-        description="With task questionAnswering: share of answers that are right as a whole, from 0 to 100, "
-        "as SQuAD has it.",
-    )
-    f1: Figure | None = Field(
-        default=None, description="The same by common words: F1, mean over the questions, from 0 to 100."
-    )
-    no_answer_exact_match: Figure | None = Field(
-        default=None, description="Exact match of whoever always says that there is no answer."
-    )
-    mse: Figure | None = Field(default=None, description="Mean of the squared errors.")
-    mean_mse: Figure | None = Field(
-        default=None, description="The same of whoever always says the mean of the training data."
-    )
-    pearson: Figure | None = Field(
-        default=None, description="Correlation with the right numbers; empty where either does not vary."
-    )
 
 
 class PublishedResult(ApiModel):
@@ -268,6 +220,12 @@ class Results(ApiModel):
         default_factory=list,
         max_length=64,
         description="With evaluation.only and dataset.mixture: each source by itself, in their order.",
+    )
+    datasets: list[DatasetResult] = Field(
+        default_factory=list,
+        max_length=MOST_SETS,
+        description="Each set of evaluation.datasets by itself, in their order; results.json has them where "
+        "they have no room here.",
     )
     answers: AnswersResult | None = Field(
         default=None, description="How its answers to held-out dialogues compare to theirs, where asked."

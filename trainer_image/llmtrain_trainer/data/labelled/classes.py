@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,8 @@ from ...errors import ConfigError
 
 MOST = 4096
 """Classes at most: a column with more is no class."""
+FEW = 8
+"""Classes that a message lists."""
 
 
 @dataclass
@@ -22,19 +24,30 @@ class Classes:
         train: how often each is in the training data.
         held_out: how often each is in the held-out data.
         seen: file and line of the first sample of each.
+        known: classes of a model that is only measured, which any other one is a mistake to; none of data
+            that are learnt from.
     """
 
     numbers: dict[str, int] = field(default_factory=dict)
     train: Counter[str] = field(default_factory=Counter)
     held_out: Counter[str] = field(default_factory=Counter)
     seen: dict[str, str] = field(default_factory=dict)
+    known: Collection[str] = ()
 
     def number(self, name: str, where: str, *, held_out: bool) -> int:
         """The number of a sample's class.
 
         Raises:
-            ConfigError: there are too many.
+            ConfigError: there are too many, or one that the model does not know.
         """
+        if self.known and name not in self.known:
+            few = ", ".join(map(ascii, sorted(self.known)[:FEW]))
+            more = ", ..." if len(self.known) > FEW else ""
+            raise ConfigError(
+                f"{where}: class {name!a} is none of the {len(self.known)} that the model learns "
+                f"({few}{more})",
+                "correct the label, remove the row, or train on samples with it",
+            )
         if name not in self.numbers:
             if len(self.numbers) >= MOST:
                 raise ConfigError(

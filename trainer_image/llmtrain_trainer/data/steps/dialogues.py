@@ -14,7 +14,6 @@ from ..cleaning.duplicates.files import read_copies
 from ..preparation import Preparation
 from ..reading.counts import ReadCounts
 from ..sources import Text
-from ..store import TOKENIZER
 from .duplicates import dialogues_name
 
 
@@ -30,7 +29,7 @@ def template_of(made: Preparation) -> Template:
     Raises:
         ConfigError: it has none, or one that cannot be used.
     """
-    whole = transformers.AutoTokenizer.from_pretrained(made.folder / TOKENIZER, local_files_only=True)
+    whole = transformers.AutoTokenizer.from_pretrained(made.tokenizer_folder, local_files_only=True)
     return Template(whole)
 
 

@@ -38,7 +38,7 @@ LESS_ANSWERS = " less maxNewTokens"
 
 def write_marker(made: Preparation) -> None:
     """Leave the marker, the last file of the folder."""
-    warnings = warnings_of(made)
+    warnings = [*warnings_of(made), *(one for told in made.told_of_sets for one in told.pop("warnings"))]
     for sentence in warnings:
         log.get().warning(sentence)
     commits = {source.name: source.revision for source in made.sources if source.revision}
@@ -50,6 +50,7 @@ def write_marker(made: Preparation) -> None:
         "python": platform.python_version(),
         "samples": sampled(made),
         **made.told_of_labels,
+        **({"datasets": made.told_of_sets} if made.told_of_sets else {}),
         **({"commits": commits} if commits else {}),
         **({"warnings": warnings} if warnings else {}),
     }

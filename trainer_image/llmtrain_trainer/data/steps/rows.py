@@ -117,7 +117,9 @@ def _write_dialogues(made: Preparation) -> None:
 def _write_samples(made: Preparation) -> None:
     length = made.job.spec.training.sequence_length
     writers = [SampleWriter(made.folder / name, made.task, length) for name in (TRAIN, HELD_OUT_ROWS)]
-    made.counts, made.token_set = write_samples(made, *writers), None
+    with closed_if_it_fails(writers):
+        made.counts = write_samples(made, *writers)
+    made.token_set = None
     if made.copies is not None:
         shutil.rmtree(made.copies)
     _require_known(made, max(writer.highest for writer in writers))

@@ -87,7 +87,8 @@ def write_samples(made: Preparation, train: SampleWriter, held_out: SampleWriter
     Raises:
         ConfigError: a row that is no sample, or labels that cannot be learnt.
     """
-    counts, labels = [ReadCounts() for _ in made.sources], _Labels()
+    counts = [ReadCounts() for _ in made.sources]
+    labels = _Labels(Classes(known=made.borrowed.labels if made.borrowed else ()))
     questions = Questions(made.folder / WRITTEN) if made.task is Task.QUESTIONS else None
     progress = made.progress.begin("rows")
     for number, (source, counted) in enumerate(zip(made.sources, counts, strict=True)):
@@ -120,7 +121,12 @@ def _leave_labels(
     task = task_of(made.job.spec, made.job.shape)
     if task in (Task.CLASSIFICATION, Task.TOKENS):
         # a look at a part of the data sees some classes only
-        made.labels = sorted(labels.classes.numbers) if some_only else labels.classes.ordered(_known(made))
+        if made.borrowed is not None:
+            made.labels = made.borrowed.labels
+        elif some_only:
+            made.labels = sorted(labels.classes.numbers)
+        else:
+            made.labels = labels.classes.ordered(_known(made))
         for writer in writers:
             writer.relabel(labels.classes.places(made.labels))
         made.told_of_labels = {"classes": labels.classes.report(made.labels)}

@@ -31,7 +31,7 @@ def find_sources(made: Preparation) -> None:
     """
     pairs_of(made.job)  # after days of training nobody wants to hear of them
     penalty_pairs_of(made.job)  # nor after hours of preparation
-    texts = [] if made.noise else texts_of(made.job)
+    texts = [made.borrowed.text] if made.borrowed else [] if made.noise else texts_of(made.job)
     made.sources = [replace(pin(source), glance=made.glance) for source in texts]
     made.surveys, made.units = [], []
     for number, source in enumerate(made.sources):
@@ -60,7 +60,7 @@ def set_key(made: Preparation) -> dict[str, Any]:
         ],
         "heldOutFraction": spec.held_out_fraction,
         "cleaning": cleaning.key_of(spec),
-        "tokenizer": tokenizer_key(made.job),
+        "tokenizer": _digests(made.borrowed.tokenizer) if made.borrowed else tokenizer_key(made.job),
         "dtype": made.dtype,
         **({"fillInTheMiddle": cut} if (cut := holes.key_of(spec)) else {}),
     }
@@ -79,7 +79,11 @@ def tokenizer_key(job: JobFile) -> dict[str, Any]:
         kind = job.spec.model.tokenizer
         other = {} if kind is TokenizerKind.BPE else {"kind": str(kind)}
         return {"trained": job.shape.vocabulary, "special": special_of(job)} | other
-    files = (base / name for name in ("tokenizer.json", "tokenizer_config.json"))
+    return _digests(base)
+
+
+def _digests(folder: Path) -> dict[str, Any]:
+    files = (folder / name for name in ("tokenizer.json", "tokenizer_config.json"))
     return {"base": [sha256(path) if path.is_file() else None for path in files]}
 
 

@@ -51,6 +51,11 @@ def make_tokenizer(made: Preparation) -> None:
         _train(made)
     else:
         _take(made, base)
+    put_encoder(made)
+
+
+def put_encoder(made: Preparation) -> None:
+    """Let the processes that encode text have the tokenizer, where there are any."""
     if not made.noise and not made.whole_rows and not (made.set_folder / ENCODER).exists():
         _put(made.set_folder / ENCODER, lambda path: made.tokenizer.save(str(path)))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from llmtrain_api import Results, Task
+from llmtrain_api import DatasetResult, Results, Task
 from llmtrain_api.schema.model import HUB as MODEL
 from llmtrain_api.schema.source import HUB as DATASET
 
@@ -63,10 +63,10 @@ METRICS: tuple[tuple[str, str, str, str], ...] = (
 """Part of the results, its field, the hub's name of the metric, and ours."""
 
 
-def measured(results: Results) -> Iterator[tuple[str, str, float]]:
+def measured(results: Results | DatasetResult) -> Iterator[tuple[str, str, float]]:
     """What is known of the model: the hub's name of each metric, ours, and its value."""
     for part, field, kind, name in METRICS:
-        place = getattr(results, part) if part else results
+        place = getattr(results, part, None) if part else results
         value = getattr(place, field, None)
         if value is not None:
             yield kind, name, float(value)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from llmtrain_api import AnswersResult, Task
+from llmtrain_api import AnswersResult, DatasetResult, Task
 from llmtrain_api.schema.model import HUB
 from llmtrain_api.schema.status.answers import COPIED, LEAD
 from llmtrain_api.schema.status.results import FairnessResult
@@ -123,6 +124,8 @@ def results(facts: Facts) -> str:
         said.append(f"Without a model, {told}.")
     if found.answers and found.answers.signatures:
         said.append(f"sacrebleu: {', '.join(map(code, found.answers.signatures))}.")
+    if found.datasets:
+        said.append(datasets(found.datasets))
     if found.fairness:
         said.append(fairness(found.fairness))
     if found.explained:
@@ -146,6 +149,23 @@ def without_model(found: AnswersResult | None) -> list[str]:
         for what, scores in lines
         if scores
     ]
+
+
+def datasets(found: Sequence[DatasetResult]) -> str:
+    """Sets that it was measured on apart, and that nothing was learnt from."""
+    figures = [{name: value for _, name, value in measured(one)} for one in found]
+    names = list(dict.fromkeys(name for each in figures for name in each))
+    heads = [name.removeprefix("Held-out ") for name in names]
+    rows = [
+        (
+            code(one.name),
+            number(one.sequences) + (f" of {number(one.of)}" if one.of > one.sequences else ""),
+            *(number(round(each[name], 6)) if name in each else "" for name in names),
+        )
+        for one, each in zip(found, figures, strict=True)
+    ]
+    head = "On sets of their own, which nothing was learnt from, each apart:"
+    return f"{head}\n\n{table(('set', 'sequences', *heads), rows)}"
 
 
 def fairness(found: FairnessResult) -> str:
