@@ -36,6 +36,7 @@ class TokenizerKind(StrEnum):
 
     BPE = "bpe"
     WORD_PIECE = "wordPiece"
+    UNIGRAM = "unigram"
 
 
 HUB = f"{HUB_NAME}/{HUB_NAME}"
@@ -167,8 +168,8 @@ class ModelSpec(RuledModel):
     tokenizer_kind: TokenizerKind | None = Field(
         default=None,
         description="How the tokenizer that is trained on the dataset cuts words: bpe by merges of bytes, "
-        "wordPiece into the longest pieces that it has, of bytes too; it needs a vocabSize of 600 at least. "
-        "No text is unknown to either. Default: bpe.",
+        "wordPiece into the longest pieces that it has, of bytes too (it needs a vocabSize of 600 at least), "
+        "unigram into the likeliest pieces, of bytes too. No text is unknown to any. Default: bpe.",
     )
     tied_embeddings: bool | None = Field(
         default=None,

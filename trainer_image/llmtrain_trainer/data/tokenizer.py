@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, Literal, TypeVar
@@ -15,11 +16,14 @@ from llmtrain_api import TokenizerKind
 
 from ..special_tokens import EOS
 from .rows import Ids
+from .unigram import learnt_pieces
 
 Tag = TypeVar("Tag")
 
 TRAINING_BYTES = 64 << 20
 """The trainer holds each distinct word, at about 20 bytes a character, so it sees at most so much text."""
+UNIGRAM_BYTES = 16 << 20
+"""The trainer of Unigram holds each word as often as it is there, and takes longer for each distinct one."""
 
 GOES_ON = "\u2026"
 """Begins the pieces that go on with a word. No byte is written so; a text may begin a word with BERT's ##."""
@@ -43,13 +47,19 @@ GROUP = 16
 """Pieces that the tokenizer gets at once, as it says far more of each token than its id."""
 
 
-def _first(texts: Iterable[str]) -> Iterator[str]:
-    left = TRAINING_BYTES
+def training_bytes(kind: TokenizerKind) -> int:
+    """Characters of text that a tokenizer is trained on, at most."""
+    return min(TRAINING_BYTES, UNIGRAM_BYTES) if kind is TokenizerKind.UNIGRAM else TRAINING_BYTES
+
+
+def _first(texts: Iterable[str], kind: TokenizerKind) -> Iterator[str]:
+    """As many of the texts as a kind is trained on, in parts."""
+    left = training_bytes(kind)
     for text in texts:
         left -= len(text)
         if left < 0:
             return
-        yield text
+        yield from pieces(text)
 
 
 def train_bpe(texts: Iterable[str], vocab_size: int, special: list[str]) -> Any:
@@ -69,7 +79,7 @@ def train_bpe(texts: Iterable[str], vocab_size: int, special: list[str]) -> Any:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator((piece for text in _first(texts) for piece in pieces(text)), trainer)
+    tokenizer.train_from_iterator(_first(texts, TokenizerKind.BPE), trainer)
     tokenizer.encode_special_tokens = True
     return tokenizer
 
@@ -91,7 +101,7 @@ def train_word_pieces(texts: Iterable[str], vocab_size: int, special: list[str])
         continuing_subword_prefix=GOES_ON,
         show_progress=False,
     )
-    learner.train_from_iterator((piece for text in _first(texts) for piece in pieces(text)), trainer)
+    learner.train_from_iterator(_first(texts, TokenizerKind.WORD_PIECE), trainer)
     model = models.WordPiece(
         learner.get_vocab(),
         unk_token=EOS,
@@ -106,8 +116,36 @@ def train_word_pieces(texts: Iterable[str], vocab_size: int, special: list[str])
     return tokenizer
 
 
+def train_unigram(texts: Iterable[str], vocab_size: int, special: list[str]) -> Any:
+    """Train a Unigram tokenizer, as `train_bpe` has it.
+
+    Its pieces are of bytes as those of the others, and each byte is one, so that no text is unknown. A byte
+    that no text has is in no other piece, so that any score makes it what it stands for.
+    """
+    fixed, letters = [EOS, *special], sorted(pre_tokenizers.ByteLevel.alphabet())
+    words = _short_words()
+    counts: Counter[str] = Counter()
+    for part in _first(texts, TokenizerKind.UNIGRAM):
+        counts.update(word for word, _ in words.pre_tokenize_str(part))
+    unseen = sorted({*letters} - {letter for word in counts for letter in word})
+    learnt = learnt_pieces(counts, vocab_size - len(fixed) - len(unseen))
+    least = min((score for _, score in learnt), default=0.0)
+    # no word of a text is spelled as a special token: letters and signs are words apart
+    model = models.Unigram(
+        [*((name, 0.0) for name in fixed), *learnt, *((letter, least) for letter in unseen)],
+        unk_id=None,
+        byte_fallback=False,
+    )
+    tokenizer = tokenizers.Tokenizer(model)
+    tokenizer.pre_tokenizer = words
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(fixed)
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
 def _short_words() -> Any:
-    """Words as BPE has them, cut where they are long: WordPiece takes time by the square of their length."""
+    """Words as BPE has them, cut where they are long: the others take time by the square of their length."""
     words = pre_tokenizers.ByteLevel(add_prefix_space=False)
     cut = pre_tokenizers.Split(tokenizers.Regex(rf"[\s\S]{{1,{WORD}}}"), "isolated")
     return pre_tokenizers.Sequence([words, cut])
@@ -116,6 +154,7 @@ def _short_words() -> Any:
 TRAINERS: dict[TokenizerKind, Callable[[Iterable[str], int, list[str]], Any]] = {
     TokenizerKind.BPE: train_bpe,
     TokenizerKind.WORD_PIECE: train_word_pieces,
+    TokenizerKind.UNIGRAM: train_unigram,
 }
 """What trains a tokenizer, by ``model.tokenizerKind``."""
 

@@ -19,7 +19,7 @@ from ..preparation import Preparation
 from ..sentence_pairs import pairs_of, penalty_pairs_of
 from ..sources import Text, pin, surveyed, texts_of
 from ..store import RULES
-from ..tokenizer import TRAINING_BYTES
+from ..tokenizer import training_bytes
 
 
 def find_sources(made: Preparation) -> None:
@@ -43,7 +43,8 @@ def find_sources(made: Preparation) -> None:
         revision = {"commit": source.revision} if source.revision else {}
         log.get().info("found text", dataset=source.name, files=len(found.files), bytes=size, **revision)
     made.bytes_total = sum(unit.size for units in made.units for unit in units)
-    passes = {"tokenizer": min(made.bytes_total, TRAINING_BYTES), "rows": made.bytes_total}
+    seen = training_bytes(made.job.spec.model.tokenizer)
+    passes = {"tokenizer": min(made.bytes_total, seen), "rows": made.bytes_total}
     compared = cleaning.duplicates_of(made.job.spec) is not None
     made.progress.expect(({"duplicates": made.bytes_total} if compared else {}) | passes)
     made.set_key = set_key(made)
