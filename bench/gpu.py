@@ -25,7 +25,7 @@ from bench.gpucases.runner import Case, Run  # noqa: E402
 
 def cases(*, tiny: bool) -> list[list[Case]]:
     """Groups of cases, the most valuable ones first."""
-    from bench.gpucases import environment, job, memory, numbers, saving, speed
+    from bench.gpucases import environment, fp8, job, memory, numbers, packed, saving, speed
 
     families = ["llama"] if tiny else numbers.FAMILIES
     fp32, bf16, fp16 = (
@@ -38,7 +38,8 @@ def cases(*, tiny: bool) -> list[list[Case]]:
     sparing = Case("sparing llama", 120, numbers.sparing)
     whole, save = Case("job", 170, job.killed_and_resumed), Case("save", 90, saving.stalls)
     speeds, memories = speed.cases(tiny=tiny), memory.cases(tiny=tiny)
-    timed = [*speeds[:4], *memories[:5], save, *speeds[4:], *memories[5:]]
+    apart, eight = packed.cases(tiny=tiny), fp8.cases(tiny=tiny)
+    timed = [*speeds[:4], *apart, *memories[:5], save, *speeds[4:], *eight, *memories[5:]]
     if tiny:
         return [[*first, imports], [whole, *fp32, *bf16, *fp16, *half, sparing, *timed]]
     compiled = Case("compiled llama", 120, numbers.compiled, ("llama",))

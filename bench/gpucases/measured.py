@@ -15,12 +15,13 @@ import torch.nn.functional as F
 from harness.layouts.worker import EOS
 from harness.ports import free_port
 
-from llmtrain_api import JobSpec, Precision, layout_of, parse_spec, shape_of, task_of
+from llmtrain_api import JobSpec, Packing, Precision, layout_of, parse_spec, shape_of, task_of
 from llmtrain_trainer import distributed
 from llmtrain_trainer.batch import BatchPlan, Length
 from llmtrain_trainer.data.feed import Feed
 from llmtrain_trainer.data.loader import Batches
 from llmtrain_trainer.distributed import Ranks
+from llmtrain_trainer.models import document_attention
 from llmtrain_trainer.models.build import HEADS, configuration
 from llmtrain_trainer.optim.optimizer import adamw, parameter_groups
 from llmtrain_trainer.parallel import apply
@@ -33,6 +34,7 @@ from .runner import alone, wait
 
 SIZES: dict[str, dict[str, Any]] = {
     "tiny": {"hiddenSize": 64, "numLayers": 2, "numHeads": 4, "vocabSize": 512},
+    "small": {"hiddenSize": 256, "numLayers": 2, "numHeads": 4, "numKvHeads": 2, "vocabSize": 512},
     "400M": {
         "hiddenSize": 1024,
         "numLayers": 24,
@@ -62,6 +64,8 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 """Llama 3.2's sizes from 1B on."""
 STEPS = 1_000_000
+DOCUMENT = 400
+"""Tokens of a document, on the average."""
 
 
 def job(size: str, *, micro: int, length: int, **training: Any) -> JobSpec:
@@ -91,8 +95,11 @@ def on_device(spec: JobSpec, ranks: Ranks) -> Any:
 
 
 def rows_of(spec: JobSpec) -> np.ndarray[Any, Any]:
-    """[samples, length] random tokens."""
-    ids = np.random.default_rng(7).integers(40, spec.model.vocabulary, (64, spec.training.sequence_length))
+    """[samples, length] random tokens; where documents are kept apart, with ends of documents among them."""
+    generator, length = np.random.default_rng(7), spec.training.sequence_length
+    ids = generator.integers(40, spec.model.vocabulary, (64, length))
+    if spec.training.packing is Packing.DOCUMENTS:
+        ids[generator.random(ids.shape) < 1 / min(DOCUMENT, length // 4)] = EOS
     return ids.astype(np.uint32)
 
 
@@ -124,19 +131,28 @@ class Ours:
         self.done += 1
 
 
-def ours(spec: JobSpec) -> Ours:
-    """The only rank of a gang, ready for its first step."""
+def ours(spec: JobSpec, attention: str | None = None, change: Callable[[Any], None] | None = None) -> Ours:
+    """The only rank of a gang, ready for its first step.
+
+    Args:
+        spec: of the job.
+        attention: that the trainer does not choose itself.
+        change: is given the model before it is trained.
+    """
     alone(free_port())
     ranks = distributed.join()
     layout = layout_of(shape_of(spec), spec)
     training = spec.training
     plan = BatchPlan(training.global_batch_size, training.micro_batch_size, 1)
     made = on_device(spec, ranks)
+    if change:
+        change(made)
     given, config = [made], made.config
     del made  # so that what DeepSpeed makes of it is all that is held
     with (
         patch.object(apply, "configuration_of", lambda *_, **__: config),
         patch.object(apply, "empty_model", lambda *_, **__: given.pop()),
+        patch.object(document_attention, "attention_of", lambda *_: attention),
     ):
         engine, _ = apply.build(
             Path("none"), spec, shape_of(spec), layout, layout.place(0), plan, STEPS, weights=False

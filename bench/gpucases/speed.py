@@ -42,11 +42,17 @@ def cases(*, tiny: bool) -> list[Case]:
     return found[2:4] if tiny else found
 
 
-def race(context: Context, who: str, spec: JobSpec) -> None:
-    """Steps of one contestant, timed, then profiled."""
+def race(
+    context: Context,
+    who: str,
+    spec: JobSpec,
+    attention: str | None = None,
+    change: Callable[[Any], None] | None = None,
+) -> None:
+    """Steps of one contestant, timed, then profiled; see `ours` for the last two arguments."""
     os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1" if context.tiny else "8"
     began = time.perf_counter()
-    step = ours(spec).step if who == "ours" else plain(spec)
+    step = ours(spec, attention, change).step if who == "ours" else plain(spec)
     built = time.perf_counter()
     step()
     first = time.perf_counter()
@@ -65,6 +71,8 @@ def race(context: Context, who: str, spec: JobSpec) -> None:
         "compile": spec.training.compile,
         "checkpointing": spec.training.recompute,
         "chunked_logits": spec.training.chunked_logits,
+        "packing": spec.training.packing,
+        "attention": attention,
         "tokens_per_second": round(tokens / middle),
         "step_seconds": [round(one, 4) for one in seconds],
         "mfu": None if peak is None else round(flops / peak, 4),

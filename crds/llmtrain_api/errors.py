@@ -40,6 +40,11 @@ _TYPES: dict[str, tuple[str, type[object] | tuple[type[object], ...]]] = {
     "model_type": ("a mapping of fields", dict),
 }
 """What a field of each type takes, and what YAML would make of it."""
+_NOT_OFFERED: dict[tuple[str, object], str] = {
+    ("precision", name): f"; {name} is not offered, as no GPU has computed yet what it costs in accuracy"
+    for name in ("fp8", "float8")
+}
+"""Why a value that is known from elsewhere cannot be had, by the field and the value."""
 LONGEST_INPUT = 80
 
 
@@ -96,7 +101,7 @@ def _sentence(detail: ErrorDetails, prefix: str) -> str:
     path = _path(prefix, detail["loc"]) or "the document"
     if kind in _TYPES:
         return f"{path}: {_wrong_type(kind, detail['input'])}"
-    template = _TEMPLATES.get(kind)
-    return (
-        f"{path}: {template.format(**context, input=_shown(detail['input'])) if template else detail['msg']}"
-    )
+    template, value = _TEMPLATES.get(kind), detail["input"]
+    said = template.format(**context, input=_shown(value)) if template else detail["msg"]
+    known = _NOT_OFFERED.get((path.rpartition(".")[2], value), "") if isinstance(value, str) else ""
+    return f"{path}: {said}{known}"

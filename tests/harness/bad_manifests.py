@@ -435,7 +435,13 @@ BAD: dict[str, Bad] = {
         manifest(hostNetwork="yes"), "spec.hostNetwork", "true or false", "must be of type boolean"
     ),
     "unknown precision": Bad(
-        manifest(training={"precision": "fp8"}), "spec.training.precision", "'bf16'", '"bf16"'
+        manifest(training={"precision": "bfloat16"}), "spec.training.precision", "'bf16'", '"bf16"'
+    ),
+    "precision that is not offered": Bad(
+        manifest(training={"precision": "fp8"}),
+        "spec.training.precision",
+        "'bf16' or 'fp16'; fp8 is not offered, as no GPU has computed yet what it costs in accuracy",
+        '"bf16"',
     ),
     "unknown ZeRO stage": Bad(
         manifest(training={"zeroStage": 4}),

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CASES = {
     "environment", "imports", "first steps", "job", "fp32 llama", "bf16 llama", "fp16 llama", "not finite",
     "loss scale", "sparing llama", "speed ours eager", "speed plain eager", "memory tiny", "save",
+    "packed numbers", "packed speed by document", "fp8 numbers",
 }  # fmt: skip
 
 
