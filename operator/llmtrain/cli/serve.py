@@ -15,12 +15,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from llmtrain.client import Client
+    from llmtrain.errors import NotFound
     from llmtrain.render.served import Served
+    from llmtrain.sweep_exports import ServedSweep
+    from llmtrain_api import Task
 
 Source = Annotated[
     str,
     typer.Argument(
-        metavar="JOB|FOLDER|URI", help="Name of a job, folder of an export (with a /), or where one lies."
+        metavar="JOB|SWEEP|FOLDER|URI",
+        help="Name of a job or of a sweep of adapters, folder of an export (with a /), or where one lies.",
     ),
 ]
 
@@ -93,12 +97,18 @@ def serve(
             help="ServiceAccount whose Secrets KServe reads the bucket with.",
         ),
     ] = None,
+    router: Annotated[
+        bool, typer.Option("--router", help="Of a sweep of adapters: print the router file alone.")
+    ] = False,
     namespace: Namespace = None,
     context: Context = None,
     runs: Runs = None,
     form: Annotated[Format, typer.Option("-o", "--output", help="yaml or json.")] = Format.YAML,
 ) -> None:
     """Print what serves an export: an InferenceService of KServe, or with --plain a Deployment of vLLM.
+
+    Of a sweep of adapters, with --plain: all that are trained, over their one base, each by its name, and a
+    ConfigMap with the router file.
 
     Nothing is applied; for that: llmtrain serve JOB | kubectl apply -f -
     """
@@ -109,7 +119,10 @@ def serve(
     from llmtrain.render.serve import deployment_and_service, inference_service
     from llmtrain.render.served import hints, refusal
 
-    found = _meant(source, task, uri, name, lambda: client(namespace, context, runs), oci=oci)
+    if router:
+        _print_router(source, client(namespace, context, runs))
+        return
+    found, sweep = _meant(source, task, uri, name, lambda: client(namespace, context, runs), oci=oci)
     wanted: dict[str, Any] = {
         "name": name,
         "uri": uri,
@@ -127,24 +140,64 @@ def serve(
                       "bucket by --service-account")  # fmt: skip
     if reason := refusal(found, plain=plain):
         raise Mistake(reason)
-    for hint in hints(found, plain=plain):
+    beside = [] if sweep is None else [replace(sweep, served=found).config_map()]
+    for hint in [*hints(found, plain=plain), *(sweep.hints() if sweep else [])]:
         print(f"--- {hint}", file=sys.stderr)
-    output.manifests(deployment_and_service(found) if plain else [inference_service(found)], form)
+    output.manifests(
+        [*beside, *(deployment_and_service(found) if plain else [inference_service(found)])], form
+    )
+
+
+def _print_router(source: str, here: Client) -> None:
+    """The router file of a sweep, as JSON whatever the form of manifests is."""
+    from llmtrain.sweep_exports import router_in
+
+    _, found = router_in(here.get_sweep(source))
+    output.data(found.to_json(), Format.JSON)
 
 
 def _meant(
     source: str, task: str | None, uri: str | None, name: str | None, here: Callable[[], Client], *, oci: bool
-) -> Served:
-    """The export that is meant: a URI has ``://``, a folder a ``/``, and all else is the name of a job."""
+) -> tuple[Served, ServedSweep | None]:
+    """The export that is meant: a URI has ``://``, a folder a ``/``, and all else is the name of a job, or
+    where there is none of a sweep."""
     from dataclasses import replace
 
     from llmtrain import exports
+    from llmtrain.errors import NotFound
 
     asked = exports.task_named(task) if task else None
     exports.named(name or "a")
     if "://" in source:
-        return exports.at_uri(source, asked, name)
+        return exports.at_uri(source, asked, name), None
     if "/" in source or source in (".", ".."):
-        return exports.of_folder(Path(source), uri, asked, name)
-    found = exports.of_job(here().get_job(source), in_registry=oci)
-    return replace(found, task=asked) if asked else found
+        return exports.of_folder(Path(source), uri, asked, name), None
+    known = here()
+    try:
+        job = known.get_job(source)
+    except NotFound as no_job:
+        sweep = _sweep(source, known, asked, no_job)
+        return sweep.served, sweep
+    found = exports.of_job(job, in_registry=oci)
+    return (replace(found, task=asked) if asked else found), None
+
+
+def _sweep(name: str, here: Client, task: Task | None, no_job: NotFound) -> ServedSweep:
+    """A sweep of that name.
+
+    Raises:
+        NotFound: there is none either.
+    """
+    from llmtrain.errors import NotFound
+    from llmtrain.sweep_exports import first_trained, of_sweep, router_in
+
+    try:
+        found = here.get_sweep(name)
+    except NotFound:
+        raise no_job from None
+    router_in(found)
+    try:
+        first = here.get_job(first_trained(found))
+    except NotFound:
+        first = None
+    return of_sweep(found, first, task)

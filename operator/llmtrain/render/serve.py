@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import Any
 
 from llmtrain_api import Task
 from llmtrain_api.schema.locations import folder
 
-from .served import KSERVE_TASKS, RANKS, WRITES, Served
+from .served import KSERVE_TASKS, RANKS, WRITES, AdapterAlone, Served
 
 Object = dict[str, Any]
 COPY_IMAGE = "amazon/aws-cli:2.31.0"
@@ -16,6 +17,10 @@ MODELS, BASE = "/models/export", "/models/base"
 IN_IMAGE = "models"
 """Folder of an image with the files: where KServe looks too."""
 PORT = 8000
+AT_ONCE = 8
+"""Adapters that one batch of vLLM may mix: each has room on the GPU, and others are read when asked for."""
+BASE_NAME = "base"
+"""What many adapters' base is served as: no adapter of a sweep may have that name."""
 PRIVATE: Object = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
@@ -116,13 +121,25 @@ def _vllm_arguments(served: Served) -> list[str]:
     return [
         adapter.base if on_hub else BASE,
         *revision,
-        # the adapter's tokenizer knows the chat template that it was trained with
-        f"--tokenizer={MODELS}",
-        "--enable-lora",
-        f"--lora-modules={served.name}={MODELS}/adapter",
+        *_modules(served.name, adapter),
         f"--max-lora-rank={next(rank for rank in RANKS if rank >= adapter.rank)}",
         port,
         *parallel,
+    ]
+
+
+def _modules(name: str, adapter: AdapterAlone) -> list[str]:
+    """Which adapters there are, and whose tokenizer knows the chat template that they were trained with."""
+    if not adapter.many:
+        return [f"--tokenizer={MODELS}", "--enable-lora", f"--lora-modules={name}={MODELS}/adapter"]
+    export = posixpath.dirname(adapter.many[0][1])
+    return [
+        f"--tokenizer={MODELS}/{export}",
+        f"--served-model-name={BASE_NAME}",
+        "--enable-lora",
+        "--lora-modules",
+        *(f"{one}={MODELS}/{path}" for one, path in adapter.many),
+        f"--max-loras={min(len(adapter.many), AT_ONCE)}",
     ]
 
 
@@ -168,11 +185,19 @@ def _copy(served: Served, mount: Object) -> Object:
     return {
         "name": "copy",
         "image": COPY_IMAGE,
-        "args": ["s3", "sync", "--no-progress", served.uri, MODELS],
+        "args": ["s3", "sync", "--no-progress", *_only_exports(served), served.uri, MODELS],
         **keys,
         "securityContext": PRIVATE,
         "volumeMounts": [mount],
     }
+
+
+def _only_exports(served: Served) -> list[str]:
+    """Options that leave checkpoints and data of many adapters' jobs where they are."""
+    if served.adapter is None or not served.adapter.many:
+        return []
+    wanted = (f"--include={posixpath.dirname(path)}/*" for _, path in served.adapter.many)
+    return ["--exclude=*", *wanted]
 
 
 def _hub_access(served: Served) -> Object:

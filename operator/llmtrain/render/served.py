@@ -33,19 +33,21 @@ REGISTRY = ("oci", "oci+native")
 
 @dataclass(frozen=True)
 class AdapterAlone:
-    """An export that is an adapter without the weights that it stands beside.
+    """An export that is an adapter without the weights that it stands beside, or many of them.
 
     Attributes:
         base: the model: ``OWNER/NAME`` of the hub, or ``pvc://CLAIM/FOLDER``.
         revision: commit of it, on the hub.
-        rank: of the adapter.
+        rank: of the adapter; of many the largest.
         secret: Secret with the hub's token, for a base that is not public.
+        many: name of each, and its folder below the export; empty for one alone.
     """
 
     base: str
     revision: str | None
     rank: int
     secret: str | None = None
+    many: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,8 @@ def refusal(served: Served, *, plain: bool) -> str | None:
 
 
 def _refused_adapter(served: Served, adapter: AdapterAlone, *, plain: bool) -> str | None:
+    if not plain and adapter.many:
+        return f"{served.name} has adapters alone, and KServe's runtime opens whole models; use --plain"
     if not plain:
         return (
             f"{served.name} is an adapter alone, and KServe's runtime opens whole models; use --plain, or "
@@ -122,10 +126,12 @@ def _refused_adapter(served: Served, adapter: AdapterAlone, *, plain: bool) -> s
     if adapter.rank > RANKS[-1]:
         return f"vLLM serves adapters of rank {RANKS[-1]} at most, and this one has {adapter.rank}; merge it"
     if "://" in adapter.base and folder(adapter.base).scheme != "pvc":
-        return (
-            f"the adapter's base {adapter.base} is neither on a claim nor on the hub; export it with "
-            "output.merged: true"
+        fix = (
+            "copy it to a claim, and train over it there"
+            if adapter.many
+            else ("export it with output.merged: true")
         )
+        return f"the adapter's base {adapter.base} is neither on a claim nor on the hub; {fix}"
     return None
 
 
