@@ -66,6 +66,7 @@ STDLIB = {"name": "builtin://python-stdlib", "weight": 1}
 BOOKS = {"name": "pvc://texts/books", "weight": 2.5, "maxBytes": 50_000}
 NOISE = {"name": "builtin://random-tokens", "weight": 1}
 PENALTY = {"pairs": "pvc://data/pairs.jsonl"}
+MLFLOW = {"uri": "https://mlflow.example.com", "model": "helpdesk"}
 
 
 def measured(**spec: Any) -> dict[str, Any]:
@@ -237,6 +238,36 @@ BAD: dict[str, Bad] = {
         manifest(output={"uri": "pvc://a/b", "publish": {"oci": "localhost:5000/model", "revision": "v1"}}),
         "spec.output.publish.revision",
         "use tag for a registry",
+    ),
+    "a push to three places": Bad(
+        manifest(
+            output={
+                "uri": "pvc://a/b",
+                "publish": {"mlflow": MLFLOW, "hub": "acme/a", "oci": "registry.example.com/a"},
+            }
+        ),
+        "spec.output.publish",
+        "name one place to push to",
+    ),
+    "a push to MLflow with a user in its address": Bad(
+        manifest(
+            output={
+                "uri": "pvc://a/b",
+                "publish": {"mlflow": MLFLOW | {"uri": "https://user:word@mlflow.example.com"}},
+            }
+        ),
+        "spec.output.publish.mlflow.uri",
+        "without a user or a query",
+    ),
+    "a push to no model of MLflow": Bad(
+        manifest(output={"uri": "pvc://a/b", "publish": {"mlflow": MLFLOW | {"model": "team/a"}}}),
+        "spec.output.publish.mlflow.model",
+        "such as helpdesk",
+    ),
+    "a tag of MLflow": Bad(
+        manifest(output={"uri": "pvc://a/b", "publish": {"mlflow": MLFLOW, "tag": "v1"}}),
+        "spec.output.publish.tag",
+        "only a registry of images has tags",
     ),
     "a push for a program": Bad(
         own_program(output={"uri": "pvc://a/b", "publish": {"hub": "acme/helpdesk"}}),

@@ -100,8 +100,8 @@ def export(arguments: argparse.Namespace) -> int:
 
 def publish(arguments: argparse.Namespace) -> int:
     """Push the export of a job to where it says, and leave what became of that."""
+    from .export.publish import prepare_process
     from .export.publish import publish as push
-    from .export.publish.hub import prepare_process
 
     prepare_process()
     job = read_job(arguments.job)

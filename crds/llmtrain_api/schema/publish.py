@@ -1,4 +1,4 @@
-"""``spec.output.publish``: where the export is pushed: a model hub, or a registry of container images."""
+"""``spec.output.publish``: where the export is pushed: a model hub, a registry of images, or MLflow's."""
 
 from __future__ import annotations
 
@@ -18,11 +18,44 @@ REGISTRY = rf"({_LABEL}(\.{_LABEL})+({_PORT})?|localhost({_PORT})?|{_LABEL}{_POR
 """A registry's host: a name without a dot and a port would be the first part of the repository."""
 _PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 REPOSITORY = rf"{REGISTRY}(/{_PART})+"
-ONE_PLACE = "name one place to push to: hub or oci"
+ONE_PLACE = "name one place to push to: hub, oci or mlflow"
 
 
 def _places(found: PublishSpec) -> str | None:
-    return None if (found.hub is None) != (found.oci is None) else ONE_PLACE
+    named = [one for one in (found.hub, found.oci, found.mlflow) if one is not None]
+    return None if len(named) == 1 else ONE_PLACE
+
+
+class MlflowPlace(RuledModel):
+    """A model of MLflow's registry, which gets the export as a new version."""
+
+    uri: str = Field(
+        max_length=512, description="The server, such as https://mlflow.example.com. Its files go through it."
+    )
+    model: str = Field(max_length=128, description="The registered model; it is made where it is not there.")
+    experiment: str = Field(
+        default="llmtrain",
+        min_length=1,
+        max_length=128,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._/-]*$",
+        description="Experiment with the run that keeps the files: that of a tracker of the job, where there "
+        "is one.",
+    )
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        matches(
+            "uri",
+            ".uri",
+            r"https?://[^\s/@?#]+(/[^\s@?#]*)?",
+            "use the address of the server, such as https://mlflow.example.com, without a user or a query",
+        ),
+        matches(
+            "model",
+            ".model",
+            r"[A-Za-z0-9]([A-Za-z0-9 ._-]*[A-Za-z0-9])?",
+            "use letters, digits, spaces, '.', '_' and '-', such as helpdesk",
+        ),
+    )
 
 
 class PublishSpec(RuledModel):
@@ -39,6 +72,11 @@ class PublishSpec(RuledModel):
         description="The repository of a registry of container images, HOST/REPOSITORY, such as "
         "registry.example.com/team/helpdesk: the export becomes an image with the files below /models.",
     )
+    mlflow: MlflowPlace | None = Field(
+        default=None,
+        description="A model of MLflow's registry. Its library must be in the trainer's image: one built "
+        "from the usual one with pip install mlflow-skinny.",
+    )
     private: bool = Field(
         default=True,
         description="Whether a repository of a hub that is made can be seen by its owner alone. One that is "
@@ -54,17 +92,20 @@ class PublishSpec(RuledModel):
         default=None,
         description="Secret in the job's namespace of somebody who may write there. For a hub HF_TOKEN, and "
         "HF_ENDPOINT for one that is not huggingface.co; for a registry username and password "
-        "(kubernetes.io/basic-auth) or .dockerconfigjson (kubernetes.io/dockerconfigjson). Only node 0's pod "
-        "gets it. Default: HF_TOKEN of the pod's environment; nobody, at a registry.",
+        "(kubernetes.io/basic-auth) or .dockerconfigjson (kubernetes.io/dockerconfigjson); for MLflow "
+        "MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD. Only node 0's pod "
+        "gets it. Default: HF_TOKEN of the pod's environment; nobody, elsewhere.",
     )
 
     @property
-    def version(self) -> str:
-        """The branch or tag that gets it."""
+    def version(self) -> str | None:
+        """The branch or tag that gets it; None of MLflow, which counts versions."""
+        if self.mlflow is not None:
+            return None
         return self.revision or MAIN if self.hub else self.tag or LATEST
 
     rules: ClassVar[tuple[Rule, ...]] = (
-        Rule("has(self.hub) != has(self.oci)", "", ONE_PLACE, _places),
+        Rule("[has(self.hub), has(self.oci), has(self.mlflow)].exists_one(one, one)", "", ONE_PLACE, _places),
         matches(
             "hub", ".hub", f"{HUB_NAME}/{HUB_NAME}", "use OWNER/NAME, such as acme/helpdesk", optional=True
         ),

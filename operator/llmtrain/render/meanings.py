@@ -120,8 +120,8 @@ EVENTS = {
     "Resumed": "it is no longer suspended",
     "Rerun": "it was over and is tried again, as its annotation asks for",
     "Succeeded": "it is done",
-    "Published": "the export was pushed to where output.publish says: the message has the commit or the "
-    "digest",
+    "Published": "the export was pushed to where output.publish says: the message has the commit, the "
+    "digest or the version",
     "PublishFailed": "the export could not be pushed to where output.publish says; the job has succeeded, "
     "and the message says why it could not and what helps",
     "Failed": "it has failed and is not tried again by itself: the message has the class and the hint",

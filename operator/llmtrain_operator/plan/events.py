@@ -108,7 +108,7 @@ def _published(new: JobStatus) -> list[Event]:
         return []
     if found.error is not None:
         return [Event("PublishFailed", f"not pushed to {found.target}: {found.error}", warning=True)]
-    return [Event("Published", f"{found.target}, {found.version} of {found.revision}: {found.url}")]
+    return [Event("Published", f"{found.target}, {found.version}: {found.url}")]
 
 
 def _of_phase(new: JobStatus) -> list[Event]:

@@ -48,5 +48,7 @@ def test_a_push_is_told_beside_the_success_and_a_failed_one_as_a_warning() -> No
         "url": "oci://r.example.com/a@sha256:ab",
     }
     assert told(**image)[1][2] == "r.example.com/a, digest sha256:ab of main: oci://r.example.com/a@sha256:ab"
+    version = {"hub": None, "mlflow": "helpdesk", "revision": None, "modelVersion": "3", "url": "https://m/3"}
+    assert told(**version)[1][2] == "helpdesk, version 3: https://m/3"
     failed = told(error="the hub answers 403")
     assert failed[1:] == [("PublishFailed", True, "not pushed to acme/a: the hub answers 403")]

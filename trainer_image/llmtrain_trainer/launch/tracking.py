@@ -16,6 +16,7 @@ from llmtrain_api.names import (
     PUBLISH_SECRET_PREFIX,
     tracker_secret_prefix,
 )
+from llmtrain_api.schema.telemetry import TrackerKind
 
 from .. import log, process
 from ..errors import ConfigError
@@ -36,12 +37,18 @@ def require_libraries(job: JobFile) -> None:
         ConfigError: one is not in the image.
     """
     for number, asked in enumerate(job.spec.telemetry.trackers):
-        if importlib.util.find_spec(MODULES[asked.kind]) is None:
-            name = MODULES[asked.kind]
-            raise ConfigError(
-                f"spec.telemetry.trackers[{number}]: the image has no {name}",
-                f"use an image built from the trainer's with `pip install {name}`, or remove it",
-            )
+        _require(f"spec.telemetry.trackers[{number}]", MODULES[asked.kind], MODULES[asked.kind])
+    publish = job.spec.output.publish
+    if publish is not None and publish.mlflow is not None:
+        _require("spec.output.publish.mlflow", MODULES[TrackerKind.MLFLOW], "mlflow-skinny")
+
+
+def _require(field: str, module: str, distribution: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        raise ConfigError(
+            f"{field}: the image has no {module}",
+            f"use an image built from the trainer's with `pip install {distribution}`, or remove it",
+        )
 
 
 class Trackers:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from llmtrain_api import ProgressUpdate, PublishedResult, Results, Stage, changed
+from llmtrain_api import ProgressUpdate, Results, Stage, changed
 from llmtrain_api.schema.publish import PublishSpec
 
 from .. import log
 from ..errors import ConfigError
+from ..export.publish.provider import failed
 from ..files import read_json, write_json
 from ..records import PublishedRecord, record_or_none
 from ..storage.base import ClaimedOutput
@@ -71,10 +72,10 @@ def publish(attempt: Attempt, asked: PublishSpec) -> None:
         record = record_or_none(output.published, PublishedRecord)
         told = record.published if record is not None and record.job_uid == attempt.job.job.uid else None
         error = "the process that pushes has left no word"
-    except (ConfigError, Failed) as failed:
-        told, error = None, str(failed)
+    except (ConfigError, Failed) as failure:
+        told, error = None, str(failure)
     if told is None:
-        told = PublishedResult(hub=asked.hub, oci=asked.oci, revision=asked.version, error=error[:512])
+        told = failed(asked, error)
     results = Results.model_validate(read_json(output.results) or {})
     write_json(output.results, changed(results, published=told).to_json())
 

@@ -126,7 +126,7 @@ class FairnessResult(ApiModel):
 
 
 class PublishedResult(ApiModel):
-    """What became of the push to a model hub or a registry."""
+    """What became of the push to a model hub, a registry of images, or one of MLflow."""
 
     hub: Annotated[str, Field(max_length=193)] | None = Field(
         default=None, description="The repository of a hub, OWNER/NAME."
@@ -134,18 +134,26 @@ class PublishedResult(ApiModel):
     oci: Annotated[str, Field(max_length=255)] | None = Field(
         default=None, description="The repository of a registry, HOST/REPOSITORY."
     )
-    revision: Annotated[str, Field(max_length=128)] = Field(
-        description="Branch of the hub that has the commit, or tag of the registry that names the image."
+    mlflow: Annotated[str, Field(max_length=128)] | None = Field(
+        default=None, description="The registered model of MLflow."
+    )
+    revision: Annotated[str, Field(max_length=128)] | None = Field(
+        default=None,
+        description="Branch of the hub that has the commit, or tag of the registry that names the image.",
     )
     url: Annotated[str, Field(max_length=1024)] | None = Field(
         default=None,
-        description="The commit's page, or oci://HOST/REPOSITORY@DIGEST; empty where the push failed.",
+        description="Page of the commit or version, or oci://HOST/REPOSITORY@DIGEST; empty where the push "
+        "failed.",
     )
     commit: Annotated[str, Field(max_length=64)] | None = Field(
         default=None, description="The commit of a hub; empty where the push failed."
     )
     digest: Annotated[str, Field(max_length=71)] | None = Field(
         default=None, description="Digest of the image of a registry; empty where the push failed."
+    )
+    model_version: Annotated[str, Field(max_length=32)] | None = Field(
+        default=None, description="Version of the registered model; empty where the push failed."
     )
     error: Annotated[str, Field(max_length=512)] | None = Field(
         default=None, description="Why the push failed, and what helps; empty where it did not."
@@ -154,12 +162,14 @@ class PublishedResult(ApiModel):
     @property
     def target(self) -> str:
         """The place, as the job names it."""
-        return self.hub or self.oci or ""
+        return self.hub or self.oci or self.mlflow or ""
 
     @property
     def version(self) -> str:
         """What is there now, in words."""
-        return f"digest {self.digest}" if self.oci else f"commit {self.commit}"
+        if self.mlflow is not None:
+            return f"version {self.model_version}"
+        return f"{f'digest {self.digest}' if self.oci else f'commit {self.commit}'} of {self.revision}"
 
 
 class Results(ApiModel):

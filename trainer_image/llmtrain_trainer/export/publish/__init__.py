@@ -15,11 +15,19 @@ from ... import log
 from ...files import write_json
 from ...records import PublishedRecord, record_or_none
 from ...storage.start_marker import Start
+from . import hub, mlflow
 from .hub import HubPush
 from .lineage import lineage
+from .mlflow import MlflowPush
 from .oci import OciPush
 from .provider import Provider
 from .tries import pushed
+
+
+def prepare_process() -> None:
+    """Settings that libraries read when they are loaded."""
+    hub.prepare_process()
+    mlflow.prepare_process()
 
 
 def publish(job: JobFile, start: Start, sleep: Callable[[float], None] = time.sleep) -> PublishedResult:
@@ -43,7 +51,9 @@ def provider_of(job: JobFile, start: Start) -> Provider:
     """What pushes the export to where the job says."""
     asked, folder = job.spec.output.publish, start.output.export
     assert asked is not None
-    if asked.oci is not None:
-        results = record_or_none(start.output.results, Results) or Results()
-        return OciPush(job, asked, folder, lineage(job, start, results))
-    return HubPush(job, asked, folder)
+    if asked.hub is not None:
+        return HubPush(job, asked, folder)
+    said = lineage(job, start, record_or_none(start.output.results, Results) or Results())
+    if asked.mlflow is not None:
+        return MlflowPush(job, asked, asked.mlflow, folder, said)
+    return OciPush(job, asked, folder, said)

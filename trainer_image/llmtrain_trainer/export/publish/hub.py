@@ -9,12 +9,12 @@ from typing import Any
 
 from llmtrain_api import JobFile, PublishedResult
 from llmtrain_api.names import PUBLISH_SECRET_PREFIX
-from llmtrain_api.schema.publish import PublishSpec
+from llmtrain_api.schema.publish import MAIN, PublishSpec
 
 from ...pretrained.access import go_online
 from . import tries
 from .masking import causes, told
-from .provider import Refused
+from .provider import Refused, failed
 
 WEIGHTS = ["*.safetensors", "*.safetensors.index.json"]
 """Weights in the repository that the export does not have are removed: whoever opened it would find those of
@@ -49,7 +49,7 @@ class HubPush:
 
     def __init__(self, job: JobFile, asked: PublishSpec, folder: Path) -> None:
         self.job, self.asked, self.folder = job, asked, folder
-        self.target, self.revision = asked.hub or "", asked.version
+        self.target, self.revision = asked.hub or "", asked.version or MAIN
         self.mark = f"LLMTrainingJob {job.job.uid}"
 
     def push(self) -> PublishedResult:
@@ -82,7 +82,7 @@ class HubPush:
 
     def failed(self, error: str) -> PublishedResult:
         """What is told of a push that did not succeed."""
-        return PublishedResult(hub=self.target, revision=self.revision, error=error[:512])
+        return failed(self.asked, error)
 
     def refused(self, error: Exception) -> Refused:
         """What an error of the library means."""

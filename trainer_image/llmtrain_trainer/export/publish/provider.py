@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from llmtrain_api import PublishedResult
+from llmtrain_api.schema.publish import PublishSpec
 
 
 class Refused(NamedTuple):
@@ -36,3 +37,15 @@ class Provider(Protocol):
 
     def failed(self, error: str) -> PublishedResult:
         """What is told of a push that did not succeed."""
+
+
+def failed(asked: PublishSpec, error: str) -> PublishedResult:
+    """What is told of a push that did not succeed, wherever it was to go.
+
+    Args:
+        asked: where that was.
+        error: why, and what helps.
+    """
+    model = asked.mlflow.model if asked.mlflow else None
+    place = {"hub": asked.hub, "oci": asked.oci, "mlflow": model}
+    return PublishedResult(**place, revision=asked.version, error=error[:512])

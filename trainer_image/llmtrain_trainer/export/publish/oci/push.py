@@ -11,13 +11,13 @@ from pathlib import Path
 import httpx2
 
 from llmtrain_api import JobFile, PublishedResult
-from llmtrain_api.schema.publish import PublishSpec
+from llmtrain_api.schema.publish import LATEST, PublishSpec
 
 from .... import log
 from .. import tries
 from ..lineage import JOB_UID
 from ..masking import causes, told
-from ..provider import Refused
+from ..provider import Refused, failed
 from .access import Refusal
 from .credentials import Credentials, credentials_for
 from .image import Image, image_of
@@ -48,8 +48,8 @@ class OciPush:
     """
 
     def __init__(self, job: JobFile, asked: PublishSpec, folder: Path, lineage: Mapping[str, str]) -> None:
-        self.job, self.folder, self.lineage = job, folder, lineage
-        self.target, self.tag = asked.oci or "", asked.version
+        self.job, self.asked, self.folder, self.lineage = job, asked, folder, lineage
+        self.target, self.tag = asked.oci or "", asked.version or LATEST
         self.reference = Reference.of(self.target)
 
     @cached_property
@@ -82,7 +82,7 @@ class OciPush:
 
     def failed(self, error: str) -> PublishedResult:
         """What is told of a push that did not succeed."""
-        return PublishedResult(oci=self.target, revision=self.tag, error=error[:512])
+        return failed(self.asked, error)
 
     def refused(self, error: Exception) -> Refused:
         """What an error of the client means."""
