@@ -1,8 +1,10 @@
-"""What a job gets that it leaves open: micro-batch, activation checkpointing and ZeRO stage, by the estimate.
+"""What a job gets that it leaves open: micro-batch, chunked logits, activation checkpointing and ZeRO stage,
+by the estimate.
 
-In this order: without computing activations again; the lowest stage; the largest micro-batch. So a stage is
-raised only where not even one sequence at once fits, and activations are computed again only where no stage
-helps: first what is cheap to compute again, then all. What the job says itself is never changed.
+In this order: without computing activations again; with whole logits; the lowest stage; the largest
+micro-batch. So a stage is raised only where not even one sequence at once fits, logits are made in chunks
+only where no stage helps, which costs a few percent at most, and activations are computed again only where
+that does not: first what is cheap to compute again, then all. What the job says itself is never changed.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from ..schema.spec import JobSpec
 from ..schema.task import Task
 from ..schema.training import Recompute
 from ..shape import ModelShape
+from .logits import not_chunked
 from .memory import estimate
 from .zero_stage import limit, lowest_layout, said, stages
 
@@ -31,6 +34,7 @@ PASSES_A_STAGE = 2
 """Passes of a step for each stage of a pipeline, where a rank has so many sequences."""
 MICRO, CHECKPOINTING = "micro_batch_size", "activation_checkpointing"
 MODE = f"{CHECKPOINTING}_mode"
+CHUNKED = "chunked_logits"
 
 
 @dataclass(frozen=True)
@@ -41,17 +45,21 @@ class Choice:
         layout: how its gang is cut, with the ZeRO stage.
         micro_batch: sequences that a rank computes at once.
         recompute: which activations are computed again in the backward pass; None: none.
+        chunked: whether logits are made a chunk at a time.
         need: bytes that a rank needs, as far as the estimate tells.
         why_micro_batch: the reason, for people.
         why_checkpointing: the reason, for people.
+        why_chunked: the reason, for people.
     """
 
     layout: Layout
     micro_batch: int
     recompute: Recompute | None
+    chunked: bool
     need: int
     why_micro_batch: str = ""
     why_checkpointing: str = ""
+    why_chunked: str = ""
 
 
 def choose(shape: ModelShape, spec: JobSpec) -> Choice:
@@ -77,7 +85,7 @@ def layout_of(shape: ModelShape, spec: JobSpec) -> Layout:
 
 def applied(choice: Choice, spec: JobSpec) -> JobSpec:
     """The job with what it left open filled in, as its ranks are told it."""
-    return _with(spec, choice.micro_batch, choice.recompute)
+    return _with(spec, choice.micro_batch, choice.recompute, chunked=choice.chunked)
 
 
 def proof_asked(shape: ModelShape, spec: JobSpec, layout: Layout, *, compiled: bool = False) -> Asked:
@@ -154,11 +162,11 @@ class _Tried:
         self._too_much: list[Choice] = []
 
     def __iter__(self) -> Iterator[Choice]:
-        for again, stage in self._ways():
+        for again, chunked, stage in self._ways():
             layout = replace(self._lowest, zero=stage)
             for micro in self._micros():
-                spec = _with(self._spec, micro, again)
-                one = Choice(layout, micro, again, estimate(self._shape, spec, layout).peak)
+                spec = _with(self._spec, micro, again, chunked=chunked)
+                one = Choice(layout, micro, again, chunked, estimate(self._shape, spec, layout).peak)
                 if not self._too_much or one.need < self.least.need:
                     self.least = one
                 yield one
@@ -171,21 +179,34 @@ class _Tried:
             layout=replace(one.layout, why=self._why_stage(one)),
             why_micro_batch=f"{one.micro_batch}{self._why_micro(one)}",
             why_checkpointing=f"{one.recompute or 'off'}{self._why_recompute(one)}",
+            why_chunked=f"{'on' if one.chunked else 'off'}{self._why_chunked(one)}",
         )
 
-    def _ways(self) -> Iterator[tuple[Recompute | None, int]]:
-        """What is computed again, and in which stage."""
+    def _ways(self) -> Iterator[tuple[Recompute | None, bool, int]]:
+        """What is computed again, whether logits are made in chunks, and in which stage."""
         training = self._spec.training
-        if training.says_recompute:
-            yield from product([training.recompute], self._stages)
-            return
-        yield from product([None], self._stages)
-        # what is not proven is nobody's choice but the job's own, which is told why
-        for again, stage in product(Recompute, self._stages):
-            spec = _with(self._spec, training.micro_batch_size, again)
+        agains = [training.recompute] if training.says_recompute else [None, *Recompute]
+        for again, chunked, stage in product(agains, self._chunks(), self._stages):
+            added = again is not None and not training.says_recompute
+            if not (added or (chunked and not self._says_chunked)):
+                yield again, chunked, stage
+                continue
+            # what is not proven is nobody's choice but the job's own, which is told why
+            spec = _with(self._spec, training.micro_batch_size, again, chunked=chunked)
             layout = replace(self._lowest, zero=stage)
             if refusal(proof_asked(self._shape, spec, layout, compiled=training.compile)) is None:
-                yield again, stage
+                yield again, chunked, stage
+
+    def _chunks(self) -> list[bool]:
+        """Whether logits may be made in chunks, the preferred way first."""
+        if self._says_chunked:
+            return [self._spec.training.chunked_logits]
+        never = self._spec.evaluation.only or not_chunked(self._shape, self._spec) is not None
+        return [False] if never else [False, True]
+
+    @property
+    def _says_chunked(self) -> bool:
+        return CHUNKED in self._spec.training.model_fields_set
 
     def _micros(self) -> Iterator[int]:
         """Sizes whose passes are about as full as each other, from the largest that is worth it to one."""
@@ -220,7 +241,7 @@ class _Tried:
         needs = [
             other.need
             for other in self._too_much
-            if (other.recompute, other.layout.zero) == (one.recompute, before)
+            if (other.recompute, other.chunked, other.layout.zero) == (one.recompute, one.chunked, before)
         ]
         if needs:
             return f"{how}stage {before} needs {said(min(needs))} a rank of {said(self._room)}"
@@ -233,7 +254,7 @@ class _Tried:
         larger = [
             other
             for other in self._too_much
-            if (other.layout, other.recompute) == (one.layout, one.recompute)
+            if (other.layout, other.recompute, other.chunked) == (one.layout, one.recompute, one.chunked)
         ]
         if larger and larger[-1].micro_batch > one.micro_batch:
             return f": {larger[-1].micro_batch} at once need {said(larger[-1].need)} of {said(self._room)}"
@@ -250,7 +271,19 @@ class _Tried:
         before = f"with {less.recompute}" if less.recompute else "without it"
         return f": {before} a rank needs {said(need)} of {said(self._room)}"
 
+    def _why_chunked(self, one: Choice) -> str:
+        if self._says_chunked:
+            return ", as chunkedLogits says"
+        if not one.chunked:
+            return ": whole logits fit" if one.need <= self._room else ": it does not help, or is not proven"
+        alike = [
+            other.need
+            for other in self._too_much
+            if (other.recompute, other.chunked) == (one.recompute, False)
+        ]
+        return f": with whole logits a rank needs {said(min(alike))} of {said(self._room)}"
 
-def _with(spec: JobSpec, micro: int, again: Recompute | None) -> JobSpec:
-    decided = {MICRO: micro, CHECKPOINTING: again is not None, MODE: again}
+
+def _with(spec: JobSpec, micro: int, again: Recompute | None, *, chunked: bool) -> JobSpec:
+    decided = {MICRO: micro, CHECKPOINTING: again is not None, MODE: again, CHUNKED: chunked}
     return spec.model_copy(update={"training": spec.training.model_copy(update=decided)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..estimate.choice import too_large
 from ..estimate.host import host_too_small
+from ..estimate.logits import not_chunked
 from ..families import BUILTIN, task_of
 from ..layouts.proven import stages
 from ..schema.base import Rule
@@ -122,21 +123,11 @@ def _selective(spec: JobSpec) -> str | None:
 
 
 def _chunked(job: Sized) -> str | None:
-    spec, task = job.spec, task_of(job.spec, job.shape)
-    wrong = [
-        what
-        for what, used in (
-            (f"task {task}", task not in (Task.CAUSAL, Task.CHAT)),
-            ("parallelism", spec.parallelism.ranks > 1),
-            ("precision fp16", spec.training.precision.scales_losses),
-            ("a model that caps its logits", "soft-cap:logits" in job.shape.switches),
-        )
-        if used
-    ]
-    if not wrong or not spec.training.chunked_logits:
+    wrong = not_chunked(job.shape, job.spec)
+    if wrong is None or not job.spec.training.chunked_logits:
         return None
     return (
-        f"chunkedLogits with {wrong[0]}: it is for tasks causal and chat by data parallelism in fp32 or "
+        f"chunkedLogits with {wrong}: it is for tasks causal and chat by data parallelism in fp32 or "
         "bf16, with logits as the output layer makes them; set chunkedLogits to false"
     )
 
@@ -192,7 +183,7 @@ RULES: tuple[Rule, ...] = (
         _evaluated,
     ),
     SizedRule(
-        "!self.training.chunkedLogits || "
+        "!has(self.training.chunkedLogits) || !self.training.chunkedLogits || "
         f"(!has(self.training.precision) || self.training.precision != 'fp16') && {UNCUT}",
         ".training.chunkedLogits",
         "chunkedLogits is for tasks causal and chat by data parallelism in fp32 or bf16; set it to false",

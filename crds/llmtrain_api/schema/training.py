@@ -127,9 +127,11 @@ class TrainingSpec(RuledModel):
     )
     chunked_logits: bool = Field(
         default=False,
+        # as activation_checkpointing
+        json_schema_extra=_without_default,
         description="Make the logits of a few tokens at a time, with their loss and its gradient, and never "
         "those of a whole pass, which with a large vocabulary are most of its memory. For tasks causal and "
-        "chat by data parallelism.",
+        "chat by data parallelism. Default: only where training does not fit into memory without.",
     )
     packing: Packing = Field(
         default=Packing.CONCAT,

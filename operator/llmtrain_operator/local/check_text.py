@@ -49,6 +49,7 @@ def lines_of(metadata: Metadata, spec: JobSpec, shape: ModelShape, resolved: Res
         yield f"compare       {resolved.recipe}"
     yield f"micro-batch   {resolved.micro_batch_reason}"
     yield f"checkpointing {resolved.activation_checkpointing_reason}"
+    yield f"logit chunks  {resolved.chunked_logits_reason}"
     choice = choose(shape, spec)
     yield f"memory        {_memory(estimate(shape, applied(choice, spec), choice.layout), limit(spec))}"
 

@@ -139,6 +139,8 @@ def spec_on_record(job: Job, spec: JobSpec) -> JobSpec:
     if not spec.training.says_recompute:
         left_open["activation_checkpointing"] = resolved.activation_checkpointing
         left_open["activation_checkpointing_mode"] = resolved.activation_checkpointing_mode
+    if "chunked_logits" not in written and resolved.chunked_logits is not None:
+        left_open["chunked_logits"] = resolved.chunked_logits
     return spec.model_copy(update={"training": spec.training.model_copy(update=left_open)})
 
 

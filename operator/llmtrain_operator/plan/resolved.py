@@ -69,6 +69,8 @@ def resolve(spec: JobSpec, shape: ModelShape, image: str) -> Resolved:
         activation_checkpointing=choice.recompute is not None,
         activation_checkpointing_mode=choice.recompute,
         activation_checkpointing_reason=choice.why_checkpointing,
+        chunked_logits=choice.chunked,
+        chunked_logits_reason=choice.why_chunked,
         accumulation=ceil(training.global_batch_size / (micro * layout.data)),
         global_batch=training.global_batch_size,
     )

@@ -14,7 +14,7 @@ from llmtrain_api import InvalidJob, JobSpec, Layout, Recompute, applied, choose
 from llmtrain_api.estimate import choice as choices
 from llmtrain_api.estimate.activations import activations, head_loss_bytes, loss_bytes
 from llmtrain_api.estimate.memory import estimate
-from llmtrain_api.estimate.zero_stage import limit
+from llmtrain_api.estimate.zero_stage import limit, said
 from llmtrain_api.generate.crd import custom_resource_definition
 from llmtrain_api.layouts.proven import Asked, refusal
 from llmtrain_operator.plan.resolved import resolve
@@ -149,6 +149,76 @@ def test_chunked_logits_need_what_the_formula_says_less() -> None:
     whole, few = (activations(shape, spec, Layout(data=16)) for spec in specs)
     chunked = head_loss_bytes(tokens, shape.vocabulary, shape.hidden, 2, trained=True)
     assert whole - few == loss_bytes(tokens * shape.vocabulary, 2) - chunked > 0
+
+
+WORDS: dict[str, Any] = {
+    "model": SEVEN_BILLION
+    | {"hiddenSize": 1024, "numHeads": 16, "vocabSize": 128_256, "intermediateSize": 4096},
+    "training": {"globalBatchSize": 8, "sequenceLength": 16_384},
+}
+"""A job whose logits need most."""
+
+
+def wordy(memory: int, *, gpus: int = 8, **training: Any) -> JobSpec:
+    sizes = {"gpuMemory": f"{memory}Gi", "memory": "900Gi"}
+    told = {"training": WORDS["training"] | training}
+    return unchecked_spec(**WORDS | told, gpusPerNode=gpus, resources=sizes)
+
+
+def test_logits_are_chunked_where_whole_ones_do_not_fit_and_before_activations_are_computed_again() -> None:
+    found = [(choose(shape_of(spec), spec), spec) for spec in map(wordy, range(80, 6, -1))]
+    order = [(again, chunked) for again in (None, *Recompute) for chunked in (False, True)]
+    ways = [(one.recompute, one.chunked) for one, spec in found if one.need <= limit(spec)]
+    assert ways[0] == (None, False)
+    assert {(None, True), (Recompute.SELECTIVE, True)} <= set(ways)
+    assert [order.index(way) for way in ways] == sorted(order.index(way) for way in ways)
+    for one, spec in found:
+        assert applied(one, spec).training.chunked_logits is one.chunked
+        told = resolve(spec, shape_of(spec), "image")
+        assert told.chunked_logits is one.chunked
+        reason = told.chunked_logits_reason or ""
+        if one.chunked:
+            assert reason.startswith("on: with whole logits a rank needs ")
+            assert reason.endswith(f" of {said(limit(spec))}")
+            whole = estimate(shape_of(spec), applied(replace(one, chunked=False), spec), one.layout)
+            assert whole.peak > limit(spec)
+        elif one.need <= limit(spec):
+            assert reason == "off: whole logits fit"
+
+
+def chunking() -> int:
+    """Memory with which logits are chunked and no activations are computed again."""
+    return next(
+        memory
+        for memory in range(80, 6, -1)
+        for spec in [wordy(memory)]
+        if choose(shape_of(spec), spec).chunked and choose(shape_of(spec), spec).recompute is None
+    )
+
+
+def test_a_job_that_says_how_logits_are_made_gets_that() -> None:
+    memory = chunking()
+    for asked in (False, True):
+        spec = wordy(memory, chunkedLogits=asked)
+        choice = choose(shape_of(spec), spec)
+        assert choice.chunked is asked
+        assert choice.why_chunked == f"{'on' if asked else 'off'}, as chunkedLogits says"
+
+
+def test_chunks_that_are_not_proven_or_not_for_a_job_are_never_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spec = wordy(10)
+    for field in ({"parallelism": {"tensor": 2}}, {"evaluation": {"only": True}}):
+        other = unchecked_spec(**WORDS | field, gpusPerNode=8, resources={"gpuMemory": "10Gi"})
+        assert not choose(shape_of(other), other).chunked
+    few = wordy(chunking())
+    assert choose(shape_of(spec), spec).chunked
+    monkeypatch.setattr(choices, "refusal", lambda asked: "no" if asked.chunked else None)
+    for one in (spec, few):
+        choice = choose(shape_of(one), one)
+        assert not choice.chunked
+        assert choice.why_chunked in ("off: whole logits fit", "off: it does not help, or is not proven")
 
 
 def test_only_rows_with_chunked_logits_speak_for_them_stage_by_stage() -> None:

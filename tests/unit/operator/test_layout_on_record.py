@@ -104,6 +104,22 @@ def test_a_status_of_an_older_version_says_less() -> None:
     assert computed(told(again(old))) == (8, "full")
 
 
+def test_how_logits_are_made_is_kept_as_it_was_decided_unless_the_job_says_it() -> None:
+    status = begun()
+    assert status.resolved is not None
+    assert status.resolved.chunked_logits is False
+    for decided, written, right in (
+        (True, {}, True),
+        (False, {}, False),
+        (None, {}, False),
+        (True, {"chunkedLogits": False}, False),
+        (False, {"chunkedLogits": True}, True),
+    ):
+        kept = changed(status, resolved=changed(status.resolved, chunked_logits=decided))
+        file = told(again(kept), training={"maxSteps": 20, **written})
+        assert file.spec.training.chunked_logits is right
+
+
 def computed(file: JobFile) -> tuple[int, str | None]:
     """What ranks are told of their passes."""
     training = file.spec.training

@@ -104,6 +104,10 @@ class Resolved(ApiModel):
         "(selective); empty where none are.",
     )
     activation_checkpointing_reason: Text | None = Field(default=None, description="Why, or why not.")
+    chunked_logits: bool | None = Field(
+        default=None, description="Whether logits are made a few tokens at a time."
+    )
+    chunked_logits_reason: Text | None = Field(default=None, description="Why, or why not.")
     accumulation: Count | None = Field(
         default=None, description="Micro-batches of a rank per optimizer step."
     )

@@ -96,6 +96,7 @@ def reasons(facts: Facts) -> dict[str, str]:
             "training.precision": resolved.precision or "",
             "training.microBatchSize": resolved.micro_batch_reason or "",
             "training.activationCheckpointing": resolved.activation_checkpointing_reason or "",
+            "training.chunkedLogits": resolved.chunked_logits_reason or "",
         }
     return found
 
