@@ -27,31 +27,36 @@ AT_ONCE = 8
 NO_KUBECTL = ", and it is what reaches into a pod; install it"
 
 
+Command = Annotated[
+    list[str] | None, typer.Argument(metavar="-- COMMAND", help="Run this (default: a shell).")
+]
+Rank = Annotated[int, typer.Option("--rank", metavar="N", min=0, help="Node rank: whose pod (default: 0).")]
+Stacks = Annotated[
+    bool,
+    typer.Option("--stacks", help="Print where each thread of the pod's ranks is; training goes on."),
+]
+Hold = Annotated[
+    int | None,
+    typer.Option(
+        "--hold",
+        metavar="SECONDS",
+        min=0,
+        help="Of attempts that begin from now on and fail, keep the pods for so long "
+        "(recovery.holdSeconds); 0 = no longer.",
+    ),
+]
+Release = Annotated[
+    bool, typer.Option("--release", help="End the hold of an attempt that has failed, on all its nodes.")
+]
+
+
 def debug(
     name: Name,
-    command: Annotated[
-        list[str] | None, typer.Argument(metavar="-- COMMAND", help="Run this (default: a shell).")
-    ] = None,
-    rank: Annotated[
-        int, typer.Option("--rank", metavar="N", min=0, help="Node rank: whose pod (default: 0).")
-    ] = 0,
-    stacks: Annotated[
-        bool,
-        typer.Option("--stacks", help="Print where each thread of the pod's ranks is; training goes on."),
-    ] = False,
-    hold: Annotated[
-        int | None,
-        typer.Option(
-            "--hold",
-            metavar="SECONDS",
-            min=0,
-            help="Of attempts that begin from now on and fail, keep the pods for so long "
-            "(recovery.holdSeconds); 0 = no longer.",
-        ),
-    ] = None,
-    release: Annotated[
-        bool, typer.Option("--release", help="End the hold of an attempt that has failed, on all its nodes.")
-    ] = False,
+    command: Command = None,
+    rank: Rank = 0,
+    stacks: Stacks = False,
+    hold: Hold = None,
+    release: Release = False,
     namespace: Namespace = None,
     context: Context = None,
 ) -> None:

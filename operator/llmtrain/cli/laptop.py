@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,10 @@ from . import lr_range as lr
 from . import output as printed
 from .options import Format, JobOrSweep, Output
 
+if TYPE_CHECKING:
+    from llmtrain_operator.local.check import CheckRequest
+    from llmtrain_operator.local.command import Request
+
 ENV_COMMAND = "LLMTRAIN_COMMAND"
 """What a person types to get here, where a script stands between."""
 MODULE = "llmtrain"
@@ -24,29 +28,43 @@ MODULE = "llmtrain"
 Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder of claims.")]
 
 
+Folder = Annotated[
+    Path | None,
+    typer.Option("--output", metavar="DIR", help="Output folder (default: as the manifest says)."),
+]
+Nodes = Annotated[
+    int | None,
+    typer.Option("--nodes", metavar="N", min=1, help="Pods (default: the manifest's, 2 at most)."),
+]
+ProcessesPerNode = Annotated[
+    int | None,
+    typer.Option(
+        "--processes-per-node", metavar="N", min=1, help="Training processes a pod (default: what fits)."
+    ),
+]
+New = Annotated[
+    bool, typer.Option("--new", help="Begin a new job, even where an earlier run of it could go on.")
+]
+Web = Annotated[
+    bool, typer.Option("--web", help="Also serve the page of this folder's jobs, until the job is over.")
+]
+Data = Annotated[
+    bool,
+    typer.Option(
+        "--data",
+        help="Also read the first documents of each source: counts by reason, samples with their mask.",
+    ),
+]
+
+
 def run(
     manifest: JobOrSweep,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", metavar="DIR", help="Output folder (default: as the manifest says)."),
-    ] = None,
+    output: Folder = None,
     runs: Runs = Path("runs"),
-    nodes: Annotated[
-        int | None,
-        typer.Option("--nodes", metavar="N", min=1, help="Pods (default: the manifest's, 2 at most)."),
-    ] = None,
-    processes_per_node: Annotated[
-        int | None,
-        typer.Option(
-            "--processes-per-node", metavar="N", min=1, help="Training processes a pod (default: what fits)."
-        ),
-    ] = None,
-    new: Annotated[
-        bool, typer.Option("--new", help="Begin a new job, even where an earlier run of it could go on.")
-    ] = False,
-    web: Annotated[
-        bool, typer.Option("--web", help="Also serve the page of this folder's jobs, until the job is over.")
-    ] = False,
+    nodes: Nodes = None,
+    processes_per_node: ProcessesPerNode = None,
+    new: New = False,
+    web: Web = False,
 ) -> None:
     """Run an LLMTrainingJob on this machine, without Kubernetes.
 
@@ -61,12 +79,7 @@ def run(
     Exit codes: 0 succeeded, 1 failed, 2 a mistake in the manifest, 75 stopped.
     """
     from llmtrain_operator.local.command import Request
-    from llmtrain_operator.local.command import run as run_one
     from llmtrain_operator.local.scale_down import GangOverrides
-    from llmtrain_operator.local.sweep import run_sweep
-    from llmtrain_operator.local.sweep_file import is_sweep
-
-    run_it = run_sweep if is_sweep(manifest) else run_one
 
     request = Request(
         manifest=manifest,
@@ -76,24 +89,29 @@ def run(
         new=new,
         command=os.environ.get(ENV_COMMAND) or typed(sys.argv),
     )
-    if not web:
-        raise typer.Exit(run_it(request, sys.stdout))
+    raise typer.Exit(_run_beside_page(request) if web else _run(request))
+
+
+def _run(request: Request) -> int:
+    from llmtrain_operator.local.command import run as run_one
+    from llmtrain_operator.local.sweep import run_sweep
+    from llmtrain_operator.local.sweep_file import is_sweep
+
+    run_it = run_sweep if is_sweep(request.manifest) else run_one
+    return run_it(request, sys.stdout)
+
+
+def _run_beside_page(request: Request) -> int:
     from .web import beside
 
     with beside(request.runs) as address:
         print(f"page: {address}", flush=True)
-        raise typer.Exit(run_it(request, sys.stdout))
+        return _run(request)
 
 
 def check(
     manifest: JobOrSweep,
-    data: Annotated[
-        bool,
-        typer.Option(
-            "--data",
-            help="Also read the first documents of each source: counts by reason, samples with their mask.",
-        ),
-    ] = False,
+    data: Data = False,
     lr_range: lr.Wanted = False,
     steps: lr.Steps = None,
     lowest: lr.Lowest = None,
@@ -113,25 +131,30 @@ def check(
     Exit codes: 0 it may run, or a rate is suggested, 1 something could not be looked at, or none is, 2 a
     mistake in the manifest, 75 the test was stopped.
     """
-    from llmtrain_operator.local.check import CheckRequest, check_data
-    from llmtrain_operator.local.check import check as check_one
-    from llmtrain_operator.local.check_sweep import check_sweep, check_sweep_data
-    from llmtrain_operator.local.sweep_file import is_sweep
+    from llmtrain_operator.local.check import CheckRequest
 
     if lr_range:
         if data:
             raise Mistake("--data and --lr-range: one at a time")
         raise typer.Exit(lr.range_of(manifest, runs.absolute(), steps, (lowest, highest), form))
     lr.raise_unless_tested({"--steps": steps, "--lowest": lowest, "--highest": highest})
-    request = CheckRequest(manifest, runs.absolute(), data)
-    sweep = is_sweep(manifest)
+    raise typer.Exit(_check(CheckRequest(manifest, runs.absolute(), data), form))
+
+
+def _check(request: CheckRequest, form: Format) -> int:
+    from llmtrain_operator.local.check import check as check_one
+    from llmtrain_operator.local.check import check_data
+    from llmtrain_operator.local.check_sweep import check_sweep, check_sweep_data
+    from llmtrain_operator.local.sweep_file import is_sweep
+
+    sweep = is_sweep(request.manifest)
     if not form.for_programs:
-        raise typer.Exit((check_sweep if sweep else check_one)(request, sys.stdout))
-    if data:
+        return (check_sweep if sweep else check_one)(request, sys.stdout)
+    if request.data:
         raise Mistake("--data prints samples for people; leave out -o json and -o yaml")
     code, found = (check_sweep_data if sweep else check_data)(request)
     printed.data(found, form)
-    raise typer.Exit(code)
+    return code
 
 
 def generate(context: typer.Context) -> None:

@@ -13,16 +13,17 @@ import typer
 from . import output
 from .options import Context, Namespace, Runs, client
 
+Everywhere = Annotated[bool, typer.Option("-A", "--all-namespaces", help="The jobs of all namespaces.")]
+Every = Annotated[
+    float,
+    typer.Option("--every", metavar="SECONDS", min=0.5, help="Time between two looks (default: 2)."),
+]
+
 
 def top(
     namespace: Namespace = None,
-    everywhere: Annotated[
-        bool, typer.Option("-A", "--all-namespaces", help="The jobs of all namespaces.")
-    ] = False,
-    every: Annotated[
-        float,
-        typer.Option("--every", metavar="SECONDS", min=0.5, help="Time between two looks (default: 2)."),
-    ] = 2.0,
+    everywhere: Everywhere = False,
+    every: Every = 2.0,
     context: Context = None,
     runs: Runs = None,
 ) -> None:

@@ -15,26 +15,31 @@ from . import output
 from .laptop import ENV_COMMAND, Runs, typed
 from .options import Format, Output, Settings
 
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL", help="An export, a job's output, OWNER/NAME of the hub, or where it lies."
+    ),
+]
+Data = Annotated[
+    str, typer.Argument(metavar="DATA", help="A file or folder of texts or rows, or where they lie.")
+]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        "--task", metavar="TASK", help="What is measured (default: what the model was trained for)."
+    ),
+]
+Name = Annotated[
+    str | None, typer.Option("--name", metavar="NAME", help="Name of the job (default: eval-MODEL).")
+]
+
 
 def evaluate(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL", help="An export, a job's output, OWNER/NAME of the hub, or where it lies."
-        ),
-    ],
-    data: Annotated[
-        str, typer.Argument(metavar="DATA", help="A file or folder of texts or rows, or where they lie.")
-    ],
-    task: Annotated[
-        str | None,
-        typer.Option(
-            "--task", metavar="TASK", help="What is measured (default: what the model was trained for)."
-        ),
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="Name of the job (default: eval-MODEL).")
-    ] = None,
+    model: Model,
+    data: Data,
+    task: Task = None,
+    name: Name = None,
     settings: Settings = None,
     runs: Runs = Path("runs"),
     form: Output = Format.TABLE,

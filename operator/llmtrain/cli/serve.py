@@ -27,83 +27,89 @@ Source = Annotated[
         help="Name of a job or of a sweep of adapters, folder of an export (with a /), or where one lies.",
     ),
 ]
+Plain = Annotated[
+    bool, typer.Option("--plain", help="A Deployment of vLLM and a Service, not an InferenceService.")
+]
+Name = Annotated[
+    str | None,
+    typer.Option("--name", metavar="NAME", help="Name of the served model (default: the job's)."),
+]
+TaskName = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        metavar="TASK",
+        help="What the model was trained for (default: read from the job or folder).",
+    ),
+]
+Uri = Annotated[
+    str | None,
+    typer.Option(
+        "--uri",
+        metavar="URI",
+        help="Where the cluster finds the export: pvc://CLAIM/FOLDER, s3://..., oci://...",
+    ),
+]
+Oci = Annotated[
+    bool,
+    typer.Option("--oci", help="The image that output.publish.oci has made, not the output's folder."),
+]
+Gpus = Annotated[
+    int | None,
+    typer.Option(
+        "--gpus",
+        metavar="N",
+        min=0,
+        max=64,
+        help="GPUs of each replica (default: 1; 0 for a job without GPUs).",
+    ),
+]
+Cpu = Annotated[str | None, typer.Option("--cpu", metavar="N", help="CPUs of each replica (default: 4).")]
+Memory = Annotated[
+    str | None,
+    typer.Option("--memory", metavar="SIZE", help="Memory of each replica (default: what its weights need)."),
+]
+Image = Annotated[str | None, typer.Option("--image", metavar="IMAGE", help="Image of vLLM (with --plain).")]
+Secret = Annotated[
+    str | None,
+    typer.Option(
+        "--secret",
+        metavar="NAME",
+        help="Secret with the keys of the bucket (default: output.secret), or by which nodes pull the image.",
+    ),
+]
+ServiceAccount = Annotated[
+    str | None,
+    typer.Option(
+        "--service-account",
+        metavar="NAME",
+        help="ServiceAccount whose Secrets KServe reads the bucket with.",
+    ),
+]
+Router = Annotated[
+    bool, typer.Option("--router", help="Of a sweep of adapters: print the router file alone.")
+]
+Printed = Annotated[Format, typer.Option("-o", "--output", help="yaml or json.")]
 
 
 def serve(
     source: Source,
-    plain: Annotated[
-        bool, typer.Option("--plain", help="A Deployment of vLLM and a Service, not an InferenceService.")
-    ] = False,
-    name: Annotated[
-        str | None,
-        typer.Option("--name", metavar="NAME", help="Name of the served model (default: the job's)."),
-    ] = None,
-    task: Annotated[
-        str | None,
-        typer.Option(
-            "--task",
-            metavar="TASK",
-            help="What the model was trained for (default: read from the job or folder).",
-        ),
-    ] = None,
-    uri: Annotated[
-        str | None,
-        typer.Option(
-            "--uri",
-            metavar="URI",
-            help="Where the cluster finds the export: pvc://CLAIM/FOLDER, s3://..., oci://...",
-        ),
-    ] = None,
-    oci: Annotated[
-        bool,
-        typer.Option("--oci", help="The image that output.publish.oci has made, not the output's folder."),
-    ] = False,
-    gpus: Annotated[
-        int | None,
-        typer.Option(
-            "--gpus",
-            metavar="N",
-            min=0,
-            max=64,
-            help="GPUs of each replica (default: 1; 0 for a job without GPUs).",
-        ),
-    ] = None,
-    cpu: Annotated[
-        str | None, typer.Option("--cpu", metavar="N", help="CPUs of each replica (default: 4).")
-    ] = None,
-    memory: Annotated[
-        str | None,
-        typer.Option(
-            "--memory", metavar="SIZE", help="Memory of each replica (default: what its weights need)."
-        ),
-    ] = None,
-    image: Annotated[
-        str | None, typer.Option("--image", metavar="IMAGE", help="Image of vLLM (with --plain).")
-    ] = None,
-    secret: Annotated[
-        str | None,
-        typer.Option(
-            "--secret",
-            metavar="NAME",
-            help="Secret with the keys of the bucket (default: output.secret), or by which nodes pull the "
-            "image.",
-        ),
-    ] = None,
-    service_account: Annotated[
-        str | None,
-        typer.Option(
-            "--service-account",
-            metavar="NAME",
-            help="ServiceAccount whose Secrets KServe reads the bucket with.",
-        ),
-    ] = None,
-    router: Annotated[
-        bool, typer.Option("--router", help="Of a sweep of adapters: print the router file alone.")
-    ] = False,
+    plain: Plain = False,
+    name: Name = None,
+    task: TaskName = None,
+    uri: Uri = None,
+    oci: Oci = False,
+    gpus: Gpus = None,
+    cpu: Cpu = None,
+    memory: Memory = None,
+    image: Image = None,
+    secret: Secret = None,
+    service_account: ServiceAccount = None,
+    router: Router = False,
     namespace: Namespace = None,
     context: Context = None,
     runs: Runs = None,
-    form: Annotated[Format, typer.Option("-o", "--output", help="yaml or json.")] = Format.YAML,
+    form: Printed = Format.YAML,
 ) -> None:
     """Print what serves an export: an InferenceService of KServe, or with --plain a Deployment of vLLM.
 
@@ -116,8 +122,6 @@ def serve(
 
     from llmtrain.errors import Mistake
     from llmtrain.exports import quantity_named
-    from llmtrain.render.serve import deployment_and_service, inference_service
-    from llmtrain.render.served import hints, refusal
 
     if router:
         _print_router(source, client(namespace, context, runs))
@@ -138,6 +142,21 @@ def serve(
     if not plain and (image or (secret and not found.in_registry)):
         raise Mistake("--image and --secret are for --plain; KServe's runtime has its own image, and reads a "
                       "bucket by --service-account")  # fmt: skip
+    _print(found, sweep, form, plain=plain)
+
+
+def _print(found: Served, sweep: ServedSweep | None, form: Format, *, plain: bool) -> None:
+    """The manifests on standard output, and what a person has to know of them beside it.
+
+    Raises:
+        Mistake: it cannot be served so.
+    """
+    from dataclasses import replace
+
+    from llmtrain.errors import Mistake
+    from llmtrain.render.serve import deployment_and_service, inference_service
+    from llmtrain.render.served import hints, refusal
+
     if reason := refusal(found, plain=plain):
         raise Mistake(reason)
     beside = [] if sweep is None else [replace(sweep, served=found).config_map()]

@@ -21,30 +21,32 @@ if TYPE_CHECKING:
 NOT_CREATED = "would be taken in (nothing was created)"
 
 
+NewName = Annotated[str | None, typer.Option("--name", help="Name of the job, instead of the manifest's.")]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Let the cluster check it, and say what would be made and what the namespace lacks for it "
+        "(Secrets, claims, quotas); nothing is created.",
+    ),
+]
+Wait = Annotated[
+    bool,
+    typer.Option("--wait", help="Wait until the job is over: exit code 0 if it succeeded, 1 if it failed."),
+]
+Timeout = Annotated[
+    float,
+    typer.Option("--timeout", metavar="SECONDS", min=1, help="How long --wait waits (default: 30 days)."),
+]
+
+
 def submit(
     manifest: JobOrSweep,
     settings: Settings = None,
-    name: Annotated[
-        str | None, typer.Option("--name", help="Name of the job, instead of the manifest's.")
-    ] = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run",
-            help="Let the cluster check it, and say what would be made and what the namespace lacks for it "
-            "(Secrets, claims, quotas); nothing is created.",
-        ),
-    ] = False,
-    wait: Annotated[
-        bool,
-        typer.Option(
-            "--wait", help="Wait until the job is over: exit code 0 if it succeeded, 1 if it failed."
-        ),
-    ] = False,
-    timeout: Annotated[
-        float,
-        typer.Option("--timeout", metavar="SECONDS", min=1, help="How long --wait waits (default: 30 days)."),
-    ] = 30 * 86400.0,
+    name: NewName = None,
+    dry_run: DryRun = False,
+    wait: Wait = False,
+    timeout: Timeout = 30 * 86400.0,
     namespace: Namespace = None,
     context: Context = None,
     form: Output = Format.TABLE,
@@ -68,7 +70,6 @@ def submit(
     document = read(manifest)
     here = client(namespace, context)
     job = here.train(document, name=name, namespace=namespace, settings=settings or (), dry_run=dry_run)
-    meta = job.metadata
     told = not output.data(job.to_json(), form)
     if dry_run:
         _tried(here, job, told=told)
@@ -76,11 +77,22 @@ def submit(
     if told:
         _begun(job, here.namespace)
     if wait:
-        done = here.wait_for_job_status(meta.name, namespace=meta.namespace, timeout=timeout)
-        if told:
-            results = done.status.results
-            work = f": {results.work}" if results and results.work else ""
-            output.lines([f"{meta.name} has succeeded{work}"])
+        _wait_for(here, job, timeout, told=told)
+
+
+def _wait_for(here: Client, job: Job, timeout: float, *, told: bool) -> None:
+    """Until the job has succeeded.
+
+    Raises:
+        Failed: it has not.
+        TimedOut: it is not over yet.
+    """
+    meta = job.metadata
+    done = here.wait_for_job_status(meta.name, namespace=meta.namespace, timeout=timeout)
+    if told:
+        results = done.status.results
+        work = f": {results.work}" if results and results.work else ""
+        output.lines([f"{meta.name} has succeeded{work}"])
 
 
 def _tried(here: Client, job: Job, *, told: bool) -> None:

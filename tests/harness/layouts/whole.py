@@ -22,7 +22,8 @@ from llmtrain_trainer.data.store import fingerprints, read_marker
 from llmtrain_trainer.export.export import export
 from llmtrain_trainer.storage.start_marker import Start
 from llmtrain_trainer.telemetry.startup import Startup
-from llmtrain_trainer.training.loop import StopRequest, Training
+from llmtrain_trainer.training.loop import Training
+from llmtrain_trainer.training.votes import StopRequest
 
 
 def small_job(root: Path, attempt: int = 0, **changes: Any) -> JobFile:

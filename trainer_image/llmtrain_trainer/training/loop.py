@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import signal
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
 
 import torch
 
@@ -50,49 +48,7 @@ from .reference import Reference
 from .rewind import load_best, rewind
 from .rollouts import Rollouts
 from .run_state import RunState
-
-
-class StopRequest:
-    """Set by SIGTERM. Acted on only when all ranks agree, as a save needs all of them."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        signal.signal(signal.SIGTERM, self._ask)
-
-    def _ask(self, *_: object) -> None:
-        self.asked = True
-
-
-class StepOutcome(NamedTuple):
-    """Where training stands after a step.
-
-    Attributes:
-        done: optimizer steps done.
-        rewound: whether that is an earlier checkpoint's step, as the state is.
-    """
-
-    done: int
-    rewound: bool = False
-
-
-class StepVotes(NamedTuple):
-    """What a rank knows before a step; summed up, what all of them know.
-
-    Attributes:
-        labels: that this rank trains on: tokens, or pairs.
-        tokens: that this rank trains on.
-        stop: 1 when this rank was asked to stop.
-        save_done: see `SaveVotes`.
-        save_failed: see `SaveVotes`.
-        save_due: see `SaveVotes`.
-    """
-
-    labels: int
-    tokens: int
-    stop: int
-    save_done: int
-    save_failed: int
-    save_due: int
+from .votes import StepOutcome, StepVotes, StopRequest
 
 
 class Training:
@@ -107,13 +63,24 @@ class Training:
         startup: Startup,
         heartbeat: Callable[[Phase], None] = lambda _: None,
     ) -> None:
-        spec, training, layout = job.spec, job.spec.training, job.layout
         self.job, self.start, self.ranks = job, start, ranks
-        self.place = layout.place(ranks.rank)
+        self.place = job.layout.place(ranks.rank)
+        self._open_data(marker)
+        startup.done("data")
+        self._build_engine(marker)
+        startup.done("build")
+        self.watch = self.engine.watch = device.stopwatch(ranks, heartbeat)
+        self._ready_task(marker)
+        self._observe(startup)
+        self._checkpoint()
+
+    def _open_data(self, marker: Marker) -> None:
+        """What each pass of this rank is fed, with what the task's reference model says of it."""
+        job, start, spec, training = self.job, self.start, self.job.spec, self.job.spec.training
         self.task = encoder(spec, job.shape, marker.special, start.output.data)
         rows = open_train(start.output.data, marker, job.cache)
         self.length = Length(len(rows), training.global_batch_size, training.max_steps, training.epochs)
-        self.plan = BatchPlan(training.global_batch_size, training.micro_batch_size, layout.data)
+        self.plan = BatchPlan(training.global_batch_size, training.micro_batch_size, job.layout.data)
         self.pairs = open_pairs(start.output.data, training, self.plan, self.length.steps)
         self.plan = replace(self.plan, beside=self.pairs.passes if self.pairs else 0)
         sources = [Source(*of) for of in zip(marker.rows, spec.dataset.parts, strict=True)]
@@ -121,19 +88,22 @@ class Training:
         if isinstance(self.task, PairsLM | JudgedLM) and self.task.has_reference:
             held_out, samples = open_held_out(start.output.data), self.length.consumed(self.length.steps)
             order = Order(sources, training.seed)
-            self.reference = Reference(job, start, ranks, rows, held_out, order, samples)
+            self.reference = Reference(job, start, self.ranks, rows, held_out, order, samples)
         seen = self.reference.train if self.reference else rows
         batches = Batches(seen, self.plan, self.length, training.seed, self.task, sources)
         host = torch.device("cpu")
         self.feed = Feed(
             lambda done: batches.at(done, self.place, host), self.length.steps, self.ranks.device
         )
-        startup.done("data")
+
+    def _build_engine(self, marker: Marker) -> None:
+        """The model in its layout, with its optimizer; its weights, unless a checkpoint brings them."""
+        job, start, spec = self.job, self.start, self.job.spec
         self.engine, built = build(
             start_of(job, start.output.data / INITIAL),
             spec,
             job.shape,
-            layout,
+            job.layout,
             self.place,
             self.plan,
             self.length.steps * spec.updates_a_step,
@@ -142,33 +112,45 @@ class Training:
             share=self.share(),
         )
         self.engine.objective = self.task.objective
-        logs = start.output.logs(job.attempt)
-        startup.done("build")
-        self.watch = self.engine.watch = device.stopwatch(ranks, heartbeat)
+        log.get().info("engine built", layout=str(job.layout), why=job.layout.why,
+                       dtype=str(spec.training.precision), accumulation=self.plan.accumulation,
+                       micro=self.plan.micro, parameters=built.parameters, frozen=built.frozen,
+                       decayed=built.decayed, attention=built.attention,
+                       compiled_layers=built.compiled)  # fmt: skip
+
+    def _ready_task(self, marker: Marker) -> None:
+        """What a task does beside its passes: answers that are rewarded, words of a reference, measures."""
         self.rollouts = None
         if isinstance(self.task, RewardedLM):
-            self.rollouts = Rollouts(job, start, ranks, marker, self.task, self.engine)
+            self.rollouts = Rollouts(self.job, self.start, self.ranks, marker, self.task, self.engine)
         if self.reference and isinstance(self.task, PairsLM | JudgedLM):
             self.reference.ready(self.engine, self.task)
-        self.evaluator = Evaluator(job, start, ranks, self.engine, self.task, self.reference, self.rollouts)
-        peak = device.peak_flops(ranks, training.precision)
-        pairs = spec.task is Task.TEXT2TEXT
-        flops = sequence_flops(job.shape, training.sequence_length, spec.model.adapter, pairs=pairs)
-        flops *= spec.sequences_a_sample
-        workload = Workload(self.length, self.plan, ranks.world, flops, peak)
-        self.progress = Progress(job, workload, ranks, logs, self.watch, startup)
-        self.run_state = RunState(training)
-        self.store = checkpoint_store_of(job, start.fence, ranks)
-        files = Checkpointer(start.fence, ranks, layout, start.fingerprints, self.store)
-        self.checkpointing = CheckpointScheduler(
-            files, self.engine, spec.checkpoint, self.length, self.run_state, self.progress
+        self.evaluator = Evaluator(
+            self.job, self.start, self.ranks, self.engine, self.task, self.reference, self.rollouts
         )
+
+    def _observe(self, startup: Startup) -> None:
+        """Who is told how far it is, and what a step computes."""
+        job, spec = self.job, self.job.spec
+        peak = device.peak_flops(self.ranks, spec.training.precision)
+        pairs = spec.task is Task.TEXT2TEXT
+        flops = sequence_flops(job.shape, spec.training.sequence_length, spec.model.adapter, pairs=pairs)
+        workload = Workload(self.length, self.plan, self.ranks.world, flops * spec.sequences_a_sample, peak)
+        logs = self.start.output.logs(job.attempt)
+        self.progress = Progress(job, workload, self.ranks, logs, self.watch, startup)
         self.metrics = Metrics()
         self.loss = math.nan
-        log.get().info("engine built", layout=str(layout), why=layout.why, dtype=str(training.precision),
-                       accumulation=self.plan.accumulation, micro=self.plan.micro,
-                       parameters=built.parameters, frozen=built.frozen, decayed=built.decayed,
-                       attention=built.attention, compiled_layers=built.compiled)  # fmt: skip
+
+    def _checkpoint(self) -> None:
+        """Where steps are saved, and what of the run is saved with them."""
+        self.run_state = RunState(self.job.spec.training)
+        self.store = checkpoint_store_of(self.job, self.start.fence, self.ranks)
+        files = Checkpointer(
+            self.start.fence, self.ranks, self.job.layout, self.start.fingerprints, self.store
+        )
+        self.checkpointing = CheckpointScheduler(
+            files, self.engine, self.job.spec.checkpoint, self.length, self.run_state, self.progress
+        )
 
     def share(self) -> Share | None:
         """The share of the peak learning rate that each step takes; None as the job's schedule says."""

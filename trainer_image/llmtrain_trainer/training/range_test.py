@@ -9,7 +9,8 @@ from llmtrain_api.schema.range_test import RangeTest, leapt
 from .. import log
 from ..errors import DivergedError
 from ..optim.lr_schedules import Share
-from .loop import StopRequest, Training
+from .loop import Training
+from .votes import StopRequest
 
 
 class RangeTraining(Training):

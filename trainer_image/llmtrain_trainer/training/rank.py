@@ -63,8 +63,9 @@ def _train(job: JobFile, start: Start, heartbeat: Heartbeat) -> None:
     with quick_imports():
         from .. import distributed
         from ..data.store import read_marker
-        from .loop import StopRequest, Training
+        from .loop import Training
         from .range_test import RangeTraining
+        from .votes import StopRequest
 
         import_muon_uncompiled()
     startup.done("imports")
