@@ -20,6 +20,12 @@ WEIGHTS = b"weights " * 4000
 OTHER = "22222222-aaaa-4bbb-8ccc-000000000000"
 
 
+def exported(folder: Path, host: str) -> tuple[JobFile, Start]:
+    """A job that is to be pushed to a registry, and its start, with the export."""
+    asked = job(folder, output={"publish": {"oci": f"{host}/{REPOSITORY}"}})
+    return asked, start_of(folder, asked)
+
+
 def asked_of(server: Registry, folder: Path, uid: str = UID, **publish: object) -> JobFile:
     return job(folder, uid=uid, output={"publish": {"oci": f"{server.host}/{REPOSITORY}", **publish}})
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,22 @@ from llmtrain_trainer.export.publish.oci.reference import Reference, private
 
 AUTH = base64.b64encode(b"robot:pa:ss").decode()
 OTHER = {"username": "a", "password": "b"}
+
+
+def test_a_file_of_more_than_eight_gigabytes_keeps_its_size(tmp_path: Path) -> None:
+    """The plain form of tar has no room for the number."""
+    size = 9 << 30
+    with (tmp_path / "model.safetensors").open("wb") as file:
+        file.truncate(size)
+    [layer] = layers_of(tmp_path)
+    beginning = b"".join(chunk for chunk, _ in zip(layer.chunks(), range(3), strict=False))
+    with tarfile.open(fileobj=io.BytesIO(beginning)) as tar:
+        members = [tar.next(), tar.next()]
+    assert [(one.name, one.size) for one in members if one] == [
+        ("models", 0),
+        ("models/model.safetensors", size),
+    ]
+    assert layer.size > size
 
 
 def test_many_files_of_weights_share_layers(tmp_path: Path) -> None:
