@@ -68,6 +68,13 @@ PROGRAM = (
         "something is nested too deeply, such as one row of JSON: look at the file that the message names",
         _USER,
     ),
+    KnownFailure(
+        "ThreadsAtExit",
+        r"terminate called without an active exception",
+        "the process ended while threads of it ran, as those of its process group: let the program end with "
+        "torch.distributed.destroy_process_group(), and join threads of its own",
+        _USER,
+    ),
 )
 
 PROCESSES = (*GPUS, *COLLECTIVES, *STORES, *PROGRAM, *FILES)

@@ -136,6 +136,9 @@ PROCESSES = {
         "InductorError: CppCompileError: C++ compile error",
         "InvalidCxxCompiler: torch._inductor.exc.InvalidCxxCompiler: No working C++ compiler found",
     ),
+    "ThreadsAtExit": (
+        "terminate called without an active exception\nFatal Python error: Aborted\n\nThread 0x00007f90a164db80 (most recent call first):\n  <no Python frame>",
+    ),
     "KernelTooLarge": (
         "OutOfResources: out of resource: shared memory, Required: 262144, Hardware limit: 232448.",
     ),

@@ -98,6 +98,13 @@ def test_an_exception_of_a_lost_connection_is_an_echo(tmp_path: Path) -> None:
     assert message.cascade is True
 
 
+def test_a_program_that_leaves_its_gang_by_an_abort_is_told_how_to_leave_it(tmp_path: Path) -> None:
+    words = "echo 'terminate called without an active exception' >&2; kill -ABRT $$"
+    message = Launcher(shell(tmp_path / "output", words), "job.json", 0).run()
+    assert (message.exit_code, message.reason) == (-6, "ThreadsAtExit"), message
+    assert "torch.distributed.destroy_process_group()" in str(message.hint)
+
+
 def test_a_program_that_is_not_there(tmp_path: Path) -> None:
     message = Launcher(own(tmp_path / "output", "no-such-program"), "job.json", 0).run()
     assert (message.outcome, message.exit_code) == (Outcome.FAILED, 127)
