@@ -111,6 +111,29 @@ def test_environment_and_command_are_those_of_the_manifest() -> None:
     assert volumes.command(pod, at, "/py") == ["/py", "-m", "llmtrain_trainer", "launch"]
 
 
+def test_a_secret_that_need_not_be_there_is_left_out() -> None:
+    pod, _ = made()
+    key = {"name": "registry", "key": ".dockerconfigjson", "optional": True}
+    entry = {"name": "PUBLISH_DOCKERCONFIGJSON", "valueFrom": {"secretKeyRef": key}}
+    pod["spec"]["containers"][0]["env"].append(entry)
+    at = volumes.mounts(pod, PLACES)
+    assert "PUBLISH_DOCKERCONFIGJSON" not in volumes.environment(pod, at)
+    del key["optional"]
+    with pytest.raises(ValueError, match="PUBLISH_DOCKERCONFIGJSON"):
+        volumes.environment(pod, at)
+
+
+def test_who_is_logged_in_stays_so_in_another_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    env = inherited({})
+    assert env["HF_TOKEN_PATH"] == "/home/me/.cache/huggingface/token"
+    assert env["DOCKER_CONFIG"] == "/home/me/.docker"
+    assert inherited({"HF_HOME": "/hf"})["HF_TOKEN_PATH"] == "/hf/token"
+    assert inherited({"XDG_CACHE_HOME": "/c"})["HF_TOKEN_PATH"] == "/c/huggingface/token"
+    said = {"HF_TOKEN_PATH": "/mine", "DOCKER_CONFIG": "/other"}
+    assert inherited(said).items() >= said.items()
+
+
 def test_what_this_machine_has_not_is_named() -> None:
     pod, _ = made()
     pod["spec"]["volumes"].append({"name": "x", "hostPath": {"path": "/"}})

@@ -54,6 +54,13 @@ def test_the_export_is_a_version_with_its_files_and_where_it_comes_from(
     assert server.runs[0].ended
 
 
+def test_the_page_of_a_model_with_spaces_is_one_address(server: Server, tmp_path: Path) -> None:
+    asked = job(tmp_path / "o", output={"publish": {"mlflow": {"uri": f"{URI}/", "model": "help desk"}}})
+    found = publishing.publish(asked, start_of(tmp_path / "o", asked), lambda _: None)
+    assert (found.mlflow, found.url) == ("help desk", f"{URI}/#/models/help%20desk/versions/1")
+    assert server.models == {"help desk"}
+
+
 def test_a_model_that_is_there_gets_one_more_version(server: Server, tmp_path: Path) -> None:
     server.models.add("helpdesk")
     server.versions.append(type("Version", (), {"name": "helpdesk", "tags": {}, "version": 1}))  # type: ignore[arg-type]

@@ -29,12 +29,21 @@ def inherited(environ: Mapping[str, str]) -> dict[str, str]:
         env["PYTHONPATH"] = os.pathsep.join(os.path.abspath(part) for part in path.split(os.pathsep) if part)
     if site.ENABLE_USER_SITE:
         env["PYTHONUSERBASE"] = site.getuserbase()
+    for name, place in _logins(env).items():
+        env.setdefault(name, place)
     for name in ("no_proxy", "NO_PROXY"):
         env[name] = ",".join(part for part in (env.get(name, ""), "localhost,127.0.0.1") if part)
     # two pods must not want one port, and all ranks are here: no address of a changing network is needed
     env.setdefault(ENV_METRICS_PORT, "0")
     env.setdefault("GLOO_SOCKET_IFNAME", "lo")
     return env
+
+
+def _logins(environ: Mapping[str, str]) -> dict[str, str]:
+    """Where ``hf auth login`` and ``docker login`` have left who this is: in a home that is not the pods'."""
+    cache = environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    hub = environ.get("HF_HOME") or os.path.join(cache, "huggingface")
+    return {"HF_TOKEN_PATH": os.path.join(hub, "token"), "DOCKER_CONFIG": os.path.expanduser("~/.docker")}
 
 
 def threads(ranks: int) -> str:

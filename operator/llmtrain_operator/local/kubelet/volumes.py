@@ -150,12 +150,18 @@ def _strings(value: Any) -> list[str]:
 
 
 def environment(pod: Object, at: Mounts) -> dict[str, str]:
-    """The variables that a pod's container asks for.
+    """The variables that a pod's container asks for, without those of Secrets that it can do without.
 
     Raises:
         ValueError: a source that this machine has not.
     """
-    return {entry["name"]: _value(entry, pod, at) for entry in pod["spec"]["containers"][0].get("env", [])}
+    entries = pod["spec"]["containers"][0].get("env", [])
+    return {entry["name"]: _value(entry, pod, at) for entry in entries if not _of_no_secret(entry)}
+
+
+def _of_no_secret(entry: Object) -> bool:
+    """Whether it is a key of a Secret that need not be there: here none is."""
+    return bool(entry.get("valueFrom", {}).get("secretKeyRef", {}).get("optional"))
 
 
 def _value(entry: Object, pod: Object, at: Mounts) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from llmtrain_api import JobFile, PublishedResult
 from llmtrain_api.names import PUBLISH_SECRET_PREFIX
@@ -114,7 +115,7 @@ class MlflowPush:
         return run
 
     def _done(self, version: str) -> PublishedResult:
-        url = f"{self.place.uri.rstrip('/')}/#/models/{self.target}/versions/{version}"
+        url = f"{self.place.uri.rstrip('/')}/#/models/{quote(self.target)}/versions/{version}"
         return PublishedResult(mlflow=self.target, model_version=version, url=url)
 
     def failed(self, error: str) -> PublishedResult:
