@@ -82,39 +82,51 @@ def jobs_of(api: MemoryApi) -> list[Object]:
     return list(api._collections[PLURAL].objects.values())
 
 
-async def to_the_end(api: MemoryApi, ends: Ends) -> None:
-    """Wait until the sweep is over."""
+async def to_the_end(api: MemoryApi, ends: Ends, generation: int = 0) -> None:
+    """Wait until the sweep is over, as it stands in that generation or a later one."""
     for _ in range(1500):
         await train(api, ends)
-        if status(api).get("phase") in ("Succeeded", "Failed"):
+        found = status(api)
+        seen = found.get("observedGeneration", 0) >= generation
+        if seen and found.get("phase") in ("Succeeded", "Failed"):
             return
         await asyncio.sleep(0.01)
     raise AssertionError(status(api))
 
 
-async def lives(manifest: Object, ends: Ends, *, before: bool) -> AsyncIterator[tuple[int, MemoryApi]]:
+async def lives(
+    manifest: Object, ends: Ends, *, before: bool, then: Object | None = None
+) -> AsyncIterator[tuple[int, MemoryApi]]:
     """One sweep after the other, each to its end: the operator dies at the first write, at the second ...
 
     Args:
         manifest: of the sweep.
         ends: of its jobs.
         before: whether it dies before the write, or after it.
+        then: what its spec is edited to once it is over.
     """
+
+    async def whole(api: MemoryApi) -> None:
+        await to_the_end(api, ends)
+        if then is not None:
+            generation = api.replace_spec(SWEEP_PLURAL, "default", NAME, then)["metadata"]["generation"]
+            await to_the_end(api, ends, generation)
+
     calm = DiesAtWrite()
     await MemoryApi.create(calm, SWEEP_PLURAL, "default", manifest)
     async with operating(calm):
-        await to_the_end(calm, ends)
+        await whole(calm)
     for number in range(1, calm.writes + 1):
         api = DiesAtWrite()
         api.dies_at, api.before = number, before
         await MemoryApi.create(api, SWEEP_PLURAL, "default", manifest)
         async with operating(api):
-            over = asyncio.ensure_future(to_the_end(api, ends))
+            over = asyncio.ensure_future(whole(api))
             died = asyncio.ensure_future(api.died.wait())
             await asyncio.wait({over, died}, return_when=asyncio.FIRST_COMPLETED)
             over.cancel()
             died.cancel()
             await asyncio.gather(over, died, return_exceptions=True)
         async with operating(api):
-            await to_the_end(api, ends)
+            await whole(api)
         yield number, api

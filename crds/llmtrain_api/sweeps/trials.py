@@ -192,8 +192,15 @@ def _models(annotation: Any) -> list[type]:
     return [part for part in parts if isinstance(part, type)]
 
 
-def digest_of(spec: SweepSpec) -> str:
+def digest_of(spec: SweepSpec, adapters: int | None = None) -> str:
     """Of what the trials follow from: all but what may be edited, and what is not set, so that sweeps outlive
-    an operator that knows fewer fields."""
+    an operator that knows fewer fields.
+
+    Args:
+        spec: of the sweep.
+        adapters: of the first so many of its adapters alone, if it has any; None: of all.
+    """
     kept = {name: value for name, value in spec.to_json().items() if name not in EDITABLE}
+    if adapters is not None and "adapters" in kept:
+        kept["adapters"] = kept["adapters"][:adapters]
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()

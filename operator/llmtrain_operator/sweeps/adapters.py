@@ -16,6 +16,10 @@ FOLDER = "adapter"
 """Folder of the adapter, in that of an export."""
 MAX_MESSAGE = 512
 """Characters of what is told of one adapter: so many of them need room in one object."""
+CHANGED = (
+    "spec has changed since the first adapter; put it back as it was (adapters may be added at the end of "
+    "the list), or delete the sweep and apply it again (what its jobs have made stays)"
+)
 NONE = "its job has succeeded without an exported adapter: its image is older than the operator; use the same"
 
 

@@ -18,7 +18,7 @@ from ..kube.reflector import Reflector
 from ..scheduling.cluster import Objects
 from ..types import Manifest
 from .objects import SweepObject, decode_sweep, seen_sweep, sweep_of
-from .plan import plan
+from .plan import is_over, plan
 
 TICK_SECONDS = 15.0
 TOGETHER_SECONDS = 0.5
@@ -87,8 +87,7 @@ class Sweeps:
             log.exception("sweep-failed", sweep=f"{found.namespace}/{found.name}")
 
     async def _step(self, api: ClusterApi, found: SweepObject) -> None:
-        phase = found.status.phase
-        if found.deletion_deadline is not None or (phase is not None and phase.final):
+        if found.deletion_deadline is not None or is_over(found.raw["spec"], found.generation, found.status):
             return
         decided = plan(seen_sweep(found, self._jobs), self._clock())
         patch = merge_patch(found.raw.get("status") or {}, decided.status.to_json())

@@ -27,6 +27,11 @@ class SweepObject(Seen):
     raw: Object = field(default_factory=dict)
 
     @property
+    def generation(self) -> int:
+        """Of its spec."""
+        return int(self.raw["metadata"].get("generation", 0))
+
+    @property
     def status(self) -> SweepStatus:
         """What is on record of it; nothing where that cannot be read."""
         try:
@@ -63,7 +68,7 @@ def seen_sweep(found: SweepObject, jobs: JobStore) -> SeenSweep:
         namespace=found.namespace,
         name=found.name,
         uid=found.uid,
-        generation=int(found.raw["metadata"].get("generation", 0)),
+        generation=found.generation,
         spec=found.raw["spec"],
         status=found.status,
         jobs={name: _trial(jobs, (found.namespace, name), found.uid) for name in names},

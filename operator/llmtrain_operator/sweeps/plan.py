@@ -89,17 +89,32 @@ class SweepPlan:
 def plan(sweep: SeenSweep, now: datetime) -> SweepPlan:
     """What to do now."""
     status = sweep.status
-    if status.phase is not None and status.phase.final:
+    if is_over(sweep.spec, sweep.generation, status):
         return SweepPlan(status)
     status = changed(status, observed_generation=sweep.generation)
     try:
         spec = read_sweep(sweep.name, sweep.spec, strict=False)
     except InvalidSweep as invalid:
         return SweepPlan(_refused(status, "Invalid", "; ".join(invalid.mistakes), now))
-    if status.digest is not None and status.digest != digest_of(spec):
-        return SweepPlan(_refused(status, "SpecChanged", CHANGED, now))
+    # adapters may be added at the end: what is on record follows from those of then
+    if status.digest is not None and status.digest != digest_of(spec, len(status.trials)):
+        return SweepPlan(_refused(status, "SpecChanged", adapters.CHANGED if spec.adapters else CHANGED, now))
     status = _with_accepted(status, "True", "Accepted", "the trials will be run", now)
     return _Round(sweep, spec, changed(status, digest=digest_of(spec))).plan()
+
+
+def is_over(spec: object, generation: int, status: SweepStatus) -> bool:
+    """Whether nothing is left to do: there may be more adapters than a sweep that has ended knows.
+
+    Args:
+        spec: as it stands in the object.
+        generation: of it.
+        status: on record.
+    """
+    if status.phase is None or not status.phase.final:
+        return False
+    has_adapters = isinstance(spec, dict) and bool(spec.get("adapters"))
+    return not has_adapters or status.observed_generation == generation
 
 
 class _Round:

@@ -12,9 +12,9 @@ from llmtrain_api.names import API_VERSION, SWEEP_KIND
 from llmtrain_api.schema.status.sweep import SweepPhase, SweepStatus
 from llmtrain_operator.kube.api import Object
 from llmtrain_operator.sweeps import controller
-from llmtrain_operator.sweeps.adapters import NONE
+from llmtrain_operator.sweeps.adapters import CHANGED, NONE
 from llmtrain_operator.sweeps.objects import trial_of
-from llmtrain_operator.sweeps.plan import SeenSweep, SweepPlan, plan
+from llmtrain_operator.sweeps.plan import SeenSweep, SweepPlan, is_over, plan
 
 JOB: dict[str, Any] = {
     "model": {"name": "acme/base", "adapter": {"rank": 8}},
@@ -39,13 +39,16 @@ BROKEN: Object = {"phase": "Failed", "failure": {"message": "pvc://data/bob: no 
 ENDS = {"lr-ann": trained("ann"), "lr-bob": BROKEN, "lr-cy": trained("cy", 2.5)}
 
 
-def planned(jobs: dict[str, Object], before: SweepStatus | None = None, **spec: Any) -> SweepPlan:
+def planned(
+    jobs: dict[str, Object], before: SweepStatus | None = None, generation: int = 1, **spec: Any
+) -> SweepPlan:
     owner = {"uid": "u", "controller": True}
     seen = {
         name: trial_of({"metadata": {"ownerReferences": [owner]}, "status": found}, "u")
         for name, found in jobs.items()
     }
-    return plan(SeenSweep("default", "lr", "u", 1, {**SPEC, **spec}, before or SweepStatus(), seen), T0)
+    found = {**SPEC, **spec}
+    return plan(SeenSweep("default", "lr", "u", generation, found, before or SweepStatus(), seen), T0)
 
 
 def test_each_adapter_is_a_job_with_its_data() -> None:
@@ -128,6 +131,52 @@ def test_a_job_that_tells_of_no_adapter_is_not_served(adapter: Object | None) ->
     assert planned({**ENDS, "lr-ann": bare}).status.trials[0].message == NONE
 
 
+DAN = {"name": "dan", "dataset": {"name": "pvc://data/dan"}}
+
+
+@pytest.mark.parametrize("known", [{"lr-ann": trained("ann")}, ENDS])
+def test_adapters_may_be_added_at_the_end(known: dict[str, Object]) -> None:
+    before = planned(known).status
+    running = {name: known.get(name, {"phase": "Running"}) for name in ENDS}
+    grown = planned(running, before, 2, adapters=[*ADAPTERS, DAN], parallel=9)
+    assert [job["metadata"]["name"] for job in grown.jobs] == ["lr-dan"]
+    assert (grown.status.phase, grown.status.message) == (SweepPhase.RUNNING, None)
+    assert grown.status.trials[0] == before.trials[0], "what is on record stays"
+    ends = {**ENDS, "lr-dan": trained("dan")}
+    ended = planned(ends, grown.status, 2, adapters=[*ADAPTERS, DAN]).status
+    assert (ended.phase, ended.summary) == (SweepPhase.SUCCEEDED, "4/4, 1 failed")
+    assert ended.base == before.base
+    again = planned(ends, ended, 2, adapters=[*ADAPTERS, DAN])
+    assert (again.status, again.jobs) == (ended, ())
+
+
+@pytest.mark.parametrize(
+    "adapters",
+    [
+        [DAN, *ADAPTERS],
+        ADAPTERS[:2],
+        [*ADAPTERS[:2], {**ADAPTERS[2], "dataset": {"name": "pvc://data/other"}}, DAN],
+    ],
+)
+def test_any_other_change_of_the_list_is_refused(adapters: list[Object]) -> None:
+    before = planned(ENDS).status
+    found = planned(ENDS, before, 2, adapters=adapters)
+    assert (found.status.message, found.jobs) == (CHANGED, ())
+    assert found.status.phase is SweepPhase.SUCCEEDED
+    assert found.status.trials == before.trials
+    mended = planned(ENDS, found.status, 3).status
+    assert (mended.phase, mended.summary) == (SweepPhase.SUCCEEDED, "3/3, 1 failed")
+    assert mended.conditions[0].status == "True"
+
+
+def test_a_sweep_of_values_that_is_over_stays_so() -> None:
+    over = SweepStatus(phase=SweepPhase.SUCCEEDED, observed_generation=1)
+    assert is_over({"parameters": []}, 2, over)
+    assert is_over(SPEC, 1, over)
+    assert not is_over(SPEC, 2, over)
+    assert not is_over(SPEC, 1, SweepStatus(phase=SweepPhase.RUNNING, observed_generation=1))
+
+
 def test_the_largest_sweep_has_room_in_one_object() -> None:
     names = [f"n{number:03}" + "x" * 40 for number in range(256)]
     adapters = [{"name": name, "dataset": {"name": f"pvc://data/{name}"}} for name in names]
@@ -160,3 +209,18 @@ async def test_an_operator_that_dies_at_any_write_loses_no_adapter(before: bool)
         assert served == ["ann", "cy"], number
         assert found["base"]["revision"] == COMMIT, number
         assert len(jobs_of(api)) == 3, "no job twice"
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.usefixtures("soon")
+async def test_an_operator_that_dies_while_the_list_grows_makes_each_once(before: bool) -> None:
+    meta = {"name": "lr", "namespace": "default"}
+    manifest = {"apiVersion": API_VERSION, "kind": SWEEP_KIND, "metadata": meta, "spec": SPEC}
+    ends = {**ENDS, "lr-dan": trained("dan")}
+    async for number, api in lives(
+        manifest, ends, before=before, then={**SPEC, "adapters": [*ADAPTERS, DAN]}
+    ):
+        found = status(api)
+        assert (found["phase"], found["summary"]) == ("Succeeded", "4/4, 1 failed"), number
+        assert len(jobs_of(api)) == 4, "no job twice"
+    assert set(ends) == {job["metadata"]["name"] for job in jobs_of(api)}
