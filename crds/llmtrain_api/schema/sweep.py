@@ -174,8 +174,8 @@ class SweepSpec(RuledModel):
         min_length=1,
         max_length=MAX_ADAPTERS,
         description="In place of parameters: adapters (LoRA) over the one base that job.model names, each "
-        "with a dataset of its own. Each is exported alone, to the folder of its name in job.output.uri. More "
-        "may be added at the end of the list at any time.",
+        "with a dataset of its own. Each is exported alone, to the folder of its name in job.output.uri. "
+        "More may be added at the end of the list at any time.",
     )
     search: Search = Field(
         default=Search.GRID,
