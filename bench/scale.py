@@ -19,7 +19,7 @@ from pathlib import Path
 import orjson
 
 from llmtrain_operator.engine.workqueue import WorkQueue
-from llmtrain_operator.heap import spare_what_stays
+from llmtrain_operator.heap import spare_first_looks, spare_what_stays
 from llmtrain_operator.kube.reflector import PodReflector
 from llmtrain_operator.kube.store import PodStore
 
@@ -95,7 +95,7 @@ async def with_all(of: Sample, count: int) -> dict[str, float]:
             await engine.pods.synced.wait()
             spare_what_stays()  # as the operator does once it knows all
             found.clear()
-            await looked_at(engine, count)
+            await asyncio.gather(spare_first_looks(engine.queue.__len__), looked_at(engine, count))
             figures["list"] = max(found)
             found.clear()
             began, looks = time.process_time(), engine.reconciler.looks

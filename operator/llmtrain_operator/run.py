@@ -18,7 +18,7 @@ from .engine.leading import lead, take_over
 from .engine.pod_words import PodWords
 from .engine.reconcile import Reconciler
 from .engine.workqueue import WorkQueue
-from .heap import spare_what_stays
+from .heap import spare_first_looks, spare_what_stays
 from .kube.address import find_cluster
 from .kube.api import ApiError
 from .kube.http import HttpApi
@@ -226,6 +226,7 @@ class Operator:
             group.create_task(notifier.run())
             group.create_task(self._sweeps.run(fenced, self._intake.synced))
             group.create_task(reconciler.run(self._settings.workers, *synced))
+            group.create_task(spare_first_looks(self._queue.__len__))
 
 
 async def operate(settings: Settings) -> None:
