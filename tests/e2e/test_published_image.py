@@ -21,8 +21,8 @@ from testlayers import TRAINER_IMAGE
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 SECRET = "pull"
 DIGESTS = """
-import hashlib, json, pathlib
-root = pathlib.Path("/models/export")
+import hashlib, json, pathlib, sys
+root = pathlib.Path(sys.argv[1])
 files = [path for path in root.rglob("*") if path.is_file()]
 print(json.dumps({str(f.relative_to(root)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}))
 try:
@@ -59,7 +59,9 @@ def pod(url: str) -> dict[str, Any]:
     spec = deployment_and_service(served)[0]["spec"]["template"]["spec"]
     [container] = spec["containers"]
     kept = ("name", "image", "volumeMounts", "securityContext")
-    reads = {name: container[name] for name in kept} | {"command": ["python3", "-c", DIGESTS]}
+    reads = {name: container[name] for name in kept} | {
+        "command": ["python3", "-c", DIGESTS, container["args"][0]]
+    }
     reads["imagePullPolicy"] = "Never"
     changed = {"containers": [reads], "securityContext": RESTRICTED, "restartPolicy": "Never"}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "reader"}, "spec": spec | changed}

@@ -115,32 +115,37 @@ def _vllm_arguments(served: Served) -> list[str]:
     parallel = [f"--tensor-parallel-size={served.gpus}"] if served.gpus > 1 else []
     adapter, port = served.adapter, f"--port={PORT}"
     if adapter is None:
-        return [MODELS, f"--served-model-name={served.name}", port, *parallel]
+        return [_export(served), f"--served-model-name={served.name}", port, *parallel]
     on_hub = "://" not in adapter.base
     revision = [f"--revision={adapter.revision}"] if adapter.revision and on_hub else []
     return [
         adapter.base if on_hub else BASE,
         *revision,
-        *_modules(served.name, adapter),
+        *_modules(served.name, adapter, _export(served)),
         f"--max-lora-rank={next(rank for rank in RANKS if rank >= adapter.rank)}",
         port,
         *parallel,
     ]
 
 
-def _modules(name: str, adapter: AdapterAlone) -> list[str]:
+def _modules(name: str, adapter: AdapterAlone, root: str) -> list[str]:
     """Which adapters there are, and whose tokenizer knows the chat template that they were trained with."""
     if not adapter.many:
-        return [f"--tokenizer={MODELS}", "--enable-lora", f"--lora-modules={name}={MODELS}/adapter"]
+        return [f"--tokenizer={root}", "--enable-lora", f"--lora-modules={name}={root}/adapter"]
     export = posixpath.dirname(adapter.many[0][1])
     return [
-        f"--tokenizer={MODELS}/{export}",
+        f"--tokenizer={root}/{export}",
         f"--served-model-name={BASE_NAME}",
         "--enable-lora",
         "--lora-modules",
-        *(f"{one}={MODELS}/{path}" for one, path in adapter.many),
+        *(f"{one}={root}/{path}" for one, path in adapter.many),
         f"--max-loras={min(len(adapter.many), AT_ONCE)}",
     ]
+
+
+def _export(served: Served) -> str:
+    """Where the container has the export."""
+    return f"{MODELS}/{IN_IMAGE}" if served.in_registry else MODELS
 
 
 def _files(served: Served) -> tuple[list[Object], list[Object], list[Object]]:
@@ -176,7 +181,8 @@ def _claim(name: str, uri: str, path: str) -> tuple[Object, Object]:
 def _image(uri: str) -> tuple[Object, Object]:
     """An image that is mounted as it is: no program of it runs."""
     image = {"reference": uri.partition("://")[2], "pullPolicy": "IfNotPresent"}
-    mount = {"name": "export", "mountPath": MODELS, "subPath": IN_IMAGE, "readOnly": True}
+    # without a subPath, which containerd 2.1 takes and does not look at
+    mount = {"name": "export", "mountPath": MODELS, "readOnly": True}
     return {"name": "export", "image": image}, mount
 
 

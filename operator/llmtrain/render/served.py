@@ -148,10 +148,11 @@ def hints(served: Served, *, plain: bool) -> list[str]:
             "store that is not Amazon's, the Secret has annotation serving.kserve.io/s3-endpoint"
         )
     if served.in_registry:
-        by = "" if plain else ", and KServe must know oci+native://"
+        # KServe mounts a folder of the image, which older runtimes take for the whole of it
+        kserve = "containerd 2.2 or CRI-O 1.33; KServe must know oci+native"
+        by = "containerd 2.1 or CRI-O 1.31" if plain else kserve
         told.append(
-            "nodes mount the image as a volume: Kubernetes 1.35, or 1.33 with the gate ImageVolume, and "
-            f"containerd 2.1 or CRI-O 1.31{by}"
+            f"nodes mount the image as a volume: Kubernetes 1.35, or 1.33 with the gate ImageVolume, and {by}"
         )
         if not served.secret:
             told.append(

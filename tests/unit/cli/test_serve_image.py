@@ -13,7 +13,7 @@ from llmtrain import exports
 from llmtrain.cli.app import main
 from llmtrain.errors import Mistake
 from llmtrain.render.serve import deployment_and_service, inference_service
-from llmtrain.render.served import Served, hints
+from llmtrain.render.served import AdapterAlone, Served, hints
 from llmtrain_api import Job, Phase, Results, Task
 
 CHAT = Served("helpdesk", Task.CHAT, "pvc://checkpoints/helpdesk/export", namespace="team")
@@ -43,10 +43,12 @@ def test_an_image_is_mounted_where_a_claim_is_and_no_program_of_it_runs() -> Non
     assert vllm(served)["containers"][0]["volumeMounts"][0] == {
         "name": "export",
         "mountPath": "/models/export",
-        "subPath": "models",
         "readOnly": True,
     }
-    assert vllm(served)["containers"][0]["args"][0] == "/models/export"
+    assert vllm(served)["containers"][0]["args"][0] == "/models/export/models"
+    beside = vllm(replace(served, adapter=AdapterAlone("owner/base", None, 16)))["containers"][0]["args"]
+    assert "--tokenizer=/models/export/models" in beside
+    assert "--lora-modules=helpdesk=/models/export/models/adapter" in beside
     assert pod["imagePullSecrets"] == [{"name": "pull"}]
     assert "initContainers" not in pod
     predictor = inference_service(served)["spec"]["predictor"]
