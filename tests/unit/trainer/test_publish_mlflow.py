@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from harness.builders import UID, job
 from harness.mlflow_registry import LOST, Server
-from harness.pushes import WEIGHTS, start_of
+from harness.pushes import OTHER, WEIGHTS, start_of
 
 from llmtrain_api import JobFile, PublishedResult
 from llmtrain_trainer.errors import ConfigError
@@ -59,6 +59,17 @@ def test_the_page_of_a_model_with_spaces_is_one_address(server: Server, tmp_path
     found = publishing.publish(asked, start_of(tmp_path / "o", asked), lambda _: None)
     assert (found.mlflow, found.url) == ("help desk", f"{URI}/#/models/help%20desk/versions/1")
     assert server.models == {"help desk"}
+
+
+def test_what_is_told_of_a_long_name_is_no_longer_than_servers_take(server: Server, tmp_path: Path) -> None:
+    name = f"pvc://data/{'/'.join(['x' * 97] * 5)}"
+    publish = {"mlflow": {"uri": URI, "model": "helpdesk"}}
+    asked = job(tmp_path / "o", dataset={"name": name}, output={"publish": publish})
+    publishing.publish(asked, start_of(tmp_path / "o", asked), lambda _: None)
+    assert len(name) == 500
+    asked = job(tmp_path / "p", uid=OTHER, dataset={"name": f"{name}/{'y' * 9}"}, output={"publish": publish})
+    publishing.publish(asked, start_of(tmp_path / "p", asked), lambda _: None)
+    assert [one.tags["dev.llmtrain.dataset"] for one in server.versions] == [name, name]
 
 
 def test_a_model_that_is_there_gets_one_more_version(server: Server, tmp_path: Path) -> None:

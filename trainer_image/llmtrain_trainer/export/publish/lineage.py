@@ -11,6 +11,8 @@ OWN = "dev.llmtrain."
 """What our keys begin with."""
 JOB_UID = f"{OWN}job-uid"
 """Tells a push of this job from every other one."""
+LONGEST = 500
+"""Characters of a word: older servers of MLflow take no more."""
 
 
 def lineage(job: JobFile, start: Start, results: Results) -> dict[str, str]:
@@ -35,4 +37,4 @@ def lineage(job: JobFile, start: Start, results: Results) -> dict[str, str]:
         f"{OWN}data-digest": start.fingerprints.get("data"),
         f"{OWN}tokenizer-digest": start.fingerprints.get("tokenizer"),
     }
-    return {name: str(value) for name, value in found.items() if value}
+    return {name: str(value)[:LONGEST] for name, value in found.items() if value}
