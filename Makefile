@@ -42,7 +42,7 @@ simulate: ## 100,000 random lives of a job under faults (make test: 1,500; make 
 real: models ## fine-tune a real 135M model, alone and on a cluster, and go on with a real BERT (15 minutes; not in make test)
 	@hack/test real
 
-corpora: ## each task on real text of this machine: 64 rows by heart, held-out rows beside what needs no model; writes docs/gallery.md (half an hour; CORPORA=translation: one; not in make test)
+corpora: ## each task on real text of this machine: 64 rows by heart, held-out rows beside what needs no model; kinds of tokenizers; writes docs/gallery.md (half an hour; CORPORA=translation: one; not in make test)
 	@cd tests && PYTHONPATH=$(PYTHONPATH):$(CURDIR)/tests $(VENV)/bin/python -W ignore -m harness.corpora $(CORPORA) && $(MAKE) -C .. generate
 
 examples: ## an example of each task on a two-node cluster, for three steps (10 minutes beside its start; not in make test)

@@ -13,6 +13,7 @@ from .navigation import DOCS
 
 PAGE = DOCS / "gallery.md"
 FIGURES = DOCS / "gallery.json"
+KINDS = DOCS / "gallery-tokenizers.json"
 _HEAD = """# Gallery: what each task learns
 
 Generated from `gallery.json`, which `make corpora` writes, by `make generate`: no figure here is typed.
@@ -47,6 +48,7 @@ def page() -> str:
     parts.append("")
     for name, figure in found.items():
         parts += _chapter(name, figure)
+    parts += kinds_chapter(json.loads(KINDS.read_text(encoding="utf-8")))
     return "\n".join(parts)
 
 
@@ -77,4 +79,25 @@ def _chapter(name: str, figure: dict[str, Any]) -> list[str]:
         f"{apart['seconds']} s: {apart['measure']} {apart['value']:.4g}; by {apart['by']} "
         f"{apart['baseline']:.4g} ({better} is better).",
         f"- Measured {figure['date']} on a machine with {figure['cores']} cores.\n",
+    ]
+
+
+def kinds_chapter(told: dict[str, Any]) -> list[str]:
+    """The kinds of tokenizers beside each other, as `KINDS` has them."""
+    columns = ("tokenizerKind", "bytes a token", "nat a token", "nat a byte", "minutes")
+    rows = [
+        f"| `{kind}` | {one['bytesPerToken']:.3f} | {one['lossPerToken']:.3f} | {one['lossPerByte']:.4f} | "
+        f"{one['seconds'] / 60:.1f} |"
+        for kind, one in told["kinds"].items()
+    ]
+    steps = next(iter(told["kinds"].values()))["steps"]
+    return [
+        "## Kinds of tokenizers\n",
+        f"The held-out run of [tiny-llama](#tiny-llama), {steps} steps, with a tokenizer of each kind and "
+        f"{told['vocabulary']} entries, on the same rows (`make corpora CORPORA=tokenizers`). Tokens of "
+        "another kind are shorter or longer, so only the loss a byte of the text is comparable (less is "
+        "better); a step reads more text where tokens are longer.\n",
+        f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}",
+        *rows,
+        f"\nMeasured {told['date']} on a machine with {told['cores']} cores.\n",
     ]

@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from harness.corpora import kinds
 from harness.corpora.entry import Entry
 from harness.corpora.run import measured, verdicts
 from harness.corpora.table import ENTRIES
@@ -26,7 +27,7 @@ from docsite.learnt import FIGURES
 
 def main() -> int:
     """Run the entries that are named, or all."""
-    names = [entry.example for entry in ENTRIES]
+    names = [*(entry.example for entry in ENTRIES), kinds.NAME]
     grammar = argparse.ArgumentParser("python -m harness.corpora", description=__doc__)
     grammar.add_argument(
         "examples", nargs="*", choices=[*names, []], metavar="EXAMPLE", help=", ".join(names)
@@ -50,6 +51,8 @@ def main() -> int:
             bad += bool(wrong)
             if not wrong:
                 write(entry, found)
+        if not options.examples or kinds.NAME in options.examples:
+            kinds.run_kinds((options.keep or Path(scratch)) / kinds.NAME)
     return 1 if bad else 0
 
 

@@ -103,27 +103,27 @@ def task_of_entry(entry: Entry) -> Task:
 
 def _heart(entry: Entry, everything: Rows, work: Path) -> dict[str, Any]:
     asked = manifest(entry, "heart")
-    train, apart = _split(entry, asked, spread(everything, 4 * BY_HEART))
+    train, apart = split(entry, asked, spread(everything, 4 * BY_HEART))
     known = spread(train, BY_HEART)
-    ran = _ran(entry, asked, (known + spread(apart, APART)) * entry.copies, work)
+    done = ran(entry, asked, (known + spread(apart, APART)) * entry.copies, work)
     return {
         "measure": entry.measure,
-        "value": round(entry.score(entry.says(ran.output / "export", known)), 2),
+        "value": round(entry.score(entry.says(done.output / "export", known)), 2),
         "least": entry.least,
         "rows": len(known),
-        "steps": ran.results["steps"],
-        "seconds": round(ran.seconds),
+        "steps": done.results["steps"],
+        "seconds": round(done.seconds),
     }
 
 
 def _held_out(entry: Entry, rows: Rows, work: Path) -> dict[str, Any]:
     asked = manifest(entry, "trained")
-    train, apart = _split(entry, asked, rows)
-    ran, by = _ran(entry, asked, rows, work), entry.beaten.baseline
-    for one in entry.says(ran.output / "export", spread(apart, SHOWN)):
+    train, apart = split(entry, asked, rows)
+    done, by = ran(entry, asked, rows, work), entry.beaten.baseline
+    for one in entry.says(done.output / "export", spread(apart, SHOWN)):
         print(f"{entry.example}: {one.asked!r}: {one.told}, right is {one.right}", flush=True)
-    value = at(ran.results, entry.beaten.figure)
-    without = at(ran.results, by) if isinstance(by, str) else by(train, apart)
+    value = at(done.results, entry.beaten.figure)
+    without = at(done.results, by) if isinstance(by, str) else by(train, apart)
     return {
         "measure": entry.beaten.words,
         "value": round(value, 4),
@@ -132,12 +132,13 @@ def _held_out(entry: Entry, rows: Rows, work: Path) -> dict[str, Any]:
         "lowerIsBetter": entry.beaten.lower,
         "rows": len(train),
         "apart": len(apart),
-        "steps": ran.results["steps"],
-        "seconds": round(ran.seconds),
+        "steps": done.results["steps"],
+        "seconds": round(done.seconds),
     }
 
 
-def _split(entry: Entry, asked: dict[str, Any], rows: Rows) -> tuple[Rows, Rows]:
+def split(entry: Entry, asked: dict[str, Any], rows: Rows) -> tuple[Rows, Rows]:
+    """The rows that are trained on, and those that the trainer will hold out."""
     data = asked["spec"]["dataset"]
     return split_rows(task_of_entry(entry), data.get("fields", {}), rows, data["heldOutFraction"])
 
@@ -150,7 +151,7 @@ def at(results: dict[str, Any], path: str) -> float:
     return float(found)
 
 
-def _ran(entry: Entry, asked: dict[str, Any], rows: Rows, work: Path) -> Ran:
+def ran(entry: Entry, asked: dict[str, Any], rows: Rows, work: Path) -> Ran:
     """Write the rows where the manifest wants them, and run it to its end."""
     data = work / asked["spec"]["dataset"]["name"].removeprefix("pvc://")
     data.mkdir(parents=True)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 from typing import Any
 
 import pytest
 from harness.corpora.entry import Entry
+from harness.corpora.kinds import asked_digest
 from harness.corpora.run import EXAMPLES, digest, manifest, task_of_entry, verdicts
 from harness.corpora.split import split_rows
 from harness.corpora.table import ENTRIES
 from harness.corpora.texts import spread
 
 from docsite import learnt
-from llmtrain_api import Task, parse_manifest
+from llmtrain_api import Task, TokenizerKind, parse_manifest
 
 BY_NAME = {entry.example: entry for entry in ENTRIES}
 GOOD: dict[str, Any] = {
@@ -38,6 +40,16 @@ def test_the_page_tells_what_was_measured(name: str) -> None:
     heart, apart = figure["heart"], figure["heldOut"]
     assert f"{heart['measure']} {heart['value']:g} of 100 | {apart['measure']} {apart['value']:.4g} |" in row
     assert f"../examples/{name}.yaml" in page
+
+
+def test_kinds_of_tokenizers_were_measured_as_the_table_has_them_now() -> None:
+    told, page = json.loads(learnt.KINDS.read_text()), learnt.page()
+    assert list(told["kinds"]) == list(TokenizerKind), "make corpora CORPORA=tokenizers"
+    for kind, one in told["kinds"].items():
+        assert one["asked"] == asked_digest(TokenizerKind(kind)), "make corpora CORPORA=tokenizers"
+        assert one["lossPerByte"] == pytest.approx(one["lossPerToken"] / one["bytesPerToken"], rel=1e-3)
+        figures = f"{one['bytesPerToken']:.3f} | {one['lossPerToken']:.3f} | {one['lossPerByte']:.4f}"
+        assert f"| `{kind}` | {figures} |" in page
 
 
 @pytest.mark.parametrize(
