@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -149,3 +152,48 @@ def test_files_of_the_model_without_its_head_are_read(base: Path, tmp_path: Path
         save_file(weights | {f"{side}.embed_tokens.weight": weights[SHARED].clone() for side in copies}, path)
         found = start_weights(tmp_path, Task.TEXT2TEXT, 0)
         assert torch.equal(found.read(f"model.{SHARED}", tuple(weights[SHARED].shape)), weights[SHARED])
+
+
+@pytest.fixture(scope="module")
+def infilled(base: Path, tmp_path_factory: pytest.TempPathFactory) -> LaptopRun:
+    work = tmp_path_factory.mktemp("infilled")
+    rows = [{"text": source} for source, _ in made_up()]
+    (work / "data" / "texts").mkdir(parents=True)
+    (work / "data" / "texts" / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = LaptopRun(work, seconds=400)
+    run.ask(
+        {
+            "model": {"name": f"file://{base}"},
+            "dataset": {"name": "pvc://data/texts", "heldOutFraction": FRACTION},
+            "processesPerNode": 2,
+            "training": {
+                "maxSteps": 60,
+                "learningRate": 4e-3,
+                "sequenceLength": 32,
+                "globalBatchSize": 16,
+                "microBatchSize": 8,
+                "zeroStage": 2,
+            },
+            "output": {"uri": "pvc://checkpoints/tiny"},
+        }
+    )
+    run.to_the_end()
+    assert run.codes == [0], run.text()
+    return run
+
+
+def test_of_text_it_learns_to_write_what_masks_stand_for(infilled: LaptopRun) -> None:
+    lines = (infilled.output.logs(0) / "metrics.jsonl").read_text().splitlines()
+    losses = [line["loss"] for line in map(json.loads, lines) if "loss" in line]
+    assert losses[-1] < 0.8 * losses[0]
+    rows = next(infilled.output.root.rglob("heldout.npy"))
+    asked = [sys.executable, "-m", "llmtrain_trainer", "evaluate", str(infilled.output.export), str(rows)]
+    done = subprocess.run([*asked, "--task", "seq2seq"], capture_output=True, text=True, check=True)
+    told = json.loads(done.stdout)
+    results = json.loads(infilled.output.results.read_text())
+    assert told["loss"] == pytest.approx(results["evalLoss"], rel=1e-5)
+    # it writes whole rows, of which whoever copies what is shown must know the hidden ones
+    assert told["tokens"] == np.load(rows).size
+    marker = json.loads((rows.parent / "data.json").read_text())
+    assert marker["tokens"]["start"] == transformers.BartConfig().decoder_start_token_id
+    opened(infilled.output.export)

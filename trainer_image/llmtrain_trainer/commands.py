@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from llmtrain_api import JobFile
@@ -143,6 +144,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     import torch
 
     from llmtrain_api import Task
+    from llmtrain_api.families import FAMILIES
 
     from .batch import BatchPlan
     from .data.base_tokenizer import tokens_of
@@ -156,7 +158,10 @@ def evaluate(arguments: argparse.Namespace) -> int:
     model, tokenizer = open_folder(Path(arguments.folder), asked, torch.float32)
     rows = open_rows(Path(arguments.heldout))
     special = tokens_of(tokenizer, arguments.folder)
-    task = encoder_of(asked, model.config.vocab_size, special, documents=arguments.documents)
+    family = FAMILIES.get(type(model).__name__)
+    if infills := family is not None and family.infills:
+        special = replace(special, start=model.config.decoder_start_token_id)
+    task = encoder_of(asked, model.config.vocab_size, special, documents=arguments.documents, infills=infills)
     plan = BatchPlan(len(rows), arguments.batch, 1)
     passes = held_out_passes(rows, plan, ALONE, task, torch.device("cpu"))
     losses, tokens = loss_sum(model, passes)

@@ -111,15 +111,27 @@ def ends_of_ours(task: Task) -> list[int]:
     return [OURS.eos, 1 + special_names(task).index(TURN[1])]
 
 
-def require_tokens(tokens: Tokens, task: Task, where: str) -> None:
+def require_tokens(tokens: Tokens, task: Task, where: str, *, infills: bool = False) -> None:
     """Look for what a task needs.
+
+    Args:
+        tokens: of the tokenizer.
+        task: of the job.
+        where: the tokenizer is, for people.
+        infills: whether the model learns hidden spans as BART does.
 
     Raises:
         ConfigError: the tokenizer does not have it.
     """
     if task is Task.MASKED and tokens.mask is None:
         raise ConfigError(f"{where}: its tokenizer has no mask token, which masked training needs", _WAY_OUT)
-    if task is Task.SEQ2SEQ and (tokens.pad is None or len(tokens.sentinels) < SENTINELS):
+    if task is Task.SEQ2SEQ and infills:
+        if tokens.mask is None:
+            raise ConfigError(
+                f"{where}: its tokenizer has no mask token, which stands for a hidden span",
+                "set spec.task: text2text, where rows are pairs of texts, or name another model",
+            )
+    elif task is Task.SEQ2SEQ and (tokens.pad is None or len(tokens.sentinels) < SENTINELS):
         raise ConfigError(
             f"{where}: its tokenizer has no pad token or not {SENTINELS} tokens {T5_HIDDEN[0]}, "
             f"{T5_HIDDEN[1]} ..., which hidden spans need",

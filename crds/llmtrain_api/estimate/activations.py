@@ -81,8 +81,9 @@ def activations(shape: ModelShape, spec: JobSpec, layout: Layout, stage: int = 0
     size = 2 if training.precision == "bf16" else FP32
     share = -(-training.global_batch_size // layout.data)
     micro = min(training.micro_batch_size, share)
-    # a text from a text has a whole sequence on either side of the model
-    sides = 2 if spec.task is Task.TEXT2TEXT else spec.sequences_a_sample
+    # a text from a text has a whole sequence on either side of the model, and so has one with hidden spans
+    infills = FAMILIES[shape.architecture].infills and spec.task is not Task.TEXT2TEXT
+    sides = 2 if infills or spec.task is Task.TEXT2TEXT else spec.sequences_a_sample
     # both texts of a pair are in one pass, however few sequences the others have
     at_once = max(sides * micro, 2 if training.fairness else 0)
     tokens = at_once * training.sequence_length // layout.sequence
@@ -101,7 +102,9 @@ def activations(shape: ModelShape, spec: JobSpec, layout: Layout, stage: int = 0
     outside = OUTSIDE * FP32 * shape.hidden
     seen = at_once * vision_bytes(shape, training.sequence_length, size, training.recompute)
     last = stage == layout.pipeline - 1
-    loss = _loss(shape, spec, tokens, size) if last else 0
+    # which is as long as what is written of it
+    predicted = tokens // 2 if infills else tokens
+    loss = _loss(shape, spec, predicted, size) if last else 0
     return tokens * (under_way * kept + again + outside) + loss + seen
 
 

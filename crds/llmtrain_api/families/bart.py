@@ -5,13 +5,26 @@ from __future__ import annotations
 from ..shape import TIED, ModelShape, Task
 from .base import Family, Linear, Parts, Saved, Tensors
 from .config import Config, InvalidModel, switches
-from .t5 import lengths
 
 PADDING = 2
 """Rows of its tables of positions that no token has: its positions begin after the padding's number."""
 ENCODER, DECODER = 0, 1
 SIDES = (ENCODER, DECODER)
 SCALED = "scale-embedding"
+SHARE, SPAN = 0.3, 3
+"""Which share of a row is hidden, in spans of how many tokens on average (https://arxiv.org/abs/1910.13461)."""
+
+
+def hidden_and_spans(length: int) -> tuple[int, int]:
+    """Tokens that are hidden in a row, and in how many spans."""
+    hidden = max(1, round(SHARE * length))
+    return hidden, max(1, round(hidden / SPAN))
+
+
+def lengths(length: int) -> tuple[int, int]:
+    """Tokens that the encoder and the decoder see of a row: each hidden span is one, and all is written."""
+    hidden, spans = hidden_and_spans(length)
+    return length - hidden + spans, length
 
 
 def parts(shape: ModelShape) -> Parts:
@@ -91,4 +104,5 @@ BART = Family(
     parts=parts,
     linears=linears,
     seen=lengths,
+    infills=True,
 )

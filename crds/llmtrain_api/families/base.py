@@ -125,6 +125,7 @@ class Family:
         parts: its tensors.
         linears: its linear layers but the output layer.
         seen: tokens of a row of so many that each of its stacks sees: one, or encoder and decoder.
+        infills: whether it learns hidden spans as BART does: each is a mask token, the whole text is written.
     """
 
     architecture: str
@@ -139,6 +140,7 @@ class Family:
     read: Callable[[Config], dict[str, object]]
     model_type: str
     seen: Callable[[int], tuple[int, ...]] = whole_row
+    infills: bool = False
 
     def variant(self, switches: tuple[str, ...]) -> str:
         """Its name in the table of proven layouts: other switches are other code, with rows of its own.

@@ -11,9 +11,11 @@ from harness.layouts.rows import FAMILIES
 
 from llmtrain_api import BuiltinModel, JobSpec, Precision, shape_of, task_of
 from llmtrain_api.estimate.flops import sequence_flops, stacks
+from llmtrain_api.families.bart import BART
 from llmtrain_api.families.t5 import lengths
 from llmtrain_trainer.models.build import HEADS, configuration
 from llmtrain_trainer.special_tokens import OURS
+from llmtrain_trainer.tasks.infilling import TextInfilling
 from llmtrain_trainer.tasks.seq2seq import SpanCorruption
 from llmtrain_trainer.telemetry import flops
 
@@ -79,6 +81,8 @@ def test_spans_have_the_lengths_that_are_counted() -> None:
         rows = torch.arange(length)[None] + 100
         inputs, labels = SpanCorruption(1, OURS.sentinels).encode(rows, [7])
         assert (inputs["input_ids"].shape[1], labels.shape[1]) == lengths(length)
+        inputs, labels = TextInfilling(0, 1).encode(rows, [7])
+        assert (inputs["input_ids"].shape[1], labels.shape[1]) == BART.seen(length)
 
 
 def test_a_published_figure() -> None:

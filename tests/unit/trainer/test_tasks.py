@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -9,12 +13,17 @@ import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmtrain_api import Task
+from llmtrain_api.families import bart
 from llmtrain_trainer.data.order import key_of, sample_at
 from llmtrain_trainer.data.steps.held_out import share_of_text
+from llmtrain_trainer.errors import ConfigError
 from llmtrain_trainer.evaluate.heldout import loss_sum
 from llmtrain_trainer.loss import IGNORED, label_count, token_loss_sum
-from llmtrain_trainer.special_tokens import SENTINELS
+from llmtrain_trainer.special_tokens import SENTINELS, Tokens
+from llmtrain_trainer.tasks import encoder_of
 from llmtrain_trainer.tasks.causal import CausalLM, positions
+from llmtrain_trainer.tasks.infilling import TextInfilling
 from llmtrain_trainer.tasks.masked import MaskedLM
 from llmtrain_trainer.tasks.noise import lowest, noise
 from llmtrain_trainer.tasks.seq2seq import SpanCorruption
@@ -103,6 +112,63 @@ def test_hidden_spans_put_back_give_the_row(length: int, key: int) -> None:
     assert inputs["decoder_input_ids"][0].tolist() == [PAD, *target[:-1]]
     other, _ = SpanCorruption(PAD, HIDDEN).encode(row, [key + 1])
     assert other["input_ids"].shape == inputs["input_ids"].shape
+
+
+@given(st.integers(8, 600), st.integers(0, 2**63))
+def test_a_text_is_written_whole_of_which_spans_were_hidden(length: int, key: int) -> None:
+    row = torch.arange(1000, 1000 + length)[None]
+    inputs, labels = TextInfilling(EOS, MASK).encode(row, [key])
+    source = inputs["input_ids"][0].tolist()
+    assert torch.equal(labels, row)
+    assert inputs["decoder_input_ids"][0].tolist() == [EOS, *row[0].tolist()[:-1]]
+    assert (len(source), length) == bart.lengths(length)
+    hidden, spans = bart.hidden_and_spans(length)
+    assert source.count(MASK) == spans
+    shown = [token for token in source if token != MASK]
+    assert len(shown) == length - hidden
+    # between two masks is a token, and what is shown stands in its order: a mask hides what is between
+    assert shown == sorted(set(shown) & set(row[0].tolist()))
+    assert all(one != other or one != MASK for one, other in pairwise(source))
+    assert sum(_hidden_by_mask(source, row[0].tolist())) == hidden
+    again, _ = TextInfilling(EOS, MASK).encode(torch.cat([row, row]), [key + 1, key])
+    assert again["input_ids"][1].tolist() == source
+
+
+def _hidden_by_mask(source: list[int], row: list[int]) -> list[int]:
+    """How many tokens of a row each mask stands for."""
+    bounds = [row[0] - 1, *source, row[-1] + 1]
+    return [bounds[at + 1] - bounds[at - 1] - 1 for at in range(1, len(bounds) - 1) if bounds[at] == MASK]
+
+
+def test_lengths_of_hidden_spans_are_of_a_poisson_distribution() -> None:
+    row = list(range(1000, 1400))
+    rows = torch.tensor(row).repeat(200, 1)
+    inputs, _ = TextInfilling(EOS, MASK).encode(rows, list(range(200)))
+    sizes = [size for source in inputs["input_ids"].tolist() for size in _hidden_by_mask(source, row)]
+    shares = np.bincount(sizes, minlength=8)[:8] / len(sizes)
+    poisson = [math.exp(-3) * 3**size / math.factorial(size) for size in range(8)]
+    assert shares == pytest.approx(poisson, abs=0.01)
+    for end in (0, -1):
+        assert 0 < int((inputs["input_ids"][:, end] == MASK).sum()) < 200, "a text may begin or end hidden"
+
+
+def test_which_noise_hides_spans_follows_from_the_family() -> None:
+    tokens = Tokens(eos=EOS, mask=MASK, pad=PAD, start=7)
+    infilling = encoder_of(Task.SEQ2SEQ, 500, tokens, documents=False, infills=True)
+    inputs, _ = infilling.encode(torch.arange(20, 40)[None], [1])
+    assert inputs["decoder_input_ids"][0, 0] == 7
+    assert (inputs["input_ids"] == MASK).any()
+    with pytest.raises(ConfigError, match="not 32 tokens <extra_id_0>"):
+        encoder_of(Task.SEQ2SEQ, 500, tokens, documents=False)
+    with pytest.raises(ConfigError, match="no mask token, which stands for a hidden span"):
+        encoder_of(Task.SEQ2SEQ, 500, replace(tokens, mask=None), documents=False, infills=True)
+
+
+@pytest.mark.parametrize("length", [8, 32, 512])
+def test_what_is_shown_costs_nobody_who_copies_it_anything(length: int) -> None:
+    inputs, labels = TextInfilling(EOS, MASK).encode(torch.arange(1000, 1000 + length)[None], [3])
+    hidden = ~torch.isin(labels, inputs["input_ids"])
+    assert share_of_text(length, infills=True) == pytest.approx(float(hidden.float().mean()))
 
 
 @pytest.mark.parametrize("length", [8, 32, 64, 512])

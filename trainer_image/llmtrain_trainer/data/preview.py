@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from llmtrain_api import JobFile, Task, task_of
+from llmtrain_api import JobFile, ModelShape, Task, task_of
+from llmtrain_api.families import FAMILIES
 
 from ..models.location import folder_of
 from ..token_marks import NOT_TRAINED
@@ -38,6 +39,7 @@ HIDDEN_LATER = {
     Task.MASKED: "each step hides other tokens at random, and these alone are trained on",
     Task.SEQ2SEQ: "each step hides other spans at random, and these alone are trained on",
 }
+INFILLED_LATER = "each step hides other spans at random, and the whole text is written"
 NOISE = "data          random tokens, made from training.seed: there is nothing to look at"
 
 
@@ -131,8 +133,13 @@ def _row_lines(made: Preparation) -> Iterator[str]:
         yield f"all of it     about {train.rows * whole // read:,} sequences: {steps:,.0f} steps an epoch"
     if not train.rows:
         yield f"warning       what was looked at does not fill one sequence of {train.length:,} tokens"
-    if later := HIDDEN_LATER.get(task_of(made.job.spec, made.job.shape)):
+    if later := _hidden_later(task_of(made.job.spec, made.job.shape), made.job.shape):
         yield f"mask          {later}"
+
+
+def _hidden_later(task: Task, shape: ModelShape) -> str | None:
+    infills = task is Task.SEQ2SEQ and FAMILIES[shape.architecture].infills
+    return INFILLED_LATER if infills else HIDDEN_LATER.get(task)
 
 
 def _label_lines(made: Preparation) -> Iterator[str]:

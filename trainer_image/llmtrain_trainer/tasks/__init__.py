@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 
 from llmtrain_api import JobSpec, ModelShape, Packing, Task, task_of
+from llmtrain_api.families import FAMILIES
 from llmtrain_api.schema.preference import PreferenceSpec
 
 from ..pictures import open_images
@@ -22,6 +23,7 @@ from .causal import CausalLM
 from .chat import ChatLM
 from .classification import Labelled
 from .image_chat import ImageChatLM
+from .infilling import TextInfilling
 from .kto import JudgedLM
 from .masked import MaskedLM
 from .objective import Objective
@@ -72,10 +74,13 @@ def encoder(spec: JobSpec, shape: ModelShape, tokens: Tokens, data: Path | None 
     if spec.task is Task.REWARD:
         return Rewards(tokens.eos if tokens.pad is None else tokens.pad)
     documents = spec.training.packing is Packing.DOCUMENTS
-    return encoder_of(task_of(spec, shape), shape.vocabulary, tokens, documents=documents)
+    infills = FAMILIES[shape.architecture].infills
+    return encoder_of(task_of(spec, shape), shape.vocabulary, tokens, documents=documents, infills=infills)
 
 
-def encoder_of(task: Task, vocabulary: int, tokens: Tokens, *, documents: bool) -> Encoder:
+def encoder_of(
+    task: Task, vocabulary: int, tokens: Tokens, *, documents: bool, infills: bool = False
+) -> Encoder:
     """A task by what it depends on.
 
     Args:
@@ -83,13 +88,16 @@ def encoder_of(task: Task, vocabulary: int, tokens: Tokens, *, documents: bool) 
         vocabulary: entries of the embeddings.
         tokens: the tokenizer's special ones.
         documents: whether documents of one row must not see each other.
+        infills: whether the model learns hidden spans as BART does.
 
     Raises:
         ConfigError: the tokenizer does not have a token that the task needs.
     """
-    require_tokens(tokens, task, "the model")
+    require_tokens(tokens, task, "the model", infills=infills)
     if task is Task.MASKED and tokens.mask is not None:
         return MaskedLM(vocabulary, tokens.mask)
+    if task is Task.SEQ2SEQ and infills and tokens.mask is not None:
+        return TextInfilling(tokens.eos if tokens.start is None else tokens.start, tokens.mask)
     if task is Task.SEQ2SEQ and tokens.pad is not None:
         return SpanCorruption(tokens.pad, tokens.sentinels)
     if task is Task.CHAT:

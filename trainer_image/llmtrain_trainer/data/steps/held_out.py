@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from llmtrain_api import Task
-from llmtrain_api.families.t5 import hidden_and_spans
+from llmtrain_api.families import FAMILIES, bart, t5
 
 from ...token_marks import NOT_TRAINED, ids_of
 from ..labelled.questions import choose_questions
@@ -32,13 +32,16 @@ def choose_held_out(made: Preparation) -> None:
     (made.folder / HELD_OUT_ROWS).unlink(missing_ok=True)
     made.entropy = label_entropy(made.task, chosen) if made.task.on_samples else unigram_entropy(chosen)
     if made.task is Task.SEQ2SEQ:
-        made.entropy *= share_of_text(chosen.shape[1])
+        made.entropy *= share_of_text(chosen.shape[1], infills=FAMILIES[made.job.shape.architecture].infills)
 
 
-def share_of_text(length: int) -> float:
-    """Of what is written where spans of a row are hidden, how much is text: what stands for the spans follows
-    by itself, each in its turn, and costs whoever counts tokens nothing."""
-    hidden, spans = hidden_and_spans(length)
+def share_of_text(length: int, *, infills: bool = False) -> float:
+    """Of what is written where spans of a row are hidden, how much must be known: what stands for the spans
+    follows by itself, each in its turn, and what is not hidden is copied; neither costs whoever counts tokens
+    anything."""
+    if infills:
+        return bart.hidden_and_spans(length)[0] / length
+    hidden, spans = t5.hidden_and_spans(length)
     return hidden / (hidden + spans + 1)
 
 

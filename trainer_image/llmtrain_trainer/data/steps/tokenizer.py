@@ -13,6 +13,7 @@ import tokenizers
 import transformers
 
 from llmtrain_api import Task, task_of
+from llmtrain_api.families import FAMILIES
 
 from ...errors import ConfigError
 from ...files import sync_tree
@@ -123,7 +124,10 @@ def _take(made: Preparation, base: Path) -> None:
     """The tokenizer of a model that exists."""
     job, where = made.job, named(made.job)
     made.tokenizer, made.tokens = open_tokenizer(base, where)
-    require_tokens(made.tokens, task_of(job.spec, job.shape), where)
+    infills = FAMILIES[job.shape.architecture].infills
+    require_tokens(made.tokens, task_of(job.spec, job.shape), where, infills=infills)
+    if made.task is Task.SEQ2SEQ and infills:
+        made.tokens = replace(made.tokens, start=decoder_start(base))
     entries, rows = 1 + max(made.tokenizer.get_vocab().values()), job.shape.vocabulary
     if entries > rows:
         raise ConfigError(

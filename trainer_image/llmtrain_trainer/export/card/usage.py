@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 
 from llmtrain_api import Task
+from llmtrain_api.families import FAMILIES
 from llmtrain_api.schema.source import PYTHON_STDLIB
 
 from ...models.build import HEADS
@@ -133,6 +134,8 @@ def _base(facts: Facts, opener: str) -> str:
 
 def _prompt(facts: Facts) -> str:
     if facts.task is Task.SEQ2SEQ:
+        if FAMILIES[facts.job.shape.architecture].infills:
+            return "The <mask> is here."
         hidden = T5_HIDDEN if facts.job.spec.model.builtin is None else HIDDEN
         return f"The {hidden[0]} is here."
     if facts.task is Task.TEXT2TEXT:
