@@ -57,6 +57,9 @@ kueue: ## jobs in a queue of the real Kueue, built from its Go module, also real
 rules: ## the chart's alerts, checked and fired by Prometheus' own promtool, built from its Go module (not in make test)
 	@hack/test rules
 
+lm-eval: ## evaluation.tasks with the real lm-evaluation-harness, which pip gets into the cache (450 MB; not in make test)
+	@hack/test lm_eval_tasks
+
 lint: ## ruff, mypy --strict, import boundaries
 	@hack/lint
 
@@ -105,4 +108,4 @@ bench-page: ## what 300 open web pages of 2,000 jobs cost: first view, how late 
 constraints: ## pin what a fresh environment without constraints.txt would get
 	@hack/constraints
 
-.PHONY: corpora examples release docs web page page-on-cluster proofs rules kueue models real bench bench-operator bench-writes bench-recovery bench-page bench-scale layouts resume simulate faults help demo demo-down try test lint generate images venv constraints
+.PHONY: lm-eval corpora examples release docs web page page-on-cluster proofs rules kueue models real bench bench-operator bench-writes bench-recovery bench-page bench-scale layouts resume simulate faults help demo demo-down try test lint generate images venv constraints

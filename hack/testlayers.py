@@ -69,6 +69,7 @@ LAYERS = (
     Layer("e2e", before=TWO_NODES, cluster=True, proofs=True),
     Layer("kueue", before=(*TWO_NODES, ("hack/cluster", "build", "kueue")), cluster=True, only_named=True),
     Layer("rules", before=(("hack/cluster", "build", "prometheus"),), only_named=True),
+    Layer("lm_eval_tasks", only_named=True),
     Layer("page", before=(BROWSER_DRIVER,), only_named=True),
     Layer("page_on_cluster", before=(BROWSER_DRIVER, *TWO_NODES), cluster=True, only_named=True),
     Layer("examples_on_cluster", before=TWO_NODES, cluster=True, only_named=True),

@@ -81,6 +81,7 @@ class JobFile(ApiModel):
     ``evaluation.datasets``.
     ``origin`` is what ``checkpoint.from`` means, as it was found when the job was accepted.
     ``cache`` is the folder of ``dataset.cache``, ``pairs`` the file of ``evaluation.fairness.pairs``,
+    ``tasks`` the folder of ``evaluation.tasks``,
     ``penalty_pairs`` that of ``training.fairness.pairs``, ``reward_model`` the folder of the reward of kind
     model.
     ``base`` is the folder of the model that training starts from, where that is on a volume or in the image;
@@ -105,6 +106,7 @@ class JobFile(ApiModel):
     cache: str | None = None
     pairs: str | None = None
     penalty_pairs: str | None = None
+    tasks: str | None = None
     reward_model: str | None = None
     base: str | None = None
     scratch: str

@@ -80,6 +80,14 @@ def sets(*each: dict[str, Any], **spec: Any) -> dict[str, Any]:
     return manifest(**(spec | {"evaluation": {"datasets": list(each)}}))
 
 
+def asked_tasks(
+    folder: str = "pvc://tasks/ours", names: list[str] | None = None, **spec: Any
+) -> dict[str, Any]:
+    """A job that asks its model tasks, with top-level fields of spec replaced."""
+    tasks = {"folder": folder, "names": ["weather"] if names is None else names}
+    return manifest(**(spec | {"evaluation": {"tasks": tasks}}))
+
+
 BAD: dict[str, Bad] = {
     "random weights are measured": Bad(
         measured(model=LLAMA), "spec.model.name", "name one that exists", "name one that exists"
@@ -181,6 +189,29 @@ BAD: dict[str, Bad] = {
         "spec.evaluation.datasets",
         "[0].fields.text is for other tasks than chat",
         "names a column that this task does not read",
+    ),
+    "tasks in a bucket": Bad(
+        asked_tasks(folder="s3://bucket/tasks"), "spec.evaluation.tasks.folder", "use pvc://CLAIM/FOLDER"
+    ),
+    "tasks without names": Bad(
+        asked_tasks(names=[]), "spec.evaluation.tasks.names", "use at least 1", "at least 1 items"
+    ),
+    "a task whose name is a path": Bad(
+        asked_tasks(names=["../a"]), "spec.evaluation.tasks.names[0]", "must match", "should match"
+    ),
+    "tasks of a model with a head": Bad(
+        asked_tasks(task="classification", dataset={"name": "pvc://data/samples"}),
+        "spec.evaluation.tasks",
+        "this job's task is classification; remove it",
+        "tasks are asked of a model that writes text",
+    ),
+    "tasks of an adapter alone": Bad(
+        asked_tasks(
+            model={"name": "Qwen/Qwen2.5-0.5B", "adapter": {"rank": 4}},
+            output={"uri": "pvc://checkpoints/x", "merged": False},
+        ),
+        "spec.evaluation.tasks",
+        "set output.merged true, or remove it",
     ),
     "a page beside no export": Bad(
         measured(evaluation={"only": True, "explain": {"texts": 4}}),

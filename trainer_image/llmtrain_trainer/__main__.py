@@ -85,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
     track.add_argument("--number", type=int, required=True, help="which of telemetry.trackers")
     verb("export", _stage("export"), "Export a trained job as a Hugging Face folder, and compare it.")
     verb("publish", _stage("publish"), "Push the export of a job to the hub that it names.")
+    verb("tasks", _stage("tasks"), "Measure an export on tasks of the lm-evaluation-harness.")
     verb("measure", _stage("measure"), "Measure the model of a job as it is, and train nothing.")
     evaluate = verb("evaluate", _stage("evaluate"), "Loss and perplexity of an exported folder.", job=False)
     evaluate.add_argument("folder", help="Hugging Face folder")

@@ -111,6 +111,16 @@ def publish(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def tasks(arguments: argparse.Namespace) -> int:
+    """Measure an exported model on tasks of the lm-evaluation-harness, and leave what became of that."""
+    from .export.harness import measure_tasks
+
+    job = read_job(arguments.job)
+    log.configure(job=job.job.name, attempt=job.attempt)
+    measure_tasks(job, _start_of(job))
+    return 0
+
+
 def measure(arguments: argparse.Namespace) -> int:
     """Measure the model of a job as it is."""
     with quick_imports():

@@ -45,6 +45,11 @@ class Output:
         return self.root / "published.json"
 
     @property
+    def tasks(self) -> Path:
+        """What became of evaluation.tasks, so that no attempt computes them once more."""
+        return self.root / "tasks.json"
+
+    @property
     def origin(self) -> Path:
         """The step of another output that this one began with, where it did."""
         return self.root / "origin.json"

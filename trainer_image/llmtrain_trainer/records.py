@@ -38,7 +38,7 @@ from typing import Annotated, Any, BinaryIO, TypeVar
 
 from pydantic import Field, ValidationError
 
-from llmtrain_api import Layout, PreparationFigures, PublishedResult, Results
+from llmtrain_api import Layout, PreparationFigures, PublishedResult, Results, TasksResult
 from llmtrain_api.messages import MAX_ETA_SECONDS, Outcome
 from llmtrain_api.schema.base import ApiModel
 
@@ -68,6 +68,13 @@ class PublishedRecord(ApiModel):
 
     job_uid: Name
     published: PublishedResult
+
+
+class TasksRecord(ApiModel):
+    """``tasks.json``: what became of a job's evaluation.tasks."""
+
+    job_uid: Name
+    tasks: TasksResult
 
 
 class FenceRecord(ApiModel):

@@ -18,6 +18,7 @@ from . import (
     entrypoint,
     evaluation,
     evaluation_sets,
+    evaluation_tasks,
     fairness,
     images,
     model,
@@ -43,6 +44,7 @@ TRAINED: tuple[Rule, ...] = (
     *checkpoint.RULES,
     *evaluation.RULES,
     *evaluation_sets.RULES,
+    *evaluation_tasks.RULES,
 )
 PROVEN: tuple[Rule, ...] = (*parallelism.PROVEN, *training.PROVEN, *training.MEMORY)
 RULES: tuple[Rule, ...] = (

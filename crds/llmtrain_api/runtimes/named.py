@@ -64,6 +64,8 @@ def claims_of(own: Raw) -> Named:
     yield from claim_in("dataset.cache", dataset.get("cache"))
     for number, one in enumerate(_items(_inner(own, "evaluation").get("datasets"))):
         yield from claim_in(f"evaluation.datasets[{number}].source", one.get("source"))
+    tasks = _inner(_inner(own, "evaluation"), "tasks")
+    yield from claim_in("evaluation.tasks.folder", tasks.get("folder"))
     for section in ("evaluation", "training"):
         fairness = _inner(_inner(own, section), "fairness")
         yield from claim_in(f"{section}.fairness.pairs", fairness.get("pairs"))

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from .base import ApiModel, Rule, RuledModel
 from .evaluation_set import MOST_SETS, EvaluationSet
+from .evaluation_tasks import EvaluationTasks
 from .fairness import FairnessSpec
 
 
@@ -93,6 +94,12 @@ class EvaluationSpec(RuledModel):
         description="Data that the model is measured on at the end, each set apart: status.results.datasets. "
         "Nothing is learnt from them; dataset.cleaning does not touch them, and maxSequences counts for "
         "each. Not with tasks preference, reward, reinforcement and imageChat.",
+    )
+    tasks: EvaluationTasks | None = Field(
+        default=None,
+        description="At the end the exported model is measured on tasks of the lm-evaluation-harness, in a "
+        "process of its own: status.results.tasks. No job fails for it. Needs an image with lm_eval; with "
+        "tasks causal, chat, preference and reinforcement.",
     )
     explain: ExplainSpec | None = Field(
         default=None,

@@ -26,6 +26,7 @@ from ..names import (
     PENALTY_PAIRS_MOUNT,
     REWARD_MODEL_MOUNT,
     SCRATCH_MOUNT,
+    TASKS_MOUNT,
     TOKEN_DIR,
 )
 
@@ -35,12 +36,12 @@ MAX_BYTES = 32 << 10
 MOST = 32
 OWN_MOUNTS = (
     CONFIG_DIR, TOKEN_DIR, OUTPUT_MOUNT, DATASET_MOUNT, CACHE_MOUNT, MODEL_MOUNT, ORIGIN_MOUNT,
-    PAIRS_MOUNT, PENALTY_PAIRS_MOUNT, REWARD_MODEL_MOUNT, EVALUATION_MOUNT,
+    PAIRS_MOUNT, PENALTY_PAIRS_MOUNT, REWARD_MODEL_MOUNT, EVALUATION_MOUNT, TASKS_MOUNT,
     SCRATCH_MOUNT, "/dev/shm",
 )  # fmt: skip
 OWN_VOLUMES = re.compile(
     r"config|token|scratch|model|origin|output|cache|pairs|penalty-pairs|reward-model|shm|dataset(-[0-9]+)?|"
-    r"evaluation-[0-9]+"
+    r"evaluation-[0-9]+|tasks"
 )
 OWN_ENV = re.compile(r"LLMTRAIN_.*|HOME|TMPDIR")
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")

@@ -126,6 +126,10 @@ def _results(job: Job) -> Iterator[Row]:
     yield "held-out loss", _held_out(found)
     for one in found.datasets:
         yield f"on {one.name}", _held_out(one)
+    if found.tasks is not None:
+        for task in found.tasks.figures:
+            yield f"task {task.task}", f"{task.metric} {task.value:.4g}"
+        yield "tasks", f"no: {found.tasks.error}" if found.tasks.error else ""
     yield "model lies in", found.export_uri or ""
     if (pushed := found.published) is not None:
         yield "published", pushed.url or f"no: {pushed.error}"

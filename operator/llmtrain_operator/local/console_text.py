@@ -16,6 +16,7 @@ from llmtrain_api import (
     Progress,
     Results,
     SourceResult,
+    TasksResult,
     parse_spec,
     shape_of,
     task_of,
@@ -178,6 +179,19 @@ def _compared(one: DatasetResult) -> str:
     return "".join(f"; {text}" for text in told if text)
 
 
+def _task_lines(found: TasksResult | None) -> list[str]:
+    if found is None:
+        return []
+    if found.error:
+        return [f"  tasks             no figures: {found.error}"]
+    return [
+        f"  task {one.task:<12} {one.metric} {one.value:.4g}"
+        + ("" if one.stderr is None else f" ± {one.stderr:.2g}")
+        + f", of {one.rows:,} rows"
+        for one in found.figures
+    ]
+
+
 def _kto_lines(results: Results) -> list[str]:
     found = results.kto
     if found is None or results.eval_loss is None or found.accuracy is None:
@@ -269,6 +283,7 @@ def succeeded(
         lines.append(f"  unigram entropy   {results.unigram_entropy:.3f} nat a token, {learnt}")
     lines += [f"    {one.name}: {_measured(one)}" for one in results.sources]
     lines += [f"  on {one.name:<14} {_measured(one)}{_compared(one)}" for one in results.datasets]
+    lines += _task_lines(results.tasks)
     lines += _preference_lines(results) + _kto_lines(results) + _reinforcement_lines(results)
     lines += _answer_lines(results.answers)
     lines += _data_lines(results.data)

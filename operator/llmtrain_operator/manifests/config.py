@@ -38,6 +38,7 @@ from .volumes import (
     reward_model_location,
     set_folders,
     source_folders,
+    tasks_location,
 )
 
 
@@ -62,6 +63,7 @@ def job_file(job: Job, spec: JobSpec, attempt: int, settings: PlanSettings) -> J
         origin=origin_folder(job, spec),
         cache=cache_location(spec.dataset).path if spec.dataset.cache else None,
         pairs=pairs_location(spec.evaluation).path or None,
+        tasks=tasks_location(spec.evaluation).path or None,
         penalty_pairs=penalty_pairs_location(spec.training).path or None,
         reward_model=reward_model_location(spec.training).path or None,
         base=base_folder(spec),

@@ -15,6 +15,7 @@ from llmtrain_api.names import (
     PENALTY_PAIRS_MOUNT,
     REWARD_MODEL_MOUNT,
     SCRATCH_MOUNT,
+    TASKS_MOUNT,
     TOKEN_AUDIENCE,
     TOKEN_DIR,
 )
@@ -29,6 +30,7 @@ from .volumes import (
     penalty_pairs_location,
     reward_model_location,
     set_claims,
+    tasks_location,
     text_claims,
 )
 
@@ -81,6 +83,7 @@ def of_job(spec: JobSpec, origin: Location | None) -> list[Mounted]:
         ("origin", begun, f"{ORIGIN_MOUNT}/{begun}", True),
         ("cache", cache, CACHE_MOUNT, False),
         ("pairs", pairs, PAIRS_MOUNT, True),
+        ("tasks", tasks_location(spec.evaluation).claim, TASKS_MOUNT, True),
         ("penalty-pairs", penalty, PENALTY_PAIRS_MOUNT, True),
         ("reward-model", reward_model_location(spec.training).claim, REWARD_MODEL_MOUNT, True),
         *((text.volume, text.claim, text.mount, True) for text in text_claims(spec.dataset)),

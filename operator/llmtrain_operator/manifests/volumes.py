@@ -16,6 +16,7 @@ from llmtrain_api.names import (
     PENALTY_PAIRS_MOUNT,
     REWARD_MODEL_MOUNT,
     SCRATCH_MOUNT,
+    TASKS_MOUNT,
 )
 from llmtrain_api.schema.evaluation import EvaluationSpec
 from llmtrain_api.schema.training import TrainingSpec
@@ -82,6 +83,11 @@ def pairs_location(evaluation: EvaluationSpec) -> Location:
     """Where the pairs lie that a model compares; nowhere unless the job names some."""
     fairness = evaluation.fairness
     return locate(fairness.pairs, PAIRS_MOUNT) if fairness else Location("")
+
+
+def tasks_location(evaluation: EvaluationSpec) -> Location:
+    """Where the tasks lie that a model is measured on; nowhere unless the job names some."""
+    return locate(evaluation.tasks.folder, TASKS_MOUNT) if evaluation.tasks else Location("")
 
 
 def penalty_pairs_location(training: TrainingSpec) -> Location:

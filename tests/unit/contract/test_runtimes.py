@@ -189,6 +189,10 @@ CLAIMS: tuple[tuple[str, dict[str, Any]], ...] = (
         "evaluation.datasets[0].source",
         {"evaluation": {"datasets": [{"name": "news", "source": "pvc://theirs/a"}]}},
     ),
+    (
+        "evaluation.tasks.folder",
+        {"evaluation": {"tasks": {"folder": "pvc://theirs/a", "names": ["weather"]}}},
+    ),
     ("evaluation.fairness.pairs", {"evaluation": {"fairness": {"pairs": "pvc://theirs/a.jsonl"}}}),
     (
         "training.reinforcement.rewards[0].model",

@@ -16,7 +16,7 @@ from requirements import requirements
 
 ROOT = Path(__file__).parents[3]
 OWN = {"llmtrain", "llmtrain_api", "llmtrain_operator", "llmtrain_trainer"}
-CHOSEN = {"mlflow", "trackio", "wandb"}
+CHOSEN = {"evaluate", "lm_eval", "mlflow", "trackio", "wandb"}
 """Trackers, which a user's image brings: where it is not there, a job is told what to install."""
 
 PART = {"httpx2": "huggingface_hub", "pydantic_core": "pydantic", "urllib3": "kubernetes"}

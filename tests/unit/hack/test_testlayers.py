@@ -37,7 +37,8 @@ def test_layers_run_in_their_own_order(capsys: pytest.CaptureFixture[str]) -> No
     grammar = testlayers.parser()
     assert [x.name for x in testlayers.chosen_layers(grammar, ["trainer", "unit"])] == ["unit", "trainer"]
     unnamed = [x.name for x in testlayers.chosen_layers(grammar, [])]
-    on_demand = ("layouts", "kueue", "rules", "page", "page_on_cluster", "examples_on_cluster", "real")
+    named = ("kueue", "rules", "lm_eval_tasks", "page", "page_on_cluster", "examples_on_cluster", "real")
+    on_demand = ("layouts", *named)
     assert unnamed == [x.name for x in testlayers.LAYERS if x.name not in on_demand], "these are asked for"
     assert [x.name for x in testlayers.chosen_layers(grammar, ["layouts"])] == ["layouts"]
     assert [x.name for x in testlayers.chosen_layers(grammar, ["real"])] == ["real"]

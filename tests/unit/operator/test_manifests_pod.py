@@ -212,6 +212,13 @@ def test_pairs_that_are_held_alike_are_a_mount_of_their_own() -> None:
     assert not any(v["name"] == "penalty-pairs" for v in worker_and_setup()[0]["volumes"])
 
 
+def test_tasks_are_a_mount_of_their_own() -> None:
+    tasks = {"folder": "pvc://ours/tasks", "names": ["weather"]}
+    told = told_of_mounted("tasks", "ours", {"evaluation": {"tasks": tasks}})
+    assert told.tasks == "/mnt/tasks/tasks"
+    assert not any(v["name"] == "tasks" for v in worker_and_setup()[0]["volumes"])
+
+
 def test_a_reward_model_is_a_mount_of_its_own() -> None:
     rewards = [{"kind": "json"}, {"kind": "model", "model": "pvc://judges/reward/export"}]
     spec: dict[str, Any] = {

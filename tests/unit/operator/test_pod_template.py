@@ -110,7 +110,10 @@ def test_all_that_the_operator_mounts_is_its_own() -> None:
             "model": {"name": "builtin://tiny-llama"},
             "dataset": {"mixture": [{"name": f"pvc://{n}", "weight": 1} for n in "ab"]},
             "output": {"uri": "pvc://runs/mine"},
-            "evaluation": {"datasets": [{"name": "news", "source": "pvc://news"}]},
+            "evaluation": {
+                "datasets": [{"name": "news", "source": "pvc://news"}],
+                "tasks": {"folder": "pvc://tasks", "names": ["weather"]},
+            },
         },
         strict=True,
     )
@@ -125,7 +128,7 @@ def test_all_that_the_operator_mounts_is_its_own() -> None:
     ]
     volumes = {one.name for one in found}
     assert {"origin", "pairs", "penalty-pairs", "model", "reward-model", "cache"} <= volumes
-    assert {"dataset-1", "evaluation-0"} <= volumes
+    assert {"dataset-1", "evaluation-0", "tasks"} <= volumes
     assert [name for name in volumes if not OWN_VOLUMES.fullmatch(name)] == []
 
 

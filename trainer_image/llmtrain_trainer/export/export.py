@@ -22,6 +22,7 @@ from llmtrain_api import (
     Precision,
     Results,
     Task,
+    TasksResult,
     changed,
     task_of,
 )
@@ -44,7 +45,7 @@ from ..models.build import DTYPES, load
 from ..models.head import head_of
 from ..models.location import start_of
 from ..output import Output
-from ..records import EvaluationRecord, read_record, record_or_none
+from ..records import EvaluationRecord, TasksRecord, read_record, record_or_none
 from ..storage.start_marker import Start
 from ..tasks import Tokens, encoder
 from ..tasks.chat import ChatLM
@@ -90,6 +91,7 @@ def export(job: JobFile, start: Start) -> Results:
         adapter=told_of(folder, marker) if job.spec.model.adapter else None,
         origin=record_or_none(output.origin, Origin),
         datasets=datasets_of(job, opened, output.data, marker),
+        tasks=_known_tasks(job, output),
         explained=write_explanation(job, opened, output.data, marker, folder),
     )
     write_card(job, start, marker, results, folder)
@@ -100,6 +102,12 @@ def export(job: JobFile, start: Start) -> Results:
     write_json(output.results, results.to_json())
     write_curves(job, output, results)
     return results
+
+
+def _known_tasks(job: JobFile, output: Output) -> TasksResult | None:
+    """What an attempt before this one has measured of the same model, which nobody computes again."""
+    record = record_or_none(output.tasks, TasksRecord)
+    return record.tasks if record and record.job_uid == job.job.uid and record.tasks.error is None else None
 
 
 def _write_adapted(

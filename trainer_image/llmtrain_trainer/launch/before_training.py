@@ -23,6 +23,7 @@ from ..telemetry.reporter import Reporter
 from .attempt import Attempt, required
 from .compiler import require_compiler
 from .gang import Pause, await_gang, await_start
+from .tasks import require_tasks
 from .tracking import require_libraries
 
 NAME_DEADLINE = 120.0
@@ -58,6 +59,11 @@ def check_compiler(_: Attempt) -> None:
 def check_trackers(attempt: Attempt) -> None:
     """Look for the libraries of trackers, before data are prepared for an hour."""
     require_libraries(attempt.job)
+
+
+def check_tasks(attempt: Attempt) -> None:
+    """Look for the lm-evaluation-harness and the tasks, before data are prepared for an hour."""
+    require_tasks(attempt.job)
 
 
 def fetch_model(attempt: Attempt) -> None:

@@ -62,6 +62,10 @@ def _no_trackers(attempt: Attempt) -> bool:
     return not attempt.job.spec.telemetry.trackers
 
 
+def _no_tasks(attempt: Attempt) -> bool:
+    return attempt.job.spec.evaluation.tasks is None
+
+
 def _no_origin(attempt: Attempt) -> bool:
     return attempt.job.origin is None
 
@@ -74,6 +78,7 @@ STAGES = (
     StageRow("claim", On.NODE_0, before.claim, leaves=("claimed",)),
     StageRow("fence", On.NODE_0, before.raise_fence, ("claimed",), ("fence",)),
     StageRow("trackers", On.NODE_0, before.check_trackers, unless=_no_trackers),
+    StageRow("tasks", On.NODE_0, before.check_tasks, unless=_no_tasks),
     StageRow("compiler", On.NODE_0, before.check_compiler, unless=_not_compiled),
     StageRow("origin", On.NODE_0, before.look_at_origin, ("claimed",), unless=_no_origin),
     StageRow("fetch", On.NODE_0, before.fetch_model, ("claimed",), unless=_no_fetch),

@@ -44,6 +44,7 @@ def _shorten(fields: dict[str, Any], limit: int) -> None:
             one.pop("answers", None)
             one.pop("scores", None)
     if not limit:
+        results.pop("tasks", None)
         results.pop("datasets", None)
     if "samples" in data:
         data["samples"] = [one[: limit // 16] for one in data["samples"]] if limit >= 512 else []

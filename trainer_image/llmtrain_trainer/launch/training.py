@@ -14,6 +14,7 @@ from ..storage.base import ClaimedOutput
 from ..storage.start_marker import Start
 from ..telemetry.reporter import Reporter
 from .attempt import Attempt, required
+from .tasks import measure_tasks
 from .torchrun import Failed, Torchrun
 from .tracking import Trackers
 
@@ -40,6 +41,8 @@ def measure(attempt: Attempt) -> None:
     reporter.update(urgent=True)
     try:
         attempt.run_verb("measure", [])
+        if attempt.job.spec.evaluation.tasks is not None:
+            measure_tasks(attempt, attempt.job.spec.evaluation.tasks)
         attempt.results = _completed(claimed, start, reporter)
     finally:
         reporter.close()
@@ -56,6 +59,8 @@ def export(attempt: Attempt) -> None:
         log.get().info("exporting")
         claimed.before_export(start)
         attempt.run_verb("export", [], wrote=start.fence.folder / "export")
+        if job.spec.evaluation.tasks is not None:
+            measure_tasks(attempt, job.spec.evaluation.tasks)
         if job.spec.output.publish is not None:
             publish(attempt, job.spec.output.publish)
         attempt.results = _completed(claimed, start, reporter)

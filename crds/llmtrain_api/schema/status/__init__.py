@@ -14,7 +14,7 @@ from .attempt import (
 )
 from .conditions import Condition, ConditionType
 from .job import MAX_ATTEMPTS, JobStatus, Phase, Resolved, Waiting
-from .measured import DatasetResult, ScoresResult, SourceResult
+from .measured import DatasetResult, ScoresResult, SourceResult, TaskFigure, TasksResult
 from .notification import MAX_NOTIFICATIONS, MAX_TOLD, Notification, NotificationState
 from .origin import Origin
 from .placement import Placement
@@ -86,6 +86,8 @@ __all__ = [
     "Setup",
     "SetupStage",
     "SourceResult",
+    "TaskFigure",
+    "TasksResult",
     "Text",
     "Usage",
     "Waiting",

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ..base import ApiModel
 from .answers import AnswersResult
-from .values import Count, Figure
+from .values import Count, Figure, Text
 
 
 class SourceResult(ApiModel):
@@ -81,4 +81,28 @@ class DatasetResult(ApiModel):
     )
     scores: ScoresResult | None = Field(
         default=None, description="What it says of the samples, with a task that has a head of its own."
+    )
+
+
+class TaskFigure(ApiModel):
+    """One metric of one task of the lm-evaluation-harness."""
+
+    task: Text = Field(description="As its YAML file names it.")
+    metric: Text = Field(description="With its filter after a comma, where that is not none.")
+    value: Figure = Field(description="Mean over the rows.")
+    stderr: Figure | None = Field(default=None, description="Its standard error, where one is known.")
+    rows: Count = Field(description="Rows that were asked.")
+    of: Count = Field(description="Rows that the task has.")
+    version: Text = Field(description="Of the task, by its metadata.")
+
+
+class TasksResult(ApiModel):
+    """What became of evaluation.tasks."""
+
+    library: Text = Field(default="", description="Version of lm_eval.")
+    figures: list[TaskFigure] = Field(
+        default_factory=list, max_length=64, description="By task and metric; empty where there is an error."
+    )
+    error: Annotated[str, Field(max_length=512)] | None = Field(
+        default=None, description="Why there are no figures, and what helps; empty where there are."
     )

@@ -10,7 +10,7 @@ from ..base import ApiModel
 from ..evaluation_set import MOST_SETS
 from .adapters import AdapterResult
 from .answers import AnswersResult
-from .measured import DatasetResult, ScoresResult, SourceResult
+from .measured import DatasetResult, ScoresResult, SourceResult, TasksResult
 from .origin import Origin
 from .progress import ReinforcementFigures
 from .values import Count, Figure, LongText, Text
@@ -236,6 +236,9 @@ class Results(ApiModel):
         max_length=MOST_SETS,
         description="Each set of evaluation.datasets by itself, in their order; results.json has them where "
         "they have no room here.",
+    )
+    tasks: TasksResult | None = Field(
+        default=None, description="What became of evaluation.tasks; empty without it."
     )
     answers: AnswersResult | None = Field(
         default=None, description="How its answers to held-out dialogues compare to theirs, where asked."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from llmtrain_api import AnswersResult, DatasetResult, Task
+from llmtrain_api import AnswersResult, DatasetResult, Task, TasksResult
 from llmtrain_api.schema.model import HUB
 from llmtrain_api.schema.status.answers import COPIED, LEAD
 from llmtrain_api.schema.status.results import FairnessResult
@@ -126,6 +126,8 @@ def results(facts: Facts) -> str:
         said.append(f"sacrebleu: {', '.join(map(code, found.answers.signatures))}.")
     if found.datasets:
         said.append(datasets(found.datasets))
+    if found.tasks and found.tasks.figures:
+        said.append(tasks(found.tasks))
     if found.fairness:
         said.append(fairness(found.fairness))
     if found.explained:
@@ -166,6 +168,23 @@ def datasets(found: Sequence[DatasetResult]) -> str:
     ]
     head = "On sets of their own, which nothing was learnt from, each apart:"
     return f"{head}\n\n{table(('set', 'sequences', *heads), rows)}"
+
+
+def tasks(found: TasksResult) -> str:
+    """Tasks of the lm-evaluation-harness."""
+    rows = [
+        (
+            code(one.task),
+            plain(one.version),
+            plain(one.metric),
+            number(round(one.value, 6)),
+            "" if one.stderr is None else number(round(one.stderr, 6)),
+            number(one.rows) + (f" of {number(one.of)}" if one.of > one.rows else ""),
+        )
+        for one in found.figures
+    ]
+    head = f"On tasks of the lm-evaluation-harness ({code('lm_eval')} {plain(found.library)}):"
+    return f"{head}\n\n{table(('task', 'version', 'metric', 'value', 'standard error', 'rows'), rows)}"
 
 
 def fairness(found: FairnessResult) -> str:
