@@ -20,10 +20,10 @@ import llmtrain_trainer
 from llmtrain_api import JobFile, ModelFacts, Resolved, Results, Task, task_of
 from llmtrain_trainer.export import card
 from llmtrain_trainer.export.card.facts import Facts, Spent, spent
-from llmtrain_trainer.export.card.markdown import code, plain, table
 from llmtrain_trainer.export.card.metadata import PIPELINES, card_data, measured
 from llmtrain_trainer.export.card.text import LEARNT, card_text
 from llmtrain_trainer.export.card.usage import PROGRAMS
+from llmtrain_trainer.export.markdown import code, plain, table
 from llmtrain_trainer.output import Output
 
 ROOT = Path(__file__).resolve().parents[3]

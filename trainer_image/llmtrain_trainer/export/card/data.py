@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..markdown import code, location, number, table
 from .facts import Facts
-from .markdown import code, location, number, table
 
 CLASSES = 20
 """Classes that a card lists; ``config.json`` has all."""

@@ -12,8 +12,8 @@ from llmtrain_api import DatasetResult, Results, Task
 from llmtrain_api.schema.model import HUB as MODEL
 from llmtrain_api.schema.source import HUB as DATASET
 
+from ..markdown import location
 from .facts import Facts
-from .markdown import location
 
 PIPELINES: Mapping[Task, str | None] = {
     Task.CAUSAL: "text-generation",

@@ -11,9 +11,9 @@ from llmtrain_api.schema.status.answers import COPIED, LEAD
 from llmtrain_api.schema.status.results import FairnessResult
 
 from ..adapter import FOLDER
+from ..markdown import code, location, number, plain, table
 from . import data, training
 from .facts import Facts
-from .markdown import code, location, number, plain, table
 from .metadata import card_data, measured
 from .usage import snippet
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ..markdown import code, location, number, plain, table
 from .facts import Facts
-from .markdown import code, location, number, plain, table
 
 
 def section(facts: Facts) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from llmtrain_api import JobFile, Results, Task, task_of
 
 from ...storage.start_marker import Start
-from ..card.markdown import location
+from ..markdown import location
 
 OWN = "dev.llmtrain."
 """What our keys begin with."""
