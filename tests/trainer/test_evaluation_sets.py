@@ -312,7 +312,7 @@ REFUSED = {
     "too little": (
         [named("near", "{work}/near.jsonl"), named("few", "{work}/few.jsonl")],
         "evaluation.datasets[1].source {work}/few.jsonl is too small: no sequence of 32 tokens to measure in "
-        "1 documents",
+        "1 document",
         "add text, lower training.sequenceLength, or remove the set",
     ),
     "rows of another task": (

@@ -165,4 +165,4 @@ def test_a_model_that_was_not_taught_its_task_is_refused(tmp_path: Path) -> None
 def test_too_little_text_is_named(base: Path, tmp_path: Path) -> None:
     launch = Launch(tmp_path, job(base, tmp_path, [{"text": "short"}]))
     assert launch.wait() == 78, launch.text()
-    assert "no sequence of 64 tokens to measure in 1 documents" in launch.message()["message"]
+    assert "no sequence of 64 tokens to measure in 1 document;" in launch.message()["message"]

@@ -118,8 +118,9 @@ def _require_some(own: Preparation) -> None:
     if own.task.on_samples:
         raise ConfigError(f"{where}: no sample of its {documents} can be measured", "add samples")
     length = own.job.spec.training.sequence_length
+    many = f"{documents} document{'' if documents == 1 else 's'}"
     raise ConfigError(
-        f"{where} is too small: no sequence of {length} tokens to measure in {documents} documents",
+        f"{where} is too small: no sequence of {length} tokens to measure in {many}",
         "add text, lower training.sequenceLength, or remove the set",
     )
 
