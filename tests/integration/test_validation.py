@@ -144,6 +144,16 @@ VARIANTS += [
     for secrets in ([], None, [{"name": "a"}], [{"name": ""}], [{"x": 1}], [None])
 ]
 VARIANTS += [{"dataset": {"name": f"pvc://{claim}/x"}} for claim in ("a.b", "a..b", "Lake", "my_lake", "")]
+VARIANTS += [
+    {"model": {"name": "builtin://tiny-llama", **kind, **size}}
+    for kind in ({}, *({"tokenizerKind": kind} for kind in ("bpe", "wordPiece", "unigram", None, "BPE")))
+    for size in ({}, *({"vocabSize": size} for size in (299, 300, 599, 600, None)))
+]
+VARIANTS += [
+    {"checkpoint": {"keepBest": keep}, "evaluation": evaluation}
+    for keep in (True, False, None, "yes")
+    for evaluation in ({}, {"everySteps": 0}, {"everySteps": 1}, None)
+]
 
 
 def test_a_text_is_one_document_for_kubectl_and_for_a_laptop(cluster: Cluster) -> None:
