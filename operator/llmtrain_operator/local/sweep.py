@@ -76,6 +76,9 @@ class _Run:
 
     def to_the_end(self) -> int:
         """Job after job, as the plan says."""
+        if kept := self._kept():
+            print(f"{self.request.manifest}: {kept}", file=sys.stderr)
+            return MISTAKE
         status = SweepStatus()
         while True:
             decided = plan(self._seen(status), datetime.now(UTC))
@@ -90,6 +93,27 @@ class _Run:
             code = self._run(job, status)
             if code not in (DONE, FAILED):
                 return code
+
+    def _kept(self) -> str | None:
+        """What is wrong where an adapter is trained, and would be trained otherwise now: its output is its
+        first job's, and another job of its name would fail there."""
+        spec = self.sweep.spec
+        for trial in trials_of(spec) if spec.adapters and not self.request.new else ():
+            name, planned = (
+                job_name(self.sweep.name, spec, trial.number, 0),
+                job_of(self.sweep.name, spec, trial, 0),
+            )
+            saved = JobFolder(self.request.runs, self.sweep.namespace, name).load()
+            if saved is None or saved.job.status.phase is not Phase.SUCCEEDED:
+                continue
+            if planned["output"].get("ifExists") != "new" and not adapters.trained_on_the_same(
+                saved.raw["spec"], planned
+            ):
+                return (
+                    f"spec.adapters[{trial.number}]: {trial.adapter} was trained with another dataset or "
+                    "training; give it another name, or set job.output.ifExists: new"
+                )
+        return None
 
     def _run(self, job: Manifest, status: SweepStatus) -> int:
         name = job["metadata"]["name"]

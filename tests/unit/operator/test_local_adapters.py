@@ -148,13 +148,20 @@ def test_one_that_fails_is_told_and_tried_again(tmp_path: Path, capsys: pytest.C
     assert laptop.router == ROUTER
 
 
-def test_one_whose_data_are_others_now_is_trained_again(tmp_path: Path) -> None:
+def test_one_whose_data_are_others_now_is_trained_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     laptop = Laptop(tmp_path)
     laptop.go()
     own = [dict(one) for one in MANIFEST["spec"]["adapters"]]
     own[0] = {**own[0], "dataset": {"name": "pvc://data/ann-2"}}
     own[2] = {**own[2], "training": {"maxSteps": 9}}
     laptop.manifest = {**MANIFEST, "spec": {**MANIFEST["spec"], "adapters": own}}
+    assert laptop.go()[0] == 2
+    assert "spec.adapters[0]: ann was trained with another dataset" in capsys.readouterr().err
+    assert laptop.ran == list(LOSSES), "its output is not written over"
+    job = MANIFEST["spec"]["job"]
+    laptop.manifest["spec"]["job"] = {**job, "output": {**job["output"], "ifExists": "new"}}
     assert laptop.go()[0] == 0
     assert laptop.ran == [*LOSSES, "all-ann", "all-cy"]
 
