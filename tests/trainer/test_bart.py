@@ -197,3 +197,4 @@ def test_of_text_it_learns_to_write_what_masks_stand_for(infilled: LaptopRun) ->
     marker = json.loads((rows.parent / "data.json").read_text())
     assert marker["tokens"]["start"] == transformers.BartConfig().decoder_start_token_id
     opened(infilled.output.export)
+    assert '"The <mask> is here."' in (infilled.output.export / "README.md").read_text()
