@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -34,6 +37,15 @@ def test_a_file_of_more_than_eight_gigabytes_keeps_its_size(tmp_path: Path) -> N
         ("models/model.safetensors", size),
     ]
     assert layer.size > size
+
+
+def test_no_library_is_loaded_before_it_can_be_told_its_settings() -> None:
+    """The hub's reads when it is loaded that ranks are offline."""
+    loaded = "{'huggingface_hub', 'mlflow', 'torch'} & set(sys.modules)"
+    code = f"import sys, llmtrain_trainer.export.publish; print({loaded} or 'none')"
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+    assert done.stdout == "none\n"
 
 
 def test_many_files_of_weights_share_layers(tmp_path: Path) -> None:
