@@ -93,6 +93,13 @@ class _Run:
             code = self._run(job, status)
             if code not in (DONE, FAILED):
                 return code
+            name = job["metadata"]["name"]
+            if self._saved(name, job["spec"]) is None:
+                # it would be run again, for ever
+                folder = self.request.runs / FOLDER
+                why = f"{name} has run, and no file in {folder} that can be read says how it ended"
+                print(f"{why}; see to that folder, and run this command again", file=sys.stderr)
+                return FAILED
 
     def _kept(self) -> str | None:
         """What is wrong where an adapter is trained, and would be trained otherwise now: its output is its

@@ -15,7 +15,7 @@ from llmtrain_api.sweeps import job_name, parse_sweep, trials_of
 from llmtrain_operator.local.check import CheckRequest
 from llmtrain_operator.local.check_sweep import check_sweep, check_sweep_data
 from llmtrain_operator.local.command import Request
-from llmtrain_operator.local.saved_jobs import JobFolder
+from llmtrain_operator.local.saved_jobs import FOLDER, JobFolder
 from llmtrain_operator.local.saved_sweeps import load_sweep
 from llmtrain_operator.local.scale_down import GangOverrides
 from llmtrain_operator.local.sweep import run_sweep
@@ -112,6 +112,23 @@ def test_a_trial_that_fails_leaves_the_others(tmp_path: Path, capsys: pytest.Cap
     laptop.codes = dict.fromkeys(("rates-0", "rates-1", "rates-2"), 1)
     assert laptop.go()[0] == 1
     assert "no trial has come to a value of evalLoss" in capsys.readouterr().err
+
+
+def test_a_trial_whose_end_is_not_on_disk_is_not_run_for_ever(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    laptop = Laptop(tmp_path)
+
+    def torn(request: Request, out: TextIO) -> int:
+        code = laptop.run(request, out)
+        (tmp_path / FOLDER / "rates-0.json").write_text("{")
+        assert laptop.ran == ["rates-0"]
+        return code
+
+    assert run_sweep(laptop.request, io.StringIO(), torn) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("rates-0 has run, and no file in ")
+    assert said.endswith("; see to that folder, and run this command again\n")
 
 
 def test_a_mistake_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
