@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 import transformers
 from harness.builders import job
+from harness.children import environment
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -122,9 +122,10 @@ def test_another_process_makes_the_same_bytes() -> None:
     """Memory lies elsewhere there, and hashes of text begin with another number."""
     told = set()
     for seed in ("1", "2"):
-        environment = {**os.environ, "PYTHONHASHSEED": seed}
         asked = [sys.executable, "-c", FRESH]
-        done = subprocess.run(asked, env=environment, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            asked, env=environment(PYTHONHASHSEED=seed), capture_output=True, text=True, check=True
+        )
         told.add(done.stdout)
     assert len(told) == 1
     assert "unigram" in told.pop()
