@@ -76,6 +76,10 @@ class TasksRecord(ApiModel):
     job_uid: Name
     tasks: TasksResult
 
+    def is_done(self, job_uid: str) -> bool:
+        """Whether the job has its figures, which nobody computes again."""
+        return self.job_uid == job_uid and self.tasks.error is None
+
 
 class FenceRecord(ApiModel):
     """``FENCE``: the newest writer. Without a `job_uid` there was none."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from ..schema.base import Rule
@@ -47,9 +46,14 @@ def _columns(spec: JobSpec) -> str | None:
     return next(found, None)
 
 
+def _tasks_with(column: str) -> list[str]:
+    """The tasks whose rows have a column that a field names."""
+    return [str(task) for task in (*SAMPLE_COLUMNS.get(column, ()), *DIALOGUE_COLUMNS.get(column, ()))]
+
+
 def _of(spec: JobSpec, number: int, one: EvaluationSet) -> Iterator[str]:
     for name in one.as_source.named_columns:
-        tasks = [str(task) for task in (*SAMPLE_COLUMNS.get(name, ()), *DIALOGUE_COLUMNS.get(name, ()))]
+        tasks = _tasks_with(name)
         if tasks and spec.task not in tasks:
             yield f"[{number}].fields.{name} is for task {' or '.join(tasks)}; set task, or remove it"
         if name == "text" and spec.task in NO_TEXT:
@@ -57,9 +61,8 @@ def _of(spec: JobSpec, number: int, one: EvaluationSet) -> Iterator[str]:
 
 
 def _secret_for_nothing(spec: JobSpec) -> str | None:
-    dataset, sets = spec.dataset, spec.evaluation.datasets
-    stored = any(re.fullmatch(STORED, source.name) for source in dataset.sources)
-    if dataset.secret is None or stored or any(one.stored for one in sets):
+    dataset, sets = spec.dataset, (one.as_source for one in spec.evaluation.datasets)
+    if dataset.secret is None or any(source.stored for source in (*dataset.sources, *sets)):
         return None
     return f"got {dataset.secret!r}, but {dataset.source_names} needs no credentials; remove one of them"
 
@@ -71,10 +74,7 @@ def _each(condition: str) -> str:
 
 
 def _columns_cel() -> str:
-    named = {
-        name: [str(task) for task in (*SAMPLE_COLUMNS.get(name, ()), *DIALOGUE_COLUMNS.get(name, ()))]
-        for name in (*SAMPLE_COLUMNS, *DIALOGUE_COLUMNS)
-    }
+    named = {name: _tasks_with(name) for name in (*SAMPLE_COLUMNS, *DIALOGUE_COLUMNS)}
     parts = [f"(!has(f.{name}) || {task_in(tasks)})" for name, tasks in named.items()]
     parts.append(f"(!has(f.text) || !{task_in(NO_TEXT)})")
     return _each(f"!has(s.fields) || {bound('f', 's.fields', ' && '.join(parts))}")

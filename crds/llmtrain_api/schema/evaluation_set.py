@@ -10,7 +10,7 @@ from pydantic import Field
 from .base import Rule, RuledModel
 from .columns import Fields
 from .locations import PART, forms, matches
-from .source import HUB, PYTHON_STDLIB, STORED, MaxBytes, Revision, SourceSpec, name_mistake
+from .source import HUB, PYTHON_STDLIB, MaxBytes, Revision, SourceSpec, name_mistake
 
 MOST_SETS = 16
 SET_NAME = r"[a-zA-Z0-9][-_a-zA-Z0-9]*"
@@ -61,8 +61,3 @@ class EvaluationSet(RuledModel):
         return SourceSpec(
             name=self.source, weight=1, max_bytes=self.max_bytes, fields=self.fields, revision=self.revision
         )
-
-    @property
-    def stored(self) -> bool:
-        """Whether it lies in a store that may ask for credentials."""
-        return re.fullmatch(STORED, self.source) is not None

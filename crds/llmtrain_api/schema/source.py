@@ -102,6 +102,11 @@ class SourceSpec(RuledModel):
         return self.name.startswith(("pvc://", "file://"))
 
     @property
+    def stored(self) -> bool:
+        """Whether it lies in a store that may ask for credentials."""
+        return re.fullmatch(STORED, self.name) is not None
+
+    @property
     def text_column(self) -> str:
         """Column of rows that holds the text."""
         return (self.fields and self.fields.text) or "text"

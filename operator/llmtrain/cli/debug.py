@@ -110,8 +110,7 @@ def _release(kubectl: list[str], job: Job) -> None:
         Mistake: the job is not held.
         Failed: a pod could not be reached, in kubectl's words.
     """
-    from llmtrain.render.why import HELD
-    from llmtrain_api.names import RELEASE_FILE, SCRATCH_MOUNT
+    from llmtrain_api.names import HELD, RELEASE_FILE, SCRATCH_MOUNT
 
     name, waiting = job.metadata.name, job.status.waiting
     if waiting is None or waiting.reason != HELD:

@@ -208,15 +208,15 @@ def _sweep(name: str, here: Client, task: Task | None, no_job: NotFound) -> Serv
         NotFound: there is none either.
     """
     from llmtrain.errors import NotFound
-    from llmtrain.sweep_exports import first_trained, of_sweep, router_in
+    from llmtrain.sweep_exports import first_trained, of_sweep
 
     try:
         found = here.get_sweep(name)
     except NotFound:
         raise no_job from None
-    router_in(found)
+    name_of_first = first_trained(found)
     try:
-        first = here.get_job(first_trained(found))
+        first = here.get_job(name_of_first) if name_of_first else None
     except NotFound:
         first = None
     return of_sweep(found, first, task)

@@ -9,6 +9,7 @@ from typing import Any
 
 from llmtrain_api import Attempt, Failure, Job, Phase
 from llmtrain_api.failures import PROCESSES, KnownFailure, first
+from llmtrain_api.names import HELD
 
 from ..values import Event
 from .meanings import known_failures
@@ -17,7 +18,6 @@ from .words import clock, count, joined, plain, sentence, span, when
 TAIL_LINES = 12
 WARNINGS = 3
 GO_ON_HERE = "type the command again that began it, or `llmtrain resume NAME --runs DIR`"
-HELD = "HeldForDebugging"
 UNSEEN_SECONDS = 30
 """A job that no operator has noted after that time is watched by none."""
 

@@ -7,11 +7,10 @@ here but what is told.
 from __future__ import annotations
 
 from llmtrain_api import to_rfc3339
+from llmtrain_api.names import HELD
 
 from .secrets import masked
 from .situation import Situation
-
-HELD = "HeldForDebugging"
 
 
 def held_for_debugging(s: Situation) -> tuple[str, str] | None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llmtrain_api import EndReason, JobStatus, Notification, NotificationState, Phase
-
-from .debug_hold import HELD
+from llmtrain_api.names import HELD
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from llmtrain_api import JobFile
-from llmtrain_api.schema.source import PYTHON_STDLIB
+from llmtrain_api.schema.source import PYTHON_STDLIB, SourceSpec
 
 from ..errors import ConfigError
 from .reading.blocks import block_length
@@ -74,17 +74,32 @@ def texts_of(job: JobFile) -> list[Text]:
     """The sources of a job, in the order of its list."""
     dataset = job.spec.dataset
     return [
-        Text(
+        text_of(
             "dataset.name" if dataset.mixture is None else f"dataset.mixture[{number}].name",
-            source.name,
-            Path(job.sources.get(source.name) or job.dataset or source.name.removeprefix("file://")),
-            source.max_bytes,
-            source.text_column,
-            source.revision,
-            source.named_columns,
+            source,
+            job.sources.get(source.name) or job.dataset,
         )
         for number, source in enumerate(dataset.sources)
     ]
+
+
+def text_of(field: str, source: SourceSpec, folder: str | None) -> Text:
+    """A source as it is read.
+
+    Args:
+        field: of the job that names it, for messages.
+        source: as the job says.
+        folder: where it is mounted; None: it is not, or its name says where.
+    """
+    return Text(
+        field,
+        source.name,
+        Path(folder or source.name.removeprefix("file://")),
+        source.max_bytes,
+        source.text_column,
+        source.revision,
+        source.named_columns,
+    )
 
 
 def documents(

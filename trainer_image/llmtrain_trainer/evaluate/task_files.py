@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from llmtrain_api import JobFile
 from llmtrain_api.schema.evaluation_tasks import EvaluationTasks
 
 from ..errors import ConfigError
@@ -37,6 +38,11 @@ class TaskFile:
     path: Path
     fields: dict[str, Any]
     code: int
+
+
+def folder_of_tasks(job: JobFile, asked: EvaluationTasks) -> Path:
+    """Where the tasks lie on this node."""
+    return Path(job.tasks or asked.folder.removeprefix("file://"))
 
 
 def require_readable(asked: EvaluationTasks, folder: Path) -> None:

@@ -107,7 +107,7 @@ def export(job: JobFile, start: Start) -> Results:
 def _known_tasks(job: JobFile, output: Output) -> TasksResult | None:
     """What an attempt before this one has measured of the same model, which nobody computes again."""
     record = record_or_none(output.tasks, TasksRecord)
-    return record.tasks if record and record.job_uid == job.job.uid and record.tasks.error is None else None
+    return record.tasks if record and record.is_done(job.job.uid) else None
 
 
 def _write_adapted(

@@ -18,7 +18,7 @@ from llmtrain_api.schema.evaluation_tasks import EvaluationTasks
 from .. import log
 from ..data.store import read_marker
 from ..errors import ConfigError
-from ..evaluate.task_files import require_readable
+from ..evaluate.task_files import folder_of_tasks, require_readable
 from ..files import read_json, write_json
 from ..models.location import folder_of
 from ..records import TasksRecord
@@ -34,7 +34,7 @@ def measure_tasks(job: JobFile, start: Start) -> None:
     asked, output = job.spec.evaluation.tasks, start.output
     assert asked is not None
     model = folder_of(job) if job.spec.evaluation.only else output.export
-    folder = Path(job.tasks or asked.folder.removeprefix("file://"))
+    folder = folder_of_tasks(job, asked)
     try:
         if model is None:
             raise ConfigError("there is no model to ask")

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 
 from llmtrain_api import JobFile, Results, TasksResult, changed
 from llmtrain_api.names import (
@@ -25,14 +24,13 @@ from llmtrain_api.schema.evaluation_tasks import EvaluationTasks
 
 from .. import log, process
 from ..errors import ConfigError, Interrupted
-from ..evaluate.task_files import require_readable
+from ..evaluate.task_files import FIELD, folder_of_tasks, require_readable
 from ..files import read_json, write_json
 from ..records import TasksRecord, record_or_none
 from .attempt import Attempt, required
 from .torchrun import POLL, environment, last_line, tail_of
 
 LIBRARY = "lm_eval"
-FIELD = "spec.evaluation.tasks"
 IMAGE = (
     "use an image built by trainer_image/lm_eval.Dockerfile, which adds it to the trainer's, in spec.image, "
     "or remove the field"
@@ -55,11 +53,6 @@ def require_tasks(job: JobFile) -> None:
     require_readable(asked, folder_of_tasks(job, asked))
 
 
-def folder_of_tasks(job: JobFile, asked: EvaluationTasks) -> Path:
-    """Where the tasks lie on this node."""
-    return Path(job.tasks or asked.folder.removeprefix("file://"))
-
-
 def measure_tasks(attempt: Attempt, asked: EvaluationTasks) -> None:
     """Run the tasks in a process of their own, and put into the results what became of that.
 
@@ -68,7 +61,7 @@ def measure_tasks(attempt: Attempt, asked: EvaluationTasks) -> None:
     """
     output, uid = required(attempt.start, "start").output, attempt.job.job.uid
     known = record_or_none(output.tasks, TasksRecord)
-    if known is not None and known.job_uid == uid and known.tasks.error is None:
+    if known is not None and known.is_done(uid):
         log.get().info("the tasks were measured before", figures=len(known.tasks.figures))
     else:
         error = _run(attempt, asked)

@@ -18,7 +18,7 @@ from llmtrain_api.schema.evaluation_set import EvaluationSet
 from ... import log
 from ...errors import ConfigError
 from ..preparation import Borrowed, Preparation
-from ..sources import Text
+from ..sources import Text, text_of
 from ..store import SETS, TRAIN
 from .held_out import choose_held_out
 from .report import warnings_of
@@ -40,30 +40,12 @@ def write_sets(made: Preparation) -> None:
     ]
 
 
-def text_of(job: JobFile, number: int, one: EvaluationSet) -> Text:
-    """A set as a source of text.
-
-    Args:
-        job: whose set it is.
-        number: its place in the list.
-        one: the set.
-    """
-    source = one.as_source
-    return Text(
-        f"evaluation.datasets[{number}].source",
-        source.name,
-        Path(job.sources.get(source.name) or source.name.removeprefix("file://")),
-        source.max_bytes,
-        source.text_column,
-        source.revision,
-        source.named_columns,
-    )
-
-
 def _set(made: Preparation, number: int, one: EvaluationSet) -> dict[str, Any]:
     folder = made.folder / SETS / one.name
     folder.mkdir(parents=True)
-    borrowed = Borrowed(text_of(made.job, number, one), made.tokenizer_folder, made.labels)
+    field, source = f"evaluation.datasets[{number}].source", one.as_source
+    text = text_of(field, source, made.job.sources.get(source.name))
+    borrowed = Borrowed(text, made.tokenizer_folder, made.labels)
     with _named(borrowed.text):
         return _made(made, one, folder, borrowed)
 

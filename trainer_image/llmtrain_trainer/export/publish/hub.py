@@ -14,7 +14,7 @@ from llmtrain_api.schema.publish import MAIN, PublishSpec
 from ...pretrained.access import go_online
 from . import tries
 from .masking import causes, told
-from .provider import Refused, failed
+from .provider import Refused
 
 WEIGHTS = ["*.safetensors", "*.safetensors.index.json"]
 """Weights in the repository that the export does not have are removed: whoever opened it would find those of
@@ -79,10 +79,6 @@ class HubPush:
 
     def _done(self, commit: str, url: str) -> PublishedResult:
         return PublishedResult(hub=self.target, revision=self.revision, commit=commit, url=url)
-
-    def failed(self, error: str) -> PublishedResult:
-        """What is told of a push that did not succeed."""
-        return failed(self.asked, error)
 
     def refused(self, error: Exception) -> Refused:
         """What an error of the library means."""

@@ -20,7 +20,7 @@ from ...tracking.mlflow_tracker import TAG
 from . import tries
 from .lineage import JOB_UID
 from .masking import causes, told
-from .provider import Refused, failed
+from .provider import Refused
 
 FOLDER = "model"
 """Of the run, with the files."""
@@ -117,10 +117,6 @@ class MlflowPush:
     def _done(self, version: str) -> PublishedResult:
         url = f"{self.place.uri.rstrip('/')}/#/models/{quote(self.target)}/versions/{version}"
         return PublishedResult(mlflow=self.target, model_version=version, url=url)
-
-    def failed(self, error: str) -> PublishedResult:
-        """What is told of a push that did not succeed."""
-        return failed(self.asked, error)
 
     def refused(self, error: Exception) -> Refused:
         """What an error of the library means."""

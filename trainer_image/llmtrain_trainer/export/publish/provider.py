@@ -26,6 +26,10 @@ class Provider(Protocol):
     """One export and the place where it goes."""
 
     @property
+    def asked(self) -> PublishSpec:
+        """The place, as the job has it."""
+
+    @property
     def target(self) -> str:
         """The place, as a person wrote it."""
 
@@ -34,9 +38,6 @@ class Provider(Protocol):
 
     def refused(self, error: Exception) -> Refused:
         """What an error of `push` means."""
-
-    def failed(self, error: str) -> PublishedResult:
-        """What is told of a push that did not succeed."""
 
 
 def failed(asked: PublishSpec, error: str) -> PublishedResult:

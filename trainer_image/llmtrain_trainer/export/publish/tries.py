@@ -7,7 +7,7 @@ from collections.abc import Callable
 from llmtrain_api import PublishedResult
 
 from ... import log
-from .provider import Provider
+from .provider import Provider, failed
 
 TRIES = 5
 FIRST_WAIT, LONGEST_WAIT = 5.0, 120.0
@@ -31,6 +31,6 @@ def pushed(provider: Provider, sleep: Callable[[float], None]) -> PublishedResul
             refused = provider.refused(error)
             log.get().warning("the push has failed", to=provider.target, number=number, error=refused.words)
             if refused.for_good or number == TRIES:
-                return provider.failed(f"{refused.words}; {refused.fix}")
+                return failed(provider.asked, f"{refused.words}; {refused.fix}")
         sleep(wait)
         wait, number = min(2 * wait, LONGEST_WAIT), number + 1

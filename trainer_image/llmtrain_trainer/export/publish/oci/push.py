@@ -17,7 +17,7 @@ from .... import log
 from .. import tries
 from ..lineage import JOB_UID
 from ..masking import causes, told
-from ..provider import Refused, failed
+from ..provider import Refused
 from .access import Refusal
 from .credentials import Credentials, credentials_for
 from .image import Image, image_of
@@ -79,10 +79,6 @@ class OciPush:
     def _done(self, digest: str) -> PublishedResult:
         url = f"oci://{self.target}@{digest}"
         return PublishedResult(oci=self.target, revision=self.tag, digest=digest, url=url)
-
-    def failed(self, error: str) -> PublishedResult:
-        """What is told of a push that did not succeed."""
-        return failed(self.asked, error)
 
     def refused(self, error: Exception) -> Refused:
         """What an error of the client means."""
