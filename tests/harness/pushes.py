@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from harness.builders import UID, job
-from harness.registry import Registry
+from harness.registry import Registry, registry
 from llmtrain_api import JobFile, PublishedResult, Results
 from llmtrain_trainer.checkpoint.fence import raise_fence
 from llmtrain_trainer.export import publish as publishing
@@ -18,6 +22,17 @@ from llmtrain_trainer.storage.start_marker import Start
 REPOSITORY = "team/model"
 WEIGHTS = b"weights " * 4000
 OTHER = "22222222-aaaa-4bbb-8ccc-000000000000"
+
+
+@contextmanager
+def registry_for_its_user(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
+    """A registry, and the Secret of who may push to it; nobody is logged in on this machine."""
+    with registry(folder / "registry") as made:
+        monkeypatch.setenv("PUBLISH_username", made.user)
+        monkeypatch.setenv("PUBLISH_password", made.password)
+        monkeypatch.setenv("HOME", str(folder / "nobody"))
+        monkeypatch.delenv("DOCKER_CONFIG", raising=False)
+        yield made
 
 
 def exported(folder: Path, host: str) -> tuple[JobFile, Start]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 from harness.builders import job
 from harness.hub_uploads import Uploads, writable_hub
 from harness.trainer.launches import Launch
+from harness.trainer.told_pushes import told_of_push
 
 from llmtrain_api import JobFile
 
@@ -36,19 +36,7 @@ def ran(work: Path, server: Uploads, token: str, attempt: int = 0) -> dict[str, 
         "HF_HOME": str(work / "home"),
     }
     # cold: the library reads its settings when it is imported
-    launch = Launch(work, asked(work, attempt), more=variables, cold=True)
-    try:
-        assert launch.wait() == 0, launch.text()
-        for file in (work / "output").rglob("*"):
-            if file.is_file() and file.suffix in (".json", ".log", ".jsonl", ".md"):
-                assert token not in file.read_text(errors="replace"), f"{file} has the token"
-        assert token not in launch.text()
-        told: dict[str, Any] = launch.message()["results"]["published"]
-        results = json.loads((work / "output" / "results.json").read_text())
-        assert results["published"] == told
-        return told
-    finally:
-        launch.end()
+    return told_of_push(Launch(work, asked(work, attempt), more=variables, cold=True), token)
 
 
 def test_a_job_that_may_not_push_has_succeeded_and_says_why(work: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from harness.builders import job
 from harness.mlflow_server import MlflowServer, library, mlflow_server
 from harness.trainer.launches import Launch
+from harness.trainer.told_pushes import told_of_push
 
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.proof]
 TOKEN = "of-somebody-who-may"
@@ -24,14 +25,7 @@ def ran(work: Path, server: MlflowServer, attempt: int = 0) -> dict[str, Any]:
         output={"publish": {"mlflow": {"uri": server.uri, "model": "helpdesk"}}},
     )
     variables = {"PUBLISH_MLFLOW_TRACKING_TOKEN": TOKEN}
-    launch = Launch(work, asked, more=variables, libraries=library())
-    try:
-        assert launch.wait() == 0, launch.text()
-        assert TOKEN not in launch.text()
-        told: dict[str, Any] = launch.message()["results"]["published"]
-        return told
-    finally:
-        launch.end()
+    return told_of_push(Launch(work, asked, more=variables, libraries=library()), TOKEN)
 
 
 def test_the_registry_has_one_version_with_the_verified_export(work: Path) -> None:

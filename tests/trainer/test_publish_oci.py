@@ -11,6 +11,7 @@ import pytest
 from harness.builders import job
 from harness.distribution import PASSWORD, USER, Distribution, distribution
 from harness.trainer.launches import Launch
+from harness.trainer.told_pushes import told_of_push
 
 from llmtrain_api import JobFile
 
@@ -32,19 +33,7 @@ def ran(work: Path, server: Distribution, password: str, attempt: int = 0) -> di
     """The job to its end; what its pod's last words say of the push."""
     auths = {server.host: {"username": USER, "password": password}}
     variables = {"PUBLISH_DOCKERCONFIGJSON": json.dumps({"auths": auths})}
-    launch = Launch(work, asked(work, server, attempt), more=variables)
-    try:
-        assert launch.wait() == 0, launch.text()
-        for file in (work / "output").rglob("*"):
-            if file.is_file() and file.suffix in (".json", ".log", ".jsonl", ".md"):
-                assert password not in file.read_text(errors="replace"), f"{file} has the password"
-        assert password not in launch.text()
-        told: dict[str, Any] = launch.message()["results"]["published"]
-        results = json.loads((work / "output" / "results.json").read_text())
-        assert results["published"] == told
-        return told
-    finally:
-        launch.end()
+    return told_of_push(Launch(work, asked(work, server, attempt), more=variables), password)
 
 
 def test_a_job_that_may_not_push_has_succeeded_and_says_why(work: Path) -> None:

@@ -8,10 +8,8 @@ summary names those that had ended before. Each rank is a fork of this process, 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import NoReturn
@@ -19,12 +17,9 @@ from typing import NoReturn
 from harness.builders import job
 from harness.failures import causes, servers
 from harness.failures.labels import LABELS
-from harness.failures.run import NEEDED
+from harness.failures.run import begun
 from harness.ports import free_port
 from llmtrain_api import JobFile
-from llmtrain_trainer.checkpoint.fence import raise_fence
-from llmtrain_trainer.checkpoint.ownership import claim
-from llmtrain_trainer.storage.start_marker import Start
 from llmtrain_trainer.training import rank
 
 RANKS = 3
@@ -52,15 +47,7 @@ def guilty(name: str) -> int:
 
 def main() -> None:
     """Cause all of them, one after the other."""
-    root = Path(sys.argv[1])
-    for module in NEEDED:
-        importlib.import_module(module)
-    for name in sys.argv[2:]:
-        folder = root / name
-        folder.mkdir(parents=True)
-        one = asked(folder)
-        Start(raise_fence(claim(one), one, "pod"), None, {}).publish()
-        (folder / "job.json").write_text(one.model_dump_json(by_alias=True))
+    for name, folder in begun(asked):
         (folder / "torchrun.log").write_text(_gang(name, folder))
 
 

@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import os
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -30,18 +31,22 @@ def asked(folder: Path) -> JobFile:
     return job(folder / "output", training={"maxSteps": 1})
 
 
-def main() -> None:
-    """Cause all of them, one after the other."""
-    root = Path(sys.argv[1])
+def begun(of: Callable[[Path], JobFile]) -> Iterator[tuple[str, Path]]:
+    """The failures that the command names, each with a folder where its job's ranks may begin."""
     for module in NEEDED:
         importlib.import_module(module)
     for name in sys.argv[2:]:
-        folder = root / name
+        folder = Path(sys.argv[1]) / name
         folder.mkdir(parents=True)
-        one = asked(folder)
-        fence = raise_fence(claim(one), one, "pod")
-        Start(fence, None, {}).publish()
+        one = of(folder)
+        Start(raise_fence(claim(one), one, "pod"), None, {}).publish()
         (folder / "job.json").write_text(one.model_dump_json(by_alias=True))
+        yield name, folder
+
+
+def main() -> None:
+    """Cause all of them, one after the other."""
+    for name, folder in begun(asked):
         pid = os.fork()
         if pid == 0:
             _fail(name, folder)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from harness.builders import job
-from harness.pushes import OTHER, REPOSITORY, asked_of, push, start_of
+from harness.pushes import OTHER, REPOSITORY, asked_of, push, registry_for_its_user, start_of
 from harness.registry import BEFORE, Registry, registry
 
 from llmtrain_trainer.export import publish as publishing
@@ -18,11 +18,7 @@ from llmtrain_trainer.output import Output
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Registry]:
-    with registry(tmp_path / "registry") as made:
-        monkeypatch.setenv("PUBLISH_username", made.user)
-        monkeypatch.setenv("PUBLISH_password", made.password)
-        monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
-        monkeypatch.delenv("DOCKER_CONFIG", raising=False)
+    with registry_for_its_user(tmp_path, monkeypatch) as made:
         yield made
 
 

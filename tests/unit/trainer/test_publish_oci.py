@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from harness.builders import UID, job
-from harness.pushes import OTHER, REPOSITORY, WEIGHTS, asked_of, push, start_of
-from harness.registry import BEFORE, CUT, MIDDLE, SILENT, Registry, registry
+from harness.pushes import OTHER, REPOSITORY, WEIGHTS, asked_of, push, registry_for_its_user, start_of
+from harness.registry import BEFORE, CUT, MIDDLE, SILENT, Registry
 
 from llmtrain_trainer.export import publish as publishing
 from llmtrain_trainer.export.publish import tries
@@ -22,11 +22,7 @@ from llmtrain_trainer.output import Output
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Registry]:
-    with registry(tmp_path / "registry") as made:
-        monkeypatch.setenv("PUBLISH_username", made.user)
-        monkeypatch.setenv("PUBLISH_password", made.password)
-        monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
-        monkeypatch.delenv("DOCKER_CONFIG", raising=False)
+    with registry_for_its_user(tmp_path, monkeypatch) as made:
         yield made
 
 
